@@ -1,0 +1,1 @@
+"""Deep Inside Convolutional Networks: a ConvNet engine from scratch."""
