@@ -1,0 +1,121 @@
+"""The executable specification: every operation and its derivatives in plain NumPy.
+
+Conventions, here and on every other device:
+
+- Arrays are N x C x H x W (batch, channels, height, width), C-ordered on return; outputs are N x K x P x Q.
+- dtype in = dtype out, for float32 and float64.
+- "Convolution" is cross-correlation: the kernel is not flipped.  Weights are (K, C / groups, R, S), those of
+  the fully connected layer (out, in), those of a transposed convolution (C, K / groups, R, S).
+- ReLU'(0) = 0.  Ties in a pooling window go to its first maximum in row order.  A max-pool's padding counts
+  as minus infinity.  Sizes are rounded down unless ``ceil_mode``.
+- ``stride``, ``dilation`` and ``kernel_size`` are a number or (vertical, horizontal); ``padding`` may also be
+  ((top, bottom), (left, right)).
+- S_c, the score of class c, is the output before softmax.
+
+A function named after an operation is its forward; ``*_input_grad``, ``*_weight_grad`` and ``*_bias_grad`` take
+dy, the gradient of some scalar with respect to the output, and return its gradient with respect to that input.
+These functions trust their callers: arguments are checked where a user's hand reaches them, in the layers.
+"""
+
+from minicnn.kernels.reference.activation import (
+    leaky_relu,
+    leaky_relu_input_grad,
+    prelu,
+    prelu_input_grad,
+    prelu_weight_grad,
+    relu,
+    relu6,
+    relu_input_grad,
+)
+from minicnn.kernels.reference.arrangement import (
+    add,
+    add_input_grad,
+    dropout,
+    dropout_input_grad,
+    flatten,
+    flatten_input_grad,
+    zero_pad2d,
+    zero_pad2d_input_grad,
+)
+from minicnn.kernels.reference.convolution import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
+from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
+from minicnn.kernels.reference.normalisation import (
+    batch_norm2d,
+    batch_norm2d_bias_grad,
+    batch_norm2d_input_grad,
+    batch_norm2d_weight_grad,
+    local_response_norm,
+    local_response_norm_input_grad,
+)
+from minicnn.kernels.reference.pooling import (
+    avg_pool2d,
+    avg_pool2d_input_grad,
+    global_avg_pool2d,
+    global_avg_pool2d_input_grad,
+    max_pool2d,
+    max_pool2d_input_grad,
+)
+from minicnn.kernels.reference.posterior import (
+    cross_entropy,
+    cross_entropy_input_grad,
+    log_softmax,
+    log_softmax_input_grad,
+    softmax,
+    softmax_input_grad,
+)
+
+__all__ = [
+    "add",
+    "add_input_grad",
+    "avg_pool2d",
+    "avg_pool2d_input_grad",
+    "batch_norm2d",
+    "batch_norm2d_bias_grad",
+    "batch_norm2d_input_grad",
+    "batch_norm2d_weight_grad",
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_input_grad",
+    "dropout",
+    "dropout_input_grad",
+    "flatten",
+    "flatten_input_grad",
+    "global_avg_pool2d",
+    "global_avg_pool2d_input_grad",
+    "leaky_relu",
+    "leaky_relu_input_grad",
+    "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
+    "local_response_norm",
+    "local_response_norm_input_grad",
+    "log_softmax",
+    "log_softmax_input_grad",
+    "max_pool2d",
+    "max_pool2d_input_grad",
+    "prelu",
+    "prelu_input_grad",
+    "prelu_weight_grad",
+    "relu",
+    "relu6",
+    "relu_input_grad",
+    "softmax",
+    "softmax_input_grad",
+    "zero_pad2d",
+    "zero_pad2d_input_grad",
+]

@@ -1,0 +1,73 @@
+"""What only moves, adds or drops values: zero padding, flatten, addition, dropout."""
+
+import numpy as np
+
+from minicnn.shapes import sides
+
+__all__ = [
+    "add",
+    "add_input_grad",
+    "dropout",
+    "dropout_input_grad",
+    "flatten",
+    "flatten_input_grad",
+    "zero_pad2d",
+    "zero_pad2d_input_grad",
+]
+
+
+def zero_pad2d(x, padding):
+    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right)."""
+    return np.pad(x, ((0, 0), (0, 0), *sides(padding)))
+
+
+def zero_pad2d_input_grad(dy, padding):
+    """Gradient with respect to the input of a zero padding: the middle of dy."""
+    (top, bottom), (left, right) = sides(padding)
+    return dy[:, :, top : dy.shape[2] - bottom, left : dy.shape[3] - right].copy()
+
+
+def flatten(x):
+    """All axes but the first in one, in row order: (N, C, H, W) to (N, C H W)."""
+    return x.reshape(len(x), -1)
+
+
+def flatten_input_grad(dy, input_shape):
+    """Gradient with respect to the input of a flatten: dy in the input's shape (N, C, H, W)."""
+    return dy.reshape(input_shape)
+
+
+def add(x, other):
+    """Sum of two arrays of one shape: the residual connection (He et al. 2016, equation 1)."""
+    return x + other
+
+
+def add_input_grad(dy):
+    """Gradients with respect to both terms of a sum: dy and dy."""
+    return dy, dy
+
+
+def dropout(x, p, rng):
+    """Dropout in training: each value is dropped with probability p, the others are divided by 1 - p.
+
+    Parameters
+    ----------
+    x : array of any shape
+    p : float in [0, 1)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    y : array of that shape
+    mask : bool array of that shape, True where a value was kept
+
+    Source: Srivastava et al. 2014; "inverted", so that inference is the identity.
+
+    """
+    mask = rng.random(x.shape, np.float32) >= p
+    return dropout_input_grad(x, mask, p), mask
+
+
+def dropout_input_grad(dy, mask, p):
+    """Gradient with respect to the input of a dropout: dy / (1 - p) where a value was kept, else 0."""
+    return np.where(mask, dy / dy.dtype.type(1 - p), 0)

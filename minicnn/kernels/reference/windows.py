@@ -1,0 +1,75 @@
+"""Sliding windows as a loop over taps: what convolution and the pools have in common.
+
+Tap (r, s) of all windows at once is a strided view of the padded input: the pixel at row p stride + r dilation,
+column q stride + s dilation, for every output position (p, q).  Reading the views is a forward pass; adding into
+them, tap after tap in row order, is its adjoint.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.shapes import Pair, Sides, output_size, pair, sides, span
+
+__all__ = ["Windows"]
+
+
+class Windows(NamedTuple):
+    """All windows of one kernel over one input of ``size`` (H, W)."""
+
+    size: Pair
+    kernel_size: Pair
+    stride: Pair
+    padding: Sides
+    dilation: Pair
+    output_size: Pair
+
+    @classmethod
+    def over(cls, size, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False) -> "Windows":
+        """Windows over an input of ``size``; arguments as the operations take them."""
+        kernel_size = pair(kernel_size, "kernel_size")
+        stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
+        padding = sides(padding)
+        out = output_size(size, kernel_size, stride, padding, dilation, ceil_mode)
+        return cls(size, kernel_size, stride, padding, dilation, out)
+
+    @property
+    def padded_size(self) -> Pair:
+        """Height and width of the padded input, long enough for the last window of ``ceil_mode``."""
+        height, width = (
+            max(n + before + after, (out - 1) * step + span(k, d))
+            for n, (before, after), out, step, k, d in zip(
+                self.size,
+                self.padding,
+                self.output_size,
+                self.stride,
+                self.kernel_size,
+                self.dilation,
+                strict=True,
+            )
+        )
+        return height, width
+
+    def pad(self, x: np.ndarray, fill: float = 0) -> np.ndarray:
+        """``x`` (N, C, H, W) with ``fill`` around it; ``x`` itself where there is nothing to add."""
+        if self.padded_size == self.size:
+            return x
+        padded = np.full(x.shape[:2] + self.padded_size, fill, x.dtype)
+        self.crop(padded)[...] = x
+        return padded
+
+    def crop(self, padded: np.ndarray) -> np.ndarray:
+        """View of the input's place in a padded array: the adjoint of ``pad``."""
+        (height, width), ((top, _), (left, _)) = self.size, self.padding
+        return padded[:, :, top : top + height, left : left + width]
+
+    def taps(self, padded: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(r, s, view of (N, C, P, Q)) for every tap, in row order."""
+        for r in range(self.kernel_size[0]):
+            for s in range(self.kernel_size[1]):
+                yield r, s, padded[:, :, self._slice(0, r), self._slice(1, s)]
+
+    def _slice(self, axis: int, tap: int) -> slice:
+        start = tap * self.dilation[axis]
+        return slice(start, start + (self.output_size[axis] - 1) * self.stride[axis] + 1, self.stride[axis])

@@ -1,0 +1,40 @@
+"""What ReLU does backward: the whole difference between gradient, deconvnet and guided backpropagation.
+
+For ReLU with input x and cotangent dy:  dx = dy [x > 0]^a [dy > 0]^b.  A rule is the two exponents.  Every other
+layer ignores it: convolution and max-pool act alike in all three (paper section 4), local response normalisation
+is differentiated exactly whatever the rule, and a rectifier for which a rule is not defined raises.
+"""
+
+from typing import NamedTuple
+
+from minicnn.errors import MinicnnError
+
+__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "Rule", "named"]
+
+
+class Rule(NamedTuple):
+    """A backward rule of ReLU; the two booleans are the exponents a and b."""
+
+    name: str
+    where_input_positive: bool
+    where_cotangent_positive: bool
+
+
+GRADIENT = Rule("gradient", True, False)  # Simonyan et al. 2013
+DECONVNET = Rule("deconvnet", False, True)  # Zeiler, Fergus 2013
+GUIDED = Rule("guided", True, True)  # Springenberg et al. 2014
+
+
+def named(rule: str | Rule) -> Rule:
+    """Return the rule of that name; a Rule passes through.
+
+    Raises
+    ------
+    MinicnnError
+        If no rule has that name.
+
+    """
+    for known in (GRADIENT, DECONVNET, GUIDED):
+        if rule in (known, known.name):
+            return known
+    raise MinicnnError(f"unknown rule {rule!r}; expected 'gradient', 'deconvnet' or 'guided'")
