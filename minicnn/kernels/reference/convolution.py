@@ -17,13 +17,13 @@ __all__ = [
 
 
 def _grouped(maps, groups):
-    """Maps (N, C, P, Q) as one matrix for each image and group: (N, G, C / G, P Q)."""
+    """Reshape maps (N, C, P, Q) to one matrix for each image and group: (N, G, C / G, P Q)."""
     n, c, p, q = maps.shape
     return maps.reshape(n, groups, c // groups, p * q)
 
 
 def _tap(weight, r, s, groups):
-    """The matrices of tap (r, s), one for each group: (G, K / G, C / G)."""
+    """Matrices of tap (r, s), one for each group: (G, K / G, C / G)."""
     return weight[:, :, r, s].reshape(groups, weight.shape[0] // groups, weight.shape[1])
 
 
@@ -154,6 +154,4 @@ def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, 
 
 def conv_transpose2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the weight of a transposed convolution: ``conv2d``'s with x and dy exchanged."""
-    return conv2d_weight_grad(
-        dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)

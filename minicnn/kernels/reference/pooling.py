@@ -50,7 +50,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
 
 
 def _first_tap_inside(windows):
-    """The first tap (P, Q) of each window that lies on the input, so that no switch ever points at padding."""
+    """First tap (P, Q) of each window that lies on the input, so that no switch ever points at padding."""
     inside = windows.pad(np.ones((1, 1, *windows.size), bool), fill=False)
     hits = np.stack([tap[0, 0] for _, _, tap in windows.taps(inside)])
     return hits.argmax(axis=0).astype(np.uint8 if len(hits) <= 256 else np.uint16)
@@ -74,9 +74,7 @@ def max_pool2d_input_grad(
     Source: paper section 4; Zeiler, Fergus 2013, "unpooling".
 
     """
-    windows = Windows.over(
-        tuple(input_size), kernel_size, stride or kernel_size, padding, dilation, ceil_mode
-    )
+    windows = Windows.over(tuple(input_size), kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
     padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
     for r, s, tap in windows.taps(padded):
         tap += np.where(switches == r * windows.kernel_size[1] + s, dy, 0)
@@ -105,7 +103,9 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
 def avg_pool2d_input_grad(
     dy, input_size, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
 ):
-    """Gradient with respect to the input of an average pool: dx(q) = sum of dy(p) / |Omega(p)| over p with q in Omega(p).
+    """Gradient with respect to the input of an average pool.
+
+    dx(q) = sum of dy(p) / |Omega(p)| over the p with q in Omega(p).
 
     Parameters as in ``avg_pool2d``, dy of shape (N, C, P, Q), ``input_size`` = (H, W).
 
