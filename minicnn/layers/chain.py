@@ -1,0 +1,133 @@
+"""A network is a list of named layers: forward is a loop over it, backward a loop over it reversed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.layers.base import Keep, Layer, Shape
+from minicnn.rules import GRADIENT
+
+__all__ = [
+    "astype",
+    "backward",
+    "find",
+    "forward",
+    "initialised",
+    "named",
+    "output_shape",
+    "parameter_shapes",
+    "shapes",
+    "state",
+    "upto",
+    "with_state",
+]
+
+Chain = list[tuple[str, Layer]]
+
+
+def named(layers: Sequence, prefix: str = "") -> Chain:
+    """Layers, or (name, layer) pairs, as pairs; a layer without a name is called by its place in the list."""
+    if not isinstance(layers, list | tuple):
+        raise MinicnnError(f"expected a list of layers, got {type(layers).__name__}")
+    chain = [item if isinstance(item, tuple) else (f"{prefix}{i}", item) for i, item in enumerate(layers)]
+    for pair in chain:
+        if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Layer):
+            raise MinicnnError(f"expected layers or (name, layer) pairs, got {pair!r}")
+    names = [name for name, _ in chain]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise MinicnnError(f"layer names must differ, found twice: {', '.join(repeated)}")
+    return chain
+
+
+def forward(chain: Chain, x, kernels, keep=Keep.NOTHING, rng=None):
+    """Output of the last layer, and the tape: what each layer's backward needs."""
+    tape = []
+    for _, layer in chain:
+        x, saved = layer.forward(x, kernels, keep, rng)
+        tape.append(saved)
+    return x, tape
+
+
+def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
+    """Gradient with respect to the chain's input, and {name: gradient} of its parameters if ``weights``."""
+    gradients = {}
+    for (name, layer), saved in zip(reversed(chain), reversed(tape), strict=True):
+        dy, own = layer.backward(dy, saved, kernels, rule, weights)
+        gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
+    return dy, gradients
+
+
+def shapes(chain: Chain, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
+    """(name, layer, input shape, output shape), layer after layer, without the batch axis."""
+    for name, layer in chain:
+        try:
+            out = layer.output_shape(shape)
+        except ShapeError as error:
+            raise ShapeError(f"layer {name!r}: {error}") from None
+        yield name, layer, shape, out
+        shape = out
+
+
+def output_shape(chain: Chain, shape: Shape) -> Shape:
+    """Shape of the last layer's output; ShapeError naming the layer where one does not fit."""
+    outputs = [out for *_, out in shapes(chain, shape)]
+    return outputs[-1] if outputs else shape
+
+
+def parameter_shapes(chain: Chain) -> dict[str, Shape]:
+    """Shapes of all parameters, by dotted name."""
+    return {f"{name}.{key}": s for name, layer in chain for key, s in layer.parameter_shapes().items()}
+
+
+def state(chain: Chain) -> dict[str, np.ndarray]:
+    """All parameters, by dotted name."""
+    return {f"{name}.{key}": array for name, layer in chain for key, array in layer.state().items()}
+
+
+def with_state(chain: Chain, arrays: Mapping[str, np.ndarray]) -> Chain:
+    """Return the chain with the parameters of ``arrays``; what it does not name stays."""
+
+    def own(name: str, layer: Layer) -> dict[str, np.ndarray]:
+        keys = layer.parameter_shapes()
+        return {key: arrays[f"{name}.{key}"] for key in keys if f"{name}.{key}" in arrays}
+
+    return [(name, layer.with_state(own(name, layer))) for name, layer in chain]
+
+
+def initialised(chain: Chain, rng: np.random.Generator) -> Chain:
+    """Return the chain with every unset parameter drawn, in order."""
+    return [(name, layer.initialised(rng)) for name, layer in chain]
+
+
+def astype(chain: Chain, dtype) -> Chain:
+    """Return the chain with parameters of ``dtype``."""
+    return [(name, layer.astype(dtype)) for name, layer in chain]
+
+
+def upto(chain: Chain, path: str) -> Chain:
+    """Return the chain that ends with the layer at ``path``; inside a block, its branch unrolled up to there.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such layer.
+
+    """
+    for i, (name, layer) in enumerate(chain):
+        if name == path:
+            return chain[: i + 1]
+        if path.startswith(f"{name}."):
+            rest = path[len(name) + 1 :]
+            for branch in layer.branches():
+                if any(rest == n or rest.startswith(f"{n}.") for n, _ in branch):
+                    return chain[:i] + [(f"{name}.{n}", part) for n, part in upto(branch, rest)]
+    raise MinicnnError(f"no layer {path!r}; the layers are {', '.join(name for name, _ in chain)}")
+
+
+def find(chain: Chain, path: str) -> Layer:
+    """Return the layer at ``path``, in a block too."""
+    return upto(chain, path)[-1][1]

@@ -1,0 +1,354 @@
+"""A network: named layers, run forward and backward; a loop each way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import rules, summary
+from minicnn.errors import MinicnnError, ShapeError, WeightsError
+from minicnn.kernels import on
+from minicnn.layers import Keep, Softmax, chain
+from minicnn.layers.fold import fold_batch_norm
+from minicnn.shapes import check_array
+
+__all__ = ["Network", "Tape"]
+
+
+class Tape(NamedTuple):
+    """What a forward pass leaves for backward passes: the layers it ran, and what each of them kept."""
+
+    layers: chain.Chain
+    saved: list[Any]
+
+
+class Network:
+    """A ConvNet: a list of layers, where its input comes from, and what its outputs mean.
+
+    Nothing is kept between calls, so one network may serve many threads.
+
+    Parameters
+    ----------
+    layers : list of layers, or of (name, layer) pairs
+        Layers without a name are called by their place, "0", "1", ..., as in ``torch.nn.Sequential``.  A
+        ``Softmax`` at the end stays outside of the scores.
+    input_shape : (C, H, W), optional
+        The one input shape that is accepted; without it, every shape that the layers accept.
+    preprocess : minicnn.Preprocess, optional
+        How an image becomes an input.
+    labels : sequence of str, optional
+        Class names, in the order of the scores.
+    device : str
+        Where it runs, see ``minicnn.kernels``.
+    seed : int
+        Seed of the parameters that the layers leave unset.
+    name : str
+        What to call it in messages and figures.
+
+    Raises
+    ------
+    ShapeError
+        If ``input_shape`` does not fit the layers.
+    MinicnnError
+        If ``layers`` are not layers with distinct names, or there are not as many labels as scores.
+
+    """
+
+    def __init__(
+        self,
+        layers: Sequence,
+        input_shape: Sequence[int] | None = None,
+        preprocess: Any = None,
+        labels: Sequence[str] | None = None,
+        *,
+        device: str = "reference",
+        seed: int = 0,
+        name: str = "network",
+    ):
+        self._chain = chain.initialised(chain.named(layers), np.random.default_rng(seed))
+        self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+        self.preprocess = preprocess
+        self.labels = None if labels is None else list(labels)
+        self.name, self.device, self._kernels = name, device, on(device)
+        if self.input_shape is not None:
+            self._check_labels(chain.output_shape(self._scores_chain(), self.input_shape))
+
+    def _check_labels(self, scores_shape):
+        if self.labels is not None and scores_shape != (len(self.labels),):
+            raise MinicnnError(
+                f"{len(self.labels)} labels do not fit scores of shape {scores_shape} for each image"
+            )
+
+    def __repr__(self) -> str:
+        """Name, size and device."""
+        count = sum(a.size for a in self.state_dict().values())
+        return f"<Network {self.name}: {len(self._chain)} layers, {count:,} parameters, on {self.device}>"
+
+    # what it is made of
+
+    @property
+    def layers(self) -> list:
+        """The layers, in order."""
+        return [layer for _, layer in self._chain]
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' names, in order."""
+        return [name for name, _ in self._chain]
+
+    def __getitem__(self, name: str):
+        """Return the layer of that name; a dotted name reaches into blocks."""
+        return chain.find(self._chain, name)
+
+    def summary(self, input_shape: Sequence[int] | None = None) -> str:
+        """Return a table: name, type, output shape, parameters, multiply-adds and memory of each layer."""
+        return summary.table(self._chain, self._shape_for_summary(input_shape))
+
+    def summary_rows(self, input_shape: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """Return the table of ``summary`` as a list of dictionaries."""
+        return summary.rows(self._chain, self._shape_for_summary(input_shape))
+
+    def _shape_for_summary(self, given):
+        shape = given or self.input_shape
+        if shape is None:
+            raise ShapeError("summary: this network has no input_shape; give one, such as summary((3, 224, 224))")
+        return tuple(shape)
+
+    def _with(self, layers: chain.Chain, device: str | None = None) -> Network:
+        return Network(
+            layers,
+            self.input_shape,
+            self.preprocess,
+            self.labels,
+            device=device or self.device,
+            name=self.name,
+        )
+
+    def to(self, device: str) -> Network:
+        """Return the same network on another device; this one stays as it is."""
+        return self._with(self._chain, device)
+
+    def fold_batch_norm(self) -> Network:
+        """Return a network that computes the same with its batch normalisations folded into convolutions."""
+        return self._with(fold_batch_norm(self._chain))
+
+    # parameters
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return the parameters by their dotted names, in order; the arrays themselves, not copies."""
+        return chain.state(self._chain)
+
+    def load_state_dict(self, mapping: Mapping[str, np.ndarray], copy: bool = True) -> None:
+        """Replace all parameters; float64 arrays stay float64, half precision becomes float32.
+
+        ``num_batches_tracked``, which only training reads, may be among them and is ignored.
+
+        Raises
+        ------
+        WeightsError
+            If names are missing or left over, or shapes differ; each of them is named.
+
+        """
+        arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
+        _check_fit(arrays, chain.parameter_shapes(self._chain))
+        arrays = {
+            k: np.array(v, np.float32 if v.dtype == np.float16 else v.dtype, copy=copy or None, order="C")
+            for k, v in arrays.items()
+        }
+        self._chain = chain.with_state(self._chain, arrays)
+
+    # forward
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the unnormalised class scores (N, K): ``forward`` up to the last layer before a softmax."""
+        return self.forward(x)
+
+    def forward(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False) -> np.ndarray:
+        """Return the scores, or the output of the layer named ``upto``.
+
+        Parameters
+        ----------
+        x : array of shape (N, C, H, W), float32 or float64
+            With float64 everything is computed in float64.
+        upto : str, optional
+            Name of a layer; a dotted name reaches into blocks.
+        allow_nonfinite : bool
+            Let NaN and infinity pass instead of raising.
+
+        Returns
+        -------
+        y : array of shape (N, K), or (N, K, P, Q) for a layer of maps
+
+        Raises
+        ------
+        ShapeError
+            If x has another shape or dtype than expected, or holds NaN or infinity.
+        MinicnnError
+            If there is no such layer.
+
+        """
+        layers = self._ready(x, upto, allow_nonfinite)
+        y, _ = chain.forward(layers, self._as(x, layers), self._kernels)
+        return y
+
+    def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
+        """Return (y, tape): ``forward``'s output, and what ``backward`` needs to go back from it, any number of times."""
+        layers = self._ready(x, upto, allow_nonfinite)
+        y, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.MASKS)
+        return y, Tape(layers, saved)
+
+    def _scores_chain(self) -> chain.Chain:
+        ends_in_softmax = self._chain and isinstance(self._chain[-1][1], Softmax)
+        return self._chain[:-1] if ends_in_softmax else self._chain
+
+    def _ready(self, x, upto, allow_nonfinite) -> chain.Chain:
+        """Return the layers to run, in the dtype to run them in, once x is fit for them."""
+        check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
+        if self.input_shape is not None and x.shape[1:] != self.input_shape:
+            expected = ("N", *self.input_shape)
+            raise ShapeError(f"input x: expected shape ({', '.join(map(str, expected))}), got {x.shape}")
+        if not allow_nonfinite and not np.isfinite(x).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise ShapeError(
+                f"input x: holds {x[where]} at {where}; clean the input, or pass allow_nonfinite=True to let it through"
+            )
+        layers = self._scores_chain() if upto is None else chain.upto(self._chain, upto)
+        if self.input_shape is None:
+            chain.output_shape(layers, x.shape[1:])
+        return chain.astype(layers, np.float64) if x.dtype == np.float64 else layers
+
+    def _as(self, x, layers):
+        """Return x in the parameters' dtype where that is wider: a float64 network computes in float64."""
+        wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
+        return x.astype(np.float64) if wide and x.dtype != np.float64 else x
+
+    # backward
+
+    def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
+        """Return the gradient with respect to the input of <dy, y>, from ``trace``'s tape."""
+        dx, _ = chain.backward(tape.layers, dy, tape.saved, self._kernels, rules.named(rule))
+        return dx
+
+    def input_gradient(
+        self,
+        x: np.ndarray,
+        target: int | np.ndarray,
+        rule: str | rules.Rule = "gradient",
+        layer: str | None = None,
+        of: str = "score",
+        *,
+        allow_nonfinite: bool = False,
+    ) -> np.ndarray:
+        """Gradient of a class score, or of any layer's output, with respect to the input.
+
+        w = dS_c / dI at x (paper, equation 2), for every image of the batch.
+
+        Parameters
+        ----------
+        x : array of shape (N, C, H, W), float32 or float64
+        target : int, ints of shape (N,), or a float array shaped like the layer's output
+            A class for all images, a class for each image, or the cotangent itself.
+        rule : "gradient", "deconvnet" or "guided"
+            What ReLU does backward, see ``minicnn.rules``.
+        layer : str, optional
+            Start at this layer's output instead of the scores.
+        of : "score" or "probability"
+            "probability" differentiates the softmax posterior (Baehrens et al. 2010) instead of the score.
+
+        Returns
+        -------
+        dx : array of the shape and dtype of x
+
+        Raises
+        ------
+        ShapeError
+            If x or a cotangent has another shape or dtype than expected.
+        MinicnnError
+            If the target is no class, the rule, the layer or ``of`` is unknown, or a rectifier of the net is
+            not covered by the rule.
+
+        """
+        rule = rules.named(rule)
+        y, tape = self.trace(x, layer, allow_nonfinite=allow_nonfinite)
+        return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
+
+    def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
+        """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
+        if of not in ("score", "probability"):
+            raise MinicnnError(f"of: expected 'score' or 'probability', got {of!r}")
+        dy = _as_cotangent(y, target)
+        if of == "probability":
+            if y.ndim != 2:
+                raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
+            dy = self._kernels.softmax_input_grad(dy, self._kernels.softmax(y))
+        return dy
+
+    def loss_gradient(
+        self, x: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """Mean softmax cross-entropy over the batch, and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        x : array of shape (N, C, H, W), float32 or float64
+        labels : ints of shape (N,), 0 .. K - 1
+        rng : numpy.random.Generator, optional
+            Turns dropout on.
+
+        Returns
+        -------
+        loss : float
+        gradients : {parameter name: array of the parameter's shape}
+            Running statistics, which no gradient reaches, are not among them.
+
+        """
+        layers = self._ready(x, None, allow_nonfinite=False)
+        scores, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.INPUTS, rng)
+        labels = _checked_classes(labels, scores)
+        dy = self._kernels.cross_entropy_input_grad(scores, labels)
+        _, gradients = chain.backward(layers, dy, saved, self._kernels, weights=True)
+        ordered = {name: gradients[name] for name in chain.parameter_shapes(layers) if name in gradients}
+        return float(self._kernels.cross_entropy(scores, labels)), ordered
+
+
+def _as_cotangent(y: np.ndarray, target) -> np.ndarray:
+    target = np.asarray(target)
+    if target.dtype.kind == "f":
+        if target.shape != y.shape:
+            raise ShapeError(f"target: a cotangent must have the output's shape {y.shape}, got {target.shape}")
+        return target.astype(y.dtype)
+    if y.ndim != 2:
+        raise ShapeError(
+            f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of that "
+            "shape, such as one that is 1 at the unit and 0 elsewhere"
+        )
+    classes = _checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
+    dy = np.zeros_like(y)
+    dy[np.arange(len(y)), classes] = 1
+    return dy
+
+
+def _checked_classes(classes, scores: np.ndarray) -> np.ndarray:
+    classes, (n, k) = np.asarray(classes), scores.shape
+    if classes.dtype.kind not in "iu" or classes.shape != (n,):
+        raise ShapeError(
+            f"target: expected an int or {n} ints, one for each image, got {classes.dtype} of shape {classes.shape}"
+        )
+    if classes.size and not (classes.min() >= 0 and classes.max() < k):
+        wrong = classes[(classes < 0) | (classes >= k)][0]
+        raise MinicnnError(f"target: class {wrong} is out of range; this network has classes 0 to {k - 1}")
+    return classes
+
+
+def _check_fit(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple]) -> None:
+    faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
+    faults += [f"left over {name} {arrays[name].shape}" for name in arrays if name not in shapes]
+    for name in shapes.keys() & arrays.keys():
+        if arrays[name].shape != tuple(shapes[name]):
+            faults.append(f"{name} has shape {arrays[name].shape}, expected {tuple(shapes[name])}")
+        elif arrays[name].dtype not in (np.float16, np.float32, np.float64):
+            faults.append(f"{name} has dtype {arrays[name].dtype}, expected a float")
+    if faults:
+        raise WeightsError("these weights do not fit this architecture: " + "; ".join(sorted(faults)))
