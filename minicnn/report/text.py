@@ -1,0 +1,62 @@
+"""Text that fits: the font bundled with Pillow, the characters it has, and lines no wider than their place."""
+
+import unicodedata
+
+__all__ = ["font", "plain", "wrap"]
+
+LONGEST = 1000
+# En and em dash, minus sign; single and double quotation marks; multiplication sign; arrow.
+LOOKALIKES = str.maketrans("\u2013\u2014\u2212\u2018\u2019\u201c\u201d\u00d7", "---''\"\"x") | {0x2192: "->"}
+
+
+def font(size):
+    """Pillow's bundled font at a size in pixels; its small bitmap font where Pillow was built without FreeType."""
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size)
+    except ImportError:
+        return ImageFont.load_default()
+
+
+def plain(text):
+    """Text in characters that the bundled font can draw.
+
+    That font holds ASCII and the middle dot. Accents are dropped, dashes and quotation marks become their ASCII
+    kin, runs of white space become one space, and each other character becomes "?". At most 1000 characters are
+    kept: no figure has room for more.
+    """
+    text = " ".join(str(text)[:LONGEST].translate(LOOKALIKES).split())
+    pieces = unicodedata.normalize("NFKD", text.replace("·", "\0")).replace("\0", "·")
+    kept = (c for c in pieces if not unicodedata.combining(c))
+    return "".join(c if " " <= c <= "~" or c == "·" else "?" for c in kept)
+
+
+def _longest_start(text, typeface, width):
+    """How many characters of `text` fit into `width` pixels, one at least."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if typeface.getlength(text[:middle]) <= width else (low, middle - 1)
+    return low
+
+
+def wrap(text, typeface, width, lines):
+    """`text` in at most `lines` lines of at most `width` pixels; what doesn't fit is left off, with "..." for it.
+
+    Lines end at a space where there is one, inside a word where a word is wider than the line.
+    """
+    rest, result = plain(text), []
+    while rest and len(result) < lines:
+        end = _longest_start(rest, typeface, width)
+        if end < len(rest):
+            space = rest.rfind(" ", 0, end + 1)
+            end = space if space > 0 else end
+        result.append(rest[:end].rstrip())
+        rest = rest[end:].lstrip()
+    if rest:
+        start = f"{result[-1]}..."
+        while len(start) > 3 and typeface.getlength(start) > width:
+            start = f"{start[:-4].rstrip()}..."
+        result[-1] = start
+    return result
