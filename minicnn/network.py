@@ -140,7 +140,16 @@ class Network:
         """Return the parameters by their dotted names, in order; the arrays themselves, not copies."""
         return chain.state(self._chain)
 
-    def load_state_dict(self, mapping: Mapping[str, np.ndarray], copy: bool = True) -> None:
+    @classmethod
+    def from_state_dict(cls, layers: Sequence, mapping: Mapping[str, np.ndarray], *args, **kwargs) -> Network:
+        """Return a network of ``layers`` whose parameters are the arrays of ``mapping``, neither drawn nor copied.
+
+        The other arguments are those of ``Network``; raises as ``load_state_dict`` does.
+        """
+        named = chain.named(layers)
+        return cls(chain.with_state(named, _fitted(mapping, named)), *args, **kwargs)
+
+    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; float64 arrays stay float64, half precision becomes float32.
 
         ``num_batches_tracked``, which only training reads, may be among them and is ignored.
@@ -151,12 +160,7 @@ class Network:
             If names are missing or left over, or shapes differ; each of them is named.
 
         """
-        arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
-        _check_fit(arrays, chain.parameter_shapes(self._chain))
-        arrays = {
-            k: np.array(v, np.float32 if v.dtype == np.float16 else v.dtype, copy=copy or None, order="C")
-            for k, v in arrays.items()
-        }
+        arrays = {name: np.array(array) for name, array in _fitted(mapping, self._chain).items()}
         self._chain = chain.with_state(self._chain, arrays)
 
     # forward
@@ -194,7 +198,7 @@ class Network:
         return y
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
-        """Return (y, tape): ``forward``'s output, and what ``backward`` needs to go back from it, any number of times."""
+        """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
         layers = self._ready(x, upto, allow_nonfinite)
         y, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.MASKS)
         return y, Tape(layers, saved)
@@ -212,7 +216,7 @@ class Network:
         if not allow_nonfinite and not np.isfinite(x).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ShapeError(
-                f"input x: holds {x[where]} at {where}; clean the input, or pass allow_nonfinite=True to let it through"
+                f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"
             )
         layers = self._scores_chain() if upto is None else chain.upto(self._chain, upto)
         if self.input_shape is None:
@@ -321,8 +325,8 @@ def _as_cotangent(y: np.ndarray, target) -> np.ndarray:
         return target.astype(y.dtype)
     if y.ndim != 2:
         raise ShapeError(
-            f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of that "
-            "shape, such as one that is 1 at the unit and 0 elsewhere"
+            f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of "
+            "that shape, such as one that is 1 at the unit and 0 elsewhere"
         )
     classes = _checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
     dy = np.zeros_like(y)
@@ -334,7 +338,7 @@ def _checked_classes(classes, scores: np.ndarray) -> np.ndarray:
     classes, (n, k) = np.asarray(classes), scores.shape
     if classes.dtype.kind not in "iu" or classes.shape != (n,):
         raise ShapeError(
-            f"target: expected an int or {n} ints, one for each image, got {classes.dtype} of shape {classes.shape}"
+            f"target: expected an int or {n} ints, one an image, got {classes.dtype} of shape {classes.shape}"
         )
     if classes.size and not (classes.min() >= 0 and classes.max() < k):
         wrong = classes[(classes < 0) | (classes >= k)][0]
@@ -342,13 +346,17 @@ def _checked_classes(classes, scores: np.ndarray) -> np.ndarray:
     return classes
 
 
-def _check_fit(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple]) -> None:
+def _fitted(mapping: Mapping[str, np.ndarray], layers: chain.Chain) -> dict[str, np.ndarray]:
+    """Return the arrays that the layers want, half precision widened; WeightsError unless they fit exactly."""
+    arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
+    shapes = chain.parameter_shapes(layers)
     faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
     faults += [f"left over {name} {arrays[name].shape}" for name in arrays if name not in shapes]
-    for name in shapes.keys() & arrays.keys():
+    for name in [name for name in shapes if name in arrays]:
         if arrays[name].shape != tuple(shapes[name]):
             faults.append(f"{name} has shape {arrays[name].shape}, expected {tuple(shapes[name])}")
         elif arrays[name].dtype not in (np.float16, np.float32, np.float64):
             faults.append(f"{name} has dtype {arrays[name].dtype}, expected a float")
     if faults:
-        raise WeightsError("these weights do not fit this architecture: " + "; ".join(sorted(faults)))
+        raise WeightsError("these weights do not fit this architecture: " + "; ".join(faults))
+    return {k: a.astype(np.float32) if a.dtype == np.float16 else a for k, a in arrays.items()}

@@ -24,7 +24,7 @@ def pair(value: int | Pair, name: str, least: int = 1) -> Pair:
 
 
 def sides(padding: int | Pair | Sides) -> Sides:
-    """Padding as ((top, bottom), (left, right)): from one number, (vertical, horizontal), or four sides."""
+    """Return padding as ((top, bottom), (left, right)): from one number, (vertical, horizontal), or four sides."""
     nested = isinstance(padding, tuple | list) and len(padding) == 2 and not isinstance(padding[0], Integral)
     if nested:
         return pair(padding[0], "padding", least=0), pair(padding[1], "padding", least=0)

@@ -12,7 +12,7 @@ __all__ = ["rows", "table"]
 
 
 def rows(layers: chain.Chain, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
-    """One dictionary a layer: name, type, output_shape (N left out), parameters, multiply_adds, bytes (of output)."""
+    """One dictionary a layer: name, type, output_shape without N, parameters, multiply_adds, bytes of output."""
     return [
         {
             "name": name,

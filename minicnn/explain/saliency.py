@@ -1,0 +1,103 @@
+"""Class saliency maps: which pixels have to change least for the class score to change most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.explain.prediction import class_index, label_of, posterior, views_of
+from minicnn.images import View, average_views
+from minicnn.network import Network
+
+__all__ = ["Saliency", "saliency", "saliency_of_gradient"]
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """A saliency map and what it is the map of.
+
+    Attributes
+    ----------
+    map : float32 array of shape (H, W) of the original image, not negative; 0 where no view looked
+    target : int, the class
+    label : str, or None if the network has no labels
+    score : float, the unnormalised class score, mean over the views
+    probability : float, the class's softmax probability, mean over the views
+    gradient : float32 array of shape (V, C, h, w), the gradient of each view in the network's coordinates
+    views : list of V ``View``, where in the image each gradient belongs
+    rule, crops : as asked for
+
+    """
+
+    map: np.ndarray
+    target: int
+    label: str | None
+    score: float
+    probability: float
+    gradient: np.ndarray
+    views: list[View]
+    rule: str
+    crops: str
+
+
+def saliency(
+    net: Network,
+    image,
+    target: int | str | None = None,
+    crops: str = "ten",
+    rule: str = "gradient",
+    of: str = "score",
+) -> Saliency:
+    """Image-specific class saliency map.
+
+    w = dS_c / dI at the image (paper, equation 2); M_ij = |w_ij| for a grey image, M_ij = max_c |w_cij| for one
+    of several channels (equation 3); the mean over ten sub-images, each put back at its place (section 3).
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess``
+    image : path, PIL.Image, or uint8 array of shape (H, W, 3)
+    target : int or str, optional
+        The class, by number or label; the class with the highest mean score unless given.
+    crops : "ten", "one" or "whole"
+        Four corners and the centre, each with its mirror image; the centre alone; or the whole picture warped
+        to the input's shape, for pictures that are far from square.
+    rule : "gradient", "deconvnet" or "guided"
+        The paper's map is the gradient's.
+    of : "score" or "probability"
+        The paper's map is the score's; "probability" is Baehrens et al. 2010.
+
+    Returns
+    -------
+    saliency : Saliency
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read.
+    MinicnnError
+        If the class, the crops or the rule is unknown, or the network has no preprocessing.
+
+    """
+    x, views = views_of(net, image, crops)
+    traced = [net.trace(view[None]) for view in x]
+    scores = np.concatenate([y for y, _ in traced])
+    c = int(scores.mean(axis=0).argmax()) if target is None else class_index(net, target, scores.shape[1])
+    gradient = np.concatenate([net.backward(tape, net.cotangent(y, c, of), rule) for y, tape in traced])
+    return Saliency(
+        map=average_views(saliency_of_gradient(gradient), views),
+        target=c,
+        label=label_of(net, c),
+        score=float(scores[:, c].mean()),
+        probability=float(posterior(scores)[c]),
+        gradient=gradient,
+        views=views,
+        rule=rule,
+        crops=crops,
+    )
+
+
+def saliency_of_gradient(gradient: np.ndarray) -> np.ndarray:
+    """Largest absolute value over the channels (paper, equation 3): (V, C, h, w) to (V, h, w)."""
+    return np.abs(gradient).max(axis=1)

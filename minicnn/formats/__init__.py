@@ -1,0 +1,1 @@
+"""Weight files, one format a file: arrays in our layout, and the architecture where the file holds one."""

@@ -1,0 +1,134 @@
+"""Our own file: architecture, weights, preprocessing and labels in one uncompressed .npz.
+
+The arrays are the members of the state dictionary; the member ``network.json`` holds everything else as text.
+Nothing in it is code: a layer is a name out of ``minicnn.layers`` and numbers for its arguments.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers as zoo_of_layers
+from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats import npz
+from minicnn.images import Preprocess
+from minicnn.layers import Layer
+from minicnn.layers.blocks import Block
+from minicnn.network import Network
+
+__all__ = ["MEMBER", "describe", "read", "write"]
+
+MEMBER = "network.json"
+_VERSION = 1
+_LAYERS = {name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Layer")}
+
+
+def write(path: str | Path, net: Network, half: bool = False) -> None:
+    """Write ``net`` to one file.
+
+    Parameters
+    ----------
+    path : str or Path
+    net : Network
+    half : bool
+        Store matrices and kernels as float16, half the size; they come back as float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file can't be written; nothing is left behind.
+
+    """
+    arrays = net.state_dict()
+    if half:
+        arrays = {name: a.astype(np.float16) if a.ndim > 1 else a for name, a in arrays.items()}
+    text = json.dumps(describe(net), indent=1, ensure_ascii=False)
+    npz.write(path, arrays, {MEMBER: text})
+
+
+def describe(net: Network) -> dict[str, Any]:
+    """Return everything about ``net`` but its weights, as plain numbers, strings, lists and dictionaries."""
+    return {
+        "format": "minicnn",
+        "version": _VERSION,
+        "name": net.name,
+        "input_shape": None if net.input_shape is None else list(net.input_shape),
+        "preprocess": None if net.preprocess is None else net.preprocess.to_dict(),
+        "layers": [_described(name, layer) for name, layer in zip(net.names, net.layers, strict=True)],
+        "labels": net.labels,
+    }
+
+
+def _described(name: str, layer: Layer) -> list:
+    if isinstance(layer, Block):
+        return [
+            name,
+            type(layer).__name__,
+            [[_described(*pair) for pair in branch] for branch in layer.branches()],
+        ]
+    return [name, type(layer).__name__, layer.config()]
+
+
+def read(path: str | Path, check: bool | None = None) -> Network:
+    """Read a network that ``write`` wrote; its weights are mapped from the file, not copied.
+
+    Parameters
+    ----------
+    path : str or Path
+    check : bool, optional
+        Whether to read everything once for its checksums; by default files up to 64 MiB are checked.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, of another kind, or its description and its arrays disagree.
+
+    """
+    arrays, text = npz.read(path, check=check)
+    if MEMBER not in text:
+        raise WeightsError(
+            f"{path}: holds arrays but no architecture ({MEMBER}); name one, such as architecture='efficientnet-lite0'"
+        )
+    try:
+        return _network(json.loads(text[MEMBER]), arrays)
+    except (MinicnnError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path}: {MEMBER} describes no network that minicnn can build: {error}") from None
+
+
+def _network(found: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Network:
+    if found["format"] != "minicnn" or found["version"] != _VERSION:
+        raise WeightsError(
+            f"expected format 'minicnn', version {_VERSION}, got {found['format']!r}, {found['version']!r}"
+        )
+    layers = [_layer(*entry) for entry in found["layers"]]
+    preprocess = None if found["preprocess"] is None else Preprocess.from_dict(found["preprocess"])
+    return Network.from_state_dict(
+        layers, arrays, found["input_shape"], preprocess, found["labels"], name=str(found["name"])
+    )
+
+
+def _layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
+    if kind not in _LAYERS:
+        raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
+    if issubclass(_LAYERS[kind], Block):
+        return str(name), _LAYERS[kind](*[[_layer(*entry) for entry in branch] for branch in arguments])
+    arguments = {str(key): _tuples(value) for key, value in arguments.items()}
+    for key, value in arguments.items():
+        if not _plain(value) and not (key == "padding" and value == "same"):
+            raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
+    return str(name), _LAYERS[kind](**arguments)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_plain(v) for v in value)
+    return isinstance(value, bool | int | float)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,0 +1,79 @@
+"""EfficientNet-Lite0 (Tan, Le 2019, without squeeze-and-excitation and with ReLU6), published layer names."""
+
+from minicnn.images import Preprocess
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU6,
+    Residual,
+    Sequential,
+)
+from minicnn.zoo.architecture import Architecture
+
+__all__ = ["efficientnet_lite0"]
+
+# repeats, expansion, output channels, kernel size, stride of the first
+STAGES = (
+    (1, 1, 16, 3, 1),
+    (2, 6, 24, 3, 2),
+    (2, 6, 40, 5, 2),
+    (3, 6, 80, 3, 2),
+    (3, 6, 112, 5, 1),
+    (4, 6, 192, 5, 2),
+    (1, 6, 320, 3, 1),
+)
+
+
+def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
+    """EfficientNet-Lite0: a stem, sixteen inverted bottlenecks, a 1 x 1 head, global mean, one full layer.
+
+    TensorFlow's SAME padding and batch-norm epsilon 1e-3; input (v - 127) / 128 of 224 x 224 RGB values 0..255,
+    cut from the middle after a bicubic resize of the short side to 256.
+    """
+    layers = [*_unit("_conv_stem", "_bn0", Conv2d(3, 32, 3, stride=2, padding="same", bias=False))]
+    channels = 32
+    for repeats, expansion, out, kernel_size, first_stride in STAGES:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            name = f"_blocks.{sum(isinstance(layer, Sequential | Residual) for _, layer in layers)}"
+            layers.append((name, _bottleneck(channels, out, expansion, kernel_size, stride)))
+            channels = out
+    layers += _unit("_conv_head", "_bn1", Conv2d(channels, 1280, 1, bias=False))
+    layers += [
+        ("_avg_pooling", GlobalAvgPool2d()),
+        ("_flatten", Flatten()),
+        ("_dropout", Dropout(0.2)),
+        ("_fc", Linear(1280, num_classes)),
+    ]
+    preprocess = Preprocess(
+        size=(224, 224),
+        resize=256,
+        interpolation="bicubic",
+        channels="RGB",
+        scale=1.0,
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+    )
+    return Architecture(layers, (3, 224, 224), preprocess)
+
+
+def _unit(conv_name: str, norm_name: str, conv: Conv2d, relu: bool = True) -> list:
+    """Convolution, batch normalisation and, unless the unit is linear, ReLU6."""
+    unit = [(conv_name, conv), (norm_name, BatchNorm2d(conv.out_channels, eps=1e-3))]
+    return [*unit, (f"{conv_name}_relu", ReLU6())] if relu else unit
+
+
+def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, stride: int):
+    """Widen by 1 x 1, filter each channel, narrow by a linear 1 x 1; a residual where the shapes agree."""
+    wide = channels * expansion
+    body = []
+    if expansion > 1:
+        body += _unit("_expand_conv", "_bn0", Conv2d(channels, wide, 1, bias=False))
+    depthwise = Conv2d(wide, wide, kernel_size, stride=stride, padding="same", groups=wide, bias=False)
+    body += _unit("_depthwise_conv", "_bn1", depthwise)
+    body += _unit("_project_conv", "_bn2", Conv2d(wide, out, 1, bias=False), relu=False)
+    return Residual(body) if stride == 1 and channels == out else Sequential(body)
