@@ -1,25 +1,51 @@
 """The maths, once per device: ``on(device)`` gives the module whose functions compute there."""
 
+from importlib.util import find_spec
 from types import ModuleType
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "on"]
+__all__ = ["DEVICES", "choose", "on"]
 
-DEVICES = ("reference",)
+DEVICES = ("reference", "cpu")
+
+# multiply-adds up to which NumPy answers before the compiled kernels are loaded, let alone compiled
+SMALL = 200_000_000
 
 
 def on(device: str) -> ModuleType:
-    """Return the kernels of a device: "reference" is plain NumPy, the specification of all others.
+    """Return the kernels of a device.
+
+    "reference" is plain NumPy, the specification of all others; "cpu" is Numba and BLAS on all cores.
 
     Raises
     ------
     DeviceError
-        If there is no such device.
+        If there is no such device, or what it needs is not installed.
 
     """
     if device == "reference":
         from minicnn.kernels import reference
 
         return reference
+    if device == "cpu":
+        missing = [name for name in ("numba", "scipy") if find_spec(name) is None]
+        if missing:
+            raise DeviceError(
+                f"device 'cpu' needs {' and '.join(missing)}: pip install 'minicnn-engine[cpu]', "
+                "or use device 'reference'"
+            )
+        from minicnn.kernels import cpu
+
+        return cpu
     raise DeviceError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
+
+
+def choose(multiply_adds: int) -> str:
+    """Device for work of that many multiply-adds: what "auto" stands for.
+
+    Small work runs on NumPy, so that a first answer waits for no compiler; the rest on "cpu" where Numba and
+    SciPy are installed.
+    """
+    installed = find_spec("numba") is not None and find_spec("scipy") is not None
+    return "cpu" if multiply_adds > SMALL and installed else "reference"

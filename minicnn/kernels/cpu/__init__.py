@@ -1,0 +1,110 @@
+"""The maths on this machine's cores: the names and signatures of the reference, in Numba and BLAS.
+
+float32 arrays come here; float64, which is for checking, goes to the reference.  Where NumPy is as fast, the
+reference's function is the one that is exported.  Kernels are compiled when they are first called and kept for
+later processes (``cache``); they share one pool of threads (``threads``), and give the same bits on any number
+of them.
+"""
+
+from minicnn.kernels.reference.activation import (
+    leaky_relu,
+    leaky_relu_input_grad,
+    prelu,
+    prelu_input_grad,
+    prelu_weight_grad,
+    relu,
+    relu6,
+    relu_input_grad,
+)
+from minicnn.kernels.reference.arrangement import (
+    add,
+    add_input_grad,
+    dropout,
+    dropout_input_grad,
+    flatten,
+    flatten_input_grad,
+    zero_pad2d,
+    zero_pad2d_input_grad,
+)
+from minicnn.kernels.reference.convolution import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
+from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
+from minicnn.kernels.reference.normalisation import (
+    batch_norm2d,
+    batch_norm2d_bias_grad,
+    batch_norm2d_input_grad,
+    batch_norm2d_weight_grad,
+    local_response_norm,
+    local_response_norm_input_grad,
+)
+from minicnn.kernels.reference.pooling import (
+    avg_pool2d,
+    avg_pool2d_input_grad,
+    global_avg_pool2d,
+    global_avg_pool2d_input_grad,
+    max_pool2d,
+    max_pool2d_input_grad,
+)
+from minicnn.kernels.reference.posterior import (
+    cross_entropy,
+    cross_entropy_input_grad,
+    log_softmax,
+    log_softmax_input_grad,
+    softmax,
+    softmax_input_grad,
+)
+
+__all__ = [
+    "add",
+    "add_input_grad",
+    "avg_pool2d",
+    "avg_pool2d_input_grad",
+    "batch_norm2d",
+    "batch_norm2d_bias_grad",
+    "batch_norm2d_input_grad",
+    "batch_norm2d_weight_grad",
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_input_grad",
+    "dropout",
+    "dropout_input_grad",
+    "flatten",
+    "flatten_input_grad",
+    "global_avg_pool2d",
+    "global_avg_pool2d_input_grad",
+    "leaky_relu",
+    "leaky_relu_input_grad",
+    "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
+    "local_response_norm",
+    "local_response_norm_input_grad",
+    "log_softmax",
+    "log_softmax_input_grad",
+    "max_pool2d",
+    "max_pool2d_input_grad",
+    "prelu",
+    "prelu_input_grad",
+    "prelu_weight_grad",
+    "relu",
+    "relu6",
+    "relu_input_grad",
+    "softmax",
+    "softmax_input_grad",
+    "zero_pad2d",
+    "zero_pad2d_input_grad",
+]

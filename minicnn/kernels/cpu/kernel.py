@@ -1,0 +1,160 @@
+"""A compiled kernel: a plain function with its argument types, compiled when it is first called.
+
+    @kernel(reads(2), reads(1), writes(1))
+    def _rows(weight, x, y):
+        for o in prange(len(y)):
+            ...
+
+A kernel returns nothing, has one signature, and loops with ``prange`` over work whose parts don't depend on the
+number of threads: each part writes its own outputs, in a fixed order, so that the same input gives the same bits.
+Functions called from inside a kernel are plain ``numba.njit`` functions; keep the body of a long ``prange`` in
+one, since Numba compiles what stands inside the loop itself about three times.
+"""
+
+import sys
+import time
+import types
+from collections.abc import Callable
+
+import numba
+from numba.core.types import Array, Type, float32, void
+
+from minicnn.errors import DeviceError
+from minicnn.kernels.cpu.cache import KernelCache, locked
+from minicnn.kernels.cpu.threads import is_serial, parallel
+
+__all__ = ["Kernel", "compiled_names", "kernel", "reads", "warm_up", "writes"]
+
+# of all that Numba would make parallel, only the loops that say so
+_PARALLEL = dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+) | {"prange": True}
+
+
+def reads(ndim: int, dtype: Type = float32) -> Array:
+    """Type of a C-ordered array that a kernel only reads: writable arrays and read-only ones both fit."""
+    return Array(dtype, ndim, "C", readonly=True)
+
+
+def writes(ndim: int, dtype: Type = float32) -> Array:
+    """Type of a C-ordered array that a kernel writes."""
+    return Array(dtype, ndim, "C")
+
+
+def kernel(*arguments: Type) -> Callable[[Callable], "Kernel"]:
+    """Make a function whose arguments have these Numba types a ``Kernel``."""
+    return lambda function: Kernel(function, arguments)
+
+
+class Kernel:
+    """A function compiled for one signature, run inside ``threads.parallel()``.
+
+    Parameters
+    ----------
+    function : function that Numba can compile, returning nothing
+    arguments : the types of its arguments
+
+    """
+
+    def __init__(self, function: Callable, arguments: tuple[Type, ...]):
+        self.function = function
+        self.arguments = arguments
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self._compiled: dict[bool, Callable] = {}  # by whether it is the serial twin
+
+    def __call__(self, *args) -> None:
+        """Run; compile first, or load what an earlier process compiled, where that was not done yet."""
+        with parallel():
+            serial = is_serial()
+            (self._compiled.get(serial) or self._compile(serial))(*args)
+
+    def compile(self) -> None:
+        """Compile ahead of the first call."""
+        with parallel():
+            if is_serial() not in self._compiled:
+                self._compile(is_serial())
+
+    def _compile(self, serial: bool) -> Callable:
+        function = _renamed(self.function, "_serial") if serial else self.function
+        dispatcher = numba.njit(nogil=True, error_model="numpy", parallel=not serial and _PARALLEL)(function)
+        progress = _Progress(self.name)
+        dispatcher._cache = KernelCache(function, progress.start)
+        with locked(self.name):  # while one process compiles, the others wait for its file
+            dispatcher.compile(void(*self.arguments))
+        progress.end()
+        dispatcher.disable_compile()
+        self._compiled[serial] = dispatcher
+        return dispatcher
+
+
+def warm_up(progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> float:
+    """Compile every kernel of the modules loaded so far, so that later processes find them in the cache.
+
+    Parameters
+    ----------
+    progress : called with (number done, number in all, name of the next) before each kernel
+
+    Returns
+    -------
+    seconds : float
+
+    Raises
+    ------
+    DeviceError
+        If there is no folder to keep them in.
+
+    """
+    from minicnn.kernels.cpu import cache
+
+    if cache.folder() is None:
+        raise DeviceError("warm-up: there is no folder to keep compiled kernels in; set MINICNN_CACHE_DIR to one")
+    start, kernels = time.perf_counter(), _kernels()
+    for done, one in enumerate(kernels):
+        progress(done, len(kernels), one.name)
+        one.compile()
+    return time.perf_counter() - start
+
+
+def compiled_names() -> list[str]:
+    """Names of the kernels that this process has compiled or loaded."""
+    return sorted(one.name for one in _kernels() if one._compiled)
+
+
+def _kernels() -> list[Kernel]:
+    package = __name__.rpartition(".")[0]
+    modules = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
+    values = {id(value): value for module in modules for value in vars(module).values()}
+    return sorted((v for v in values.values() if isinstance(v, Kernel)), key=lambda one: one.name)
+
+
+def _renamed(function: Callable, suffix: str) -> Callable:
+    """Copy of a function under another name, by which Numba's cache tells it from the first."""
+    twin = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__ + suffix, None, function.__closure__
+    )
+    twin.__qualname__ = function.__qualname__ + suffix
+    return twin
+
+
+class _Progress:
+    """One line on stderr while kernels are compiled: rewritten on a terminal, written once elsewhere."""
+
+    started = 0
+
+    def __init__(self, name: str):
+        self.name, self.running = name, False
+
+    def start(self) -> None:
+        self.running = True
+        _Progress.started += 1
+        if sys.stderr is None:
+            return
+        line = "minicnn: compiling kernels, once on this machine"
+        if sys.stderr.isatty():
+            print(f"\r{line}: {_Progress.started} ({self.name}) ...", end="\033[K", file=sys.stderr, flush=True)
+        elif _Progress.started == 1:
+            print(f"{line} ...", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self.running and sys.stderr is not None and sys.stderr.isatty():
+            print("\r", end="\033[K", file=sys.stderr, flush=True)
