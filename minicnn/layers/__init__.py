@@ -1,16 +1,17 @@
 """Layers: parameters and geometry, named as in torch.nn; the maths is a call to the kernels they are handed."""
 
-from minicnn.layers.activation import LeakyReLU, PReLU, ReLU, ReLU6, Softmax
+from minicnn.layers.activation import LeakyReLU, PReLU, ReLU, ReLU6, Softmax, Tanh
 from minicnn.layers.base import Keep, Layer
-from minicnn.layers.blocks import Residual, Sequential
+from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
-from minicnn.layers.linear import Dropout, Flatten, Linear
+from minicnn.layers.linear import Dropout, Flatten, Linear, Permute
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d, ZeroPad2d
 
 __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
@@ -23,10 +24,12 @@ __all__ = [
     "LocalResponseNorm",
     "MaxPool2d",
     "PReLU",
+    "Permute",
     "ReLU",
     "ReLU6",
     "Residual",
     "Sequential",
     "Softmax",
+    "Tanh",
     "ZeroPad2d",
 ]

@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
-__all__ = ["LeakyReLU", "PReLU", "ReLU", "ReLU6", "Softmax"]
+__all__ = ["LeakyReLU", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +89,19 @@ class PReLU(Layer):
         mask, x = saved
         gradients = {"weight": kernels.prelu_weight_grad(x, dy, mask, self.weight)} if weights else {}
         return kernels.prelu_input_grad(dy, mask, self.weight), gradients
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tanh(Layer):
+    """Hyperbolic tangent; it has no deconvnet or guided rule."""
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        y = kernels.tanh(x)
+        return y, y if keep else None
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        _only_gradient(self, rule)
+        return kernels.tanh_input_grad(dy, saved), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minicnn.errors import ShapeError
+from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import chain
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
-__all__ = ["Block", "Residual", "Sequential"]
+__all__ = ["Block", "Concat", "Residual", "Sequential"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,3 +111,47 @@ class Residual(Block):
         dx, gradients = chain.backward(self.body, dbody, body_tape, kernels, rule, weights)
         other, more = chain.backward(self.shortcut, dshortcut, shortcut_tape, kernels, rule, weights)
         return kernels.add(dx, other), gradients | more
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Concat(Block):
+    """Parts side by side on one input, their outputs one after the other along the channels.
+
+    Parameters
+    ----------
+    *parts : lists of layers, or of (name, layer) pairs; an empty one passes x on
+
+    Source: Szegedy et al. 2015, figure 2.
+
+    """
+
+    parts: list
+
+    def __init__(self, *parts):
+        if not parts:
+            raise MinicnnError("Concat: expected at least one list of layers")
+        chains = [chain.named(part, f"{i}.") for i, part in enumerate(parts)]
+        chain.named([pair for part in chains for pair in part])  # names differ across the parts too
+        object.__setattr__(self, "parts", chains)
+
+    def branches(self):
+        return self.parts
+
+    def output_shape(self, shape):
+        shapes = [chain.output_shape(part, shape) for part in self.parts]
+        if len({len(s) for s in shapes}) > 1 or len({s[1:] for s in shapes}) > 1:
+            raise ShapeError(f"Concat: the parts give {shapes}; they must agree in all but the channels")
+        return sum(s[0] for s in shapes), *shapes[0][1:]
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        outputs, tapes = zip(*(chain.forward(part, x, kernels, keep, rng) for part in self.parts), strict=True)
+        return kernels.concatenate(outputs), ([y.shape[1] for y in outputs], tapes)
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        channels, tapes = saved
+        pieces = kernels.concatenate_input_grad(dy, channels)
+        dx, gradients = None, {}
+        for part, piece, tape in zip(self.parts, pieces, tapes, strict=True):
+            own, more = chain.backward(part, piece, tape, kernels, rule, weights)
+            dx, gradients = own if dx is None else kernels.add(dx, own), gradients | more
+        return dx, gradients

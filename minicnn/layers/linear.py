@@ -1,4 +1,4 @@
-"""The fully connected layer, and what stands around it: flatten and dropout."""
+"""The fully connected layer, and what stands around it: permutation, flatten and dropout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
-__all__ = ["Dropout", "Flatten", "Linear"]
+__all__ = ["Dropout", "Flatten", "Linear", "Permute"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +71,36 @@ class Flatten(Layer):
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
         return kernels.flatten_input_grad(dy, saved), {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Permute(Layer):
+    """Axes of each image in another order, for weights that were trained on maps laid out otherwise.
+
+    Parameters
+    ----------
+    axes : the axes of the input, without the batch's, in the order of the output's; (1, 2, 0) makes C, H, W
+        into H, W, C
+
+    """
+
+    axes: tuple
+
+    def __post_init__(self):
+        if not isinstance(self.axes, tuple | list) or sorted(self.axes) != list(range(len(self.axes))):
+            raise ShapeError(f"Permute: axes: expected each of 0, 1, ... once, got {self.axes!r}")
+        object.__setattr__(self, "axes", tuple(self.axes))
+
+    def output_shape(self, shape):
+        if len(shape) != len(self.axes):
+            raise ShapeError(f"Permute: expected {len(self.axes)} axes for each image, got {shape}")
+        return tuple(shape[axis] for axis in self.axes)
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        return kernels.permute(x, self.axes), None
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        return kernels.permute_input_grad(dy, self.axes), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

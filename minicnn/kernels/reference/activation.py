@@ -11,6 +11,8 @@ __all__ = [
     "relu",
     "relu6",
     "relu_input_grad",
+    "tanh",
+    "tanh_input_grad",
 ]
 
 
@@ -103,3 +105,13 @@ def prelu_weight_grad(x, dy, mask, weight):
 
 def _per_channel(weight, x):
     return weight.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def tanh(x):
+    """Hyperbolic tangent y = tanh(x), the squashing function of the networks before the rectifier."""
+    return np.tanh(x)
+
+
+def tanh_input_grad(dy, y):
+    """Gradient with respect to the input of a hyperbolic tangent: dx = dy (1 - y^2)."""
+    return dy * (1 - y * y)

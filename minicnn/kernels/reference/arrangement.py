@@ -1,4 +1,4 @@
-"""What only moves, adds or drops values: zero padding, flatten, addition, dropout."""
+"""What only moves, adds or drops values: padding, flatten, permutation, concatenation, addition, dropout."""
 
 import numpy as np
 
@@ -7,10 +7,14 @@ from minicnn.shapes import sides
 __all__ = [
     "add",
     "add_input_grad",
+    "concatenate",
+    "concatenate_input_grad",
     "dropout",
     "dropout_input_grad",
     "flatten",
     "flatten_input_grad",
+    "permute",
+    "permute_input_grad",
     "zero_pad2d",
     "zero_pad2d_input_grad",
 ]
@@ -35,6 +39,26 @@ def flatten(x):
 def flatten_input_grad(dy, input_shape):
     """Gradient with respect to the input of a flatten: dy in the input's shape (N, C, H, W)."""
     return dy.reshape(input_shape)
+
+
+def permute(x, axes):
+    """Axes of each image in another order: axis i of an image becomes what ``axes[i]`` was, 0 the first."""
+    return np.ascontiguousarray(x.transpose(0, *(axis + 1 for axis in axes)))
+
+
+def permute_input_grad(dy, axes):
+    """Gradient with respect to the input of a permutation: the inverse permutation of dy."""
+    return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
+
+
+def concatenate(arrays):
+    """Channels of several arrays (N, C_i, H, W) one after the other: (N, sum C_i, H, W)."""
+    return np.concatenate(arrays, axis=1)
+
+
+def concatenate_input_grad(dy, channels):
+    """Gradients with respect to the arrays of a concatenation: dy in pieces of ``channels`` = (C_1, C_2, ...)."""
+    return tuple(piece.copy() for piece in np.split(dy, np.cumsum(channels)[:-1], axis=1))
 
 
 def add(x, other):
