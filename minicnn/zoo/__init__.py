@@ -1,15 +1,63 @@
 """Architectures by name, one file a family: what a state dictionary, which holds weights alone, is loaded into."""
 
+from functools import partial
+
+import numpy as np
+
 from minicnn.errors import MinicnnError
 from minicnn.names import nearest
 from minicnn.network import Network
+from minicnn.zoo.alexnet import alexnet, alexnet_caffe, caffenet
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.digits import digits
 from minicnn.zoo.efficientnet import efficientnet_lite0
+from minicnn.zoo.hed import hed_trunk
+from minicnn.zoo.initialisation import drawn
+from minicnn.zoo.lenet import lenet5
+from minicnn.zoo.mtcnn import onet, pnet, rnet
+from minicnn.zoo.paper import paper
+from minicnn.zoo.resnet import resnet
+from minicnn.zoo.squeezenet import squeezenet
+from minicnn.zoo.vgg import vgg
+from minicnn.zoo.vgg_cnn import vgg_f, vgg_m, vgg_s
+from minicnn.zoo.zfnet import zfnet
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture", "build", "digits", "efficientnet_lite0"]
+__all__ = ["ARCHITECTURES", "Architecture", "architecture", "build"]
 
-ARCHITECTURES = {"digits": digits, "efficientnet-lite0": efficientnet_lite0}
+ARCHITECTURES = {
+    "digits": digits,
+    "lenet5": lenet5,
+    "alexnet": alexnet,
+    "alexnet-caffe": alexnet_caffe,
+    "caffenet": caffenet,
+    "zfnet": zfnet,
+    "paper": paper,
+    "vgg-f": vgg_f,
+    "vgg-m": vgg_m,
+    "vgg-s": vgg_s,
+    "vgg11": partial(vgg, 11, False),
+    "vgg11_bn": partial(vgg, 11, True),
+    "vgg13": partial(vgg, 13, False),
+    "vgg13_bn": partial(vgg, 13, True),
+    "vgg16": partial(vgg, 16, False),
+    "vgg16_bn": partial(vgg, 16, True),
+    "vgg19": partial(vgg, 19, False),
+    "vgg19_bn": partial(vgg, 19, True),
+    "squeezenet1_0": partial(squeezenet, "1.0"),
+    "squeezenet1_1": partial(squeezenet, "1.1"),
+    "resnet18": partial(resnet, 18),
+    "resnet34": partial(resnet, 34),
+    "resnet50": partial(resnet, 50),
+    "efficientnet-lite0": efficientnet_lite0,
+    "mtcnn-pnet": pnet,
+    "mtcnn-pnet-box": partial(pnet, head="box"),
+    "mtcnn-rnet": rnet,
+    "mtcnn-rnet-box": partial(rnet, head="box"),
+    "mtcnn-onet": onet,
+    "mtcnn-onet-box": partial(onet, head="box"),
+    "mtcnn-onet-landmarks": partial(onet, head="landmarks"),
+    "hed-vgg16": hed_trunk,
+}
 
 
 def architecture(name: str, num_classes: int | None = None) -> Architecture:
@@ -24,15 +72,22 @@ def architecture(name: str, num_classes: int | None = None) -> Architecture:
     Raises
     ------
     MinicnnError
-        If no architecture has that name; the nearest names are in the message.
+        If no architecture has that name (the nearest names are in the message), or it has no class scores.
 
     """
     if name not in ARCHITECTURES:
         raise MinicnnError(f"unknown architecture {name!r}; {nearest(name, ARCHITECTURES)}")
-    return ARCHITECTURES[name]() if num_classes is None else ARCHITECTURES[name](num_classes)
+    if num_classes is None:
+        return ARCHITECTURES[name]()
+    if name == "hed-vgg16":
+        raise MinicnnError("hed-vgg16: ends in feature maps and has no class scores; leave num_classes out")
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise MinicnnError(f"num_classes: expected a whole number of at least 1, got {num_classes!r}")
+    return ARCHITECTURES[name](num_classes)
 
 
 def build(name: str, num_classes: int | None = None, seed: int = 0) -> Network:
-    """Return a network of that architecture with random weights, drawn from ``seed``."""
-    layers, input_shape, preprocess = architecture(name, num_classes)
-    return Network(layers, input_shape, preprocess, seed=seed, name=name)
+    """Return a network of that architecture with random weights, drawn from ``seed`` as its authors drew them."""
+    found = architecture(name, num_classes)
+    layers = found.layers if found.draw is None else drawn(found.layers, np.random.default_rng(seed), found.draw)
+    return Network(layers, found.input_shape, found.preprocess, seed=seed, name=name)

@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 (Tan, Le 2019, without squeeze-and-excitation and with ReLU6), published layer names."""
 
+import numpy as np
+
 from minicnn.images import Preprocess
 from minicnn.layers import (
     BatchNorm2d,
@@ -13,6 +15,7 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.zoo.architecture import Architecture
+from minicnn.zoo.initialisation import he_normal, normal, with_bias
 
 __all__ = ["efficientnet_lite0"]
 
@@ -32,7 +35,8 @@ def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
     """EfficientNet-Lite0: a stem, sixteen inverted bottlenecks, a 1 x 1 head, global mean, one full layer.
 
     TensorFlow's SAME padding and batch-norm epsilon 1e-3; input (v - 127) / 128 of 224 x 224 RGB values 0..255,
-    cut from the middle after a bicubic resize of the short side to 256.
+    cut from the middle after a bicubic resize of the short side to 256.  Weights are drawn as the authors do it:
+    He's Gaussian over the outputs (a depthwise filter has one), the full layer uniform within 1 / sqrt(scores).
     """
     layers = [*_unit("_conv_stem", "_bn0", Conv2d(3, 32, 3, stride=2, padding="same", bias=False))]
     channels = 32
@@ -58,7 +62,7 @@ def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),
     )
-    return Architecture(layers, (3, 224, 224), preprocess)
+    return Architecture(layers, (3, 224, 224), preprocess, _draw)
 
 
 def _unit(conv_name: str, norm_name: str, conv: Conv2d, relu: bool = True) -> list:
@@ -77,3 +81,13 @@ def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, strid
     body += _unit("_depthwise_conv", "_bn1", depthwise)
     body += _unit("_project_conv", "_bn2", Conv2d(wide, out, 1, bias=False), relu=False)
     return Residual(body) if stride == 1 and channels == out else Sequential(body)
+
+
+def _draw(name, layer, rng):
+    shape = layer.parameter_shapes()["weight"]
+    if isinstance(layer, Linear):
+        bound = 1 / np.sqrt(layer.out_features)
+        return with_bias(layer, rng.uniform(-bound, bound, shape).astype(np.float32))
+    depthwise = layer.groups > 1
+    weight = normal(layer, rng, np.sqrt(2 / np.prod(shape[1:]))) if depthwise else he_normal(layer, rng)
+    return with_bias(layer, weight)

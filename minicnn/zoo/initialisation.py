@@ -1,0 +1,54 @@
+"""Random weights as the architectures' authors drew them.
+
+A rule is a function draw(name, layer, rng) that returns the parameters of a convolution or a full layer; every
+other layer starts as torch starts it (batch normalisation as the identity, PReLU with slope 1/4).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.layers import Conv2d, Layer, Linear
+from minicnn.layers.blocks import Block
+
+__all__ = ["drawn", "he_normal", "he_uniform", "normal", "with_bias"]
+
+
+def drawn(layers: list, rng: np.random.Generator, draw) -> list:
+    """Return the (name, layer) pairs with every parameter drawn, in order, blocks included."""
+    return [(name, _drawn(name, layer, rng, draw)) for name, layer in layers]
+
+
+def _drawn(name: str, layer: Layer, rng, draw) -> Layer:
+    if isinstance(layer, Block):
+        return layer.with_branches(
+            [[(n, _drawn(f"{name}.{n}", part, rng, draw)) for n, part in branch] for branch in layer.branches()]
+        )
+    if isinstance(layer, Conv2d | Linear):
+        return layer.with_state(draw(name, layer, rng))
+    return layer.initialised(rng)
+
+
+def normal(layer: Layer, rng: np.random.Generator, std: float) -> np.ndarray:
+    """Weights from a Gaussian with mean 0 and that standard deviation."""
+    return rng.standard_normal(layer.parameter_shapes()["weight"], np.float32) * np.float32(std)
+
+
+def he_normal(layer: Layer, rng: np.random.Generator) -> np.ndarray:
+    """Weights from a Gaussian of variance 2 / (K R S), the filters' outputs (He et al. 2015, equation 14)."""
+    filters, _, *taps = layer.parameter_shapes()["weight"]
+    return normal(layer, rng, np.sqrt(2 / (filters * np.prod(taps))))
+
+
+def he_uniform(layer: Layer, rng: np.random.Generator) -> np.ndarray:
+    """Weights, uniform and of variance 2 / (C R S), the filters' inputs (He et al. 2015, equation 10)."""
+    shape = layer.parameter_shapes()["weight"]
+    bound = np.sqrt(6 / np.prod(shape[1:]))
+    return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def with_bias(layer: Layer, weight: np.ndarray, bias: float = 0.0) -> dict[str, np.ndarray]:
+    """Return the layer's parameters: ``weight``, and the bias filled with one number where the layer has one."""
+    if layer.bias is None:
+        return {"weight": weight}
+    return {"weight": weight, "bias": np.full(len(weight), bias, np.float32)}

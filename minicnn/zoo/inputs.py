@@ -1,0 +1,34 @@
+"""How images become the inputs of ImageNet networks: the two conventions that most published weights follow."""
+
+from minicnn.images import Preprocess
+
+__all__ = ["CAFFE_MEAN", "VGG_MEAN", "bgr_minus_mean", "rgb_standardised"]
+
+CAFFE_MEAN = (104.00699, 116.66877, 122.67891)  # of Caffe's imagenet_mean.binaryproto, over all its pixels; BGR
+VGG_MEAN = (103.939, 116.779, 123.68)  # of the VGG networks; BGR
+
+
+def rgb_standardised(size: int = 224) -> Preprocess:
+    """torchvision's: RGB in 0..1, minus the mean, divided by the standard deviation of ImageNet's channels."""
+    return Preprocess(
+        size=(size, size),
+        resize=256,
+        interpolation="bilinear",
+        channels="RGB",
+        scale=1 / 255,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+
+
+def bgr_minus_mean(size: int, mean: tuple[float, float, float]) -> Preprocess:
+    """Caffe's: BGR in 0..255 minus a mean pixel; files that come with a mean image replace it."""
+    return Preprocess(
+        size=(size, size),
+        resize=256,
+        interpolation="bilinear",
+        channels="BGR",
+        scale=1.0,
+        mean=mean,
+        std=(1.0, 1.0, 1.0),
+    )
