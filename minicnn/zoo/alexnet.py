@@ -81,7 +81,10 @@ def full_layers(features: int, num_classes: int) -> list:
 
 def _stage(number: int, conv: Conv2d, *after: str) -> list:
     """Convolution, rectifier, then "norm" and "pool" in the given order."""
-    kinds = {"norm": LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0), "pool": MaxPool2d(3, stride=2)}
+    kinds = {
+        "norm": LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0),
+        "pool": MaxPool2d(3, stride=2, ceil_mode=True),
+    }
     stage = [(f"conv{number}", conv), (f"relu{number}", ReLU())]
     return [*stage, *((f"{kind}{number}", kinds[kind]) for kind in after)]
 

@@ -31,7 +31,7 @@ def zfnet(num_classes: int = 1000) -> Architecture:
         ("relu4", ReLU()),
         ("conv5", Conv2d(384, 256, 3, padding=1)),
         ("relu5", ReLU()),
-        ("pool5", MaxPool2d(3, stride=2)),
+        ("pool5", MaxPool2d(3, stride=2, ceil_mode=True)),
         *full_layers(9216, num_classes),
     ]
     return Architecture(layers, (3, 224, 224), bgr_minus_mean(224, CAFFE_MEAN), gaussian(0.01))
