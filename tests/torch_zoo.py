@@ -90,7 +90,7 @@ def two_towers(pool_first):
 
 
 def five(first, second, width, pools, order, features, ceil_mode=True):
-    """Five convolutions: the first two as given, three of 3 x 3; ``order`` of norm and pool after the first two."""
+    """Five convolutions: two as given, three of 3 x 3; ``order`` of norm and pool after the first two."""
     one, two, last = pools
     kinds = {"norm": lambda pool: krizhevsky_lrn(), "pool": lambda pool: nn.MaxPool2d(*pool, ceil_mode=ceil_mode)}
     pairs, channels = [], 256
