@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from minicnn import catalogue, zoo
 from minicnn.errors import WeightsError
-from minicnn.layers import Linear
+from minicnn.layers import Conv2d, Linear
 from minicnn.names import nearest
 from minicnn.network import Network
 
-__all__ = ["load", "save"]
+__all__ = ["ArchitectureNeeded", "load", "resolve", "save"]
 
-_PYTORCH = (".pth", ".pt", ".bin", ".ckpt")
-_SUFFIXES = (".npz", ".pth", ".pt", ".safetensors")
+# the reader of each kind of state dictionary: read(path) -> {name: array}
+_STATE_DICTIONARIES = {
+    ".pth": "pytorch",
+    ".pt": "pytorch",
+    ".safetensors": "safetensors",
+    ".npz": "npz",
+}
+
+
+class ArchitectureNeeded(WeightsError):
+    """A state dictionary was read, but nobody said which architecture it belongs to; ``arrays`` holds it."""
+
+    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]):
+        super().__init__(
+            f"{path}: holds weights and no architecture; name one, such as architecture="
+            f"{next(iter(zoo.ARCHITECTURES))!r} (known: {', '.join(zoo.ARCHITECTURES)})"
+        )
+        self.arrays = arrays
+
+
+def resolve(source: str | Path) -> Path:
+    """Return the file that ``source`` means: a path as it is, a name of the catalogue as its file.
+
+    Raises
+    ------
+    MinicnnError
+        If it is neither; the nearest names are in the message.
+
+    """
+    path = Path(source)
+    looks_like_a_name = isinstance(source, str) and not path.suffix and path.name == source
+    return catalogue.path_of(source) if looks_like_a_name and not path.exists() else path
 
 
 def load(source: str | Path, weights: str | Path | None = None, architecture: str | None = None) -> Network:
@@ -44,23 +75,17 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
         If there is no such name; the nearest names are in the message.
 
     """
-    path = Path(source)
+    path = resolve(source)
     if weights is not None:
-        raise WeightsError(
-            f"{weights}: a second file was given, but {path.name!r} is not of a format that has one"
-        )
-    if isinstance(source, str) and not path.suffix and not path.exists() and "/" not in source:
-        path = catalogue.path_of(source)
-    if architecture is None and path.suffix == ".npz":
+        raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
+    if path.suffix == ".npz" and architecture is None:
         from minicnn.formats import native
 
-        return native.read(path)
+        if native.is_ours(path):
+            return native.read(path)
     arrays = _state_dict(path)
     if architecture is None:
-        raise WeightsError(
-            f"{path}: a state dictionary holds weights and no architecture; name one, such as "
-            f"architecture={next(iter(zoo.ARCHITECTURES))!r} (known: {', '.join(zoo.ARCHITECTURES)})"
-        )
+        raise ArchitectureNeeded(path, arrays)
     return _built(path, arrays, architecture)
 
 
@@ -81,35 +106,30 @@ def save(net: Network, path: str | Path) -> None:
 
 
 def _state_dict(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix in _PYTORCH:
-        from minicnn.formats import pytorch
-
-        return pytorch.read(path)
-    if path.suffix == ".safetensors":
-        from minicnn.formats import safetensors
-
-        return safetensors.read(path)
-    if path.suffix == ".npz":
-        from minicnn.formats import npz
-
-        return npz.read(path)[0]
-    if not path.exists():
-        raise WeightsError(
-            f"{path}: no such file, and no network of that name; {nearest(str(path), catalogue.entries())}"
-        )
-    raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected {', '.join(_SUFFIXES)}")
+    if path.suffix not in _STATE_DICTIONARIES:
+        if not path.exists():
+            hint = nearest(str(path), catalogue.entries())
+            raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
+        known = ", ".join(_STATE_DICTIONARIES)
+        raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
+    read = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read
+    return read(path)
 
 
 def _built(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
-    layers, input_shape, preprocess = zoo.architecture(name, _num_classes(arrays, name))
+    found = zoo.architecture(name, _num_classes(arrays, name))
+    arrays = {key: a for key, a in arrays.items() if key.rpartition(".")[0] not in found.unused}
     try:
-        return Network.from_state_dict(layers, arrays, input_shape, preprocess, name=path.stem)
+        return Network.from_state_dict(found.layers, arrays, found.input_shape, found.preprocess, name=path.stem)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error} ({name})") from None
 
 
 def _num_classes(arrays: Mapping[str, np.ndarray], name: str) -> int | None:
-    """Return how many scores the file's last full layer gives, where it has the published name."""
-    last = [n for n, layer in zoo.architecture(name).layers if isinstance(layer, Linear)][-1]
-    weight = arrays.get(f"{last}.weight")
-    return None if weight is None or weight.ndim != 2 else len(weight)
+    """Return how many scores the file's last layer with weights gives, where they are not as many as published."""
+    weights = [(n, layer) for n, layer in zoo.architecture(name).layers if isinstance(layer, Conv2d | Linear)]
+    last, layer = weights[-1]
+    published, weight = layer.parameter_shapes()["weight"], arrays.get(f"{last}.weight")
+    if weight is None or weight.shape[1:] != published[1:] or len(weight) in (0, published[0]):
+        return None
+    return len(weight)

@@ -104,7 +104,7 @@ class Network:
 
     def summary(self, input_shape: Sequence[int] | None = None) -> str:
         """Return a table: name, type, output shape, parameters, multiply-adds and memory of each layer."""
-        return summary.table(self._chain, self._shape_for_summary(input_shape))
+        return summary.table(self.summary_rows(input_shape), self._shape_for_summary(input_shape))
 
     def summary_rows(self, input_shape: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """Return the table of ``summary`` as a list of dictionaries."""

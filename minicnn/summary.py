@@ -26,9 +26,8 @@ def rows(layers: chain.Chain, input_shape: Shape, itemsize: int = 4) -> list[dic
     ]
 
 
-def table(layers: chain.Chain, input_shape: Shape, itemsize: int = 4) -> str:
-    """Return the rows as text, with a line of totals; memory is the layer's output for one image."""
-    found = rows(layers, input_shape, itemsize)
+def table(found: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> str:
+    """Return rows as text, with a line of totals; memory is the layer's output for one image."""
     parameters, work, size = (sum(row[key] for row in found) for key in ("parameters", "multiply_adds", "bytes"))
     cells = [("name", "layer", "output", "parameters", "multiply-adds", "memory")]
     cells += [("input", "", _times(input_shape), "", "", _kib(prod(input_shape) * itemsize))]

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 ORIGINALS = {
     "handwriting_model.pth": "325e0773529babe8ebb6adf35a82c64e57c5f3518c2adb975865355c74bc4786",
     "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "imagenet1k_label_to_names.json": "3e232637a09beeb733f409908cfc0ba256e83f06815684678abafd4c0990c757",
     "imagenet1k_clean_names.json": "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
 }
 NETWORKS = {
@@ -74,6 +75,14 @@ def originals(paths: list[Path]) -> dict[str, bytes]:
     return found
 
 
+def imagenet_labels(found: dict[str, bytes]) -> list[str]:
+    """Return the first name of each class; where two classes share it, the package's own clean names."""
+    synsets = json.loads(found["imagenet1k_label_to_names.json"])
+    first = [synsets[str(c)].split(",")[0] for c in range(1000)]
+    clean = json.loads(found["imagenet1k_clean_names.json"])
+    return [clean[c] if first.count(name) > 1 else name for c, name in enumerate(first)]
+
+
 def convert(name: str, original: bytes, labels: list[str], half: bool) -> Path:
     """Write one network from the original's bytes; return its path."""
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +106,7 @@ def main() -> int:
         return 1
     labels = {
         "digits": [str(digit) for digit in range(10)],
-        "efficientnet-lite0": json.loads(found["imagenet1k_clean_names.json"]),
+        "efficientnet-lite0": imagenet_labels(found),
     }
     catalogue = {}
     for name, facts in NETWORKS.items():

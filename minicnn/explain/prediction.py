@@ -89,7 +89,7 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
         return labels[target.casefold()]
     if not isinstance(target, str) or target.lstrip("-").isdigit():
         if not 0 <= int(target) < classes:
-            raise MinicnnError(f"target: class {target} is out of range; {net.name} has classes 0 to {classes - 1}")
+            raise MinicnnError(f"target: class {target} is out of range; {net.name} has 0 to {classes - 1}")
         return int(target)
     hint = nearest(target, net.labels) if net.labels else f"give a number from 0 to {classes - 1}"
     raise MinicnnError(f"target: {net.name} has no class {target!r}; {hint}")

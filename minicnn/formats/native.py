@@ -21,7 +21,7 @@ from minicnn.layers import Layer
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["MEMBER", "describe", "read", "write"]
+__all__ = ["MEMBER", "describe", "is_ours", "read", "write"]
 
 MEMBER = "network.json"
 _VERSION = 1
@@ -74,6 +74,11 @@ def _described(name: str, layer: Layer) -> list:
     return [name, type(layer).__name__, layer.config()]
 
 
+def is_ours(path: str | Path) -> bool:
+    """Return whether the file is one of ours, rather than arrays alone; WeightsError if it is no .npz at all."""
+    return MEMBER in npz.read(path, check=False)[1]
+
+
 def read(path: str | Path, check: bool | None = None) -> Network:
     """Read a network that ``write`` wrote; its weights are mapped from the file, not copied.
 
@@ -91,9 +96,7 @@ def read(path: str | Path, check: bool | None = None) -> Network:
     """
     arrays, text = npz.read(path, check=check)
     if MEMBER not in text:
-        raise WeightsError(
-            f"{path}: holds arrays but no architecture ({MEMBER}); name one, such as architecture='efficientnet-lite0'"
-        )
+        raise WeightsError(f"{path}: holds arrays but no architecture ({MEMBER}); name one with architecture=")
     try:
         return _network(json.loads(text[MEMBER]), arrays)
     except (MinicnnError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:

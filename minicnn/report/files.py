@@ -7,7 +7,27 @@ from pathlib import Path
 
 from minicnn.errors import ImageError
 
-__all__ = ["write_whole"]
+__all__ = ["make_folder", "write_whole"]
+
+
+def make_folder(path):
+    """Make a folder, and those above it, that files can be written to; before the work that fills it.
+
+    Raises
+    ------
+    ImageError
+        If it can't be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{secrets.token_hex(8)}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ImageError(
+            f"can't write to the folder {str(path)!r} ({error.strerror or error}); name another with --output"
+        ) from error
 
 
 def write_whole(path, data, where):

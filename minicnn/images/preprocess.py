@@ -1,0 +1,229 @@
+"""How a picture becomes a network's input, and how an input becomes a picture again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
+from minicnn.images.files import MAX_PIXELS, load_image
+from minicnn.images.views import Size, View
+
+__all__ = ["Preprocess"]
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+CHANNELS = ("RGB", "BGR", "L")
+CROPS = ("one", "ten", "whole")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop, channel order and values: x = (scale v - mean) / std for a pixel value v of 0..255.
+
+    Parameters
+    ----------
+    size : (H, W) of the network's input
+    resize : int, optional
+        Length of the picture's short side before cropping, the aspect kept; None warps the whole picture to
+        ``size``.
+    interpolation : "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them, antialiased
+    channels : "RGB", "BGR" or "L" (grey)
+    scale : float
+        What values of 0..255 are multiplied with.
+    mean : floats, one for each channel, or an array of shape (C, H, W): a mean image
+    std : floats, one for each channel
+    invert : bool or "auto"
+        255 - v instead of v; "auto" where the picture's border is lighter than middle grey (dark strokes on
+        light paper, for nets trained on light strokes).
+
+    Raises
+    ------
+    MinicnnError
+        If an argument is out of its range.
+
+    """
+
+    size: Size
+    resize: int | None = None
+    interpolation: str = "bilinear"
+    channels: str = "RGB"
+    scale: float = 1 / 255
+    mean: Any = (0.0, 0.0, 0.0)
+    std: tuple = (1.0, 1.0, 1.0)
+    invert: bool | str = False
+
+    def __post_init__(self):
+        """Refuse what can't be meant."""
+        depth = len(self.channels)
+        _need(self._sized(), f"size: expected (height, width), got {self.size!r}")
+        _need(self.resize is None or _whole(self.resize), f"resize: expected pixels or None, got {self.resize!r}")
+        _need(
+            self.resize is None or self.resize >= max(self.size),
+            f"resize: {self.resize} is smaller than the input {self.size!r}",
+        )
+        _need(self.interpolation in INTERPOLATIONS, f"interpolation: expected one of {INTERPOLATIONS}")
+        _need(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
+        _need(_number(self.scale) and self.scale != 0, f"scale: expected a number but 0, got {self.scale!r}")
+        _need(self._has_mean(depth), f"mean: expected {depth} numbers, or an image of the input's shape")
+        _need(_numbers(self.std, depth) and all(self.std), f"std: expected {depth} numbers but 0")
+        _need(self.invert in (True, False, "auto"), f"invert: expected True, False or 'auto', got {self.invert!r}")
+
+    def _sized(self) -> bool:
+        return isinstance(self.size, tuple | list) and len(self.size) == 2 and all(_whole(n) for n in self.size)
+
+    def _has_mean(self, depth: int) -> bool:
+        if isinstance(self.mean, np.ndarray):
+            return self.mean.shape == (depth, *self.size) and bool(np.isfinite(self.mean).all())
+        return _numbers(self.mean, depth)
+
+    # from the picture to the input
+
+    def __call__(self, image: Any, view: View | None = None) -> np.ndarray:
+        """Return the input (1, C, H, W), float32, for one view of an image; the centre unless given.
+
+        ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read.
+        """
+        picture = load_image(image)
+        view = self.views(picture.size[::-1], "one")[0] if view is None else view
+        return self._input(self._resized(picture, view.resized), view)[None]
+
+    def batch(self, image: Any, crops: str = "ten") -> tuple[np.ndarray, list[View]]:
+        """Return the inputs (V, C, H, W), float32, and the V views that they show."""
+        picture = load_image(image)
+        views = self.views(picture.size[::-1], crops)
+        resized = {size: self._resized(picture, size) for size in {view.resized for view in views}}
+        return np.stack([self._input(resized[view.resized], view) for view in views]), views
+
+    def views(self, image_size: Size, crops: str = "one") -> list[View]:
+        """Return the views of a picture of (height, width).
+
+        Parameters
+        ----------
+        image_size : (height, width) of the original picture
+        crops : "one", "ten" or "whole"
+            The centre; the four corners and the centre, each followed by its mirror image (paper, section 3);
+            or the whole picture warped to the input.  Without a ``resize`` every crop is the whole picture, so
+            that "ten" leaves two: the picture and its mirror image.
+
+        Raises
+        ------
+        MinicnnError
+            If ``crops`` is none of these.
+        ImageError
+            If the resized picture would be larger than the limit for pictures.
+
+        """
+        if crops not in CROPS:
+            raise MinicnnError(f"crops: expected 'one', 'ten' or 'whole', got {crops!r}")
+        whole = crops == "whole" or self.resize is None
+        resized = tuple(self.size) if whole else _short_side(image_size, self.resize)
+        bottom, right = (n - m for n, m in zip(resized, self.size, strict=True))
+        centre = round(bottom / 2), round(right / 2)
+        corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
+        places = list(dict.fromkeys([*corners, centre]))
+        flips = (False, True) if crops == "ten" else (False,)
+        return [
+            View(tuple(image_size), resized, *place, tuple(self.size), flip) for place in places for flip in flips
+        ]
+
+    def _resized(self, picture, size: Size):
+        from PIL import Image, ImageOps
+
+        grey = picture.convert("L") if self.channels == "L" else picture
+        if self.invert is True or (self.invert == "auto" and _light_border(grey)):
+            grey = ImageOps.invert(grey)
+        return grey.resize(size[::-1], Image.Resampling[self.interpolation.upper()])
+
+    def _input(self, resized, view: View) -> np.ndarray:
+        pixels = np.asarray(resized, np.float32)[view.rows, view.columns]
+        pixels = pixels[:, ::-1] if view.mirrored else pixels
+        planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        planes = planes[::-1] if self.channels == "BGR" else planes
+        mean, std = self._planes(self.mean), self._planes(self.std)
+        return np.ascontiguousarray((planes * np.float32(self.scale) - mean) / std)
+
+    def _planes(self, values: Any) -> np.ndarray:
+        values = np.asarray(values, np.float32)
+        return values if values.ndim == 3 else values[:, None, None]
+
+    # from the input back to a picture
+
+    def to_image(self, x: np.ndarray) -> np.ndarray:
+        """Return the picture that an input shows: v = (std x + mean) / scale, clipped and rounded to 0..255.
+
+        What turns a class model, the optimised input, into a picture: the mean is added (paper, section 2).
+
+        Parameters
+        ----------
+        x : array of shape (C, H, W)
+
+        Returns
+        -------
+        picture : uint8 array of shape (H, W, 3)
+
+        """
+        depth = len(self.channels)
+        if np.ndim(x) != 3 or len(x) != depth:
+            raise ShapeError(f"to_image: expected shape ({depth}, H, W), got {np.shape(x)}")
+        values = (np.asarray(x, np.float64) * self._planes(self.std) + self._planes(self.mean)) / self.scale
+        values = values[::-1] if self.channels == "BGR" else values
+        pixels = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+        return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0))
+
+    # to a file and back
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values for JSON; MinicnnError for a mean image, which is too large."""
+        if isinstance(self.mean, np.ndarray):
+            raise MinicnnError("preprocess: a mean image can't be written as text; use its mean for each channel")
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Preprocess:
+        """Return the Preprocess that ``to_dict`` described; WeightsError if it describes none."""
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        except (MinicnnError, TypeError, AttributeError) as error:
+            raise WeightsError(f"not a description of preprocessing: {error}") from None
+
+
+def _light_border(grey) -> bool:
+    """Return whether the outer twentieth of a picture is lighter than middle grey on average."""
+    values = np.asarray(grey.convert("L"))
+    height, width = (max(1, n // 20) for n in values.shape)
+    border = (values[:height], values[-height:], values[:, :width], values[:, -width:])
+    return np.concatenate([part.ravel() for part in border]).mean() > 128
+
+
+def _short_side(image_size: Size, resize: int) -> Size:
+    """Size whose short side is ``resize``; the long side is rounded down, as torchvision does."""
+    short = min(image_size)
+    height, width = (resize if n == short else resize * n // short for n in image_size)
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"a picture of {image_size[1]} x {image_size[0]} pixels is too long to be resized to a short side of "
+            f"{resize}; use crops='whole'"
+        )
+    return height, width
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise MinicnnError(f"Preprocess: {message}")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 < value <= 1 << 16
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(value))
+
+
+def _numbers(values: Any, count: int) -> bool:
+    return isinstance(values, tuple) and len(values) == count and all(_number(v) for v in values)
