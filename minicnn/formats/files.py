@@ -1,0 +1,163 @@
+"""Weight files as bytes: mapped for reading, written whole or not at all, and bytes taken as numbers."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import stat
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+
+__all__ = ["CHECKED", "check_name", "described", "flat_bytes", "mapped", "numbers", "shown", "width", "written"]
+
+CHECKED = 64 << 20  # files up to this size have every checksum checked unless the caller says otherwise
+
+_SIGNATURES = {
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "an empty zip archive",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x93NUMPY": "a .npy file",
+    b"\x1f\x8b": "gzip data",
+    b"\x80\x02": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"MATLAB 5.0": "a MATLAB file",
+}
+
+
+def mapped(path: str | Path, expected: str) -> mmap.mmap:
+    """Map a file into memory, to be read only.
+
+    The bytes stay on the disc until they are read. The file must not be cut short while an array out of it
+    is in use; replacing it by another of the same name, as the writers do, is safe.
+
+    Parameters
+    ----------
+    path : str or Path
+    expected : str
+        What the file should be, with its article, for the error: "a PyTorch file".
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, it is a folder or empty, or it can't be read.
+
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise WeightsError(f"{path}: expected {expected}, found a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            raise WeightsError(f"{path}: expected {expected}, found no regular file; copy it to a disc first")
+        with open(path, "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise WeightsError(f"{path}: expected {expected}, found 0 bytes; fetch or copy the file again")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: can't be read ({error.strerror or error}); check its permissions") from None
+    except WeightsError:
+        raise
+    except ValueError:
+        raise WeightsError(f"{shown(str(path))}: no name of a file; check the path") from None
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``path`` and rename it to ``path`` at the end: readers see the old file or the new one.
+
+    Raises
+    ------
+    WeightsError
+        If the file can't be written; nothing is left behind, whatever was raised inside.
+
+    """
+    if "\0" in str(path):
+        raise WeightsError(f"{shown(str(path))}: no name of a file; check the path")
+    beside = Path(path).parent / f".{secrets.token_hex(8)}.part"
+    try:
+        with open(beside, "xb") as file:
+            yield file
+        os.replace(beside, path)
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: can't be written ({error.strerror or error}); name a file in a folder that exists, "
+            "allows it and has room"
+        ) from None
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<") -> np.ndarray:
+    """Return the numbers in ``buffer`` as a flat array that can't be written to.
+
+    Nothing is copied unless the bytes are of the other byte order, lie at an odd address, or need converting:
+    a bool is any byte but 0, and a bfloat16 is the upper half of a float32, which is how it comes back.
+
+    Parameters
+    ----------
+    buffer : bytes-like, a whole number of elements long
+    kind : str
+        NumPy's code without its byte order ("f4", "i8", "b1"), or "bf16".
+    order : {"<", ">"}
+        Byte order in the file.
+
+    """
+    if kind == "bf16":
+        bits = np.frombuffer(buffer, f"{order}u2").astype(np.uint32)
+        bits <<= 16
+        values = bits.view(np.float32)
+    elif kind == "b1":
+        values = np.frombuffer(buffer, np.uint8) != 0
+    else:
+        stored = np.frombuffer(buffer, order + kind)
+        values = np.require(stored.astype(stored.dtype.newbyteorder("="), copy=False), requirements="A")
+    values.flags.writeable = False
+    return values
+
+
+def check_name(path: str | Path, name: object, used: Container[str] = ()) -> None:
+    """Refuse to write an entry whose name is no text, is too long, can't be printed or is used already."""
+    if not isinstance(name, str) or not 0 < len(name) <= 1024 or not name.isprintable() or name in used:
+        raise WeightsError(
+            f"{path}: can't name an entry {shown(name)!r}; expected unique names of printable letters"
+        )
+
+
+def flat_bytes(array: np.ndarray) -> np.ndarray:
+    """Return an array's elements in row order as little-endian bytes; nothing is copied if they lie so already."""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return np.ascontiguousarray(little).reshape(-1).view(np.uint8)
+
+
+def width(kind: str) -> int:
+    """Return the bytes an element of ``kind`` takes in the file."""
+    return 2 if kind == "bf16" else np.dtype(kind).itemsize
+
+
+def described(data: mmap.mmap | bytes) -> str:
+    """Return what a file that is not of the expected kind seems to be, from its first bytes."""
+    head = bytes(data[:512])
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head[:64]):
+        return f"text that begins {shown(head[:40].decode('ascii'))!r}"
+    return f"bytes that begin {head[:8].hex(' ')}"
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return ``value``, which may come out of a hostile file, as short text that is safe to print."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,309 @@
+"""PyTorch's state dictionaries (.pth, .pt), zip and legacy files, without PyTorch and without running code."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats import archive, files, pickles
+from minicnn.formats.files import shown
+from minicnn.formats.pickle_names import STORAGES, Storage, Tensor
+
+__all__ = ["read", "write"]
+
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_KINDS = {
+    **{f"float{8 * n}": f"f{n}" for n in (2, 4, 8)},
+    **{f"int{8 * n}": f"i{n}" for n in (1, 2, 4, 8)},
+    **{f"uint{8 * n}": f"u{n}" for n in (1, 2, 4, 8)},
+    "bool": "b1",
+    "bfloat16": "bf16",
+}
+_STORAGE_TYPES = {_KINDS[dtype]: name for name, dtype in STORAGES.items()}
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights")
+_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
+_MOST_ENTRIES, _LONGEST_NAME = 200_000, 512
+_EXPANDED_LIMIT = 1 << 24  # elements of a tensor that repeats its storage's
+_Fetch = Callable[[Storage], "memoryview | bytes"]
+
+
+def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
+    """Read the tensors of a file that ``torch.save`` wrote.
+
+    A checkpoint's model is found under ``state_dict``, ``model``, ``net`` and the like; what else it holds is
+    dropped. Nested dictionaries are flattened with dots; entries that are no tensors are dropped; a ``module.``
+    that begins every name is removed. Storages that tensors share are shared by the arrays.
+
+    Parameters
+    ----------
+    path : str or Path
+    check : bool, optional
+        Whether to compare the storages of a zip file with their checksums, which reads all of them; by default
+        files of up to 64 MiB are checked. ``data.pkl`` is always checked. Legacy files, and zip files written
+        with checksums turned off, have none.
+
+    Returns
+    -------
+    arrays : dict of str to array
+        Arrays that can't be written to, in the file's order and shapes; those of a zip file are mapped from it.
+        float16/32/64, int8 to int64, uint8 to uint64 and bool keep their type, bfloat16 becomes float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, no PyTorch file or a TorchScript one, if a tensor does not lie inside
+        its storage, or if its pickle names anything but tensors and plain containers (``pickle_names``).
+
+    """
+    data = files.mapped(path, "a PyTorch file")
+    if data[:4] == b"PK\x03\x04":
+        value, fetch, order = _open_zip(data, path, check)
+    elif data[:1] == b"\x80":
+        value, fetch, order = _open_legacy(data, path)
+    else:
+        raise WeightsError(
+            f"{path}: expected a PyTorch file (zip, or legacy pickle), found {files.described(data)}; "
+            "save model.state_dict() with torch.save"
+        )
+    tensors = _without_prefix(_flattened(path, _unwrapped(path, value)))
+    return dict(_arrays(path, tensors, fetch, order))
+
+
+# the two containers: each gives the object, a function from a storage to its bytes, and the byte order
+
+
+def _open_zip(data: mmap.mmap, path: str | Path, check: bool | None) -> tuple[Any, _Fetch, str]:
+    members = archive.members(data, path)
+    programs = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(programs) != 1:
+        raise WeightsError(
+            f"{path}: a zip archive with {len(programs)} members data.pkl; expected one, as torch.save writes it"
+        )
+    folder = programs[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in members:
+        raise WeightsError(f"{path}: a TorchScript program; where it was made, save model.state_dict() instead")
+    summed = any(member.crc for member in members.values())
+    check = summed and (len(data) <= files.CHECKED if check is None else check)
+
+    def contents(name: str, check: bool) -> memoryview:
+        if name not in members:
+            raise WeightsError(f"{path}: has no member {shown(name)!r}; the file is cut short or damaged")
+        return archive.contents(data, path, members[name], check)
+
+    program = contents(programs[0], summed)
+    order = bytes(contents(f"{folder}byteorder", summed)) if f"{folder}byteorder" in members else b"little"
+    if order not in (b"little", b"big"):
+        raise WeightsError(f"{path}: member 'byteorder': expected little or big, found {shown(order)}")
+    value, _, _ = pickles.run(bytes(program[: pickles.MAX_BYTES]), path, "data.pkl")
+    return value, lambda s: contents(f"{folder}data/{s.key}", check), "<" if order == b"little" else ">"
+
+
+def _open_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, _Fetch, str]:
+    magic, at, _ = pickles.run(data, path, "the file")
+    if magic != _MAGIC:
+        raise WeightsError(f"{path}: a pickle, but not one of torch.save; save model.state_dict() with torch.save")
+    protocol, at, _ = pickles.run(data, path, "the file", at)
+    if protocol != _PROTOCOL:
+        raise WeightsError(f"{path}: legacy PyTorch file of an unknown protocol; expected {_PROTOCOL}")
+    _info, at, _ = pickles.run(data, path, "the file", at)
+    value, at, storages = pickles.run(data, path, "the file", at)
+    keys, at, _ = pickles.run(data, path, "the file", at)
+    spans = _legacy_spans(data, path, at, keys, storages)
+
+    def contents(storage: Storage) -> memoryview:
+        if storage.key not in spans:
+            raise WeightsError(f"{path}: storage {shown(storage.key)!r} is named and not in the file")
+        return memoryview(data)[slice(*spans[storage.key])]
+
+    return value, contents, "<"
+
+
+def _legacy_spans(
+    data: mmap.mmap, path: str | Path, at: int, keys: Any, storages: dict[str, Storage]
+) -> dict[str, tuple[int, int]]:
+    """Return the first and last byte of each storage; before its bytes stands its number of elements."""
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
+        raise WeightsError(f"{path}: the list of storages before byte {at} does not agree with the tensors")
+    spans = {}
+    for key in keys:
+        numel, stop = storages[key].numel, at + 8 + _nbytes(storages[key])
+        if stop > len(data) or int.from_bytes(data[at : at + 8], "little", signed=True) != numel:
+            raise WeightsError(
+                f"{path}: storage {shown(key)!r} at byte {at}: expected {numel} elements up to byte {stop} of "
+                f"{len(data)}; the file is cut short or damaged"
+            )
+        spans[key] = at + 8, stop
+        at = stop
+    return spans
+
+
+def _nbytes(storage: Storage) -> int:
+    return storage.numel * files.width(_KINDS[storage.dtype])
+
+
+# from the object to named tensors
+
+
+def _unwrapped(path: str | Path, value: Any) -> dict[Any, Any]:
+    """Return the dictionary of weights inside a checkpoint."""
+    for _ in range(len(_WRAPPERS)):
+        if not isinstance(value, dict):
+            kind = type(value).__name__
+            raise WeightsError(
+                f"{path}: holds a {kind}; expected a dictionary of named tensors, save a state_dict()"
+            )
+        inner = [value[key] for key in _WRAPPERS if _holds_tensors(value.get(key))]
+        if not inner:
+            break
+        value = inner[0]
+    return value
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(v, dict | Tensor) for v in value.values())
+
+
+def _flattened(path: str | Path, root: dict[Any, Any]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    waiting: list[tuple[str, Any]] = [("", root)]
+    seen = 0
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Tensor):
+            if name in found:
+                raise WeightsError(f"{path}: two tensors have the name {shown(name)!r}; expected unique names")
+            found[name] = value
+            continue
+        seen += len(value)
+        inner = [
+            (f"{name}.{key}" if name else str(key), v) for key, v in value.items() if isinstance(v, dict | Tensor)
+        ]
+        if seen > _MOST_ENTRIES or any(len(inner_name) > _LONGEST_NAME for inner_name, _ in inner):
+            raise WeightsError(
+                f"{path}: holds more than {_MOST_ENTRIES} entries, or names of more than {_LONGEST_NAME} letters; "
+                "expected a state dictionary"
+            )
+        waiting.extend(reversed(inner))
+    if not found:
+        raise WeightsError(f"{path}: holds no tensors; expected a state dictionary")
+    return found
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+# from tensors to arrays
+
+
+def _arrays(
+    path: str | Path, tensors: dict[str, Tensor], fetch: _Fetch, order: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    flat: dict[str, tuple[str, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        where = f"{path}: tensor {shown(name)!r}"
+        storage, kind = tensor.storage, _KINDS[tensor.dtype]
+        if storage.key not in flat:
+            flat[storage.key] = kind, _numbers(where, storage, fetch(storage), kind, order)
+        if flat[storage.key][0] != kind:
+            raise WeightsError(f"{where}: shares its storage with another type; expected one type a storage")
+        end = (storage.first + storage.count) * files.width(_KINDS[storage.dtype]) // files.width(kind)
+        yield name, _view(where, tensor, flat[storage.key][1], end)
+
+
+def _numbers(where: str, storage: Storage, buffer: Any, kind: str, order: str) -> np.ndarray:
+    if len(buffer) != _nbytes(storage) or len(buffer) % files.width(kind):
+        raise WeightsError(
+            f"{where}: storage {shown(storage.key)!r} has {len(buffer)} bytes; expected {_nbytes(storage)}"
+        )
+    return files.numbers(buffer, kind, order)
+
+
+def _view(where: str, tensor: Tensor, flat: np.ndarray, end: int) -> np.ndarray:
+    """Return the array whose element (i, j, ...) is flat[offset + i stride[0] + j stride[1] + ...]."""
+    size, step, count = tensor.size, flat.itemsize, prod(tensor.size)
+    stride = [n if length > 1 else 1 for n, length in zip(tensor.stride, size, strict=True)]
+    last = tensor.offset + sum((length - 1) * n for length, n in zip(size, stride, strict=True))
+    if count and last >= end:
+        raise WeightsError(
+            f"{where}: element {last} is wanted of a storage that ends at {end}; the file is damaged"
+        )
+    if count > max(end, _EXPANDED_LIMIT) or prod(max(length, 1) for length in size) * step >= 1 << 62:
+        raise WeightsError(f"{where}: claims {count} elements and {end} are stored; expected no vast repetition")
+    if not count:
+        return np.broadcast_to(np.empty((), flat.dtype), size)
+    return np.ndarray(size, flat.dtype, flat, tensor.offset * step, [n * step for n in stride])
+
+
+# writing
+
+
+def write(path: str | Path, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a state dictionary that ``torch.load(path, weights_only=True)`` reads.
+
+    The same arrays give the same bytes. The file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    state_dict : mapping of str to array
+        float16/32/64, int8 to int64, uint8 or bool.
+
+    Raises
+    ------
+    WeightsError
+        If an array is of another type, or the file can't be written; nothing is left behind.
+
+    """
+    arrays = {name: np.asarray(array) for name, array in state_dict.items()}
+    for name, array in arrays.items():
+        files.check_name(path, name)
+        if array.dtype.str[1:] not in _STORAGE_TYPES:
+            raise WeightsError(
+                f"{path}: array {shown(name)!r} is of type {array.dtype}; expected a float, a signed integer, "
+                "uint8 or bool"
+            )
+    archive.write(path, _parts(arrays))
+
+
+def _parts(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list]]:
+    yield "archive/data.pkl", [_program(arrays)]
+    yield "archive/byteorder", [b"little"]
+    for index, array in enumerate(arrays.values()):
+        yield f"archive/data/{index}", [files.flat_bytes(array)]
+    yield "archive/version", [b"3\n"]
+
+
+def _program(arrays: dict[str, np.ndarray]) -> bytes:
+    """Return the pickle of the dictionary, protocol 2, in words of one operation each."""
+    code = [b"\x80\x02", b"}", b"("]
+    for index, (name, array) in enumerate(arrays.items()):
+        strides = [prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
+        storage_type = _STORAGE_TYPES[array.dtype.str[1:]].encode()
+        code += [_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n", b"("]
+        code += [b"(", _text("storage"), b"ctorch\n", storage_type, b"\n", _text(str(index)), _text("cpu")]
+        code += [_integer(array.size), b"t", b"Q", _integer(0), *_tuple(array.shape), *_tuple(strides)]
+        code += [b"\x89", b"ccollections\nOrderedDict\n", b")", b"R", b"t", b"R"]
+    return b"".join([*code, b"u", b"."])
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode()
+    return b"X" + len(raw).to_bytes(4, "little") + raw
+
+
+def _integer(value: int) -> bytes:
+    return b"\x8a\x08" + value.to_bytes(8, "little", signed=True)
+
+
+def _tuple(values: Any) -> list[bytes]:
+    return [b"(", *map(_integer, values), b"t"]

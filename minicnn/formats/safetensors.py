@@ -1,0 +1,211 @@
+"""Files of the safetensors format: a length, a JSON header, and the bytes of the tensors without gaps."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats import files
+from minicnn.formats.files import shown
+
+__all__ = ["read", "read_metadata", "write"]
+
+_KINDS = {
+    **{f"F{8 * n}": f"f{n}" for n in (2, 4, 8)},
+    **{f"I{8 * n}": f"i{n}" for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": f"u{n}" for n in (1, 2, 4, 8)},
+    "BOOL": "b1",
+    "BF16": "bf16",
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_LONGEST_HEADER = 4 << 20
+_MOST_AXES = 32
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a safetensors file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    arrays : dict of str to array
+        Arrays that can't be written to, in the header's order, mapped from the file; BF16 becomes float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, the header is longer than 4 MiB or names a tensor twice, or the
+        tensors do not fill the rest of the file exactly, without gap or overlap. The format has no checksums.
+
+    """
+    data, start, header = _opened(path)
+    spans = {name: _span(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
+    _check_spans(path, spans, len(data) - start)
+    view = memoryview(data)[start:]
+    arrays = {}
+    for name, (kind, shape, begin, end) in spans.items():
+        try:
+            arrays[name] = files.numbers(view[begin:end], kind).reshape(shape)
+        except ValueError:
+            raise WeightsError(
+                f"{path}: tensor {shown(name)!r}: no array can have the shape {shown(shape)}"
+            ) from None
+    return arrays
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read the free text of a safetensors file: what it calls ``__metadata__``.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or its header damaged.
+
+    """
+    return _opened(path)[2].get("__metadata__", {})
+
+
+def _opened(path: str | Path) -> tuple[mmap.mmap, int, dict[str, Any]]:
+    data = files.mapped(path, "a safetensors file")
+    if data[8:9] != b"{":
+        found = files.described(data)
+        raise WeightsError(f"{path}: expected a safetensors file (8 bytes, then a JSON header), found {found}")
+    length = int.from_bytes(data[:8], "little")
+    if length > min(len(data) - 8, _LONGEST_HEADER):
+        raise WeightsError(
+            f"{path}: claims a header of {length} bytes; expected at most {_LONGEST_HEADER} and no more than the "
+            f"{len(data) - 8} that follow, the file is cut short or damaged"
+        )
+    try:
+        header = json.loads(
+            data[8 : 8 + length].decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_constant=_integer,
+        )
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: the header of {length} bytes is damaged ({shown(str(error))})") from None
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise WeightsError(f"{path}: __metadata__: expected a dictionary of text")
+    return data, 8 + length, header
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    "".join(entries).encode()  # half surrogates don't encode
+    if len(entries) != len(pairs):
+        raise ValueError("a name is given twice")
+    return entries
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 19:
+        raise ValueError(f"{shown(digits)} is no size")
+    return int(digits)
+
+
+def _span(path: str | Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """Return element kind, shape, first byte and end of a tensor, counted from the end of the header."""
+    where = f"{path}: tensor {shown(name)!r}"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise WeightsError(f"{where}: expected dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _KINDS:
+        raise WeightsError(f"{where}: type {shown(dtype)}; expected one of {', '.join(_KINDS)}")
+    if not _counts(shape) or not _counts(offsets) or len(shape) > _MOST_AXES or len(offsets) != 2:
+        raise WeightsError(f"{where}: shape or data_offsets are no lists of lengths")
+    begin, end = offsets
+    size = prod(shape) * files.width(_KINDS[dtype])
+    if end - begin != size:
+        raise WeightsError(
+            f"{where}: shape {shown(shape)} of {dtype} takes {size} bytes and data_offsets "
+            f"{shown(offsets)} hold {end - begin}"
+        )
+    return _KINDS[dtype], tuple(shape), begin, end
+
+
+def _counts(values: Any) -> bool:
+    return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
+
+
+def _check_spans(path: str | Path, spans: dict[str, tuple], length: int) -> None:
+    """Check that the tensors, in the order of their first bytes, fill ``length`` bytes exactly."""
+    at = 0
+    for name, (_, _, begin, end) in sorted(spans.items(), key=lambda item: item[1][2:]):
+        if begin != at:
+            fault = (
+                "overlaps the tensor before it" if begin < at else f"leaves {begin - at} bytes unused before it"
+            )
+            raise WeightsError(f"{path}: tensor {shown(name)!r} {fault}; expected it at byte {at} of the data")
+        at = end
+    if at != length:
+        raise WeightsError(f"{path}: the tensors end at byte {at} of the data and the file has {length}")
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays to a safetensors file; it appears whole or not at all.
+
+    The bytes of wider elements come first, so that every array is aligned in the file; the header keeps the
+    order given. No second copy of the arrays is made unless one is not contiguous, and then of one at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+    arrays : mapping of str to array
+        float16/32/64, int8 to int64, uint8 to uint64 or bool.
+    metadata : mapping of str to str, optional
+        Free text.
+
+    Raises
+    ------
+    WeightsError
+        If an array is of another type, a name is ``__metadata__``, metadata are not text, or the file can't be
+        written; nothing is left behind.
+
+    """
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        files.check_name(path, name, ["__metadata__"])
+        if array.dtype.str[1:] not in _NAMES:
+            raise WeightsError(
+                f"{path}: array {shown(name)!r} is of type {array.dtype}; expected floats, integers or bool"
+            )
+    metadata = dict(metadata or {})
+    if not all(isinstance(item, str) for pair in metadata.items() for item in pair):
+        raise WeightsError(f"{path}: metadata: expected a dictionary of text")
+    order = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+    try:
+        header = _header(arrays, order, metadata)
+    except UnicodeEncodeError as error:
+        raise WeightsError(
+            f"{path}: metadata have no UTF-8 form ({error.reason}); expected whole characters"
+        ) from None
+    with files.written(path) as file:
+        file.write(header)
+        for name in order:
+            file.write(files.flat_bytes(arrays[name]))
+
+
+def _header(arrays: dict[str, np.ndarray], order: list[str], metadata: dict[str, str]) -> bytes:
+    at, offsets = 0, {}
+    for name in order:
+        offsets[name] = [at, at + arrays[name].nbytes]
+        at += arrays[name].nbytes
+    entries: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    for name, array in arrays.items():
+        dtype = _NAMES[array.dtype.str[1:]]
+        entries[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets[name]}
+    words = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    words += b" " * (-(8 + len(words)) % 64)
+    return len(words).to_bytes(8, "little") + words
