@@ -39,7 +39,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     Source: paper section 4, "X_{n+1}(p) = max_{q in Omega(p)} X_n(q)".
 
     """
-    windows = Windows.over(x.shape[2:], kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
+    windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     y = np.full(x.shape[:2] + windows.output_size, -np.inf, x.dtype)
     switches = np.broadcast_to(_first_tap_inside(windows), y.shape).copy()
     for r, s, tap in windows.taps(windows.pad(x, fill=-np.inf)):
@@ -74,7 +74,7 @@ def max_pool2d_input_grad(
     Source: paper section 4; Zeiler, Fergus 2013, "unpooling".
 
     """
-    windows = Windows.over(tuple(input_size), kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
+    windows = Windows.over(tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode)
     padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
     for r, s, tap in windows.taps(padded):
         tap += np.where(switches == r * windows.kernel_size[1] + s, dy, 0)
@@ -95,7 +95,7 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     y : array of shape (N, C, P, Q)
 
     """
-    windows = Windows.over(x.shape[2:], kernel_size, stride or kernel_size, padding, 1, ceil_mode)
+    windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     total = sum(tap for _, _, tap in windows.taps(windows.pad(x)))
     return total / _tap_counts(windows, count_include_pad).astype(x.dtype)
 
@@ -114,7 +114,7 @@ def avg_pool2d_input_grad(
     dx : array of shape (N, C, H, W)
 
     """
-    windows = Windows.over(tuple(input_size), kernel_size, stride or kernel_size, padding, 1, ceil_mode)
+    windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
     share = dy / _tap_counts(windows, count_include_pad).astype(dy.dtype)
     padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
     for _, _, tap in windows.taps(padded):
@@ -123,14 +123,14 @@ def avg_pool2d_input_grad(
 
 
 def _tap_counts(windows, count_include_pad):
-    """How many pixels (P, Q) of each window count."""
+    """How many pixels (P, Q) of each window count; 1 for a window that lies on uncounted padding alone."""
     counted = np.zeros((1, 1, *windows.padded_size))
     if count_include_pad:
         (top, bottom), (left, right) = windows.padding
         counted[:, :, : top + windows.size[0] + bottom, : left + windows.size[1] + right] = 1
     else:
         windows.crop(counted)[...] = 1
-    return sum(tap for _, _, tap in windows.taps(counted))[0, 0]
+    return np.maximum(sum(tap for _, _, tap in windows.taps(counted))[0, 0], 1)
 
 
 def global_avg_pool2d(x):

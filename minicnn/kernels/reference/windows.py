@@ -27,9 +27,9 @@ class Windows(NamedTuple):
 
     @classmethod
     def over(cls, size, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False) -> "Windows":
-        """Windows over an input of ``size``; arguments as the operations take them."""
-        kernel_size = pair(kernel_size, "kernel_size")
-        stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
+        """Windows over an input of ``size``; arguments as the operations take them, None for the pools' stride."""
+        kernel_size, dilation = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
+        stride = kernel_size if stride is None else pair(stride, "stride")
         padding = sides(padding)
         out = output_size(size, kernel_size, stride, padding, dilation, ceil_mode)
         return cls(size, kernel_size, stride, padding, dilation, out)
