@@ -25,6 +25,7 @@ __all__ = ["MEMBER", "describe", "is_ours", "read", "write"]
 
 MEMBER = "network.json"
 _VERSION = 1
+_MANY = 50_000
 _LAYERS = {name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Layer")}
 
 
@@ -36,7 +37,8 @@ def write(path: str | Path, net: Network, half: bool = False) -> None:
     path : str or Path
     net : Network
     half : bool
-        Store matrices and kernels as float16, half the size; they come back as float32.
+        Store arrays of 50,000 numbers and more as float16; they come back as float32.  Small ones stay as they
+        are: they weigh little, and the first layers' errors grow most on their way to the scores.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def write(path: str | Path, net: Network, half: bool = False) -> None:
     """
     arrays = net.state_dict()
     if half:
-        arrays = {name: a.astype(np.float16) if a.ndim > 1 else a for name, a in arrays.items()}
+        arrays = {name: a.astype(np.float16) if a.size >= _MANY else a for name, a in arrays.items()}
     text = json.dumps(describe(net), indent=1, ensure_ascii=False)
     npz.write(path, arrays, {MEMBER: text})
 

@@ -39,6 +39,8 @@ class Preprocess:
     invert : bool or "auto"
         255 - v instead of v; "auto" where the picture's border is lighter than middle grey (dark strokes on
         light paper, for nets trained on light strokes).
+    mirror : bool
+        Whether a mirrored picture still shows its class; if not, no view is mirrored (digits).
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Preprocess:
     mean: Any = (0.0, 0.0, 0.0)
     std: tuple = (1.0, 1.0, 1.0)
     invert: bool | str = False
+    mirror: bool = True
 
     def __post_init__(self):
         """Refuse what can't be meant."""
@@ -70,6 +73,7 @@ class Preprocess:
         _need(_number(self.scale) and self.scale != 0, f"scale: expected a number but 0, got {self.scale!r}")
         _need(self._has_mean(depth), f"mean: expected {depth} numbers, or an image of the input's shape")
         _need(_numbers(self.std, depth) and all(self.std), f"std: expected {depth} numbers but 0")
+        _need(isinstance(self.mirror, bool), f"mirror: expected True or False, got {self.mirror!r}")
         _need(self.invert in (True, False, "auto"), f"invert: expected True, False or 'auto', got {self.invert!r}")
 
     def _sized(self) -> bool:
@@ -106,8 +110,8 @@ class Preprocess:
         image_size : (height, width) of the original picture
         crops : "one", "ten" or "whole"
             The centre; the four corners and the centre, each followed by its mirror image (paper, section 3);
-            or the whole picture warped to the input.  Without a ``resize`` every crop is the whole picture, so
-            that "ten" leaves two: the picture and its mirror image.
+            or the whole picture warped to the input.  Crops that coincide are one view: without a ``resize``
+            "ten" leaves the whole picture and its mirror image.
 
         Raises
         ------
@@ -125,7 +129,7 @@ class Preprocess:
         centre = round(bottom / 2), round(right / 2)
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
         places = list(dict.fromkeys([*corners, centre]))
-        flips = (False, True) if crops == "ten" else (False,)
+        flips = (False, True) if crops == "ten" and self.mirror else (False,)
         return [
             View(tuple(image_size), resized, *place, tuple(self.size), flip) for place in places for flip in flips
         ]

@@ -37,5 +37,6 @@ def digits(num_classes: int = 10) -> Architecture:
         mean=(0.1307,),
         std=(0.3081,),
         invert="auto",
+        mirror=False,
     )
     return Architecture(layers, (1, 28, 28), preprocess)
