@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
 from minicnn.kernels import on
-from minicnn.layers import Keep, Softmax, chain
+from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.shapes import check_array
 
@@ -204,7 +204,7 @@ class Network:
         return y, Tape(layers, saved)
 
     def _scores_chain(self) -> chain.Chain:
-        ends_in_softmax = self._chain and isinstance(self._chain[-1][1], Softmax)
+        ends_in_softmax = self._chain and isinstance(self._chain[-1][1], Softmax | LogSoftmax)
         return self._chain[:-1] if ends_in_softmax else self._chain
 
     def _ready(self, x, upto, allow_nonfinite) -> chain.Chain:

@@ -1,10 +1,10 @@
 """Layers: parameters and geometry, named as in torch.nn; the maths is a call to the kernels they are handed."""
 
-from minicnn.layers.activation import LeakyReLU, PReLU, ReLU, ReLU6, Softmax, Tanh
+from minicnn.layers.activation import LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
 from minicnn.layers.base import Keep, Layer
 from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
-from minicnn.layers.linear import Dropout, Flatten, Linear, Permute
+from minicnn.layers.linear import Dropout, Flatten, Linear, Permute, Reshape
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d, ZeroPad2d
 
@@ -22,11 +22,13 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "PReLU",
     "Permute",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Residual",
     "Sequential",
     "Softmax",

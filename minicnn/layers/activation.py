@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
-__all__ = ["LeakyReLU", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
+__all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,6 +114,18 @@ class Softmax(Layer):
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
         return kernels.softmax_input_grad(dy, saved), {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSoftmax(Layer):
+    """Logarithms of the probabilities along axis 1.  As a network's last layer it stays outside of the scores."""
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        y = kernels.log_softmax(x)
+        return y, y if keep else None
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        return kernels.log_softmax_input_grad(dy, saved), {}
 
 
 def _only_gradient(layer: Layer, rule) -> None:

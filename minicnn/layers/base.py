@@ -33,6 +33,10 @@ class Layer:
     ``Network`` draws it.
     """
 
+    def branches(self) -> list:
+        """Return the chains of layers that this one is made of; none, unless it is a block."""
+        return []
+
     def parameter_shapes(self) -> dict[str, Shape]:
         """Shapes of the parameters that this layer has, by name, in torch's order."""
         return {}

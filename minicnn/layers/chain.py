@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -36,8 +37,7 @@ def named(layers: Sequence, prefix: str = "") -> Chain:
     for pair in chain:
         if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Layer):
             raise MinicnnError(f"expected layers or (name, layer) pairs, got {pair!r}")
-    names = [name for name, _ in chain]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(name for name, _ in chain).items() if times > 1)
     if repeated:
         raise MinicnnError(f"layer names must differ, found twice: {', '.join(repeated)}")
     return chain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from math import prod
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
-__all__ = ["Dropout", "Flatten", "Linear", "Permute"]
+__all__ = ["Dropout", "Flatten", "Linear", "Permute", "Reshape"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,6 +102,36 @@ class Permute(Layer):
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
         return kernels.permute_input_grad(dy, self.axes), {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reshape(Layer):
+    """The values of each image in another shape, in row order.
+
+    Parameters
+    ----------
+    shape : the output's shape without the batch axis; its product is that of the input's
+
+    """
+
+    shape: tuple
+
+    def __post_init__(self):
+        whole = isinstance(self.shape, tuple | list) and all(isinstance(n, int) and n >= 1 for n in self.shape)
+        if not whole or not self.shape:
+            raise ShapeError(f"Reshape: shape: expected whole numbers >= 1, got {self.shape!r}")
+        object.__setattr__(self, "shape", tuple(self.shape))
+
+    def output_shape(self, shape):
+        if prod(shape) != prod(self.shape):
+            raise ShapeError(f"Reshape: {shape} does not hold as many values as {self.shape}")
+        return self.shape
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        return kernels.reshape(x, self.shape), x.shape
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        return kernels.reshape_input_grad(dy, saved), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

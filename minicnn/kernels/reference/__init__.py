@@ -40,6 +40,8 @@ from minicnn.kernels.reference.arrangement import (
     flatten_input_grad,
     permute,
     permute_input_grad,
+    reshape,
+    reshape_input_grad,
     zero_pad2d,
     zero_pad2d_input_grad,
 )
@@ -124,6 +126,8 @@ __all__ = [
     "relu",
     "relu6",
     "relu_input_grad",
+    "reshape",
+    "reshape_input_grad",
     "softmax",
     "softmax_input_grad",
     "tanh",

@@ -15,6 +15,8 @@ __all__ = [
     "flatten_input_grad",
     "permute",
     "permute_input_grad",
+    "reshape",
+    "reshape_input_grad",
     "zero_pad2d",
     "zero_pad2d_input_grad",
 ]
@@ -38,6 +40,16 @@ def flatten(x):
 
 def flatten_input_grad(dy, input_shape):
     """Gradient with respect to the input of a flatten: dy in the input's shape (N, C, H, W)."""
+    return dy.reshape(input_shape)
+
+
+def reshape(x, shape):
+    """Values of each image in another shape, in row order: (N, ...) to (N, *shape)."""
+    return x.reshape(len(x), *shape)
+
+
+def reshape_input_grad(dy, input_shape):
+    """Gradient with respect to the input of a change of shape: dy in the input's shape."""
     return dy.reshape(input_shape)
 
 
