@@ -1,6 +1,6 @@
 """Print the third-party packages that importing a module loads; fail if there is any besides NumPy.
 
-    python tests/third_party.py minicnn
+python tests/third_party.py minicnn
 """
 
 import importlib

@@ -1,0 +1,111 @@
+"""The house: imports run downward, public names stand, importing is light, every package is in the wheel."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minicnn
+
+ROOT = Path(minicnn.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+# from the ground up; a module may import from its own floor and from those above it in this list
+FLOORS = [
+    ["errors", "names", "rules"],
+    ["shapes", "colour"],
+    ["kernels.reference", "kernels.cpu", "kernels.cuda"],
+    ["kernels"],
+    ["images"],
+    ["layers"],
+    ["summary"],
+    ["network"],
+    ["catalogue"],
+    ["formats", "zoo"],
+    ["loading"],
+    ["verify", "training"],
+    ["explain"],
+    ["report"],
+    ["inspection", "demo"],
+    ["cli"],
+    ["__main__"],
+]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(p for p in parts if p != "__init__")
+
+
+def floor_of(name):
+    matches = [
+        (len(top), level) for level, tops in enumerate(FLOORS) for top in tops if f"{name}.".startswith(f"{top}.")
+    ]
+    return max(matches)[1] if matches else None
+
+
+def imported(path):
+    """Names of minicnn's modules that a source file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "minicnn":
+            base = node.module.partition(".")[2]
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".strip(".")
+                exists = (ROOT / Path(*inner.split("."))).is_dir() or (ROOT / Path(*inner.split("."))).with_suffix(
+                    ".py"
+                ).exists()
+                yield inner if exists else base
+        elif isinstance(node, ast.Import):
+            yield from (a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == "minicnn")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_run_downward(path):
+    own = floor_of(module_name(path)) if module_name(path) else len(FLOORS)
+    assert own is not None, f"{module_name(path)} has no floor; add it to FLOORS"
+    for target in imported(path):
+        floor = floor_of(target) if target else 0
+        assert floor is not None and floor <= own, f"{module_name(path)} imports {target}, which is above it"
+
+
+def test_public_names():
+    promised = {"Network", "Preprocess", "load", "save", "explain", "zoo", "errors", "layers"}
+    assert promised <= set(minicnn.__all__)
+    for name in minicnn.__all__:
+        assert getattr(minicnn, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = minicnn.nonsense
+
+
+def loaded(module):
+    script = Path(__file__).parent / "third_party.py"
+    done = subprocess.run(
+        [sys.executable, str(script), module],
+        cwd=ROOT.parent,
+        env={"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "module", ["minicnn", "minicnn.cli", "minicnn.explain", "minicnn.loading", "minicnn.report"]
+)
+def test_importing_loads_numpy_alone(module):
+    assert module in loaded(module)
+
+
+def test_every_package_is_shipped():
+    config = configparser.ConfigParser()
+    setup = ROOT.parent / "setup.cfg"
+    if not setup.exists():
+        pytest.skip("installed without its sources")
+    config.read(setup)
+    listed = set(config["options"]["packages"].split())
+    found = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
+    assert found <= listed and {name for name in listed if ".data." not in name} <= found
