@@ -112,8 +112,8 @@ def _state_dict(path: Path) -> dict[str, np.ndarray]:
             raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
         known = ", ".join(_STATE_DICTIONARIES)
         raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
-    read = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read
-    return read(path)
+    found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
+    return found[0] if path.suffix == ".npz" else found  # an .npz gives its texts too
 
 
 def _built(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:

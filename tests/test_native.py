@@ -1,4 +1,4 @@
-"""Our own file: it round-trips, maps its weights, and builds nothing from a description that is not one of ours."""
+"""Our own file: it round-trips, maps its weights, and builds nothing from a description that is not ours."""
 
 import json
 
