@@ -6,35 +6,29 @@ later processes (``cache``); they share one pool of threads (``threads``), and g
 of them.
 """
 
-from minicnn.kernels.reference.activation import (
-    leaky_relu,
-    leaky_relu_input_grad,
-    prelu,
-    prelu_input_grad,
-    prelu_weight_grad,
-    relu,
-    relu6,
-    relu_input_grad,
-    tanh,
-    tanh_input_grad,
+from minicnn.kernels.cpu.activation import relu, relu6, relu_input_grad
+from minicnn.kernels.cpu.linear import linear, linear_input_grad, linear_weight_grad
+from minicnn.kernels.cpu.normalisation import (
+    batch_norm2d,
+    batch_norm2d_input_grad,
+    local_response_norm,
+    local_response_norm_input_grad,
 )
-from minicnn.kernels.reference.arrangement import (
+from minicnn.kernels.cpu.pooling import (
+    avg_pool2d,
+    avg_pool2d_input_grad,
+    max_pool2d,
+    max_pool2d_input_grad,
+)
+
+# what only moves values, is small, or is one pass in NumPy already
+from minicnn.kernels.reference import (
     add,
     add_input_grad,
+    batch_norm2d_bias_grad,
+    batch_norm2d_weight_grad,
     concatenate,
     concatenate_input_grad,
-    dropout,
-    dropout_input_grad,
-    flatten,
-    flatten_input_grad,
-    permute,
-    permute_input_grad,
-    reshape,
-    reshape_input_grad,
-    zero_pad2d,
-    zero_pad2d_input_grad,
-)
-from minicnn.kernels.reference.convolution import (
     conv2d,
     conv2d_bias_grad,
     conv2d_input_grad,
@@ -42,31 +36,32 @@ from minicnn.kernels.reference.convolution import (
     conv_transpose2d,
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
-)
-from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
-from minicnn.kernels.reference.normalisation import (
-    batch_norm2d,
-    batch_norm2d_bias_grad,
-    batch_norm2d_input_grad,
-    batch_norm2d_weight_grad,
-    local_response_norm,
-    local_response_norm_input_grad,
-)
-from minicnn.kernels.reference.pooling import (
-    avg_pool2d,
-    avg_pool2d_input_grad,
-    global_avg_pool2d,
-    global_avg_pool2d_input_grad,
-    max_pool2d,
-    max_pool2d_input_grad,
-)
-from minicnn.kernels.reference.posterior import (
     cross_entropy,
     cross_entropy_input_grad,
+    dropout,
+    dropout_input_grad,
+    flatten,
+    flatten_input_grad,
+    global_avg_pool2d,
+    global_avg_pool2d_input_grad,
+    leaky_relu,
+    leaky_relu_input_grad,
+    linear_bias_grad,
     log_softmax,
     log_softmax_input_grad,
+    permute,
+    permute_input_grad,
+    prelu,
+    prelu_input_grad,
+    prelu_weight_grad,
+    reshape,
+    reshape_input_grad,
     softmax,
     softmax_input_grad,
+    tanh,
+    tanh_input_grad,
+    zero_pad2d,
+    zero_pad2d_input_grad,
 )
 
 __all__ = [

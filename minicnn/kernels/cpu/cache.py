@@ -6,8 +6,8 @@ up when it can't write there, and two processes that compile at once may mix up 
 
 - the folder lies under the user's cache directory, or where ``MINICNN_CACHE_DIR`` says, open to its owner only,
   since what it holds is run;
-- its name holds the versions of Python and Numba and a digest of these sources, so nothing stale is ever found,
-  and a copy of the folder in a container image stays valid;
+- its name holds the versions of minicnn, Python and Numba, and each file the kind of CPU and a digest of this
+  package's sources, so nothing stale is ever used, and a copy of the folder in a container image stays valid;
 - a folder that can only be read is read; one that can't be made is done without, and stderr says so once;
 - a file lock for each kernel lets one process compile while the others wait for what it writes.
 """
@@ -30,7 +30,7 @@ __all__ = ["KernelCache", "folder", "locked"]
 @functools.cache
 def folder() -> Path | None:
     """Folder of the compiled kernels, made if need be; None, said once on stderr, where there can't be one."""
-    path = base() / f"{_versions()}-{_digest()}"
+    path = base() / _versions()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(path)
@@ -63,12 +63,13 @@ def _versions() -> str:
     return f"{getattr(minicnn, '__version__', 'dev')}-{python}-numba{numba.__version__}"
 
 
+@functools.cache
 def _digest() -> str:
     """Digest of the sources that kernels are compiled from: of every file in this package."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def _check_private(path: Path) -> None:
@@ -110,7 +111,7 @@ def _lock(file) -> None:
 
 
 class _Locator(caching._CacheLocator):
-    """Tells Numba the folder, and that its name already answers for the sources."""
+    """Tells Numba the folder, and what its files must have been compiled from."""
 
     def __init__(self, name):
         self._name = name
@@ -126,7 +127,7 @@ class _Locator(caching._CacheLocator):
         return str(folder())
 
     def get_source_stamp(self):
-        return "by the folder's name"
+        return _digest()
 
     def get_disambiguator(self):
         return self._name

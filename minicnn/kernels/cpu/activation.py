@@ -1,0 +1,68 @@
+"""ReLU and its backward rules, each in one pass over its arrays."""
+
+import numpy as np
+from numba import boolean, float32, njit, prange
+
+from minicnn.kernels import reference
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+
+__all__ = ["relu", "relu6", "relu_input_grad"]
+
+BLOCK = 8192  # values a thread takes at a time: two arrays of them fit its first-level cache
+
+
+@float32_or(reference.relu)
+def relu(x):
+    """Rectifier and its mask, as ``reference.relu``."""
+    return _rectified(x, np.inf)
+
+
+@float32_or(reference.relu6)
+def relu6(x):
+    """Rectifier with a ceiling and its mask, as ``reference.relu6``."""
+    return _rectified(x, 6)
+
+
+def _rectified(x, ceiling):
+    y, mask = np.empty(x.shape, np.float32), np.empty(x.shape, bool)
+    _relu(dense(x).reshape(-1), ceiling, y.reshape(-1), mask.reshape(-1))
+    return y, mask
+
+
+@float32_or(reference.relu_input_grad)
+def relu_input_grad(dy, mask, rule):
+    """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""
+    dx = np.empty(dy.shape, np.float32)
+    where = rule.where_input_positive, rule.where_cotangent_positive
+    _relu_input_grad(dense(dy).reshape(-1), dense(mask).reshape(-1), *where, dx.reshape(-1))
+    return dx
+
+
+@njit
+def _clip(x, ceiling, y, mask):
+    for i in range(len(x)):
+        v = x[i]
+        y[i] = np.float32(0) if v <= 0 else ceiling if v >= ceiling else v  # NaN stays NaN
+        mask[i] = (v > 0) & ((v < ceiling) | (ceiling == np.inf))
+
+
+@kernel(reads(1), float32, writes(1), writes(1, boolean))
+def _relu(x, ceiling, y, mask):
+    for block in prange((len(x) + BLOCK - 1) // BLOCK):
+        part = slice(block * BLOCK, block * BLOCK + BLOCK)
+        _clip(x[part], ceiling, y[part], mask[part])
+
+
+@njit
+def _select(dy, mask, where_input, where_cotangent, dx):
+    for i in range(len(dy)):
+        passed = (mask[i] | (not where_input)) & ((dy[i] > 0) | (not where_cotangent))
+        dx[i] = dy[i] if passed else np.float32(0)
+
+
+@kernel(reads(1), reads(1, boolean), boolean, boolean, writes(1))
+def _relu_input_grad(dy, mask, where_input, where_cotangent, dx):
+    for block in prange((len(dy) + BLOCK - 1) // BLOCK):
+        part = slice(block * BLOCK, block * BLOCK + BLOCK)
+        _select(dy[part], mask[part], where_input, where_cotangent, dx[part])

@@ -1,0 +1,114 @@
+"""The fully connected layer and its gradients: one pass over the weight, which is all that takes time.
+
+The weight is cut into blocks of rows, or of columns, by its shape alone; threads take blocks, so that the sums are
+the same on any number of them.
+"""
+
+import numpy as np
+from numba import int64, njit, prange
+
+from minicnn.kernels import reference
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+
+__all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
+
+COLUMNS = 1024  # of dx that a thread sums at a time: they stay in its first-level cache
+FEW = 2  # images up to which rows with dy = 0 are not read; of more, few rows are 0 for all
+
+
+@float32_or(reference.linear)
+def linear(x, weight, bias=None):
+    """Fully connected layer, as ``reference.linear``: a product for each block of rows."""
+    transposed = np.empty((len(weight), len(x)), np.float32)
+    _products(dense(weight), dense(x), _rows(len(weight)), transposed)
+    y = np.ascontiguousarray(transposed.T)
+    if bias is not None:
+        y += bias
+    return y
+
+
+@float32_or(reference.linear_input_grad)
+def linear_input_grad(dy, weight):
+    """Gradient with respect to the input, as ``reference.linear_input_grad``.
+
+    For a few images only the rows of the weight are read whose dy is not zero: behind a ReLU that is a small part
+    of them, and a single one for the gradient of a class score.
+    """
+    weight, dx = dense(weight), np.empty((len(dy), weight.shape[1]), np.float32)
+    if len(dy) <= FEW:
+        _sums_of_rows(np.flatnonzero(dy.any(axis=0)), dense(dy), weight, dx)
+    else:
+        parts = np.empty((min(8, max(1, len(weight) // 64)), *dx.shape), np.float32)
+        _partial_products(dense(dy), weight, parts)
+        np.sum(parts, axis=0, out=dx)
+    return dx
+
+
+@float32_or(reference.linear_weight_grad)
+def linear_weight_grad(x, dy):
+    """Gradient with respect to the weight, as ``reference.linear_weight_grad``."""
+    dweight = np.empty((dy.shape[1], x.shape[1]), np.float32)
+    _outer_products(np.ascontiguousarray(dy.T), dense(x), _rows(len(dweight)), dweight)
+    return dweight
+
+
+def _rows(count):
+    """Rows in a block: an eighth of them, but at least 32, which keep BLAS busy, and at most 256."""
+    return min(256, max(32, -(-count // 8)))
+
+
+@kernel(reads(2), reads(2), int64, writes(2))
+def _products(weight, x, rows, y):
+    """Transposed product: y[o, n] = sum_i weight[o, i] x[n, i]."""
+    for block in prange((len(weight) + rows - 1) // rows):
+        part = slice(block * rows, block * rows + rows)
+        if len(x) == 1:
+            np.dot(weight[part], x[0], y[part].reshape(-1))
+        else:
+            np.dot(weight[part], x.T, y[part])
+
+
+@njit
+def _add_four(dx, a, fa, b, fb, c, fc, d, fd):
+    for i in range(len(dx)):
+        dx[i] += fa * a[i] + fb * b[i] + (fc * c[i] + fd * d[i])
+
+
+@njit
+def _sum_rows(rows, factors, weight, part, dx):
+    """Set dx to the sum of factors[o] weight[o, part] over ``rows``, four of them at a time."""
+    dx[:] = 0
+    whole = len(rows) // 4 * 4
+    for j in range(0, whole, 4):
+        a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        wa, wb, wc, wd = weight[a, part], weight[b, part], weight[c, part], weight[d, part]
+        _add_four(dx, wa, factors[a], wb, factors[b], wc, factors[c], wd, factors[d])
+    for j in range(whole, len(rows)):
+        row, factor = weight[rows[j], part], factors[rows[j]]
+        for i in range(len(dx)):
+            dx[i] += factor * row[i]
+
+
+@kernel(reads(1, int64), reads(2), reads(2), writes(2))
+def _sums_of_rows(rows, dy, weight, dx):
+    for block in prange((weight.shape[1] + COLUMNS - 1) // COLUMNS):
+        part = slice(block * COLUMNS, block * COLUMNS + COLUMNS)
+        for n in range(len(dy)):
+            _sum_rows(rows, dy[n], weight, part, dx[n, part])
+
+
+@kernel(reads(2), reads(2), writes(3))
+def _partial_products(dy, weight, parts):
+    """parts[j] = dy[:, block j] weight[block j], whose sum is dx."""
+    for j in prange(len(parts)):
+        part = slice(j * len(weight) // len(parts), (j + 1) * len(weight) // len(parts))
+        np.dot(np.ascontiguousarray(dy[:, part]), weight[part], parts[j])
+
+
+@kernel(reads(2), reads(2), int64, writes(2))
+def _outer_products(dy, x, rows, dweight):
+    """dweight[o, i] = sum_n dy[o, n] x[n, i], with dy transposed."""
+    for block in prange((len(dy) + rows - 1) // rows):
+        part = slice(block * rows, block * rows + rows)
+        np.dot(dy[part], x, dweight[part])

@@ -1,0 +1,153 @@
+"""Local response normalisation across channels, and batch normalisation as inference uses it."""
+
+import numpy as np
+from numba import float32, int64, njit, prange
+
+from minicnn.kernels import reference
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+
+__all__ = [
+    "batch_norm2d",
+    "batch_norm2d_input_grad",
+    "local_response_norm",
+    "local_response_norm_input_grad",
+]
+
+PIXELS = 128  # a thread takes the channels of this many pixels at a time: they stay in its cache
+
+
+@float32_or(reference.local_response_norm)
+def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0):
+    """Local response normalisation, as ``reference.local_response_norm``.
+
+    The usual exponent 3/4 takes two square roots, which vectorise, instead of a power, which does not.
+    """
+    y = np.empty(x.shape, np.float32)
+    _normalise(_channels(x), size, alpha / size, beta, k, _channels(y))
+    return y
+
+
+@float32_or(reference.local_response_norm_input_grad)
+def local_response_norm_input_grad(x, dy, size, *, alpha=1e-4, beta=0.75, k=1.0):
+    """Gradient with respect to the input, as ``reference.local_response_norm_input_grad``."""
+    dx = np.empty(x.shape, np.float32)
+    _normalise_input_grad(_channels(x), _channels(dy), size, alpha / size, beta, k, _channels(dx))
+    return dx
+
+
+@float32_or(reference.batch_norm2d)
+def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e-5):
+    """Batch normalisation with fixed statistics, as ``reference.batch_norm2d``, as one y = scale x + shift."""
+    scale = _scale(running_var, weight, eps)
+    shift = -running_mean.astype(np.float64) * scale + (0 if bias is None else bias)
+    return _scaled(x, scale, shift)
+
+
+@float32_or(reference.batch_norm2d_input_grad)
+def batch_norm2d_input_grad(dy, running_var, weight=None, *, eps=1e-5):
+    """Gradient with respect to the input, as ``reference.batch_norm2d_input_grad``."""
+    scale = _scale(running_var, weight, eps)
+    return _scaled(dy, scale, np.zeros_like(scale))
+
+
+def _scale(variance, weight, eps):
+    scale = 1 / np.sqrt(variance.astype(np.float64) + eps)
+    return scale if weight is None else scale * weight
+
+
+def _scaled(x, scale, shift):
+    y = np.empty(x.shape, np.float32)
+    _scale_and_shift(_channels(x), scale.astype(np.float32), shift.astype(np.float32), _channels(y))
+    return y
+
+
+def _channels(array):
+    """(N, C, H, W) as (N, C, H W)."""
+    return dense(array).reshape(*array.shape[:2], -1)
+
+
+@kernel(reads(3), reads(1), reads(1), writes(3))
+def _scale_and_shift(x, scale, shift, y):
+    channels = x.shape[1]
+    for map in prange(x.shape[0] * channels):
+        n, c = map // channels, map % channels
+        for i in range(x.shape[2]):
+            y[n, c, i] = x[n, c, i] * scale[c] + shift[c]
+
+
+@njit
+def _inverse_powers(d, beta):
+    """Replace each d by d^-beta."""
+    if beta == 0.75:
+        for i in range(len(d)):
+            root = np.sqrt(d[i])
+            d[i] = np.float32(1) / (root * np.sqrt(root))
+    else:
+        for i in range(len(d)):
+            d[i] = d[i] ** -beta
+
+
+@njit
+def _add_window(values, c, below, above, total):
+    """Add to ``total`` the channels c - below, ..., c + above that exist."""
+    for j in range(max(0, c - below), min(len(values), c + above + 1)):
+        for i in range(len(total)):
+            total[i] += values[j, i]
+
+
+@njit
+def _denominators(x, size, share, k):
+    """d[c] = k + share sum_j x[j]^2 for the channels of a few pixels."""
+    squares, d = x * x, np.zeros(x.shape, np.float32)
+    for c in range(len(x)):
+        _add_window(squares, c, size // 2, (size - 1) // 2, d[c])
+        for i in range(x.shape[1]):
+            d[c, i] = k + share * d[c, i]
+    return d
+
+
+@njit
+def _normalise_pixels(x, size, share, beta, k, y):
+    d = _denominators(x, size, share, k)
+    for c in range(len(x)):
+        _inverse_powers(d[c], beta)
+        for i in range(x.shape[1]):
+            y[c, i] = x[c, i] * d[c, i]
+
+
+@kernel(reads(3), int64, float32, float32, float32, writes(3))
+def _normalise(x, size, share, beta, k, y):
+    blocks = (x.shape[2] + PIXELS - 1) // PIXELS
+    for block in prange(len(x) * blocks):
+        n, start = block // blocks, block % blocks * PIXELS
+        part = slice(start, start + PIXELS)
+        _normalise_pixels(np.ascontiguousarray(x[n, :, part]), size, share, beta, k, y[n, :, part])
+
+
+@njit
+def _normalise_pixels_input_grad(x, dy, size, share, beta, k, dx):
+    d = _denominators(x, size, share, k)
+    shared = np.empty(x.shape, np.float32)
+    for c in range(len(x)):
+        for i in range(x.shape[1]):
+            shared[c, i] = dy[c, i] * x[c, i] / d[c, i]
+        _inverse_powers(d[c], beta)
+        for i in range(x.shape[1]):
+            shared[c, i] *= d[c, i]
+    total = np.empty(x.shape[1], np.float32)
+    for c in range(len(x)):
+        total[:] = 0
+        _add_window(shared, c, (size - 1) // 2, size // 2, total)
+        for i in range(x.shape[1]):
+            dx[c, i] = dy[c, i] * d[c, i] - np.float32(2) * share * beta * x[c, i] * total[i]
+
+
+@kernel(reads(3), reads(3), int64, float32, float32, float32, writes(3))
+def _normalise_input_grad(x, dy, size, share, beta, k, dx):
+    blocks = (x.shape[2] + PIXELS - 1) // PIXELS
+    for block in prange(len(x) * blocks):
+        n, start = block // blocks, block % blocks * PIXELS
+        part = slice(start, start + PIXELS)
+        columns, cotangents = np.ascontiguousarray(x[n, :, part]), np.ascontiguousarray(dy[n, :, part])
+        _normalise_pixels_input_grad(columns, cotangents, size, share, beta, k, dx[n, :, part])
