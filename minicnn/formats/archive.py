@@ -22,10 +22,11 @@ __all__ = ["ALIGNMENT", "Member", "contents", "members", "write"]
 ALIGNMENT = 64  # of every member's first byte in files we write: a cache line
 _DIRECTORY_LIMIT = 4 << 20  # bytes; room for 25,000 members with names of 100 letters
 _LOCAL = struct.Struct("<4s5H3L2H")
+_END_SIZE, _END64_BEFORE = 22, 56 + 20  # the end record; the 64-bit one and its locator stand before it
 _ZIP64 = 20  # bytes of the extra field that holds 64-bit sizes
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more
 _STEP = 1 << 20  # bytes unpacked at a time
-_GROWTH_LIMIT, _GROWTH_FREE = 100, 64 << 20  # compressed members may fill this many times the file, or these bytes
+_GROWTH_LIMIT, _GROWTH_FREE = 20, 64 << 20  # compressed members may fill this many times the file, or these bytes
 _DAMAGE = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, OverflowError, EOFError, LookupError)
 
 
@@ -51,12 +52,13 @@ def members(data: mmap.mmap, path: str | Path) -> dict[str, Member]:
     ------
     WeightsError
         If the archive is damaged or cut short, or a member is encrypted, or compressed so that it would fill
-        more than 64 MiB and 100 times the file.
+        more than 64 MiB and 20 times the file.
 
     """
     try:
         with zipfile.ZipFile(_Directory(data)) as archive:
             infos = archive.infolist()
+            _check_count(data, len(data) - _END_SIZE - len(archive.comment), len(infos))
     except (*_DAMAGE, struct.error) as error:
         raise WeightsError(
             f"{path}: damaged or cut-short zip archive of {len(data)} bytes ({shown(str(error))}); "
@@ -71,6 +73,16 @@ def members(data: mmap.mmap, path: str | Path) -> dict[str, Member]:
         found[info.filename] = _member(data, path, info)
     _check_room(path, list(found.values()), len(data))
     return found
+
+
+def _check_count(data: mmap.mmap, end: int, found: int) -> None:
+    """Compare the members found with the number at the end of the archive: damaged entries can swallow others."""
+    count = int.from_bytes(data[end + 10 : end + 12], "little")
+    if count == 0xFFFF:
+        at = end - _END64_BEFORE
+        count = int.from_bytes(data[at + 32 : at + 40], "little")
+    if count != found or not found:
+        raise zipfile.BadZipFile(f"its directory lists {found} members, its end {count}")
 
 
 class _Directory:

@@ -8,6 +8,7 @@ import secrets
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,18 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 
-__all__ = ["CHECKED", "check_name", "described", "flat_bytes", "mapped", "numbers", "shown", "width", "written"]
+__all__ = [
+    "CHECKED",
+    "check_name",
+    "described",
+    "flat_bytes",
+    "mapped",
+    "numbers",
+    "shaped",
+    "shown",
+    "width",
+    "written",
+]
 
 CHECKED = 64 << 20  # files up to this size have every checksum checked unless the caller says otherwise
 
@@ -124,6 +136,13 @@ def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<")
     return values
 
 
+def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Return ``flat`` in ``shape``, of as many elements; empty arrays may not have vast other axes."""
+    if prod(max(length, 1) for length in shape) * flat.itemsize >= 1 << 62:
+        raise WeightsError(f"{where}: no array can have the shape {shown(shape)}")
+    return flat.reshape(shape)
+
+
 def check_name(path: str | Path, name: object, used: Container[str] = ()) -> None:
     """Refuse to write an entry whose name is no text, is too long, can't be printed or is used already."""
     if not isinstance(name, str) or not 0 < len(name) <= 1024 or not name.isprintable() or name in used:
@@ -158,6 +177,9 @@ def described(data: mmap.mmap | bytes) -> str:
 
 def shown(value: object, limit: int = 80) -> str:
     """Return ``value``, which may come out of a hostile file, as short text that is safe to print."""
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except (RecursionError, ValueError):
+        text = f"a nested or vast {type(value).__name__}"
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

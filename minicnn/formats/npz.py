@@ -52,16 +52,26 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], text: Mapping[str,
     """
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in arrays.items():
+        files.check_name(path, name)
         if array.dtype.kind not in _KINDS or not _NUMBERS.fullmatch(array.dtype.str):
             raise WeightsError(f"{path}: array {shown(name)!r} is of type {array.dtype}; expected numbers")
-    archive.write(path, _parts(path, arrays, text or {}))
+    texts = {name: _encoded(path, name, words) for name, words in (text or {}).items()}
+    archive.write(path, _parts(arrays, texts))
 
 
-def _parts(path: str | Path, arrays: dict[str, np.ndarray], text: Mapping[str, str]) -> Iterator[tuple[str, list]]:
-    for name, words in text.items():
-        if name.endswith(".npy"):
-            raise WeightsError(f"{path}: text {shown(name)!r} has the name of an array; expected another ending")
-        yield name, [words.encode("utf-8")]
+def _encoded(path: str | Path, name: str, words: str) -> bytes:
+    files.check_name(path, name)
+    if name.endswith(".npy"):
+        raise WeightsError(f"{path}: text {shown(name)!r} has the name of an array; expected another ending")
+    try:
+        return words.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise WeightsError(f"{path}: text {shown(name)!r} has no UTF-8 form ({error.reason})") from None
+
+
+def _parts(arrays: dict[str, np.ndarray], texts: dict[str, bytes]) -> Iterator[tuple[str, list]]:
+    for name, words in texts.items():
+        yield name, [words]
     for name, array in arrays.items():
         yield f"{name}.npy", [_header(array), files.flat_bytes(array)]
 
@@ -95,7 +105,7 @@ def read(path: str | Path, check: bool | None = None) -> tuple[dict[str, np.ndar
     ------
     WeightsError
         If the file is missing, damaged or no .npz, an array holds objects (pickles are never read) or its size
-        is not what its header says, or compressed members fill more than 64 MiB and 100 times the file.
+        is not what its header says, or compressed members fill more than 64 MiB and 20 times the file.
 
     """
     data = files.mapped(path, "an .npz file")
@@ -145,10 +155,7 @@ def _array(view: memoryview, where: str) -> np.ndarray:
             f"{where}: {shown(shape)} of {descr} takes {wanted} bytes and {found} follow the header"
         )
     flat = files.numbers(view[start:], kind, order)
-    try:
-        return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-    except ValueError:
-        raise WeightsError(f"{where}: no array can have the shape {shown(shape)}") from None
+    return files.shaped(flat, shape[::-1], where).T if fortran else files.shaped(flat, shape, where)
 
 
 def _parsed(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], int]:

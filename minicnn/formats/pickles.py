@@ -21,7 +21,7 @@ from minicnn.formats.pickle_names import CALLABLE, KNOWN, Dtype, Storage, counts
 
 __all__ = ["MAX_BYTES", "MAX_OPERATIONS", "run"]
 
-MAX_OPERATIONS = 500_000  # a tensor takes about 40: 12,000 tensors
+MAX_OPERATIONS = 500_000  # in one program; a tensor takes about 40: 12,000 tensors
 MAX_BYTES = 16 << 20
 _LONGEST_INT = 255  # bytes; PyTorch's own magic number has 10
 _LONGEST_LINE = 4096
@@ -294,7 +294,7 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"0": lambda m: m.pop(),
     b"1": lambda m: m.items(),
     b"2": lambda m: m.push(m.stack[-1]),
-    b"p": lambda m: m.memory.update({int(m.line()): m.stack[-1]}),
+    b"p": lambda m: m.memory.update({key(int(m.line())): m.stack[-1]}),
     b"q": lambda m: m.memory.update({m.unsigned(1): m.stack[-1]}),
     b"r": lambda m: m.memory.update({m.unsigned(4): m.stack[-1]}),
     b"\x94": lambda m: m.memory.update({len(m.memory): m.stack[-1]}),

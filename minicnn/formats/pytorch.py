@@ -64,7 +64,7 @@ def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
     data = files.mapped(path, "a PyTorch file")
     if data[:4] == b"PK\x03\x04":
         value, fetch, order = _open_zip(data, path, check)
-    elif data[:1] == b"\x80":
+    elif data[:1] == b"\x80" or data[:4] == f"L{_MAGIC}".encode()[:4]:  # the latter in pickle protocols 0 and 1
         value, fetch, order = _open_legacy(data, path)
     else:
         raise WeightsError(

@@ -52,15 +52,10 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     spans = {name: _span(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
     _check_spans(path, spans, len(data) - start)
     view = memoryview(data)[start:]
-    arrays = {}
-    for name, (kind, shape, begin, end) in spans.items():
-        try:
-            arrays[name] = files.numbers(view[begin:end], kind).reshape(shape)
-        except ValueError:
-            raise WeightsError(
-                f"{path}: tensor {shown(name)!r}: no array can have the shape {shown(shape)}"
-            ) from None
-    return arrays
+    return {
+        name: files.shaped(files.numbers(view[begin:end], kind), shape, f"{path}: tensor {shown(name)!r}")
+        for name, (kind, shape, begin, end) in spans.items()
+    }
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -110,8 +105,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 19:
-        raise ValueError(f"{shown(digits)} is no size")
+    if len(digits) > 19 or not digits.lstrip("-").isdigit():
+        raise ValueError("a number that is no size")
     return int(digits)
 
 

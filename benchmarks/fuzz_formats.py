@@ -1,0 +1,292 @@
+"""Weight files under attack: mutated inputs by the thousand, and only WeightsError may come out of a reader.
+
+    python benchmarks/fuzz_formats.py                      # 100,000 inputs a format
+    python benchmarks/fuzz_formats.py --count 20000 --only npz
+    python benchmarks/fuzz_formats.py --only "npz: file" --index 4711    # one input again, with its traceback
+
+An input is made from its seed, its format and its number alone, so every failure can be made again. A failure is
+an exception of another kind, a warning, an input that takes more than 5 s, one whose peak memory is more than
+twice (its size + 1 MiB), or arrays whose elements can't be touched. To add a format, add a line to `formats`.
+"""
+
+import argparse
+import faulthandler
+import io
+import random
+import sys
+import tempfile
+import time
+import traceback
+import tracemalloc
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from minicnn.errors import WeightsError
+from minicnn.formats import npz, pytorch, safetensors
+
+SLOWEST, LARGEST = 5.0, 2.0  # seconds; times (size + 1 MiB)
+FLOOR = 1 << 20
+VAST = [0, 1, 2, 127, 128, 255, 256, 0x7FFF, 0xFFFF, 1 << 20]
+VAST += [2**31 - 1, 2**32 - 1, 1 << 40, 2**63 - 1, 2**64 - 1]
+WORDS = [bytes([code]) for code in b"(}])RQ20\x81\x94[{'\"-"]
+WORDS += [b"h\x00", b"99999999999999999999", b"cos\nsystem\n", b"cbuiltins\neval\n", b"PK\x01\x02", b"PK\x03\x04"]
+WORDS += [b"'|O'", b'"F32"', b"NaN"]
+
+
+class Format(NamedTuple):
+    """What is attacked: valid files (or parts of them), how a part becomes a file, and the reader."""
+
+    name: str
+    seeds: list[bytes]
+    read: Callable[[Path], Any]
+    wrap: Callable[[bytes], bytes] = bytes
+
+
+def formats() -> list[Format]:
+    return [
+        Format("pytorch: zip file", [*torch_files(), written(pytorch.write)], pytorch.read),
+        Format("pytorch: program, right checksum", [program(torch_files()[2])], pytorch.read, repacked),
+        Format("pytorch: legacy file", torch_files(_use_new_zipfile_serialization=False), pytorch.read),
+        Format("npz: file", [written(npz.write), saved(np.savez), saved(np.savez_compressed)], npz.read),
+        Format("npz: array, right checksum", [npy(a) for a in arrays().values()], npz.read, zipped),
+        Format("npy: file", [npy(a) for a in arrays().values()], npz.read_npy),
+        Format("safetensors: file", [written(safetensors.write)], safetensors.read),
+    ]
+
+
+# valid files
+
+
+def arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((4, 3, 3, 3)).astype(np.float32)
+    return {
+        "conv.weight": weight,
+        "conv.bias": weight[:, 0, 0, 0],
+        "count": np.array(7),
+        "on": np.array([True, False]),
+    }
+
+
+@cache
+def torch_files(**layout: Any) -> list[bytes]:
+    import torch
+
+    torch.manual_seed(0)
+    state = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)).state_dict()
+    view = torch.arange(24.0).reshape(4, 6)
+    mixed = {"half": view.half(), "turned": view.T, "cell": view[1:, 2], "b": view.bfloat16(), "on": view > 3}
+    checkpoint = {
+        "epoch": 3,
+        "state_dict": {**state, **mixed},
+        "rate": 0.1,
+        "size": torch.Size([1, 2]),
+        "tags": [{"a"}, (1 << 70,)],
+    }
+    return [_torch_file(value, layout) for value in (state, mixed, checkpoint)]
+
+
+def _torch_file(value: Any, layout: dict[str, Any]) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save(value, file, **layout)
+    return file.getvalue()
+
+
+def program(file: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        return next(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+
+
+def repacked(part: bytes) -> bytes:
+    """Return the third file with the program `part` instead of its own, under a right checksum."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(torch_files()[2])) as source, zipfile.ZipFile(file, "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, part if name.endswith("data.pkl") else source.read(name))
+    return file.getvalue()
+
+
+def zipped(part: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", part)
+    return file.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def saved(save: Callable[..., None]) -> bytes:
+    file = io.BytesIO()
+    save(file, **arrays())
+    return file.getvalue()
+
+
+def written(write: Callable[..., None]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "file", arrays())
+        return (Path(folder) / "file").read_bytes()
+
+
+# mutations
+
+
+def mutated(seeds: list[bytes], rng: random.Random) -> bytes:
+    data = bytearray(rng.choice(seeds))
+    for _ in range(rng.choice([1, 1, 1, 2, 3, 8])):
+        rng.choice(EDITS)(data, rng.randrange(len(data) + 1), rng, seeds)
+    return bytes(data)
+
+
+def flip(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    data[at : at + 1] = bytes(byte ^ (1 << rng.randrange(8)) for byte in data[at : at + 1])
+
+
+def set_byte(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    data[at : at + 1] = bytes([rng.randrange(256)])
+
+
+def set_number(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    width = rng.choice([1, 2, 4, 8])
+    number = rng.choice(VAST) % (1 << 8 * width)
+    data[at : at + width] = number.to_bytes(width, rng.choice(["little", "big"]))
+
+
+def set_digits(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    digits = [i for i in range(at, min(at + 400, len(data))) if 48 <= data[i] < 58] or [at]
+    data[digits[0] : digits[0] + 1] = str(rng.choice(VAST)).encode()
+
+
+def insert_word(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    data[at:at] = rng.choice(WORDS) * rng.choice([1, 1, 1, 2, 50])
+
+
+def insert_noise(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    data[at:at] = rng.randbytes(rng.randrange(1, 17))
+
+
+def remove(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    del data[at : at + rng.choice([1, 2, 4, 16, 64])]
+
+
+def truncate(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    del data[at:]
+
+
+def repeat(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    data[at:at] = data[at : at + rng.choice([1, 4, 30, 100])] * rng.choice([1, 1, 2, 20])
+
+
+def splice(data: bytearray, at: int, rng: random.Random, seeds: list[bytes]) -> None:
+    other = rng.choice(seeds)
+    start = rng.randrange(len(other) + 1)
+    data[at : at + rng.choice([0, 8, 64])] = other[start : start + rng.choice([8, 64, 512])]
+
+
+EDITS = [flip, flip, set_byte, set_number, set_digits, insert_word, insert_noise, remove, truncate, repeat, splice]
+
+
+# attacks
+
+
+def input_of(form: Format, seed: int, index: int) -> bytes:
+    return form.wrap(mutated(form.seeds, random.Random(f"{seed}/{form.name}/{index}")))
+
+
+def attack(form: Format, data: bytes, path: Path) -> tuple[str, float, float]:
+    """Return what happened ("refused", "read" or a fault), the seconds, and the peak memory over size + 1 MiB."""
+    path.write_bytes(data)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    start = time.perf_counter()
+    outcome, found = "read", None
+    try:
+        found = form.read(path)
+    except WeightsError as error:
+        outcome = (
+            "refused" if str(error) and str(path) in str(error) else "fault: the error does not name the file"
+        )
+    except Exception as error:
+        outcome = f"fault: {type(error).__name__}: {error}"
+    seconds = time.perf_counter() - start
+    ratio = (tracemalloc.get_traced_memory()[1] - before) / (len(data) + FLOOR)
+    if outcome == "read":
+        touch(found)
+    if seconds > SLOWEST or ratio > LARGEST:
+        outcome = f"fault: {seconds:.1f} s, memory ratio {ratio:.1f}"
+    return outcome, seconds, ratio
+
+
+def touch(found: Any) -> None:
+    """Read the first and the last element of every array: they must lie inside the file."""
+    found = found[0] if isinstance(found, tuple) else found
+    for array in found.values() if isinstance(found, dict) else [found]:
+        if array.size:
+            array[(0,) * array.ndim], array[(-1,) * array.ndim]
+
+
+def assault(form: Format, count: int, seed: int, path: Path) -> bool:
+    """Attack one format `count` times, print its row of the table, and return whether all went well."""
+    tally: Counter[str] = Counter()
+    slowest = largest = 0.0
+    for index in range(count):
+        if index % 200 == 0:
+            faulthandler.dump_traceback_later(120, exit=True)
+        outcome, seconds, ratio = attack(form, input_of(form, seed, index), path)
+        slowest, largest = max(slowest, seconds), max(largest, ratio)
+        tally[outcome.split(":")[0]] += 1
+        if outcome.startswith("fault"):
+            print(f"  {form.name}: --seed {seed} --index {index}: {outcome}", flush=True)
+    faulthandler.cancel_dump_traceback_later()
+    row = f"{form.name:34} {count:8,} {tally['refused']:8,} {tally['read']:8,} {tally['fault']:7,}"
+    print(f"{row} {1000 * slowest:8.1f} ms {largest:8.2f}", flush=True)
+    return not tally["fault"]
+
+
+def again(form: Format, seed: int, index: int, path: Path) -> None:
+    """Make one input again, leave it in `path` and read it without catching anything."""
+    path.write_bytes(input_of(form, seed, index))
+    print(f"{form.name}, input {index}: {path.stat().st_size} bytes, kept as {path}")
+    try:
+        print("read:", form.read(path))
+    except WeightsError:
+        traceback.print_exc()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=100_000, help="inputs a format (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="formats whose name contains this")
+    parser.add_argument("--index", type=int, help="make and read this one input again, and keep it")
+    options = parser.parse_args()
+    warnings.simplefilter("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch on saving; our readers run with warnings as errors
+        chosen = [form for form in formats() if options.only in form.name]
+    if options.index is not None:
+        again(chosen[0], options.seed, options.index, Path(f"fuzz-{options.seed}-{options.index}.bin"))
+        return 0
+    print(f"{'format':34} {'inputs':>8} {'refused':>8} {'read':>8} {'faults':>7} {'slowest':>11} {'memory':>8}")
+    tracemalloc.start()
+    with tempfile.TemporaryDirectory() as folder:
+        fine = [assault(form, options.count, options.seed, Path(folder) / "input") for form in chosen]
+    print("memory: highest peak, times (size of the input + 1 MiB)")
+    return 0 if all(fine) and fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
