@@ -1,0 +1,159 @@
+"""What an ONNX file says: nodes, constants, the input and the output, as plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicnn.errors import WeightsError
+from minicnn.formats import wire
+from minicnn.formats.files import shown
+from minicnn.formats.onnx.tensors import Folder, Tensor
+
+__all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Model", "Node", "Port", "opened"]
+
+OLDEST_OPSET, NEWEST_OPSET = 6, 26
+MOST_NODES = 20_000
+
+# fields of ModelProto, GraphProto, NodeProto, AttributeProto
+IR_VERSION, GRAPH, OPSETS, METADATA, FUNCTIONS = 1, 7, 8, 14, 25
+NODES, INITIALISERS, INPUTS, OUTPUTS, SPARSE = 1, 5, 11, 12, 15
+FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8
+
+
+class Node(NamedTuple):
+    """One operation of the graph; an omitted input or output is an empty string."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+    path: Path
+
+    def refusal(self, why: str) -> WeightsError:
+        """Return an error that names the operator and the node."""
+        return WeightsError(f"{self.path}: node {shown(self.name)!r} ({shown(self.op)}): {why}")
+
+    def integer(self, name: str, default: int) -> int:
+        """Return a whole number among the attributes."""
+        return self._attribute(name, default, int, "a whole number")
+
+    def integers(self, name: str, default: list[int] | None = None) -> list[int]:
+        """Return whole numbers among the attributes."""
+        return self._attribute(name, default, list, "whole numbers")
+
+    def real(self, name: str, default: float) -> float:
+        """Return a floating-point number among the attributes."""
+        return self._attribute(name, default, float, "a number")
+
+    def text(self, name: str, default: str) -> str:
+        """Return a string among the attributes."""
+        return self._attribute(name, default, str, "text")
+
+    def _attribute(self, name: str, default: Any, kind: type, expected: str) -> Any:
+        value = self.attributes.get(name, default)
+        if not isinstance(value, kind) and not (name not in self.attributes and value is None):
+            raise self.refusal(f"its attribute {name} should be {expected}, is {shown(value)}")
+        return value
+
+
+class Port(NamedTuple):
+    """An input or output of the graph: name, element type, and dimensions, None where the file leaves them open.
+
+    ``dims`` is None where not even their number is said.
+    """
+
+    name: str
+    kind: int
+    dims: tuple[int | None, ...] | None
+
+
+class Model(NamedTuple):
+    """A decoded file."""
+
+    path: Path
+    opset: int
+    nodes: list[Node]
+    constants: dict[str, Tensor]
+    inputs: list[Port]
+    outputs: list[Port]
+    metadata: dict[str, str]
+    folder: Folder
+
+
+def opened(path: str | Path) -> Model:
+    """Open an ONNX file and decode everything but the constants' values.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or no ONNX model, or of another version than this reader knows.
+
+    """
+    path = Path(path)
+    proto = wire.opened(path, "an ONNX model")
+    graph = proto.message(GRAPH)
+    if graph is None or NODES not in graph or OPSETS not in proto:
+        raise proto.fault(0, "no graph with nodes and a version of the operators")
+    opset = _opset(proto, path)
+    if SPARSE in graph:
+        raise graph.fault(0, "sparse initialisers; store them densely")
+    nodes = [_node(n, i, path) for i, n in enumerate(_bounded(graph))]
+    folder = Folder(path, proto.data.nbytes)
+    constants = {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
+    inputs = [p for p in (_port(p) for p in graph.messages(INPUTS)) if p.name not in constants]
+    outputs = [_port(p) for p in graph.messages(OUTPUTS)]
+    metadata = {entry.text(1): entry.text(2) for entry in proto.messages(METADATA)}
+    return Model(path, opset, nodes, constants, inputs, outputs, metadata, folder)
+
+
+def _opset(proto: wire.Message, path: Path) -> int:
+    versions = {entry.text(1): entry.integer(2) for entry in proto.messages(OPSETS)}
+    opset = versions.get("", versions.get("ai.onnx", 0))
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise WeightsError(
+            f"{path}: operators of version {opset}; expected {OLDEST_OPSET} to {NEWEST_OPSET}; "
+            "convert the model with onnx.version_converter"
+        )
+    return opset
+
+
+def _bounded(graph: wire.Message) -> list[wire.Message]:
+    nodes = graph.messages(NODES)
+    if len(nodes) > MOST_NODES:
+        raise graph.fault(0, f"{len(nodes)} nodes, more than {MOST_NODES}")
+    return nodes
+
+
+def _node(proto: wire.Message, place: int, path: Path) -> Node:
+    op, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
+    name = proto.text(3) or (outputs[0] if outputs else "") or f"node{place}"
+    if domain not in ("", "ai.onnx"):
+        op = f"{domain}.{op}"
+    attributes = {a.text(1): _attribute(a) for a in proto.messages(5)}
+    return Node(op, name, tuple(proto.texts(1)), outputs, attributes, path)
+
+
+def _attribute(proto: wire.Message) -> Any:
+    """Return the value of an attribute; None for the kinds that no operator of ours has (graphs, types)."""
+    readers = {
+        FLOAT: lambda: proto.real(2),
+        INT: lambda: proto.integer(3),
+        STRING: lambda: proto.text(4),
+        TENSOR: lambda: proto.message(5),
+        FLOATS: lambda: proto.reals(7).tolist(),
+        INTS: lambda: proto.integers(8).tolist(),
+        STRINGS: lambda: proto.texts(9),
+    }
+    return readers.get(proto.integer(20), lambda: None)()
+
+
+def _port(proto: wire.Message) -> Port:
+    kind = proto.message(2)
+    tensor = None if kind is None else kind.message(1)
+    shape = None if tensor is None else tensor.message(2)
+    dims = (
+        None if shape is None else tuple(n if n > 0 else None for n in (d.integer(1) for d in shape.messages(1)))
+    )
+    return Port(proto.text(1), 0 if tensor is None else tensor.integer(1), dims)

@@ -1,0 +1,140 @@
+"""Constants of an ONNX file: in the file, packed or raw, or in a file beside it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats import files
+from minicnn.formats.files import shown
+from minicnn.formats.wire import Message
+
+__all__ = ["KINDS", "Folder", "Tensor"]
+
+# TensorProto's fields
+DIMS, DATA_TYPE, SEGMENT, NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14
+MOST_AXES = 16
+
+
+class Kind(NamedTuple):
+    """An element type: NumPy's code (or bf16), the field of its numbers, and the code of a number there."""
+
+    code: str
+    field: int
+    stored: str
+
+
+_INT32, _INT64, _UINT64 = 5, 7, 11
+KINDS = {
+    1: Kind("f4", 4, "f4"),
+    2: Kind("u1", _INT32, "varint"),
+    3: Kind("i1", _INT32, "varint"),
+    4: Kind("u2", _INT32, "varint"),
+    5: Kind("i2", _INT32, "varint"),
+    6: Kind("i4", _INT32, "varint"),
+    7: Kind("i8", _INT64, "varint"),
+    9: Kind("b1", _INT32, "varint"),
+    10: Kind("f2", _INT32, "bits"),
+    11: Kind("f8", 10, "f8"),
+    12: Kind("u4", _UINT64, "varint"),
+    13: Kind("u8", _UINT64, "varint"),
+    16: Kind("bf16", _INT32, "bits"),
+}
+
+
+class Folder:
+    """The folder of the model, out of which no external data may lead; each file in it is mapped once.
+
+    ``size`` counts the bytes of the model and of what has been mapped beside it.
+    """
+
+    def __init__(self, model: Path, size: int):
+        self.model, self.size, self._mapped = model, size, {}
+
+    def bytes(self, location: str, what: str) -> memoryview:
+        """Return the bytes of the file at ``location``, a path relative to the folder."""
+        path = self._inside(location, what)
+        if path not in self._mapped:
+            self._mapped[path] = memoryview(files.mapped(path, "an ONNX model's data"))
+            self.size += self._mapped[path].nbytes
+        return self._mapped[path]
+
+    def _inside(self, location: str, what: str) -> Path:
+        folder = self.model.parent
+        try:
+            path = (folder / location).resolve()
+            inside = path.is_relative_to(folder.resolve()) and not Path(location).is_absolute()
+        except (OSError, ValueError, RuntimeError):
+            inside = False
+        if not inside or ".." in Path(location).parts or "\\" in location:
+            raise WeightsError(
+                f"{self.model}: {what}: its data lie at {shown(location)!r}, outside of the model's folder; "
+                "put both files into one folder and give the bare name"
+            )
+        return path
+
+
+class Tensor:
+    """A constant, decoded when its ``array`` is first asked for."""
+
+    def __init__(self, proto: Message, folder: Folder):
+        self._proto, self._folder = proto, folder
+        self.name = proto.text(NAME)
+        self.dims = tuple(int(n) for n in proto.integers(DIMS))
+        self.kind = KINDS.get(proto.integer(DATA_TYPE))
+        if self.kind is None:
+            raise self._fault(f"element type {proto.integer(DATA_TYPE)}; convert the model to float32")
+        if len(self.dims) > MOST_AXES or any(n < 0 for n in self.dims):
+            raise self._fault(f"no tensor can have the shape {shown(self.dims)}")
+        if SEGMENT in proto:
+            raise self._fault("in segments; save the model again with a newer onnx")
+
+    def _fault(self, what: str) -> WeightsError:
+        return self._proto.fault(0, f"tensor {shown(self.name)!r}: {what}")
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The values, read-only; a view into the file where they lie at an even address."""
+        size = prod(self.dims)
+        flat = self._stored(size)
+        if flat.size != size:
+            raise self._fault(f"holds {flat.size} values, its shape {shown(self.dims)} needs {size}")
+        try:
+            array = flat.reshape(self.dims)
+        except ValueError:
+            raise self._fault(f"no tensor can have the shape {shown(self.dims)}") from None
+        array.flags.writeable = False
+        return array
+
+    def _stored(self, size: int) -> np.ndarray:
+        code, field, stored = self.kind
+        raw = self._external(size) if self._proto.integer(LOCATION) == 1 else self._proto.blob(RAW)
+        if raw is not None:
+            needed = size * files.width(code)
+            if raw.nbytes != needed:
+                raise self._fault(f"has {raw.nbytes} bytes of data, its shape {shown(self.dims)} needs {needed}")
+            return files.numbers(raw, code)
+        if stored == "varint":
+            return self._proto.integers(field).astype(code)
+        if stored == "bits":
+            return files.numbers(self._proto.integers(field).astype("<u2").tobytes(), code)
+        return self._proto.reals(field, stored)
+
+    def _external(self, size: int) -> memoryview:
+        entries = {entry.text(1): entry.text(2) for entry in self._proto.messages(EXTERNAL)}
+        try:
+            offset = int(entries.get("offset", "0"))
+            length = int(entries.get("length", str(size * files.width(self.kind.code))))
+        except ValueError:
+            raise self._fault("its external data have no whole numbers for offset and length") from None
+        data = self._folder.bytes(entries.get("location", ""), f"tensor {shown(self.name)!r}")
+        if offset < 0 or length < 0 or offset + length > data.nbytes:
+            raise self._fault(
+                f"its external data end at byte {shown(offset + length)} of a file of {data.nbytes} bytes"
+            )
+        return data[offset : offset + length]
