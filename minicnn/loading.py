@@ -24,6 +24,9 @@ _STATE_DICTIONARIES = {
     ".npz": "npz",
 }
 
+# the reader of each kind of file that holds its architecture: read(path) -> Network
+_NETWORKS = {".onnx": "onnx"}
+
 
 class ArchitectureNeeded(WeightsError):
     """A state dictionary was read, but nobody said which architecture it belongs to; ``arrays`` holds it."""
@@ -57,7 +60,7 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     ----------
     source : str or Path
         A name of the catalogue ("digits", "efficientnet-lite0"), or a file: our own .npz, which holds
-        everything, or a state dictionary (.pth, .pt, .safetensors, .npz).
+        everything, an .onnx file, or a state dictionary (.pth, .pt, .safetensors, .npz).
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional
@@ -78,6 +81,8 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     path = resolve(source)
     if weights is not None:
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
+    if path.suffix in _NETWORKS and path.exists():
+        return import_module(f"minicnn.formats.{_NETWORKS[path.suffix]}").read(path)
     if path.suffix == ".npz" and architecture is None:
         from minicnn.formats import native
 
@@ -110,7 +115,7 @@ def _state_dict(path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
             hint = nearest(str(path), catalogue.entries())
             raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
-        known = ", ".join(_STATE_DICTIONARIES)
+        known = ", ".join((*_STATE_DICTIONARIES, *_NETWORKS))
         raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
     found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
     return found[0] if path.suffix == ".npz" else found  # an .npz gives its texts too

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minicnn.errors import WeightsError
 from minicnn.formats import wire
 from minicnn.formats.files import shown
@@ -79,6 +81,7 @@ class Model(NamedTuple):
     inputs: list[Port]
     outputs: list[Port]
     metadata: dict[str, str]
+    producer: str
     folder: Folder
 
 
@@ -105,7 +108,7 @@ def opened(path: str | Path) -> Model:
     inputs = [p for p in (_port(p) for p in graph.messages(INPUTS)) if p.name not in constants]
     outputs = [_port(p) for p in graph.messages(OUTPUTS)]
     metadata = {entry.text(1): entry.text(2) for entry in proto.messages(METADATA)}
-    return Model(path, opset, nodes, constants, inputs, outputs, metadata, folder)
+    return Model(path, opset, nodes, constants, inputs, outputs, metadata, proto.text(2), folder)
 
 
 def _opset(proto: wire.Message, path: Path) -> int:
@@ -138,7 +141,7 @@ def _node(proto: wire.Message, place: int, path: Path) -> Node:
 def _attribute(proto: wire.Message) -> Any:
     """Return the value of an attribute; None for the kinds that no operator of ours has (graphs, types)."""
     readers = {
-        FLOAT: lambda: proto.real(2),
+        FLOAT: lambda: float(str(np.float32(proto.real(2)))),  # 1e-05 again, not 9.99999974e-06
         INT: lambda: proto.integer(3),
         STRING: lambda: proto.text(4),
         TENSOR: lambda: proto.message(5),

@@ -22,9 +22,10 @@ from minicnn.layers.base import Shape
 from minicnn.layers.chain import Chain
 from minicnn.network import Network
 
-__all__ = ["LABELS", "PREPROCESS", "read"]
+__all__ = ["LABELS", "PREPROCESS", "PRODUCER", "SIZES", "read"]
 
-# keys of the file's metadata under which our writer keeps what ONNX has no place for
+# our writer's name, and the keys of the metadata where it keeps what ONNX has no place for
+PRODUCER = "minicnn"
 LABELS, PREPROCESS = "minicnn.labels", "minicnn.preprocess"
 LARGEST = 1 << 31  # values of one image in one layer
 FLOATS = (1, 10, 11, 16)
@@ -103,6 +104,7 @@ class _Graph:
         readers = [node for node in self.live() if self.source in node.inputs]
         self.channels_last = (
             len(port.dims) == 4
+            and self.model.producer != PRODUCER  # who means what it says
             and len(readers) == 1
             and readers[0].op == "Transpose"
             and readers[0].attributes.get("perm") == [0, 3, 1, 2]

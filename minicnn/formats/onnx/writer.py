@@ -1,0 +1,188 @@
+"""From a network to an ONNX file: each layer one node or a few, weights as raw initialisers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats import files, wire
+from minicnn.formats.onnx.layers_out import NODES
+from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
+from minicnn.layers import Concat, Layer, Residual, Sequential
+from minicnn.layers.base import Shape
+from minicnn.layers.chain import Chain
+from minicnn.network import Network
+
+__all__ = ["OPSET", "write"]
+
+OPSET, IR_VERSION = 17, 8
+LARGEST = (1 << 31) - 1  # protobuf's limit
+_KINDS = {np.dtype(np.float32): 1, np.dtype(np.int64): 7, np.dtype(np.float64): 11}
+
+
+def write(path: str | Path, net: Network) -> None:
+    """Write a network as an ONNX file of opset 17, the same bytes for the same network.
+
+    Nodes have the layers' names and initialisers those of the state dictionary; a softmax at the end is part of
+    the graph.  Preprocessing and labels go into the metadata, where ``read`` finds them.
+
+    Parameters
+    ----------
+    path : str or Path
+    net : Network
+
+    Raises
+    ------
+    WeightsError
+        If the file can't be written, or would be larger than 2 GiB, which ONNX files can't be.
+
+    """
+    try:
+        chunks = _model(net)
+    except MinicnnError as error:
+        raise WeightsError(f"{path}: can't be written as ONNX: {error}") from None
+    if wire.length(chunks) > LARGEST:
+        raise WeightsError(
+            f"{path}: {wire.length(chunks):,} bytes, but an ONNX file holds at most 2 GiB; save it as .npz"
+        )
+    with files.written(path) as file:
+        file.writelines(chunks)
+
+
+def _model(net: Network) -> wire.Chunks:
+    graph = Graph(net)
+    return [
+        *wire.integer(1, IR_VERSION),
+        *wire.text(2, PRODUCER),
+        *wire.message(7, graph.chunks(net.name)),
+        *wire.message(8, [*wire.text(1, ""), *wire.integer(2, OPSET)]),
+        *(chunk for entry in _metadata(net).items() for chunk in wire.message(14, _entry(*entry))),
+    ]
+
+
+def _metadata(net: Network) -> dict[str, str]:
+    found = {PREPROCESS: None if net.preprocess is None else net.preprocess.to_dict(), LABELS: net.labels}
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in found.items() if value is not None}
+
+
+def _entry(key: str, value: str) -> wire.Chunks:
+    return [*wire.text(1, key), *wire.text(2, value)]
+
+
+class Graph:
+    """The graph while it is written: nodes and initialisers, each value's name given once."""
+
+    def __init__(self, net: Network):
+        self.nodes: wire.Chunks = []
+        self.initialisers: wire.Chunks = []
+        self.open_size = net.input_shape is None
+        self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
+        self._taken: set[str] = set()
+        layers = list(zip(net.names, net.layers, strict=True))
+        shape = (_channels(layers), *SIZES[0][:2]) if self.open_size else net.input_shape
+        self.input, self.input_shape = self.value("input"), shape
+        self.output, self.output_shape = self._chain(layers, Place("", self.input, shape))
+        if self.output == self.input:
+            self.output = self.node("Identity", "identity", [self.input])
+
+    def value(self, name: str) -> str:
+        """Return a name for a value that no other value has."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
+        """Add a node called ``name`` and return the name of its output."""
+        output = self.value(name)
+        fields = [chunk for value in inputs for chunk in wire.text(1, value)]
+        fields += [*wire.text(2, output), *wire.text(3, name), *wire.text(4, op)]
+        for key in sorted(attributes):
+            fields += wire.message(5, _attribute(key, attributes[key]))
+        self.nodes += wire.message(1, fields)
+        return output
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        """Add an initialiser and return its name; weights in the precision of the widest of them."""
+        name, array = self.value(name), np.asarray(array)
+        array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
+        fields = [] if array.ndim == 0 else wire.packed(1, array.shape)
+        fields += [*wire.integer(2, _KINDS[array.dtype]), *wire.text(8, name)]
+        self.initialisers += wire.message(5, [*fields, *wire.message(9, [files.flat_bytes(array)])])
+        return name
+
+    def _chain(self, layers: Chain, place: Place) -> tuple[str, Shape]:
+        x, shape = place.x, place.shape
+        for name, layer in layers:
+            here = Place(f"{place.path}.{name}" if place.path else name, x, shape)
+            x, shape = self._layer(layer, here), layer.output_shape(shape)
+        return x, shape
+
+    def _layer(self, layer: Layer, place: Place) -> str:
+        if isinstance(layer, Sequential):
+            return self._chain(layer.layers, place)[0]
+        if isinstance(layer, Residual | Concat):
+            outputs = [self._chain(branch, place)[0] for branch in layer.branches()]
+            add = isinstance(layer, Residual)
+            return (
+                self.node("Add", place.path, outputs) if add else self.node("Concat", place.path, outputs, axis=1)
+            )
+        if type(layer) not in NODES:
+            raise WeightsError(f"layer {place.path!r}: no ONNX operator is known for {type(layer).__name__}")
+        return NODES[type(layer)](self, layer, place)
+
+    def chunks(self, name: str) -> wire.Chunks:
+        """Return the GraphProto."""
+        named = ("N", None, "H", "W") if self.open_size else ("N",)
+        return [
+            *self.nodes,
+            *wire.text(2, name),
+            *self.initialisers,
+            *wire.message(11, self._port(self.input, self.input_shape, named)),
+            *wire.message(12, self._port(self.output, self.output_shape, ("N",))),
+        ]
+
+    def _port(self, name: str, shape: Shape, named: tuple) -> wire.Chunks:
+        """Return a ValueInfoProto, dimensions called by ``named`` where it has a name for them."""
+        dims: wire.Chunks = []
+        for i, n in enumerate((None, *shape)):
+            known = named[i] if i < len(named) else None
+            is_open = self.open_size and known is None and i > 1
+            size = wire.text(2, known or f"{name}_{i}") if known or is_open else wire.integer(1, n)
+            dims += wire.message(1, size)
+        tensor = [*wire.integer(1, _KINDS[self.dtype]), *wire.message(2, dims)]
+        return [*wire.text(1, name), *wire.message(2, wire.message(1, tensor))]
+
+
+class Place(NamedTuple):
+    """Where a layer stands: its dotted name, the name of its input, and that input's shape for one image."""
+
+    path: str
+    x: str
+    shape: Shape
+
+
+def _channels(layers: Chain) -> int:
+    """Return how many channels the first layer that says so expects."""
+    for _, layer in layers:
+        for name in ("in_channels", "num_features"):
+            if hasattr(layer, name):
+                return getattr(layer, name)
+        if layer.branches():
+            return next(_channels(branch) for branch in layer.branches() if branch)
+    raise WeightsError("neither the network nor its layers say how many channels the input has; set input_shape")
+
+
+def _attribute(name: str, value: Any) -> wire.Chunks:
+    chunks = wire.text(1, name)
+    if isinstance(value, str):
+        return [*chunks, *wire.text(4, value), *wire.integer(20, 3)]
+    if isinstance(value, float):
+        return [*chunks, *wire.real(2, value), *wire.integer(20, 1)]
+    if isinstance(value, int):
+        return [*chunks, *wire.integer(3, value), *wire.integer(20, 2)]
+    return [*chunks, *(c for v in value for c in wire.integer(8, int(v))), *wire.integer(20, 7)]
