@@ -9,8 +9,8 @@ __all__ = ["DEVICES", "choose", "on"]
 
 DEVICES = ("reference", "cpu")
 
-# multiply-adds up to which NumPy answers before the compiled kernels are loaded, let alone compiled
-SMALL = 200_000_000
+# multiply-adds that NumPy does in about the time that loading the compiled kernels takes, half a second
+SMALL = 500_000_000
 
 
 def on(device: str) -> ModuleType:
