@@ -22,7 +22,7 @@ IMAGES = {
 
 
 def demo(
-    output: Path, crops: str = "ten", device: str | None = None, done: Callable[[Path], None] | None = None
+    output: Path, crops: str = "ten", device: str = "auto", done: Callable[[Path], None] | None = None
 ) -> list[dict[str, Any]]:
     """Predict and explain the shipped images; write a figure of each and ``index.html``.
 
@@ -30,7 +30,7 @@ def demo(
     ----------
     output : Path of a folder; made if it is missing
     crops : of the saliency maps, see ``minicnn.explain.saliency``
-    device : where to compute; None lets every net choose by its size
+    device : where to compute, see ``Network.to``
     done : called with the path of each file once it is written
 
     Returns
@@ -46,7 +46,7 @@ def demo(
     make_folder(output)
     records = []
     for name, files in IMAGES.items():
-        net = load(name) if device is None else load(name).to(device)
+        net = load(name).to(device)
         for file in files:
             records.append(_explained(net, catalogue.folder("images") / file, output, crops))
             if done is not None:

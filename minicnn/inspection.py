@@ -14,7 +14,9 @@ from minicnn.network import Network
 __all__ = ["inspect", "text"]
 
 
-def inspect(source: str | Path, architecture: str | None = None) -> dict[str, Any]:
+def inspect(
+    source: str | Path, architecture: str | None = None, weights: str | Path | None = None
+) -> dict[str, Any]:
     """Describe a weight file, or a network of the catalogue by its name.
 
     Parameters
@@ -22,6 +24,8 @@ def inspect(source: str | Path, architecture: str | None = None) -> dict[str, An
     source : path or name, as for ``minicnn.load``
     architecture : str, optional
         Architecture of a state dictionary; without it its arrays are listed.
+    weights : str or Path, optional
+        The second file of formats that have two.
 
     Returns
     -------
@@ -36,7 +40,7 @@ def inspect(source: str | Path, architecture: str | None = None) -> dict[str, An
     """
     path = loading.resolve(source)
     try:
-        net = loading.load(path, architecture=architecture)
+        net = loading.load(path, weights, architecture)
     except loading.ArchitectureNeeded as found:
         return _file(path) | {"kind": "state dictionary", "arrays": _arrays(found.arrays)}
     return _file(path) | {"kind": "network"} | _network(net)

@@ -14,7 +14,7 @@ from minicnn.layers import Conv2d, Linear
 from minicnn.names import nearest
 from minicnn.network import Network
 
-__all__ = ["ArchitectureNeeded", "load", "resolve", "save"]
+__all__ = ["ArchitectureNeeded", "load", "read_state_dict", "resolve", "save"]
 
 # the reader of each kind of state dictionary: read(path) -> {name: array}
 _STATE_DICTIONARIES = {
@@ -88,29 +88,58 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
 
         if native.is_ours(path):
             return native.read(path)
-    arrays = _state_dict(path)
+    arrays = read_state_dict(path)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
     return _built(path, arrays, architecture)
 
 
 def save(net: Network, path: str | Path) -> None:
-    """Write architecture, weights, preprocessing and labels of ``net`` to one .npz file; it holds no pickle.
+    """Write a network to a file of the kind that its name ends in.
+
+    Parameters
+    ----------
+    net : Network
+    path : str or Path
+        .npz: ours, with architecture, weights, preprocessing and labels in one file, and no pickle.  .onnx: for
+        other programs.  .safetensors, .pth, .pt: the state dictionary alone.
 
     Raises
     ------
     WeightsError
-        If the name does not end in .npz or the file can't be written; nothing is left behind.
+        If the name ends in something else or the file can't be written; nothing is left behind.
 
     """
-    from minicnn.formats import native
+    suffix = Path(path).suffix
+    if suffix == ".npz":
+        from minicnn.formats import native
 
-    if Path(path).suffix != ".npz":
-        raise WeightsError(f"{path}: minicnn saves networks as .npz; give a name that ends in it")
-    native.write(path, net)
+        native.write(path, net)
+    elif suffix == ".onnx":
+        from minicnn.formats import onnx
+
+        onnx.write(path, net)
+    elif suffix == ".safetensors":
+        from minicnn.formats import safetensors
+
+        safetensors.write(path, net.state_dict())
+    elif suffix in (".pth", ".pt"):
+        from minicnn.formats import pytorch
+
+        pytorch.write(path, net.state_dict())
+    else:
+        raise WeightsError(f"{path}: minicnn writes .npz, .onnx, .safetensors, .pth and .pt; end the name in one")
 
 
-def _state_dict(path: Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a state dictionary by name; WeightsError if the file is none.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or of a kind that holds no state dictionary.
+
+    """
     if path.suffix not in _STATE_DICTIONARIES:
         if not path.exists():
             hint = nearest(str(path), catalogue.entries())

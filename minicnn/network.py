@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
-from minicnn.kernels import on
+from minicnn.kernels import choose, on
 from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.shapes import check_array
@@ -72,10 +72,13 @@ class Network:
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
         self.name, self.device, self._kernels = name, device, on(device)
-        if self.input_shape is not None:
-            self._check_labels(chain.output_shape(self._scores_chain(), self.input_shape))
+        self.check_labels()
 
-    def _check_labels(self, scores_shape):
+    def check_labels(self) -> None:
+        """Raise MinicnnError unless there are as many labels as scores, and ShapeError unless the layers fit."""
+        if self.input_shape is None:
+            return
+        scores_shape = chain.output_shape(self._scores_chain(), self.input_shape)
         if self.labels is not None and scores_shape != (len(self.labels),):
             raise MinicnnError(
                 f"{len(self.labels)} labels do not fit scores of shape {scores_shape} for each image"
@@ -127,7 +130,12 @@ class Network:
         )
 
     def to(self, device: str) -> Network:
-        """Return the same network on another device; this one stays as it is."""
+        """Return the same network on another device; this one stays as it is.
+
+        "auto" is "cpu", where that is installed, if one image is much work, and "reference" if it is little.
+        """
+        if device == "auto":
+            device = choose(sum(row["multiply_adds"] for row in self.summary_rows()) if self.input_shape else 0)
         return self._with(self._chain, device)
 
     def fold_batch_norm(self) -> Network:

@@ -225,3 +225,72 @@ def test_as_a_module_in_its_own_process(tmp_path):
 
 def test_version(run):
     assert run("--version")[:2] == (0, f"minicnn {minicnn.__version__}\n")
+
+
+@pytest.mark.parametrize("kind", ["npz", "onnx", "pth", "safetensors"])
+def test_convert_writes_what_others_read_alike(run, tmp_path, kind):
+    status, out, _ = run("convert", "digits", f"d.{kind}", "--check", "--json")
+    checks = json.loads(out)["checks"]
+    assert (
+        status == 0
+        and {c["peer"] for c in checks} - {"minicnn"}
+        == {
+            "npz": set(),
+            "onnx": {"onnxruntime"},
+            "pth": {"torch"},
+            "safetensors": {"safetensors"},
+        }[kind]
+    )
+    assert all(c["skipped"] or c["difference"] <= 1e-5 for c in checks)
+    architecture = () if kind in ("npz", "onnx") else ("--architecture", "digits")
+    status, out, _ = run("predict", SEVEN, "--net", f"d.{kind}", *architecture, "--json")
+    assert status == 0 and json.loads(out)[0]["predictions"][0]["target"] == 7
+
+
+def test_convert_check_notices_another_net(run, tmp_path):
+    from minicnn.conversion import agree, check
+
+    net = minicnn.load("digits")
+    minicnn.save(net, tmp_path / "d.onnx")
+    other = minicnn.load("digits")
+    state = {k: v.copy() for k, v in other.state_dict().items()}
+    state["fc_layers.2.bias"][3] += 0.01
+    other.load_state_dict(state)
+    assert agree(check(net, [tmp_path / "d.onnx"])) and not agree(check(other, [tmp_path / "d.onnx"]))
+
+
+def test_preprocessing_and_labels_on_the_command_line(run, tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"digit {i}\n" for i in range(10)))
+    status, out, _ = run("predict", SEVEN, "--net", "digits", "--labels", "names.txt", "--json")
+    assert status == 0 and json.loads(out)[0]["predictions"][0]["label"] == "digit 7"
+    words = ("convert", "digits", "d.npz", "--scale", "1/128", "--mean", "0.5", "--std", "2")
+    assert run(*words)[0] == 0
+    preprocess = minicnn.load(tmp_path / "d.npz").preprocess
+    assert (preprocess.scale, preprocess.mean, preprocess.std) == (1 / 128, (0.5,), (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--mean", "1,2"), "expected 1 number"),
+        (("--mean", "a"), "--mean: can't read 'a'"),
+        (("--scale", "1/0"), "--scale: can't read '1/0'"),
+        (("--resize", "x"), "--resize"),
+        (("--labels", "nowhere.txt"), "--labels"),
+        (("--labels", SEVEN), "--labels"),
+    ],
+)
+def test_preprocessing_that_does_not_fit(run, words, message):
+    assert message in complaint(run("predict", SEVEN, "--net", "digits", *words))
+
+
+def test_convert_to_an_unknown_kind(run, tmp_path):
+    assert ".npz, .onnx" in complaint(run("convert", "digits", "d.xyz"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = f"'{sys.executable}' -m minicnn inspect digits | (exec 0<&-; sleep 2)"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stderr == ""

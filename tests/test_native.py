@@ -102,7 +102,7 @@ def test_a_state_dictionary_in_an_npz(tmp_path):
 
 def test_names_that_can_not_be_saved(tmp_path):
     with pytest.raises(WeightsError, match=r"\.npz"):
-        minicnn.save(every_layer(), tmp_path / "net.pth")
+        minicnn.save(every_layer(), tmp_path / "net.xyz")
     with pytest.raises(WeightsError):
         minicnn.save(every_layer(), tmp_path / "nowhere" / "net.npz")
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,31 @@
+"""The command ``minicnn``: parse, call, print; what it prints for programs is ``--json``."""
+
+import os
+import sys
+
+from minicnn.cli.grammar import parser
+from minicnn.errors import MinicnnError
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return 0 if all went well, 1 if something failed, 2 for wrong use.
+
+    Errors are one sentence on stderr.  argparse itself exits with 2.
+    """
+    arguments = parser().parse_args(argv)
+    from minicnn.cli import commands
+
+    try:
+        status = getattr(commands, arguments.command)(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # whoever read our output, such as head, has gone; Python must not complain when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (MinicnnError, OSError) as error:
+        commands.complain(error)
+    except KeyboardInterrupt:
+        print("minicnn: interrupted", file=sys.stderr)
+    return 1

@@ -1,0 +1,118 @@
+"""What can be typed after ``minicnn``."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["parser"]
+
+DEFAULT_NET = "efficientnet-lite0"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; what it returns has ``command``, the name of a function in ``minicnn.cli.commands``."""
+    top = argparse.ArgumentParser(
+        prog="minicnn",
+        description="What a convolutional network sees: classes, saliency maps, and the gradients behind them.",
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="predict and explain the shipped images; write figures and a page")
+    demo.add_argument(
+        "-o", "--output", default="minicnn-demo", metavar="DIR", help="folder (default: %(default)s)"
+    )
+    _crops(demo, "ten")
+    _device(demo)
+    _json(demo)
+
+    predict = commands.add_parser("predict", help="print the classes that a network sees in images")
+    _images(predict)
+    predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes (default: %(default)s)")
+    _crops(predict, "one")
+
+    saliency = commands.add_parser(
+        "saliency", help="write saliency maps: photograph, map and overlay in one figure"
+    )
+    _images(saliency)
+    saliency.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
+    saliency.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
+    saliency.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
+    saliency.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
+    _crops(saliency, "ten")
+
+    inspect = commands.add_parser("inspect", help="say what a weight file is and holds")
+    inspect.add_argument("source", metavar="FILE", help="a file, or the name of a network")
+    _architecture(inspect)
+    _json(inspect)
+
+    convert = commands.add_parser("convert", help="write a network in another format")
+    convert.add_argument("source", metavar="SRC", help="a file, or the name of a network")
+    convert.add_argument(
+        "destination", metavar="DST", help="a name that ends in .npz, .onnx, .safetensors or .pth"
+    )
+    _architecture(convert)
+    _preprocessing(convert)
+    convert.add_argument(
+        "--check", action="store_true", help="run both files in what else reads them, and compare"
+    )
+    _json(convert)
+    return top
+
+
+class _Version(argparse.Action):
+    """Prints the version without importing anything else."""
+
+    def __call__(self, parser, *_):
+        from minicnn import __version__
+
+        print(f"minicnn {__version__}")
+        parser.exit()
+
+
+def _images(command: argparse.ArgumentParser) -> None:
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    command.add_argument(
+        "--net", default=DEFAULT_NET, metavar="NAME", help="a name or a weight file (default: %(default)s)"
+    )
+    _architecture(command)
+    _preprocessing(command)
+    _device(command)
+    _json(command)
+
+
+def _architecture(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--architecture", metavar="NAME", help="what a state dictionary belongs to")
+    command.add_argument("--weights", metavar="FILE", help="the second file of formats that have two")
+
+
+def _preprocessing(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "preprocessing", "replaces what the network says, or fills in what it does not"
+    )
+    group.add_argument(
+        "--resize", metavar="N", help="short side in pixels before cropping; 'none' to warp instead"
+    )
+    group.add_argument("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
+    group.add_argument("--channels", choices=("RGB", "BGR", "L"))
+    group.add_argument("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")
+    group.add_argument("--mean", metavar="M,M,M", help="subtracted after scaling, one number a channel")
+    group.add_argument("--std", metavar="S,S,S", help="divided by, one number a channel")
+    group.add_argument("--labels", metavar="FILE", help="text file with one class name a line")
+
+
+def _crops(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--crops",
+        default=default,
+        choices=("one", "ten", "whole"),
+        help="the centre; corners and centre, each mirrored too; the whole picture (default: %(default)s)",
+    )
+
+
+def _device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="where to compute (default: %(default)s)")
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")

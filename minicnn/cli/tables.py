@@ -1,0 +1,37 @@
+"""What commands print for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["conversion", "predictions", "saliencies"]
+
+
+def predictions(found: list[dict[str, Any]]) -> str:
+    """Return one block an image: probability, score and name of each class."""
+    lines = []
+    for record in found:
+        lines.append(f"{record['image']}  ({record['net']})")
+        lines += [f"  {p['probability']:7.2%}  {p['score']:8.3f}  {_name(p)}" for p in record["predictions"]]
+    return "\n".join(lines)
+
+
+def saliencies(found: list[dict[str, Any]]) -> str:
+    """Return one line an image: class, score, probability and the figure's path."""
+    return "\n".join(
+        f"{r['image']}: {_name(r)}, score {r['score']:.3f}, probability {r['probability']:.2%} -> {r['figure']}"
+        for r in found
+    )
+
+
+def conversion(found: dict[str, Any]) -> str:
+    """Return what was written, and one line a check."""
+    lines = [f"{found['source']} -> {found['destination']}"]
+    for row in found["checks"]:
+        result = row["skipped"] or f"largest difference {row['difference']:.3g} of {row['scale']:.3g}"
+        lines.append(f"  {row['file']} in {row['peer']}, {row['what']}: {result}")
+    return "\n".join(lines)
+
+
+def _name(record: dict[str, Any]) -> str:
+    return f"class {record['target']}" if record["label"] is None else record["label"]
