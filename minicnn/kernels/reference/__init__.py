@@ -2,7 +2,8 @@
 
 Conventions, here and on every other device:
 
-- Arrays are N x C x H x W (batch, channels, height, width), C-ordered on return; outputs are N x K x P x Q.
+- Arrays are N x C x H x W (batch, channels, height, width); outputs are N x K x P x Q.  Any strides will do; what
+  comes in C-ordered goes out C-ordered.
 - dtype in = dtype out, for float32 and float64.
 - "Convolution" is cross-correlation: the kernel is not flipped.  Weights are (K, C / groups, R, S), those of
   the fully connected layer (out, in), those of a transposed convolution (C, K / groups, R, S).
