@@ -1,0 +1,192 @@
+"""Gradient ascent on an input, with the regularisers that people put on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+
+__all__ = ["Ascent", "climb"]
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How to climb.
+
+    Parameters
+    ----------
+    steps : int, at least 1
+    step : float
+        Root mean square of the first step, in input units; it falls to 0 linearly.  The direction alone comes
+        from the gradient, so that one setting serves nets whose gradients differ by orders of magnitude.
+    l2 : float, lambda of the penalty lambda ||I||^2
+    radius : float, of the ball that ``constraint="l2_ball"`` keeps to
+    jitter : int, pixels by which the image is shifted at random before each step
+    blur : float, sigma in pixels of a Gaussian applied to the image every tenth step; 0 for none
+    total_variation : float, weight of the sum of squared differences between neighbours
+    clip : bool, keep to values between black and white
+    levels : int, climb first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly
+    restarts : int, further climbs from random images of standard deviation 0.1; the best counts
+
+    """
+
+    steps: int = 200
+    step: float = 0.05
+    l2: float = 0.02
+    radius: float = 10.0
+    jitter: int = 0
+    blur: float = 0.0
+    total_variation: float = 0.0
+    clip: bool = False
+    levels: int = 1
+    restarts: int = 0
+
+    def __post_init__(self):
+        """Refuse what can't be meant."""
+        for name in ("steps", "levels"):
+            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 1, name, "a whole number >= 1")
+        for name in ("l2", "jitter", "blur", "total_variation", "restarts"):
+            _need(getattr(self, name) >= 0, name, "a number >= 0")
+        for name in ("step", "radius"):
+            _need(getattr(self, name) > 0, name, "a number > 0")
+
+
+def _need(condition: bool, name: str, expected: str) -> None:
+    if not condition:
+        raise MinicnnError(f"Ascent: {name}: expected {expected}")
+
+
+def climb(
+    value_and_gradient: Callable,
+    zero: np.ndarray,
+    settings: Ascent,
+    limits: tuple[np.ndarray, np.ndarray] | None,
+    ball: bool,
+    seed: int,
+    progress: Callable[[Iterable[int]], Iterable[int]],
+):
+    """Return (x, values, gradient norms, why it stopped) of the best climb.
+
+    Parameters
+    ----------
+    value_and_gradient : x of shape (1, C, H, W) -> (float, array of that shape)
+    zero : the zero image
+    settings : Ascent
+    limits : arrays of the image's shape for black and white, or None
+    ball : whether the norm is bounded instead of penalised
+    seed : int
+    progress : wraps each climb's range of steps
+
+    Raises
+    ------
+    MinicnnError
+        If the gradient vanishes at the start, or clipping is asked for and ``limits`` is None.
+
+    """
+    if settings.clip and limits is None:
+        raise MinicnnError("clip: this network has no preprocessing that says what black and white are")
+    rng = np.random.default_rng(seed)
+    starts = [zero] + [rng.normal(0, 0.1, zero.shape).astype(zero.dtype) for _ in range(settings.restarts)]
+    climbs = [_one(value_and_gradient, start, settings, limits, ball, rng, progress) for start in starts]
+    if all(values[-1] == values[0] and norms[0] == 0 for _, values, norms, _ in climbs):
+        raise MinicnnError(
+            "the gradient vanishes at the zero image, so there is nowhere to climb; restarts=3 tries random images"
+        )
+    penalty = 0.0 if ball else settings.l2
+    return max(climbs, key=lambda found: found[1][-1] - penalty * float((found[0] ** 2).sum()))
+
+
+def _one(value_and_gradient, start, settings, limits, ball, rng, progress):
+    """Climb once: coarse levels first, each with its share of the steps."""
+    values, norms = [], []
+    x, shares = start, np.array_split(np.arange(settings.steps), settings.levels)
+    steps = iter(progress(range(settings.steps)))
+    for level, share in zip(range(settings.levels - 1, -1, -1), shares, strict=True):
+        up = _enlargements(start.shape[2:], 2**level)
+        small = _shrunk(x, up)
+        for k in share:
+            next(steps, None)
+            shift = tuple(rng.integers(-settings.jitter, settings.jitter + 1, 2)) if settings.jitter else (0, 0)
+            x = np.roll(_enlarged(small, up), shift, (2, 3))
+            value, gradient = value_and_gradient(x)
+            values.append(value)
+            norms.append(float(np.linalg.norm(gradient)))
+            gradient = _small_gradient(np.roll(gradient, (-shift[0], -shift[1]), (2, 3)), up)
+            if norms[-1] == 0:
+                return _enlarged(small, up), values, norms, f"the gradient vanished at step {k}"
+            small = _stepped(small, gradient, k, settings, limits, ball, up)
+        x = _enlarged(small, up)
+    for _ in steps:
+        pass
+    value, gradient = value_and_gradient(x)
+    return x, [*values, value], [*norms, float(np.linalg.norm(gradient))], "steps done"
+
+
+def _stepped(x, gradient, k, settings, limits, ball, up):
+    direction = gradient + settings.total_variation * _laplacian(x)
+    if not ball:
+        direction = direction - 2 * settings.l2 * x
+    length = float(np.sqrt((direction**2).mean()))
+    step = settings.step * (1 - k / settings.steps)
+    x = x + (np.float32(step / length) * direction if length > 0 else 0)
+    if settings.blur and k % 10 == 9:
+        x = _blurred(x, settings.blur)
+    if settings.clip:
+        low, high = (_shrunk(limit[None], up) for limit in limits)
+        x = np.clip(x, np.minimum(low, high), np.maximum(low, high))
+    norm = float(np.linalg.norm(_enlarged(x, up)))
+    return (x * np.float32(settings.radius / norm) if ball and norm > settings.radius else x).astype(np.float32)
+
+
+def _laplacian(x):
+    """Sum over the four neighbours of their differences: the downhill direction of squared differences."""
+    p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    return p[:, :, 2:, 1:-1] + p[:, :, :-2, 1:-1] + p[:, :, 1:-1, 2:] + p[:, :, 1:-1, :-2] - 4 * x
+
+
+def _blurred(x, sigma):
+    reach = np.arange(-int(3 * sigma + 1), int(3 * sigma + 1) + 1)
+    taps = np.exp(-(reach**2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).astype(x.dtype)
+    for axis in (2, 3):
+        width = [(0, 0)] * 4
+        width[axis] = (len(reach) // 2,) * 2
+        padded = np.pad(x, width, mode="edge")
+        x = sum(t * np.take(padded, np.arange(x.shape[axis]) + i, axis) for i, t in enumerate(taps))
+    return x
+
+
+def _enlargements(size, factor):
+    """Matrices (H, h) and (W, w) that enlarge bilinearly; None where there is nothing to enlarge."""
+    if factor == 1:
+        return None
+    matrices = []
+    for n in size:
+        m = max(1, -(-n // factor))
+        place = np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1)
+        below = np.minimum(place.astype(int), m - 1)
+        above = np.minimum(below + 1, m - 1)
+        matrix = np.zeros((n, m), np.float32)
+        np.add.at(matrix, (np.arange(n), below), 1 - (place - below))
+        np.add.at(matrix, (np.arange(n), above), place - below)
+        matrices.append(matrix)
+    return matrices
+
+
+def _enlarged(x, up):
+    return x if up is None else up[0] @ x @ up[1].T
+
+
+def _small_gradient(gradient, up):
+    """Adjoint of ``_enlarged``: the gradient with respect to the small image."""
+    return gradient if up is None else up[0].T @ gradient @ up[1]
+
+
+def _shrunk(x, up):
+    """Small image nearest to x: the mean of the pixels that each small pixel spreads to."""
+    if up is None:
+        return x
+    return _small_gradient(x, up) / (up[0].sum(0)[:, None] * up[1].sum(0))
