@@ -294,3 +294,16 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     words = f"'{sys.executable}' -m minicnn inspect digits | (exec 0<&-; sleep 2)"
     done = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stderr == ""
+
+
+def test_class_model_draws_a_picture_with_its_settings(run, tmp_path):
+    words = ("class-model", "3", "eleven", "--net", "digits", "-o", "m", "--steps", "40", "--clip", "--json")
+    status, out, err = run(*words)
+    (record,) = json.loads(out)
+    assert status == 1 and "no class 'eleven'" in err
+    assert (
+        record["probability"] > 0.99 and record["settings"]["steps"] == 40 and record["settings"]["clip"] is True
+    )
+    with Image.open(tmp_path / "m" / "class-3.png") as figure:
+        assert "'steps': 40" in figure.text["settings"]
+    assert "steps" in complaint(run("class-model", "3", "--net", "digits", "--steps", "0"))

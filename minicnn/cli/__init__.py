@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     from minicnn.cli import commands
 
     try:
-        status = getattr(commands, arguments.command)(arguments)
+        status = getattr(commands, arguments.command.replace("-", "_"))(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

@@ -12,7 +12,7 @@ from typing import Any
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
 
-__all__ = ["complain", "convert", "demo", "inspect", "predict", "saliency"]
+__all__ = ["class_model", "complain", "convert", "demo", "inspect", "predict", "saliency"]
 
 
 def demo(arguments: Namespace) -> int:
@@ -58,6 +58,27 @@ def saliency(arguments: Namespace) -> int:
     return _each(arguments, one, tables.saliencies)
 
 
+def class_model(arguments: Namespace) -> int:
+    """Draw class models."""
+    from dataclasses import fields
+
+    from minicnn.explain import Ascent, class_model
+    from minicnn.report.explanation import write_class_model
+    from minicnn.report.files import make_folder
+
+    net = _network(arguments)
+    make_folder(arguments.output)
+    typed = {f.name: getattr(arguments, f.name, None) for f in fields(Ascent)}
+    settings = Ascent(**{name: value for name, value in typed.items() if value is not None})
+
+    def one(target: str) -> dict[str, Any]:
+        found = class_model(net, target, settings=settings, seed=arguments.seed, progress=_steps)
+        path = Path(arguments.output) / f"class-{found.target}.png"
+        return write_class_model(path, found, net.name, settings, arguments.seed)
+
+    return _each(arguments, one, tables.class_models, over=arguments.targets)
+
+
 def inspect(arguments: Namespace) -> int:
     """Describe a weight file."""
     from minicnn.inspection import inspect, text
@@ -97,26 +118,31 @@ def _preprocessed(net, arguments: Namespace):
     return apply(net, arguments)
 
 
-def _each(arguments: Namespace, one: Callable[[str], dict], show: Callable) -> int:
+def _each(arguments: Namespace, one: Callable[[str], dict], show: Callable, over: list[str] | None = None) -> int:
     """Do ``one`` for every image; a bad one is complained about and left out, and the status says so."""
-    found = []
-    for path in _with_progress(arguments.images):
+    found, names = [], arguments.images if over is None else over
+    for name in _with_progress(names, "image") if over is None else names:
         try:
-            found.append(one(path))
+            found.append(one(name))
         except MinicnnError as error:
             complain(error)
     _print(arguments, found, show)
-    return 0 if len(found) == len(arguments.images) else 1
+    return 0 if len(found) == len(names) else 1
 
 
-def _with_progress(paths: list[str]) -> Iterable[str]:
-    if len(paths) < 2 or not sys.stderr.isatty():
-        return paths
+def _steps(steps: Iterable[int]) -> Iterable[int]:
+    return _with_progress(steps, "step")
+
+
+def _with_progress(items: Any, unit: str) -> Any:
+    """Show a bar for many items, where there is a person to see it."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        return items
     try:
         from tqdm import tqdm
     except ImportError:
-        return paths
-    return tqdm(paths, unit="image", leave=False)
+        return items
+    return tqdm(items, unit=unit, leave=False)
 
 
 def _shown(path: Path) -> None:

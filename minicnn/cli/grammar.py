@@ -41,6 +41,15 @@ def parser() -> argparse.ArgumentParser:
     saliency.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
     _crops(saliency, "ten")
 
+    model = commands.add_parser("class-model", help="draw the image that a class score likes best")
+    model.add_argument("targets", nargs="+", metavar="CLASS", help="labels or numbers")
+    _net(model)
+    model.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
+    model.add_argument("--seed", type=int, default=0, help="of jitter and restarts (default: %(default)s)")
+    _ascent(model)
+    _device(model)
+    _json(model)
+
     inspect = commands.add_parser("inspect", help="say what a weight file is and holds")
     inspect.add_argument("source", metavar="FILE", help="a file, or the name of a network")
     _architecture(inspect)
@@ -72,13 +81,30 @@ class _Version(argparse.Action):
 
 def _images(command: argparse.ArgumentParser) -> None:
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    _net(command)
+    _device(command)
+    _json(command)
+
+
+def _net(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--net", default=DEFAULT_NET, metavar="NAME", help="a name or a weight file (default: %(default)s)"
     )
     _architecture(command)
     _preprocessing(command)
-    _device(command)
-    _json(command)
+
+
+def _ascent(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("ascent", "how to climb; what is off by default came after the paper")
+    group.add_argument("--steps", type=int, metavar="N", help="default: 200")
+    group.add_argument("--step", type=float, metavar="S", help="first step in input units (default: 0.05)")
+    group.add_argument("--l2", type=float, metavar="L", help="lambda of the penalty (default: 0.02)")
+    group.add_argument("--jitter", type=int, metavar="N", help="shift by up to N pixels before each step")
+    group.add_argument("--blur", type=float, metavar="S", help="blur by S pixels every tenth step")
+    group.add_argument("--total-variation", type=float, metavar="W", help="weight of neighbours' differences")
+    group.add_argument("--clip", action="store_true", default=None, help="keep between black and white")
+    group.add_argument("--levels", type=int, metavar="N", help="climb from coarse to fine")
+    group.add_argument("--restarts", type=int, metavar="N", help="climb from random images too")
 
 
 def _architecture(command: argparse.ArgumentParser) -> None:

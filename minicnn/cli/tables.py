@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["conversion", "predictions", "saliencies"]
+__all__ = ["class_models", "conversion", "predictions", "saliencies"]
 
 
 def predictions(found: list[dict[str, Any]]) -> str:
@@ -20,6 +20,14 @@ def saliencies(found: list[dict[str, Any]]) -> str:
     """Return one line an image: class, score, probability and the figure's path."""
     return "\n".join(
         f"{r['image']}: {_name(r)}, score {r['score']:.3f}, probability {r['probability']:.2%} -> {r['figure']}"
+        for r in found
+    )
+
+
+def class_models(found: list[dict[str, Any]]) -> str:
+    """Return one line a class: score, probability and the figure's path."""
+    return "\n".join(
+        f"{_name(r)}: score {r['score']:.2f}, probability {r['probability']:.2%}, {r['stopped']} -> {r['figure']}"
         for r in found
     )
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn.errors import ImageError
 from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
 from minicnn.report.figure import overlay, panels, save_png
 
-__all__ = ["explanation_record", "write_explanation"]
+__all__ = ["explanation_record", "write_class_model", "write_explanation"]
 
 
 def explanation_record(found: Any, image: Any, net: str, of: str = "score") -> dict[str, Any]:
@@ -57,3 +59,45 @@ def write_explanation(path: Path, image: Any, map: np.ndarray, record: dict[str,
         subtitle=f"{record['net']}, rule: {record['rule']}, of: {record['of']}, crops: {record['crops']}",
     )
     save_png(figure, path, {key: str(value) for key, value in record.items()})
+
+
+def write_class_model(path: Path, found: Any, net: str, settings: Any, seed: int) -> dict[str, Any]:
+    """Write a class model as a PNG file, and return what it is as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    found : ``ClassModel`` with an image
+    net : str, the network's name
+    settings : dataclass of how it was climbed, kept as PNG metadata with the seed
+    seed : int
+
+    Raises
+    ------
+    ImageError
+        If there is no image, or the file can't be written; nothing is left behind.
+
+    """
+    if found.image is None:
+        raise ImageError(f"{net}: has no preprocessing that would turn its input into a picture")
+    name = f"class {found.target}" if found.label is None else found.label
+    record = {
+        **{key: getattr(found, key) for key in ("target", "label", "probability", "stopped")},
+        "net": net,
+        "score": found.scores[-1],
+        "settings": asdict(settings) | {"seed": seed},
+        "figure": str(path),
+    }
+    side = max(1, 360 // max(found.image.shape[:2]))
+    figure = panels(
+        [
+            (
+                found.image.repeat(side, 0).repeat(side, 1),
+                f"score {record['score']:.1f} after {settings.steps} steps",
+            )
+        ],
+        title=name,
+        subtitle=f"class model of {net}",
+    )
+    save_png(figure, path, {key: str(value) for key, value in record.items()})
+    return record
