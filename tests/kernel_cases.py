@@ -62,6 +62,7 @@ def _conv_transpose2d(setting, dtype):
         "conv_transpose2d": forward,
         "conv_transpose2d_input_grad": call(dy, weight, **geometry),
         "conv_transpose2d_weight_grad": call(x, dy, both(kernel_size), **geometry),
+        "conv2d_bias_grad": call(dy),
     }
 
 

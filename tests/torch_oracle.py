@@ -54,12 +54,12 @@ def conv_transpose2d(calls):
     rest = {k: v for k, v in geometry.items() if k != "padding"}
     bias = np.zeros(weight.shape[1] * geometry["groups"]) if bias is None else bias
 
-    def cropped(x, w):
-        y = F.conv_transpose2d(x, w, tensor(bias), **rest)
+    def cropped(x, weight, bias):
+        y = F.conv_transpose2d(x, weight, bias, **rest)
         return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
 
     dy = calls["conv_transpose2d_input_grad"].args[0]
-    return named(calls, "conv_transpose2d", differentiate(cropped, dy, x, weight))
+    return named(calls, "conv_transpose2d", differentiate(cropped, dy, x, weight, bias))
 
 
 def pooled_size(x, kernel_size, stride, padding, dilation, ceil_mode):
