@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,31 @@ __all__ = ["MAX_PIXELS", "load_image"]
 
 MAX_PIXELS = 100_000_000
 
+# EXIF tag 0x0112: what brings a picture of that orientation upright
+ORIENTATIONS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
 
 def load_image(source: Any, max_pixels: int = MAX_PIXELS):
     """Picture in RGB, upright, as people see it.
 
     EXIF orientation is applied, palettes are resolved, transparency lies over white, 16 bits a channel are scaled
-    to 8, grey and CMYK become RGB; of an animation the first frame counts.
+    to 8, grey and CMYK become RGB; of an animation the first frame counts.  An EXIF block that is damaged is
+    ignored; PostScript is refused, since Pillow would have a program run it.
 
     Parameters
     ----------
     source : path, PIL.Image, or uint8 array of shape (H, W), (H, W, 3) or (H, W, 4)
     max_pixels : int
-        Larger pictures are refused before they are decoded.
+        Larger pictures are refused before they are decoded; Pillow's own limit of twice
+        ``PIL.Image.MAX_IMAGE_PIXELS`` stays in force above it.
 
     Returns
     -------
@@ -39,17 +54,45 @@ def load_image(source: Any, max_pixels: int = MAX_PIXELS):
     """
     from PIL import Image
 
-    if isinstance(source, np.ndarray):
-        return _rgb(_from_array(source))
-    if isinstance(source, Image.Image):
-        _check_size("the picture", source.size, max_pixels)
-        return _rgb(source)
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | np.ndarray | Image.Image):
         raise ImageError(f"expected a path, a PIL.Image or a uint8 array, got {type(source).__name__}")
-    return _rgb(_decoded(Path(source), max_pixels))
+    if not isinstance(source, str | Path):
+        with _one_sentence("the picture", max_pixels):
+            picture = _from_array(source, max_pixels) if isinstance(source, np.ndarray) else source
+            return _rgb("the picture", picture, max_pixels)
+    path = Path(source)
+    if not path.exists():
+        raise ImageError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder; name the image files in it")
+    with _one_sentence(path, max_pixels), Image.open(path) as picture:
+        return _rgb(path, picture, max_pixels)
 
 
-def _from_array(array: np.ndarray):
+@contextmanager
+def _one_sentence(what: Any, max_pixels: int) -> Iterator[None]:
+    """Turn whatever Pillow raises on a damaged picture into one ImageError, and silence what it warns of."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # our own limit is checked before anything is decoded
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)  # Pillow's own limit cannot be raised for one call
+        raise ImageError(f"{what}: larger than the limit of {limit:,} pixels; reduce it first") from None
+    except UnidentifiedImageError:
+        fault = "is empty" if what.stat().st_size == 0 else "is not an image that Pillow can read"
+        raise ImageError(f"{what}: {fault}; expected a PNG, JPEG or other image file") from None
+    except Exception as error:  # Pillow's decoders raise anything on damaged files
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{what}: can't be read ({reason}); is the file whole?") from None
+
+
+def _from_array(array: np.ndarray, max_pixels: int):
     from PIL import Image
 
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -57,35 +100,8 @@ def _from_array(array: np.ndarray):
         raise ImageError(
             f"expected a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}"
         )
+    _check_size("the array", array.shape[1::-1], max_pixels)
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _decoded(path: Path, max_pixels: int):
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.exists():
-        raise ImageError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; name the image files in it")
-    try:
-        with warnings.catch_warnings():
-            # our own limit is checked below, before anything is decoded
-            warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                _check_size(path, picture.size, max_pixels)
-                picture.load()
-                return picture.copy()
-    except ImageError:
-        raise
-    except Image.DecompressionBombError:
-        raise ImageError(f"{path}: larger than the limit of {max_pixels:,} pixels; reduce it first") from None
-    except UnidentifiedImageError:
-        what = "is empty" if path.stat().st_size == 0 else "is not an image that Pillow can read"
-        raise ImageError(f"{path}: {what}; expected a PNG, JPEG or other image file") from None
-    except OSError as error:
-        raise ImageError(f"{path}: can't be read ({error.strerror or error}); is the file whole?") from None
-    except Exception as error:  # Pillow's decoders raise anything on damaged files
-        raise ImageError(f"{path}: damaged ({error}); is the file whole?") from None
 
 
 def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
@@ -98,11 +114,15 @@ def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _rgb(picture):
+def _rgb(what: Any, picture, max_pixels: int):
     """Upright, opaque, 8 bits a channel, RGB."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    picture = ImageOps.exif_transpose(picture)
+    _check_size(what, picture.size, max_pixels)
+    if picture.format == "EPS":
+        raise ImageError(f"{what}: PostScript is a program, which is not run; convert it to a PNG first")
+    picture.load()
+    picture = _upright(picture)
     if picture.mode.startswith(("I", "F")):
         picture = _eight_bits(picture)
     if picture.has_transparency_data:
@@ -111,8 +131,22 @@ def _rgb(picture):
     return picture.convert("RGB")
 
 
+def _upright(picture):
+    """Apply the EXIF orientation, where there is a readable one."""
+    from PIL import Image
+
+    try:
+        turn = ORIENTATIONS.get(picture.getexif().get(0x0112))
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        turn = None
+    return picture if turn is None else picture.transpose(Image.Transpose[turn])
+
+
 def _eight_bits(picture):
-    """Scale grey of 16 bits to 8: 0..65535 to 0..255; brighter values, of wider modes, are scaled to their top."""
+    """Scale grey of 16 bits to 8: 0..65535 to 0..255; brighter values, of wider modes, are scaled to their top.
+
+    Floating point is taken as 0..255 unless a value is above.
+    """
     from PIL import Image
 
     values = np.asarray(picture, np.float64)

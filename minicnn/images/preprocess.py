@@ -18,6 +18,7 @@ __all__ = ["Preprocess"]
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("RGB", "BGR", "L")
 CROPS = ("one", "ten", "whole")
+LIMIT = 1e9
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Preprocess:
     mirror : bool
         Whether a mirrored picture still shows its class; if not, no view is mirrored (digits).
 
+    Sequences become tuples, a mean image becomes float32.  Numbers are at most 1e9, ``scale`` and ``std`` at
+    least 1e-9 in size, so that no input overflows.
+
     Raises
     ------
     MinicnnError
@@ -55,44 +59,73 @@ class Preprocess:
     channels: str = "RGB"
     scale: float = 1 / 255
     mean: Any = (0.0, 0.0, 0.0)
-    std: tuple = (1.0, 1.0, 1.0)
+    std: Any = (1.0, 1.0, 1.0)
     invert: bool | str = False
     mirror: bool = True
 
     def __post_init__(self):
         """Refuse what can't be meant."""
+        _need(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
         depth = len(self.channels)
-        _need(self._sized(), f"size: expected (height, width), got {self.size!r}")
+        _need(self._sized(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}")
         _need(self.resize is None or _whole(self.resize), f"resize: expected pixels or None, got {self.resize!r}")
         _need(
             self.resize is None or self.resize >= max(self.size),
             f"resize: {self.resize} is smaller than the input {self.size!r}",
         )
-        _need(self.interpolation in INTERPOLATIONS, f"interpolation: expected one of {INTERPOLATIONS}")
-        _need(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
-        _need(_number(self.scale) and self.scale != 0, f"scale: expected a number but 0, got {self.scale!r}")
-        _need(self._has_mean(depth), f"mean: expected {depth} numbers, or an image of the input's shape")
-        _need(_numbers(self.std, depth) and all(self.std), f"std: expected {depth} numbers but 0")
+        _need(
+            self.interpolation in INTERPOLATIONS,
+            f"interpolation: expected one of {INTERPOLATIONS}, got {self.interpolation!r}",
+        )
+        _need(_number(self.scale, 1 / LIMIT), f"scale: expected 1e-9 to 1e9 in size, got {self.scale!r}")
+        _need(self._has_mean(depth), f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape")
+        _need(
+            _numbers(self.std, depth, 1 / LIMIT), f"std: expected {depth} numbers of 1e-9 to 1e9, got {self.std!r}"
+        )
         _need(isinstance(self.mirror, bool), f"mirror: expected True or False, got {self.mirror!r}")
-        _need(self.invert in (True, False, "auto"), f"invert: expected True, False or 'auto', got {self.invert!r}")
+        _need(
+            isinstance(self.invert, bool) or (isinstance(self.invert, str) and self.invert == "auto"),
+            f"invert: expected True, False or 'auto', got {self.invert!r}",
+        )
+        self._settle()
 
     def _sized(self) -> bool:
-        return isinstance(self.size, tuple | list) and len(self.size) == 2 and all(_whole(n) for n in self.size)
+        listed = isinstance(self.size, tuple | list) and len(self.size) == 2 and all(map(_whole, self.size))
+        return listed and self.size[0] * self.size[1] <= MAX_PIXELS
 
     def _has_mean(self, depth: int) -> bool:
-        if isinstance(self.mean, np.ndarray):
-            return self.mean.shape == (depth, *self.size) and bool(np.isfinite(self.mean).all())
+        if isinstance(self.mean, np.ndarray) and self.mean.ndim == 3:
+            numeric = self.mean.dtype.kind in "fiu" and self.mean.shape == (depth, *self.size)
+            return numeric and bool((np.abs(self.mean) <= LIMIT).all())
         return _numbers(self.mean, depth)
+
+    def _settle(self) -> None:
+        """Keep plain Python numbers, which JSON can write, and a mean image that nobody else can change."""
+        image = isinstance(self.mean, np.ndarray) and self.mean.ndim == 3
+        settled = {
+            "size": tuple(int(n) for n in self.size),
+            "resize": None if self.resize is None else int(self.resize),
+            "scale": float(self.scale),
+            "mean": np.array(self.mean, np.float32) if image else tuple(float(v) for v in self.mean),
+            "std": tuple(float(v) for v in self.std),
+        }
+        if image:
+            settled["mean"].flags.writeable = False
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
 
     # from the picture to the input
 
     def __call__(self, image: Any, view: View | None = None) -> np.ndarray:
         """Return the input (1, C, H, W), float32, for one view of an image; the centre unless given.
 
-        ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read.
+        ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read, ShapeError if
+        the view is of a picture of another size.
         """
         picture = load_image(image)
         view = self.views(picture.size[::-1], "one")[0] if view is None else view
+        if view.image_size != picture.size[::-1]:
+            raise ShapeError(f"preprocess: a view of {view.image_size} pixels, a picture of {picture.size[::-1]}")
         return self._input(self._resized(picture, view.resized), view)[None]
 
     def batch(self, image: Any, crops: str = "ten") -> tuple[np.ndarray, list[View]]:
@@ -118,11 +151,13 @@ class Preprocess:
         MinicnnError
             If ``crops`` is none of these.
         ImageError
-            If the resized picture would be larger than the limit for pictures.
+            If the picture has no pixels, or would have more than the limit for pictures once resized.
 
         """
         if crops not in CROPS:
             raise MinicnnError(f"crops: expected 'one', 'ten' or 'whole', got {crops!r}")
+        if len(image_size) != 2 or min(image_size) < 1:
+            raise ImageError(f"views: expected a picture's (height, width), got {tuple(image_size)}")
         whole = crops == "whole" or self.resize is None
         resized = tuple(self.size) if whole else _short_side(image_size, self.resize)
         bottom, right = (n - m for n, m in zip(resized, self.size, strict=True))
@@ -159,7 +194,8 @@ class Preprocess:
     def to_image(self, x: np.ndarray) -> np.ndarray:
         """Return the picture that an input shows: v = (std x + mean) / scale, clipped and rounded to 0..255.
 
-        What turns a class model, the optimised input, into a picture: the mean is added (paper, section 2).
+        What turns a class model, the optimised input, into a picture: the mean is added (paper, section 2).  The
+        values are shown as the network sees them: an ``invert`` is not undone.
 
         Parameters
         ----------
@@ -169,10 +205,19 @@ class Preprocess:
         -------
         picture : uint8 array of shape (H, W, 3)
 
+        Raises
+        ------
+        ShapeError
+            If x is not of that shape, or, with a mean image, not of the input's; or if it holds NaN.
+
         """
         depth = len(self.channels)
-        if np.ndim(x) != 3 or len(x) != depth:
-            raise ShapeError(f"to_image: expected shape ({depth}, H, W), got {np.shape(x)}")
+        fixed = isinstance(self.mean, np.ndarray)
+        if np.ndim(x) != 3 or len(x) != depth or (fixed and np.shape(x) != self.mean.shape):
+            height, width = self.size if fixed else "HW"
+            raise ShapeError(f"to_image: expected shape ({depth}, {height}, {width}), got {np.shape(x)}")
+        if np.isnan(x).any():
+            raise ShapeError("to_image: x holds NaN, which is no colour; was the step that made it too long?")
         values = (np.asarray(x, np.float64) * self._planes(self.std) + self._planes(self.mean)) / self.scale
         values = values[::-1] if self.channels == "BGR" else values
         pixels = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
@@ -190,10 +235,18 @@ class Preprocess:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Preprocess:
         """Return the Preprocess that ``to_dict`` described; WeightsError if it describes none."""
+        names = [f.name for f in fields(cls)]
+        if not isinstance(found, Mapping) or "size" not in found:
+            raise WeightsError(
+                f"not a description of preprocessing: expected fields, size among them, got {found!r:.80}"
+            )
+        strange = [name for name in found if name not in names]
+        if strange:
+            raise WeightsError(f"not a description of preprocessing: unknown field {strange[0]!r:.80}")
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
-        except (MinicnnError, TypeError, AttributeError) as error:
-            raise WeightsError(f"not a description of preprocessing: {error}") from None
+            return cls(**found)
+        except MinicnnError as error:
+            raise WeightsError(f"not a description of preprocessing: {str(error)[:300]}") from None
 
 
 def _light_border(grey) -> bool:
@@ -222,12 +275,13 @@ def _need(condition: bool, message: str) -> None:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and 0 < value <= 1 << 16
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < value <= 1 << 16
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(value))
+def _number(value: Any, least: float = 0.0) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and least <= abs(value) <= LIMIT
 
 
-def _numbers(values: Any, count: int) -> bool:
-    return isinstance(values, tuple) and len(values) == count and all(_number(v) for v in values)
+def _numbers(values: Any, count: int, least: float = 0.0) -> bool:
+    listed = isinstance(values, tuple | list) or (isinstance(values, np.ndarray) and values.ndim == 1)
+    return listed and len(values) == count and all(_number(v, least) for v in values)

@@ -27,6 +27,8 @@ class View:
     size : of the crop
     mirrored : whether the crop is flipped left to right afterwards
 
+    Raises ShapeError if the crop leaves the resized picture.
+
     """
 
     image_size: Size
@@ -35,6 +37,14 @@ class View:
     left: int
     size: Size
     mirrored: bool = False
+
+    def __post_init__(self):
+        """Refuse a crop that is not inside its picture."""
+        (height, width), (rows, columns) = self.resized, self.size
+        inside = 0 <= self.top <= height - rows and 0 <= self.left <= width - columns
+        if not inside or min(rows, columns, *self.image_size) < 1:
+            place = f"a crop of {self.size} at {(self.top, self.left)}"
+            raise ShapeError(f"View: {place} is not inside a picture of {self.resized}")
 
     @property
     def rows(self) -> slice:
@@ -58,11 +68,13 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
 
     Every map is mirrored back where its view was mirrored and put back at its crop's place; where views overlap
     their mean counts (paper, section 3); where none looked there is 0.  The resized picture's grid then goes to
-    the original's by one bilinear resampling, which is the identity where the sizes agree.
+    the original's by one bilinear resampling, which is the identity where the sizes agree:
+    map = R(mean) / R(seen) where R(seen) >= 1/2, so that it does not fade towards the border of what was seen.
+    Views of pictures resized differently are averaged in the original's coordinates, by how many looked.
 
     Parameters
     ----------
-    maps : float array of shape (V, h, w)
+    maps : float array of shape (V, h, w); added up in float64, resampled in float32
     views : V views of one picture, each of size (h, w)
 
     Returns
@@ -82,22 +94,34 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
         )
     if len({view.image_size for view in views}) > 1 or {view.size for view in views} != {maps.shape[1:]}:
         raise ShapeError(f"average_views: expected views of one picture, each of size {maps.shape[1:]}")
-    total, weight = np.zeros(views[0].image_size), np.zeros(views[0].image_size)
     pairs = sorted(zip(views, maps, strict=True), key=lambda pair: pair[0].resized)
-    for _, group in groupby(pairs, key=lambda pair: pair[0].resized):
-        mean, counts = _on_canvas(list(group))
-        seen, counts = _resample(counts > 0, total.shape), _resample(counts, total.shape)
-        # divided by its own coverage, the covered part keeps its values up to its border
-        mean = np.divide(_resample(mean, total.shape), seen, out=np.zeros_like(total), where=seen >= 0.5)
+    groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].resized)]
+    if len(groups) == 1:
+        return _on_original(groups[0])[0]
+    total, weight = np.zeros((2, *views[0].image_size), np.float32)
+    for group in groups:
+        mean, counts = _on_original(group)
         total += mean * counts
-        weight += np.where(seen >= 0.5, counts, 0)
-    return np.divide(total, weight, out=total, where=weight > 0).astype(np.float32)
+        weight += counts
+    return np.divide(total, weight, out=total, where=weight > 0)
 
 
 def coverage(views: Sequence[View]) -> np.ndarray:
     """Where at least one view looked: bool array of shape (H, W) of the original picture."""
-    ones = np.ones((len(views), *views[0].size))
+    if not views:
+        raise ShapeError("coverage: expected at least one view, got none")
+    ones = np.broadcast_to(np.float32(1), (len(views), *views[0].size))
     return average_views(ones, views) > 0
+
+
+def _on_original(pairs: list) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the maps, and how many there are, on the original picture's grid; 0 where there are none."""
+    size = pairs[0][0].image_size
+    mean, counts = _on_canvas(pairs)
+    mean, seen, counts = (_resample(values, size) for values in (mean, counts > 0, counts))
+    there = seen >= 0.5
+    mean = np.divide(mean, seen, out=np.zeros_like(mean), where=there)
+    return mean, np.where(there, counts, np.float32(0))
 
 
 def _on_canvas(pairs: list) -> tuple[np.ndarray, np.ndarray]:
