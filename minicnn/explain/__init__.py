@@ -2,16 +2,23 @@
 
 from minicnn.explain.ascent import Ascent
 from minicnn.explain.class_model import ClassModel, class_model, maximise
+from minicnn.explain.deconvnet import Reconstruction, deconvnet, top_activations
 from minicnn.explain.prediction import Prediction, predict
+from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
 
 __all__ = [
     "Ascent",
+    "Box",
     "ClassModel",
     "Prediction",
+    "Reconstruction",
     "Saliency",
     "class_model",
+    "deconvnet",
     "maximise",
     "predict",
+    "receptive_field",
     "saliency",
+    "top_activations",
 ]

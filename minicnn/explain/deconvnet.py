@@ -1,0 +1,165 @@
+"""Deconvnet: what in an image made one feature map answer (Zeiler, Fergus 2013; paper, section 4).
+
+All activations of a layer but one are set to zero, and that one is carried back to the pixels by the deconvnet's
+rule: convolutions by the flipped kernels, max-pools by their switches, ReLU by keeping what is positive on the way
+back.  The gradient differs at ReLU and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.explain.prediction import views_of
+from minicnn.explain.receptive_field import Box, receptive_field
+from minicnn.images import View, load_image
+from minicnn.network import Network
+
+__all__ = ["Reconstruction", "deconvnet", "top_activations"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One activation, carried back to the pixels.
+
+    Attributes
+    ----------
+    x : float32 array of shape (C, H, W), in the network's input coordinates
+    value : float, the activation
+    layer, channel, position : whose it is; position is (row, column), None for layers of features
+    receptive_field : Box in pixels of the network's input
+    box : (xmin, ymin, xmax, ymax) of the receptive field in the original image's coordinates, floats
+    patch : uint8 array of shape (h, w, 3), the image inside of ``box``
+    rule : str
+
+    """
+
+    x: np.ndarray
+    value: float
+    layer: str
+    channel: int
+    position: tuple[int, int] | None
+    receptive_field: Box
+    box: tuple[float, float, float, float]
+    patch: np.ndarray
+    rule: str
+
+    @property
+    def cut(self) -> np.ndarray:
+        """The reconstruction inside of its receptive field, (C, h, w)."""
+        box = self.receptive_field
+        return self.x[:, box.ymin : box.ymax, box.xmin : box.xmax]
+
+
+def deconvnet(
+    net: Network,
+    image: Any,
+    layer: str,
+    channel: int,
+    position: tuple[int, int] | None = None,
+    rule: str = "deconvnet",
+) -> Reconstruction:
+    """Reconstruction of one activation of one feature map.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess`` and an ``input_shape``
+    image : path, PIL.Image, or uint8 array of shape (H, W, 3); its centre view is looked at
+    layer : str, a layer's name; a dotted name reaches into blocks
+    channel : int
+    position : (row, column), optional; the map's largest activation unless given
+    rule : "deconvnet", "gradient" or "guided"
+
+    Returns
+    -------
+    reconstruction : Reconstruction
+
+    Raises
+    ------
+    MinicnnError
+        If the layer or the rule is unknown.
+    ShapeError
+        If the channel or the position is outside of the layer's output.
+
+    """
+    picture = load_image(image)
+    x, (view,) = views_of(net, picture, "one")
+    y, tape = net.trace(x, upto=layer)
+    index = _index(y, layer, channel, position)
+    dy = np.zeros_like(y)
+    dy[index] = y[index]
+    place = None if y.ndim == 2 else (int(index[2]), int(index[3]))
+    field = receptive_field(net, layer, *(place or ()))
+    box = _in_picture(field, view)
+    return Reconstruction(
+        x=net.backward(tape, dy, rule)[0],
+        value=float(y[index]),
+        layer=layer,
+        channel=channel,
+        position=place,
+        receptive_field=field,
+        box=box,
+        patch=_patch(picture, box),
+        rule=rule,
+    )
+
+
+def top_activations(
+    net: Network, images: Iterable[Any], layer: str, channel: int, count: int = 9
+) -> list[tuple[Any, float]]:
+    """Images in which a feature map answers most, best first, with its largest activation there.
+
+    One image is held at a time.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no image, or no such layer.
+
+    """
+    found = []
+    for image in images:
+        x, _ = views_of(net, image, "one")
+        y = net.forward(x, upto=layer)
+        found.append((image, float(y[_index(y, layer, channel, None)])))
+    if not found:
+        raise MinicnnError("top_activations: no images were given")
+    return sorted(found, key=lambda pair: -pair[1])[:count]
+
+
+def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | None) -> tuple[int, ...]:
+    """Place of the activation in y of shape (1, K) or (1, K, P, Q)."""
+    if not 0 <= channel < y.shape[1]:
+        raise ShapeError(f"channel {channel} is out of range; {layer!r} has channels 0 to {y.shape[1] - 1}")
+    if y.ndim == 2:
+        return 0, channel
+    if position is None:
+        position = np.unravel_index(y[0, channel].argmax(), y.shape[2:])
+    if not all(0 <= p < n for p, n in zip(position, y.shape[2:], strict=True)):
+        raise ShapeError(
+            f"position {position} is outside of the maps of {layer!r}, which are {y.shape[2]} x {y.shape[3]}"
+        )
+    return 0, channel, int(position[0]), int(position[1])
+
+
+def _in_picture(field: Box, view: View) -> tuple[float, float, float, float]:
+    """Return a box of the network's input in the original picture's coordinates."""
+    xmin, ymin, xmax, ymax = view.box
+    across, down = (xmax - xmin) / view.size[1], (ymax - ymin) / view.size[0]
+    return (
+        xmin + field.xmin * across,
+        ymin + field.ymin * down,
+        xmin + field.xmax * across,
+        ymin + field.ymax * down,
+    )
+
+
+def _patch(picture, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Cut the whole pixels that a box touches out of a picture."""
+    xmin, ymin, xmax, ymax = box
+    pixels = np.asarray(picture)
+    return pixels[int(ymin) : int(np.ceil(ymax)), int(xmin) : int(np.ceil(xmax))].copy()

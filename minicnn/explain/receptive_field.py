@@ -1,0 +1,99 @@
+"""Receptive fields: which pixels of the input one activation can depend on, computed exactly.
+
+The output p of a window reads the inputs p stride - top + d r for its taps r = 0, ..., R - 1, those inside of the
+borders.  Rows and columns are followed so, separately, from the activation back to the image.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minicnn.errors import ShapeError
+from minicnn.layers import Conv2d, ConvTranspose2d, Layer, ZeroPad2d, chain
+from minicnn.layers.base import Shape
+from minicnn.network import Network
+from minicnn.shapes import sides
+
+__all__ = ["Box", "receptive_field"]
+
+
+class Box(NamedTuple):
+    """Pixels xmin <= x < xmax, ymin <= y < ymax."""
+
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+
+def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> Box:
+    """Receptive field, in pixels of the network's input, of the activations at one place of a layer's maps.
+
+    Parameters
+    ----------
+    net : Network with an ``input_shape``
+    layer : str, a layer's name; a dotted name reaches into blocks
+    row, column : int, the place; without meaning for layers of features, which see everything
+
+    Returns
+    -------
+    box : Box
+
+    Raises
+    ------
+    ShapeError
+        If the network has no input shape, or the place is outside of the layer's maps.
+    MinicnnError
+        If there is no such layer.
+
+    """
+    if net.input_shape is None:
+        raise ShapeError(f"{net.name}: has no input_shape; receptive fields end at the borders of one")
+    layers = chain.upto(list(zip(net.names, net.layers, strict=True)), layer)
+    shape = chain.output_shape(layers, net.input_shape)
+    if len(shape) == 3 and not (0 <= row < shape[1] and 0 <= column < shape[2]):
+        raise ShapeError(
+            f"({row}, {column}) is outside of the maps of {layer!r}, which are {shape[1]} x {shape[2]}"
+        )
+    rows, columns = ({row}, {column}) if len(shape) == 3 else ({0}, {0})
+    rows, columns = _through(layers, net.input_shape, rows, columns)
+    if not rows or not columns:
+        return Box(0, 0, 0, 0)  # a window on padding alone
+    return Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+
+
+def _through(layers: chain.Chain, shape: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
+    """Follow rows and columns from a chain's output to its input of ``shape``."""
+    for _, layer, before, _ in reversed(list(chain.shapes(layers, shape))):
+        rows, columns = _one(layer, before, rows, columns)
+    return rows, columns
+
+
+def _one(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
+    if layer.branches():
+        ends = [_through(branch, before, rows, columns) for branch in layer.branches()]
+        return set().union(*(end[0] for end in ends)), set().union(*(end[1] for end in ends))
+    if len(before) != 3:
+        return {0}, {0}
+    sizes, places = before[1:], (rows, columns)
+    if isinstance(layer, ZeroPad2d):
+        left, _, top, _ = layer.padding
+        read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
+    elif hasattr(layer, "kernel_size"):
+        read = [_window(layer, axis, sizes, place) for axis, place in enumerate(places)]
+    elif layer.output_shape(before)[1:] == sizes:
+        read = list(places)
+    else:
+        read = [set(range(n)) for n in sizes]
+    inside = [{p for p in place if 0 <= p < n} for place, n in zip(read, sizes, strict=True)]
+    return inside[0], inside[1]
+
+
+def _window(layer: Layer, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:
+    """Inputs that the taps of these outputs' windows read, padding included."""
+    stride, dilation = layer.stride[axis], getattr(layer, "dilation", (1, 1))[axis]
+    padding = layer.geometry(tuple(sizes))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)
+    before, taps = padding[axis][0], [dilation * tap for tap in range(layer.kernel_size[axis])]
+    if isinstance(layer, ConvTranspose2d):
+        return {(p + before - t) // stride for p in outputs for t in taps if (p + before - t) % stride == 0}
+    return {p * stride - before + t for p in outputs for t in taps}

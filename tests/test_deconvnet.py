@@ -1,0 +1,139 @@
+"""Receptive fields against what gradients reach; reconstructions against torch; the paper's table."""
+
+import numpy as np
+import pytest
+import torch
+from torch_lite0 import digits as torch_digits
+from torch_lite0 import with_weights_of
+
+import minicnn
+from minicnn import Network, catalogue
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.explain import deconvnet, receptive_field, top_activations
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Residual,
+    ZeroPad2d,
+)
+
+IMAGES = catalogue.folder("images")
+
+
+def positive(net):
+    net.load_state_dict({k: np.abs(v) + 0.1 for k, v in net.state_dict().items()})
+    return net
+
+
+NETS = {
+    "strides": [
+        Conv2d(1, 1, 5, stride=3, padding=2),
+        AvgPool2d(3, 2, ceil_mode=True),
+        Conv2d(1, 1, 3, dilation=2, padding=2),
+    ],
+    "same": [Conv2d(1, 1, (3, 4), stride=2, padding="same"), Conv2d(1, 1, 3, padding=((2, 0), (0, 1)))],
+    "pad": [ZeroPad2d((1, 2, 2, 0)), Conv2d(1, 1, 3), BatchNorm2d(1)],
+    "up": [Conv2d(1, 1, 3, stride=2), ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)],
+    "block": [Conv2d(1, 1, 3, stride=2), Residual([Conv2d(1, 1, 3, padding=1)], [Conv2d(1, 1, 1)]), ReLU()],
+    "global": [Conv2d(1, 1, 3, stride=2), GlobalAvgPool2d()],
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_receptive_fields_are_what_the_gradient_reaches(name):
+    """With positive weights every pixel that an activation depends on has a gradient but 0, and no other has."""
+    net = positive(Network(NETS[name], input_shape=(1, 23, 29)))
+    x = np.ones((1, 1, 23, 29))
+    last = net.names[-1]
+    y = net.forward(x, upto=last)
+    for row, column in {(0, 0), (y.shape[2] // 2, y.shape[3] // 3), (y.shape[2] - 1, y.shape[3] - 1)}:
+        dy = np.zeros_like(y)
+        dy[0, 0, row, column] = 1
+        reached = np.argwhere(net.input_gradient(x, dy, layer=last)[0, 0])
+        (ymin, xmin), (ymax, xmax) = reached.min(0), reached.max(0) + 1
+        assert receptive_field(net, last, row, column) == (xmin, ymin, xmax, ymax)
+
+
+def test_a_window_on_padding_sees_nothing():
+    net = Network([ZeroPad2d((0, 3, 0, 0)), Conv2d(1, 1, 3)], input_shape=(1, 7, 8))
+    assert receptive_field(net, "1", 0, 8) == (0, 0, 0, 0)
+
+
+def test_features_see_everything_and_places_are_checked():
+    net = Network([Conv2d(1, 2, 3), Flatten(), Linear(2 * 5 * 6, 4)], input_shape=(1, 7, 8))
+    assert receptive_field(net, "2") == (0, 0, 8, 7)
+    with pytest.raises(ShapeError, match="5 x 6"):
+        receptive_field(net, "0", 5, 0)
+    with pytest.raises(ShapeError, match="input_shape"):
+        receptive_field(Network([Conv2d(1, 2, 3)]), "0")
+
+
+def test_reconstruction_equals_torch():
+    """The deconvnet as its authors describe it, with torch's transposed convolutions and unpooling."""
+    net = minicnn.load("digits")
+    twin = with_weights_of(torch_digits(), net).conv_layers
+    found = deconvnet(net, IMAGES / "seven.png", "conv_layers.4", 11)
+    x = torch.from_numpy(net.preprocess(IMAGES / "seven.png"))
+    first = torch.relu(twin[0](x))
+    pooled, where = torch.nn.functional.max_pool2d(first, 2, return_indices=True)
+    second = torch.relu(twin[3](pooled))
+    assert found.value == pytest.approx(second[0, 11].max().item(), rel=1e-5)
+    kept = torch.zeros_like(second)
+    row, column = found.position
+    kept[0, 11, row, column] = found.value
+    back = torch.nn.functional.conv_transpose2d(torch.relu(kept), twin[3].weight, padding=1)
+    back = torch.nn.functional.max_unpool2d(back, where, 2)
+    back = torch.nn.functional.conv_transpose2d(torch.relu(back), twin[0].weight, padding=1)
+    expected = back[0].detach().numpy()
+    np.testing.assert_allclose(found.x, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    box = found.receptive_field
+    outside = found.x.copy()
+    outside[:, box.ymin : box.ymax, box.xmin : box.xmax] = 0
+    assert (outside == 0).all() and np.abs(found.cut).max() > 0
+    assert found.patch.shape[:2] == (box.ymax * 10 - box.ymin * 10, box.xmax * 10 - box.xmin * 10)
+
+
+def test_the_table_of_section_4_the_rules_differ_at_relu_and_nowhere_else():
+    layers = minicnn.load("digits").layers
+    rng = np.random.default_rng(0)
+    shape = (1, 28, 28)
+    for layer in layers:
+        net = Network([layer])
+        x = rng.standard_normal((2, *shape))
+        dy = rng.standard_normal(net.forward(x).shape)
+        maps = [net.input_gradient(x, dy, rule) for rule in ("gradient", "deconvnet", "guided")]
+        same = np.array_equal(maps[0], maps[1]) and np.array_equal(maps[0], maps[2])
+        assert same != isinstance(layer, ReLU), layer
+        shape = layer.output_shape(shape)
+
+
+def test_top_activations_are_sorted():
+    net = minicnn.load("digits")
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (28, 28), np.uint8) for _ in range(7)]
+    found = top_activations(net, images, "conv_layers.3", 5, count=4)
+    values = [net.forward(net.preprocess(i), upto="conv_layers.3")[0, 5].max() for i in images]
+    np.testing.assert_allclose([v for _, v in found], sorted(values, reverse=True)[:4])
+    assert found[0][0] is images[int(np.argmax(values))]
+    with pytest.raises(MinicnnError, match="no images"):
+        top_activations(net, [], "conv_layers.3", 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("conv9", 0), "no layer 'conv9'"),
+        (("conv_layers.3", 64), "0 to 63"),
+        (("conv_layers.3", 0, (14, 0)), "14 x 14"),
+        (("conv_layers.3", 0, None, "smooth"), "unknown rule"),
+    ],
+)
+def test_wrong_words_are_named(arguments, message):
+    with pytest.raises(MinicnnError, match=message):
+        deconvnet(minicnn.load("digits"), IMAGES / "seven.png", *arguments)
