@@ -225,6 +225,7 @@ HEADER = "{{'descr': {}, 'fortran_order': {}, 'shape': {}, }}\n"
         ("'<f4'", "False", "(" + "1," * 33 + "4)", "no shape"),
         ("'<f4'", "0", "(4,)", "no shape"),
         ("'<f3'", "False", "(4,)", "expected numbers"),
+        ("'<f1'", "False", "(16,)", "expected numbers"),
         ("'O'", "False", "(2,)", "expected numbers"),
         ("'<M8[s]'", "False", "(2,)", "expected numbers"),
         ("'<U0'", "False", f"({1 << 60},)", "expected numbers"),

@@ -25,7 +25,7 @@ _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000
 _LONGEST_TEXT = 16 << 20
 _MOST_AXES = 32
-_NUMBERS = re.compile(r"[<>|=]?([fiu][1248]|b1|c8|c16|[SU][1-9]\d{0,5})")
+_NUMBERS = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1|c8|c16|[SU][1-9]\d{0,5})")
 _KINDS = "biufc"
 
 
