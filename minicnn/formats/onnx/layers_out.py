@@ -120,19 +120,20 @@ def _local_response_norm(graph, layer, place):
 def _even_response_norm(graph, layer, place):
     """Local response normalisation in steps: ONNX puts a window of even length elsewhere."""
 
-    def step(op, name, *inputs):
-        return graph.node(op, f"{place.path}_{name}", list(inputs))
+    def step(op, name, *inputs, **attributes):
+        return graph.node(op, f"{place.path}_{name}", list(inputs), **attributes)
 
-    def constant(name, array):
-        return graph.constant(f"{place.path}.{name}", np.asarray(array, graph.dtype))
+    def numbers(name, values):
+        return graph.constant(f"{place.path}.{name}", np.array(values))
 
-    c = np.arange(place.shape[0])
-    offset = c[None] - c[:, None]
-    inside = (-(layer.size // 2) <= offset) & (offset <= (layer.size - 1) // 2)
-    band = constant("window", (layer.alpha / layer.size * inside)[:, :, None, None])
-    sums = step("Conv", "sums", step("Mul", "squares", place.x, place.x), band)
-    base = step("Add", "base", sums, constant("k", layer.k))
-    return graph.node("Div", place.path, [place.x, step("Pow", "power", base, constant("beta", layer.beta))])
+    below, above = layer.size // 2, (layer.size - 1) // 2
+    axis = numbers("axis", [1])
+    squares = step("Unsqueeze", "rows", step("Mul", "squares", place.x, place.x), axis)
+    padded = step("Pad", "pad", squares, numbers("pads", [0, 0, below, 0, 0, 0, 0, above, 0, 0]))
+    means = step("Squeeze", "means", step("AveragePool", "windows", padded, kernel_shape=[layer.size, 1, 1]), axis)
+    for op, name in (("Mul", "alpha"), ("Add", "k"), ("Pow", "beta")):
+        means = step(op, name, means, numbers(name, graph.dtype.type(getattr(layer, name))))
+    return graph.node("Div", place.path, [place.x, means])
 
 
 def _prelu(graph, layer, place):

@@ -12,7 +12,7 @@ from minicnn.formats import wire
 from minicnn.formats.files import shown
 from minicnn.formats.onnx.tensors import Folder, Tensor
 
-__all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Model", "Node", "Port", "opened"]
+__all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "Port", "opened"]
 
 OLDEST_OPSET, NEWEST_OPSET = 6, 26
 MOST_NODES = 20_000
@@ -20,7 +20,7 @@ MOST_NODES = 20_000
 # fields of ModelProto, GraphProto, NodeProto, AttributeProto
 IR_VERSION, GRAPH, OPSETS, METADATA, FUNCTIONS = 1, 7, 8, 14, 25
 NODES, INITIALISERS, INPUTS, OUTPUTS, SPARSE = 1, 5, 11, 12, 15
-FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8
+FLOAT, INT, STRING, TENSOR, GRAPH_VALUE, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 5, 6, 7, 8
 
 
 class Node(NamedTuple):
@@ -36,6 +36,12 @@ class Node(NamedTuple):
     def refusal(self, why: str) -> WeightsError:
         """Return an error that names the operator and the node."""
         return WeightsError(f"{self.path}: node {shown(self.name)!r} ({shown(self.op)}): {why}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all values that it reads, in its branches too."""
+        branches = [b for b in self.attributes.values() if isinstance(b, Branch)]
+        return self.inputs + tuple(name for b in branches for node in b.nodes for name in node.inputs)
 
     def integer(self, name: str, default: int) -> int:
         """Return a whole number among the attributes."""
@@ -71,6 +77,14 @@ class Port(NamedTuple):
     dims: tuple[int | None, ...] | None
 
 
+class Branch(NamedTuple):
+    """One way that an If can go, reading the values around it."""
+
+    nodes: list[Node]
+    constants: dict[str, Tensor]
+    outputs: list[str]
+
+
 class Model(NamedTuple):
     """A decoded file."""
 
@@ -102,9 +116,8 @@ def opened(path: str | Path) -> Model:
     opset = _opset(proto, path)
     if SPARSE in graph:
         raise graph.fault(0, "sparse initialisers; store them densely")
-    nodes = [_node(n, i, path) for i, n in enumerate(_bounded(graph))]
     folder = Folder(path, proto.data.nbytes)
-    constants = {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
+    nodes, constants = _contents(graph, folder)
     inputs = [p for p in (_port(p) for p in graph.messages(INPUTS)) if p.name not in constants]
     outputs = [_port(p) for p in graph.messages(OUTPUTS)]
     metadata = {entry.text(1): entry.text(2) for entry in proto.messages(METADATA)}
@@ -122,6 +135,11 @@ def _opset(proto: wire.Message, path: Path) -> int:
     return opset
 
 
+def _contents(graph: wire.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
+    nodes = [_node(n, i, folder, depth) for i, n in enumerate(_bounded(graph))]
+    return nodes, {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
+
+
 def _bounded(graph: wire.Message) -> list[wire.Message]:
     nodes = graph.messages(NODES)
     if len(nodes) > MOST_NODES:
@@ -129,18 +147,19 @@ def _bounded(graph: wire.Message) -> list[wire.Message]:
     return nodes
 
 
-def _node(proto: wire.Message, place: int, path: Path) -> Node:
+def _node(proto: wire.Message, place: int, folder: Folder, depth: int) -> Node:
     op, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
     name = proto.text(3) or (outputs[0] if outputs else "") or f"node{place}"
     if domain not in ("", "ai.onnx"):
         op = f"{domain}.{op}"
-    attributes = {a.text(1): _attribute(a) for a in proto.messages(5)}
-    return Node(op, name, tuple(proto.texts(1)), outputs, attributes, path)
+    attributes = {a.text(1): _attribute(a, folder, depth) for a in proto.messages(5)}
+    return Node(op, name, tuple(proto.texts(1)), outputs, attributes, folder.model)
 
 
-def _attribute(proto: wire.Message) -> Any:
-    """Return the value of an attribute; None for the kinds that no operator of ours has (graphs, types)."""
+def _attribute(proto: wire.Message, folder: Folder, depth: int) -> Any:
+    """Return the value of an attribute; None for kinds that no operator of ours has, and graphs within graphs."""
     readers = {
+        GRAPH_VALUE: lambda: _branch(proto.message(6), folder) if depth == 0 else None,
         FLOAT: lambda: float(str(np.float32(proto.real(2)))),  # 1e-05 again, not 9.99999974e-06
         INT: lambda: proto.integer(3),
         STRING: lambda: proto.text(4),
@@ -150,6 +169,13 @@ def _attribute(proto: wire.Message) -> Any:
         STRINGS: lambda: proto.texts(9),
     }
     return readers.get(proto.integer(20), lambda: None)()
+
+
+def _branch(graph: wire.Message | None, folder: Folder) -> Branch | None:
+    if graph is None:
+        return None
+    nodes, constants = _contents(graph, folder, depth=1)
+    return Branch(nodes, constants, [port.text(1) for port in graph.messages(OUTPUTS)])
 
 
 def _port(proto: wire.Message) -> Port:

@@ -1,0 +1,210 @@
+"""Node after node of an ONNX graph to layers: constants are folded, shapes followed, everything else refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from math import prod
+
+from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats.files import shown
+from minicnn.formats.graph import ADD, CONCAT, Step
+from minicnn.formats.onnx import fold, response
+from minicnn.formats.onnx.budget import Budget
+from minicnn.formats.onnx.call import Call
+from minicnn.formats.onnx.model import Branch, Model, Node
+from minicnn.formats.onnx.operators import LAYERS, scale_and_shift
+from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
+from minicnn.layers.base import Shape
+
+__all__ = ["BATCH", "LARGEST", "Lowering"]
+
+LARGEST = 1 << 31  # values of one image in one layer
+BATCH = 1_000_003  # stands for a batch that the file leaves open: a prime
+JOINS = {"Add": ADD, "Sum": ADD, "Concat": CONCAT}
+
+
+class Lowering:
+    """The file's values as they become known: constants, and shapes and steps of what the input flows through.
+
+    Parameters
+    ----------
+    found : Model
+    nodes : list of Node
+        Those that count, in order.
+    source, target : str
+        Names of the input and of the output.
+    batch : int
+        Its batch, or the stand-in.
+    shapes : (shape, shape)
+        Its shape for one image, twice: they differ where stand-ins take the place of an open height and width.
+    channels_last : bool
+        Whether the transposition that begins the graph is left out.
+
+    """
+
+    def __init__(
+        self,
+        found: Model,
+        nodes: list[Node],
+        source: str,
+        target: str,
+        batch: int,
+        shapes: tuple[Shape, Shape],
+        channels_last: bool,
+    ):
+        self.model, self.source, self.batch, self.channels_last = found, source, batch, channels_last
+        self.open = shapes[0] != shapes[1]
+        self.shapes: dict[str, tuple[Shape, Shape]] = {source: shapes}
+        self.steps: dict[str, Step] = {}
+        self.folded: dict[str, fold.Constant] = {}
+        self.squares: dict[str, response.Squares] = {}
+        self.budget = Budget(found.folder)
+        self.uses = Counter([target, *(name for node in nodes for name in node.reads)])
+        for node in nodes:
+            self.add(node)
+
+    def add(self, node: Node) -> None:
+        """Take in one node: fold it, lower it to layers, or note that it joins."""
+        self._check_outputs(node)
+        inputs = [self._constant(node, name) for name in node.inputs]
+        data = [i for i, name in enumerate(node.inputs) if name in self.shapes]
+        if node.op == "If" and not data:
+            self._branch(node, inputs)
+        elif not data:
+            self._fold(node, inputs)
+        elif node.op == "Shape":
+            shape, other = self.shapes[node.inputs[0]]
+            marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
+            self.folded[node.outputs[0]] = fold.shape_of(node, (self.batch, *shape), marks)
+        elif any(node.inputs[i] in self.squares for i in data):
+            self._respond(node, data, inputs)
+        elif node.op == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
+            shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
+            self.squares[node.outputs[0]] = response.Squares(node.inputs[0], shapes[0])
+        elif node.op not in LAYERS:
+            raise node.refusal("no layer does this; cut the part before it out with onnx.utils.extract_model")
+        elif node.op in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op != "Add"):
+            self._join(node, data)
+        elif len(data) > 1:
+            raise node.refusal("has two computed inputs; layers have one, and blocks add or concatenate")
+        else:
+            self._lower(node, self._call(node, data[0], inputs))
+
+    def _check_outputs(self, node: Node) -> None:
+        if not node.outputs or not node.outputs[0]:
+            raise node.refusal("has no output")
+        if any(n in self.shapes or n in self.folded or n in self.model.constants for n in node.outputs if n):
+            raise node.refusal("gives a value that there is already")
+        if any(self.uses[name] for name in node.outputs[1:] if name):
+            raise node.refusal("has a second output that is used; there are layers with one output")
+
+    def _constant(self, node: Node, name: str) -> fold.Constant | None:
+        """Return the constant of that name, None for a value that depends on the input or is omitted."""
+        if name in self.folded:
+            return self.folded[name]
+        if name in self.model.constants:
+            return fold.Constant(self.model.constants[name].array)
+        if name and name not in self.shapes:
+            raise node.refusal(f"reads {shown(name)!r}, which no node before it gives")
+        return None
+
+    def _fold(self, node: Node, inputs: list[fold.Constant | None]) -> None:
+        if node.op not in fold.FOLDED:
+            raise node.refusal("does not depend on the input and is not folded; fold it with onnxsim first")
+        self.folded[node.outputs[0]] = fold.fold(node, inputs, self.model.opset, self.budget, self.model.folder)
+
+    def _branch(self, node: Node, inputs: list[fold.Constant | None]) -> None:
+        """Take in the nodes of the branch that a constant condition chooses."""
+        condition = inputs[0] if inputs else None
+        if condition is None or condition.array.size != 1 or (condition.open is not None and condition.open.any()):
+            raise node.refusal("chooses by something that is not constant")
+        branch = node.attributes.get("then_branch" if condition.array.any() else "else_branch")
+        if not isinstance(branch, Branch) or len(branch.outputs) != 1:
+            raise node.refusal("has no such branch with one output")
+        self.folded |= {name: fold.Constant(tensor.array) for name, tensor in branch.constants.items()}
+        for inner in branch.nodes:
+            self.add(inner)
+        self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], {}, node.path))
+
+    def _respond(self, node: Node, data: list[int], inputs: list[fold.Constant | None]) -> None:
+        """Follow squares on their way to a local response normalisation, see ``response``."""
+        call, output = self._call(node, data[-1], inputs), node.outputs[0]
+        squares = self.squares.get(node.inputs[data[-1]])
+        if squares is not None and node.op == "Div" and data == [0, 1] and node.inputs[0] == squares.source:
+            layer = response.finished(call, squares)
+            return self._record(node, Step(node.name, (squares.source,), (layer,)), self.shapes[squares.source])
+        if squares is None or len(data) > 1:
+            raise response.stranger(call)
+        if node.op in response.MOVES:
+            shapes = _after(LAYERS[node.op](call), call.shape, call.other)
+            self.squares[output] = response.moved(call, squares, shapes[0])
+        else:
+            self.squares[output] = response.advanced(call, squares)
+            shapes = tuple(response.widened(self.squares[output], shape) for shape in (call.shape, call.other))
+        self.shapes[output] = shapes
+
+    def _join(self, node: Node, data: list[int]) -> None:
+        both = [self.shapes[node.inputs[i]] for i in data]
+        shapes = [shape for shape, _ in both]
+        if len(data) < len(node.inputs):
+            raise node.refusal("joins a computed value with a constant; there are layers for computed ones")
+        if JOINS[node.op] == CONCAT:
+            axis = node.integer("axis", 1)
+            if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in both}) > 1:
+                raise node.refusal(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
+            joined = tuple((sum(s[0] for s in of), *of[0][1:]) for of in zip(*both, strict=True))
+        else:
+            if len(set(both)) > 1:
+                raise node.refusal(f"adds values of shapes {shapes}; expected equal ones")
+            joined = both[0]
+        self._record(node, Step(node.name, tuple(node.inputs), join=JOINS[node.op]), joined)
+
+    def _call(self, node: Node, place: int, inputs: list[fold.Constant | None]) -> Call:
+        shape, other = self.shapes[node.inputs[place]]
+        return Call(node, shape, other, self.batch, place, inputs, self.model.opset, self.budget)
+
+    def _lower(self, node: Node, call: Call) -> None:
+        source = node.inputs[call.data]
+        if self.channels_last and source == self.source:
+            return self._record(node, Step(node.name, (source,)), (call.shape, call.other))
+        try:
+            step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
+            layers = step.layers if step.inputs == (source,) else ()
+            shapes = _after(layers, call.shape, call.other)
+        except WeightsError:
+            raise
+        except MinicnnError as error:
+            raise node.refusal(str(error)) from None
+        self._record(node, step, shapes)
+
+    def _with_bias(self, call: Call) -> Step | None:
+        """Return the step before an Add with its bias set, where its layer has none and nobody else reads it."""
+        source = call.node.inputs[call.data]
+        before = self.steps.get(source)
+        if call.node.op != "Add" or before is None or not before.layers or self.uses[source] != 1:
+            return None
+        layer = before.layers[-1]
+        if not isinstance(layer, Conv2d | ConvTranspose2d | Linear) or layer.bias is not None:
+            return None
+        _, shift = scale_and_shift(call)
+        merged = replace(layer, bias=shift.astype(layer.weight.dtype))
+        return Step(call.node.name, before.inputs, (*before.layers[:-1], merged))
+
+    def _record(self, node: Node, step: Step, shapes: tuple[Shape, Shape]) -> None:
+        if not self.open and prod(shapes[0]) > LARGEST:
+            raise node.refusal(f"gives {shapes[0]} for each image, more values than {LARGEST:,}")
+        for layer in step.layers:
+            for name, expected in layer.parameter_shapes().items():
+                given = getattr(layer, name).shape
+                if given != tuple(expected):
+                    raise node.refusal(f"its {name} has shape {given}, expected {tuple(expected)}")
+        self.steps[node.outputs[0]], self.shapes[node.outputs[0]] = step, shapes
+
+
+def _after(layers: Iterable[Layer], *shapes: Shape) -> tuple[Shape, ...]:
+    """Return what the layers make of each shape."""
+    for layer in layers:
+        shapes = tuple(layer.output_shape(shape) for shape in shapes)
+    return shapes
