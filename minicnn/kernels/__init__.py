@@ -1,6 +1,5 @@
 """The maths, once per device: ``on(device)`` gives the module whose functions compute there."""
 
-from importlib.util import find_spec
 from types import ModuleType
 
 from minicnn.errors import DeviceError
@@ -29,14 +28,13 @@ def on(device: str) -> ModuleType:
 
         return reference
     if device == "cpu":
-        missing = [name for name in ("numba", "scipy") if find_spec(name) is None]
-        if missing:
+        try:
+            from minicnn.kernels import cpu
+        except ImportError as error:
             raise DeviceError(
-                f"device 'cpu' needs {' and '.join(missing)}: pip install 'minicnn-engine[cpu]', "
+                f"device 'cpu' needs Numba and SciPy ({error}); pip install 'minicnn-engine[cpu]', "
                 "or use device 'reference'"
-            )
-        from minicnn.kernels import cpu
-
+            ) from error
         return cpu
     raise DeviceError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
 
@@ -45,7 +43,12 @@ def choose(multiply_adds: int) -> str:
     """Device for work of that many multiply-adds: what "auto" stands for.
 
     Small work runs on NumPy, so that a first answer waits for no compiler; the rest on "cpu" where Numba and
-    SciPy are installed.
+    SciPy are installed and work.
     """
-    installed = find_spec("numba") is not None and find_spec("scipy") is not None
-    return "cpu" if multiply_adds > SMALL and installed else "reference"
+    if multiply_adds <= SMALL:
+        return "reference"
+    try:
+        on("cpu")
+    except DeviceError:
+        return "reference"
+    return "cpu"

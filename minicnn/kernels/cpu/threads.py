@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 
 import numba
+import scipy
 
 from minicnn.errors import DeviceError
 
@@ -159,7 +160,6 @@ def _from_environment() -> int:
 @functools.cache
 def _blas():
     """Functions (set, get) for the number of threads of SciPy's BLAS, which compiled ``np.dot`` calls."""
-    import scipy
     from scipy.linalg import cython_blas
 
     # a symbol is searched in what the extension is linked with, but on Windows only in itself
