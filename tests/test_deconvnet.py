@@ -1,13 +1,17 @@
 """Receptive fields against what gradients reach; reconstructions against torch; the paper's table."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch_lite0 import digits as torch_digits
 from torch_lite0 import with_weights_of
 
 import minicnn
 from minicnn import Network, catalogue
+from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import deconvnet, receptive_field, top_activations
 from minicnn.layers import (
@@ -137,3 +141,17 @@ def test_top_activations_are_sorted():
 def test_wrong_words_are_named(arguments, message):
     with pytest.raises(MinicnnError, match=message):
         deconvnet(minicnn.load("digits"), IMAGES / "seven.png", *arguments)
+
+
+def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    unit = ["--net", "digits", "--layer", "conv_layers.4", "--channel", "11", "--json"]
+    assert main(["deconvnet", str(IMAGES / "seven.png"), str(IMAGES / "coffee.png"), *unit, "--top", "1"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    found = deconvnet(minicnn.load("digits"), record["activations"][0]["image"], "conv_layers.4", 11)
+    assert len(record["activations"]) == 1 and record["activations"][0]["value"] == found.value
+    with Image.open(record["figure"]) as figure:
+        assert figure.text["layer"] == "conv_layers.4" and figure.text["rule"] == "deconvnet"
+    unit[3] = "conv9"
+    assert main(["deconvnet", str(IMAGES / "seven.png"), *unit]) == 1
+    assert "no layer 'conv9'" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from typing import Any
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
 
-__all__ = ["class_model", "complain", "convert", "demo", "inspect", "predict", "saliency"]
+__all__ = ["class_model", "complain", "convert", "deconvnet", "demo", "inspect", "localise", "predict", "saliency"]
 
 
 def demo(arguments: Namespace) -> int:
@@ -56,6 +56,48 @@ def saliency(arguments: Namespace) -> int:
         return {**record, "figure": str(names[path])}
 
     return _each(arguments, one, tables.saliencies)
+
+
+def localise(arguments: Namespace) -> int:
+    """Find objects."""
+    from minicnn.explain import localise
+    from minicnn.explain.localise import Settings, seeds_of
+    from minicnn.report.files import make_folder
+    from minicnn.report.localisation import write_detection
+
+    net = _network(arguments)
+    make_folder(arguments.output)
+    typed = {name: getattr(arguments, name) for name in ("foreground", "background", "gamma")}
+    settings = Settings(**{name: value for name, value in typed.items() if value is not None})
+    targets = arguments.top if arguments.target is None else [arguments.target]
+    names = _distinct_names(arguments.images, Path(arguments.output), "localisation")
+
+    def one(path: str) -> dict[str, Any]:
+        detections = []
+        for d in localise(net, path, targets, arguments.crops, arguments.rule, settings):
+            figure = (
+                names[path] if len(detections) == 0 else names[path].with_suffix(f".{len(detections) + 1}.png")
+            )
+            seeds = seeds_of(d.saliency.map, settings)
+            detections.append(write_detection(figure, path, d, seeds, net.name, settings))
+        return {"image": path, "net": net.name, "detections": detections}
+
+    return _each(arguments, one, tables.detections)
+
+
+def deconvnet(arguments: Namespace) -> int:
+    """Show what a feature map answers to."""
+    from minicnn.explain import deconvnet, top_activations
+    from minicnn.report.files import make_folder
+    from minicnn.report.reconstruction import write_reconstructions
+
+    net, unit = _network(arguments), (arguments.layer, arguments.channel)
+    make_folder(arguments.output)
+    best = top_activations(net, _with_progress(arguments.images, "image"), *unit, count=arguments.top)
+    found = [(path, deconvnet(net, path, *unit, rule=arguments.rule)) for path, _ in best]
+    path = Path(arguments.output) / f"{arguments.layer}-{arguments.channel}.{arguments.rule}.png"
+    _print(arguments, write_reconstructions(path, found, net.name), tables.reconstructions)
+    return 0
 
 
 def class_model(arguments: Namespace) -> int:
@@ -159,11 +201,11 @@ def _print(arguments: Namespace, found: Any, show: Callable[[Any], str]) -> None
         print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else show(found))
 
 
-def _distinct_names(images: list[str], folder: Path) -> dict[str, Path]:
+def _distinct_names(images: list[str], folder: Path, kind: str = "saliency") -> dict[str, Path]:
     """Return a figure's path for each image; the second of one name gets a number."""
     names: dict[str, Path] = {}
     for image in images:
         stem = Path(image).stem or "image"
         taken = sum(Path(other).stem == Path(image).stem for other in names)
-        names.setdefault(image, folder / f"{stem}{f'-{taken + 1}' if taken else ''}.saliency.png")
+        names.setdefault(image, folder / f"{stem}{f'-{taken + 1}' if taken else ''}.{kind}.png")
     return names

@@ -41,6 +41,34 @@ def parser() -> argparse.ArgumentParser:
     saliency.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
     _crops(saliency, "ten")
 
+    localise = commands.add_parser(
+        "localise", help="find objects: photograph, map, seeds, mask and box in one figure"
+    )
+    _images(localise)
+    localise.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
+    which = localise.add_mutually_exclusive_group()
+    which.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
+    which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the top-scoring classes")
+    localise.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
+    localise.add_argument(
+        "--foreground", type=float, metavar="Q", help="seeds lie above this quantile (default: 0.95)"
+    )
+    localise.add_argument("--background", type=float, metavar="Q", help="and below this one (default: 0.30)")
+    localise.add_argument("--gamma", type=float, metavar="G", help="weight of the boundary (default: 200)")
+    _crops(localise, "ten")
+
+    deconvnet = commands.add_parser(
+        "deconvnet", help="show what a feature map answers to: its strongest images, patches and reconstructions"
+    )
+    _images(deconvnet)
+    deconvnet.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
+    deconvnet.add_argument("--layer", required=True, metavar="NAME", help="a layer, as 'minicnn inspect' names it")
+    deconvnet.add_argument("--channel", type=int, required=True, metavar="N", help="a feature map of that layer")
+    deconvnet.add_argument("--rule", default="deconvnet", choices=("gradient", "deconvnet", "guided"))
+    deconvnet.add_argument(
+        "--top", type=int, default=9, metavar="N", help="how many images (default: %(default)s)"
+    )
+
     model = commands.add_parser("class-model", help="draw the image that a class score likes best")
     model.add_argument("targets", nargs="+", metavar="CLASS", help="labels or numbers")
     _net(model)

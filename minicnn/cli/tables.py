@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["class_models", "conversion", "predictions", "saliencies"]
+__all__ = ["class_models", "conversion", "detections", "predictions", "reconstructions", "saliencies"]
 
 
 def predictions(found: list[dict[str, Any]]) -> str:
@@ -30,6 +30,22 @@ def class_models(found: list[dict[str, Any]]) -> str:
         f"{_name(r)}: score {r['score']:.2f}, probability {r['probability']:.2%}, {r['stopped']} -> {r['figure']}"
         for r in found
     )
+
+
+def detections(found: list[dict[str, Any]]) -> str:
+    """Return one line a detection: class, probability, box and the figure's path."""
+    return "\n".join(
+        f"{record['image']}: {_name(d)}, probability {d['probability']:.2%}, box {d['box']} -> {d['figure']}"
+        for record in found
+        for d in record["detections"]
+    )
+
+
+def reconstructions(found: dict[str, Any]) -> str:
+    """Return the activation in each image, and the figure's path."""
+    lines = [f"{found['layer']}, channel {found['channel']}, rule {found['rule']} -> {found['figure']}"]
+    lines += [f"  {r['value']:9.3f}  {r['image']}  position {r['position']}" for r in found["activations"]]
+    return "\n".join(lines)
 
 
 def conversion(found: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from minicnn.explain.ascent import Ascent
 from minicnn.explain.class_model import ClassModel, class_model, maximise
 from minicnn.explain.deconvnet import Reconstruction, deconvnet, top_activations
+from minicnn.explain.graph_cut import segment
+from minicnn.explain.localise import Detection, localise
 from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
@@ -11,14 +13,17 @@ __all__ = [
     "Ascent",
     "Box",
     "ClassModel",
+    "Detection",
     "Prediction",
     "Reconstruction",
     "Saliency",
     "class_model",
     "deconvnet",
+    "localise",
     "maximise",
     "predict",
     "receptive_field",
     "saliency",
+    "segment",
     "top_activations",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.explain.smoothing import gaussian_blur
 
 __all__ = ["Ascent", "climb"]
 
@@ -133,7 +134,7 @@ def _stepped(x, gradient, k, settings, limits, ball, up):
     step = settings.step * (1 - k / settings.steps)
     x = x + (np.float32(step / length) * direction if length > 0 else 0)
     if settings.blur and k % 10 == 9:
-        x = _blurred(x, settings.blur)
+        x = gaussian_blur(x, settings.blur)
     if settings.clip:
         low, high = (_shrunk(limit[None], up) for limit in limits)
         x = np.clip(x, np.minimum(low, high), np.maximum(low, high))
@@ -145,18 +146,6 @@ def _laplacian(x):
     """Sum over the four neighbours of their differences: the downhill direction of squared differences."""
     p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     return p[:, :, 2:, 1:-1] + p[:, :, :-2, 1:-1] + p[:, :, 1:-1, 2:] + p[:, :, 1:-1, :-2] - 4 * x
-
-
-def _blurred(x, sigma):
-    reach = np.arange(-int(3 * sigma + 1), int(3 * sigma + 1) + 1)
-    taps = np.exp(-(reach**2) / (2 * sigma**2))
-    taps = (taps / taps.sum()).astype(x.dtype)
-    for axis in (2, 3):
-        width = [(0, 0)] * 4
-        width[axis] = (len(reach) // 2,) * 2
-        padded = np.pad(x, width, mode="edge")
-        x = sum(t * np.take(padded, np.arange(x.shape[axis]) + i, axis) for i, t in enumerate(taps))
-    return x
 
 
 def _enlargements(size, factor):

@@ -90,7 +90,7 @@ def _one(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tupl
 
 
 def _window(layer: Layer, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:
-    """Inputs that the taps of these outputs' windows read, padding included."""
+    """Return the inputs that the taps of these outputs' windows read, padding included."""
     stride, dilation = layer.stride[axis], getattr(layer, "dilation", (1, 1))[axis]
     padding = layer.geometry(tuple(sizes))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)
     before, taps = padding[axis][0], [dilation * tap for tap in range(layer.kernel_size[axis])]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, posterior, views_of
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
-__all__ = ["Saliency", "saliency", "saliency_of_gradient"]
+__all__ = ["Saliency", "saliencies", "saliency", "saliency_of_gradient"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +82,45 @@ def saliency(
         If the class, the crops or the rule is unknown, or the network has no preprocessing.
 
     """
+    return saliencies(net, image, None if target is None else [target], crops, rule, of)[0]
+
+
+def saliencies(
+    net: Network,
+    image,
+    targets: Sequence[int | str] | int | None = None,
+    crops: str = "ten",
+    rule: str = "gradient",
+    of: str = "score",
+) -> list[Saliency]:
+    """Saliency maps of several classes from one forward pass.
+
+    Parameters
+    ----------
+    targets : classes, by number or label; or how many of the classes with the highest mean score; None for one
+    net, image, crops, rule, of : as for ``saliency``
+
+    Returns
+    -------
+    saliencies : list of Saliency, in the order of ``targets``, or the best class first
+
+    """
     x, views = views_of(net, image, crops)
     traced = [net.trace(view[None]) for view in x]
     scores = np.concatenate([y for y, _ in traced])
-    c = int(scores.mean(axis=0).argmax()) if target is None else class_index(net, target, scores.shape[1])
+    return [_of_class(net, traced, scores, views, c, rule, of, crops) for c in _classes(net, scores, targets)]
+
+
+def _classes(net: Network, scores: np.ndarray, targets: Sequence[int | str] | int | None) -> list[int]:
+    if targets is None or isinstance(targets, int):
+        count = 1 if targets is None else targets
+        if not 1 <= count <= scores.shape[1]:
+            raise MinicnnError(f"targets: expected 1 to {scores.shape[1]} classes, got {count}")
+        return [int(c) for c in np.argsort(-scores.mean(axis=0), kind="stable")[:count]]
+    return [class_index(net, target, scores.shape[1]) for target in targets]
+
+
+def _of_class(net, traced, scores, views, c, rule, of, crops) -> Saliency:
     gradient = np.concatenate([net.backward(tape, net.cotangent(y, c, of), rule) for y, tape in traced])
     return Saliency(
         map=average_views(saliency_of_gradient(gradient), views),

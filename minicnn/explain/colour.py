@@ -1,0 +1,66 @@
+"""From a camera's numbers to numbers whose distances are what people see: sRGB to CIE L*a*b*."""
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+
+__all__ = ["rgb_to_lab"]
+
+# IEC 61966-2-1: chromaticities (x, y) of the three primaries and of the white D65.
+PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+WHITE = (0.3127, 0.3290)
+
+
+def rgb_to_lab(image):
+    """Colours in CIE L*a*b* under D65, two degree observer.
+
+    L = 116 f(Y / Yn) - 16,  a = 500 (f(X / Xn) - f(Y / Yn)),  b = 200 (f(Y / Yn) - f(Z / Zn)),
+    f(t) = t^(1/3) for t > (6/29)^3, else t / (3 (6/29)^2) + 4/29.
+
+    Parameters
+    ----------
+    image : array of shape (..., 3), uint8, sRGB
+
+    Returns
+    -------
+    lab : array of shape (..., 3), float64; L in [0, 100], a and b about -110 to 110; grey has a = b = 0
+
+    Raises
+    ------
+    ShapeError
+        If the last axis is not 3 or the dtype is not uint8.
+
+    Source: CIE 15:2004; IEC 61966-2-1 for the transfer curve and the primaries.
+
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim == 0 or image.shape[-1] != 3:
+        raise ShapeError(
+            f"rgb_to_lab: expected uint8 of shape (..., 3), got {image.dtype} of shape {image.shape}; "
+            "use np.asarray(picture.convert('RGB'))"
+        )
+    linear = _linear_light()
+    # One product a byte value and channel, looked up: the matrix product without a pass over the picture.
+    tables = _xyz_over_white().T[:, None, :] * linear[:, None]
+    xyz = tables[0][image[..., 0]] + tables[1][image[..., 1]] + tables[2][image[..., 2]]
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    lab = np.empty(image.shape)
+    lab[..., 0] = 116 * f[..., 1] - 16
+    lab[..., 1] = 500 * (f[..., 0] - f[..., 1])
+    lab[..., 2] = 200 * (f[..., 1] - f[..., 2])
+    return lab
+
+
+def _linear_light():
+    """Light (256,) in [0, 1] of each byte: the inverse of sRGB's transfer curve."""
+    value = np.arange(256) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def _xyz_over_white():
+    """Matrix (3, 3) from linear RGB to (X / Xn, Y / Yn, Z / Zn): rows sum to 1, so white is (1, 1, 1)."""
+    x, y = np.array(PRIMARIES).T
+    white_x, white_y = WHITE
+    white = np.array([white_x / white_y, 1, (1 - white_x - white_y) / white_y])
+    primaries = np.stack([x, y, 1 - x - y])
+    return primaries * np.linalg.solve(primaries, white) / white[:, None]

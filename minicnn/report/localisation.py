@@ -1,0 +1,75 @@
+"""One detection as a figure: photograph with its box, map, seeds, mask."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.images import load_image
+from minicnn.report.colour import colour_map, normalise
+from minicnn.report.figure import draw_box, panels, save_png
+
+__all__ = ["write_detection"]
+
+OBJECT, GROUND = (255, 140, 0), (0, 114, 255)
+
+
+def write_detection(
+    path: Path, image: Any, found: Any, seeds: tuple[np.ndarray, np.ndarray], net: str, settings: Any
+) -> dict[str, Any]:
+    """Write the figure of a detection as a PNG file, and return what it is as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    image : what was looked at
+    found : ``Detection``
+    seeds : foreground and background, bool arrays of shape (H, W)
+    net : str, the network's name
+    settings : dataclass, kept as PNG metadata
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    photograph = np.asarray(load_image(image))
+    name = f"class {found.target}" if found.label is None else found.label
+    record = {
+        **{key: getattr(found, key) for key in ("target", "label", "score", "probability")},
+        "box": list(found.box),
+        "mask_pixels": int(found.mask.sum()),
+        "rule": found.saliency.rule,
+        "crops": found.saliency.crops,
+        "settings": asdict(settings),
+        "figure": str(path),
+    }
+    figure = panels(
+        [
+            (draw_box(photograph, found.box, label=name), f"box {found.box}"),
+            (colour_map(normalise(found.saliency.map)), "saliency map"),
+            (_painted(photograph, *seeds), "seeds: object orange, background blue"),
+            (_cut_out(photograph, found.mask), "mask"),
+        ],
+        title=f"{name}: score {found.score:.2f}, probability {found.probability:.1%}",
+        subtitle=f"{net}, rule: {found.saliency.rule}, crops: {found.saliency.crops}",
+    )
+    save_png(figure, path, {key: str(value) for key, value in {"image": image, "net": net, **record}.items()})
+    return record
+
+
+def _painted(photograph: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Photograph in grey with the seeds' colours over it."""
+    painted = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2)
+    for seeds, colour in ((foreground, OBJECT), (background, GROUND)):
+        painted[seeds] = 0.5 * painted[seeds] + 0.5 * np.array(colour)
+    return painted.astype(np.uint8)
+
+
+def _cut_out(photograph: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Photograph where the mask is set, washed out elsewhere."""
+    return np.where(mask[..., None], photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8)

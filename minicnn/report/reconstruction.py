@@ -1,0 +1,64 @@
+"""A feature map's strongest images: each patch of its receptive field above its reconstruction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.report.figure import save_png
+from minicnn.report.sheet import contact_sheet
+
+__all__ = ["write_reconstructions"]
+
+
+def write_reconstructions(path: Path, found: list[tuple[Any, Any]], net: str) -> dict[str, Any]:
+    """Write a contact sheet as a PNG file, and return what it shows as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    found : (image, ``Reconstruction``) pairs of one feature map, the strongest first
+    net : str, the network's name
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    Source: Zeiler, Fergus 2013, figure 2.
+
+    """
+    first = found[0][1]
+    record = {
+        "net": net,
+        "layer": first.layer,
+        "channel": first.channel,
+        "rule": first.rule,
+        "activations": [
+            {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)}
+            for image, r in found
+        ],
+        "figure": str(path),
+    }
+    largest = max(np.abs(r.cut).max() for _, r in found) or 1.0
+    sheet = contact_sheet(
+        [
+            [(r.patch, f"{r.value:.3g}") for _, r in found],
+            [(_around_grey(r.cut / largest), Path(str(image)).stem) for image, r in found],
+        ],
+        headings=("patches of the receptive field, and the activation", "reconstructions"),
+        title=f"{first.layer}, channel {first.channel}",
+        subtitle=f"{net}, rule: {first.rule}",
+    )
+    save_png(sheet, path, {key: str(value) for key, value in record.items()})
+    return record
+
+
+def _around_grey(x: np.ndarray) -> np.ndarray:
+    """Values of -1..1 of shape (C, h, w) as a picture around middle grey, enlarged by whole pixels."""
+    pixels = np.rint(127.5 + 127.5 * np.clip(x, -1, 1)).astype(np.uint8)
+    side = max(1, 180 // max(pixels.shape[1:]))
+    pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:])) if len(pixels) == 1 else pixels[:3]
+    return pixels.transpose(1, 2, 0).repeat(side, 0).repeat(side, 1)
