@@ -114,7 +114,7 @@ def _maximise(flow, capacity, pixels, queues, steps):
 
 @njit
 def _grow(capacity, pixels, queues, steps, side):
-    """Let every pixel of the tree's deepest level take free neighbours and meet the other tree; the flow pushed."""
+    """Let the deepest level of a tree take its free neighbours and meet the other tree; return the flow pushed."""
     flow = 0
     s = (side + 1) // 2
     depth = queues[s, DEPTH]

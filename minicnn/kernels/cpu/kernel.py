@@ -60,19 +60,23 @@ class Kernel:
         self.function = function
         self.arguments = arguments
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self.has_loop = "prange" in function.__code__.co_names
         self._compiled: dict[bool, Callable] = {}  # by whether it is the serial twin
 
     def __call__(self, *args) -> None:
         """Run; compile first, or load what an earlier process compiled, where that was not done yet."""
         with parallel():
-            serial = is_serial()
+            serial = self._is_serial()
             (self._compiled.get(serial) or self._compile(serial))(*args)
 
     def compile(self) -> None:
         """Compile ahead of the first call."""
         with parallel():
-            if is_serial() not in self._compiled:
-                self._compile(is_serial())
+            if self._is_serial() not in self._compiled:
+                self._compile(self._is_serial())
+
+    def _is_serial(self) -> bool:
+        return is_serial() or not self.has_loop
 
     def _compile(self, serial: bool) -> Callable:
         function = _renamed(self.function, "_serial") if serial else self.function
