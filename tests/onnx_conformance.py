@@ -38,9 +38,10 @@ def section(results):
     lines = [
         f"## ONNX: the backend test suite of onnx {onnx.__version__}",
         "",
-        "Each case is read by `minicnn.formats.onnx`. The cases of single nodes give weights as inputs: each input",
-        "in turn is taken as the image, the others become initialisers; a case passes if it is right for some",
-        "choice and wrong for none. Refused means a `WeightsError` that names the operator and the node.",
+        "Each case is read by `minicnn.formats.onnx`. Cases of single nodes give weights as inputs: each input in",
+        "turn is taken as the image and the others become initialisers; what joins values is also run with all of",
+        "them computed from one image. A case passes if it is right for some choice and wrong for none. Refused",
+        "means a `WeightsError` that names the operator and the node.",
         "",
         "| group | cases | passed | refused | wrong |",
         "|---|---|---|---|---|",

@@ -148,7 +148,7 @@ class _Builder:
 
 
 def _residual(one: Chain, other: Chain) -> Residual:
-    return Residual(one, other) if len(one) >= len(other) else Residual(other, one)
+    return Residual(one, other) if one or not other else Residual(other, one)
 
 
 def _relative(name: str, scope: str) -> str:

@@ -17,7 +17,7 @@ from minicnn.formats import files
 
 __all__ = ["Chunks", "Message", "integer", "length", "message", "opened", "packed", "real", "text"]
 
-MOST_FIELDS = 400_000  # of all messages that are read from one file
+MOST_FIELDS, MOST_MESSAGES = 200_000, 20_000  # in one file; in one field of a message
 LONGEST_TEXT = 1 << 16
 LONGEST_VARINTS = 16 << 20  # bytes of packed varints that one field may hold
 
@@ -55,9 +55,11 @@ class Message:
 
     """
 
+    __slots__ = ("_fields", "_reader", "data", "start")
+
     def __init__(self, data: memoryview, start: int, reader: _Reader):
         self.data, self.start, self._reader = data, start, reader
-        self._fields: dict[int, list[tuple[int, int, int]]] = {}
+        self._fields = {}  # {number: [(wire type, begin, end)]}
         at = 0
         while at < len(data):
             at = self._scan(at)
@@ -85,15 +87,11 @@ class Message:
 
     def _varint(self, at: int) -> tuple[int, int]:
         value = 0
-        for shift in range(0, 70, 7):
-            if at >= len(self.data):
-                raise self.fault(at, "a number is cut off")
-            byte = self.data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
+        for i, byte in enumerate(self.data[at : at + 10]):
+            value |= (byte & 0x7F) << (7 * i)
             if byte < 0x80:
-                return value & 0xFFFF_FFFF_FFFF_FFFF, at
-        raise self.fault(at, "a number of more than ten bytes")
+                return value & 0xFFFF_FFFF_FFFF_FFFF, at + i + 1
+        raise self.fault(at, "a number that is cut off, or of more than ten bytes")
 
     def fault(self, at: int, what: str) -> WeightsError:
         """Return an error that names byte ``at`` of this message by its place in the file."""
@@ -146,7 +144,10 @@ class Message:
 
     def messages(self, number: int) -> list[Message]:
         """Return all inner messages."""
-        return [self._inner(begin, end) for _, begin, end in self._values(number, _BYTES)]
+        found = self._values(number, _BYTES)
+        if len(found) > MOST_MESSAGES:
+            raise self.fault(0, f"{len(found)} messages in field {number}, more than {MOST_MESSAGES}")
+        return [self._inner(begin, end) for _, begin, end in found]
 
     def texts(self, number: int) -> list[str]:
         """Return all strings."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
+from minicnn.formats.files import shown
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Node
 from minicnn.formats.onnx.tensors import KINDS, Folder, Tensor
@@ -54,7 +55,7 @@ def fold(node: Node, inputs: list[Constant | None], opset: int, budget: Budget, 
     except WeightsError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise node.refusal(f"its constant inputs do not fit ({error})") from None
+        raise node.refusal(f"its constant inputs do not fit ({shown(str(error))})") from None
 
 
 def _mask(call: _Call, inputs: list[Constant | None], value: np.ndarray) -> np.ndarray:
@@ -182,7 +183,8 @@ def _reshaped(call, target):
 
 
 def _flatten(call):
-    axis = range(call[0].ndim + 1)[call.attribute("axis", 1)]
+    axis = call.attribute("axis", 1)
+    axis += call[0].ndim * (axis < 0)
     return _reshaped(call, (prod(call[0].shape[:axis]), prod(call[0].shape[axis:])))
 
 

@@ -15,7 +15,6 @@ from minicnn.formats.onnx.tensors import Folder, Tensor
 __all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "Port", "opened"]
 
 OLDEST_OPSET, NEWEST_OPSET = 6, 26
-MOST_NODES = 20_000
 
 # fields of ModelProto, GraphProto, NodeProto, AttributeProto
 IR_VERSION, GRAPH, OPSETS, METADATA, FUNCTIONS = 1, 7, 8, 14, 25
@@ -136,15 +135,8 @@ def _opset(proto: wire.Message, path: Path) -> int:
 
 
 def _contents(graph: wire.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
-    nodes = [_node(n, i, folder, depth) for i, n in enumerate(_bounded(graph))]
+    nodes = [_node(n, i, folder, depth) for i, n in enumerate(graph.messages(NODES))]
     return nodes, {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
-
-
-def _bounded(graph: wire.Message) -> list[wire.Message]:
-    nodes = graph.messages(NODES)
-    if len(nodes) > MOST_NODES:
-        raise graph.fault(0, f"{len(nodes)} nodes, more than {MOST_NODES}")
-    return nodes
 
 
 def _node(proto: wire.Message, place: int, folder: Folder, depth: int) -> Node:

@@ -60,7 +60,10 @@ class Folder:
         """Return the bytes of the file at ``location``, a path relative to the folder."""
         path = self._inside(location, what)
         if path not in self._mapped:
-            self._mapped[path] = memoryview(files.mapped(path, "an ONNX model's data"))
+            try:
+                self._mapped[path] = memoryview(files.mapped(path, "the model's data"))
+            except WeightsError as error:
+                raise WeightsError(f"{self.model}: {what}: {shown(str(error), 300)}") from None
             self.size += self._mapped[path].nbytes
         return self._mapped[path]
 
