@@ -25,7 +25,7 @@ _STATE_DICTIONARIES = {
 }
 
 # the reader of each kind of file that holds its architecture: read(path) -> Network
-_NETWORKS = {".onnx": "onnx"}
+_NETWORKS = {".onnx": "onnx", ".mat": "matconvnet"}
 
 
 class ArchitectureNeeded(WeightsError):

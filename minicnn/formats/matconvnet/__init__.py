@@ -1,0 +1,121 @@
+"""MatConvNet's networks, SimpleNN and DagNN, in the .mat files that MATLAB's ``save`` makes of them.
+
+What differs from here: maps are H x W x C x N and filters H x W x C x K; padding is [top bottom left right]; an
+average pool does not count padding; alpha of the response normalisation is not divided by the window; batch
+normalisation keeps deviations, epsilon included, in place of variances; groups are not named but follow from the
+filters' depth; a full layer is a convolution as large as its maps, after which the scores are flattened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats import matlab
+from minicnn.formats.files import shown
+from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
+from minicnn.formats.matconvnet.blocks import INPUT, Block, blocks_of, flat
+from minicnn.formats.matconvnet.layers import layer_of
+from minicnn.formats.matconvnet.meta import input_shape_of, labels_of, preprocess_of
+from minicnn.layers import Flatten, Layer, Softmax, chain
+from minicnn.network import Network
+
+__all__ = ["read"]
+
+
+def read(path: str | Path) -> Network:
+    """Read a network that MatConvNet saved, SimpleNN or DagNN, with its preprocessing and class names.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    net : Network
+        Layer names are the file's.  Losses at the end are left out; class scores are (N, K).
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, holds no such network, or a layer that minicnn does not have.
+
+    """
+    variables = matlab.read(path)
+    net = variables.get("net", variables)
+    if not isinstance(net, dict) or not isinstance(net.get("layers"), list | dict):
+        names = ", ".join(shown(name) for name in list(variables)[:8])
+        raise WeightsError(f"{path}: expected a MatConvNet network, found a MATLAB file with {names or 'nothing'}")
+    try:
+        return _network(net, Path(path).stem)
+    except (MinicnnError, OverflowError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _network(net: Mapping[str, Any], name: str) -> Network:
+    meta = net["meta"] if isinstance(net.get("meta"), dict) else net
+    input_shape = input_shape_of(meta)
+    target, steps = _steps(blocks_of(net), input_shape[0] if input_shape else None)
+    layers = _flattened(chain_of(steps, INPUT, target), input_shape)
+    scores = chain.output_shape(layers, input_shape) if input_shape else None
+    return Network(layers, input_shape, preprocess_of(meta), labels_of(meta, scores), name=name)
+
+
+def _steps(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, Step]]:
+    """Return the name of the scores, and how each value comes about.
+
+    ``channels`` are the input's, as far as they are known.
+    """
+    depth: dict[str, int | None] = {INPUT: channels}
+    steps: dict[str, Step] = {}
+    for block in _in_order(blocks):
+        join = block.type if block.type in (ADD, CONCAT) else ""
+        if not join and len(block.inputs) != 1:
+            raise block.refusal(f"reads {len(block.inputs)} values, expected one")
+        layers = () if join else (layer_of(block, depth[block.inputs[0]]),)
+        depth[block.output] = _depth_after(block, layers, [depth[name] for name in block.inputs])
+        steps[block.output] = Step(block.name, block.inputs, layers, join)
+    used = {name for block in blocks for name in block.inputs}
+    ends = [name for name in steps if name not in used]
+    if len(ends) != 1:
+        raise WeightsError(f"expected a network with one output, found {len(ends)}: {shown(ends)}")
+    return ends[0], steps
+
+
+def _in_order(blocks: list[Block]) -> Iterator[Block]:
+    """Blocks, each after those whose outputs it reads."""
+    outputs = [block.output for block in blocks]
+    if len(set(outputs)) < len(outputs) or INPUT in outputs:
+        raise WeightsError("two layers write to one variable; expected each to have its own")
+    known, waiting = {INPUT}, blocks
+    while waiting:
+        ready = []
+        for block in waiting:
+            if block.inputs and known.issuperset(block.inputs):
+                known.add(block.output)
+                ready.append(block)
+        if not ready:
+            raise waiting[0].refusal("reads what no layer before it gives; the network has a cycle or a gap")
+        yield from ready
+        waiting = [block for block in waiting if block.output not in known]
+
+
+def _depth_after(block: Block, layers: tuple[Layer, ...], depths: list[int | None]) -> int | None:
+    if block.type == CONCAT:
+        if flat(block.fields.get("dim", 3)) != [3]:
+            raise block.refusal("concatenates along another axis than the channels")
+        return None if None in depths else sum(depths)
+    return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
+
+
+def _flattened(layers: chain.Chain, input_shape: tuple[int, int, int] | None) -> chain.Chain:
+    """Return the chain with a flatten before a last softmax, or at the end, where the maps are single pixels."""
+    out = chain.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
+    if out[1:] != (1, 1):
+        return layers
+    at = len(layers) - bool(layers and isinstance(layers[-1][1], Softmax))
+    names = [name for name, _ in layers]
+    name = next(n for i in range(len(names) + 1) if (n := f"flatten{i or ''}") not in names)
+    return [*layers[:at], (name, Flatten()), *layers[at:]]

@@ -1,0 +1,134 @@
+"""The layers of a MatConvNet file, of SimpleNN and DagNN alike, before they are made into layers of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats.files import shown
+from minicnn.formats.graph import ADD, CONCAT
+
+__all__ = ["INPUT", "Block", "blocks_of", "flat"]
+
+MOST_LAYERS = 2_000
+INPUT = "the input"
+_LOSSES = ("loss", "softmaxloss")
+
+
+class Block(NamedTuple):
+    """One layer of the file, of either kind of network; ``type`` in SimpleNN's words."""
+
+    name: str
+    type: str
+    inputs: tuple[str, ...]
+    output: str
+    fields: Mapping[str, Any]
+    weights: list[np.ndarray]
+
+    def refusal(self, why: str) -> WeightsError:
+        """Return an error that names the layer."""
+        return WeightsError(f"layer {shown(self.name)!r} ({shown(self.type)}): {why}")
+
+    def numbers(self, key: str, default: float) -> list[int]:
+        """Return a field of one or more whole numbers: kernel sizes, strides, padding."""
+        values = flat(self.fields.get(key, default))
+        if not 1 <= len(values) <= 4 or any(v != int(v) or not 0 <= v < 1 << 16 for v in values):
+            raise self.refusal(f"{key}: expected whole numbers, found {shown(values)}")
+        return [int(v) for v in values]
+
+    def pair(self, key: str, default: int = 1) -> tuple[int, int]:
+        """Return a field of one number, or two: vertical, horizontal."""
+        values = self.numbers(key, default)
+        if len(values) > 2:
+            raise self.refusal(f"{key}: expected one number or two, found {values}")
+        return values[0], values[-1]
+
+    def sides(self, key: str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return a field of one number, or [top bottom left right], as ((top, bottom), (left, right))."""
+        values = self.numbers(key, 0)
+        if len(values) not in (1, 4):
+            raise self.refusal(f"{key}: expected one number or four sides, found {values}")
+        top, bottom, left, right = values * 4 if len(values) == 1 else values
+        return (top, bottom), (left, right)
+
+
+def blocks_of(net: Mapping[str, Any]) -> list[Block]:
+    """Return the blocks of a network, those that only training needs left out."""
+    layers = _structures(net["layers"], "layers")
+    is_dag = "params" in net and all("block" in layer for layer in layers)
+    return list(_dag_blocks(layers, _structures(net["params"], "params")) if is_dag else _simple_blocks(layers))
+
+
+def _simple_blocks(layers: list[Mapping[str, Any]]) -> Iterator[Block]:
+    """Blocks of a SimpleNN: each reads what the one before gives."""
+    before = INPUT
+    for i, layer in enumerate(layers):
+        name, kind = layer.get("name"), str(layer.get("type"))
+        name = name if isinstance(name, str) and name else f"layer{i + 1}"
+        weights = layer.get("weights", [layer.get("filters"), layer.get("biases")])
+        if kind not in _LOSSES:
+            yield Block(name, kind, (before,), f"{i}", layer, _arrays(weights))
+            before = f"{i}"
+
+
+def _dag_blocks(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]) -> Iterator[Block]:
+    """Blocks of a DagNN: variables and parameters by name; the variable that no layer gives is the input."""
+    values = {str(p.get("name")): p.get("value") for p in params}
+    kinds = [_DAG_TYPES.get(kind := str(layer.get("type")).removeprefix("dagnn."), kind) for layer in layers]
+    layers = [layer | {"kind": kind} for layer, kind in zip(layers, kinds, strict=True) if kind not in _LOSSES]
+    given = {name for layer in layers for name in _names(layer.get("outputs"))}
+    free = {name for layer in layers for name in _names(layer.get("inputs"))} - given
+    if len(free) != 1:
+        raise WeightsError(f"expected a network with one input, found {len(free)}: {shown(sorted(free))}")
+    used: set[str] = set()
+    for layer in layers:
+        fields = layer["block"] if isinstance(layer.get("block"), dict) else {}
+        inputs = tuple(name if name in given else INPUT for name in _names(layer.get("inputs")))
+        outputs = _names(layer.get("outputs"))
+        own = _names(layer.get("params"))
+        arrays = _arrays([values.get(name) for name in own])
+        block = Block(str(layer.get("name")), layer["kind"], inputs, "".join(outputs[:1]), fields, arrays)
+        if len(outputs) != 1 or not used.isdisjoint(own):
+            raise block.refusal("gives several values or shares parameters; expected one value, and its own")
+        used.update(own)
+        yield block
+
+
+_DAG_TYPES = {
+    "Conv": "conv",
+    "ConvTranspose": "convt",
+    "Pooling": "pool",
+    "ReLU": "relu",
+    "LRN": "lrn",
+    "BatchNorm": "bnorm",
+    "DropOut": "dropout",
+    "SoftMax": "softmax",
+    "Loss": "loss",
+    "Sum": ADD,
+    "Concat": CONCAT,
+}
+
+
+def _structures(value: Any, what: str) -> list[Mapping[str, Any]]:
+    items = [value] if isinstance(value, dict) else value
+    if not isinstance(items, list) or len(items) > MOST_LAYERS or not all(isinstance(i, dict) for i in items):
+        raise WeightsError(f"{what}: expected up to {MOST_LAYERS} structures")
+    return items
+
+
+def _names(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, list) else []
+
+
+def _arrays(values: Any) -> list[np.ndarray]:
+    values = values if isinstance(values, list) else [values]
+    return [v.astype(np.float32, copy=False) for v in values if isinstance(v, np.ndarray)]
+
+
+def flat(value: Any) -> list[float]:
+    """Return the first numbers of an array or a number, at most five; none of anything else."""
+    values = np.asarray(value if isinstance(value, np.ndarray | int | float) else [])
+    return values.ravel(order="F")[:5].astype(float).tolist()

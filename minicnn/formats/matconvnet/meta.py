@@ -1,0 +1,106 @@
+"""What a MatConvNet network says about its input and its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn.images import Preprocess
+from minicnn.images.preprocess import INTERPOLATIONS
+
+__all__ = ["input_shape_of", "labels_of", "preprocess_of"]
+
+LARGEST = 1 << 14  # pixels a side
+MOST_CHANNELS = 1 << 10
+
+
+def input_shape_of(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """Return (C, H, W) out of ``normalization.imageSize`` = [H W C] or ``inputSize``; None where it is open."""
+    for size in (_normalisation(meta).get("imageSize"), meta.get("inputSize")):
+        numbers = _numbers(size)
+        if 2 <= len(numbers) <= 4 and all(1 <= n <= LARGEST and n == int(n) for n in numbers):
+            height, width, *depth = (int(n) for n in numbers)
+            channels = depth[0] if depth else 1
+            return (channels, height, width) if channels <= MOST_CHANNELS else None
+    return None
+
+
+def preprocess_of(meta: Mapping[str, Any]) -> Preprocess | None:
+    """Return how an image becomes the input; None where the file does not say, or the input is no picture.
+
+    RGB or grey values 0..255, minus ``averageImage`` (an image, or a value a channel); where there is an
+    ``imageStd`` of a network from PyTorch, values 0..1, divided by it.  The short side is first brought to the
+    input's plus ``border``, or to ``fullImageSize``, or to the input's divided by ``cropSize``; where none of
+    them is given the picture is warped, as MatConvNet's own examples do.
+    """
+    shape, found = input_shape_of(meta), _normalisation(meta)
+    if shape is None or not found or shape[0] not in (1, 3):
+        return None
+    channels, *size = shape
+    std = _numbers(found.get("imageStd"))
+    of_unit_range = len(std) == channels and all(s > 0 for s in std)
+    interpolation = found.get("interpolation")
+    mean = _mean(found.get("averageImage"), shape)
+    if mean is None:
+        return None
+    return Preprocess(
+        size=tuple(size),
+        resize=_short_side(found, size),
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
+        channels="RGB" if channels == 3 else "L",
+        scale=1 / 255 if of_unit_range else 1.0,
+        mean=mean,
+        std=tuple(std) if of_unit_range else (1.0,) * channels,
+    )
+
+
+def labels_of(meta: Mapping[str, Any], scores: tuple[int, ...] | None) -> list[str] | None:
+    """Return the classes' descriptions, or else their names; None unless there is one for each score."""
+    classes = meta.get("classes")
+    for key in ("description", "name"):
+        labels = classes.get(key) if isinstance(classes, dict) else None
+        if isinstance(labels, list) and (len(labels),) == scores and all(isinstance(s, str) for s in labels):
+            return labels
+    return None
+
+
+def _normalisation(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = meta.get("normalization")
+    return found if isinstance(found, dict) else {}
+
+
+def _numbers(value: Any) -> list[float]:
+    if not isinstance(value, np.ndarray) or not 1 <= value.size <= 16:
+        return []
+    numbers = value.ravel(order="F").astype(float)
+    return numbers.tolist() if np.isfinite(numbers).all() else []
+
+
+def _mean(average: Any, shape: tuple[int, int, int]) -> Any:
+    """Return a mean image (C, H, W), or a mean for each channel; None where it is of another kind."""
+    channels, height, width = shape
+    if not isinstance(average, np.ndarray) or not average.size:
+        return (0.0,) * channels
+    if average.size == channels:
+        return tuple(_numbers(average)) or None
+    image = average.reshape(*average.shape, *(1,) * (3 - average.ndim)) if average.ndim < 3 else average
+    if image.ndim != 3 or image.shape[2] != channels or not np.isfinite(image).all():
+        return None
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+    return tuple(image.mean(axis=(0, 1), dtype=np.float64).tolist())
+
+
+def _short_side(found: Mapping[str, Any], size: list[int]) -> int | None:
+    border, full, crop = (_numbers(found.get(key)) for key in ("border", "fullImageSize", "cropSize"))
+    if border and any(border):
+        side = min(size) + border[0]
+    elif full:
+        side = full[0]
+    elif crop and 0 < crop[0] <= 1:
+        side = round(min(size) / crop[0])
+    else:
+        return None
+    return int(side) if max(size) <= side <= LARGEST else None
