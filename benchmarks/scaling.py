@@ -80,6 +80,8 @@ def plot(rows: list[dict], path: str) -> None:
             if points:
                 ax.plot(*np.transpose(points), marker="o", label=name)
         ax.set_xscale("log", base=2)
+        ticks = BATCHES if over_batch else SIZES
+        ax.set_xticks(ticks, ticks)
         ax.set_ylim(bottom=0)
         ax.set_title(net)
         ax.set_xlabel("images in the batch" if over_batch else "pixels a side")
