@@ -1,4 +1,4 @@
-"""Write the ONNX part of CONFORMANCE.md: every case of the backend suite, passed, refused (why) or wrong.
+"""Write the ONNX part of CONFORMANCE.md: the backend suite case by case, and whole networks; minutes, 4 GB.
 
 python tests/onnx_conformance.py
 """
@@ -8,9 +8,17 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
+import torch
+from onnx_graphs import answer, expected, loaded
+from onnx_light import LIGHT, X, with_random_weights
 from onnx_suite import GROUPS, cases, run
+from test_onnx import exported
+from torch_zoo import MODULES
 
+from minicnn import Network, zoo
+from minicnn.formats.onnx import write
 from minicnn.formats.onnx.fold import FOLDED
 from minicnn.formats.onnx.operators import LAYERS
 
@@ -21,14 +29,70 @@ BEGIN, END = "<!-- onnx: written by onnx_conformance.py -->", "<!-- /onnx -->"
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         results = [run(folder, scratch) for group in GROUPS for folder in cases(group)]
+        networks = [*light(Path(scratch)), *round_trips(Path(scratch))]
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Conformance\n"
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]
-    text = f"{before.rstrip()}\n\n{BEGIN}\n{section(results)}\n{END}\n{after.lstrip()}"
+    text = (
+        f"{before.rstrip()}\n\n{BEGIN}\n{section(results)}\n{networks_section(networks)}\n{END}\n{after.lstrip()}"
+    )
     PAGE.write_text(text, encoding="utf-8")
-    wrong = [r for r in results if r.outcome == "wrong"]
-    print("\n".join(f"wrong: {r.case}: {r.reason}" for r in wrong) or f"no wrong answer in {len(results)} cases")
+    wrong = [f"{r.case}: {r.reason}" for r in results if r.outcome == "wrong"]
+    wrong += [f"{what} {name}: {error:.1e}" for what, name, error in networks if not error < 1e-4]
+    print("\n".join(wrong) or f"no wrong answer in {len(results)} cases and {len(networks)} networks")
     return bool(wrong)
+
+
+def light(scratch):
+    """Largest difference from onnxruntime of the nine light graphs, relative to the largest score."""
+    x = np.random.default_rng(1).standard_normal(X, dtype=np.float32)
+    for name, title in LIGHT.items():
+        net = loaded(with_random_weights(name), scratch)
+        yield (
+            "light graph, ours against onnxruntime",
+            title,
+            error(answer(net, x), expected(scratch / "model.onnx", x)),
+        )
+
+
+def round_trips(scratch):
+    """Every architecture of the zoo: torch to ONNX to ours, against torch; ours to ONNX, against onnxruntime."""
+    for name in zoo.ARCHITECTURES:
+        found = zoo.architecture(name)
+        net = Network(found.layers, found.input_shape)
+        x = np.random.default_rng(1).standard_normal((2, *found.input_shape), dtype=np.float32)
+        write(scratch / "model.onnx", net)
+        yield "zoo, ours to onnxruntime", name, error(answer(net, x), expected(scratch / "model.onnx", x))
+        if name in MODULES and not name.startswith("mtcnn"):
+            torch.manual_seed(0)
+            module = MODULES[name]()
+            net = loaded(exported(module, torch.from_numpy(x), True), scratch)
+            with torch.no_grad():
+                yield "zoo, torch to ours", name, error(answer(net, x), module(torch.from_numpy(x)).numpy())
+
+
+def error(y, reference):
+    """Largest difference, relative to the largest value."""
+    return float(np.abs(y.reshape(reference.shape) - reference).max() / np.abs(reference).max())
+
+
+def networks_section(networks):
+    """Table of whole networks."""
+    kinds = list(dict.fromkeys(kind for kind, _, _ in networks))
+    found = {(kind, name): f"{error:.0e}" for kind, name, error in networks}
+    names = list(dict.fromkeys(name for _, name, _ in networks))
+    return "\n".join(
+        [
+            "",
+            "### Whole networks",
+            "",
+            "Random weights; largest difference of the scores, relative to the largest score. 1e-4 is the limit.",
+            "",
+            f"| network | {' | '.join(kinds)} |",
+            "|---" * (len(kinds) + 1) + "|",
+            *(f"| {name} | {' | '.join(found.get((kind, name), '') for kind in kinds)} |" for name in names),
+        ]
+    )
 
 
 def section(results):
