@@ -8,8 +8,8 @@ __all__ = ["DEVICES", "choose", "on"]
 
 DEVICES = ("reference", "cpu")
 
-# multiply-adds that NumPy does in about the time that loading the compiled kernels takes, half a second
-SMALL = 500_000_000
+# multiply-adds for one image, which NumPy does in a tenth of a second: below, loading compiled kernels takes longer
+SMALL = 100_000_000
 
 
 def on(device: str) -> ModuleType:
