@@ -8,8 +8,9 @@ __all__ = ["DEVICES", "choose", "on"]
 
 DEVICES = ("reference", "cpu")
 
-# multiply-adds for one image, which NumPy does in a tenth of a second: below, loading compiled kernels takes longer
-SMALL = 100_000_000
+# Multiply-adds for one image up to which "auto" stays on NumPy.  The compiled device has no convolution of its own
+# yet: EfficientNet-Lite0 (0.4e9) was slower there (ten crops 19 s against 7 s), so only large nets go to it.
+SMALL = 2_000_000_000
 
 
 def on(device: str) -> ModuleType:
