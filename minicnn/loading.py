@@ -79,6 +79,8 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
 
     """
     path = resolve(source)
+    if path.suffix == ".prototxt" and path.exists():
+        return _caffe(path, weights)
     if weights is not None:
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
     if path.suffix in _NETWORKS and path.exists():
@@ -148,6 +150,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
     found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
     return found[0] if path.suffix == ".npz" else found  # an .npz gives its texts too
+
+
+def _caffe(path: Path, weights: str | Path | None) -> Network:
+    from minicnn.formats import caffe
+
+    if weights is None:
+        raise WeightsError(f"{path}: describes a network without its weights; name them, weights='net.caffemodel'")
+    return caffe.read(path, weights)
 
 
 def _built(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from minicnn.errors import WeightsError
 from minicnn.formats.files import shown
-from minicnn.layers import Concat, Layer, Residual
+from minicnn.layers import Concat, Flatten, Layer, LogSoftmax, Residual, Softmax
+from minicnn.layers.base import Shape
 from minicnn.layers.chain import Chain
 
-__all__ = ["ADD", "CONCAT", "Step", "chain_of"]
+__all__ = ["ADD", "CONCAT", "Step", "chain_of", "flat_scores"]
 
 ADD, CONCAT = "add", "concat"
 DEEPEST = 32  # blocks within blocks
@@ -153,3 +154,14 @@ def _residual(one: Chain, other: Chain) -> Residual:
 
 def _relative(name: str, scope: str) -> str:
     return name[len(scope) + 1 :] if scope and name.startswith(f"{scope}.") else name
+
+
+def flat_scores(chain: Chain, shape: Shape) -> Chain:
+    """Return the chain with a Flatten where its scores, of ``shape``, are maps of one pixel; before a softmax."""
+    if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
+        return chain
+    end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)
+    name = "flatten"
+    while any(n == name for n, _ in chain):
+        name += "_"
+    return [*chain[:end], (name, Flatten()), *chain[end:]]

@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.files import shown
-from minicnn.formats.graph import chain_of
+from minicnn.formats.graph import chain_of, flat_scores
 from minicnn.formats.onnx import model
 from minicnn.formats.onnx.lowering import BATCH, LARGEST, Lowering
 from minicnn.formats.onnx.model import Model, Node, Port
 from minicnn.images import Preprocess
-from minicnn.layers import Flatten, LogSoftmax, Softmax
 from minicnn.layers.base import Shape
-from minicnn.layers.chain import Chain
 from minicnn.network import Network
 
 __all__ = ["LABELS", "PREPROCESS", "PRODUCER", "SIZES", "read"]
@@ -53,7 +51,7 @@ def read(path: str | Path) -> Network:
     if target not in lowered.shapes or target in lowered.squares:
         raise WeightsError(f"{path}: the output {shown(target)!r} does not come from the input through layers")
     try:
-        chain = _flat_scores(chain_of(lowered.steps, entry.name, target), lowered.shapes[target][0])
+        chain = flat_scores(chain_of(lowered.steps, entry.name, target), lowered.shapes[target][0])
         preprocess, labels = _metadata(found)
         input_shape = None if lowered.open else shapes[0]
         return Network(chain, input_shape, preprocess, labels, name=found.path.stem)
@@ -118,17 +116,6 @@ def _shapes(entry: _Entry) -> tuple[Shape, Shape]:
         tuple(n or spare for n, spare in zip(entry.dims[1:], (0, *sizes), strict=False)) for sizes in SIZES
     )
     return first, second
-
-
-def _flat_scores(chain: Chain, shape: Shape) -> Chain:
-    """Return the chain with a Flatten where its scores come as maps of one pixel, before a softmax."""
-    if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
-        return chain
-    end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)
-    name = "flatten"
-    while any(n == name for n, _ in chain):
-        name += "_"
-    return [*chain[:end], (name, Flatten()), *chain[end:]]
 
 
 def _metadata(found: Model) -> tuple[Preprocess | None, list[str] | None]:

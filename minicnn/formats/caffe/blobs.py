@@ -1,0 +1,86 @@
+"""The numbers of a .caffemodel, by layer and of whatever age, and mean images."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats import wire
+from minicnn.formats.files import shown
+
+__all__ = ["Blob", "read", "read_mean"]
+
+# fields of NetParameter, LayerParameter, V1LayerParameter, V0LayerParameter, BlobProto
+LAYERS, LAYERS_V1 = 100, 2
+NAME, BLOBS = 1, 7
+NAME_V1, BLOBS_V1, LAYER_V0 = 4, 6, 1
+NAME_V0, BLOBS_V0 = 1, 50
+SIZES, DATA, SHAPE, DOUBLES = (1, 2, 3, 4), 5, 7, 8
+MOST_AXES = 16
+
+
+class Blob(NamedTuple):
+    """One array of a layer: its shape in the file, old ones with four sizes, and its values in a row."""
+
+    shape: tuple[int, ...]
+    values: np.ndarray
+
+
+def read(path: str | Path) -> dict[str, list[Blob]]:
+    """Read the blobs of each layer of a .caffemodel, mapped where they lie at an even address.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, or holds no layers.
+
+    """
+    net = wire.opened(path, "a .caffemodel")
+    found: dict[str, list[Blob]] = {}
+    for layer in net.messages(LAYERS):
+        found.setdefault(layer.text(NAME), []).extend(_blob(b) for b in layer.messages(BLOBS))
+    for layer in net.messages(LAYERS_V1):
+        inner = layer.message(LAYER_V0)
+        name = layer.text(NAME_V1) if inner is None else inner.text(NAME_V0)
+        blobs = layer.messages(BLOBS_V1) if inner is None else inner.messages(BLOBS_V0)
+        found.setdefault(name, []).extend(_blob(b) for b in blobs)
+    if not any(found.values()):
+        raise WeightsError(f"{path}: no layers with weights; expected a .caffemodel")
+    return found
+
+
+def read_mean(path: str | Path) -> np.ndarray:
+    """Read a mean image (.binaryproto).
+
+    Returns
+    -------
+    mean : array of shape (C, H, W), float32; BGR where the net is
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or holds anything but one image.
+
+    """
+    proto = wire.opened(path, "a mean image (.binaryproto)")
+    shape, values = _blob(proto)
+    shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
+    if len(shape) != 3 or not prod(shape):
+        raise WeightsError(f"{path}: a blob of shape {shown(shape)}; expected one mean image (1, C, H, W)")
+    return values.astype(np.float32, copy=False).reshape(shape)
+
+
+def _blob(proto: wire.Message) -> Blob:
+    inner = proto.message(SHAPE)
+    if inner is None:
+        shape = tuple(proto.integer(n) for n in SIZES)
+    else:
+        shape = tuple(int(n) for n in inner.integers(1))
+    values = proto.reals(DOUBLES, "f8") if DOUBLES in proto else proto.reals(DATA)
+    if len(shape) > MOST_AXES or any(n < 0 for n in shape) or prod(shape) != values.size:
+        raise proto.fault(0, f"a blob of shape {shown(shape)} with {values.size} values")
+    return Blob(shape, values)

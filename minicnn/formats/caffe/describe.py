@@ -1,0 +1,139 @@
+"""What a .prototxt says, whatever its age: the layers of the deployed net, in order, in today's words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minicnn.errors import WeightsError
+from minicnn.formats.caffe.text import Fields
+from minicnn.formats.files import shown
+
+__all__ = ["Described", "layers", "shape_dims"]
+
+MOST_LAYERS = 5000
+
+# V1's enumeration in today's names, where they differ by more than capitals
+_V1 = {
+    "RELU": "ReLU",
+    "LRN": "LRN",
+    "TANH": "TanH",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "IMAGE_DATA": "ImageData",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "ARGMAX": "ArgMax",
+    "ABSVAL": "AbsVal",
+    "BNLL": "BNLL",
+    "MVN": "MVN",
+}
+_V0 = {
+    "conv": "Convolution",
+    "pool": "Pooling",
+    "relu": "ReLU",
+    "lrn": "LRN",
+    "innerproduct": "InnerProduct",
+    "dropout": "Dropout",
+    "softmax": "Softmax",
+    "softmax_loss": "SoftmaxWithLoss",
+    "concat": "Concat",
+    "flatten": "Flatten",
+    "padding": "Padding",
+    "split": "Split",
+    "tanh": "TanH",
+    "sigmoid": "Sigmoid",
+    "accuracy": "Accuracy",
+    "data": "Data",
+    "images": "ImageData",
+    "window_data": "WindowData",
+    "hdf5_data": "HDF5Data",
+}
+# V0's fields, all of one message: the message and the name that each has today
+_V0_FIELDS = {
+    "Convolution": ("convolution_param", "num_output biasterm:bias_term pad kernelsize:kernel_size group stride"),
+    "Pooling": ("pooling_param", "pool pad kernelsize:kernel_size stride"),
+    "LRN": ("lrn_param", "local_size alpha beta k"),
+    "InnerProduct": ("inner_product_param", "num_output biasterm:bias_term"),
+    "Dropout": ("dropout_param", "dropout_ratio"),
+    "Concat": ("concat_param", "concat_dim"),
+    "Padding": ("padding_param", "pad"),
+    "Data": ("transform_param", "cropsize:crop_size scale"),
+    "ImageData": ("transform_param", "cropsize:crop_size scale"),
+}
+
+
+class Described(NamedTuple):
+    """One layer: its name, its type, the blobs that it reads and writes, and its parameters."""
+
+    name: str
+    kind: str
+    bottoms: list[str]
+    tops: list[str]
+    fields: Fields
+
+    def param(self, name: str) -> Fields:
+        """Return a message of parameters, an empty one where there is none."""
+        return self.fields.message(name)
+
+    def fault(self, what: str) -> WeightsError:
+        """Return an error that names the layer."""
+        return self.fields.fault(f"layer {shown(self.name)!r} ({shown(self.kind)}): {what}")
+
+
+def layers(net: Fields) -> list[Described]:
+    """Return the layers that run when the net is deployed (phase TEST, no stage)."""
+    found = net.messages("layer") or net.messages("layers")
+    if not found:
+        raise net.fault("no layers; expected the description of a Caffe net")
+    if len(found) > MOST_LAYERS:
+        raise net.fault(f"{len(found)} layers, more than {MOST_LAYERS}")
+    return [_described(fields) for fields in found if _deployed(fields)]
+
+
+def _deployed(fields: Fields) -> bool:
+    include, exclude = fields.messages("include"), fields.messages("exclude")
+    if include:
+        return any(_met(rule) for rule in include)
+    return not any(_met(rule) for rule in exclude)
+
+
+def _met(rule: Fields) -> bool:
+    """Whether a rule holds in the phase TEST at level 0 with no stage."""
+    phase = "phase" not in rule or rule.choice("phase", ("TRAIN", "TEST")) == "TEST"
+    return phase and rule.integer("min_level", 0) <= 0 <= rule.integer("max_level", 0) and not rule.texts("stage")
+
+
+def _described(fields: Fields) -> Described:
+    if "layer" in fields:
+        return _from_v0(fields)
+    kind = fields.text("type")
+    if kind.isupper() and len(kind) > 1 and kind not in ("ELU", "LSTM", "RNN", "SPP"):
+        kind = _V1.get(kind) or "".join(word.capitalize() for word in kind.split("_"))
+    return Described(fields.text("name"), kind, fields.texts("bottom"), fields.texts("top"), fields)
+
+
+def _from_v0(fields: Fields) -> Described:
+    old = fields.message("layer")
+    word = old.text("type")
+    kind = _V0.get(word, word)
+    made = Fields(old.where)
+    if kind in _V0_FIELDS:
+        message, names = _V0_FIELDS[kind]
+        inner = Fields(old.where)
+        for pair in names.split():
+            theirs, _, ours = pair.partition(":")
+            for value in old.values(theirs):
+                inner.add(ours or theirs, value)
+        made.add(message, inner)
+    return Described(old.text("name"), kind, fields.texts("bottom"), fields.texts("top"), made)
+
+
+def shape_dims(net: Fields) -> dict[str, list[int]]:
+    """Return the dimensions of the inputs that the net declares outside of layers, by name."""
+    names, shapes, dims = net.texts("input"), net.messages("input_shape"), net.integers("input_dim")
+    if shapes:
+        given = [shape.integers("dim") for shape in shapes]
+    else:
+        given = [dims[i : i + 4] for i in range(0, len(dims), 4)]
+    if len(given) != len(names):
+        raise net.fault(f"{len(names)} inputs with {len(given)} shapes")
+    return dict(zip(names, given, strict=True))

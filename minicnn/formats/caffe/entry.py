@@ -1,0 +1,105 @@
+"""Where the image enters a Caffe net, how large it is, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+from minicnn.formats.caffe.blobs import Blob
+from minicnn.formats.caffe.describe import Described, shape_dims
+from minicnn.formats.caffe.text import Fields
+from minicnn.formats.files import shown
+from minicnn.images import Preprocess
+from minicnn.layers.base import Shape
+
+__all__ = ["SOURCES", "Entry", "entry_of", "preprocess_of"]
+
+SOURCES = ("Input", "Data", "ImageData", "MemoryData", "HDF5Data", "WindowData", "DummyData", "AnnotatedData")
+LARGEST = 1 << 16
+
+
+class Entry(NamedTuple):
+    """The blob that holds the images, its shape for one image, and how a data layer transforms them."""
+
+    name: str
+    shape: Shape
+    transform: Fields
+
+
+def entry_of(net: Fields, layers: list[Described], weights: dict[str, list[Blob]], read: set[str]) -> Entry:
+    """Return the one input among the blobs that are ``read``."""
+    plain = Fields(net.where)
+    found = {name: (dims, plain) for name, dims in shape_dims(net).items()}
+    for source in (layer for layer in layers if layer.kind in SOURCES):
+        for name, dims in _dims(source, layers, weights, read).items():
+            found[name] = dims, source.param("transform_param")
+    names = [name for name in found if name in read]
+    if len(names) != 1:
+        raise net.fault(f"{len(names)} inputs ({', '.join(map(shown, names))}); expected one image")
+    dims, transform = found[names[0]]
+    if not 2 <= len(dims) <= 4 or any(not 1 <= n <= LARGEST for n in dims):
+        raise net.fault(f"input {shown(names[0])!r} has dimensions {shown(dims)}; expected N, C, H, W")
+    return Entry(names[0], tuple(dims[1:]), transform)
+
+
+def _dims(
+    source: Described, layers: list[Described], weights: dict[str, list[Blob]], read: set[str]
+) -> dict[str, list[int]]:
+    """Return the dimensions of what a source gives: all of it where it says them, the first where it has data."""
+    shapes = [shape.integers("dim") for shape in source.param("input_param").messages("shape")]
+    if shapes and len(shapes) in (1, len(source.tops)):
+        return dict(zip(source.tops, shapes * len(source.tops), strict=False))
+    images = [name for name in source.tops[:1] if name in read]
+    return {name: _data_dims(source, layers, weights) for name in images}
+
+
+def _data_dims(source: Described, layers: list[Described], weights: dict[str, list[Blob]]) -> list[int]:
+    """Return the dimensions of data: the crop's, with the channels that the first convolution wants."""
+    memory, crop = source.param("memory_data_param"), source.param("transform_param").integer("crop_size", 0)
+    if "channels" in memory:
+        return [1, *(memory.integer(name) for name in ("channels", "height", "width"))]
+    for layer in layers:
+        kernels = weights.get(layer.name)
+        if layer.kind == "Convolution" and kernels and source.tops[0] in layer.bottoms and crop:
+            if len(kernels[0].shape) == 4:
+                return [1, kernels[0].shape[1] * layer.param("convolution_param").integer("group", 1), crop, crop]
+    raise source.fault("the size of its data is not in the description; use the net's deploy.prototxt")
+
+
+def preprocess_of(entry: Entry, mean: np.ndarray | Iterable[float] | None) -> Preprocess | None:
+    """Return how an image becomes the input, None where nobody knows the mean.
+
+    Caffe takes BGR values of 0..255, subtracts the mean, and multiplies by ``scale``.
+    """
+    if len(entry.shape) != 3 or entry.shape[0] not in (1, 3):
+        return None
+    values, scale = entry.transform.reals("mean_value"), entry.transform.real("scale", 1.0)
+    if mean is None and not values:
+        return None
+    channels, size = entry.shape[0], entry.shape[1:]
+    given = np.asarray(
+        values * channels if len(values) == 1 and mean is None else (values if mean is None else mean)
+    )
+    if given.ndim == 3:
+        given = _middle(given, entry.shape)
+    elif given.shape != (channels,):
+        raise WeightsError(f"mean: expected {channels} numbers or an image {entry.shape}, got shape {given.shape}")
+    scaled = np.asarray(given, np.float64) * scale
+    return Preprocess(
+        size=size,
+        channels="BGR" if channels == 3 else "L",
+        scale=scale,
+        mean=scaled.astype(np.float32) if given.ndim == 3 else tuple(float(v) for v in scaled),
+        std=(1.0,) * channels,
+    )
+
+
+def _middle(mean: np.ndarray, shape: Shape) -> np.ndarray:
+    """Return the middle of a mean image, as Caffe cuts it for a net's crop."""
+    rows, columns = ((n - m) // 2 for n, m in zip(mean.shape[1:], shape[1:], strict=True))
+    if mean.shape[0] != shape[0] or rows < 0 or columns < 0:
+        raise WeightsError(f"mean: an image of shape {mean.shape} for an input of {shape}")
+    return mean[:, rows : rows + shape[1], columns : columns + shape[2]]

@@ -1,0 +1,233 @@
+"""Protocol buffers as text: what .prototxt files are written in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from minicnn.errors import WeightsError
+from minicnn.formats import files
+from minicnn.formats.files import shown
+
+__all__ = ["Fields", "read"]
+
+LONGEST, MOST_TOKENS, DEEPEST = 1 << 20, 200_000, 16
+
+_TOKEN = re.compile(
+    r"""(?P<gap>[\s,;]+|\#[^\n]*)
+    |(?P<open>[{<])|(?P<close>[}>])|(?P<colon>:)|(?P<begin>\[)|(?P<end>\])
+    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |(?P<number>[-+]?(?:0[xX][0-9a-fA-F]{1,16}|(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,5})?)(?![\w.])
+        |[-+]?\d{1,40}\.?\d{0,40}[fF](?![\w.])|[-+](?:inf|nan)(?!\w))
+    |(?P<word>[A-Za-z_]\w*)""",
+    re.VERBOSE,
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+class Fields:
+    """One message: its fields by name, each a list of numbers, strings, or messages.
+
+    Enumerated values and truth values are words, kept as strings.
+
+    Parameters
+    ----------
+    where : str
+        The file, and the line on which the message begins, for errors.
+
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+        self._values: dict[str, list] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the field is there."""
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the fields, in order."""
+        return iter(self._values)
+
+    def add(self, name: str, value: object) -> None:
+        """Add a value to a field."""
+        self._values.setdefault(name, []).append(value)
+
+    def values(self, name: str) -> list:
+        """Return the values of a field, of whatever kind."""
+        return self._values.get(name, [])
+
+    def fault(self, what: str) -> WeightsError:
+        """Return an error that names the file and the line."""
+        return WeightsError(f"{self.where}: {what}")
+
+    def _all(self, name: str, kinds: type | tuple[type, ...], expected: str) -> list:
+        values = self.values(name)
+        for value in values:
+            if not isinstance(value, kinds):
+                raise self.fault(f"{shown(name)}: expected {expected}, got {_described(value)}")
+        return values
+
+    def _last(self, name: str, kinds: type | tuple[type, ...], expected: str, default: object):
+        values = self._all(name, kinds, expected)
+        return values[-1] if values else default
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a string or a word."""
+        return self._last(name, str, "text", default)
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return a whole number."""
+        return self._last(name, int, "a whole number", default)
+
+    def real(self, name: str, default: float = 0.0) -> float:
+        """Return a number."""
+        return float(self._last(name, (int, float), "a number", default))
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """Return a truth value."""
+        value = self._last(name, (str, int), "true or false", default)
+        if value not in ("true", "false", "t", "f", True, False):
+            raise self.fault(f"{name}: expected true or false, got {_described(value)}")
+        return value in ("true", "t", True)
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
+        """Return one of the words of an enumeration, given as the word or as its number; by default the first."""
+        value = self._last(name, (str, int), "a word", default or choices[0])
+        if isinstance(value, int) and 0 <= value < len(choices):
+            return choices[value]
+        if value not in choices:
+            raise self.fault(f"{name}: expected one of {', '.join(choices)}, got {_described(value)}")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        """Return all strings of a field."""
+        return self._all(name, str, "text")
+
+    def integers(self, name: str) -> list[int]:
+        """Return all whole numbers of a field."""
+        return self._all(name, int, "whole numbers")
+
+    def reals(self, name: str) -> list[float]:
+        """Return all numbers of a field."""
+        return [float(v) for v in self._all(name, (int, float), "numbers")]
+
+    def message(self, name: str) -> Fields:
+        """Return the inner message, an empty one where there is none."""
+        return self._last(name, Fields, "a message in braces", None) or Fields(self.where)
+
+    def messages(self, name: str) -> list[Fields]:
+        """Return all inner messages of a field."""
+        return self._all(name, Fields, "a message in braces")
+
+
+def _described(value: object) -> str:
+    return "a message" if isinstance(value, Fields) else shown(repr(value))
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    line: int
+
+
+def read(path: str | Path) -> Fields:
+    """Read a .prototxt file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, too large for a description, or no text of protocol buffers; the line is named.
+
+    """
+    data = files.mapped(path, "a .prototxt file")
+    if len(data) > LONGEST:
+        raise WeightsError(f"{path}: {len(data):,} bytes; expected a .prototxt file of at most {LONGEST:,}")
+    try:
+        text = bytes(data).decode("utf-8")
+    except UnicodeDecodeError:
+        raise WeightsError(f"{path}: expected a .prototxt file, found {files.described(data)}") from None
+    return _Parser(path, text).message(None, 0)
+
+
+def _tokens(path: str | Path, text: str) -> Iterator[_Token]:
+    at, line, count = 0, 1, 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        count += 1
+        if match is None or count > MOST_TOKENS:
+            what = f"{shown(text[at : at + 20])!r} is no text of protocol buffers" if match is None else "too long"
+            raise WeightsError(f"{path}: line {line}: {what}")
+        if match.lastgroup != "gap":
+            yield _Token(match.lastgroup, match.group(), line)
+        line += match.group().count("\n")
+        at = match.end()
+    yield _Token("stop", "the end of the file", line)
+
+
+class _Parser:
+    """Tokens to messages, one token ahead."""
+
+    def __init__(self, path: str | Path, text: str):
+        self.path = path
+        self._rest = _tokens(path, text)
+        self._next = next(self._rest)
+
+    def _take(self, *kinds: str) -> _Token | None:
+        """Return the next token and go on if it is of one of these kinds."""
+        if self._next.kind not in kinds:
+            return None
+        token = self._next
+        self._next = next(self._rest, token)
+        return token
+
+    def _need(self, *kinds: str) -> _Token:
+        token = self._take(*kinds)
+        if token is None:
+            expected = " or ".join(kinds).replace("word", "a name")
+            raise WeightsError(
+                f"{self.path}: line {self._next.line}: expected {expected}, got {shown(self._next.text)!r}"
+            )
+        return token
+
+    def message(self, end: str | None, depth: int) -> Fields:
+        """Return the fields up to the closing brace, or up to the end of the file."""
+        fields = Fields(f"{self.path}: line {self._next.line}")
+        if depth > DEEPEST:
+            raise fields.fault(f"messages more than {DEEPEST} deep")
+        while not self._take("close" if end else "stop"):
+            name = self._need("word").text
+            self._values(fields, name, self._take("colon") is not None, depth)
+        return fields
+
+    def _values(self, fields: Fields, name: str, colon: bool, depth: int) -> None:
+        if self._take("begin"):
+            while not self._take("end"):
+                fields.add(name, self._value(depth))
+        elif colon:
+            fields.add(name, self._value(depth))
+        else:
+            self._need("open")
+            fields.add(name, self.message("close", depth + 1))
+
+    def _value(self, depth: int) -> object:
+        token = self._need("open", "string", "number", "word")
+        if token.kind == "open":
+            return self.message("close", depth + 1)
+        if token.kind == "number":
+            return _number(token.text)
+        if token.kind == "word":
+            return float(token.text) if token.text in ("inf", "nan") else token.text
+        parts = [token]
+        while more := self._take("string"):
+            parts.append(more)
+        return "".join(re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), part.text[1:-1]) for part in parts)
+
+
+def _number(text: str) -> int | float:
+    if "x" in text.lower():
+        return int(text, 16)
+    text = text.rstrip("fF") if "inf" not in text else text
+    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
