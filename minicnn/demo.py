@@ -58,8 +58,8 @@ def demo(
 
 
 def _explained(net, image: Path, output: Path, crops: str) -> dict[str, Any]:
-    predictions = predict(net, image)
-    found = saliency(net, image, crops=crops)
+    predictions = predict(net, image, crops)
+    found = saliency(net, image, predictions[0].target, crops)
     figure = output / f"{image.stem}.saliency.png"
     record = explanation_record(found, image.name, net.name)
     write_explanation(figure, image, found.map, record)
@@ -73,7 +73,7 @@ def _introduction(crops: str) -> Section:
             "A saliency map answers one question: which pixels would have to change least for the score of a "
             "class to change most? It is the absolute gradient of the class score with respect to the image, the "
             "largest over the colour channels, bright where it is large.",
-            f"Maps: crops={crops}. Predictions: the centre crop. "
+            f"Each map is that of the class at the head of its table; both are means over the views, crops={crops}. "
             "Method: Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks, 2013.",
         ),
     )
