@@ -73,7 +73,7 @@ def _introduction(crops: str) -> Section:
             "A saliency map answers one question: which pixels would have to change least for the score of a "
             "class to change most? It is the absolute gradient of the class score with respect to the image, the "
             "largest over the colour channels, bright where it is large.",
-            f"Each map is that of the class at the head of its table; both are means over the views, crops={crops}. "
+            f"Each map is that of the class that heads its table; both are means over the views (crops={crops}). "
             "Method: Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks, 2013.",
         ),
     )
