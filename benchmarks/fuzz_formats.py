@@ -32,6 +32,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+import fuzz_networks
+
 from minicnn.errors import WeightsError
 from minicnn.formats import npz, pickles, pytorch, safetensors
 
@@ -62,6 +64,9 @@ def formats() -> list[Format]:
         Format("npz: array, right checksum", [npy(a) for a in arrays().values()], npz.read, zipped),
         Format("npy: file", [npy(a) for a in arrays().values()], npz.read_npy),
         Format("safetensors: file", [written(safetensors.write)], safetensors.read),
+        Format("onnx: file", fuzz_networks.onnx_files(), fuzz_networks.read_onnx),
+        Format("caffe: prototxt", fuzz_networks.caffe_texts(), fuzz_networks.reading_text()),
+        Format("caffe: caffemodel", fuzz_networks.caffe_weights(), fuzz_networks.reading_weights()),
     ]
 
 
