@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import rules, summary
-from minicnn.errors import MinicnnError, ShapeError, WeightsError
+from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import choose, on
 from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.shapes import check_array
+from minicnn.targets import as_cotangent, checked_classes
 
 __all__ = ["Network", "Tape"]
 
@@ -155,7 +156,7 @@ class Network:
         The other arguments are those of ``Network``; raises as ``load_state_dict`` does.
         """
         named = chain.named(layers)
-        return cls(chain.with_state(named, _fitted(mapping, named)), *args, **kwargs)
+        return cls(chain.with_state(named, chain.fitted(mapping, named)), *args, **kwargs)
 
     def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; float64 arrays stay float64, half precision becomes float32.
@@ -168,7 +169,7 @@ class Network:
             If names are missing or left over, or shapes differ; each of them is named.
 
         """
-        arrays = {name: np.array(array) for name, array in _fitted(mapping, self._chain).items()}
+        arrays = {name: np.array(array) for name, array in chain.fitted(mapping, self._chain).items()}
         self._chain = chain.with_state(self._chain, arrays)
 
     # forward
@@ -290,7 +291,7 @@ class Network:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
         if of not in ("score", "probability"):
             raise MinicnnError(f"of: expected 'score' or 'probability', got {of!r}")
-        dy = _as_cotangent(y, target)
+        dy = as_cotangent(y, target)
         if of == "probability":
             if y.ndim != 2:
                 raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
@@ -318,53 +319,8 @@ class Network:
         """
         layers = self._ready(x, None, allow_nonfinite=False)
         scores, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.INPUTS, rng)
-        labels = _checked_classes(labels, scores)
+        labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
         _, gradients = chain.backward(layers, dy, saved, self._kernels, weights=True)
         ordered = {name: gradients[name] for name in chain.parameter_shapes(layers) if name in gradients}
         return float(self._kernels.cross_entropy(scores, labels)), ordered
-
-
-def _as_cotangent(y: np.ndarray, target) -> np.ndarray:
-    target = np.asarray(target)
-    if target.dtype.kind == "f":
-        if target.shape != y.shape:
-            raise ShapeError(f"target: a cotangent must have the output's shape {y.shape}, got {target.shape}")
-        return target.astype(y.dtype)
-    if y.ndim != 2:
-        raise ShapeError(
-            f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of "
-            "that shape, such as one that is 1 at the unit and 0 elsewhere"
-        )
-    classes = _checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
-    dy = np.zeros_like(y)
-    dy[np.arange(len(y)), classes] = 1
-    return dy
-
-
-def _checked_classes(classes, scores: np.ndarray) -> np.ndarray:
-    classes, (n, k) = np.asarray(classes), scores.shape
-    if classes.dtype.kind not in "iu" or classes.shape != (n,):
-        raise ShapeError(
-            f"target: expected an int or {n} ints, one an image, got {classes.dtype} of shape {classes.shape}"
-        )
-    if classes.size and not (classes.min() >= 0 and classes.max() < k):
-        wrong = classes[(classes < 0) | (classes >= k)][0]
-        raise MinicnnError(f"target: class {wrong} is out of range; this network has classes 0 to {k - 1}")
-    return classes
-
-
-def _fitted(mapping: Mapping[str, np.ndarray], layers: chain.Chain) -> dict[str, np.ndarray]:
-    """Return the arrays that the layers want, half precision widened; WeightsError unless they fit exactly."""
-    arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
-    shapes = chain.parameter_shapes(layers)
-    faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
-    faults += [f"left over {name} {arrays[name].shape}" for name in arrays if name not in shapes]
-    for name in [name for name in shapes if name in arrays]:
-        if arrays[name].shape != tuple(shapes[name]):
-            faults.append(f"{name} has shape {arrays[name].shape}, expected {tuple(shapes[name])}")
-        elif arrays[name].dtype not in (np.float16, np.float32, np.float64):
-            faults.append(f"{name} has dtype {arrays[name].dtype}, expected a float")
-    if faults:
-        raise WeightsError("these weights do not fit this architecture: " + "; ".join(faults))
-    return {k: a.astype(np.float32) if a.dtype == np.float16 else a for k, a in arrays.items()}

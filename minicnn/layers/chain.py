@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from minicnn.errors import MinicnnError, ShapeError
+from minicnn.errors import MinicnnError, ShapeError, WeightsError
 from minicnn.layers.base import Keep, Layer, Shape
 from minicnn.rules import GRADIENT
 
@@ -15,6 +15,7 @@ __all__ = [
     "astype",
     "backward",
     "find",
+    "fitted",
     "forward",
     "initialised",
     "named",
@@ -96,6 +97,22 @@ def with_state(chain: Chain, arrays: Mapping[str, np.ndarray]) -> Chain:
         return {key: arrays[f"{name}.{key}"] for key in keys if f"{name}.{key}" in arrays}
 
     return [(name, layer.with_state(own(name, layer))) for name, layer in chain]
+
+
+def fitted(mapping: Mapping[str, np.ndarray], chain: Chain) -> dict[str, np.ndarray]:
+    """Return the arrays that the layers want, half precision widened; WeightsError unless they fit exactly."""
+    arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
+    shapes = parameter_shapes(chain)
+    faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
+    faults += [f"left over {name} {arrays[name].shape}" for name in arrays if name not in shapes]
+    for name in [name for name in shapes if name in arrays]:
+        if arrays[name].shape != tuple(shapes[name]):
+            faults.append(f"{name} has shape {arrays[name].shape}, expected {tuple(shapes[name])}")
+        elif arrays[name].dtype not in (np.float16, np.float32, np.float64):
+            faults.append(f"{name} has dtype {arrays[name].dtype}, expected a float")
+    if faults:
+        raise WeightsError("these weights do not fit this architecture: " + "; ".join(faults))
+    return {k: a.astype(np.float32) if a.dtype == np.float16 else a for k, a in arrays.items()}
 
 
 def initialised(chain: Chain, rng: np.random.Generator) -> Chain:

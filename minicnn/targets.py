@@ -1,0 +1,54 @@
+"""What a gradient starts from: classes or a cotangent, checked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+
+__all__ = ["as_cotangent", "checked_classes"]
+
+
+def as_cotangent(y: np.ndarray, target) -> np.ndarray:
+    """Return the gradient, with respect to the output y, of the scalars that ``target`` means.
+
+    Parameters
+    ----------
+    y : array of shape (N, K), or of any shape if the target is a cotangent
+    target : int, ints of shape (N,), or a float array of the shape of y
+
+    Raises
+    ------
+    ShapeError
+        If a cotangent has another shape, or classes meet an output that has none.
+    MinicnnError
+        If a class is out of range.
+
+    """
+    target = np.asarray(target)
+    if target.dtype.kind == "f":
+        if target.shape != y.shape:
+            raise ShapeError(f"target: a cotangent must have the output's shape {y.shape}, got {target.shape}")
+        return target.astype(y.dtype)
+    if y.ndim != 2:
+        raise ShapeError(
+            f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of "
+            "that shape, such as one that is 1 at the unit and 0 elsewhere"
+        )
+    classes = checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
+    dy = np.zeros_like(y)
+    dy[np.arange(len(y)), classes] = 1
+    return dy
+
+
+def checked_classes(classes, scores: np.ndarray) -> np.ndarray:
+    """Return classes as an int array of shape (N,); raise unless they are classes of scores (N, K)."""
+    classes, (n, k) = np.asarray(classes), scores.shape
+    if classes.dtype.kind not in "iu" or classes.shape != (n,):
+        raise ShapeError(
+            f"target: expected an int or {n} ints, one an image, got {classes.dtype} of shape {classes.shape}"
+        )
+    if classes.size and not (classes.min() >= 0 and classes.max() < k):
+        wrong = classes[(classes < 0) | (classes >= k)][0]
+        raise MinicnnError(f"target: class {wrong} is out of range; this network has classes 0 to {k - 1}")
+    return classes
