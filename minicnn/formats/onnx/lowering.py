@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step
@@ -74,7 +76,7 @@ class Lowering:
             self._branch(node, inputs)
         elif not data:
             self._fold(node, inputs)
-        elif node.op == "Shape":
+        elif node.op == "Shape" and data == [0] and len(inputs) == 1:
             shape, other = self.shapes[node.inputs[0]]
             marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
             self.folded[node.outputs[0]] = fold.shape_of(node, (self.batch, *shape), marks)
@@ -170,7 +172,8 @@ class Lowering:
         if self.channels_last and source == self.source:
             return self._record(node, Step(node.name, (source,)), (call.shape, call.other))
         try:
-            step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
+            with np.errstate(all="ignore"):
+                step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
             layers = step.layers if step.inputs == (source,) else ()
             shapes = _after(layers, call.shape, call.other)
         except WeightsError:
