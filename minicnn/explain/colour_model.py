@@ -79,7 +79,7 @@ def fit(colours, components=5, *, weights=None, seed=0, iterations=15, floor=1.0
     Raises
     ------
     ShapeError
-        If there is no sample, a colour is not finite, or weights are negative or all zero.
+        If there is no sample, a colour is not finite, weights are negative or all zero, or a setting is wrong.
 
     Notes
     -----
@@ -90,7 +90,12 @@ def fit(colours, components=5, *, weights=None, seed=0, iterations=15, floor=1.0
     Source: Dempster, Laird, Rubin 1977 (EM); Arthur, Vassilvitskii 2007 (k-means++).
 
     """
-    x, weights = _checked(colours, weights, components, floor)
+    x, weights = _checked(colours, weights)
+    if components < 1 or iterations < 0 or not floor > 0:
+        raise ShapeError(
+            "colour_model.fit: expected components >= 1, iterations >= 0 and floor > 0, "
+            f"got {components}, {iterations} and {floor}"
+        )
     responsibilities = _start(x, weights, components, np.random.default_rng(seed))
     mixture = _m_step(x, responsibilities * weights, floor)
     history = []
@@ -103,7 +108,7 @@ def fit(colours, components=5, *, weights=None, seed=0, iterations=15, floor=1.0
     return GaussianMixture(mixture.weights, mixture.means, mixture.covariances, tuple(history))
 
 
-def _checked(colours, weights, components, floor):
+def _checked(colours, weights):
     """Return samples as columns (3, M) and their weights (M,) of sum 1, those of weight zero left out."""
     colours = np.asarray(colours, np.float64)
     if colours.ndim != 2 or colours.shape[1] != 3 or len(colours) == 0 or not np.isfinite(colours).all():
@@ -111,8 +116,6 @@ def _checked(colours, weights, components, floor):
             f"colour_model.fit: expected finite colours of shape (M, 3) with M >= 1, got shape {colours.shape}"
             f"{'' if np.isfinite(colours).all() else ' with NaN or infinity'}"
         )
-    if components < 1 or not floor > 0:
-        raise ShapeError(f"colour_model.fit: expected components >= 1 and floor > 0, got {components} and {floor}")
     weights = np.ones(len(colours)) if weights is None else np.asarray(weights, np.float64)
     if weights.shape != (len(colours),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise ShapeError(

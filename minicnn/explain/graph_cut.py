@@ -102,10 +102,10 @@ def segment(
     picture = load_image(image)
     size = picture.size[::-1]
     sides, prior = _told(foreground, background, prior, size)
-    if min(iterations, samples, working_size or 1) < 1:
+    if min(iterations, samples, max(size) if working_size is None else working_size) < 1 or not prior_weight >= 0:
         raise ShapeError(
-            "segment: expected iterations, samples and working_size of at least 1, "
-            f"got {iterations}, {samples} and {working_size}"
+            "segment: expected iterations, samples and working_size of at least 1 and prior_weight >= 0, "
+            f"got {iterations}, {samples}, {working_size} and {prior_weight}"
         )
     working = _working_size(size, working_size)
     colours = _colours(picture, working, colour_space)
