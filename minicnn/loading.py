@@ -26,6 +26,7 @@ _STATE_DICTIONARIES = {
 
 # the reader of each kind of file that holds its architecture: read(path) -> Network
 _NETWORKS = {".onnx": "onnx", ".mat": "matconvnet"}
+_KERAS = (".keras", ".h5", ".hdf5")  # either
 
 
 class ArchitectureNeeded(WeightsError):
@@ -90,6 +91,11 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
 
         if native.is_ours(path):
             return native.read(path)
+    if path.suffix in _KERAS and architecture is None:
+        from minicnn.formats import keras
+
+        if keras.holds_network(path):
+            return keras.read(path)
     arrays = read_state_dict(path)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
@@ -142,11 +148,15 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         If the file is missing, damaged, or of a kind that holds no state dictionary.
 
     """
+    if path.suffix in _KERAS:
+        from minicnn.formats import keras
+
+        return keras.read_state(path)
     if path.suffix not in _STATE_DICTIONARIES:
         if not path.exists():
             hint = nearest(str(path), catalogue.entries())
             raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
-        known = ", ".join((*_STATE_DICTIONARIES, *_NETWORKS))
+        known = ", ".join((*_STATE_DICTIONARIES, *_NETWORKS, *_KERAS))
         raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
     found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
     return found[0] if path.suffix == ".npz" else found  # an .npz gives its texts too

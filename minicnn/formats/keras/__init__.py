@@ -1,0 +1,92 @@
+"""Keras files, .h5 of Keras 1 to 3, .weights.h5 and .keras, read without Keras or h5py; no code in them is run.
+
+A .keras file is a zip archive of ``config.json`` and ``model.weights.h5``; an .h5 file of a whole model keeps the
+same description in the attribute ``model_config``; files of weights alone have none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats import archive, files
+from minicnn.formats.hdf5 import Group
+from minicnn.formats.hdf5 import read as read_hdf5
+from minicnn.formats.keras.model import model_of, parsed
+from minicnn.formats.keras.steps import chain_from
+from minicnn.formats.keras.weights import shelf_of, state_of
+from minicnn.network import Network
+
+__all__ = ["holds_network", "read", "read_state"]
+
+LONGEST_TEXT = 32 << 20
+
+
+def holds_network(path: str | Path) -> bool:
+    """Return whether the file describes a model, rather than weights alone; WeightsError if it can't be read."""
+    return _opened(path)[0] is not None
+
+
+def read(path: str | Path) -> Network:
+    """Read a model, its architecture and weights; a Keras file says nothing of preprocessing and class names.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    net : Network
+        Layer names are the file's; layers of a nested model are called ``model/layer``.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, holds weights alone, or its model has several inputs or outputs, shared
+        layers, code (``Lambda``), or a layer that minicnn does not have.
+
+    """
+    description, root = _opened(path)
+    if description is None:
+        raise WeightsError(f"{path}: holds weights and no architecture; name one with architecture=")
+    try:
+        return _network(description, root, Path(path).stem)
+    except (MinicnnError, OverflowError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the arrays alone, as a state dictionary: kernels as (K, C, R, S), full layers as (out, in).
+
+    Full layers stay as they are otherwise: on maps that Keras flattens as H, W, C.
+    """
+    return state_of(_opened(path)[1])
+
+
+def _opened(path: str | Path) -> tuple[str | None, Group]:
+    """Return the description of the model, None where there is none, and the weights."""
+    data = files.mapped(path, "a Keras file")
+    if data[:4] != b"PK\x03\x04":
+        root = read_hdf5(memoryview(data), path)
+        found = root.attributes.get("model_config")
+        return found if isinstance(found, str) else None, root
+    members = archive.members(data, path)
+    for name in ("config.json", "model.weights.h5"):
+        if name not in members:
+            raise WeightsError(f"{path}: expected a Keras file, found a zip archive without {name}")
+    if members["config.json"].size > LONGEST_TEXT:
+        raise WeightsError(f"{path}: config.json is {members['config.json'].size} bytes long; no network's is")
+    text = bytes(archive.contents(data, path, members["config.json"], check=True)).decode("utf-8", "replace")
+    weights = members["model.weights.h5"]
+    check = weights.size <= files.CHECKED
+    return text, read_hdf5(memoryview(archive.contents(data, path, weights, check)), path)
+
+
+def _network(description: str, root: Group, name: str) -> Network:
+    model = model_of(parsed(description))
+    weights = root.members.get("model_weights", root)
+    backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]
+    shape, layers = chain_from(model, shelf_of(root), flips="theano" in backends)
+    return Network(layers, None if None in shape else shape, name=name)

@@ -1,0 +1,74 @@
+"""Rectifiers and other activations of Keras: layers of their own, or settings of other layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.formats.files import shown
+from minicnn.formats.keras.model import Spec
+from minicnn.layers import Layer, LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
+
+__all__ = ["activation", "leaky_rectifier", "rectifier", "rectifier_with_slopes"]
+
+_FUNCTIONS = {
+    "linear": (),
+    "relu": (ReLU(),),
+    "relu6": (ReLU6(),),
+    "leaky_relu": (LeakyReLU(0.2),),
+    "tanh": (Tanh(),),
+    "softmax": (Softmax(),),
+    "log_softmax": (LogSoftmax(),),
+}
+
+
+def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
+    """Return the layers of a setting ``activation``: a function by its name, or a layer.
+
+    ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels.
+    """
+    found = spec.config.get("activation")
+    if isinstance(found, dict) and isinstance(found.get("config"), dict):
+        inner = spec._replace(kind=str(found.get("class_name")), config=found["config"])
+        layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
+        if layers is None:
+            raise spec.refusal(f"activation: {shown(inner.kind)} is not read here; give it a layer of its own")
+        return tuple(layers(inner))
+    name = found.get("config") if isinstance(found, dict) else found
+    name = "linear" if name is None else name
+    if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
+        raise spec.refusal(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {shown(name)!r}")
+    return _FUNCTIONS[name]
+
+
+def rectifier(spec: Spec) -> list[Layer]:
+    """Return ``ReLU`` with a ceiling of 6 or none, or with a slope below 0."""
+    slope, ceiling = _number(spec, "negative_slope", 0.0), spec.get("max_value")
+    ceiling = None if ceiling is None else _number(spec, "max_value", 0.0)
+    if _number(spec, "threshold", 0.0) != 0 or ceiling not in (None, 6) or (slope and ceiling):
+        raise spec.refusal("expected a threshold of 0, and a ceiling of 6 or none (and none beside a slope)")
+    return [LeakyReLU(slope)] if slope else [ReLU6() if ceiling else ReLU()]
+
+
+def leaky_rectifier(spec: Spec) -> list[Layer]:
+    """Return ``LeakyReLU``, whose slope is called alpha up to Keras 2."""
+    return [LeakyReLU(_number(spec, "negative_slope" if "negative_slope" in spec.config else "alpha", 0.3))]
+
+
+def rectifier_with_slopes(
+    spec: Spec, slopes: np.ndarray, shape: tuple[int | None, ...], channels_first: bool
+) -> list[Layer]:
+    """Return ``PReLU``: one slope for all pixels of a channel, or for everything."""
+    channels = slopes.shape[0 if channels_first else -1]
+    if slopes.size != channels or channels not in (1, shape[0]):
+        raise spec.refusal(f"slopes of {slopes.shape} differ from pixel to pixel; expected shared_axes=[1, 2]")
+    return [PReLU(channels, weight=np.ascontiguousarray(slopes).ravel())]
+
+
+def _number(spec: Spec, key: str, default: float) -> float:
+    """Return a number, which some versions wrap into {"config": {"value": ...}} or {"value": ...}."""
+    value: Any = spec.get(key, default)
+    for inner in ("config", "value"):
+        value = value[inner] if isinstance(value, dict) and inner in value else value
+    return float(spec._replace(config={key: value}).number(key, default))

@@ -1,0 +1,307 @@
+"""Layers of ours from those of Keras.
+
+What differs there: maps are H x W x C, so that kernels are R x S x C x K and axes count from the other side; a
+full layer's kernel is (in, out); activations are settings of other layers; padding is "valid" or TensorFlow's
+"same", whose sides depend on the input's size, the smaller half first; an average pool does not count it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.formats.files import shown
+from minicnn.formats.keras.activations import activation, leaky_rectifier, rectifier, rectifier_with_slopes
+from minicnn.formats.keras.model import Spec
+from minicnn.formats.keras.weights import filters
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Permute,
+    Reshape,
+    Softmax,
+    ZeroPad2d,
+)
+from minicnn.shapes import same_padding
+
+__all__ = ["IDENTITIES", "Place", "layers_of"]
+
+Shape = tuple[int | None, ...]
+
+# at inference
+IDENTITIES = (
+    *("InputLayer", "ActivityRegularization", "GaussianNoise"),
+    *("GaussianDropout", "AlphaDropout", "SpatialDropout2D"),
+)
+
+
+class Place(NamedTuple):
+    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and habits of the file.
+
+    ``order`` is (C, H, W) of the maps that a vector was flattened from in our order, where Keras has H, W, C.
+    """
+
+    shape: Shape
+    channels_first: bool  # maps are C x H x W there too
+    flips: bool  # kernels are turned by 180 degrees: Theano convolved
+    order: tuple[int, ...] = ()
+
+
+def layers_of(spec: Spec, arrays: list[np.ndarray], place: Place) -> tuple[Layer, ...]:
+    """Return the layers that compute one layer of the file, its activation included.
+
+    Raises
+    ------
+    WeightsError
+        If minicnn has no such layer, or its settings and weights fit none; the layer is named.
+
+    """
+    if spec.kind == "Lambda":
+        raise spec.refusal("holds code, which is never run; replace it by a layer and save the model again")
+    if spec.kind not in _LAYERS:
+        raise spec.refusal("minicnn has no such layer; expected a chain of convolutions, pools and their like")
+    try:
+        made = _LAYERS[spec.kind](spec, arrays, place)
+        return (*made, *activation(spec, over_width=place.channels_first and len(place.shape) == 3))
+    except MinicnnError as error:
+        raise error if str(error).startswith("layer ") else spec.refusal(str(error)) from None
+
+
+def _taken(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
+    """Return the arrays as float32, once there are as many as expected, of these numbers of axes."""
+    if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
+        found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
+        raise spec.refusal(f"expected {len(ranks)} weights with {ranks} axes, found {shown(found)}")
+    return [a.astype(np.float32, copy=False) for a in arrays]
+
+
+def _size(spec: Spec, place: Place) -> tuple[int, int]:
+    if len(place.shape) != 3 or None in place.shape[1:]:
+        raise spec.refusal(
+            f"needs the size of its input, which is {shown(place.shape)}; fix it in the model's input"
+        )
+    return place.shape[1:]
+
+
+def _channels(spec: Spec, place: Place) -> int:
+    if len(place.shape) != 3 or place.shape[0] is None:
+        raise spec.refusal(f"expected maps, found an input of {shown(place.shape)}")
+    return place.shape[0]
+
+
+def _padding(spec: Spec) -> str:
+    padding = spec.get("padding", "valid")
+    if padding not in ("valid", "same"):
+        raise spec.refusal(f"padding: expected 'valid' or 'same', found {shown(padding)!r}")
+    return padding
+
+
+def _kernel(spec: Spec, kernel: np.ndarray, place: Place) -> np.ndarray:
+    """Return a kernel as R x S x C x K; Keras 1 has K x C x R x S where channels come first."""
+    if spec.config.get("dim_ordering") == "th":
+        kernel = kernel.transpose(2, 3, 1, 0)
+    return kernel[::-1, ::-1] if place.flips else kernel
+
+
+def _conv(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    kernel, channels = _kernel(spec, kernel, place), _channels(spec, place)
+    if channels % kernel.shape[2]:
+        raise spec.refusal(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+    return [_convolution(spec, filters(kernel), bias, channels, channels // kernel.shape[2])]
+
+
+def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> Conv2d:
+    if bias and bias[0].shape != weight.shape[:1]:
+        raise spec.refusal(f"a bias of {bias[0].shape} does not fit {len(weight)} filters")
+    return Conv2d(
+        channels,
+        len(weight),
+        weight.shape[2:],
+        stride=spec.pair("strides"),
+        padding=_padding(spec),
+        dilation=spec.pair("dilation_rate"),
+        groups=groups,
+        bias=bias[0] if bias else False,
+        weight=weight,
+    )
+
+
+def _depthwise(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    channels = _channels(spec, place)
+    if kernel.shape[2] != channels:
+        raise spec.refusal(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+    return [_convolution(spec, filters(kernel, depthwise=True), bias, channels, channels)]
+
+
+def _separable(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Depthwise, then 1 x 1 across channels; bias and activation belong to the second."""
+    first, second, *bias = _taken(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
+    one = _depthwise(spec._replace(config={**spec.config, "use_bias": False}), [first], place)[0]
+    weight = filters(second)
+    if weight.shape[1:] != (one.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
+        raise spec.refusal(f"a second kernel of {second.shape} does not fit {one.out_channels} channels")
+    return [one, Conv2d(one.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight)]
+
+
+def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Gradient of a convolution; "same" makes the output stride times the input's size."""
+    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    weight, stride = filters(kernel), spec.pair("strides")
+    if spec.get("output_padding") is not None or spec.pair("dilation_rate") != (1, 1):
+        raise spec.refusal("an output_padding or a dilation of its own is not read")
+    if weight.shape[0] != _channels(spec, place) or (bias and bias[0].shape != weight.shape[1:2]):
+        raise spec.refusal(f"a kernel of {kernel.shape} does not fit {place.shape[0]} channels")
+    cut = [max(k - s, 0) * (_padding(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)]
+    return [
+        ConvTranspose2d(
+            *weight.shape[:2],
+            weight.shape[2:],
+            stride=stride,
+            padding=tuple((n // 2, n - n // 2) for n in cut),
+            output_padding=tuple(max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)),
+            bias=bias[0] if bias else False,
+            weight=weight,
+        )
+    ]
+
+
+def _dense(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Full layer; where its input was flattened from maps, its rows come from H, W, C into C, H, W."""
+    kernel, *bias = _taken(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
+    if len(place.shape) != 1 or kernel.shape[0] != place.shape[0] or (bias and bias[0].shape != kernel.shape[1:]):
+        raise spec.refusal(f"a kernel of {kernel.shape} does not fit an input of {shown(place.shape)}")
+    if place.order:
+        c, h, w = place.order
+        kernel = kernel.reshape(h, w, c, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+    return [Linear(*kernel.shape, bias=bias[0] if bias else False, weight=np.ascontiguousarray(kernel.T))]
+
+
+def _batch_norm(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Normalisation of channels, or of features: these as maps of one pixel."""
+    names = [n for n, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
+    names += ["running_mean", "running_var"]
+    values = dict(zip(names, _taken(spec, arrays, *[1] * len(names)), strict=True))
+    axis, rank = spec.get("axis", -1), len(place.shape)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if axis not in ((1, -3) if place.channels_first and rank == 3 else (rank, -1)):
+        raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+    channels = len(values["running_mean"])
+    values = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | values
+    if any(a.shape != (channels,) for a in values.values()) or channels != place.shape[0]:
+        raise spec.refusal(f"{channels} means do not fit an input of {shown(place.shape)}")
+    norm = BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
+    return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
+
+
+def _pool(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    kernel = spec.pair("pool_size", 2)
+    stride = kernel if spec.get("strides") is None else spec.pair("strides")
+    padding = 0
+    if _padding(spec) == "same":
+        padding = same_padding(_size(spec, place), kernel, stride, (1, 1))
+    if spec.kind.startswith("Max"):
+        return [MaxPool2d(kernel, stride=stride, padding=padding)]
+    return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
+
+
+def _global_pool(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    _channels(spec, place)
+    pool = GlobalAvgPool2d() if "Average" in spec.kind else MaxPool2d(_size(spec, place))
+    return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
+
+
+def _zero_padding(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    padding = spec.get("padding", 1)
+    match padding:
+        case int():
+            sides = (padding,) * 4
+        case [int(vertical), int(horizontal)]:
+            sides = (horizontal, horizontal, vertical, vertical)
+        case [[int(top), int(bottom)], [int(left), int(right)]] | [int(top), int(bottom), int(left), int(right)]:
+            sides = (left, right, top, bottom)
+        case _:
+            raise spec.refusal(f"padding: expected one number, two, or two pairs, found {shown(padding)}")
+    if max(sides) >= 1 << 16:
+        raise spec.refusal(f"padding: {shown(padding)} is too much")
+    return [ZeroPad2d(sides)]
+
+
+def _reshape(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Values in another shape, in the file's order of axes."""
+    target = spec.get("target_shape")
+    if None in place.shape or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
+        raise spec.refusal(f"can't be done from {shown(place.shape)} to {shown(target)}")
+    total, known = prod(place.shape), prod(n for n in target if n != -1)
+    shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
+    turned = not place.channels_first
+    before = [Permute((1, 2, 0))] if turned and len(place.shape) == 3 else []
+    after = [Permute((2, 0, 1))] if turned and len(shape) == 3 else []
+    return [*before, Reshape(shape), *after]
+
+
+def _flatten(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Flatten as we do; what reads it is told of the order (``Place.order``)."""
+    return [Flatten()] if len(place.shape) != 1 else []
+
+
+def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    """Scale and offset of each channel: a 1 x 1 convolution in as many groups as channels."""
+    channels = _channels(spec, place)
+    scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
+    if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
+        raise spec.refusal("expected a scale and an offset, numbers or one a channel")
+    weight, bias = (np.broadcast_to(a.ravel(), channels).astype(np.float32) for a in (scale, offset))
+    return [Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))]
+
+
+def _softmax(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    axis = spec.get("axis", -1)
+    if axis not in ((1, -3) if place.channels_first and len(place.shape) == 3 else (-1, len(place.shape))):
+        raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+    return [Softmax()]
+
+
+def _dropout(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    return [Dropout(float(spec.number("rate", 0.5)))]
+
+
+def _slopes(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+    (slopes,) = _taken(spec, arrays, len(place.shape))
+    return rectifier_with_slopes(spec, slopes, place.shape, place.channels_first)
+
+
+_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Place], list[Layer]]] = {
+    **dict.fromkeys(IDENTITIES, lambda spec, arrays, place: []),
+    **dict.fromkeys(("Conv2D", "Convolution2D", "AtrousConvolution2D"), _conv),
+    "DepthwiseConv2D": _depthwise,
+    **dict.fromkeys(("SeparableConv2D", "SeparableConvolution2D"), _separable),
+    "Conv2DTranspose": _transposed,
+    "Dense": _dense,
+    "BatchNormalization": _batch_norm,
+    "Activation": lambda spec, arrays, place: [],
+    "Dropout": _dropout,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Rescaling": _rescaling,
+    "ZeroPadding2D": _zero_padding,
+    **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
+    **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
+    "ReLU": lambda spec, arrays, place: rectifier(spec),
+    "LeakyReLU": lambda spec, arrays, place: leaky_rectifier(spec),
+    "PReLU": _slopes,
+    "Softmax": _softmax,
+}

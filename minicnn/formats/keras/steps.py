@@ -1,0 +1,219 @@
+"""From a Keras model, with the models nested in it, to a list of our layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from minicnn.errors import ShapeError, WeightsError
+from minicnn.formats.files import shown
+from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
+from minicnn.formats.keras.layers import IDENTITIES, Place, layers_of
+from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
+from minicnn.formats.keras.weights import Listed, Numbered
+from minicnn.layers import Flatten, GlobalAvgPool2d, Layer, Permute, Reshape
+from minicnn.layers.chain import Chain
+
+__all__ = ["chain_from"]
+
+DEEPEST = 8  # models in models
+INPUT = "the input"
+_JOINS = {"Add": ADD, "Concatenate": CONCAT}
+_MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
+# what acts on each value alone leaves a vector's order as it is
+_POINTWISE = (*IDENTITIES, "Dropout", "Activation", "ReLU", "LeakyReLU")
+
+Shape = tuple[int | None, ...]
+
+
+class Value(NamedTuple):
+    """What is known of a value: its shape, (C, H, W) or (F,), and the maps (C, H, W) a vector was flattened from.
+
+    Where that is known the vector is in our order, C, H, W, and not in that of Keras, H, W, C.
+    """
+
+    shape: Shape
+    order: tuple[int, ...] = ()
+
+
+def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[Shape, Chain]:
+    """Return the input's shape (C, H, W), None where it is open, and the layers.
+
+    ``flips`` says that kernels are turned by 180 degrees: Theano convolved where others correlate.
+
+    Raises
+    ------
+    WeightsError
+        If the model is not read; the layer is named.
+
+    """
+    builder = _Builder(_channels_first(model, 0), flips)
+    shape = _turned(model.input_shape, builder.channels_first)
+    builder.values[INPUT] = Value(shape)
+    target = builder.in_file_order(builder.model(model, weights, "", INPUT, 0))
+    return shape, chain_of(builder.steps, INPUT, target)
+
+
+def _channels_first(model: Model, depth: int) -> bool:
+    """Return whether maps are C x H x W in this model, nested ones included."""
+    said = set()
+    for spec in model.specs:
+        if spec.kind in MODELS and depth < DEEPEST:
+            said.add(_channels_first(model_of(spec.config), depth + 1))
+        elif spec.kind != "Flatten":
+            said.add(spec.channels_first())
+    said.discard(None)
+    if len(said) > 1:
+        raise WeightsError("some layers put the channels first and others last; expected one order")
+    return said == {True}
+
+
+def _turned(shape: Shape | None, channels_first: bool) -> Shape:
+    if shape is None or len(shape) not in (1, 3) or shape[0 if channels_first else -1] is None:
+        raise WeightsError(f"its model takes an input of {shown(shape)}; expected images with known channels")
+    return shape if channels_first or len(shape) == 1 else (shape[2], *shape[:2])
+
+
+class _Builder:
+    """Collects the steps of a model and what is known of each value."""
+
+    def __init__(self, channels_first: bool, flips: bool):
+        self.channels_first, self.flips = channels_first, flips
+        self.steps: dict[str, Step] = {}
+        self.values: dict[str, Value] = {}
+        self.used: set[int] = set()  # arrays, by identity: none belongs to two layers
+
+    def model(self, model: Model, weights: Listed | Numbered, prefix: str, source: str, depth: int) -> str:
+        """Add the steps of a model that reads the value ``source``; return the name of what it gives."""
+        if depth > DEEPEST:
+            raise WeightsError(f"models lie more than {DEEPEST} deep in one another")
+        # taken in the file's order, by which some weights are numbered
+        take = {spec.name: (weights.model if spec.kind in MODELS else weights.layer) for spec in model.specs}
+        found = {spec.name: take[spec.name](spec.name, spec.kind) for spec in model.specs}
+        names = {model.source: source}
+        for spec in _in_order(model):
+            inputs = tuple(names[name] for name in spec.inputs)
+            value = f"{prefix}{spec.name}"
+            if spec.kind in MODELS:
+                names[spec.name] = self.model(
+                    model_of(spec.config), found[spec.name], f"{value}/", self.one(spec, inputs), depth + 1
+                )
+            elif _join(spec):
+                names[spec.name] = self.join(spec, inputs, value)
+            else:
+                names[spec.name] = self.layer(spec, found[spec.name], self.one(spec, inputs), value)
+        if model.target not in names:
+            raise WeightsError(f"output {shown(model.target)!r} is none of its model's layers, or not reached")
+        return names[model.target]
+
+    def one(self, spec: Spec, inputs: tuple[str, ...]) -> str:
+        """Return the one input of a layer."""
+        if len(inputs) != 1:
+            raise spec.refusal(f"reads {len(inputs)} values, expected one")
+        return inputs[0]
+
+    def layer(self, spec: Spec, arrays: list[Any], source: str, value: str) -> str:
+        """Add the layers of one layer of the file."""
+        if spec.kind != "Dense" and not self._keeps_order(spec):
+            source = self.in_file_order(source)
+        shape, order = self.values[source]
+        if not self.used.isdisjoint(map(id, arrays)):
+            raise spec.refusal("has weights of another layer; expected its own")
+        self.used.update(map(id, arrays))
+        layers = layers_of(spec, arrays, Place(shape, self.channels_first, self.flips, order))
+        if not layers:
+            return source
+        if spec.kind == "Flatten":
+            order = self._flattened(spec, shape)
+        elif spec.kind == "Dense":
+            order = ()
+        for i, (name, layer) in enumerate(zip(_names(value, layers), layers, strict=True), start=1):
+            shape = _after(spec, layer, shape)
+            key = value if i == len(layers) else f"{value}, part {i}"
+            source = self._add(key, Step(name, (source,), (layer,)), Value(shape, order))
+        return source
+
+    def _add(self, key: str, step: Step, value: Value) -> str:
+        if key in self.values:
+            raise WeightsError(f"two layers give {shown(key)!r}; expected distinct names")
+        self.steps[key], self.values[key] = step, value
+        return key
+
+    def _keeps_order(self, spec: Spec) -> bool:
+        return spec.kind in _POINTWISE and "softmax" not in str(spec.config.get("activation"))
+
+    def _flattened(self, spec: Spec, shape: Shape) -> tuple[int, ...]:
+        """Order of the vector that a flatten makes: ours, if it is not the file's."""
+        if None in shape:
+            raise spec.refusal(f"needs the size of its input, which is {shown(shape)}")
+        turns = spec.channels_first() is True if self.channels_first else True
+        return tuple(shape) if turns and shape[1:] != (1, 1) else ()
+
+    def in_file_order(self, value: str) -> str:
+        """Return a value that is in the order of Keras, if need be by a step of its own."""
+        shape, order = self.values[value]
+        if not order:
+            return value
+        turned = f"{value}, in the order of the file"
+        if turned in self.values:
+            return turned
+        layers = (Reshape(order), Permute((1, 2, 0)), Flatten())
+        return self._add(turned, Step(f"{value}_order", (value,), layers), Value(shape))
+
+    def join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
+        """Add a sum or a concatenation of several values."""
+        if len(inputs) == 1:
+            return inputs[0]
+        inputs = tuple(self.in_file_order(name) for name in inputs)
+        shapes = [self.values[name].shape for name in inputs]
+        if not inputs or len({len(s) for s in shapes}) > 1:
+            raise spec.refusal(f"can't join values of {shown(shapes)}")
+        rank, axis = len(shapes[0]), spec.get("axis", -1)
+        shape = shapes[0]
+        if _join(spec) == CONCAT:
+            if axis not in ((1, -3) if self.channels_first and rank == 3 else (-1, rank)):
+                raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+            shape = (sum(s[0] for s in shapes), *shape[1:])
+        elif len(set(shapes)) > 1:
+            raise spec.refusal(f"can't add values of {shown(shapes)}")
+        return self._add(value, Step(value, inputs, join=_join(spec)), Value(shape))
+
+
+def _join(spec: Spec) -> str:
+    if spec.kind == "Merge":
+        return _MERGE_MODES.get(str(spec.config.get("mode")), "")
+    return _JOINS.get(spec.kind, "")
+
+
+def _in_order(model: Model) -> Iterator[Spec]:
+    """Layers after the input, each after those that it reads."""
+    known, waiting = {model.source}, [spec for spec in model.specs if spec.name != model.source]
+    while waiting:
+        ready = [spec for spec in waiting if spec.inputs and known.issuperset(spec.inputs)]
+        if not ready:
+            raise waiting[0].refusal("reads what no layer gives; the model has a cycle, a gap, or another input")
+        known.update(spec.name for spec in ready)
+        yield from ready
+        waiting = [spec for spec in waiting if spec.name not in known]
+
+
+def _names(value: str, layers: tuple[Layer, ...]) -> list[str]:
+    """Names of the layers that make up one: its own for the last with parameters, or else for the first."""
+    with_parameters = [i for i, layer in enumerate(layers) if layer.parameter_shapes()]
+    main = with_parameters[-1] if with_parameters else 0
+    return [
+        value if i == main else f"{value}_{type(layer).__name__.lower()}{i if i < main else ''}"
+        for i, layer in enumerate(layers)
+    ]
+
+
+def _after(spec: Spec, layer: Layer, shape: Shape) -> Shape:
+    """Shape after a layer, open where it was open before."""
+    if isinstance(layer, GlobalAvgPool2d):
+        return (shape[0], 1, 1)
+    if None in shape:
+        return (getattr(layer, "out_channels", shape[0]), *shape[1:])
+    try:
+        return layer.output_shape(shape)
+    except ShapeError as error:
+        raise spec.refusal(str(error)) from None
