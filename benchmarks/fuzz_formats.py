@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+import fuzz_containers as nested
 import fuzz_networks
 
 from minicnn.errors import WeightsError
@@ -67,6 +68,13 @@ def formats() -> list[Format]:
         Format("onnx: file", fuzz_networks.onnx_files(), fuzz_networks.read_onnx),
         Format("caffe: prototxt", fuzz_networks.caffe_texts(), fuzz_networks.reading_text()),
         Format("caffe: caffemodel", fuzz_networks.caffe_weights(), fuzz_networks.reading_weights()),
+        Format("matlab: file", nested.mat_files(), nested.read_mat),
+        Format("matlab: variable, packed", nested.mat_variables(), nested.read_mat, nested.packed),
+        Format("keras: file", nested.keras_files_of(), nested.read_keras),
+        *(
+            Format(f"keras: {name}", nested.keras_parts(name), nested.read_keras, nested.archived(name))
+            for name in ("config.json", "model.weights.h5")
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ class Numbered:
 
     def _group(self, name: str, kind: str) -> Group:
         stem = _snake_case(kind)
-        count = self.counts.get(stem, 0)
-        self.counts[stem] = count + 1
-        found = self.named.get(name, self.groups.get(f"{stem}_{count}" if count else stem))
+        before = self.counts.get(stem, 0)
+        self.counts[stem] = before + 1
+        found = self.named.get(name, self.groups.get(f"{stem}_{before}" if before else stem))
         return found if isinstance(found, Group) else Group({}, {})
 
 
@@ -152,10 +153,14 @@ def _joined(group: Group) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key in ("layer_names", "weight_names"):
         parts = [group.attributes[key]] if key in group.attributes else []
-        parts += [group.attributes[f"{key}{i}"] for i in range(1000) if f"{key}{i}" in group.attributes]
+        parts += [group.attributes[numbered] for numbered in _numbered_names(group, key)]
         if parts:
             found[key] = [name for part in parts if isinstance(part, list) for name in part]
     return found
+
+
+def _numbered_names(group: Group, key: str) -> Iterator[str]:
+    return takewhile(group.attributes.__contains__, (f"{key}{i}" for i in count()))
 
 
 def _find(group: Any, path: str) -> Any:
