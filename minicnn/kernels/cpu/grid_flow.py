@@ -207,7 +207,8 @@ def _adopt(capacity, pixels, queues, steps, side, level, last):
     """Settle the orphans of one tree, from ``level`` down to ``last`` and further where orphans have children.
 
     A parent one level up is as good as the old one.  Without it the children are orphans too, and the pixel sinks
-    to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.
+    to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.  Nobody has to be
+    told: what the other tree has searched has no capacity left towards it.
     """
     limit = queues[(side + 1) // 2, DEPTH] + queues[(side + 1) // 2, GROWING]
     while level <= last:
@@ -231,22 +232,8 @@ def _adopt(capacity, pixels, queues, steps, side, level, last):
             q = p + steps[d]
             if pixels[q].parent == d ^ 1 and side * pixels[q].level > 0:
                 last = max(last, _orphan(pixels, q))
-        if parent == NONE:
-            pixels[p].level = 0
-            _wake(capacity, pixels, queues, steps, p, -side)
-        else:
-            pixels[p].level = side * below
-            _enqueue(pixels, queues, p, side)
-
-
-@njit
-def _wake(capacity, pixels, queues, steps, p, side):
-    """Let the pixels of a growing tree that can reach p, which has left the other tree, look again."""
-    if queues[(side + 1) // 2, GROWING]:
-        for d in range(8):
-            q = p + steps[d]
-            if side * pixels[q].level > 0 and capacity[_outward(q, p, d ^ 1, side)] > 0:
-                _enqueue(pixels, queues, q, side)
+        pixels[p].level = 0 if parent == NONE else side * below
+        _enqueue(pixels, queues, p, side)
 
 
 @njit
