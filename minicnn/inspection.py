@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import catalogue, loading, summary
+from minicnn.formats import native
 from minicnn.network import Network
 
 __all__ = ["inspect", "text"]
@@ -71,7 +72,7 @@ def _network(net: Network) -> dict[str, Any]:
         "parameters": sum(a.size for a in net.state_dict().values()),
         "input_shape": None if net.input_shape is None else list(net.input_shape),
         "layers": None if net.input_shape is None else net.summary_rows(),
-        "preprocess": None if net.preprocess is None else net.preprocess.to_dict(),
+        "preprocess": native.describe_preprocess(net.preprocess),
         "labels": net.labels,
     }
 

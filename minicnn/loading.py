@@ -61,7 +61,8 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     ----------
     source : str or Path
         A name of the catalogue ("digits", "efficientnet-lite0"), or a file: our own .npz, which holds
-        everything, an .onnx file, or a state dictionary (.pth, .pt, .safetensors, .npz).
+        everything; one of another program that holds its architecture (.onnx, MatConvNet's .mat, Keras's
+        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .h5).
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional

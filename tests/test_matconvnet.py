@@ -378,6 +378,11 @@ def test_mean_image(tmp_path):
     picture = np.random.default_rng(1).integers(0, 256, (22, 20, 3), np.uint8)
     expected = picture.transpose(2, 0, 1).astype(np.float32) - found.mean
     np.testing.assert_allclose(found(picture)[0], expected, atol=1e-4)
+    net = minicnn.load(tmp_path / "net.mat")
+    minicnn.save(net, tmp_path / "net.npz")
+    again = minicnn.load(tmp_path / "net.npz")
+    np.testing.assert_array_equal(again.preprocess.mean, found.mean)
+    assert list(again.state_dict()) == list(net.state_dict())
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 1), (1, 3)])

@@ -1,6 +1,7 @@
 """Our own file: architecture, weights, preprocessing and labels in one uncompressed .npz.
 
-The arrays are the members of the state dictionary; the member ``network.json`` holds everything else as text.
+The arrays are the members of the state dictionary, and the mean image that inputs may need; the member
+``network.json`` holds everything else as text.
 Nothing in it is code: a layer is a name out of ``minicnn.layers`` and numbers for its arguments.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ from minicnn.layers import Layer
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["MEMBER", "describe", "is_ours", "read", "write"]
+__all__ = ["MEAN_IMAGE", "MEMBER", "describe", "describe_preprocess", "is_ours", "read", "write"]
 
 MEMBER = "network.json"
+MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
 _MANY = 50_000
 _LAYERS = {name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Layer")}
@@ -49,21 +52,30 @@ def write(path: str | Path, net: Network, half: bool = False) -> None:
     arrays = net.state_dict()
     if half:
         arrays = {name: a.astype(np.float16) if a.size >= _MANY else a for name, a in arrays.items()}
+    if net.preprocess is not None and isinstance(net.preprocess.mean, np.ndarray):
+        arrays = arrays | {MEAN_IMAGE: net.preprocess.mean}
     text = json.dumps(describe(net), indent=1, ensure_ascii=False)
     npz.write(path, arrays, {MEMBER: text})
 
 
 def describe(net: Network) -> dict[str, Any]:
-    """Return everything about ``net`` but its weights, as plain numbers, strings, lists and dictionaries."""
+    """Return everything about ``net`` but its arrays, as plain numbers, strings, lists and dictionaries."""
     return {
         "format": "minicnn",
         "version": _VERSION,
         "name": net.name,
         "input_shape": None if net.input_shape is None else list(net.input_shape),
-        "preprocess": None if net.preprocess is None else net.preprocess.to_dict(),
+        "preprocess": describe_preprocess(net.preprocess),
         "layers": [_described(name, layer) for name, layer in zip(net.names, net.layers, strict=True)],
         "labels": net.labels,
     }
+
+
+def describe_preprocess(preprocess: Preprocess | None) -> dict[str, Any] | None:
+    """Return preprocessing as plain values; of a mean image only that there is one."""
+    if preprocess is None or not isinstance(preprocess.mean, np.ndarray):
+        return preprocess and preprocess.to_dict()
+    return replace(preprocess, mean=(0.0,) * len(preprocess.channels)).to_dict() | {"mean": MEAN_IMAGE}
 
 
 def _described(name: str, layer: Layer) -> list:
@@ -111,7 +123,10 @@ def _network(found: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Netw
             f"expected format 'minicnn', version {_VERSION}, got {found['format']!r}, {found['version']!r}"
         )
     layers = [_layer(*entry) for entry in found["layers"]]
-    preprocess = None if found["preprocess"] is None else Preprocess.from_dict(found["preprocess"])
+    preprocess, arrays = found["preprocess"], dict(arrays)
+    if MEAN_IMAGE in arrays:
+        preprocess = {**preprocess, "mean": arrays.pop(MEAN_IMAGE)}
+    preprocess = None if preprocess is None else Preprocess.from_dict(preprocess)
     return Network.from_state_dict(
         layers, arrays, found["input_shape"], preprocess, found["labels"], name=str(found["name"])
     )

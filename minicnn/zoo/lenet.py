@@ -53,6 +53,7 @@ def lenet5(num_classes: int = 10) -> Architecture:
         mean=(0.1,),
         std=(1.0,),
         invert="auto",
+        mirror=False,
     )
     return Architecture(layers, (1, 32, 32), preprocess, _draw)
 
