@@ -338,6 +338,7 @@ def test_graphs_that_are_refused(tmp_path, case):
         (2, {"param": row(np.inf, 2, 1e-4, 0.75)}, "odd N, found"),
         (3, {"method": "median"}, "expected 'max' or 'avg', found 'median'"),
         (3, {"pool": row(2.5, 2)}, "pool: expected whole numbers"),
+        (3, {"pool": row(np.nan, 2)}, "pool: expected whole numbers"),
         (3, {"stride": 0.0}, "stride"),
         (3, {"pad": row(3, 3, 0, 0)}, "layer 'pool1'.*must be smaller than the window"),
         (3, {"pad": row(1, 2, 3)}, "four sides"),

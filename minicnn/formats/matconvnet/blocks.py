@@ -35,7 +35,7 @@ class Block(NamedTuple):
     def numbers(self, key: str, default: float) -> list[int]:
         """Return a field of one or more whole numbers: kernel sizes, strides, padding."""
         values = flat(self.fields.get(key, default))
-        if not 1 <= len(values) <= 4 or any(v != int(v) or not 0 <= v < 1 << 16 for v in values):
+        if not 1 <= len(values) <= 4 or any(not 0 <= v < 1 << 16 or v != int(v) for v in values):
             raise self.refusal(f"{key}: expected whole numbers, found {shown(values)}")
         return [int(v) for v in values]
 
