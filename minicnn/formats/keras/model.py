@@ -52,11 +52,15 @@ class Spec(NamedTuple):
         return value
 
     def pair(self, key: str, default: Any = 1) -> tuple[int, int]:
-        """Return a setting that is a whole number or two: vertical, horizontal."""
+        """Return a setting that is a whole number of at least 1, or two: vertical, horizontal."""
         value = self.get(key, default)
         values = [value] if isinstance(value, int) else value
-        if not isinstance(values, list | tuple) or not 1 <= len(values) <= 2 or not all(_whole(v) for v in values):
-            raise self.refusal(f"{key}: expected one whole number or two, found {shown(value)}")
+        if (
+            not isinstance(values, list | tuple)
+            or not 1 <= len(values) <= 2
+            or not all(_whole(v) and v for v in values)
+        ):
+            raise self.refusal(f"{key}: expected one whole number >= 1 or two, found {shown(value)}")
         return values[0], values[-1]
 
     def channels_first(self) -> bool | None:
