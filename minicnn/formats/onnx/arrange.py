@@ -23,7 +23,7 @@ def flatten(call: Call) -> list[Layer]:
 def reshape(call: Call) -> list[Layer]:
     """Reshape that keeps the batch first: a Flatten, a Reshape, or nothing."""
     target, first_open = _target(call)
-    keep_zero = bool(call.node.integer("allowzero", 0))
+    keep_zero = call.node.flag("allowzero")
     full = (call.batch, *call.shape)
     if not target or len(target) < 2:
         raise call.refusal(f"reshapes to {target}: no axis is left for the batch, or none for an image")
@@ -31,7 +31,7 @@ def reshape(call: Call) -> list[Layer]:
     if rest.count(-1) == 1 and target[0] != -1:
         known = prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = prod(call.shape) // known if known else 0
-    keeps_batch = target[0] in (-1, call.batch, 1) or (target[0] == 0 and not keep_zero) or first_open
+    keeps_batch = target[0] in (-1, call.batch) or (target[0] == 0 and not keep_zero) or first_open
     if not keeps_batch or min(rest) < 1 or prod(rest) != prod(call.shape):
         raise call.refusal(
             f"reshapes N x {call.shape} to {target}, which mixes the images of a batch or does not fit"

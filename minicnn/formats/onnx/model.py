@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,13 +47,23 @@ class Node(NamedTuple):
         """Return a whole number among the attributes."""
         return self._attribute(name, default, int, "a whole number")
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a truth value among the attributes, written as 0 or 1."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            raise self.refusal(f"its attribute {name} should be 0 or 1, is {value}")
+        return bool(value)
+
     def integers(self, name: str, default: list[int] | None = None) -> list[int]:
         """Return whole numbers among the attributes."""
         return self._attribute(name, default, list, "whole numbers")
 
     def real(self, name: str, default: float) -> float:
-        """Return a floating-point number among the attributes."""
-        return self._attribute(name, default, float, "a number")
+        """Return a floating-point number among the attributes; infinite only by default."""
+        value = self._attribute(name, default, float, "a number")
+        if name in self.attributes and not isfinite(value):
+            raise self.refusal(f"its attribute {name} is {value}")
+        return value
 
     def text(self, name: str, default: str) -> str:
         """Return a string among the attributes."""

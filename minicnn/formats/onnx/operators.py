@@ -170,9 +170,9 @@ def _features(call: Call) -> int:
 
 def _gemm(call: Call) -> list[Layer]:
     features, node = _features(call), call.node
-    if node.integer("transA", 0):
+    if node.flag("transA"):
         raise call.refusal("transposes its input (transA), which mixes the images of a batch")
-    weight = call.weight(1) if node.integer("transB", 0) else _transposed(call, 1)
+    weight = call.weight(1) if node.flag("transB") else _transposed(call, 1)
     alpha, beta = np.float32(node.real("alpha", 1.0)), np.float32(node.real("beta", 1.0))
     if alpha != 1:
         call.budget.take(node, weight.size, weight.itemsize)

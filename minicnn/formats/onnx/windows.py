@@ -131,6 +131,8 @@ def _from_output(call: Call, kernel: Pair, stride: Pair, dilation: Pair, extra: 
     padding, rows = [], []
     for n, k, s, d, out, more in zip(size, kernel, stride, dilation, wanted, extra, strict=True):
         total = s * (n - 1) + more + span(k, d) - out
+        if total < 0 and mode.startswith("SAME"):
+            raise call.refusal("SAME padding would be negative here, which implementations read apart")
         smaller, larger = max(total, 0) // 2, -(-max(total, 0) // 2)
         padding.append((smaller, larger) if mode == "SAME_UPPER" else (larger, smaller))
         rows.append(more + max(-total, 0))
@@ -141,23 +143,31 @@ def _or_false(bias):
     return False if bias is None else bias
 
 
-def max_pool(call: Call) -> list[Layer]:
-    """MaxPool."""
+def _pool(call: Call) -> tuple[Pair, dict[str, Any]]:
+    """Return kernel_size and the rest of a pool's geometry."""
     kernel = _kernel(call)
-    ceil_mode = bool(call.node.integer("ceil_mode", 0))
+    geometry = _geometry(call, kernel)
     if prod(kernel) > MOST_TAPS:
         raise call.refusal(f"a window of {kernel}, which is more than {MOST_TAPS} pixels")
-    return _on_maps(call, MaxPool2d(kernel, ceil_mode=ceil_mode, **_geometry(call, kernel)))
+    if call.node.text("auto_pad", "NOTSET").startswith("SAME"):
+        for n, k, s, d in zip(_maps(call)[1:], kernel, geometry["stride"], geometry["dilation"], strict=True):
+            if (-(-n // s) - 1) * s + span(k, d) < n:
+                raise call.refusal("SAME padding would be negative here, which implementations read apart")
+    return kernel, geometry | {"ceil_mode": call.node.flag("ceil_mode")}
+
+
+def max_pool(call: Call) -> list[Layer]:
+    """MaxPool."""
+    kernel, geometry = _pool(call)
+    return _on_maps(call, MaxPool2d(kernel, **geometry))
 
 
 def average_pool(call: Call) -> list[Layer]:
     """AveragePool."""
-    kernel = _kernel(call)
-    geometry = _geometry(call, kernel)
+    kernel, geometry = _pool(call)
     if geometry.pop("dilation") != (1, 1):
         raise call.refusal("dilations in an average pool have no layer")
-    ceil_mode, counted = bool(call.node.integer("ceil_mode", 0)), bool(call.node.integer("count_include_pad", 0))
-    return _on_maps(call, AvgPool2d(kernel, ceil_mode=ceil_mode, count_include_pad=counted, **geometry))
+    return _on_maps(call, AvgPool2d(kernel, count_include_pad=call.node.flag("count_include_pad"), **geometry))
 
 
 def global_average_pool(call: Call) -> list[Layer]:
@@ -178,7 +188,7 @@ def mean(call: Call) -> list[Layer]:
     axes = call.numbers("axes", 1)
     if axes is None or {call.axis(a) for a in axes} != set(range(2, call.rank)) or call.rank < 3:
         raise call.refusal(f"a mean over the axes {axes} of an input with {call.rank}; expected height and width")
-    return _global(call, GlobalAvgPool2d(), keep=bool(call.node.integer("keepdims", 1)))
+    return _global(call, GlobalAvgPool2d(), keep=call.node.flag("keepdims", True))
 
 
 def _global_maps(call: Call) -> Shape:
