@@ -50,6 +50,21 @@ def _conv2d(setting, dtype):
     }
 
 
+def _conv2d_relu(setting, dtype):
+    make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "groups")
+    n, groups, c, k, kernel_size = (setting[name] for name in ("n", "groups", "c", "k", "kernel_size"))
+    x, weight = make.input(n, groups * c, *setting["size"]), make.normal(groups * k, c, *both(kernel_size))
+    scale = make.normal(groups * k) if setting["scale"] else None
+    shift = make.normal(groups * k) if setting["bias"] else None
+    forward = call(x, weight, scale, shift, most=setting["most"], **geometry)
+    y, mask = forward.on(reference, "conv2d_relu")
+    dy = make.like(y)
+    return {
+        "conv2d_relu": forward,
+        "conv2d_relu_input_grad": call(dy, mask, setting["rule"], weight, scale, setting["size"], **geometry),
+    }
+
+
 def _conv_transpose2d(setting, dtype):
     make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "groups")
     n, groups, c, k, kernel_size = (setting[name] for name in ("n", "groups", "c", "k", "kernel_size"))
@@ -236,6 +251,7 @@ def _dropout(setting, dtype):
 
 CASES = {
     "conv2d": _conv2d,
+    "conv2d_relu": _conv2d_relu,
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,

@@ -117,10 +117,12 @@ _lrn = {
     "k": st.sampled_from((1.0, 2.0)),
 }
 _norm = {"eps": st.sampled_from((1e-5, 1e-3)), "weight": st.booleans(), "bias": st.booleans()}
+_rectified = {"scale": st.booleans(), "most": st.sampled_from((None, 6)), "rule": _rule}
 _pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 SETTINGS = {
     "conv2d": _windows(_setting(**_channels)),
+    "conv2d_relu": _windows(_setting(**_channels, **_rectified)),
     "conv_transpose2d": _transposed_windows(_setting(**_channels)),
     "max_pool2d": pool_settings(),
     "avg_pool2d": average_settings(),

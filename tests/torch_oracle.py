@@ -139,6 +139,20 @@ def rectifier(name, top):
     return oracle
 
 
+def conv2d_relu(calls):
+    (x, weight, scale, shift), options = calls["conv2d_relu"]
+    rest = {k: v for k, v in options.items() if k not in ("padding", "most")}
+    scale, shift = (np.full(len(weight), other) if a is None else a for a, other in ((scale, 1.0), (shift, 0.0)))
+    dy, _, rule, *_ = calls["conv2d_relu_input_grad"].args
+
+    def block(x):
+        y = F.conv2d(pad(x, options["padding"]), tensor(weight), **rest)
+        y = y * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
+        return Rectifier.apply(y, options["most"] or math.inf, rule.name)
+
+    return named(calls, "conv2d_relu", differentiate(block, dy, x))
+
+
 def prelu(calls):
     (x, weight), dy = calls["prelu"].args, calls["prelu_input_grad"].args[0]
     return named(calls, "prelu", differentiate(F.prelu, dy, x, weight))
@@ -199,6 +213,7 @@ def dropout(calls):
 
 ORACLES = {
     "conv2d": conv2d,
+    "conv2d_relu": conv2d_relu,
     "conv_transpose2d": conv_transpose2d,
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,

@@ -55,6 +55,7 @@ from minicnn.kernels.reference.convolution import (
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
 )
+from minicnn.kernels.reference.fused import conv2d_relu, conv2d_relu_input_grad
 from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from minicnn.kernels.reference.normalisation import (
     batch_norm2d,
@@ -95,6 +96,8 @@ __all__ = [
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",
+    "conv2d_relu",
+    "conv2d_relu_input_grad",
     "conv2d_weight_grad",
     "conv_transpose2d",
     "conv_transpose2d_input_grad",
