@@ -12,6 +12,7 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import choose, on
 from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.layers.fold import fold_batch_norm
+from minicnn.layers.fused import fused
 from minicnn.shapes import check_array
 from minicnn.targets import as_cotangent, checked_classes
 
@@ -203,14 +204,19 @@ class Network:
 
         """
         layers = self._ready(x, upto, allow_nonfinite)
-        y, _ = chain.forward(layers, self._as(x, layers), self._kernels)
+        y, _ = chain.forward(self._steps(layers), self._as(x, layers), self._kernels)
         return y
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
         layers = self._ready(x, upto, allow_nonfinite)
-        y, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.MASKS)
-        return y, Tape(layers, saved)
+        steps = self._steps(layers)
+        y, saved = chain.forward(steps, self._as(x, layers), self._kernels, Keep.MASKS)
+        return y, Tape(steps, saved)
+
+    def _steps(self, layers: chain.Chain) -> chain.Chain:
+        """Return what runs where no weight gradients are wanted: the specification keeps to one step a layer."""
+        return layers if self.device == "reference" else fused(layers)
 
     def _scores_chain(self) -> chain.Chain:
         ends_in_softmax = self._chain and isinstance(self._chain[-1][1], Softmax | LogSoftmax)

@@ -1,0 +1,79 @@
+"""Layers merged for inference: a convolution, the batch normalisation and the rectifier behind it as one step.
+
+A fast device then writes each map once, rectified, instead of three times.  The function and its gradient are the
+same; what is lost are the outputs in between and the gradients of the parameters, so training does without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minicnn.layers.activation import ReLU, ReLU6
+from minicnn.layers.base import Keep, Layer
+from minicnn.layers.blocks import Block
+from minicnn.layers.chain import Chain
+from minicnn.layers.convolution import Conv2d
+from minicnn.layers.normalisation import BatchNorm2d
+from minicnn.rules import GRADIENT
+
+__all__ = ["RectifiedConv2d", "fused"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RectifiedConv2d(Layer):
+    """Convolution, batch normalisation (or None) and rectifier as one step, without weight gradients."""
+
+    convolution: Conv2d
+    norm: BatchNorm2d | None
+    most: int | None  # the rectifier's ceiling: 6, or None
+
+    def output_shape(self, shape):
+        return self.convolution.output_shape(shape)
+
+    def multiply_adds(self, shape):
+        return self.convolution.multiply_adds(shape)
+
+    def _scale_and_shift(self):
+        bias = self.convolution.bias
+        if self.norm is None:
+            return None, bias
+        scale, shift = self.norm.scale_and_shift()
+        return scale, shift if bias is None else shift + scale * bias
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        size, (scale, shift) = x.shape[2:], self._scale_and_shift()
+        geometry = self.convolution.geometry(size)
+        y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, most=self.most, **geometry)
+        return y, (size, mask, scale) if keep else None
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        size, mask, scale = saved
+        weight, geometry = self.convolution.weight, self.convolution.geometry(size)
+        return kernels.conv2d_relu_input_grad(dy, mask, rule, weight, scale, size, **geometry), {}
+
+
+def fused(chain: Chain) -> Chain:
+    """Return a chain of fewer steps that computes the same, blocks included; a merged one has its last name."""
+    merged: Chain = []
+    for name, layer in chain:
+        steps = _before_rectifier(merged) if isinstance(layer, ReLU | ReLU6) else 0
+        if steps:
+            convolution, norm = merged[-steps][1], merged[-1][1] if steps == 2 else None
+            merged[-steps:] = [(name, RectifiedConv2d(convolution, norm, 6 if isinstance(layer, ReLU6) else None))]
+        else:
+            merged.append((name, _inside(layer)))
+    return merged
+
+
+def _before_rectifier(chain: Chain) -> int:
+    """Count the steps at the end that a rectifier merges with: a convolution, perhaps its normalisation."""
+    kinds = [type(layer) for _, layer in chain[-2:]]
+    if kinds == [Conv2d, BatchNorm2d]:
+        return 2
+    return int(kinds[-1:] == [Conv2d])
+
+
+def _inside(layer: Layer) -> Layer:
+    return (
+        layer.with_branches([fused(branch) for branch in layer.branches()]) if isinstance(layer, Block) else layer
+    )
