@@ -307,3 +307,23 @@ def test_class_model_draws_a_picture_with_its_settings(run, tmp_path):
     with Image.open(tmp_path / "m" / "class-3.png") as figure:
         assert "'steps': 40" in figure.text["settings"]
     assert "steps" in complaint(run("class-model", "3", "--net", "digits", "--steps", "0"))
+
+
+def test_warm_up_compiles_every_kernel_into_the_folder(tmp_path):
+    pytest.importorskip("numba")
+    code = (
+        "from minicnn.kernels.cpu import kernel\n"
+        "kernel.Kernel.compile = lambda one: print(one.name, flush=True)\n"
+        "from minicnn.cli import main\n"
+        "raise SystemExit(main(['warm-up', '--json']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MINICNN_CACHE_DIR": str(tmp_path / "kernels")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0 and run.stderr == ""
+    names = run.stdout.split()
+    assert {"activation._relu", "pooling._max_pool", "grid_flow._maximise"} <= set(names)
+    assert str(tmp_path / "kernels") in run.stdout

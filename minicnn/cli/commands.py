@@ -12,7 +12,18 @@ from typing import Any
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
 
-__all__ = ["class_model", "complain", "convert", "deconvnet", "demo", "inspect", "localise", "predict", "saliency"]
+__all__ = [
+    "class_model",
+    "complain",
+    "convert",
+    "deconvnet",
+    "demo",
+    "inspect",
+    "localise",
+    "predict",
+    "saliency",
+    "warm_up",
+]
 
 
 def demo(arguments: Namespace) -> int:
@@ -145,6 +156,19 @@ def convert(arguments: Namespace) -> int:
 
 
 # how they get their network, run and print
+
+
+def warm_up(arguments: Namespace) -> int:
+    """Compile the kernels ahead of their first use."""
+    from minicnn.kernels import on
+
+    on("cpu")  # says what is not installed
+    from minicnn.kernels.cpu import cache, kernel
+
+    seconds = kernel.warm_up()
+    found = {"kernels": len(kernel.compiled_names()), "seconds": round(seconds, 2), "folder": str(cache.folder())}
+    _print(arguments, found, lambda f: f"{f['kernels']} kernels ready in {f['folder']} ({f['seconds']} s)")
+    return 0
 
 
 def _network(arguments: Namespace):

@@ -94,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="run both files in what else reads them, and compare"
     )
     _json(convert)
+
+    warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
+    _json(warm_up)
     return top
 
 

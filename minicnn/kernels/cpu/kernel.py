@@ -11,10 +11,12 @@ Functions called from inside a kernel are plain ``numba.njit`` functions; keep t
 one, since Numba compiles what stands inside the loop itself about three times.
 """
 
+import pkgutil
 import sys
 import time
 import types
 from collections.abc import Callable
+from importlib import import_module
 
 import numba
 from numba.core.types import Array, Type, float32, void
@@ -92,7 +94,7 @@ class Kernel:
 
 
 def warm_up(progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> float:
-    """Compile every kernel of the modules loaded so far, so that later processes find them in the cache.
+    """Compile every kernel of this device, so that later processes find them in the cache.
 
     Parameters
     ----------
@@ -112,6 +114,9 @@ def warm_up(progress: Callable[[int, int, str], None] = lambda done, total, name
 
     if cache.folder() is None:
         raise DeviceError("warm-up: there is no folder to keep compiled kernels in; set MINICNN_CACHE_DIR to one")
+    package = sys.modules[__name__.rpartition(".")[0]]
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
     start, kernels = time.perf_counter(), _kernels()
     for done, one in enumerate(kernels):
         progress(done, len(kernels), one.name)
