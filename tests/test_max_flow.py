@@ -11,12 +11,13 @@ from minicnn.errors import DeviceError, ShapeError
 from minicnn.explain import max_flow as module
 from minicnn.explain.max_flow import STEPS, cut_capacity, max_flow, neighbours
 
-SOLVERS = ["numba", "scipy"]
+SOLVERS = ["numba", "scipy", "numpy"]
 
 
 @pytest.fixture(params=SOLVERS)
 def solver(request):
-    pytest.importorskip("scipy")
+    if request.param != "numpy":
+        pytest.importorskip("scipy")
     if request.param == "numba":
         pytest.importorskip("numba")
     return request.param
@@ -108,16 +109,18 @@ def test_smallest_of_all_minimal_cuts(solver):
     assert several > 30  # the convention was put to the test
 
 
-def test_both_solvers_give_one_answer():
+def test_all_solvers_give_one_answer():
     pytest.importorskip("numba")
     pytest.importorskip("scipy")
     rng = np.random.default_rng(3)
     source, sink = rng.integers(0, 1000, (2, 60, 80))
     for strength in (10, 50, 200):
         links = rng.integers(0, strength, (4, 60, 80))
-        (flow, mask), (other, cut) = (max_flow(source, sink, links, solver=s) for s in SOLVERS)
-        assert flow == other and 0 < mask.sum() < mask.size
-        np.testing.assert_array_equal(mask, cut)
+        (flow, mask), *others = (max_flow(source, sink, links, solver=s) for s in SOLVERS)
+        assert 0 < mask.sum() < mask.size
+        for other, cut in others:
+            assert flow == other
+            np.testing.assert_array_equal(mask, cut)
 
 
 @pytest.mark.parametrize("unit", [1.0, np.pi, 1e-200, 1e200])
@@ -270,16 +273,13 @@ def test_scipy_s_limit_is_guarded():
     assert flow == pytest.approx(max_flow(source, sink, links, solver="numba")[0], rel=1e-6)
 
 
-def test_without_numba_scipy_answers(monkeypatch):
-    pytest.importorskip("scipy")
-    asked = []
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    monkeypatch.setattr(module, "_by_scipy", lambda *grid: asked.append(grid))
-    max_flow(*ones())
-    assert len(asked) == 1
+@pytest.mark.parametrize(("missing", "expected"), [((), "numba"), (("numba",), "scipy"), (("scipy",), "numpy")])
+def test_the_fastest_solver_that_is_installed(monkeypatch, missing, expected):
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name in missing else name)
+    assert module._installed() == expected
 
 
-def test_without_anything_it_says_what_to_install(monkeypatch):
+def test_scipy_asked_for_and_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     with pytest.raises(DeviceError, match=r"minicnn-engine\[cpu\]"):
         max_flow(*ones(), solver="scipy")

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from minicnn.errors import DeviceError, ShapeError
+from minicnn.explain import push_relabel
 from minicnn.kernels import on
 
 __all__ = ["STEPS", "cut_capacity", "max_flow", "neighbours"]
@@ -71,7 +72,7 @@ def max_flow(source, sink, links, *, solver=None):
     source, sink : arrays of shape (H, W), finite, >= 0: capacity from the source, and to the sink
     links : array of shape (4, H, W), finite, >= 0: capacity, the same both ways, between each pixel and its
         neighbour to the east, south, south-east and south-west; what leads out of the grid is ignored
-    solver : None, "numba" or "scipy"; None is Numba, or SciPy where Numba is not installed
+    solver : None, "numba", "scipy" or "numpy"; None is the first of them that is installed
 
     Returns
     -------
@@ -95,15 +96,22 @@ def max_flow(source, sink, links, *, solver=None):
     Numba's takes 97 bytes a pixel beside the arguments.  On a grid that is one long path its time grows with the
     square of the length (16,000 pixels: half a second); photographs are far from that.
 
-    Source: Boykov, Kolmogorov 2004 with the distance labels of Goldberg et al. 2011; SciPy's is Dinic's, 1970.
+    Source: Boykov, Kolmogorov 2004 with the distance labels of Goldberg et al. 2011; SciPy's is Dinic's, 1970,
+    NumPy's that of Goldberg, Tarjan 1988.
 
     """
     source, sink, links = _checked(source, sink, links)
-    solvers = {"numba": _by_numba, "scipy": _by_scipy}
+    solvers = {"numba": _by_numba, "scipy": _by_scipy, "numpy": push_relabel.solve}
     if solver not in (None, *solvers):
-        raise ShapeError(f'max_flow: unknown solver {solver!r}; expected None, "numba" or "scipy"')
-    installed = find_spec("numba") and find_spec("scipy")
-    return solvers[solver or ("numba" if installed else "scipy")](source, sink, links)
+        raise ShapeError(f'max_flow: unknown solver {solver!r}; expected None, "numba", "scipy" or "numpy"')
+    return solvers[solver or _installed()](source, sink, links)
+
+
+def _installed():
+    """Name of the fastest solver whose packages are installed."""
+    if not find_spec("scipy"):
+        return "numpy"
+    return "numba" if find_spec("numba") else "scipy"
 
 
 def _checked(source, sink, links):
