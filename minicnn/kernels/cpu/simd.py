@@ -1,0 +1,237 @@
+"""Vectors for compiled kernels: one machine register of float32 numbers, with arithmetic.
+
+Numba's compiler vectorises simple loops; convolution needs more, namely sums that stay in registers.  Here is a
+type ``lanes`` of ``LANES`` numbers side by side, written like a number: ``a + b``, ``a * b``, ``fma(a, b, c)``.
+Memory is addressed as in assembly: ``address(array)``, and an index counted in elements.
+
+``LANES`` is what the processor has: 16 with AVX-512, 8 with AVX2, 4 elsewhere.  Multiplications and additions may
+be contracted to one rounding; nothing else is reordered, so that the same machine gives the same bits.
+"""
+
+import operator
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+__all__ = [
+    "LANES",
+    "ROWS",
+    "address",
+    "fma",
+    "lanes",
+    "load",
+    "load_fours",
+    "load_nines",
+    "product_of_1",
+    "product_of_2",
+    "product_of_3",
+    "splat",
+    "store",
+    "store_fours",
+]
+
+_features = binding.get_host_cpu_features()
+LANES = 16 if _features.get("avx512f") else 8 if _features.get("avx2") else 4
+ROWS = 8 if LANES == 16 else 4  # of a product: with three vectors of columns their sums fill the registers
+
+FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+VECTOR = ir.VectorType(FLOAT, LANES)
+
+
+class _Lanes(types.Type):
+    def __init__(self):
+        super().__init__(name=f"lanes{LANES}")
+
+
+lanes = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, VECTOR)
+
+
+def _operator(function, emit):
+    """Give the type one arithmetic operator."""
+    infer_global(function)(type("Operator", (ConcreteTemplate,), {"cases": [signature(lanes, lanes, lanes)]}))
+
+    @lower_builtin(function, lanes, lanes)
+    def lower(context, builder, sig, args):
+        return getattr(builder, emit)(*args, flags=("contract",))
+
+
+_operator(operator.add, "fadd")
+_operator(operator.sub, "fsub")
+_operator(operator.mul, "fmul")
+
+
+def _indices(numbers):
+    return ir.Constant(ir.VectorType(INT32, len(numbers)), list(numbers))
+
+
+def vector_pointer(builder, start, index, kind=VECTOR):
+    """Pointer to the vector that begins ``index`` elements after the address ``start``."""
+    element = builder.inttoptr(start, kind.element.as_pointer())
+    return builder.bitcast(builder.gep(element, [index]), kind.as_pointer())
+
+
+def _load(builder, start, index, kind=VECTOR):
+    value = builder.load(vector_pointer(builder, start, index, kind))
+    value.align = 4
+    return value
+
+
+def splatted(builder, value):
+    """Vector of one number, LANES times."""
+    undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, value, INT32(0))
+    return builder.shuffle_vector(first, undefined, _indices([0] * LANES))
+
+
+def fused(builder, a, b, c):
+    """Emit a b + c, with one rounding where the processor can."""
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
+    )
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def address(typingctx, array):
+    """Address of an array's first element."""
+
+    def codegen(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        return builder.ptrtoint(array.data, INT64)
+
+    return types.int64(array), codegen
+
+
+@intrinsic
+def load(typingctx, start, index):
+    """LANES numbers from ``start[index]`` on."""
+
+    def codegen(context, builder, sig, args):
+        return _load(builder, *args)
+
+    return lanes(types.int64, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx, start, index, value):
+    """Write LANES numbers from ``start[index]`` on."""
+
+    def codegen(context, builder, sig, args):
+        start, index, value = args
+        builder.store(value, vector_pointer(builder, start, index), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, lanes), codegen
+
+
+@intrinsic
+def splat(typingctx, value):
+    """Vector of one float32 number, LANES times."""
+
+    def codegen(context, builder, sig, args):
+        return splatted(builder, args[0])
+
+    return lanes(types.float32), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """Vector a b + c, with one rounding where the processor can."""
+
+    def codegen(context, builder, sig, args):
+        return fused(builder, *args)
+
+    return lanes(lanes, lanes, lanes), codegen
+
+
+def _apart(step, text):
+    """Make the load of ``step`` vectors, the j-th of which has every ``step``-th number from the j-th on."""
+
+    def load_apart(typingctx, start, index):
+        def codegen(context, builder, sig, args):
+            together = _load(builder, *args, ir.VectorType(FLOAT, LANES * step))
+            found = [
+                builder.shuffle_vector(together, together, _indices(range(j, LANES * step, step)))
+                for j in range(step)
+            ]
+            return context.make_tuple(builder, sig.return_type, found)
+
+        return types.UniTuple(lanes, step)(types.int64, types.int64), codegen
+
+    load_apart.__doc__ = text
+    return intrinsic(load_apart)
+
+
+load_fours = _apart(4, "Four vectors: the j-th has the numbers j, j + 4, j + 8, ... from ``start[index]`` on.")
+load_nines = _apart(9, "Nine vectors: the j-th has the numbers j, j + 9, j + 18, ... from ``start[index]`` on.")
+
+
+@intrinsic
+def store_fours(typingctx, start, index, a, b, c, d):
+    """Write a[0], b[0], c[0], d[0], a[1], ... from ``start[index]`` on."""
+
+    def codegen(context, builder, sig, args):
+        start, index, a, b, c, d = args
+        both = _indices(range(2 * LANES))
+        halves = builder.shuffle_vector(a, b, both), builder.shuffle_vector(c, d, both)
+        order = [i % 4 * LANES + i // 4 for i in range(4 * LANES)]
+        together = builder.shuffle_vector(*halves, _indices(order))
+        builder.store(together, vector_pointer(builder, start, index, together.type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, lanes, lanes, lanes, lanes), codegen
+
+
+def _product(columns):
+    """Make the product of ROWS rows by ``columns`` vectors, all of whose sums stay in registers.
+
+    c[r, j] = sum_i a[r, i] b[i, j] with element (r, i) of a at ``a + r row + i step``, (i, j) of b at
+    ``b + i width + j`` and (r, j) of c at ``c + r c_row + j``; i runs from 0 to depth - 1, depth >= 1.
+    """
+
+    def product(typingctx, a, row, step, b, width, c, c_row, depth):
+        def codegen(context, builder, sig, args):
+            a, row, step, b, width, c, c_row, depth = args
+            offsets = [builder.mul(row, INT64(r)) for r in range(ROWS)]
+            before, body = builder.block, builder.append_basic_block("depth")
+            after = builder.append_basic_block("sums")
+            builder.branch(body)
+            builder.position_at_end(body)
+            variables = [builder.phi(INT64) for _ in range(3)] + [
+                builder.phi(VECTOR) for _ in range(ROWS * columns)
+            ]
+            i, at_a, at_b, *sums = variables
+            for phi in variables:
+                phi.add_incoming(ir.Constant(phi.type, [0.0] * LANES if phi.type == VECTOR else 0), before)
+            vectors = [_load(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
+            for r, offset in enumerate(offsets):
+                element = builder.gep(builder.inttoptr(a, FLOAT.as_pointer()), [builder.add(at_a, offset)])
+                factor = splatted(builder, builder.load(element))
+                for j, vector in enumerate(vectors):
+                    sums[r * columns + j] = fused(builder, factor, vector, sums[r * columns + j])
+            following = [builder.add(i, INT64(1)), builder.add(at_a, step), builder.add(at_b, width), *sums]
+            for phi, value in zip(variables, following, strict=True):
+                phi.add_incoming(value, body)
+            builder.cbranch(builder.icmp_signed("<", following[0], depth), body, after)
+            builder.position_at_end(after)
+            for n, total in enumerate(sums):
+                r, j = divmod(n, columns)
+                index = builder.add(builder.mul(c_row, INT64(r)), INT64(LANES * j))
+                builder.store(total, vector_pointer(builder, c, index), align=4)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 8), codegen
+
+    return intrinsic(product)
+
+
+product_of_1, product_of_2, product_of_3 = (_product(columns) for columns in (1, 2, 3))

@@ -1,0 +1,149 @@
+"""The three transforms of Winograd's F(4x4, 3x3), on vectors of tiles or of channels.
+
+    y = A' [ (G g G') . (B' d B) ] A
+
+for one tile: d of 6x6 inputs, g of 3x3 weights, y of 4x4 outputs, "." by element.  The matrices are those of the
+points 0, 1, -1, 2, -2 and infinity (Lavin, Gray 2015, section 4.3).  Arrays are passed by address, since a vector
+may lie across the end of a row; the caller holds them, and says how far apart their parts lie.
+"""
+
+import numpy as np
+from numba import njit
+
+from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, load_nines, splat, store, store_fours
+
+__all__ = ["input_tiles", "output_tiles", "weight_tile", "weight_tile_grad"]
+
+
+@njit
+def _input_line(a, b, c, d, e, f):
+    """B' times one column of six."""
+    two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
+    even, odd = e - four * c, d - four * b
+    near_even, near_odd = e - c, two * (d - b)
+    return (
+        fma(four, a, e) - five * c,
+        even + odd,
+        even - odd,
+        near_even + near_odd,
+        near_even - near_odd,
+        fma(four, b, f) - five * d,
+    )
+
+
+@njit
+def _output_line(a, b, c, d, e, f):
+    """A' times one column of six."""
+    two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
+    near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
+    return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near), fma(eight, far_odd, near_odd) + f
+
+
+@njit
+def _weight_line(a, b, c):
+    """G times one column of three."""
+    quarter, sixth = splat(np.float32(1 / 4)), splat(np.float32(1 / 6))
+    twelfth, twentyfourth = splat(np.float32(1 / 12)), splat(np.float32(1 / 24))
+    outer, half = sixth * (a + c), sixth * b
+    far = fma(twentyfourth, a, sixth * c)
+    zero = splat(np.float32(0))
+    return quarter * a, zero - outer - half, half - outer, fma(twelfth, b, far), far - twelfth * b, c
+
+
+@njit
+def input_tiles(rows, length, count, columns, tiles, apart):
+    """Transform ``count`` tiles side by side: 6 rows of inputs become 36 runs of tiles.
+
+    rows : address of 6 rows of ``length`` floats, of which 4 LANES ceil(count / LANES) + 4 LANES are read
+    columns : address of as many floats, for what lies between
+    tiles : address of the first run; the runs lie ``apart`` floats apart, and are written in whole vectors
+    """
+    for i in range(0, 4 * count + 4, LANES):
+        line = _input_line(
+            load(rows, i),
+            load(rows, i + length),
+            load(rows, i + 2 * length),
+            load(rows, i + 3 * length),
+            load(rows, i + 4 * length),
+            load(rows, i + 5 * length),
+        )
+        store(columns, i, line[0])
+        store(columns, i + length, line[1])
+        store(columns, i + 2 * length, line[2])
+        store(columns, i + 3 * length, line[3])
+        store(columns, i + 4 * length, line[4])
+        store(columns, i + 5 * length, line[5])
+    for t in range(0, count, LANES):
+        for r in range(6):
+            a, b, c, d = load_fours(columns, r * length + 4 * t)
+            e, f, _, _ = load_fours(columns, r * length + 4 * t + 4)
+            line = _input_line(a, b, c, d, e, f)
+            at = 6 * r * apart + t
+            store(tiles, at, line[0])
+            store(tiles, at + apart, line[1])
+            store(tiles, at + 2 * apart, line[2])
+            store(tiles, at + 3 * apart, line[3])
+            store(tiles, at + 4 * apart, line[4])
+            store(tiles, at + 5 * apart, line[5])
+
+
+@njit
+def _output_column(tiles, at, apart):
+    return _output_line(
+        load(tiles, at),
+        load(tiles, at + 6 * apart),
+        load(tiles, at + 12 * apart),
+        load(tiles, at + 18 * apart),
+        load(tiles, at + 24 * apart),
+        load(tiles, at + 30 * apart),
+    )
+
+
+@njit
+def output_tiles(tiles, apart, count, rows, length):
+    """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of outputs, in whole vectors."""
+    for t in range(0, count, LANES):
+        a, b, c = (
+            _output_column(tiles, t, apart),
+            _output_column(tiles, t + apart, apart),
+            _output_column(tiles, t + 2 * apart, apart),
+        )
+        d, e, f = (
+            _output_column(tiles, t + 3 * apart, apart),
+            _output_column(tiles, t + 4 * apart, apart),
+            _output_column(tiles, t + 5 * apart, apart),
+        )
+        line = _output_line(a[0], b[0], c[0], d[0], e[0], f[0])
+        store_fours(rows, 4 * t, line[0], line[1], line[2], line[3])
+        line = _output_line(a[1], b[1], c[1], d[1], e[1], f[1])
+        store_fours(rows, 4 * t + length, line[0], line[1], line[2], line[3])
+        line = _output_line(a[2], b[2], c[2], d[2], e[2], f[2])
+        store_fours(rows, 4 * t + 2 * length, line[0], line[1], line[2], line[3])
+        line = _output_line(a[3], b[3], c[3], d[3], e[3], f[3])
+        store_fours(rows, 4 * t + 3 * length, line[0], line[1], line[2], line[3])
+
+
+@njit
+def _weight_row(a, b, c, tile, at, apart):
+    line = _weight_line(a, b, c)
+    store(tile, at, line[0])
+    store(tile, at + apart, line[1])
+    store(tile, at + 2 * apart, line[2])
+    store(tile, at + 3 * apart, line[3])
+    store(tile, at + 4 * apart, line[4])
+    store(tile, at + 5 * apart, line[5])
+
+
+@njit
+def weight_tile(weight, at, flipped, tile, apart):
+    """Transform LANES kernels that lie one behind the other: 9 LANES weights become 36 vectors, ``apart``."""
+    a, b, c, d, e, f, g, h, i = load_nines(weight, at)
+    if flipped:
+        a, b, c, d, e, f, g, h, i = i, h, g, f, e, d, c, b, a
+    left, middle, right = _weight_line(a, d, g), _weight_line(b, e, h), _weight_line(c, f, i)
+    _weight_row(left[0], middle[0], right[0], tile, 0, apart)
+    _weight_row(left[1], middle[1], right[1], tile, 6 * apart, apart)
+    _weight_row(left[2], middle[2], right[2], tile, 12 * apart, apart)
+    _weight_row(left[3], middle[3], right[3], tile, 18 * apart, apart)
+    _weight_row(left[4], middle[4], right[4], tile, 24 * apart, apart)
+    _weight_row(left[5], middle[5], right[5], tile, 30 * apart, apart)
