@@ -192,3 +192,12 @@ def test_truncation(tmp_path):
             paths[which].write_bytes(data[:end])
             attempt(paths)
         paths[which].write_bytes(data)
+
+
+@pytest.mark.parametrize(("mean", "factor"), [(np.nan, 1), (1, np.nan), (1, 1e-45), (1e38, 1e-3)])
+def test_statistics_that_are_not_finite(tmp_path, mean, factor):
+    """Found by the fuzzer: the quotient overflows, and NumPy warned."""
+    arrays = [np.full(3, mean, np.float32), np.ones(3, np.float32), np.float32([factor])]
+    files = write(tmp_path, header(3, 4, 4) + layer("norm", "BatchNorm", "data"), {"norm": arrays})
+    with pytest.raises(WeightsError, match=r"'norm'.*not finite"):
+        read(*files)

@@ -195,8 +195,11 @@ def _batch_norm(call: Call) -> list[Layer]:
     if not fields.boolean("use_global_stats", True):
         raise call.fault("use_global_stats: false; there is a layer for running statistics")
     mean, variance, factor = call.arrays((channels,), (channels,), (1,))
-    scale = mean.dtype.type(0 if factor[0] == 0 else 1 / factor[0])
-    statistics = {"running_mean": mean * scale, "running_var": variance * scale}
+    with np.errstate(all="ignore"):
+        scale = mean.dtype.type(0 if factor[0] == 0 else 1 / factor[0])
+        statistics = {"running_mean": mean * scale, "running_var": variance * scale}
+    if not all(np.isfinite(array).all() for array in statistics.values()):
+        raise call.fault(f"its statistics, divided by {factor[0]}, are not finite; the file is damaged")
     return _on_maps(call, BatchNorm2d(channels, eps=fields.real("eps", 1e-5), affine=False, **statistics))
 
 

@@ -60,6 +60,8 @@ def fold(node: Node, inputs: list[Constant | None], opset: int, budget: Budget, 
 
 def _mask(call: _Call, inputs: list[Constant | None], value: np.ndarray) -> np.ndarray:
     """Return which elements of the result are open: moved along by what moves elements, else all of them."""
+    if call.node.op == "Shape":  # the shape of a constant is known, whatever it holds
+        return np.zeros(value.shape, bool)
     if call.node.op not in _MOVES:
         return np.ones(value.shape, bool)
     moved = len(inputs) if call.node.op == "Concat" else 1
@@ -245,6 +247,7 @@ FOLDED = {
     "Reciprocal": _elementwise(lambda x: (1 / x).astype(x.dtype)),
     "ReduceProd": _product,
     "Reshape": _reshape,
+    "Shape": lambda call: shape_of(call.node, call[0].shape, (False,) * call[0].ndim).array,
     "Slice": _slice,
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
