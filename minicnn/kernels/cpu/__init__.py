@@ -7,6 +7,16 @@ of them.
 """
 
 from minicnn.kernels.cpu.activation import relu, relu6, relu_input_grad
+from minicnn.kernels.cpu.convolution import (
+    conv2d,
+    conv2d_input_grad,
+    conv2d_relu,
+    conv2d_relu_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
 from minicnn.kernels.cpu.linear import linear, linear_input_grad, linear_weight_grad
 from minicnn.kernels.cpu.normalisation import (
     batch_norm2d,
@@ -29,15 +39,7 @@ from minicnn.kernels.reference import (
     batch_norm2d_weight_grad,
     concatenate,
     concatenate_input_grad,
-    conv2d,
     conv2d_bias_grad,
-    conv2d_input_grad,
-    conv2d_relu,
-    conv2d_relu_input_grad,
-    conv2d_weight_grad,
-    conv_transpose2d,
-    conv_transpose2d_input_grad,
-    conv_transpose2d_weight_grad,
     cross_entropy,
     cross_entropy_input_grad,
     dropout,

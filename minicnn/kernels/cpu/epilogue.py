@@ -15,7 +15,7 @@ __all__ = ["Epilogue", "Prologue", "finish", "prepare"]
 
 
 class Epilogue(NamedTuple):
-    """After the sums of a forward: scale and shift of shape (K,), the clamp's ends, and its mask to fill, or None."""
+    """After a forward's sums: scale and shift of shape (K,), the ends of the clamp, a mask to fill or None."""
 
     scale: np.ndarray
     shift: np.ndarray

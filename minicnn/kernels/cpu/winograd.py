@@ -1,10 +1,10 @@
 """Convolution by 3x3 kernels with stride 1, by Winograd's F(4x4, 3x3): 36 multiplications for 16 outputs, not 144.
 
-    M[f] = U[f] V[f]    for each of 36 elements f of a tile: U (K, C) of weights, V (C, T) of tiles, M (K, T)
+    M[f] = U[f] V[f]    for each of the 36 elements f of a tile: U (K, C) of weights, V (C, T) of inputs, M (K, T)
 
-Tiles are numbered over images, rows and columns, and products take at most ``WIDTH`` of them at a time, so that
-what lies between the three transforms stays in a core's cache.  Where maps are large, a thread takes some tiles
-through all three; where they are small and deep, it takes some output channels, with their weights, over all tiles.
+Tiles are numbered over images, rows and columns of them.  First all threads transform the inputs of some tiles,
+one channel at a time; then each takes some output channels: it transforms their weights, and takes their products,
+a few tiles at a time, through the last transform, so that these never leave a core's cache.
 
 The input gradient is the convolution of dy by the flipped kernels, channels exchanged, with padding 2 - padding.
 
@@ -24,13 +24,8 @@ from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles, w
 __all__ = ["forward", "input_grad"]
 
 WIDTH = 3 * LANES  # tiles of one product
-DEPTH = 128  # input channels up to which their tiles, WIDTH of each, stay in cache beside the rest
-SPAN = 32  # output channels whose products are kept at a time
-TILES = 1 << 21  # floats of transformed inputs that are kept at a time, of deep maps
-
-
-def workspace(shape):
-    return np.empty(shape, np.float32)
+SPAN = 32  # output channels that a thread takes at a time
+KEPT = 1 << 21  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
 
 def forward(x, weight, epilogue, padding):
@@ -49,9 +44,9 @@ def forward(x, weight, epilogue, padding):
 
     """
     (top, bottom), (left, right) = padding
-    n, _, height, width = x.shape
+    n, c, height, width = x.shape
     y = np.empty((n, len(weight), height + top + bottom - 2, width + left + right - 2), np.float32)
-    _convolve(x, Prologue(np.ones(x.shape[1], np.float32)), weight, False, (top, left), epilogue, y)
+    _convolve(x, Prologue(np.ones(c, np.float32)), weight, False, (top, left), epilogue, y)
     return y
 
 
@@ -81,92 +76,98 @@ def input_grad(dy, weight, prologue, input_size, padding):
 
 def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     """Fill y; ``corner`` is how far above and left of x its first window begins."""
-    x, weight = dense(x), dense(weight)
-    geometry = np.array([*corner, -(-y.shape[2] // 4), -(-y.shape[3] // 4)])
-    tiles = len(x) * int(geometry[2] * geometry[3])
-    if not tiles:
-        return
-    before = x, _mask(prologue.mask), prologue.scale, prologue.only_positive
-    after = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
-    line = 4 * (_whole(geometry[3], LANES) + LANES)
-    parts = num_threads()
-    if x.shape[1] <= DEPTH and tiles >= 8 * WIDTH * parts:
-        u = workspace(
-            (36, weight.shape[0], _whole(weight.shape[1], LANES))
-            if not flipped
-            else (36, weight.shape[0], _whole(weight.shape[1], LANES))
-        )
-        _weights(weight, flipped, u)
-        work = workspace((parts, 36 * x.shape[1] * (WIDTH + LANES)))
-        _by_tiles(*before, u, flipped, *after, geometry, line, work)
-        return
-    most = max(WIDTH, TILES // (36 * x.shape[1]) // WIDTH * WIDTH)
-    v = workspace((36, x.shape[1], _whole(min(tiles, most), LANES) + LANES))
+    source = dense(x), _mask(prologue.mask), prologue.scale, prologue.only_positive
+    sink = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
+    weight, grid, c = dense(weight), _grid(corner, y.shape), x.shape[1]
+    tiles = len(y) * int(grid[2] * grid[3])
+    most = max(WIDTH, KEPT // (36 * c) // WIDTH * WIDTH)
+    v = np.empty((36, c, room(min(tiles, most))), np.float32)
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
-        _inputs(*before, geometry, line, first, last, v)
-        _by_channels(v, weight, flipped, *after, geometry, line, first, last, parts)
+        _inputs(*source, grid, first, last, v)
+        _outputs(v, weight, flipped, *sink, grid, first, last, num_threads())
 
 
-def _whole(count, multiple):
-    return -(-int(count) // multiple) * multiple
+def room(tiles):
+    """Floats that a run of tiles takes, which are written LANES at a time from any of them on."""
+    return (tiles + LANES - 1) // LANES * LANES + LANES
+
+
+def _grid(corner, size):
+    """How far above and left of the inputs the first tile begins, and how many tiles lie down and across."""
+    return np.array([*corner, -(-size[2] // 4), -(-size[3] // 4)])
 
 
 def _mask(mask):
-    return np.empty((0, 0, 0, 0), bool) if mask is None else dense(mask)
+    return np.empty((1, 1, 1, 0), bool) if mask is None else dense(mask)
 
 
 @njit
-def _read(x, mask, scale, only_positive, c, first, last, geometry, rows, tiles, apart):
-    """Transform the tiles from ``first`` to ``last`` of channel c into 36 runs."""
-    top, left, down, across = geometry
-    height, width = x.shape[2], x.shape[3]
-    none = mask.reshape(-1)[:0]
+def _lines(grid, rows):
+    """``rows`` rows of a row of tiles, with room for what vectors read and write beyond them."""
+    return np.empty((rows, 4 * ((grid[3] + LANES - 1) // LANES + 1) * LANES), np.float32)
+
+
+@njit
+def read_tiles(source, c, first, last, grid, lines, tiles, apart):
+    """Transform the tiles from ``first`` to ``last`` of channel c into 36 runs, ``apart`` floats apart."""
+    x, mask, scale, only_positive = source
+    top, left, down, across = grid
+    height, width = x.shape[2:]
     t = first
     while t < last:
-        q = t % across
-        p, n = t // across % down, t // across // down
+        row, q = divmod(t, across)
+        n, p = divmod(row, down)
         count = min(across - q, last - t)
         begin, length = 4 * q - left, 4 * count + 2
         low = min(length, max(0, -begin))
         high = max(low, min(length, width - begin))
         for i in range(6):
-            h, row = 4 * p - top + i, rows[i]
+            h, line = 4 * p - top + i, lines[i]
             if 0 <= h < height and low < high:
-                row[:low] = 0
-                row[high:length] = 0
+                line[:low] = 0
+                line[high:length] = 0
                 at = slice(begin + low, begin + high)
-                prepare(
-                    x[n, c, h, at],
-                    scale[c],
-                    mask[n, c, h, at] if mask.size else none,
-                    only_positive,
-                    row[low:high],
-                )
+                passed = mask[n, c, h, at] if mask.size else mask[0, 0, 0]
+                prepare(x[n, c, h, at], scale[c], passed, only_positive, line[low:high])
             else:
-                row[:length] = 0
-        size = rows.shape[1]
-        input_tiles(address(rows), size, count, address(rows[6:]), tiles + 4 * (t - first), apart)
+                line[:length] = 0
+        input_tiles(address(lines), lines.shape[1], count, tiles + 4 * (t - first), apart)
         t += count
 
 
 @njit
-def _write(tiles, apart, k, first, last, y, mask, scale, shift, least, most, geometry, rows):
+def _write_tiles(tiles, apart, k, first, last, sink, grid, lines):
     """Transform 36 runs of products into the tiles from ``first`` to ``last`` of channel k."""
-    _, _, down, across = geometry
-    none = mask.reshape(-1)[:0]
+    y, mask, scale, shift, least, most = sink
+    _, _, down, across = grid
     t = first
     while t < last:
-        q = t % across
-        p, n = t // across % down, t // across // down
+        row, q = divmod(t, across)
+        n, p = divmod(row, down)
         count = min(across - q, last - t)
-        output_tiles(tiles + 4 * (t - first), apart, count, address(rows), rows.shape[1])
+        output_tiles(tiles + 4 * (t - first), apart, count, address(lines), lines.shape[1])
         begin, end = 4 * q, min(4 * (q + count), y.shape[3])
         for i in range(min(4, y.shape[2] - 4 * p)):
             h = 4 * p + i
-            part = mask[n, k, h, begin:end] if mask.size else none
-            finish(rows[i, : end - begin], scale[k], shift[k], least, most, y[n, k, h, begin:end], part)
+            moves = mask[n, k, h, begin:end] if mask.size else mask[0, 0, 0]
+            finish(lines[i, : end - begin], scale[k], shift[k], least, most, y[n, k, h, begin:end], moves)
         t += count
+
+
+@njit
+def _transform_weights(weight, outputs, inputs, flipped, u, apart, width, buffer):
+    """Transform kernels (k, c) of ranges k and c: U[f, k, c], rows k ``width`` floats apart, f ``apart``."""
+    for k in range(outputs[0], outputs[1]):
+        for c in range(inputs[0], inputs[1], LANES):
+            tile = u + 4 * ((k - outputs[0]) * width + c - inputs[0])
+            if (len(weight) - k) * weight.shape[1] >= c + LANES:
+                weight_tile(address(weight), 9 * (k * weight.shape[1] + c), flipped, tile, apart)
+            else:  # too near to the end of memory to read whole vectors
+                for j in range(inputs[1] - c):
+                    for tap in range(9):
+                        buffer[9 * j + tap] = weight[k, c + j, tap // 3, tap % 3]
+                weight_tile(address(buffer), 0, flipped, tile, apart)
 
 
 @njit
@@ -175,8 +176,7 @@ def _multiply(u, u_apart, row, step, v, v_apart, width, count, span, depth, m):
     for f in range(36):
         b = v + 4 * f * v_apart
         for k in range(0, span, ROWS):
-            a = u + 4 * (f * u_apart + k * row)
-            c = m + 4 * (f * SPAN + k) * WIDTH
+            a, c = u + 4 * (f * u_apart + k * row), m + 4 * (f * SPAN + k) * WIDTH
             if count > 2 * LANES:
                 product_of_3(a, row, step, b, width, c, WIDTH, depth)
             elif count > LANES:
@@ -186,220 +186,50 @@ def _multiply(u, u_apart, row, step, v, v_apart, width, count, span, depth, m):
 
 
 @njit
-def _transform(weight, k_first, k_last, c_first, c_last, flipped, u, u_apart, width, buffer):
-    """Transform kernels: U[f, k - k_first, c - c_first], whose rows k lie ``width`` floats apart."""
-    inputs, kernels = weight.shape[1], weight.shape[0] * weight.shape[1]
-    flat = weight.reshape(-1)
-    for k in range(k_first, k_last):
-        for c in range(c_first, c_last, LANES):
-            at, tile = k * inputs + c, u + 4 * ((k - k_first) * width + c - c_first)
-            if at + LANES <= kernels:
-                weight_tile(address(weight), 9 * at, flipped, tile, u_apart)
-            else:
-                buffer[: 9 * (kernels - at)] = flat[9 * at :]
-                weight_tile(address(buffer), 0, flipped, tile, u_apart)
-
-
-@kernel(reads(4), boolean, writes(3))
-def _weights(weight, flipped, u):
-    for k in prange(len(weight)):
-        buffer = np.zeros(9 * LANES, np.float32)
-        at = address(u) + 4 * k * u.shape[2]
-        apart = u.shape[1] * u.shape[2]
-        _transform(weight, k, k + 1, 0, weight.shape[1], flipped, at, apart, u.shape[2], buffer)
-
-
-@njit
-def _some_tiles(
-    x,
-    x_mask,
-    x_scale,
-    only_positive,
-    u,
-    flipped,
-    y,
-    mask,
-    scale,
-    shift,
-    least,
-    most,
-    geometry,
-    rows,
-    first,
-    last,
-    v,
-    m,
-):
-    depth, width = x.shape[1], WIDTH + LANES
-    for c in range(depth):
-        at = address(v) + 4 * c * width
-        _read(x, x_mask, x_scale, only_positive, c, first, last, geometry, rows, at, depth * width)
-    row, step = (1, u.shape[2]) if flipped else (u.shape[2], 1)
-    for k in range(0, y.shape[1], SPAN):
-        span = min(SPAN, y.shape[1] - k)
-        _multiply(
-            address(u) + 4 * k * row,
-            u.shape[1] * u.shape[2],
-            row,
-            step,
-            address(v),
-            depth * width,
-            width,
-            last - first,
-            span,
-            depth,
-            address(m),
-        )
-        for j in range(span):
-            at = address(m) + 4 * j * WIDTH
-            _write(at, SPAN * WIDTH, k + j, first, last, y, mask, scale, shift, least, most, geometry, rows)
-
-
-@kernel(
-    reads(4),
-    reads(4, boolean),
-    reads(1),
-    boolean,
-    reads(3),
-    boolean,
-    writes(4),
-    writes(4, boolean),
-    reads(1),
-    reads(1),
-    float32,
-    float32,
-    reads(1, int64),
-    int64,
-    writes(2),
-)
-def _by_tiles(
-    x, x_mask, x_scale, only_positive, u, flipped, y, mask, scale, shift, least, most, geometry, line, work
-):
-    tiles = x.shape[0] * geometry[2] * geometry[3]
-    for part in prange(len(work)):
-        rows, m = np.empty((12, line), np.float32), np.empty(36 * SPAN * WIDTH + LANES, np.float32)
-        for block in range(part, (tiles + WIDTH - 1) // WIDTH, len(work)):
-            first = block * WIDTH
-            last = min(first + WIDTH, tiles)
-            _some_tiles(
-                x,
-                x_mask,
-                x_scale,
-                only_positive,
-                u,
-                flipped,
-                y,
-                mask,
-                scale,
-                shift,
-                least,
-                most,
-                geometry,
-                rows,
-                first,
-                last,
-                work[part],
-                m,
-            )
-
-
-@kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, int64, writes(3))
-def _inputs(x, mask, scale, only_positive, geometry, line, first, last, v):
-    for c in prange(x.shape[1]):
-        rows = np.empty((12, line), np.float32)
-        at = address(v) + 4 * c * v.shape[2]
-        _read(x, mask, scale, only_positive, c, first, last, geometry, rows, at, v.shape[1] * v.shape[2])
-
-
-@njit
-def _some_channels(
-    v, weight, flipped, y, mask, scale, shift, least, most, geometry, rows, first, last, k, span, u, m, buffer
-):
-    depth, width = v.shape[1], v.shape[2]
+def _some_outputs(v, weight, flipped, sink, grid, first, last, k, span, buffers):
+    """Compute ``span`` channels of outputs from k on, in the tiles from ``first`` to ``last``."""
+    u, m, lines, buffer = buffers
+    depth, width = v.shape[1:]
     if flipped:
         row, step, apart = 1, SPAN, depth * SPAN
-        _transform(weight, 0, depth, k, k + span, True, address(u), apart, SPAN, buffer)
+        _transform_weights(weight, (0, depth), (k, k + span), True, address(u), apart, SPAN, buffer)
     else:
         row, step = (depth + LANES - 1) // LANES * LANES, 1
         apart = SPAN * row
-        _transform(weight, k, k + span, 0, depth, False, address(u), apart, row, buffer)
+        _transform_weights(weight, (k, k + span), (0, depth), False, address(u), apart, row, buffer)
     vectors = (last - first + LANES - 1) // LANES
-    blocks = (vectors + 2) // 3
+    blocks = (vectors + 2) // 3  # of two or three vectors each, where there are two
     for block in range(blocks):
         begin = vectors * block // blocks * LANES
         end = min(vectors * (block + 1) // blocks * LANES, last - first)
-        _multiply(
-            address(u),
-            apart,
-            row,
-            step,
-            address(v) + 4 * begin,
-            depth * width,
-            width,
-            end - begin,
-            span,
-            depth,
-            address(m),
-        )
+        at = address(v) + 4 * begin
+        _multiply(address(u), apart, row, step, at, depth * width, width, end - begin, span, depth, address(m))
         for j in range(span):
-            at = address(m) + 4 * j * WIDTH
-            _write(
-                at,
-                SPAN * WIDTH,
-                k + j,
-                first + begin,
-                first + end,
-                y,
-                mask,
-                scale,
-                shift,
-                least,
-                most,
-                geometry,
-                rows,
-            )
+            tiles = address(m) + 4 * j * WIDTH
+            _write_tiles(tiles, SPAN * WIDTH, k + j, first + begin, first + end, sink, grid, lines)
+
+
+@kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, writes(3))
+def _inputs(x, mask, scale, only_positive, grid, first, last, v):
+    for c in prange(x.shape[1]):
+        tiles, apart = address(v) + 4 * c * v.shape[2], v.shape[1] * v.shape[2]
+        source, lines = (x, mask, scale, only_positive), _lines(grid, 12)
+        read_tiles(source, c, first, last, grid, lines, tiles, apart)
 
 
 @kernel(
-    reads(3),
-    reads(4),
-    boolean,
-    writes(4),
-    writes(4, boolean),
-    reads(1),
-    reads(1),
-    float32,
-    float32,
-    reads(1, int64),
-    int64,
-    int64,
-    int64,
-    int64,
+    *(reads(3), reads(4), boolean),
+    *(writes(4), writes(4, boolean), reads(1), reads(1), float32, float32),
+    *(reads(1, int64), int64, int64, int64),
 )
-def _by_channels(v, weight, flipped, y, mask, scale, shift, least, most, geometry, line, first, last, parts):
+def _outputs(v, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, parts):
     for part in prange(parts):
-        rows, m = np.empty((12, line), np.float32), np.empty(36 * SPAN * WIDTH + LANES, np.float32)
-        u = np.empty(36 * SPAN * (v.shape[1] + LANES), np.float32)
-        buffer = np.zeros(9 * LANES, np.float32)
-        for block in range(part, (y.shape[1] + SPAN - 1) // SPAN, parts):
-            span = min(SPAN, y.shape[1] - block * SPAN)
-            _some_channels(
-                v,
-                weight,
-                flipped,
-                y,
-                mask,
-                scale,
-                shift,
-                least,
-                most,
-                geometry,
-                rows,
-                first,
-                last,
-                block * SPAN,
-                span,
-                u,
-                m,
-                buffer,
-            )
+        buffers = (
+            np.empty(36 * SPAN * (v.shape[1] + LANES), np.float32),
+            np.empty(36 * SPAN * WIDTH + LANES, np.float32),
+            _lines(grid, 4),
+            np.zeros(9 * LANES, np.float32),
+        )
+        for k in range(part * SPAN, y.shape[1], parts * SPAN):
+            span, sink = min(SPAN, y.shape[1] - k), (y, mask, scale, shift, least, most)
+            _some_outputs(v, weight, flipped, sink, grid, first, last, k, span, buffers)

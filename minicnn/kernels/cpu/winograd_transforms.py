@@ -12,12 +12,12 @@ from numba import njit
 
 from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, load_nines, splat, store, store_fours
 
-__all__ = ["input_tiles", "output_tiles", "weight_tile", "weight_tile_grad"]
+__all__ = ["input_tiles", "output_tiles", "weight_tile"]
 
 
 @njit
 def _input_line(a, b, c, d, e, f):
-    """B' times one column of six."""
+    """Return B' times one column of six."""
     two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
     even, odd = e - four * c, d - four * b
     near_even, near_odd = e - c, two * (d - b)
@@ -33,7 +33,7 @@ def _input_line(a, b, c, d, e, f):
 
 @njit
 def _output_line(a, b, c, d, e, f):
-    """A' times one column of six."""
+    """Return A' times one column of six."""
     two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near), fma(eight, far_odd, near_odd) + f
@@ -41,7 +41,7 @@ def _output_line(a, b, c, d, e, f):
 
 @njit
 def _weight_line(a, b, c):
-    """G times one column of three."""
+    """Return G times one column of three."""
     quarter, sixth = splat(np.float32(1 / 4)), splat(np.float32(1 / 6))
     twelfth, twentyfourth = splat(np.float32(1 / 12)), splat(np.float32(1 / 24))
     outer, half = sixth * (a + c), sixth * b
@@ -51,13 +51,14 @@ def _weight_line(a, b, c):
 
 
 @njit
-def input_tiles(rows, length, count, columns, tiles, apart):
+def input_tiles(rows, length, count, tiles, apart):
     """Transform ``count`` tiles side by side: 6 rows of inputs become 36 runs of tiles.
 
-    rows : address of 6 rows of ``length`` floats, of which 4 LANES ceil(count / LANES) + 4 LANES are read
-    columns : address of as many floats, for what lies between
+    rows : address of 12 rows of ``length`` >= 4 LANES (ceil(count / LANES) + 1) floats, the last 6 for what lies
+        between; what is read beyond 4 count + 2 of them is of no account
     tiles : address of the first run; the runs lie ``apart`` floats apart, and are written in whole vectors
     """
+    columns = rows + 24 * length
     for i in range(0, 4 * count + 4, LANES):
         line = _input_line(
             load(rows, i),

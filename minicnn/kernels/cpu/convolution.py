@@ -1,0 +1,148 @@
+"""Convolution and its gradients: the reference's functions, each by the algorithm that suits its shapes."""
+
+import numpy as np
+
+from minicnn.kernels import reference
+from minicnn.kernels.cpu import depthwise, im2col, winograd
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
+from minicnn.shapes import output_size, pair, sides, transposed_size
+
+__all__ = [
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_relu",
+    "conv2d_relu_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+]
+
+
+def algorithm(weight_shape, geometry, gradient_of_weight=False):
+    """Name of the algorithm for a convolution.
+
+    - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
+    - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)); its transforms cost more
+      than that where channels are few.  It errs by some 1e-5 of the largest output, enough for inference; the
+      sums of a weight gradient run over maps, where it is not used.
+    - im2col: everything else, 1x1 without columns.
+    """
+    filters, channels, *kernel_size = weight_shape
+    groups = int(geometry[6])
+    if channels == 1 and groups == filters and groups > 1:
+        return "depthwise"
+    square = kernel_size == [3, 3] and (geometry[[0, 1, 4, 5, 6]] == 1).all()
+    if square and channels >= 16 and filters >= 16 and not gradient_of_weight:
+        return "winograd"
+    return "im2col"
+
+
+def geometry_of(size, out, kernel_size, stride, padding, dilation, groups):
+    """Numbers for compiled kernels: stride, top and left padding, dilation, groups, and whether columns are x."""
+    stride, dilation, (top, left) = (
+        pair(stride, "stride"),
+        pair(dilation, "dilation"),
+        (side[0] for side in sides(padding)),
+    )
+    plain = tuple(kernel_size) == (1, 1) and stride == (1, 1) and tuple(size) == tuple(out) and top == left == 0
+    return np.array([*stride, top, left, *dilation, groups, plain], np.int64)
+
+
+@float32_or(reference.conv2d)
+def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
+    """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
+    k = len(weight)
+    shift = np.zeros(k, np.float32) if bias is None else dense(bias)
+    return _forward(x, weight, Epilogue(np.ones(k, np.float32), shift), stride, padding, dilation, groups)
+
+
+@float32_or(reference.conv2d_relu)
+def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1):
+    """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
+    k = len(weight)
+    size = output_size(
+        x.shape[2:], weight.shape[2:], pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
+    )
+    mask = np.empty((len(x), k, *size), bool)
+    scale = np.ones(k, np.float32) if scale is None else dense(scale)
+    shift = np.zeros(k, np.float32) if shift is None else dense(shift)
+    epilogue = Epilogue(scale, shift, 0.0, np.inf if most is None else float(most), mask)
+    return _forward(x, weight, epilogue, stride, padding, dilation, groups), mask
+
+
+def _forward(x, weight, epilogue, stride, padding, dilation, groups):
+    x, weight, padding = dense(x), dense(weight), sides(padding)
+    size = output_size(x.shape[2:], weight.shape[2:], pair(stride, "stride"), padding, pair(dilation, "dilation"))
+    geometry = geometry_of(x.shape[2:], size, weight.shape[2:], stride, padding, dilation, groups)
+    chosen = algorithm(weight.shape, geometry)
+    if chosen == "winograd":
+        return winograd.forward(x, weight, epilogue, padding)
+    y = np.empty((len(x), len(weight), *size), np.float32)
+    (depthwise if chosen == "depthwise" else im2col).forward(x, weight, epilogue, geometry, y)
+    return y
+
+
+@float32_or(reference.conv2d_input_grad)
+def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the input, as ``reference.conv2d_input_grad``, by the adjoint algorithm."""
+    prologue = Prologue(np.ones(len(weight), np.float32))
+    return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
+
+
+@float32_or(reference.conv2d_relu_input_grad)
+def conv2d_relu_input_grad(
+    dy, mask, rule, weight, scale, input_size, *, stride=1, padding=0, dilation=1, groups=1
+):
+    """Gradient with respect to the input through rectifier and scale, as ``reference.conv2d_relu_input_grad``."""
+    scale = np.ones(len(weight), np.float32) if scale is None else dense(scale)
+    mask = dense(mask) if rule.where_input_positive else None
+    prologue = Prologue(scale, mask, rule.where_cotangent_positive)
+    return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
+
+
+def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
+    dy, weight, padding = dense(dy), dense(weight), sides(padding)
+    input_size = tuple(int(n) for n in input_size)
+    geometry = geometry_of(input_size, dy.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
+    chosen = algorithm(weight.shape, geometry)
+    if chosen == "winograd":
+        return winograd.input_grad(dy, weight, prologue, input_size, padding)
+    dx = np.empty((len(dy), weight.shape[1] * groups, *input_size), np.float32)
+    (depthwise if chosen == "depthwise" else im2col).input_grad(dy, weight, prologue, geometry, dx)
+    return dx
+
+
+@float32_or(reference.conv2d_weight_grad)
+def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the weight, as ``reference.conv2d_weight_grad``."""
+    x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
+    dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
+    geometry = geometry_of(x.shape[2:], dy.shape[2:], kernel_size, stride, padding, dilation, groups)
+    chosen = algorithm(dweight.shape, geometry, gradient_of_weight=True)
+    (depthwise if chosen == "depthwise" else im2col).weight_grad(x, dy, geometry, dweight)
+    return dweight
+
+
+@float32_or(reference.conv_transpose2d)
+def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """Transposed 2-D convolution, as ``reference.conv_transpose2d``: a convolution's input gradient."""
+    extra = pair(output_padding, "output_padding", least=0)
+    size = transposed_size(
+        x.shape[2:], weight.shape[2:], pair(stride, "stride"), sides(padding), extra, pair(dilation, "dilation")
+    )
+    y = conv2d_input_grad(x, weight, size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if bias is not None:
+        y += bias[:, None, None]
+    return y
+
+
+def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the input of a transposed convolution: the convolution that it transposes."""
+    return conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def conv_transpose2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the weight of a transposed convolution: ``conv2d``'s with x and dy exchanged."""
+    return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)

@@ -1,0 +1,280 @@
+"""Convolution of any geometry as products: windows are written out as columns, and BLAS does the rest.
+
+    y[n, g] = W[g] X,    X[c R S + r S + s, p Q + q] = x[n, c, p stride + r dilation - top, ...]
+
+Columns are made for a few output rows at a time, so that they stay in a core's cache.  A 1x1 kernel with stride 1
+needs none: there X is x.  How the work is cut depends on shapes alone.
+"""
+
+import numpy as np
+from numba import boolean, float32, int64, njit, prange
+
+from minicnn.kernels.cpu.epilogue import finish, prepare
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.product import multiply
+
+__all__ = ["forward", "input_grad", "weight_grad"]
+
+COLUMNS = 1 << 18  # values of columns at a time, a megabyte
+PARTS = 8  # into which the work is cut at least, where it is large enough to be cut
+WORTH = 1 << 20  # multiply-adds below which cutting costs more than it gives
+
+
+def forward(x, weight, epilogue, geometry, y):
+    """Fill y (N, K, P, Q) and the epilogue's mask; ``geometry`` as ``convolution.geometry_of`` makes it."""
+    groups = int(geometry[6])
+    k, window = len(weight) // groups, weight[0].size
+    p, q = y.shape[2:]
+    images, work = len(x) * groups, k * window * p * q
+    rows = min(p, max(1, COLUMNS // (window * q)))
+    if images < PARTS and p * q >= 1024 and work >= WORTH:
+        rows = min(rows, -(-p * images // PARTS))
+    blocks = -(-p // rows)
+    wanted = -(-PARTS // (images * blocks)) if work >= WORTH else 1
+    filters = max(16, -(-k // wanted))
+    cut = np.array([rows, blocks, filters, -(-k // filters)])
+    plain = epilogue.mask is None and epilogue.least == -np.inf and epilogue.most == np.inf
+    plain = plain and (epilogue.scale == 1).all() and not epilogue.shift.any()
+    mask = np.empty((0, 0, 0, 0), bool) if epilogue.mask is None else epilogue.mask
+    ends = np.float32(epilogue.least), np.float32(epilogue.most)
+    _forward(x, weight, geometry, cut, plain, epilogue.scale, epilogue.shift, *ends, y, mask)
+
+
+def input_grad(dy, weight, prologue, geometry, dx):
+    """Fill dx (N, C, H, W)."""
+    groups = int(geometry[6])
+    window = int(np.prod(weight.shape[2:])) * dy.shape[2] * dy.shape[3]
+    channels = weight.shape[1]
+    few = max(1, COLUMNS // window)
+    few = min(few, max(8, -(-channels * len(dy) * groups // PARTS)), channels)
+    _input_grad(prepared(dy, prologue), weight, geometry, few, dx)
+
+
+def prepared(dy, prologue):
+    """Dy through the prologue: itself where that does nothing."""
+    nothing = prologue.mask is None and not prologue.only_positive
+    if nothing and (prologue.scale == 1).all():
+        return dy
+    mask = np.empty((0, 0, 0, 0), bool) if prologue.mask is None else prologue.mask
+    out = np.empty_like(dy)
+    _prepare(dy, prologue.scale, mask, prologue.only_positive, out)
+    return out
+
+
+def weight_grad(x, dy, geometry, dweight):
+    """Fill dweight (K, C / groups, R, S)."""
+    groups = int(geometry[6])
+    k, channels, taps = len(dweight) // groups, dweight.shape[1], dweight.shape[2] * dweight.shape[3]
+    few = min(channels, max(1, 64 // taps))
+    blocks = groups * -(-channels // few)
+    filters = k if blocks >= PARTS else max(32, -(-k * blocks // PARTS))
+    rows = min(dy.shape[2], max(1, COLUMNS // (few * taps * dy.shape[3])))
+    _weight_grad(x, dy, geometry, np.array([few, min(filters, k), rows]), dweight)
+
+
+@njit
+def _unfold(x, geometry, r, s, first, last, width, columns):
+    """Write one tap's row of columns: the pixel that it reads for output rows ``first`` to ``last``."""
+    down, across, top, left, apart, aside = geometry[:6]
+    for p in range(first, last):
+        h, row = p * down + r * apart - top, columns[(p - first) * width : (p - first + 1) * width]
+        if h < 0 or h >= x.shape[0]:
+            row[:] = 0
+            continue
+        w = s * aside - left
+        low = min(width, max(0, (across - 1 - w) // across))
+        high = max(low, min(width, (x.shape[1] - w + across - 1) // across))
+        row[:low] = 0
+        row[high:] = 0
+        if across == 1:
+            row[low:high] = x[h, w + low : w + high]
+        else:
+            for q in range(low, high):
+                row[q] = x[h, w + q * across]
+
+
+@njit
+def _fold(columns, geometry, r, s, height, width, x):
+    """Add one tap's row of columns to the pixels that it reads: the adjoint of ``_unfold``."""
+    down, across, top, left, apart, aside = geometry[:6]
+    w = s * aside - left
+    low = min(width, max(0, (across - 1 - w) // across))
+    high = max(low, min(width, (x.shape[1] - w + across - 1) // across))
+    for p in range(height):
+        h = p * down + r * apart - top
+        if h < 0 or h >= x.shape[0]:
+            continue
+        if across == 1:
+            to, of = x[h, w + low : w + high], columns[p * width + low : p * width + high]
+            for q in range(len(to)):
+                to[q] += of[q]
+        else:
+            for q in range(low, high):
+                x[h, w + q * across] += columns[p * width + q]
+
+
+@njit
+def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, scale, shift, least, most, y, mask):
+    """One image, group, block of rows and block of filters; x (C, H, W), y and mask (K, P, Q)."""
+    _, channels, kernel_height, kernel_width = weight.shape
+    window, width = channels * kernel_height * kernel_width, y.shape[2]
+    size, c = (last - first) * width, group * channels
+    if geometry[7]:
+        of, apart = x[c, first:].ctypes.data, x.shape[1] * x.shape[2]
+        columns = np.empty(1, np.float32)
+    else:
+        columns = np.empty(window * size, np.float32)
+        at = 0
+        for i in range(channels):
+            for r in range(kernel_height):
+                for s in range(kernel_width):
+                    _unfold(x[c + i], geometry, r, s, first, last, width, columns[at : at + size])
+                    at += size
+        of, apart = columns.ctypes.data, size
+    to = y[k, first:].ctypes.data
+    multiply(
+        filters,
+        size,
+        window,
+        weight[k].ctypes.data,
+        window,
+        False,
+        of,
+        apart,
+        False,
+        False,
+        to,
+        y.shape[1] * width,
+    )
+    columns[0] = 0  # kept until here
+    if plain:
+        return
+    sums, none = np.empty(width, np.float32), mask.reshape(-1)[:0]
+    for i in range(k, k + filters):
+        for p in range(first, last):
+            sums[:] = y[i, p]
+            finish(sums, scale[i], shift[i], least, most, y[i, p], mask[i, p] if mask.size else none)
+
+
+@kernel(
+    reads(4),
+    reads(4),
+    reads(1, int64),
+    reads(1, int64),
+    boolean,
+    reads(1),
+    reads(1),
+    float32,
+    float32,
+    writes(4),
+    writes(4, boolean),
+)
+def _forward(x, weight, geometry, cut, plain, scale, shift, least, most, y, mask):
+    groups, (rows, blocks, filters, parts) = geometry[6], cut
+    each = y.shape[1] // groups
+    for task in prange(len(x) * groups * blocks * parts):
+        part, rest = task % parts, task // parts
+        block, rest = rest % blocks, rest // blocks
+        group, n = rest % groups, rest // groups
+        k, last = part * filters, min(y.shape[2], (block + 1) * rows)
+        count = min(filters, each - k)
+        k += group * each
+        own = mask[n] if mask.size else mask.reshape((0, 0, 0))
+        _forward_part(
+            x[n],
+            weight,
+            geometry,
+            group,
+            block * rows,
+            last,
+            k,
+            count,
+            plain,
+            scale,
+            shift,
+            least,
+            most,
+            y[n],
+            own,
+        )
+
+
+@kernel(reads(4), reads(1), reads(4, boolean), boolean, writes(4))
+def _prepare(dy, scale, mask, only_positive, out):
+    k = dy.shape[1]
+    for i in prange(len(dy) * k):
+        n, c = i // k, i % k
+        own = mask[n, c].reshape(-1) if mask.size else mask.reshape(-1)
+        prepare(dy[n, c].reshape(-1), scale[c], own, only_positive, out[n, c].reshape(-1))
+
+
+@njit
+def _input_grad_part(dy, weight, geometry, group, c, count, dx):
+    """One image, group and some of its channels; dy (K, P, Q), dx (C, H, W)."""
+    _, channels, kernel_height, kernel_width = weight.shape
+    taps, size = kernel_height * kernel_width, dy.shape[1] * dy.shape[2]
+    filters = len(weight) // geometry[6]
+    k, out = group * filters, group * channels + c
+    a, b, row = weight[k, c:].ctypes.data, dy[k].ctypes.data, channels * taps
+    if geometry[7]:
+        multiply(count, size, filters, a, row, True, b, size, False, False, dx[out].ctypes.data, size)
+        return
+    columns = np.empty(count * taps * size, np.float32)
+    to, at = columns.ctypes.data, 0
+    multiply(count * taps, size, filters, a, row, True, b, size, False, False, to, size)
+    for i in range(count):
+        dx[out + i] = 0
+        for r in range(kernel_height):
+            for s in range(kernel_width):
+                _fold(columns[at : at + size], geometry, r, s, dy.shape[1], dy.shape[2], dx[out + i])
+                at += size
+
+
+@kernel(reads(4), reads(4), reads(1, int64), int64, writes(4))
+def _input_grad(dy, weight, geometry, few, dx):
+    groups, channels = geometry[6], weight.shape[1]
+    blocks = (channels + few - 1) // few
+    for task in prange(len(dy) * groups * blocks):
+        block, rest = task % blocks, task // blocks
+        n, c = rest // groups, block * few
+        _input_grad_part(dy[n], weight, geometry, rest % groups, c, min(few, channels - c), dx[n])
+
+
+@njit
+def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweight):
+    """Sum over all images, for some channels and filters of a group."""
+    _, channels, kernel_height, kernel_width = dweight.shape
+    taps, (height, width) = kernel_height * kernel_width, dy.shape[2:]
+    to, row = dweight[k, c:].ctypes.data, channels * taps
+    plain, of = geometry[7], group * channels + c
+    columns = np.empty(1 if plain else count * taps * rows * width, np.float32)
+    for n in range(len(x)):
+        for first in range(0, height, rows):
+            last = min(height, first + rows)
+            size = (last - first) * width
+            b, apart = columns.ctypes.data, size
+            if plain:
+                b, apart = x[n, of, first:].ctypes.data, height * width
+            else:
+                at = 0
+                for i in range(count):
+                    for r in range(kernel_height):
+                        for s in range(kernel_width):
+                            _unfold(x[n, of + i], geometry, r, s, first, last, width, columns[at : at + size])
+                            at += size
+            adds = n > 0 or first > 0
+            a = dy[n, k, first:].ctypes.data
+            multiply(filters, count * taps, size, a, height * width, False, b, apart, True, adds, to, row)
+    columns[0] = 0  # kept until here
+
+
+@kernel(reads(4), reads(4), reads(1, int64), reads(1, int64), writes(4))
+def _weight_grad(x, dy, geometry, cut, dweight):
+    groups, (few, filters, rows) = geometry[6], cut
+    channels, each = dweight.shape[1], len(dweight) // groups
+    blocks, parts = (channels + few - 1) // few, (each + filters - 1) // filters
+    for task in prange(groups * blocks * parts):
+        part, rest = task % parts, task // parts
+        group, c, k = rest // blocks, rest % blocks * few, part * filters
+        count, number = min(few, channels - c), min(filters, each - k)
+        _weight_grad_part(x, dy, geometry, group, c, count, group * each + k, number, rows, dweight)
