@@ -10,8 +10,11 @@ from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.simd import LANES, address, fma, load, splat, store
 
 __all__ = ["forward", "input_grad", "weight_grad"]
+
+ROWS = 4  # of outputs at a time: as many sums as hide a multiplication's delay
 
 
 def forward(x, weight, epilogue, geometry, y):
@@ -33,66 +36,81 @@ def weight_grad(x, dy, geometry, dweight):
 
 
 @njit
-def _spread(x, down, across, top, left, plane):
+def _spread(x, across, top, left, plane):
     """Copy x (H, W) into ``plane`` (rows, across, columns): padded, columns sorted by remainder."""
     plane[:] = 0
     for h in range(x.shape[0]):
         row = h + top
         if row < 0 or row >= plane.shape[0]:
             continue
-        if across == 1:
-            low, high = max(0, -left), min(x.shape[1], plane.shape[2] - left)
-            plane[row, 0, low + left : high + left] = x[h, low:high]
-            continue
-        for w in range(max(0, -left), x.shape[1]):
-            at = w + left
-            if at // across < plane.shape[2]:
-                plane[row, at % across, at // across] = x[h, w]
-
-
-@njit
-def _sums(plane, filters, p, geometry, sums):
-    """Sum of a row of outputs: three or five taps of a filter's row at a time."""
-    down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
-    sums[:] = 0
-    width = len(sums)
-    for r in range(filters.shape[0]):
-        h, s = p * down + r * apart, 0
-        while s < filters.shape[1]:
-            at = s * aside
-            a = plane[h, at % across, at // across : at // across + width]
-            if filters.shape[1] - s >= 3:
-                at = (s + 1) * aside
-                b = plane[h, at % across, at // across : at // across + width]
-                at = (s + 2) * aside
-                c = plane[h, at % across, at // across : at // across + width]
-                first, second, third = filters[r, s], filters[r, s + 1], filters[r, s + 2]
-                for q in range(width):
-                    sums[q] += first * a[q] + second * b[q] + third * c[q]
-                s += 3
+        for phase in range(across):
+            # columns w of x with (w + left) % across == phase, from the first that the plane has
+            first = (phase - left) % across
+            first += max(0, (-left - first + across - 1) // across) * across
+            at = (first + left) // across
+            count = min((x.shape[1] - first + across - 1) // across, plane.shape[2] - at)
+            to = plane[row, phase, at : at + max(count, 0)]
+            if across == 1:
+                to[:] = x[h, first : first + len(to)]
             else:
-                one = filters[r, s]
-                for q in range(width):
-                    sums[q] += one * a[q]
-                s += 1
+                for i in range(len(to)):
+                    to[i] = x[h, first + i * across]
 
 
 @njit
 def _plane(size, kernel_height, kernel_width, geometry):
-    """Empty plane for outputs of ``size``."""
+    """Empty plane for outputs of ``size``; a vector may be read from any place in a row of outputs."""
     down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
     rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
-    columns = size[1] + (kernel_width - 1) * aside // across
+    columns = (size[1] + LANES - 1) // LANES * LANES + (kernel_width - 1) * aside // across
     return np.empty((rows, across, columns), np.float32)
 
 
 @njit
+def _taps(plane, height, width, geometry):
+    """Where in the plane each tap of the first output is."""
+    across, columns = plane.shape[1], plane.shape[2]
+    places = np.empty(height * width, np.int64)
+    for r in range(height):
+        for s in range(width):
+            at = s * geometry[5]
+            row = r * geometry[4] * across + at % across
+            places[r * width + s] = row * columns + at // across
+    return places
+
+
+@njit
+def _sums(plane, places, weights, p, last, down, sums):
+    """Rows ``p`` to ``p + ROWS`` of outputs: their sums stay in registers; rows beyond ``last`` repeat it."""
+    start, to, row = address(plane), address(sums), down * plane.shape[1] * plane.shape[2]
+    a, b, c, d = p * row, min(p + 1, last) * row, min(p + 2, last) * row, min(p + 3, last) * row
+    for q in range(0, sums.shape[1], LANES):
+        one = two = three = four = splat(np.float32(0))
+        for tap in range(len(places)):
+            weight, at = splat(weights[tap]), places[tap] + q
+            one = fma(weight, load(start, a + at), one)
+            two = fma(weight, load(start, b + at), two)
+            three = fma(weight, load(start, c + at), three)
+            four = fma(weight, load(start, d + at), four)
+        store(to, q, one)
+        store(to, sums.shape[1] + q, two)
+        store(to, 2 * sums.shape[1] + q, three)
+        store(to, 3 * sums.shape[1] + q, four)
+
+
+@njit
 def _forward_plane(x, weight, geometry, scale, shift, least, most, y, mask):
-    plane, sums = _plane(y.shape, weight.shape[0], weight.shape[1], geometry), np.empty(y.shape[1], np.float32)
-    _spread(x, geometry[0], geometry[1], geometry[2], geometry[3], plane)
-    for p in range(y.shape[0]):
-        _sums(plane, weight, p, geometry, sums)
-        finish(sums, scale, shift, least, most, y[p], mask[p] if mask.size else mask.reshape(-1)[:0])
+    (kernel_height, kernel_width), (height, width) = weight.shape, y.shape
+    plane = _plane(y.shape, kernel_height, kernel_width, geometry)
+    _spread(x, geometry[1], geometry[2], geometry[3], plane)
+    places, weights = _taps(plane, kernel_height, kernel_width, geometry), weight.reshape(-1)
+    sums = np.empty((ROWS, (width + LANES - 1) // LANES * LANES), np.float32)
+    for p in range(0, height, ROWS):
+        _sums(plane, places, weights, p, height - 1, geometry[0], sums)
+        for i in range(min(ROWS, height - p)):
+            own = mask[p + i] if mask.size else mask.reshape(-1)[:0]
+            finish(sums[i, :width], scale, shift, least, most, y[p + i], own)
+    plane[0, 0, 0] = 0  # kept until here
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32, writes(4), writes(4, boolean))
@@ -107,22 +125,29 @@ def _forward(x, weight, geometry, scale, shift, least, most, y, mask):
 @njit
 def _input_grad_plane(dy, weight, geometry, scale, mask, only_positive, dx):
     down, across, top, left, apart, aside = geometry[:6]
-    height, width = weight.shape
+    kernel_height, kernel_width = weight.shape
+    height, width = dx.shape
     dense = np.array([1, 1, 0, 0, apart, aside])
-    plane = _plane(dx.shape, height, width, dense)
+    plane = _plane(dx.shape, kernel_height, kernel_width, dense)
     plane[:] = 0
     row = np.empty(dy.shape[1], np.float32)
-    above, before = (height - 1) * apart - top, (width - 1) * aside - left
+    above, before = (kernel_height - 1) * apart - top, (kernel_width - 1) * aside - left
+    low = max(0, (-before + across - 1) // across)
+    high = min(dy.shape[1], (plane.shape[2] - before + across - 1) // across)
     for p in range(dy.shape[0]):
         at = p * down + above
         if at < 0 or at >= plane.shape[0]:
             continue
         prepare(dy[p], scale, mask[p] if mask.size else mask.reshape(-1)[:0], only_positive, row)
-        for q in range(dy.shape[1]):
-            if 0 <= q * across + before < plane.shape[2]:
-                plane[at, 0, q * across + before] = row[q]
-    for h in range(dx.shape[0]):
-        _sums(plane, weight[::-1, ::-1], h, dense, dx[h])
+        for q in range(low, high):
+            plane[at, 0, q * across + before] = row[q]
+    places, weights = _taps(plane, kernel_height, kernel_width, dense), weight.reshape(-1)[::-1].copy()
+    sums = np.empty((ROWS, (width + LANES - 1) // LANES * LANES), np.float32)
+    for h in range(0, height, ROWS):
+        _sums(plane, places, weights, h, height - 1, 1, sums)
+        for i in range(min(ROWS, height - h)):
+            dx[h + i] = sums[i, :width]
+    plane[0, 0, 0] = 0  # kept until here
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))
@@ -147,7 +172,7 @@ def _weight_grad_plane(x, dy, geometry, dweight):
     """Add one image's part."""
     height, width = dweight.shape
     plane = _plane(dy.shape, height, width, geometry)
-    _spread(x, geometry[0], geometry[1], geometry[2], geometry[3], plane)
+    _spread(x, geometry[1], geometry[2], geometry[3], plane)
     for r in range(height):
         for s in range(width):
             at = s * geometry[5]
