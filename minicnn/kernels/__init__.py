@@ -8,9 +8,9 @@ __all__ = ["DEVICES", "choose", "on"]
 
 DEVICES = ("reference", "cpu")
 
-# Multiply-adds for one image up to which "auto" stays on NumPy.  The compiled device has no convolution of its own
-# yet: EfficientNet-Lite0 (0.4e9) was slower there (ten crops 19 s against 7 s), so only large nets go to it.
-SMALL = 2_000_000_000
+# Multiply-adds for one image up to which "auto" stays on NumPy: some tens of milliseconds there, so that a first
+# answer waits for no compiler.  EfficientNet-Lite0 (0.4e9): ten-crop saliency 2.1 s there, 0.5 s compiled (2 cores).
+SMALL = 100_000_000
 
 
 def on(device: str) -> ModuleType:
