@@ -9,7 +9,7 @@ __all__ = ["DEVICES", "choose", "on"]
 DEVICES = ("reference", "cpu")
 
 # Multiply-adds for one image up to which "auto" stays on NumPy: some tens of milliseconds there, so that a first
-# answer waits for no compiler.  EfficientNet-Lite0 (0.4e9): ten-crop saliency 2.1 s there, 0.5 s compiled (2 cores).
+# answer waits for no compiler.  EfficientNet-Lite0 (0.4e9), ten-crop saliency: 2.1 s there, 0.5 s compiled.
 SMALL = 100_000_000
 
 
