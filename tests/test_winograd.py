@@ -1,4 +1,4 @@
-"""Winograd's convolution against the reference in float64, its adjoint, and the same bits on any number of threads.
+"""Winograd's convolution against reference in float64, its adjoint, and the same bits on any number of threads.
 
 Bounds: float32 rounds at 6e-8.  The transforms' coefficients, up to 8 in both directions, let what they cancel be
 some ten times as large as the result, and sums over a few hundred channels round like the root of their number:
@@ -94,7 +94,7 @@ def test_epilogue(least, most):
 @pytest.mark.parametrize("only_positive", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_prologue(masked, only_positive):
-    x, weight, dy = arrays((3, 20, 37, 13, 22), SIDES[3])
+    _x, weight, dy = arrays((3, 20, 37, 13, 22), SIDES[3])
     rng = np.random.default_rng(1)
     scale, mask = rng.standard_normal(37, dtype="f4"), rng.random(dy.shape) < 0.5
     prologue = Prologue(scale, mask if masked else None, only_positive)
@@ -117,7 +117,7 @@ def test_adjoint(shape):
 
 def test_tiles_kept_in_parts(monkeypatch):
     """A map whose tiles are taken some at a time has the bits of one whose tiles are taken at once."""
-    x, weight, dy = arrays((2, 9, 34, 40, 61), SIDES[1])
+    x, weight, _dy = arrays((2, 9, 34, 40, 61), SIDES[1])
     whole = winograd.forward(x, weight, plain(34), SIDES[1])
     monkeypatch.setattr(winograd, "KEPT", 0)
     assert np.array_equal(winograd.forward(x, weight, plain(34), SIDES[1]), whole)
