@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from minicnn import catalogue
+from minicnn.colour import rgb_to_lab
 from minicnn.explain import colour_model
-from minicnn.explain.colour import rgb_to_lab
 from minicnn.explain.graph_cut import boundary_term, region_term
 from minicnn.explain.max_flow import STEPS, cut_capacity, max_flow
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from minicnn.colour import rgb_to_lab
 from minicnn.errors import ShapeError
-from minicnn.explain.colour import rgb_to_lab
 from minicnn.explain.colour_model import GaussianMixture, fit
 
 MEANS = np.array([[20.0, 0, 0], [60, 40, -30], [80, -40, 50]])

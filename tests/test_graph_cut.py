@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.colour import rgb_to_lab
 from minicnn.errors import ImageError, ShapeError
 from minicnn.explain import colour_model
-from minicnn.explain.colour import rgb_to_lab
 from minicnn.explain.graph_cut import (
     boundary_term,
     bounding_box,

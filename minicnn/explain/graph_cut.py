@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
+from minicnn.colour import rgb_to_lab
 from minicnn.errors import ShapeError
 from minicnn.explain import colour_model
-from minicnn.explain.colour import rgb_to_lab
 from minicnn.explain.components import bounding_box, largest_component
 from minicnn.explain.max_flow import STEPS, cut_capacity, max_flow, neighbours
 from minicnn.explain.seeds import check_chance, check_seeds, draw, resize_chance, resize_seeds

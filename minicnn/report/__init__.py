@@ -3,7 +3,7 @@
 Importing it loads NumPy; Pillow is imported by the functions that draw.
 """
 
-from minicnn.report.colour import COLOUR_MAPS, colour_map, lab_to_srgb, normalise, srgb_to_lab
+from minicnn.report.colour import COLOUR_MAPS, colour_map, normalise
 from minicnn.report.figure import draw_box, overlay, panels, save_png
 from minicnn.report.page import Section, write_page
 from minicnn.report.sheet import contact_sheet
@@ -14,11 +14,9 @@ __all__ = [
     "colour_map",
     "contact_sheet",
     "draw_box",
-    "lab_to_srgb",
     "normalise",
     "overlay",
     "panels",
     "save_png",
-    "srgb_to_lab",
     "write_page",
 ]

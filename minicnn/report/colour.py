@@ -1,7 +1,7 @@
 """Colour maps built from a formula in CIELAB, and the way from a map of any range to one of them.
 
-Colours are sRGB (IEC 61966-2-1), CIELAB stands on its white D65; L* runs 0..100. Nothing here is a copied table:
-each map is a path through CIELAB, kept inside what sRGB can show by giving up chroma, never lightness.
+Nothing here is a copied table: each map is a path through CIELAB (`minicnn.colour`), kept inside what sRGB can
+show by giving up chroma, never lightness.
 """
 
 from functools import cache
@@ -9,68 +9,13 @@ from functools import cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from minicnn.colour import lab_to_rgb
 from minicnn.errors import ShapeError
 
-__all__ = ["COLOUR_MAPS", "colour_map", "lab_to_srgb", "normalise", "srgb_to_lab"]
+__all__ = ["COLOUR_MAPS", "colour_map", "normalise"]
 
 COLOUR_MAPS = ("heat", "signed", "grey")
 ENTRIES = 256
-
-# Linear sRGB to CIE XYZ, from the primaries and the white of IEC 61966-2-1; the rows sum to that white.
-RGB_TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
-WHITE = RGB_TO_XYZ.sum(axis=1)
-KNEE = 6 / 29
-
-
-def srgb_to_lab(rgb):
-    """CIELAB colours of sRGB colours.
-
-    L* = 116 f(Y) - 16,  a* = 500 (f(X) - f(Y)),  b* = 200 (f(Y) - f(Z)),  f the cube root, linear near zero.
-
-    Parameters
-    ----------
-    rgb : (..., 3) array
-        uint8 in 0..255, or float in 0..1.
-
-    Returns
-    -------
-    (..., 3) float64
-        L* in 0..100, a* and b* unbounded.
-    """
-    rgb = np.asarray(rgb)
-    rgb = rgb / 255.0 if rgb.dtype == np.uint8 else rgb.astype(np.float64)
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, (np.maximum(rgb, 0.04045) / 1.055 + 0.055 / 1.055) ** 2.4)
-    xyz = linear @ RGB_TO_XYZ.T / WHITE
-    f = np.where(xyz > KNEE**3, np.cbrt(xyz), xyz / (3 * KNEE**2) + 4 / 29)
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
-
-
-def lab_to_srgb(lab):
-    """Colours in sRGB of CIELAB colours, the inverse of `srgb_to_lab`.
-
-    Parameters
-    ----------
-    lab : (..., 3) array
-
-    Returns
-    -------
-    (..., 3) float64
-        In 0..1 where sRGB can show the colour, outside that range where it can't; not clipped.
-    """
-    lightness, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
-    y = (lightness + 16) / 116
-    f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
-    xyz = np.where(f > KNEE, f**3, 3 * KNEE**2 * (f - 4 / 29)) * WHITE
-    linear = xyz @ np.linalg.inv(RGB_TO_XYZ).T
-    curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, 12.92 * linear, curved)
 
 
 def _polar(lightness, chroma, hue):
@@ -84,7 +29,7 @@ def _most_chroma(lightness, hue):
     low, high = np.zeros_like(lightness), np.full_like(lightness, 150.0)
     for _ in range(40):
         middle = (low + high) / 2
-        rgb = lab_to_srgb(_polar(lightness, middle, hue))
+        rgb = lab_to_rgb(_polar(lightness, middle, hue))
         inside = ((rgb >= 0) & (rgb <= 1)).all(axis=-1)
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     return low
@@ -99,7 +44,7 @@ def _smooth_below(values, width):
 
 
 def _to_bytes(lab):
-    return np.rint(np.clip(lab_to_srgb(lab), 0, 1) * 255).astype(np.uint8)
+    return np.rint(np.clip(lab_to_rgb(lab), 0, 1) * 255).astype(np.uint8)
 
 
 def _heat():

@@ -1,14 +1,15 @@
-"""From a camera's numbers to numbers whose distances are what people see: sRGB to CIE L*a*b*."""
+"""Between a camera's numbers and numbers whose distances are what people see: sRGB and CIE L*a*b*."""
 
 import numpy as np
 
 from minicnn.errors import ShapeError
 
-__all__ = ["rgb_to_lab"]
+__all__ = ["lab_to_rgb", "rgb_to_lab"]
 
 # IEC 61966-2-1: chromaticities (x, y) of the three primaries and of the white D65.
 PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 WHITE = (0.3127, 0.3290)
+KNEE = 6 / 29
 
 
 def rgb_to_lab(image):
@@ -43,12 +44,34 @@ def rgb_to_lab(image):
     # One product a byte value and channel, looked up: the matrix product without a pass over the picture.
     tables = _xyz_over_white().T[:, None, :] * linear[:, None]
     xyz = tables[0][image[..., 0]] + tables[1][image[..., 1]] + tables[2][image[..., 2]]
-    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    f = np.where(xyz > KNEE**3, np.cbrt(xyz), xyz / (3 * KNEE**2) + 4 / 29)
     lab = np.empty(image.shape)
     lab[..., 0] = 116 * f[..., 1] - 16
     lab[..., 1] = 500 * (f[..., 0] - f[..., 1])
     lab[..., 2] = 200 * (f[..., 1] - f[..., 2])
     return lab
+
+
+def lab_to_rgb(lab):
+    """Colours in sRGB of CIE L*a*b* colours, the inverse of `rgb_to_lab`.
+
+    Parameters
+    ----------
+    lab : array of shape (..., 3)
+
+    Returns
+    -------
+    rgb : array of shape (..., 3), float64
+        In 0..1 where sRGB can show the colour, outside that range where it can't; not clipped, not rounded.
+
+    """
+    lightness, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
+    y = (lightness + 16) / 116
+    f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
+    xyz = np.where(f > KNEE, f**3, 3 * KNEE**2 * (f - 4 / 29))
+    linear = xyz @ np.linalg.inv(_xyz_over_white()).T
+    curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(linear <= 0.0031308, 12.92 * linear, curved)
 
 
 def _linear_light():
