@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minicnn import catalogue
+from minicnn import catalogue, provenance
 from minicnn.explain import predict, saliency
 from minicnn.loading import load
 from minicnn.report import Section, write_page
-from minicnn.report.explanation import explanation_record, write_explanation
+from minicnn.report.explanation import write_explanation
 from minicnn.report.files import make_folder
 
 __all__ = ["demo"]
@@ -47,8 +47,9 @@ def demo(
     records = []
     for name, files in IMAGES.items():
         net = load(name).to(device)
+        origin = provenance.of_network(net, name)
         for file in files:
-            records.append(_explained(net, catalogue.folder("images") / file, output, crops))
+            records.append(_explained(net, origin, catalogue.folder("images") / file, output, crops))
             if done is not None:
                 done(Path(records[-1]["figure"]))
     write_page(output / "index.html", "What a ConvNet sees", [_introduction(crops), *map(_section, records)])
@@ -57,13 +58,11 @@ def demo(
     return records
 
 
-def _explained(net, image: Path, output: Path, crops: str) -> dict[str, Any]:
+def _explained(net, origin: dict[str, Any], image: Path, output: Path, crops: str) -> dict[str, Any]:
     predictions = predict(net, image, crops)
     found = saliency(net, image, predictions[0].target, crops)
-    figure = output / f"{image.stem}.saliency.png"
-    record = explanation_record(found, image.name, net.name)
-    write_explanation(figure, image, found.map, record)
-    return {**record, "predictions": [p._asdict() for p in predictions], "figure": str(figure)}
+    record = write_explanation(output / f"{image.stem}.saliency.png", image, found, origin)
+    return {**record, "image": image.name, "predictions": [p._asdict() for p in predictions]}
 
 
 def _introduction(crops: str) -> Section:

@@ -61,7 +61,9 @@ def test_saliency_writes_a_figure_with_its_provenance(run, tmp_path):
     (record,) = json.loads(out)
     assert status == 0 and record["target"] == 967 and record["figure"] == "maps/deep/coffee.saliency.png"
     with Image.open(tmp_path / record["figure"]) as figure:
-        assert figure.width > 3 * 360 and figure.text["label"] == "espresso" and figure.text["rule"] == "gradient"
+        kept = json.loads(figure.text["minicnn"])
+        assert figure.width > 3 * 360 and kept["class"]["label"] == "espresso"
+        assert kept["settings"]["rule"] == "gradient"
         assert np.asarray(figure.convert("L")).std() > 20
     assert [p.name for p in (tmp_path / "maps" / "deep").iterdir()] == ["coffee.saliency.png"]
 
@@ -305,7 +307,7 @@ def test_class_model_draws_a_picture_with_its_settings(run, tmp_path):
         record["probability"] > 0.99 and record["settings"]["steps"] == 40 and record["settings"]["clip"] is True
     )
     with Image.open(tmp_path / "m" / "class-3.png") as figure:
-        assert "'steps': 40" in figure.text["settings"]
+        assert json.loads(figure.text["minicnn"])["settings"]["steps"] == 40
     assert "steps" in complaint(run("class-model", "3", "--net", "digits", "--steps", "0"))
 
 

@@ -26,10 +26,10 @@ FLOORS = [
     ["catalogue"],
     ["formats", "zoo"],
     ["loading"],
-    ["verify", "training"],
+    ["verify", "training", "provenance"],
     ["explain"],
     ["report"],
-    ["conversion", "inspection", "demo"],
+    ["conversion", "inspection", "demo", "recompute", "reproduce"],
     ["cli"],
     ["__main__"],
 ]

@@ -53,18 +53,16 @@ def predict(arguments: Namespace) -> int:
 def saliency(arguments: Namespace) -> int:
     """Write saliency figures."""
     from minicnn.explain import saliency
-    from minicnn.report.explanation import explanation_record, write_explanation
+    from minicnn.report.explanation import write_explanation
     from minicnn.report.files import make_folder
 
-    net = _network(arguments)
+    net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
     names = _distinct_names(arguments.images, Path(arguments.output))
 
     def one(path: str) -> dict[str, Any]:
         found = saliency(net, path, arguments.target, arguments.crops, arguments.rule, arguments.of)
-        record = explanation_record(found, path, net.name, arguments.of)
-        write_explanation(names[path], path, found.map, record)
-        return {**record, "figure": str(names[path])}
+        return write_explanation(names[path], path, found, origin, arguments.of)
 
     return _each(arguments, one, tables.saliencies)
 
@@ -76,7 +74,7 @@ def localise(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
     from minicnn.report.localisation import write_detection
 
-    net = _network(arguments)
+    net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
     typed = {name: getattr(arguments, name) for name in ("foreground", "background", "gamma")}
     settings = Settings(**{name: value for name, value in typed.items() if value is not None})
@@ -90,7 +88,7 @@ def localise(arguments: Namespace) -> int:
                 names[path] if len(detections) == 0 else names[path].with_suffix(f".{len(detections) + 1}.png")
             )
             seeds = seeds_of(d.saliency.map, settings)
-            detections.append(write_detection(figure, path, d, seeds, net.name, settings))
+            detections.append(write_detection(figure, path, d, seeds, origin, settings))
         return {"image": path, "net": net.name, "detections": detections}
 
     return _each(arguments, one, tables.detections)
@@ -102,12 +100,13 @@ def deconvnet(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
     from minicnn.report.reconstruction import write_reconstructions
 
-    net, unit = _network(arguments), (arguments.layer, arguments.channel)
+    net, origin = _network_and_origin(arguments)
+    unit = (arguments.layer, arguments.channel)
     make_folder(arguments.output)
     best = top_activations(net, _with_progress(arguments.images, "image"), *unit, count=arguments.top)
     found = [(path, deconvnet(net, path, *unit, rule=arguments.rule)) for path, _ in best]
     path = Path(arguments.output) / f"{arguments.layer}-{arguments.channel}.{arguments.rule}.png"
-    _print(arguments, write_reconstructions(path, found, net.name), tables.reconstructions)
+    _print(arguments, write_reconstructions(path, found, origin), tables.reconstructions)
     return 0
 
 
@@ -119,7 +118,7 @@ def class_model(arguments: Namespace) -> int:
     from minicnn.report.explanation import write_class_model
     from minicnn.report.files import make_folder
 
-    net = _network(arguments)
+    net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
     typed = {f.name: getattr(arguments, f.name, None) for f in fields(Ascent)}
     settings = Ascent(**{name: value for name, value in typed.items() if value is not None})
@@ -127,13 +126,21 @@ def class_model(arguments: Namespace) -> int:
     def one(target: str) -> dict[str, Any]:
         found = class_model(net, target, settings=settings, seed=arguments.seed, progress=_steps)
         path = Path(arguments.output) / f"class-{found.target}.png"
-        return write_class_model(path, found, net.name, settings, arguments.seed)
+        return write_class_model(path, found, origin, settings, arguments.seed)
 
     return _each(arguments, one, tables.class_models, over=arguments.targets)
 
 
 def inspect(arguments: Namespace) -> int:
-    """Describe a weight file."""
+    """Describe a weight file, or say where a figure comes from; 1 if ``--verify`` finds another map."""
+    if Path(arguments.source).suffix.lower() == ".png":
+        from minicnn.cli import figure
+
+        found = figure.inspected(arguments)
+        _print(arguments, found, figure.text)
+        return 0 if found.get("verdict", {"match": True})["match"] else 1
+    if arguments.verify:
+        raise MinicnnError(f"--verify: expected a figure that minicnn wrote, a .png file, got {arguments.source}")
     from minicnn.inspection import inspect, text
 
     _print(arguments, inspect(arguments.source, arguments.architecture, arguments.weights), text)
@@ -176,6 +183,15 @@ def _network(arguments: Namespace):
 
     net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
     return net.to(arguments.device)
+
+
+def _network_and_origin(arguments: Namespace):
+    """Return the network, and which one it is, for the figures' records."""
+    from minicnn.provenance import of_network
+
+    net = _network(arguments)
+    more = {"weights": arguments.weights, "architecture": arguments.architecture}
+    return net, of_network(net, arguments.net, **more)
 
 
 def _preprocessed(net, arguments: Namespace):

@@ -78,8 +78,16 @@ def parser() -> argparse.ArgumentParser:
     _device(model)
     _json(model)
 
-    inspect = commands.add_parser("inspect", help="say what a weight file is and holds")
-    inspect.add_argument("source", metavar="FILE", help="a file, or the name of a network")
+    inspect = commands.add_parser(
+        "inspect", help="say what a weight file is and holds, or where a figure comes from"
+    )
+    inspect.add_argument("source", metavar="FILE", help="a file, the name of a network, or a figure (.png)")
+    inspect.add_argument("--verify", action="store_true", help="compute the figure's map again and compare")
+    inspect.add_argument("--net", metavar="NAME", help="for --verify: instead of the net that the figure names")
+    inspect.add_argument(
+        "--image", action="append", metavar="IMAGE", help="for --verify: where the image is; repeat for several"
+    )
+    inspect.add_argument("--device", help="for --verify: where to compute (default: as the figure was)")
     _architecture(inspect)
     _json(inspect)
 

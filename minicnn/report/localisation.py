@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import provenance
 from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
 from minicnn.report.figure import draw_box, panels, save_png
@@ -18,7 +20,12 @@ OBJECT, GROUND = (255, 140, 0), (0, 114, 255)
 
 
 def write_detection(
-    path: Path, image: Any, found: Any, seeds: tuple[np.ndarray, np.ndarray], net: str, settings: Any
+    path: Path,
+    image: Any,
+    found: Any,
+    seeds: tuple[np.ndarray, np.ndarray],
+    origin: Mapping[str, Any],
+    settings: Any,
 ) -> dict[str, Any]:
     """Write the figure of a detection as a PNG file, and return what it is as plain values.
 
@@ -28,8 +35,8 @@ def write_detection(
     image : what was looked at
     found : ``Detection``
     seeds : foreground and background, bool arrays of shape (H, W)
-    net : str, the network's name
-    settings : dataclass, kept as PNG metadata
+    origin : which network, as ``minicnn.provenance.of_network`` says it
+    settings : dataclass, of the cut
 
     Raises
     ------
@@ -56,9 +63,13 @@ def write_detection(
             (_cut_out(photograph, found.mask), "mask"),
         ],
         title=f"{name}: score {found.score:.2f}, probability {found.probability:.1%}",
-        subtitle=f"{net}, rule: {found.saliency.rule}, crops: {found.saliency.crops}",
+        subtitle=f"{origin['name']}, rule: {found.saliency.rule}, crops: {found.saliency.crops}",
     )
-    save_png(figure, path, {key: str(value) for key, value in {"image": image, "net": net, **record}.items()})
+    shown = {key: record[key] for key in ("score", "probability", "box", "mask_pixels")}
+    how = {key: record[key] for key in ("rule", "crops", "settings")}
+    arrays = {"map": found.saliency.map, "mask": found.mask}
+    kept = provenance.record("localisation", origin, [image], found, how, arrays, **shown)
+    save_png(figure, path, provenance.metadata(kept, figure))
     return record
 
 

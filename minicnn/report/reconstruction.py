@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import provenance
 from minicnn.report.figure import save_png
 from minicnn.report.sheet import contact_sheet
 
 __all__ = ["write_reconstructions"]
 
 
-def write_reconstructions(path: Path, found: list[tuple[Any, Any]], net: str) -> dict[str, Any]:
+def write_reconstructions(path: Path, found: list[tuple[Any, Any]], origin: Mapping[str, Any]) -> dict[str, Any]:
     """Write a contact sheet as a PNG file, and return what it shows as plain values.
 
     Parameters
     ----------
     path : Path of the file
     found : (image, ``Reconstruction``) pairs of one feature map, the strongest first
-    net : str, the network's name
+    origin : which network, as ``minicnn.provenance.of_network`` says it
 
     Raises
     ------
@@ -32,7 +34,7 @@ def write_reconstructions(path: Path, found: list[tuple[Any, Any]], net: str) ->
     """
     first = found[0][1]
     record = {
-        "net": net,
+        "net": origin["name"],
         "layer": first.layer,
         "channel": first.channel,
         "rule": first.rule,
@@ -50,10 +52,19 @@ def write_reconstructions(path: Path, found: list[tuple[Any, Any]], net: str) ->
         ],
         headings=("patches of the receptive field, and the activation", "reconstructions"),
         title=f"{first.layer}, channel {first.channel}",
-        subtitle=f"{net}, rule: {first.rule}",
+        subtitle=f"{origin['name']}, rule: {first.rule}",
     )
-    save_png(sheet, path, {key: str(value) for key, value in record.items()})
+    save_png(sheet, path, provenance.metadata(_origin_of(found, origin), sheet))
     return record
+
+
+def _origin_of(found: list[tuple[Any, Any]], origin: Mapping[str, Any]) -> dict[str, Any]:
+    first, images = found[0][1], [image for image, _ in found]
+    settings = {key: getattr(first, key) for key in ("layer", "channel", "rule")}
+    settings["positions"] = [r.position for _, r in found]
+    arrays = {f"reconstruction {i + 1}": r.x for i, (_, r) in enumerate(found)}
+    values = [r.value for _, r in found]
+    return provenance.record("deconvnet", origin, images, None, settings, arrays, values=values)
 
 
 def _around_grey(x: np.ndarray) -> np.ndarray:

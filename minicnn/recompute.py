@@ -1,0 +1,212 @@
+"""A figure's map computed again from what its record says, and compared with the digest that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minicnn
+from minicnn import catalogue, explain, loading, provenance
+from minicnn.errors import ImageError, MinicnnError
+from minicnn.explain.localise import Settings
+from minicnn.images import Preprocess, load_image
+from minicnn.network import Network
+
+__all__ = ["Verdict", "verify"]
+
+# Steps of ascent, and pixels on the longer side of a cut, above which a record is not followed.
+MOST_STEPS, MOST_PIXELS = 10_000, 4096
+# Largest difference, of the map's maximum, that another device, machine or library explains by rounding.
+ROUNDING = 1e-3
+
+
+class Verdict(NamedTuple):
+    """What comes of computing a figure again.
+
+    Attributes
+    ----------
+    match : bool, the pixels are as written and every map is the same to within rounding
+    difference : float, the largest difference of a map, in parts of its largest value; 0 if bit for bit the same
+    sentences : list of str, what was compared and how it came out
+
+    """
+
+    match: bool
+    difference: float
+    sentences: list[str]
+
+
+def verify(
+    path: str | Path,
+    net: Network | None = None,
+    images: Sequence[str | Path] | None = None,
+    device: str | None = None,
+) -> Verdict:
+    """Compute a figure's map anew and compare.
+
+    Parameters
+    ----------
+    path : str or Path of a PNG file that minicnn wrote
+    net : Network, optional
+        The one that the record names unless given.
+    images : paths, optional
+        Those that the record names, looked for where they were, beside the figure, here and among the shipped
+        ones, and known by their digests, unless given.
+    device : str, optional
+        Where to compute; the device of the record unless given.
+
+    Returns
+    -------
+    verdict : Verdict
+
+    Raises
+    ------
+    ImageError
+        If the figure holds no whole record, or an image is not found.
+    MinicnnError
+        If the network is not found, or the record asks for what can't be computed.
+
+    """
+    record = provenance.read(path)
+    images = _images(record, Path(path)) if images is None else [Path(image) for image in images]
+    try:
+        net = _network(record) if net is None else net
+        _check_cost(record["settings"])
+        net = _prepared(net, record, device)
+        arrays = _recomputed(record["kind"])(net, images, record)
+        compared = [_compared(name, array, record["arrays"][name]) for name, array in arrays.items()]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, MinicnnError):
+            raise
+        raise MinicnnError(f"{path}: its record asks for what can't be computed ({error!r:.200})") from None
+    pixels = provenance.pixel_digest(load_image(path)) == record.get("pixels")
+    drawn = "pixels: as they were written" if pixels else "pixels: changed since they were written"
+    difference = max(d for d, _ in compared)
+    notes = [*_strangers(record, net, images), drawn, *(sentence for _, sentence in compared)]
+    return Verdict(bool(pixels and difference <= ROUNDING), difference, notes)
+
+
+# what the record names
+
+
+def _network(record: Mapping[str, Any]) -> Network:
+    origin = record["net"]
+    if not isinstance(origin.get("source"), str):
+        raise MinicnnError(f"the record does not say where {origin.get('name')!r:.80} was loaded from; give --net")
+    return loading.load(origin["source"], origin.get("weights"), origin.get("architecture"))
+
+
+def _images(record: Mapping[str, Any], figure: Path) -> list[Path]:
+    return [_image(image, figure) for image in record["images"]]
+
+
+def _image(image: Mapping[str, Any], figure: Path) -> Path:
+    name = image.get("name")
+    for place in _places(name, figure) if isinstance(name, str) else ():
+        if place.is_file() and provenance.of_image(place)["sha256"] == image.get("sha256"):
+            return place
+    raise ImageError(f"the image {name!r:.200} of the record is not found, or was changed; name it with --image")
+
+
+def _places(name: str, figure: Path) -> Iterator[Path]:
+    """Yield where an image may lie; names of other machines' shares are not asked for."""
+    if "\0" in name or name.startswith(("//", "\\\\")):
+        return
+    yield Path(name)
+    yield from (folder / Path(name).name for folder in (figure.parent, Path(), catalogue.folder("images")))
+
+
+def _prepared(net: Network, record: Mapping[str, Any], device: str | None) -> Network:
+    """Return the network on its device, with the preprocessing that the record says."""
+    net, preprocess = net.to(device or record["net"]["device"]), record["net"].get("preprocess")
+    if preprocess is not None and isinstance(preprocess.get("mean"), list):
+        net.preprocess = Preprocess.from_dict(preprocess)
+    return net
+
+
+def _check_cost(settings: Mapping[str, Any]) -> None:
+    steps = settings.get("steps", 1) * (1 + settings.get("restarts", 0))
+    pixels = settings.get("settings", {}).get("working_size", 1)
+    if steps > MOST_STEPS or pixels > MOST_PIXELS:
+        raise MinicnnError(
+            f"the record asks for {steps} steps and a cut of {pixels} pixels; --verify follows at most "
+            f"{MOST_STEPS:,} and {MOST_PIXELS:,}"
+        )
+
+
+# the maps, anew
+
+Arrays = dict[str, np.ndarray]
+
+
+def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]], Arrays]:
+    known = {
+        "saliency": _saliency,
+        "localisation": _localisation,
+        "class-model": _class_model,
+        "deconvnet": _deconvnet,
+    }
+    if kind not in known:
+        raise MinicnnError(f"a figure of kind {kind!r:.80}; expected one of {', '.join(known)}")
+    return known[kind]
+
+
+def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
+    return {"map": explain.saliency(net, images[0], record["class"]["target"], **record["settings"]).map}
+
+
+def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
+    how = dict(record["settings"])
+    settings = Settings(**how.pop("settings"))
+    (found,) = explain.localise(net, images[0], [record["class"]["target"]], settings=settings, **how)
+    return {"map": found.saliency.map, "mask": found.mask}
+
+
+def _class_model(net: Network, _: list[Path], record: Mapping[str, Any]) -> Arrays:
+    climbed = dict(record["settings"])
+    seed = climbed.pop("seed")
+    found = explain.class_model(net, record["class"]["target"], settings=explain.Ascent(**climbed), seed=seed)
+    return {"x": found.x}
+
+
+def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
+    how = dict(record["settings"])
+    places = [None if place is None else tuple(place) for place in how.pop("positions")]
+    pairs = zip(images, places, strict=True)
+    found = [explain.deconvnet(net, image, position=place, **how) for image, place in pairs]
+    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}
+
+
+# the comparison
+
+
+def _strangers(record: Mapping[str, Any], net: Network, images: list[Path]) -> list[str]:
+    """Return a sentence for whatever is not what the record names."""
+    notes = []
+    if record["minicnn"] != minicnn.__version__:
+        notes.append(f"minicnn: {record['minicnn']:.40} wrote the figure, this is {minicnn.__version__}")
+    if provenance.of_network(net)["sha256"] != record["net"].get("sha256"):
+        notes.append(f"net: {net.name} is not the one of the record")
+    if net.device != record["net"]["device"]:
+        notes.append(f"device: {net.device}, and the record's is {record['net']['device']!s:.40}")
+    found = [provenance.of_image(image)["sha256"] for image in images]
+    if found != [image.get("sha256") for image in record["images"]]:
+        notes.append("image: not the one of the record")
+    return notes
+
+
+def _compared(name: str, array: np.ndarray, recorded: Mapping[str, Any]) -> tuple[float, str]:
+    """Largest difference, in parts of the largest value, and a sentence."""
+    again = provenance.of_array(array)
+    if again["sha256"] == recorded["sha256"]:
+        return 0.0, f"{name}: match, bit for bit"
+    if again["shape"] != recorded["shape"] or len(again["coarse"]) != len(recorded["coarse"]):
+        return np.inf, f"{name}: differs, of shape {again['shape']} where the record has {recorded['shape']!r:.60}"
+    scales = np.array([[again["scale"]], [recorded["scale"]]], np.float64)
+    ours, theirs = np.array([again["coarse"], recorded["coarse"]], np.float64) * scales / 1e4
+    difference = float(np.abs(ours - theirs).max() / (scales.max() or 1))
+    word = "match, but for rounding" if difference <= ROUNDING else "differs"
+    return difference, f"{name}: {word}, by up to {difference:.2%} of its largest value over a grid of blocks"
