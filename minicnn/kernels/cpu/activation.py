@@ -4,7 +4,7 @@ import numpy as np
 from numba import boolean, float32, njit, prange
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
@@ -25,7 +25,7 @@ def relu6(x):
 
 
 def _rectified(x, ceiling):
-    y, mask = np.empty(x.shape, np.float32), np.empty(x.shape, bool)
+    y, mask = empty(x.shape), empty(x.shape, bool)
     _relu(dense(x).reshape(-1), ceiling, y.reshape(-1), mask.reshape(-1))
     return y, mask
 
@@ -33,7 +33,7 @@ def _rectified(x, ceiling):
 @float32_or(reference.relu_input_grad)
 def relu_input_grad(dy, mask, rule):
     """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""
-    dx = np.empty(dy.shape, np.float32)
+    dx = empty(dy.shape)
     where = rule.where_input_positive, rule.where_cotangent_positive
     _relu_input_grad(dense(dy).reshape(-1), dense(mask).reshape(-1), *where, dx.reshape(-1))
     return dx

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu import depthwise, im2col, winograd
-from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
 
@@ -65,7 +65,7 @@ def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dila
     size = output_size(
         x.shape[2:], weight.shape[2:], pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
     )
-    mask = np.empty((len(x), k, *size), bool)
+    mask = empty((len(x), k, *size), bool)
     scale = np.ones(k, np.float32) if scale is None else dense(scale)
     shift = np.zeros(k, np.float32) if shift is None else dense(shift)
     epilogue = Epilogue(scale, shift, 0.0, np.inf if most is None else float(most), mask)
@@ -79,7 +79,7 @@ def _forward(x, weight, epilogue, stride, padding, dilation, groups):
     chosen = algorithm(weight.shape, geometry)
     if chosen == "winograd":
         return winograd.forward(x, weight, epilogue, padding)
-    y = np.empty((len(x), len(weight), *size), np.float32)
+    y = empty((len(x), len(weight), *size))
     (depthwise if chosen == "depthwise" else im2col).forward(x, weight, epilogue, geometry, y)
     return y
 
@@ -109,7 +109,7 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
     chosen = algorithm(weight.shape, geometry)
     if chosen == "winograd":
         return winograd.input_grad(dy, weight, prologue, input_size, padding)
-    dx = np.empty((len(dy), weight.shape[1] * groups, *input_size), np.float32)
+    dx = empty((len(dy), weight.shape[1] * groups, *input_size))
     (depthwise if chosen == "depthwise" else im2col).input_grad(dy, weight, prologue, geometry, dx)
     return dx
 

@@ -9,6 +9,7 @@ needs none: there X is x.  How the work is cut depends on shapes alone.
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
+from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import multiply
@@ -56,7 +57,7 @@ def prepared(dy, prologue):
     if nothing and (prologue.scale == 1).all():
         return dy
     mask = np.empty((0, 0, 0, 0), bool) if prologue.mask is None else prologue.mask
-    out = np.empty_like(dy)
+    out = empty(dy.shape)
     _prepare(dy, prologue.scale, mask, prologue.only_positive, out)
     return out
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import int32, int64, njit, prange, uint8
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.reference.windows import Windows
 
@@ -34,8 +34,8 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
     if windows.kernel_size[0] * windows.kernel_size[1] > 256:  # their switches are uint16
         return reference.max_pool2d(x, kernel_size, **geometry)
-    y = np.empty(x.shape[:2] + windows.output_size, np.float32)
-    switches = np.empty(y.shape, np.uint8)
+    y = empty(x.shape[:2] + windows.output_size)
+    switches = empty(y.shape, np.uint8)
     _max_pool(_maps(x), _maps(y), _maps(switches), _geometry(windows))
     return y, switches
 
@@ -52,7 +52,7 @@ def max_pool2d_input_grad(
     if switches.dtype != np.uint8:
         return reference.max_pool2d_input_grad(dy, switches, input_size, kernel_size, **geometry)
     windows = Windows.over(tuple(input_size), kernel_size, **geometry)
-    dx = np.empty(dy.shape[:2] + windows.size, np.float32)
+    dx = empty(dy.shape[:2] + windows.size)
     _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _geometry(windows))
     return dx
 
@@ -61,7 +61,7 @@ def max_pool2d_input_grad(
 def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """Average pool, as ``reference.avg_pool2d``."""
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    y = np.empty(x.shape[:2] + windows.output_size, np.float32)
+    y = empty(x.shape[:2] + windows.output_size)
     rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
     _avg_pool(_maps(x), _maps(y), rows, columns, _geometry(windows))
     return y
@@ -73,7 +73,7 @@ def avg_pool2d_input_grad(
 ):
     """Gradient with respect to the input of an average pool, as ``reference.avg_pool2d_input_grad``."""
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
-    dx = np.empty(dy.shape[:2] + windows.size, np.float32)
+    dx = empty(dy.shape[:2] + windows.size)
     rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
     share = dy / (rows[:, None] * columns)
     _avg_pool_input_grad(_maps(share), _maps(dx), _geometry(windows))

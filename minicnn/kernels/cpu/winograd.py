@@ -14,7 +14,7 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
-from minicnn.kernels.cpu.arrays import dense
+from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.simd import LANES, ROWS, address, product_of_1, product_of_2, product_of_3
@@ -45,7 +45,7 @@ def forward(x, weight, epilogue, padding):
     """
     (top, bottom), (left, right) = padding
     n, c, height, width = x.shape
-    y = np.empty((n, len(weight), height + top + bottom - 2, width + left + right - 2), np.float32)
+    y = empty((n, len(weight), height + top + bottom - 2, width + left + right - 2))
     _convolve(x, Prologue(np.ones(c, np.float32)), weight, False, (top, left), epilogue, y)
     return y
 
@@ -68,7 +68,7 @@ def input_grad(dy, weight, prologue, input_size, padding):
     """
     (top, _), (left, _) = padding
     c = weight.shape[1]
-    dx = np.empty((len(dy), c, *input_size), np.float32)
+    dx = empty((len(dy), c, *input_size))
     plain = Epilogue(np.ones(c, np.float32), np.zeros(c, np.float32))
     _convolve(dy, prologue, weight, True, (2 - top, 2 - left), plain, dx)
     return dx
@@ -81,7 +81,7 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     weight, grid, c = dense(weight), _grid(corner, y.shape), x.shape[1]
     tiles = len(y) * int(grid[2] * grid[3])
     most = max(WIDTH, KEPT // (36 * c) // WIDTH * WIDTH)
-    v = np.empty((36, c, room(min(tiles, most))), np.float32)
+    v = empty((36, c, room(min(tiles, most))))
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
         _inputs(*source, grid, first, last, v)
