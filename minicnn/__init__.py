@@ -20,6 +20,7 @@ __all__ = [
     "report",
     "rules",
     "save",
+    "verify",
     "zoo",
 ]
 

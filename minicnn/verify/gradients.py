@@ -1,0 +1,141 @@
+"""Gradients checked to rounding error: every layer's, and the whole network's, against the forward pass alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.kernels import on, reference
+from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, chain
+from minicnn.layers.fused import fused
+from minicnn.network import Network
+from minicnn.rules import GRADIENT
+from minicnn.shapes import check_array
+from minicnn.verify.conventions import convention_rows
+from minicnn.verify.kinks import wrapped
+from minicnn.verify.leaf import Effort, Leaf, leaf_rows
+from minicnn.verify.report import Report, Row
+from minicnn.verify.whole import loss_row, whole_row
+
+__all__ = ["gradients"]
+
+
+def gradients(
+    net_or_layer: Network | Layer,
+    x: np.ndarray,
+    *,
+    device: str = "reference",
+    seed: int = 0,
+    directions: int = 3,
+    entries: int = 64,
+    progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+) -> Report:
+    """Every gradient of a network or a layer, held against finite differences in float64.
+
+    Checked are the input, weight and bias gradients of every layer at the input that reaches it, the whole net's
+    input gradient, ``loss_gradient``, and the conventions at ties and zeros.  For a direction v and a random
+    cotangent dy the claim <gradient, v> must equal <J v, dy>, which is computed from forward passes: by a central
+    difference that stays on the linear piece between kinks, where it is exact but for rounding; by the adjoint
+    identity <A v, dy> = <v, A' dy> where a layer is linear; by the complex step where it is smooth.
+
+    Parameters
+    ----------
+    net_or_layer : Network, or a layer of ``minicnn.layers``
+        Parameters that a layer leaves unset are drawn.
+    x : array of shape (N, ...), float32 or float64
+        A whole net is checked at a point beside x if x lies on a kink.
+    device : str
+        Whose gradients: "reference" in float64, another device in float32 with float32's rounding.
+    seed : int
+        Of cotangents and directions.
+    directions : int, at least 1
+        Gaussian directions for each gradient.
+    entries : int
+        Tensors of at most so many values are checked entry by entry too.
+    progress : callable
+        Wraps the list of layers, to show a bar.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ShapeError
+        If x does not fit.
+    MinicnnError
+        If a layer is of a class that is not known here.
+
+    """
+    start = perf_counter()
+    if directions < 1:
+        raise MinicnnError(f"gradients: directions: expected at least 1, got {directions}")
+    check_array(x, "gradients: x")
+    net = _as_network(net_or_layer, seed)
+    chain.output_shape(list(zip(net.names, net.layers, strict=True)), x.shape[1:])
+    dtype = np.float64 if device == "reference" else np.float32
+    rows = list(_rows(net, x, device, dtype, seed, Effort(directions, entries), progress))
+    subject = net.name if net is net_or_layer else repr(net_or_layer)
+    return Report(subject, device, np.dtype(dtype).name, seed, directions, rows, perf_counter() - start)
+
+
+def _as_network(net_or_layer: Network | Layer, seed: int) -> Network:
+    if isinstance(net_or_layer, Network):
+        return net_or_layer
+    if isinstance(net_or_layer, Layer):
+        return Network([("layer", net_or_layer)], seed=seed)
+    raise MinicnnError(f"gradients: expected a Network or a layer, got {type(net_or_layer).__name__}")
+
+
+def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
+    """Yield the rows of a report; each layer draws from a generator of its own, so that one can be run again."""
+    layers = list(zip(net.names, net.layers, strict=True))
+    own = chain.astype(layers, dtype)
+    exact, x = chain.astype(own, np.float64), x.astype(dtype).astype(np.float64)
+    if device != "reference":
+        own, exact = fused(own), fused(exact)
+    leaves = _leaves(own, exact, x)
+    for i, leaf in enumerate(progress(leaves)):
+        yield from leaf_rows(leaf, on(device), dtype, np.random.default_rng((seed, i)), effort)
+    yield from convention_rows(leaves, on(device), dtype)
+    rng = np.random.default_rng((seed, len(leaves)))
+    if len(leaves) > 1:
+        yield whole_row(net, x, device, dtype, rng, effort)
+    if device == "reference" and len(leaves) > 1 and any(leaf.layer.parameter_shapes() for leaf in leaves):
+        scores = exact[:-1] if isinstance(exact[-1][1], Softmax | LogSoftmax) else exact
+        if len(chain.output_shape(scores, x.shape[1:])) == 1:
+            yield loss_row(net, x, rng, effort)
+
+
+def _leaves(own: chain.Chain, exact: chain.Chain, x: np.ndarray) -> list[Leaf]:
+    """Every layer that is no block, with the input that reaches it, in the order of the computation."""
+    mine: dict[str, Layer] = {}
+    wrapped(own, lambda layer, name: mine.setdefault(name, layer))
+    leaves: list[Leaf] = []
+    steps = wrapped(exact, lambda layer, name: _Noted(layer, name, mine[name], leaves))
+    chain.forward(steps, x, reference)
+    return leaves
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Noted(Layer):
+    """A layer that writes down what reaches it."""
+
+    layer: Layer
+    name: str
+    own: Layer
+    leaves: list[Leaf]
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        """Return the layer's output."""
+        self.leaves.append(Leaf(self.name, self.layer, self.own, x))
+        return self.layer.forward(x, kernels, keep, rng)
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        """Return the layer's gradients."""
+        return self.layer.backward(dy, saved, kernels, rule, weights)

@@ -1,0 +1,223 @@
+"""Where a network stops being linear: directional derivatives, and the step to the nearest kink.
+
+Rectifiers and max-pools are linear between kinks.  Along x + t v a rectifier's input x_i + t v_i reaches its kink
+at 0 after |t| = |x_i / v_i|; in a pool tap j overtakes the maximum m after (x_m - x_j) / |v_j - v_m|.  The
+directional derivatives v are carried forward layer by layer (forward mode), from the values alone: the masks and
+switches that the layers keep for their backward are not trusted here, they are what is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.kernels import reference
+from minicnn.kernels.reference.windows import Windows
+from minicnn.layers import (
+    Dropout,
+    Flatten,
+    Keep,
+    Layer,
+    LeakyReLU,
+    MaxPool2d,
+    Permute,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Reshape,
+    ZeroPad2d,
+    chain,
+)
+from minicnn.layers.blocks import Block
+from minicnn.layers.fused import RectifiedConv2d
+from minicnn.verify.rounding import AFFINE, SMOOTH
+
+__all__ = ["LINEAR", "Tangent", "around", "clearance", "complex_step", "room", "tangent", "without_constant"]
+
+LINEAR = (*AFFINE, Dropout, Flatten, Permute, Reshape, ZeroPad2d)
+RECTIFIERS = (ReLU, ReLU6, LeakyReLU, PReLU)
+TINY = 1e-30  # a complex step has no difference to cancel, so that it may be as small as numbers go
+
+
+def without_constant(layer: Layer) -> Layer:
+    """Return the linear part of an affine layer: A of y = A x + b."""
+    zeros = {name: np.zeros_like(a) for name, a in layer.state().items() if name in ("bias", "running_mean")}
+    return layer.with_state(zeros)
+
+
+def complex_step(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Directional derivative of a smooth layer, Im f(x + i t v) / t: exact to rounding, no step to choose."""
+    y, _ = layer.forward(x + 1j * TINY * v, reference)
+    return y.imag / TINY
+
+
+def tangent(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Directional derivative J v of a layer at x, from its forward pass alone.
+
+    Raises
+    ------
+    MinicnnError
+        If it is not known how this class of layer behaves.
+
+    """
+    if isinstance(layer, LINEAR):
+        return without_constant(layer).forward(v, reference)[0]
+    if isinstance(layer, SMOOTH):
+        return complex_step(layer, x, v)
+    if isinstance(layer, RECTIFIERS):
+        return _slope(layer, x) * v
+    if isinstance(layer, MaxPool2d):
+        taps, moves = _taps(layer, x, -np.inf), _taps(layer, v, 0.0)
+        return np.take_along_axis(moves, taps.argmax(axis=0)[None], axis=0)[0]
+    if isinstance(layer, RectifiedConv2d):
+        before, rectifier = _halves(layer)
+        return _slope(rectifier, before(x)) * (before(v) - before(np.zeros_like(v)))
+    raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/kinks.py")
+
+
+def parameter_tangent(layer: Layer, x: np.ndarray, moves: Mapping[str, np.ndarray]) -> np.ndarray | float:
+    """Directional derivative of a layer's output along its parameters: the layer is linear in them."""
+    own = {name: a for name, a in moves.items() if name in layer.parameter_shapes()}
+    if not own:
+        return 0.0
+    if isinstance(layer, PReLU):
+        return _minus_side(x) * reference.prelu(-np.abs(x), own["weight"])[0]
+    still = {name: np.zeros_like(a) for name, a in layer.state().items() if name in ("weight", "bias")}
+    return layer.with_state(still | own).forward(x, reference)[0]
+
+
+def room(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray | float:
+    """Step |t| along x + t v up to each output's nearest kink; infinity where there is none.
+
+    Returns
+    -------
+    t : array of the shape of y, >= 0, or infinity for a layer without kinks
+
+    """
+    if isinstance(layer, RectifiedConv2d):
+        before, rectifier = _halves(layer)
+        return room(rectifier, before(x), before(v) - before(np.zeros_like(v)))
+    if isinstance(layer, ReLU6):
+        return np.minimum(_quotient(np.abs(x), np.abs(v)), _quotient(np.abs(x - 6), np.abs(v)))
+    if isinstance(layer, RECTIFIERS):
+        return _quotient(np.abs(x), np.abs(v))
+    if not isinstance(layer, MaxPool2d):
+        return np.inf
+    taps, moves = _taps(layer, x, -np.inf), _taps(layer, v, 0.0)
+    first = taps.argmax(axis=0)[None]
+    with np.errstate(invalid="ignore"):  # a window on padding alone
+        gaps = np.take_along_axis(taps, first, axis=0) - taps
+    return _quotient(gaps, np.abs(moves - np.take_along_axis(moves, first, axis=0))).min(axis=0)
+
+
+def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
+    """How far each output's pre-activation is from a kink: |x|, or the gap between a window's two largest."""
+    if isinstance(layer, RectifiedConv2d):
+        before, rectifier = _halves(layer)
+        return clearance(rectifier, before(x))
+    if isinstance(layer, ReLU6):
+        return np.minimum(np.abs(x), np.abs(x - 6))
+    if isinstance(layer, RECTIFIERS):
+        return np.abs(x)
+    if not isinstance(layer, MaxPool2d):
+        return np.inf
+    taps = np.sort(_taps(layer, x, -np.inf), axis=0)
+    with np.errstate(invalid="ignore"):
+        return taps[-1] - taps[-2] if len(taps) > 1 else np.full(taps.shape[1:], np.inf)
+
+
+def _slope(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """Return a rectifier's derivative, each value on its own side; at a kink the stated convention."""
+    if isinstance(layer, ReLU6):
+        return np.where(x > 0, np.where(x < 6, 1.0, 0.0), 0.0)
+    if isinstance(layer, LeakyReLU):
+        return np.where(x > 0, 1.0, layer.negative_slope)
+    if isinstance(layer, PReLU):
+        return np.where(x > 0, 1.0, layer.weight.reshape(-1, *[1] * (x.ndim - 2)))
+    return np.where(x > 0, 1.0, 0.0)
+
+
+def _minus_side(x):
+    return np.where(x > 0, 0.0, 1.0)
+
+
+def _quotient(distance, speed):
+    """Return distance / speed; infinity where nothing moves, a tie that stays one included."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(speed > 0, distance / speed, np.inf)
+
+
+def _taps(layer: MaxPool2d, x: np.ndarray, fill: float) -> np.ndarray:
+    """Every window's taps in row order, (R S, N, C, P, Q)."""
+    geometry = layer.config()
+    windows = Windows.over(x.shape[2:], **geometry)
+    return np.stack([tap for _, _, tap in windows.taps(windows.pad(x, fill=fill))])
+
+
+def _halves(layer: RectifiedConv2d):
+    """Return a rectified convolution in two: what comes before the rectifier, and the rectifier."""
+    scale, shift = layer._scale_and_shift()
+
+    def before(x):
+        y, _ = replace(layer.convolution, bias=False).forward(x, reference)
+        y = y if scale is None else y * scale[:, None, None]
+        return y if shift is None else y + shift[:, None, None]
+
+    return before, ReLU() if layer.most is None else ReLU6()
+
+
+@dataclass
+class Around:
+    """What a forward pass in both modes saw: the steps to kinks by layer, and whether a layer is smooth."""
+
+    rooms: dict[str, np.ndarray | float] = field(default_factory=dict)
+    smooth: bool = False
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tangent(Layer):
+    """A layer on pairs (x, v), stacked along the batch axis, so that blocks carry tangents without knowing."""
+
+    layer: Layer
+    name: str
+    seen: Around
+    moves: Mapping[str, np.ndarray]
+
+    def forward(self, xv, kernels, keep=Keep.NOTHING, rng=None):
+        """Return (y, J v + the parameters' share), and note the step to the nearest kink."""
+        x, v = np.split(xv, 2)
+        y, _ = self.layer.forward(x, kernels)
+        own = {
+            name.rpartition(".")[2]: a for name, a in self.moves.items() if name.rpartition(".")[0] == self.name
+        }
+        self.seen.rooms[self.name] = room(self.layer, x, v)
+        self.seen.smooth |= isinstance(self.layer, SMOOTH)
+        return np.concatenate([y, tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)]), None
+
+
+def wrapped(layers: chain.Chain, wrap, prefix: str = "") -> chain.Chain:
+    """Return the chain with ``wrap(layer, dotted name)`` in each layer's place, inside of blocks too."""
+
+    def inside(name, layer):
+        if not isinstance(layer, Block):
+            return wrap(layer, name)
+        return layer.with_branches([wrapped(branch, wrap, f"{name}.") for branch in layer.branches()])
+
+    return [(name, inside(f"{prefix}{name}", layer)) for name, layer in layers]
+
+
+def around(
+    layers: chain.Chain, x: np.ndarray, v: np.ndarray, moves: Mapping[str, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, Around]:
+    """Return a chain's output at x, its directional derivative along v, and the kinks along the way.
+
+    ``moves`` gives the direction of parameters too, by dotted name.
+    """
+    seen = Around()
+    both = wrapped(layers, lambda layer, name: Tangent(layer, name, seen, moves or {}))
+    yw, _ = chain.forward(both, np.concatenate([x, v]), reference)
+    y, w = np.split(yw, 2)
+    return y, w, seen

@@ -1,0 +1,147 @@
+"""How far rounding can take a number: the tolerance of every check is derived here, none is chosen.
+
+A sum of n products computed in a dtype with unit roundoff u has errors of standard deviation at most
+u sqrt(n) A, where A is the sum of the products' absolute values; sums over independent errors add in squares.
+Hoeffding's inequality gives an error above SIGMAS times that a probability below 2 exp(-SIGMAS^2 / 2) = 3e-14.
+For n <= SIGMAS^2 the bound is the worst case itself.  Source: Higham, Mary 2019, "A new approach to probabilistic
+rounding error analysis".
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from minicnn.kernels import reference
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    Keep,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    LogSoftmax,
+    PReLU,
+    Softmax,
+    Tanh,
+)
+from minicnn.layers.fused import RectifiedConv2d
+
+__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "tolerance", "unit"]
+
+SIGMAS = 8.0
+AFFINE = (Conv2d, ConvTranspose2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d)  # and what only moves values
+SMOOTH = (LocalResponseNorm, Softmax, LogSoftmax, Tanh)
+
+
+def unit(dtype) -> float:
+    """Return the unit roundoff of a dtype: half the distance from 1 to the next number."""
+    return float(np.finfo(dtype).eps) / 2
+
+
+def tolerance(dtype, *terms: np.ndarray) -> float:
+    """Largest error that rounding explains in a sum: SIGMAS u sqrt(sum of the squares of all ``terms``)."""
+    return SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(t, t) for t in terms)))
+
+
+def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) -> np.ndarray:
+    """Error of each output value in units of u: sqrt(n) A, for inputs up to |x| + reach."""
+    size = np.abs(x) + reach
+    if isinstance(layer, RectifiedConv2d):
+        return forward_scale(layer.convolution, x, reach) * _norm_scale(layer) + 4 * _norm_shift(layer)
+    if isinstance(layer, SMOOTH):
+        y, _ = layer.forward(x, reference)
+        return np.sqrt(_terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _largest(layer, size))
+    y, _ = absolute(layer).forward(size, reference)
+    return np.sqrt(_terms(layer, x.shape) + 1) * np.abs(y) * _steepest(layer)
+
+
+def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+    """Error of each value of each gradient in units of u: sqrt(n) A; the input's under the name "input"."""
+    if isinstance(layer, RectifiedConv2d):
+        return {"input": gradient_scales(layer.convolution, x, dy * _norm_scale(layer))["input"] * 2}
+    size, counts = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
+    if isinstance(layer, SMOOTH):
+        return {"input": np.sqrt(counts[0]) * _smooth_size(layer, x, size)}
+    part, at = (absolute(layer), np.abs(x)) if isinstance(layer, AFFINE) else (layer, x)
+    _, saved = part.forward(at, reference, Keep.INPUTS)
+    dx, others = part.backward(size, saved, reference, weights=True)
+    scales = {"input": np.sqrt(counts[0]) * np.abs(dx)}
+    return scales | {name: np.sqrt(counts[1]) * np.abs(value) for name, value in others.items()}
+
+
+def absolute(layer: Layer) -> Layer:
+    """Return the layer with the absolute values of its parameters: it adds up the sizes of the terms."""
+    state = {name: np.abs(array) for name, array in layer.state().items()}
+    if "running_mean" in state:
+        state["running_mean"] = -state["running_mean"]
+    return layer.with_state(state)
+
+
+def _terms(layer: Layer, shape: tuple[int, ...]) -> int:
+    """How many roundings lie between an output value and the inputs, ``shape`` (N, ...) is the input's."""
+    if isinstance(layer, Conv2d):
+        return prod(layer.weight.shape[1:]) + 1
+    if isinstance(layer, ConvTranspose2d):
+        return shape[1] // layer.groups * prod(layer.kernel_size) + 1
+    if isinstance(layer, Linear):
+        return layer.in_features + 1
+    if isinstance(layer, AvgPool2d):
+        return prod(layer.kernel_size) + 1
+    if isinstance(layer, GlobalAvgPool2d):
+        return prod(shape[2:]) + 1
+    if isinstance(layer, LocalResponseNorm):
+        return layer.size + 16
+    return {BatchNorm2d: 6, Softmax: shape[1] + 16, LogSoftmax: shape[1] + 16, Tanh: 16}.get(type(layer), 1)
+
+
+def _gradient_terms(layer: Layer, x: tuple[int, ...], dy: tuple[int, ...]) -> tuple[int, int]:
+    """How many roundings lie behind a value of the input's gradient, and of a parameter's."""
+    sums = x[0] * max(prod(x[2:]), prod(dy[2:]))
+    if isinstance(layer, Conv2d | ConvTranspose2d):
+        return dy[1] // layer.groups * prod(layer.kernel_size) + 1, sums
+    if isinstance(layer, Linear):
+        return layer.out_features, x[0]
+    return 2 * _terms(layer, x) + prod(getattr(layer, "kernel_size", (1,))), sums + 6
+
+
+def _norm_scale(layer: RectifiedConv2d):
+    scale, _ = layer._scale_and_shift()
+    return 1.0 if scale is None else np.abs(scale)[:, None, None]
+
+
+def _norm_shift(layer: RectifiedConv2d):
+    _, shift = layer._scale_and_shift()
+    return 0.0 if shift is None else np.abs(shift)[:, None, None]
+
+
+def _steepest(layer: Layer) -> float:
+    """Slope of a rectifier's steeper side."""
+    slope = np.abs(getattr(layer, "negative_slope", 0.0))
+    return max(1.0, slope, np.abs(layer.weight).max() if isinstance(layer, PReLU) else 0.0)
+
+
+def _largest(layer: Layer, size: np.ndarray) -> float:
+    """How an exponential magnifies the rounding of its argument; 0 for a power, which does not."""
+    return 0.0 if isinstance(layer, LocalResponseNorm) else 2 * float(size.max(initial=0.0))
+
+
+def _smooth_size(layer: Layer, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Sum of the absolute values of the terms of a smooth layer's input gradient, for dy >= 0."""
+    y, _ = layer.forward(x, reference)
+    if isinstance(layer, LocalResponseNorm):
+        own = dy * np.abs(np.divide(y, x, out=np.ones_like(y), where=x != 0))
+        return 2 * own + np.abs(reference.local_response_norm_input_grad(np.abs(x), dy, **layer.config()))
+    if isinstance(layer, Tanh):
+        return 2 * dy
+    p = np.exp(y) if isinstance(layer, LogSoftmax) else y
+    mixed = (
+        dy + dy.sum(axis=1, keepdims=True)
+        if isinstance(layer, LogSoftmax)
+        else dy + (dy * p).sum(1, keepdims=True)
+    )
+    return (p * mixed + (dy if isinstance(layer, LogSoftmax) else 0)) * (1 + _largest(layer, np.abs(x)))

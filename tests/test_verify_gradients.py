@@ -1,0 +1,168 @@
+"""The check of gradients: right layers pass, a wrong entry is found, tolerances are those of rounding."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.kernels import reference
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    LeakyReLU,
+    Linear,
+    LocalResponseNorm,
+    LogSoftmax,
+    MaxPool2d,
+    Permute,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Residual,
+    Sequential,
+    Softmax,
+    Tanh,
+    ZeroPad2d,
+)
+from minicnn.verify import gradients
+
+MAPS = (2, 4, 6, 7)
+LAYERS = {
+    "Conv2d": (Conv2d(4, 6, (3, 2), stride=(2, 1), padding=((0, 1), (2, 1)), dilation=2, groups=2), MAPS),
+    "Conv2d same": (Conv2d(4, 2, 3, stride=2, padding="same", bias=False), MAPS),
+    "Conv2d depthwise": (Conv2d(4, 4, 3, groups=4), MAPS),
+    "ConvTranspose2d": (ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), MAPS),
+    "Linear": (Linear(7, 5), (3, 7)),
+    "BatchNorm2d": (BatchNorm2d(4), MAPS),
+    "MaxPool2d": (MaxPool2d(3, 2, 1, ceil_mode=True), MAPS),
+    "MaxPool2d dilated": (MaxPool2d(2, 1, dilation=2), MAPS),
+    "AvgPool2d": (AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), MAPS),
+    "GlobalAvgPool2d": (GlobalAvgPool2d(), MAPS),
+    "ZeroPad2d": (ZeroPad2d((1, 2, 0, 3)), MAPS),
+    "Flatten": (Flatten(), MAPS),
+    "Permute": (Permute((1, 2, 0)), MAPS),
+    "Reshape": (Reshape((6, 28)), MAPS),
+    "Dropout": (Dropout(), MAPS),
+    "ReLU": (ReLU(), MAPS),
+    "ReLU6": (ReLU6(), MAPS),
+    "LeakyReLU": (LeakyReLU(0.2), MAPS),
+    "PReLU": (PReLU(4), MAPS),
+    "Tanh": (Tanh(), MAPS),
+    "LocalResponseNorm": (LocalResponseNorm(3, alpha=0.5, k=2.0), MAPS),
+    "Softmax": (Softmax(), (2, 9)),
+    "LogSoftmax": (LogSoftmax(), (2, 9)),
+    "Sequential": (Sequential([Conv2d(4, 3, 3), ReLU(), MaxPool2d(2)]), MAPS),
+    "Residual": (Residual([Conv2d(4, 4, 3, padding=1), ReLU6()]), MAPS),
+    "Concat": (Concat([Conv2d(4, 3, 1)], [MaxPool2d(3, 1, 1), ReLU()], []), MAPS),
+}
+SCORES = [Conv2d(4, 8, 3), BatchNorm2d(8), ReLU(), MaxPool2d(2), Flatten(), Linear(32, 5)]
+SMOOTH = [Conv2d(4, 8, 3), ReLU(), LocalResponseNorm(3, alpha=1.0), Flatten(), Linear(160, 5), Softmax()]
+
+
+def normal(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def test_every_layer_class_is_here():
+    kinds = {name for name in minicnn.layers.__all__ if name not in ("Keep", "Layer")}
+    assert kinds == {name.split()[0] for name in LAYERS}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_right_layers_pass(name):
+    layer, shape = LAYERS[name]
+    report = gradients(layer, 3 * normal(shape))
+    assert report.ok, report.text()
+    assert all(row.sees < 1e-6 for row in report.rows), report.text()
+
+
+@pytest.mark.parametrize("layers", [SCORES, SMOOTH], ids=["piecewise linear", "smooth"])
+def test_right_networks_pass(layers):
+    report = gradients(minicnn.Network(layers, name="small"), normal(MAPS))
+    assert report.ok, report.text()
+    whole = {row.what for row in report.rows if row.layer == "(whole net)"}
+    assert whole == {"input", "loss"}
+    assert "small" in report.text() and "passed" in report.verdict()
+
+
+def wrong(monkeypatch, name, change):
+    """Put ``change`` of its result behind a kernel."""
+    right = getattr(reference, name)
+    monkeypatch.setattr(reference, name, lambda *args, **kwargs: change(right(*args, **kwargs)))
+
+
+def one_entry_off(dx, by=1e-7):
+    dx = dx.copy()
+    dx.flat[dx.size // 2] += by * np.abs(dx).max()
+    return dx
+
+
+@pytest.mark.parametrize(
+    ("kernel", "name", "what"),
+    [
+        ("conv2d_input_grad", "Conv2d", "input"),
+        ("conv2d_weight_grad", "Conv2d", "weight"),
+        ("conv2d_bias_grad", "Conv2d", "bias"),
+        ("max_pool2d_input_grad", "MaxPool2d", "input"),
+        ("local_response_norm_input_grad", "LocalResponseNorm", "input"),
+        ("prelu_weight_grad", "PReLU", "weight"),
+        ("softmax_input_grad", "Softmax", "input"),
+    ],
+)
+@pytest.mark.parametrize("entries", [0, 10**6], ids=["random directions", "every entry"])
+def test_one_entry_off_by_a_ten_millionth_is_found(monkeypatch, kernel, name, what, entries):
+    layer, shape = LAYERS[name]
+    wrong(monkeypatch, kernel, one_entry_off)
+    report = gradients(layer, normal(shape), entries=entries)
+    assert not report.ok
+    assert {row.what for row in report.failures} <= {what, "convention"}
+    if entries:
+        entry = tuple(map(int, np.unravel_index(normal(shape).size // 2, shape)))
+        assert what != "input" or str(entry) in {row.where for row in report.failures}
+
+
+@pytest.mark.parametrize(
+    "kernel", ["conv2d_weight_grad", "linear_bias_grad", "cross_entropy_input_grad", "batch_norm2d_bias_grad"]
+)
+def test_a_wrong_loss_gradient_is_found(monkeypatch, kernel):
+    wrong(monkeypatch, kernel, lambda gradient: gradient * (1 + 1e-5))
+    failures = gradients(minicnn.Network(SCORES), normal(MAPS)).failures
+    assert "loss" in {row.what for row in failures}
+
+
+def test_nan_and_a_missing_gradient_fail(monkeypatch):
+    wrong(monkeypatch, "linear_input_grad", lambda dx: dx * np.nan)
+    assert not gradients(*(lambda pair: (pair[0], normal(pair[1])))(LAYERS["Linear"])).ok
+    monkeypatch.undo()
+    wrong(monkeypatch, "linear_bias_grad", lambda db: db.sum())
+    assert "expected (5,)" in gradients(LAYERS["Linear"][0], normal((3, 7))).failures[0].where
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    layer, shape = LAYERS["Conv2d"]
+    first, second, other = (gradients(layer, normal(shape), seed=seed) for seed in (3, 3, 4))
+    assert first.rows == second.rows != other.rows
+
+
+def test_a_report_is_plain_values():
+    record = gradients(LAYERS["ReLU"][0], normal(MAPS)).record()
+    assert record["ok"] is True and record["seed"] == 0 and record["missed_at_1000_tolerances"] < 1e-8
+    assert {type(v) for row in record["rows"] for v in row.values()} <= {str, int, float, bool, type(None)}
+
+
+def test_wrong_use():
+    with pytest.raises(MinicnnError, match="expected a Network or a layer"):
+        gradients("conv", normal(MAPS))
+    with pytest.raises(ShapeError, match="dtype float32 or float64"):
+        gradients(ReLU(), np.ones(MAPS, int))
+    with pytest.raises(ShapeError, match="layer 'layer': Conv2d: expected 4 channels, got 3"):
+        gradients(LAYERS["Conv2d"][0], normal((1, 3, 6, 7)))
+    with pytest.raises(MinicnnError, match="at least 1"):
+        gradients(ReLU(), normal(MAPS), directions=0)
