@@ -13,7 +13,7 @@ from minicnn.layers import Keep, Layer
 from minicnn.layers.fused import RectifiedConv2d
 from minicnn.verify.kinks import LINEAR, clearance, complex_step, parameter_tangent, room, tangent
 from minicnn.verify.report import Row
-from minicnn.verify.rounding import SIGMAS, SMOOTH, forward_scale, gradient_scales, tolerance, unit
+from minicnn.verify.rounding import SIGMAS, SMOOTH, forward_scale, gradient_scales, inner, tolerance, unit
 
 __all__ = ["Effort", "Leaf", "Probe", "gaussian", "leaf_rows", "probed_row", "step_within"]
 
@@ -93,7 +93,11 @@ def _derivatives(leaf: Leaf, what: str, dy, scale) -> Iterator[tuple[str, Deriva
     layer, x = leaf.layer, leaf.x
 
     def bilinear(image):
-        return lambda v: (float(np.vdot(image(v), dy)), tolerance(np.float64, scale * v))
+        def derivative(v):
+            value, summation = inner(image(v), dy)
+            return value, tolerance(np.float64, scale * v) + summation
+
+        return derivative
 
     if what == "input" and isinstance(layer, SMOOTH):
         yield "complex step", bilinear(lambda v: complex_step(layer, x, v))
@@ -121,7 +125,8 @@ def _quotient(leaf: Leaf, what: str, dy, v) -> tuple[float, float]:
     # where dy is 0 a pool of nothing but padding may say minus infinity
     difference = np.subtract(above, below, out=np.zeros_like(dy), where=dy != 0)
     weighed = np.multiply(scale, dy, out=np.zeros_like(dy), where=dy != 0)
-    return float(np.vdot(difference, dy)) / (2 * h), tolerance(np.float64, weighed) / h
+    value, summation = inner(difference, dy)
+    return value / (2 * h), tolerance(np.float64, weighed) / h + summation / (2 * h)
 
 
 def step_within(free: float, x: np.ndarray, v: np.ndarray) -> float:
@@ -168,10 +173,8 @@ def probed_row(names, arrays, derivative: Derivative, dtype, rng, effort: Effort
 
 def _measure(probe: Probe, gradient, scale, derivative: Derivative, dtype) -> tuple[float, float, float, str]:
     value, rounding = derivative(probe.v)
-    products = gradient * probe.v
-    claimed = float(products.sum())
-    depth = np.sqrt(np.log2(products.size + 1))
-    tol = rounding + tolerance(dtype, scale * probe.v) + tolerance(np.float64, depth * products)
+    claimed, summation = inner(gradient, probe.v)
+    tol = rounding + tolerance(dtype, scale * probe.v) + summation
     error = abs(value - claimed)
     last_place = float(np.spacing(np.asarray(abs(claimed), dtype)))
     return error, tol, error / last_place, probe.where

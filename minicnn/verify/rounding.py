@@ -31,7 +31,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.fused import RectifiedConv2d
 
-__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "tolerance", "unit"]
+__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "tolerance", "unit"]
 
 SIGMAS = 8.0
 AFFINE = (Conv2d, ConvTranspose2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d)  # and what only moves values
@@ -46,6 +46,17 @@ def unit(dtype) -> float:
 def tolerance(dtype, *terms: np.ndarray) -> float:
     """Largest error that rounding explains in a sum: SIGMAS u sqrt(sum of the squares of all ``terms``)."""
     return SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(t, t) for t in terms)))
+
+
+def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return <a, b>, summed in pairs, and how far rounding can take it.
+
+    NumPy adds blocks of 128 values in eight lanes, and the blocks in pairs: no more than 16 + log2(n) additions
+    in a row.  A BLAS dot product adds n / lanes values in a row and would be far less exact.
+    """
+    products = (a * b).ravel()
+    depth = 17 + np.log2(max(products.size, 1))
+    return float(products.sum()), tolerance(np.float64, np.sqrt(depth) * products)
 
 
 def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) -> np.ndarray:

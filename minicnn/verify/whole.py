@@ -14,7 +14,7 @@ from minicnn.rules import GRADIENT
 from minicnn.verify.kinks import Around, around, wrapped
 from minicnn.verify.leaf import Effort, probed_row, step_within
 from minicnn.verify.report import Row
-from minicnn.verify.rounding import forward_scale, tolerance
+from minicnn.verify.rounding import forward_scale, inner, tolerance
 
 __all__ = ["loss_row", "scores_chain", "whole_row"]
 
@@ -91,7 +91,7 @@ def whole_row(net: Network, x: np.ndarray, device: str, dtype, rng: np.random.Ge
     cotangents, rounding = influences(layers, x, lambda y: dy)
 
     def value(x):
-        return float(np.vdot(chain.forward(layers, x, reference)[0], dy))
+        return inner(chain.forward(layers, x, reference)[0], dy)[0]
 
     def derivative(v):
         _, _, seen = around(layers, x, v)
