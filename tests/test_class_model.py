@@ -39,10 +39,12 @@ def test_on_the_ball_the_optimum_is_the_weight_s_direction():
 
 @pytest.mark.parametrize("target", range(10))
 def test_class_models_of_digits_are_seen_as_their_class(digits, target):
-    found = class_model(digits, target, settings=Ascent(steps=120))
+    found = class_model(digits, target)
     assert found.probability > 0.99 and found.label == str(target)
-    assert len(found.scores) == len(found.gradient_norms) == 121
+    assert len(found.scores) == len(found.gradient_norms) == 201 and found.stopped == "steps done"
     assert found.scores[-1] > found.scores[0] + 10
+    # near the top the penalty's pull, 2 lambda ||I||, balances the gradient
+    assert 2 * found.settings.l2 * np.linalg.norm(found.x) == pytest.approx(found.gradient_norms[-1], rel=0.2)
     assert found.scores[-1] == pytest.approx(float(digits(found.x[None])[0, target]), rel=1e-5)
     assert found.image.shape == (28, 28, 3) and found.image.std() > 10
 
@@ -87,6 +89,12 @@ def test_units_of_other_layers(digits):
     )
 
 
+def test_lambda_s_default_follows_the_image_s_size():
+    assert Ascent().resolved((1, 28, 28)).l2 == pytest.approx(0.05)
+    assert Ascent().resolved((3, 224, 224)).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))
+    assert Ascent(l2=0.0).resolved((1, 28, 28)).l2 == 0
+
+
 def dead_net():
     layers = [Conv2d(1, 2, 1), ReLU(), Flatten(), Linear(32, 3)]
     net = Network(layers, input_shape=(1, 4, 4))
@@ -112,6 +120,8 @@ def test_a_dead_start_is_said_not_papered_over():
         (lambda net: maximise(net, None, 0, "l1"), "'l2_penalty' or 'l2_ball'"),
         (lambda net: class_model(net, 0, settings=Ascent(steps=0)), "steps"),
         (lambda net: class_model(net, 0, settings=Ascent(step=-1.0)), "step"),
+        (lambda net: class_model(net, 0, settings=Ascent(jitter=1.5)), "jitter"),
+        (lambda net: class_model(net, 0, settings=Ascent(l2=np.nan)), "l2"),
         (lambda net: class_model(Network(net.layers), 0), "input_shape"),
         (lambda net: class_model(linear_net(), 0, settings=Ascent(clip=True)), "clip"),
     ],

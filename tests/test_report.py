@@ -25,6 +25,7 @@ from minicnn.report import (
     save_png,
     write_page,
 )
+from minicnn.report.curve import curve
 from minicnn.report.text import font, plain, wrap
 
 Image = pytest.importorskip("PIL.Image")
@@ -404,6 +405,24 @@ def test_a_write_cut_short_keeps_the_old_file(tmp_path, photograph, monkeypatch)
     with pytest.raises(ImageError, match="No space left"):
         save_png(photograph, path)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.png"]
+
+
+# curve
+
+
+def test_a_curve_runs_from_the_first_value_to_the_last():
+    picture = np.asarray(curve([0.0, 1.0, 4.0], 200, 160)).astype(int)
+    orange = (picture[..., 0] - picture[..., 2]) > 100
+    for x, y in ((16, 120), (100, 100), (183, 41)):  # 0, a quarter of the way up, 4
+        rows = np.nonzero(orange[:, x])[0]
+        assert rows.size and abs(rows.mean() - y) <= 2
+    assert np.asarray(curve([3.0])).std() > 1  # a single value is a level line
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0]]])
+def test_a_curve_needs_finite_numbers(values):
+    with pytest.raises(ShapeError, match="finite numbers in one row"):
+        curve(values)
 
 
 # contact sheet

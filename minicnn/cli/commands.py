@@ -126,7 +126,7 @@ def class_model(arguments: Namespace) -> int:
     def one(target: str) -> dict[str, Any]:
         found = class_model(net, target, settings=settings, seed=arguments.seed, progress=_steps)
         path = Path(arguments.output) / f"class-{found.target}.png"
-        return write_class_model(path, found, origin, settings, arguments.seed)
+        return write_class_model(path, found, origin, arguments.seed)
 
     return _each(arguments, one, tables.class_models, over=arguments.targets)
 

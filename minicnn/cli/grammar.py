@@ -137,7 +137,7 @@ def _ascent(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("ascent", "how to climb; what is off by default came after the paper")
     group.add_argument("--steps", type=int, metavar="N", help="default: 200")
     group.add_argument("--step", type=float, metavar="S", help="first step in input units (default: 0.05)")
-    group.add_argument("--l2", type=float, metavar="L", help="lambda of the penalty (default: 0.02)")
+    group.add_argument("--l2", type=float, metavar="L", help="lambda of the penalty (default: 1.4 / sqrt(C H W))")
     group.add_argument("--jitter", type=int, metavar="N", help="shift by up to N pixels before each step")
     group.add_argument("--blur", type=float, metavar="S", help="blur by S pixels every tenth step")
     group.add_argument("--total-variation", type=float, metavar="W", help="weight of neighbours' differences")

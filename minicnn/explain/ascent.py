@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,9 @@ class Ascent:
     step : float
         Root mean square of the first step, in input units; it falls to 0 linearly.  The direction alone comes
         from the gradient, so that one setting serves nets whose gradients differ by orders of magnitude.
-    l2 : float, lambda of the penalty lambda ||I||^2
+    l2 : float, lambda of the penalty lambda ||I||^2; None for 1.4 / sqrt(C H W)
+        Where climbing ends, 2 lambda ||I|| is the gradient's norm, so that this lambda gives images of the same
+        contrast whatever their size.
     radius : float, of the ball that ``constraint="l2_ball"`` keeps to
     jitter : int, pixels by which the image is shifted at random before each step
     blur : float, sigma in pixels of a Gaussian applied to the image every tenth step; 0 for none
@@ -36,7 +38,7 @@ class Ascent:
 
     steps: int = 200
     step: float = 0.05
-    l2: float = 0.02
+    l2: float | None = None
     radius: float = 10.0
     jitter: int = 0
     blur: float = 0.0
@@ -47,12 +49,18 @@ class Ascent:
 
     def __post_init__(self):
         """Refuse what can't be meant."""
-        for name in ("steps", "levels"):
-            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 1, name, "a whole number >= 1")
-        for name in ("l2", "jitter", "blur", "total_variation", "restarts"):
-            _need(getattr(self, name) >= 0, name, "a number >= 0")
+        for name, least in (("steps", 1), ("levels", 1), ("jitter", 0), ("restarts", 0)):
+            value = getattr(self, name)
+            _need(isinstance(value, int) and value >= least, name, f"a whole number >= {least}")
+        for name in ("l2", "blur", "total_variation"):
+            value = getattr(self, name)
+            _need((name == "l2" and value is None) or 0 <= value < np.inf, name, "a number >= 0")
         for name in ("step", "radius"):
-            _need(getattr(self, name) > 0, name, "a number > 0")
+            _need(0 < getattr(self, name) < np.inf, name, "a number > 0")
+
+    def resolved(self, shape: Sequence[int]) -> Ascent:
+        """Return the same with its lambda for inputs of that shape, (C, H, W)."""
+        return self if self.l2 is not None else replace(self, l2=1.4 / float(np.sqrt(np.prod(shape))))
 
 
 def _need(condition: bool, name: str, expected: str) -> None:
@@ -75,7 +83,7 @@ def climb(
     ----------
     value_and_gradient : x of shape (1, C, H, W) -> (float, array of that shape)
     zero : the zero image
-    settings : Ascent
+    settings : Ascent, resolved
     limits : arrays of the image's shape for black and white, or None
     ball : whether the norm is bounded instead of penalised
     seed : int

@@ -8,7 +8,8 @@ by gradient ascent with the weights fixed, from the zero image; the mean is adde
 |---|---|---|
 | score | S_c, never the softmax posterior | the same |
 | start | the zero image (data are zero-centred) | the same; random restarts on request |
-| lambda, step, steps | silent | 0.02; 0.05 input units (root mean square) at first, falling to 0; 200 |
+| lambda | silent | 1.4 / sqrt(C H W): 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 |
+| step, steps | silent | 0.05 input units (root mean square) at first, falling to 0; 200 |
 | jitter, blur, total variation, clipping, coarse-to-fine | later inventions, not in it | off unless asked for |
 """
 
@@ -43,6 +44,7 @@ class ClassModel:
     scores : floats, the maximised value before each step and after the last
     gradient_norms : floats, the norm of its gradient at the same places
     stopped : str, "steps done", or why it ended earlier
+    settings : Ascent, how it was climbed, lambda in numbers
 
     """
 
@@ -54,6 +56,7 @@ class ClassModel:
     scores: list[float]
     gradient_norms: list[float]
     stopped: str
+    settings: Ascent
 
 
 def class_model(
@@ -141,9 +144,10 @@ def _climbed(net, layer, dy, settings, seed, progress, ball=False):
         y, tape = net.trace(x, upto=layer)
         return float((dy * y).sum()), net.backward(tape, dy)
 
-    limits = _limits(net)
-    x, *found = climb(value_and_gradient, _zero(net), settings or Ascent(), limits, ball, seed, progress)
-    return x, found
+    zero, limits = _zero(net), _limits(net)
+    settings = (settings or Ascent()).resolved(zero.shape[1:])
+    x, *found = climb(value_and_gradient, zero, settings, limits, ball, seed, progress)
+    return x, [*found, settings]
 
 
 def _zero(net: Network) -> np.ndarray:

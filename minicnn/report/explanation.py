@@ -13,6 +13,7 @@ from minicnn import provenance
 from minicnn.errors import ImageError
 from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
+from minicnn.report.curve import curve
 from minicnn.report.figure import overlay, panels, save_png
 
 __all__ = ["write_class_model", "write_explanation"]
@@ -62,17 +63,14 @@ def write_explanation(
     }
 
 
-def write_class_model(
-    path: Path, found: Any, origin: Mapping[str, Any], settings: Any, seed: int
-) -> dict[str, Any]:
-    """Write a class model as a PNG file, and return what it is as plain values.
+def write_class_model(path: Path, found: Any, origin: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Write a class model and how it was climbed to as a PNG file, and return what it is as plain values.
 
     Parameters
     ----------
     path : Path of the file
     found : ``ClassModel`` with an image
     origin : which network, as ``minicnn.provenance.of_network`` says it
-    settings : dataclass of how it was climbed
     seed : int
 
     Raises
@@ -83,19 +81,23 @@ def write_class_model(
     """
     if found.image is None:
         raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
-    climbed = asdict(settings) | {"seed": seed}
+    climbed = asdict(found.settings) | {"seed": seed}
     numbers = {"score": found.scores[-1], "probability": found.probability, "stopped": found.stopped}
     side = max(1, 360 // max(found.image.shape[:2]))
-    picture = found.image.repeat(side, 0).repeat(side, 1)
     figure = panels(
-        [(picture, f"score {found.scores[-1]:.1f} after {settings.steps} steps")],
-        title=name_of(found),
-        subtitle=f"class model of {origin['name']}",
+        [
+            (found.image.repeat(side, 0).repeat(side, 1), "the mean added"),
+            (curve(found.scores), "score"),
+            (curve(found.gradient_norms), "norm of its gradient"),
+        ],
+        title=f"{name_of(found)}: score {found.scores[-1]:.1f}, probability {found.probability:.1%}",
+        subtitle=f"class model of {origin['name']}, lambda {found.settings.l2:.3g}, {found.stopped}",
     )
     record = provenance.record("class-model", origin, [], found, climbed, {"x": found.x}, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
     named = {"target": found.target, "label": found.label, "net": origin["name"]}
-    return {**named, **numbers, "settings": climbed, "figure": str(path)}
+    history = {"scores": found.scores, "gradient_norms": found.gradient_norms}
+    return {**named, **numbers, "settings": climbed, "figure": str(path), **history}
 
 
 def name_of(found: Any) -> str:
