@@ -1,9 +1,13 @@
 """The check of gradients: right layers pass, a wrong entry is found, tolerances are those of rounding."""
 
+import json
+
 import numpy as np
 import pytest
 
 import minicnn
+from minicnn.catalogue import folder
+from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import reference
 from minicnn.layers import (
@@ -166,3 +170,20 @@ def test_wrong_use():
         gradients(LAYERS["Conv2d"][0], normal((1, 3, 6, 7)))
     with pytest.raises(MinicnnError, match="at least 1"):
         gradients(ReLU(), normal(MAPS), directions=0)
+
+
+def test_the_command_passes_the_digits_net_and_writes_a_page(tmp_path, capsys):
+    page = tmp_path / "check.html"
+    image = str(folder("images") / "seven.png")
+    assert main(["check", "digits", image, "--html", str(page), "--directions", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "passed: 43 gradients" in printed and "(whole net)" in printed
+    assert "passed: 43 gradients" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
+    wrong(monkeypatch, "linear_weight_grad", one_entry_off)
+    assert main(["check", "digits", "--json", "--directions", "1"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["ok"] is False
+    assert {"fc_layers.0", "fc_layers.2"} <= {row["layer"] for row in record["rows"] if not row["ok"]}

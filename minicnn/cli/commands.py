@@ -13,6 +13,7 @@ from minicnn.cli import tables
 from minicnn.errors import MinicnnError
 
 __all__ = [
+    "check",
     "class_model",
     "complain",
     "convert",
@@ -160,6 +161,17 @@ def convert(arguments: Namespace) -> int:
         found["checks"] = check(net, files, arguments.architecture, arguments.weights)
     _print(arguments, found, tables.conversion)
     return 0 if agree(found["checks"]) else 1
+
+
+def check(arguments: Namespace) -> int:
+    """Hold gradients against the forward pass; 1 if one is wrong."""
+    from minicnn.cli.verify import checked
+    from minicnn.loading import load
+
+    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+    report = checked(arguments, net, lambda layers: _with_progress(layers, "layer"))
+    _print(arguments, report.record() if arguments.json else report, lambda report: report.text())
+    return 0 if report.ok else 1
 
 
 # how they get their network, run and print

@@ -103,6 +103,21 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(convert)
 
+    check = commands.add_parser(
+        "check", help="hold every gradient of a network against its forward pass, to rounding error"
+    )
+    check.add_argument("net", metavar="NET", help="a name or a weight file")
+    check.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    _architecture(check)
+    _preprocessing(check)
+    check.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
+    check.add_argument("--seed", type=int, default=0, metavar="N", help="of the directions (default: %(default)s)")
+    check.add_argument(
+        "--directions", type=int, default=3, metavar="N", help="for each gradient (default: %(default)s)"
+    )
+    check.add_argument("--html", metavar="FILE", help="write the table as a page too")
+    _json(check)
+
     warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
     _json(warm_up)
     return top

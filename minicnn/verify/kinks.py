@@ -176,6 +176,13 @@ class Around:
     rooms: dict[str, np.ndarray | float] = field(default_factory=dict)
     smooth: bool = False
 
+    def nearest(self) -> float:
+        """Return the step to the nearest kink of all.
+
+        A unit with no influence counts too: when it crosses its kink it may become the maximum of a pool.
+        """
+        return float(min((np.min(t, initial=np.inf) for t in self.rooms.values()), default=np.inf))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tangent(Layer):

@@ -11,7 +11,7 @@ from minicnn.kernels import reference
 from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, chain
 from minicnn.network import Network
 from minicnn.rules import GRADIENT
-from minicnn.verify.kinks import Around, around, wrapped
+from minicnn.verify.kinks import around, wrapped
 from minicnn.verify.leaf import Effort, probed_row, step_within
 from minicnn.verify.report import Row
 from minicnn.verify.rounding import forward_scale, inner, tolerance
@@ -48,8 +48,8 @@ class Recorded(Layer):
         return self.layer.backward(dy, saved, kernels, rule, weights)
 
 
-def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> tuple[dict[str, np.ndarray], float]:
-    """Return each layer's cotangent, and by how much rounding moves the scalar f, in units of u.
+def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> float:
+    """Return by how much rounding moves the scalar f, in units of u.
 
     A rounding error of an output value moves f by the cotangent there times the error; errors add in squares.
     """
@@ -68,16 +68,7 @@ def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> tuple[dic
     for name, layer in parts.items():
         weighed = forward_scale(layer, inputs[name]) * cotangents[name]
         squares += float(np.vdot(weighed, weighed))
-    return cotangents, float(np.sqrt(squares))
-
-
-def free_step(seen: Around, cotangents: dict[str, np.ndarray]) -> float:
-    """Step to the nearest kink of a unit that f depends on."""
-    nearest = np.inf
-    for name, t in seen.rooms.items():
-        if not np.isscalar(t):
-            nearest = min(nearest, float(t[cotangents[name] != 0].min(initial=np.inf)))
-    return nearest
+    return float(np.sqrt(squares))
 
 
 def whole_row(net: Network, x: np.ndarray, device: str, dtype, rng: np.random.Generator, effort: Effort) -> Row:
@@ -88,14 +79,14 @@ def whole_row(net: Network, x: np.ndarray, device: str, dtype, rng: np.random.Ge
     last = layers[-1][0]
     claimed = net.to(device).input_gradient(x.astype(dtype), dy, layer=last)
     dy = dy.astype(np.float64)
-    cotangents, rounding = influences(layers, x, lambda y: dy)
+    rounding = influences(layers, x, lambda y: dy)
 
     def value(x):
         return inner(chain.forward(layers, x, reference)[0], dy)[0]
 
     def derivative(v):
         _, _, seen = around(layers, x, v)
-        return _difference(lambda s: value(x + s * v), free_step(seen, cotangents), seen.smooth, x, v, rounding)
+        return _difference(lambda s: value(x + s * v), seen.nearest(), seen.smooth, x, v, rounding)
 
     names = (NAME, KIND, "input", "difference quotient")
     return probed_row(names, (x, claimed, np.abs(claimed) * 4), derivative, dtype, rng, effort)
@@ -111,7 +102,7 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
     }
     sizes = {name: float(np.sqrt(np.mean(a * a))) or 1e-2 for name, a in state.items()}
     splits = np.cumsum([a.size for a in state.values()])[:-1]
-    cotangents, rounding = influences(layers, x, lambda y: reference.cross_entropy_input_grad(y, labels))
+    rounding = influences(layers, x, lambda y: reference.cross_entropy_input_grad(y, labels))
 
     def moves(v):
         parts = zip(state.items(), np.split(v, splits), strict=True)
@@ -126,7 +117,7 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
         y, _, seen = around(layers, x, np.zeros_like(x), moves(v))
         own = (1 + np.abs(y).max()) * np.sqrt(y.shape[1] + 16)
         flat = np.ones(1)
-        return _difference(lambda s: loss(v, s), free_step(seen, cotangents), True, flat, flat, rounding + own)
+        return _difference(lambda s: loss(v, s), seen.nearest(), True, flat, flat, rounding + own)
 
     missing = [name for name in state if name not in claimed]
     gradient = None if missing else np.concatenate([(sizes[n] * claimed[n]).ravel() for n in state])
