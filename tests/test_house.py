@@ -29,6 +29,8 @@ FLOORS = [
     ["verify", "training", "provenance"],
     ["explain"],
     ["report"],
+    ["choices"],
+    ["experiments"],
     ["conversion", "inspection", "demo", "recompute", "reproduce"],
     ["cli"],
     ["__main__"],

@@ -22,6 +22,7 @@ __all__ = [
     "inspect",
     "localise",
     "predict",
+    "reproduce",
     "saliency",
     "warm_up",
 ]
@@ -161,6 +162,15 @@ def convert(arguments: Namespace) -> int:
         found["checks"] = check(net, files, arguments.architecture, arguments.weights)
     _print(arguments, found, tables.conversion)
     return 0 if agree(found["checks"]) else 1
+
+
+def reproduce(arguments: Namespace) -> int:
+    """Run every experiment of the paper."""
+    from minicnn.cli.reproduce import reproduced, text
+
+    net, origin = _network_and_origin(arguments)
+    _print(arguments, reproduced(arguments, net, origin, _with_progress), text)
+    return 0
 
 
 def check(arguments: Namespace) -> int:

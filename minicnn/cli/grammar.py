@@ -78,6 +78,21 @@ def parser() -> argparse.ArgumentParser:
     _device(model)
     _json(model)
 
+    reproduce = commands.add_parser(
+        "reproduce", help="run every experiment of the paper on a folder of images, and write a page"
+    )
+    reproduce.add_argument("data", metavar="DATA", help="a folder of images, with boxes and masks or without")
+    _net(reproduce)
+    reproduce.add_argument(
+        "-o", "--output", default="minicnn-paper", metavar="DIR", help="folder (default: %(default)s)"
+    )
+    reproduce.add_argument("--images", type=int, metavar="N", help="the first N images only (default: all)")
+    reproduce.add_argument(
+        "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
+    )
+    _device(reproduce)
+    _json(reproduce)
+
     inspect = commands.add_parser(
         "inspect", help="say what a weight file is and holds, or where a figure comes from"
     )

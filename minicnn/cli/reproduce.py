@@ -1,0 +1,31 @@
+"""``minicnn reproduce DATA``: every experiment of the paper, and one page."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["reproduced", "text"]
+
+
+def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> dict[str, Any]:
+    """Run what is missing; say on stderr what is being done where there is no bar."""
+    from minicnn.reproduce import reproduce
+
+    def progress(items, word):
+        items = list(items)
+        print(f"{word}: {len(items)}", file=sys.stderr)
+        return with_progress(items, word)
+
+    return reproduce(net, arguments.data, arguments.output, arguments.images, arguments.steps, origin, progress)
+
+
+def text(found: dict[str, Any]) -> str:
+    """Return one line an experiment, and the page."""
+    lines = [
+        f"{name + ':':<16}{result['seconds']:8.1f} s  {len(result['figures'])} figures"
+        for name, result in found["experiments"].items()
+    ]
+    return "\n".join([*lines, f"page: {found['page']}"])

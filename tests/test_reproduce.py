@@ -1,0 +1,138 @@
+"""One command for all experiments: a whole page, what is done stays done, what changed is done again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import catalogue, choices, experiments, recompute
+from minicnn.cli import main
+from minicnn.errors import ImageError
+from minicnn.explain import Ascent
+from minicnn.explain.localise import Settings
+from minicnn.reproduce import images_of, reproduce
+
+IMAGES = catalogue.folder("images")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return minicnn.load("digits")
+
+
+@pytest.fixture(scope="module")
+def done(digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduced")
+    return folder, reproduce(digits, IMAGES, folder, images=2, steps=30)
+
+
+def test_every_experiment_is_on_the_page(done):
+    folder, found = done
+    assert found["experiments"].keys() == experiments.EXPERIMENTS.keys()
+    page = (folder / "index.html").read_text()
+    for words in ("(section 2)", "(section 3.1)", "(section 3.2)", "(section 4)", "the paper is silent"):
+        assert words in page
+    figures = [name for result in found["experiments"].values() for name in result["figures"]]
+    assert len(figures) == len(set(figures)) >= 6
+    for name in figures:
+        assert name in page and (folder / name).stat().st_size > 1000
+    assert not list(folder.glob(".*"))
+
+
+def test_figures_of_the_page_can_be_verified(done):
+    folder, _ = done
+    for name in ("class-3.png", "chelsea.saliency.png", "reconstructions.png"):
+        verdict = recompute.verify(folder / name, net=minicnn.load("digits"))
+        assert verdict.match and verdict.difference == 0
+
+
+def test_class_models_are_of_all_ten_classes(done):
+    (table,) = done[1]["experiments"]["class-models"]["tables"]
+    assert [row[0] for row in table[1]] == list("0123456789")
+    assert all(float(row[2]) > float(row[1]) for row in table[1])
+
+
+def test_what_is_done_is_not_done_again(digits, done, monkeypatch):
+    def never(task):
+        raise AssertionError("was done before")
+
+    for name in experiments.EXPERIMENTS:
+        monkeypatch.setitem(experiments.EXPERIMENTS, name, never)
+    assert reproduce(digits, IMAGES, done[0], images=2, steps=30) == done[1]
+    with pytest.raises(AssertionError, match="was done before"):
+        reproduce(digits, IMAGES, done[0], images=2, steps=31)
+
+
+def test_an_interruption_loses_only_what_was_under_way(digits, tmp_path, monkeypatch):
+    original, ran = dict(experiments.EXPERIMENTS), []
+
+    def interrupted(task):
+        raise KeyboardInterrupt
+
+    def counted(name):
+        def run(task):
+            ran.append(name)
+            return original[name](task)
+
+        return run
+
+    for name in original:
+        monkeypatch.setitem(experiments.EXPERIMENTS, name, counted(name))
+    monkeypatch.setitem(experiments.EXPERIMENTS, "localisation", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(digits, IMAGES, tmp_path, images=1, steps=2)
+    assert ran == ["class-models", "saliency"] and not (tmp_path / "index.html").exists()
+    monkeypatch.setitem(experiments.EXPERIMENTS, "localisation", counted("localisation"))
+    reproduce(digits, IMAGES, tmp_path, images=1, steps=2)
+    assert ran == list(original) and (tmp_path / "index.html").exists()
+    # a damaged result and a figure that has gone are made again
+    (tmp_path / "saliency.json").write_text('{"sections": [')
+    (tmp_path / "rules.png").unlink()
+    reproduce(digits, IMAGES, tmp_path, images=1, steps=2)
+    assert ran[4:] == ["saliency", "deconvnet"]
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(IMAGES / "seven.png", tmp_path / "a.png")
+    words = ["reproduce", ".", "--net", "digits", "-o", "out", "--images", "1", "--steps", "3", "--json"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["page"] == "out/index.html" and "class model: 10" in captured.err
+    assert main(["reproduce", "nowhere", "--net", "digits"]) == 1
+    assert "nowhere: no such folder" in capsys.readouterr().err
+
+
+def test_images_are_those_of_the_folder_or_of_its_images(tmp_path):
+    with pytest.raises(ImageError, match="holds no images"):
+        images_of(tmp_path)
+    for name in ("b.PNG", "a.jpg", "c.txt"):
+        (tmp_path / name).touch()
+    assert [p.name for p in images_of(tmp_path)] == ["a.jpg", "b.PNG"]
+    (tmp_path / "images").mkdir()
+    shutil.copy(IMAGES / "seven.png", tmp_path / "images" / "z.png")
+    assert images_of(tmp_path) == [tmp_path / "images" / "z.png"]
+
+
+def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "black.png")
+    net = minicnn.Network(
+        list(zip(digits.names, digits.layers, strict=True)), digits.input_shape, digits.preprocess
+    )
+    net.load_state_dict({name: np.zeros_like(a) for name, a in net.state_dict().items()})
+    task = experiments.Task(net, {"name": "zeros"}, [tmp_path / "black.png"], Path(tmp_path))
+    (section,) = experiments.localisations(task)
+    assert "constant" in section.table[1][0][1] and section.figures == ()
+
+
+def test_choices_tell_the_defaults():
+    words = " ".join(choice.here for choice in choices.CHOICES)
+    for value in (Ascent().steps, Ascent().step, Settings().working_size):
+        assert str(value) in words
+    assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
+    assert all(len(row) == len(choices.HEADER) for row in choices.rows())
