@@ -4,74 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from verify_cases import LAYERS, MAPS, NETWORKS, normal, random_case
 
 import minicnn
 from minicnn.catalogue import folder
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import reference
-from minicnn.layers import (
-    AvgPool2d,
-    BatchNorm2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
-    LeakyReLU,
-    Linear,
-    LocalResponseNorm,
-    LogSoftmax,
-    MaxPool2d,
-    Permute,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Reshape,
-    Residual,
-    Sequential,
-    Softmax,
-    Tanh,
-    ZeroPad2d,
-)
+from minicnn.layers import ReLU
 from minicnn.verify import gradients
-
-MAPS = (2, 4, 6, 7)
-LAYERS = {
-    "Conv2d": (Conv2d(4, 6, (3, 2), stride=(2, 1), padding=((0, 1), (2, 1)), dilation=2, groups=2), MAPS),
-    "Conv2d same": (Conv2d(4, 2, 3, stride=2, padding="same", bias=False), MAPS),
-    "Conv2d depthwise": (Conv2d(4, 4, 3, groups=4), MAPS),
-    "ConvTranspose2d": (ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), MAPS),
-    "Linear": (Linear(7, 5), (3, 7)),
-    "BatchNorm2d": (BatchNorm2d(4), MAPS),
-    "MaxPool2d": (MaxPool2d(3, 2, 1, ceil_mode=True), MAPS),
-    "MaxPool2d dilated": (MaxPool2d(2, 1, dilation=2), MAPS),
-    "AvgPool2d": (AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), MAPS),
-    "GlobalAvgPool2d": (GlobalAvgPool2d(), MAPS),
-    "ZeroPad2d": (ZeroPad2d((1, 2, 0, 3)), MAPS),
-    "Flatten": (Flatten(), MAPS),
-    "Permute": (Permute((1, 2, 0)), MAPS),
-    "Reshape": (Reshape((6, 28)), MAPS),
-    "Dropout": (Dropout(), MAPS),
-    "ReLU": (ReLU(), MAPS),
-    "ReLU6": (ReLU6(), MAPS),
-    "LeakyReLU": (LeakyReLU(0.2), MAPS),
-    "PReLU": (PReLU(4), MAPS),
-    "Tanh": (Tanh(), MAPS),
-    "LocalResponseNorm": (LocalResponseNorm(3, alpha=0.5, k=2.0), MAPS),
-    "Softmax": (Softmax(), (2, 9)),
-    "LogSoftmax": (LogSoftmax(), (2, 9)),
-    "Sequential": (Sequential([Conv2d(4, 3, 3), ReLU(), MaxPool2d(2)]), MAPS),
-    "Residual": (Residual([Conv2d(4, 4, 3, padding=1), ReLU6()]), MAPS),
-    "Concat": (Concat([Conv2d(4, 3, 1)], [MaxPool2d(3, 1, 1), ReLU()], []), MAPS),
-}
-SCORES = [Conv2d(4, 8, 3), BatchNorm2d(8), ReLU(), MaxPool2d(2), Flatten(), Linear(32, 5)]
-SMOOTH = [Conv2d(4, 8, 3), ReLU(), LocalResponseNorm(3, alpha=1.0), Flatten(), Linear(160, 5), Softmax()]
-
-
-def normal(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def test_every_layer_class_is_here():
@@ -87,13 +28,21 @@ def test_right_layers_pass(name):
     assert all(row.sees < 1e-6 for row in report.rows), report.text()
 
 
-@pytest.mark.parametrize("layers", [SCORES, SMOOTH], ids=["piecewise linear", "smooth"])
-def test_right_networks_pass(layers):
-    report = gradients(minicnn.Network(layers, name="small"), normal(MAPS))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_right_networks_pass(name):
+    report = gradients(minicnn.Network(NETWORKS[name], name="small"), normal(MAPS))
     assert report.ok, report.text()
     whole = {row.what for row in report.rows if row.layer == "(whole net)"}
     assert whole == {"input", "loss"}
     assert "small" in report.text() and "passed" in report.verdict()
+
+
+def test_random_configurations_pass():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        layer, x = random_case(rng)
+        report = gradients(layer, x, directions=1, entries=20)
+        assert report.ok, report.text()
 
 
 def wrong(monkeypatch, name, change):
@@ -137,7 +86,7 @@ def test_one_entry_off_by_a_ten_millionth_is_found(monkeypatch, kernel, name, wh
 )
 def test_a_wrong_loss_gradient_is_found(monkeypatch, kernel):
     wrong(monkeypatch, kernel, lambda gradient: gradient * (1 + 1e-5))
-    failures = gradients(minicnn.Network(SCORES), normal(MAPS)).failures
+    failures = gradients(minicnn.Network(NETWORKS["piecewise linear"]), normal(MAPS)).failures
     assert "loss" in {row.what for row in failures}
 
 
