@@ -1,0 +1,146 @@
+"""``python tests/museum_run.py``: every bug of the museum against the tests and ``check``; writes tests/MUSEUM.md.
+
+For each exhibit the tests of its operation run, and the check of gradients over ``verify_cases``; who notices
+kills it.  Then random configurations of right layers pass through the check, where any alarm is a false one.
+"""
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+from museum import exhibits, hung
+from verify_cases import LAYERS, NETWORKS, normal, random_case
+
+import minicnn
+from minicnn.errors import MinicnnError
+from minicnn.verify import gradients
+
+HERE = Path(__file__).parent
+FILES = ("reference", "derivatives", "rectifier_rules", "fused", "shapes", "network")
+PYTEST = [*(str(HERE / f"test_{name}.py") for name in FILES), "-q", "-x", "-p", "no:cacheprovider"]
+
+
+class Killers:
+    """Notes which tests fail."""
+
+    def __init__(self):
+        self.names = []
+
+    def pytest_runtest_logreport(self, report):
+        """Take down a failure by its name."""
+        if report.failed:
+            self.names.append(report.nodeid.split("/")[-1])
+
+
+def tests_that_notice(keywords):
+    """Names of the tests that fail, of those that the keywords choose; pytest stops at the first."""
+    killers = Killers()
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*PYTEST, "-k", keywords], plugins=[killers])
+    return killers.names
+
+
+def checks_that_notice(first_only=True):
+    """Names of the layers and networks where the check of gradients alarms."""
+    found = []
+    cases = [(name, layer, shape) for name, (layer, shape) in LAYERS.items()]
+    cases += [(name, layers, (2, 4, 6, 7)) for name, layers in NETWORKS.items()]
+    for name, subject, shape in cases:
+        subject = minicnn.Network(subject) if isinstance(subject, list) else subject
+        if not passes(subject, 3 * normal(shape)):
+            found.append(name)
+            if first_only:
+                break
+    return found
+
+
+def passes(subject, x):
+    """Whether the check has no complaint; what can't even be computed is one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return gradients(subject, x, directions=1, entries=20).ok
+    except (MinicnnError, ValueError, IndexError, TypeError):
+        return False
+
+
+def false_alarms(count, seed=0):
+    """Random configurations of right layers where the check alarms, as text."""
+    rng, found = np.random.default_rng(seed), []
+    for i in range(count):
+        layer, x = random_case(rng)
+        report = gradients(layer, x, seed=i, directions=1, entries=20)
+        if not report.ok:
+            found.append(f"{layer!r} on {x.shape}: {report.verdict()}")
+        if (i + 1) % 1000 == 0:
+            print(f"{i + 1} random configurations, {len(found)} false alarms", flush=True)
+    return found
+
+
+def judged(exhibit):
+    """An exhibit's row: name, source, fault, test that noticed, check that noticed."""
+    with hung(exhibit):
+        tests, checks = tests_that_notice(exhibit.tests), checks_that_notice()
+    row = exhibit.name, exhibit.source, exhibit.fault, (tests or ["-"])[0], (checks or ["-"])[0]
+    missing = exhibit.gradient and not checks
+    print(f"{row[0]}: {row[3]}; check: {row[4]}{'  GRADIENT NOT NOTICED' if missing else ''}", flush=True)
+    return row
+
+
+def page(rows, configurations, alarms):
+    """Text of MUSEUM.md."""
+    killed = sum(row[3] != "-" or row[4] != "-" for row in rows)
+    touching = {e.name for e in exhibits() if e.gradient}
+    noticed = sum(row[4] != "-" for row in rows if row[0] in touching)
+    lines = [
+        "# The museum of bugs",
+        "",
+        "Faults that other engines had, each put into ours (`tests/museum.py`), and who noticed.",
+        "Written by `python tests/museum_run.py`; do not edit.",
+        "",
+        f"- killed: {killed} of {len(rows)}",
+        f"- of the {len(touching)} where a gradient and its forward pass disagree, `check` alarms at {noticed}",
+        f"- false alarms of `check` on {configurations:,} random configurations of right layers: {len(alarms)}",
+        "",
+        "| bug | who had it | what is wrong | first test that fails | case where `check` alarms |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {name} | {source} | {fault} | {test} | {check} |" for name, source, fault, test, check in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    """Run everything; exit 1 if a bug lives or a right layer alarms."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configurations", type=int, default=10_000)
+    parser.add_argument("--only", nargs="*", help="names of exhibits; nothing is written")
+    arguments = parser.parse_args()
+    settings.register_profile("museum", phases=[Phase.explicit, Phase.generate])  # a bug need not be made small
+    settings.load_profile("museum")
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*PYTEST, "--collect-only"])  # the tests must hold right kernels before any is replaced
+    chosen = [e for e in exhibits() if not arguments.only or e.name in arguments.only]
+    start = time.perf_counter()
+    if checks_that_notice():
+        sys.exit("the check alarms with every kernel right")
+    rows = [judged(e) for e in chosen]
+    alarms = [] if arguments.only else false_alarms(arguments.configurations)
+    alive = [row[0] for row in rows if row[3] == row[4] == "-"]
+    unseen = [e.name for e, row in zip(chosen, rows, strict=True) if e.gradient and row[4] == "-"]
+    print(*alarms, sep="\n")
+    print(f"alive: {alive}; gradients unseen by check: {unseen}; false alarms: {len(alarms)}")
+    print(f"{len(rows)} bugs, {time.perf_counter() - start:.0f} s")
+    if not arguments.only:
+        (HERE / "MUSEUM.md").write_text(page(rows, arguments.configurations, alarms), encoding="utf-8")
+    sys.exit(bool(alive or unseen or alarms))
+
+
+if __name__ == "__main__":
+    main()
