@@ -1,0 +1,81 @@
+"""SmoothGrad: the gradient averaged over noisy copies of the input (Smilkov et al. 2017; later than the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.network import Network
+from minicnn.rules import Rule
+
+__all__ = ["smooth_gradient", "smooth_gradients"]
+
+
+def smooth_gradient(
+    net: Network,
+    x: np.ndarray,
+    target: int,
+    *,
+    samples: int = 16,
+    noise: float = 0.15,
+    seed: int = 0,
+    rule: str | Rule = "gradient",
+) -> np.ndarray:
+    """Mean gradient of a class score over noisy copies of each view.
+
+    w = (1 / n) sum_i dS_c / dI at I + e_i,  e_i ~ N(0, sigma^2),  sigma = noise (max I - min I).
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (V, C, H, W), the network's input
+    target : int, the class
+    samples : int >= 1, the number n of noisy copies of each view; one is held at a time
+    noise : float >= 0, the standard deviation in parts of each view's range; 0 leaves the plain gradient
+    seed : int; view v draws from the generator seeded with (seed, v), whatever the other views
+    rule : "gradient", "deconvnet" or "guided"; the published method is the gradient's
+
+    Returns
+    -------
+    gradient : array of shape (V, C, H, W), dtype of x
+
+    Raises
+    ------
+    MinicnnError
+        If ``samples`` or ``noise`` is out of range, or the rule is unknown.
+
+    Source: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise".
+
+    """
+    return smooth_gradients(net, x, [target], samples=samples, noise=noise, seed=seed, rule=rule)[0]
+
+
+def smooth_gradients(
+    net: Network,
+    x: np.ndarray,
+    targets: Sequence[int],
+    *,
+    samples: int = 16,
+    noise: float = 0.15,
+    seed: int = 0,
+    rule: str | Rule = "gradient",
+) -> list[np.ndarray]:
+    """Mean gradients of several classes' scores from the same noisy copies: one forward pass serves all classes.
+
+    Parameters and errors as for ``smooth_gradient``; a list of arrays of shape (V, C, H, W), in the order of
+    ``targets``.
+    """
+    if samples < 1 or not 0 <= noise < np.inf:
+        raise MinicnnError(f"smooth_gradient: expected samples >= 1 and noise >= 0, got {samples} and {noise}")
+    totals = [np.zeros(x.shape, np.float64) for _ in targets]
+    for v, view in enumerate(x):
+        rng = np.random.default_rng((seed, v))
+        sigma = noise * (view.max() - view.min())
+        for _ in range(samples):
+            noisy = view + sigma * rng.standard_normal(view.shape, np.float32)
+            y, tape = net.trace(noisy[None].astype(x.dtype, copy=False))
+            for total, target in zip(totals, targets, strict=True):
+                total[v] += net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
+    return [(total / samples).astype(x.dtype) for total in totals]
