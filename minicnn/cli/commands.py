@@ -19,11 +19,13 @@ __all__ = [
     "convert",
     "deconvnet",
     "demo",
+    "evaluate",
     "inspect",
     "localise",
     "predict",
     "reproduce",
     "saliency",
+    "validity",
     "warm_up",
 ]
 
@@ -133,6 +135,16 @@ def class_model(arguments: Namespace) -> int:
     return _each(arguments, one, tables.class_models, over=arguments.targets)
 
 
+def evaluate(arguments: Namespace) -> int:
+    """Measure maps and boxes: one function a measure, in ``minicnn.cli.evaluate``."""
+    from minicnn.cli import evaluate
+
+    net, origin = _network_and_origin(arguments)
+    found, show = getattr(evaluate, arguments.measure)(arguments, net, origin, _with_progress)
+    _print(arguments, found, show)
+    return 0
+
+
 def inspect(arguments: Namespace) -> int:
     """Describe a weight file, or say where a figure comes from; 1 if ``--verify`` finds another map."""
     if Path(arguments.source).suffix.lower() == ".png":
@@ -171,6 +183,21 @@ def reproduce(arguments: Namespace) -> int:
     net, origin = _network_and_origin(arguments)
     _print(arguments, reproduced(arguments, net, origin, _with_progress), text)
     return 0
+
+
+def validity(arguments: Namespace) -> int:
+    """Say how far a class score is exactly linear."""
+    from dataclasses import asdict
+
+    from minicnn.cli.verify import validities
+    from minicnn.explain import validity
+
+    net = _network(arguments)
+
+    def one(path: str) -> dict[str, Any]:
+        return {"image": path, "net": net.name, **asdict(validity(net, path, arguments.target))}
+
+    return _each(arguments, one, validities)
 
 
 def check(arguments: Namespace) -> int:

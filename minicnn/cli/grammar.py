@@ -93,6 +93,8 @@ def parser() -> argparse.ArgumentParser:
     _device(reproduce)
     _json(reproduce)
 
+    _evaluate(commands.add_parser("evaluate", help="measure maps, masks and boxes on labelled pictures"))
+
     inspect = commands.add_parser(
         "inspect", help="say what a weight file is and holds, or where a figure comes from"
     )
@@ -117,6 +119,12 @@ def parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="run both files in what else reads them, and compare"
     )
     _json(convert)
+
+    validity = commands.add_parser(
+        "validity", help="say how far along its gradient a class score is exactly linear, in grey levels"
+    )
+    _images(validity)
+    validity.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
 
     check = commands.add_parser(
         "check", help="hold every gradient of a network against its forward pass, to rounding error"
@@ -161,6 +169,31 @@ def _net(command: argparse.ArgumentParser) -> None:
     )
     _architecture(command)
     _preprocessing(command)
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    measures = command.add_subparsers(title="measures", metavar="MEASURE", dest="measure", required=True)
+    localisation = measures.add_parser(
+        "localisation", help="the ILSVRC protocol: classes, boxes and masks, with baselines and intervals"
+    )
+    localisation.add_argument("data", metavar="DATA", help="a folder with labels.csv or annotations/*.xml")
+    _net(localisation)
+    localisation.add_argument(
+        "-o", "--output", default="minicnn-localisation", metavar="DIR", help="folder (default: %(default)s)"
+    )
+    localisation.add_argument("--method", default="paper", metavar="NAME", help="default: %(default)s")
+    localisation.add_argument(
+        "--convention",
+        choices=("exclusive", "voc"),
+        help="boxes from 0, maxima outside, or from 1, maxima inside (default: exclusive for CSV, voc for XML)",
+    )
+    localisation.add_argument("--classes", metavar="FILE", help="for XML: the classes' names in order, one a line")
+    localisation.add_argument("--images", type=int, metavar="N", help="the first N images only (default: all)")
+    localisation.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the intervals (default: %(default)s)"
+    )
+    _device(localisation)
+    _json(localisation)
 
 
 def _ascent(command: argparse.ArgumentParser) -> None:

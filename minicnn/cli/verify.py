@@ -1,4 +1,4 @@
-"""``minicnn check``: the gradients of a network, held against its forward pass."""
+"""``minicnn check`` and ``minicnn validity``: gradients against the forward pass, and how far they reach."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 
-__all__ = ["checked"]
+__all__ = ["checked", "validities"]
 
 
 def checked(arguments: Namespace, net: Any, progress: Callable) -> Any:
@@ -48,3 +48,24 @@ def _write_page(path: str, report: Any) -> None:
         f"Gradients of {report.subject}",
         [Section(report.verdict(), tuple(report.notes())), Section("Worst of each layer", table=report.table())],
     )
+
+
+def validities(found: list[dict[str, Any]]) -> str:
+    """Return one block an image: class, radius, closure, and the linear model beyond the first kink."""
+    return "\n".join(line for record in found for line in _validity(record))
+
+
+def _validity(r: dict[str, Any]) -> list[str]:
+    name = f"class {r['target']}" if r["label"] is None else r["label"]
+    where = "nowhere" if r["layer"] is None else f"{r['layer']} {r['unit']}"
+    return [
+        f"{r['image']}  ({r['net']}): {name}, score {r['score']:.6g} = w.I0 + b, b = {r['bias']:.6g}",
+        f"  closure w.I0 + b - S(I0): {r['closure']:.2g}",
+        f"  exactly linear for {r['uphill']:.3g} grey levels along the gradient, {r['downhill']:.3g} against it",
+        f"  first kink: {where}; {r['kinks']:,} units have one, {r['ties']:,} lie on theirs already",
+        *([f"  first kink of the others: {r['beyond_ties']:.3g} grey levels"] if r["ties"] else []),
+        *(
+            f"  at {t:g} grey levels: score {score:.4f}, linear model {model:.4f}"
+            for t, score, model in r["along"]
+        ),
+    ]

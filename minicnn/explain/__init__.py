@@ -8,6 +8,7 @@ from minicnn.explain.localise import Detection, localise
 from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
+from minicnn.explain.validity import Validity, validity
 
 __all__ = [
     "Ascent",
@@ -17,6 +18,7 @@ __all__ = [
     "Prediction",
     "Reconstruction",
     "Saliency",
+    "Validity",
     "class_model",
     "deconvnet",
     "localise",
@@ -26,4 +28,5 @@ __all__ = [
     "saliency",
     "segment",
     "top_activations",
+    "validity",
 ]

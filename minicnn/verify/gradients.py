@@ -17,7 +17,7 @@ from minicnn.network import Network
 from minicnn.rules import GRADIENT
 from minicnn.shapes import check_array
 from minicnn.verify.conventions import convention_rows
-from minicnn.verify.kinks import wrapped
+from minicnn.verify.kinks import leaves, wrapped
 from minicnn.verify.leaf import Effort, Leaf, leaf_rows
 from minicnn.verify.report import Report, Row
 from minicnn.verify.whole import loss_row, whole_row
@@ -99,16 +99,16 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     exact, x = chain.astype(own, np.float64), x.astype(dtype).astype(np.float64)
     if device != "reference":
         own, exact = fused(own), fused(exact)
-    leaves = _leaves(own, exact, x)
-    for i, leaf in enumerate(progress(leaves)):
+    met = _leaves(own, exact, x)
+    for i, leaf in enumerate(progress(met)):
         yield from leaf_rows(leaf, on(device), dtype, np.random.default_rng((seed, i)), effort)
-    yield from convention_rows(leaves, on(device), dtype)
-    rng = np.random.default_rng((seed, len(leaves)))
+    yield from convention_rows(met, on(device), dtype)
+    rng = np.random.default_rng((seed, len(met)))
     # photographs have flat parts, which tie in pools: a whole net is checked half a grey level beside them
-    x = (x + rng.uniform(-1, 1, x.shape) * np.abs(x).max(initial=0) / 512).astype(dtype).astype(np.float64)
-    if len(leaves) > 1:
+    x = (x + rng.uniform(-1, 1, x.shape) * (np.abs(x).max(initial=0) or 1) / 512).astype(dtype).astype(np.float64)
+    if len(met) > 1:
         yield whole_row(net, x, device, dtype, rng, effort)
-    if device == "reference" and len(leaves) > 1 and any(leaf.layer.parameter_shapes() for leaf in leaves):
+    if device == "reference" and len(met) > 1 and any(leaf.layer.parameter_shapes() for leaf in met):
         scores = exact[:-1] if isinstance(exact[-1][1], Softmax | LogSoftmax) else exact
         if len(chain.output_shape(scores, x.shape[1:])) == 1:
             yield loss_row(net, x, rng, effort)
@@ -116,12 +116,10 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
 
 def _leaves(own: chain.Chain, exact: chain.Chain, x: np.ndarray) -> list[Leaf]:
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
-    mine: dict[str, Layer] = {}
-    wrapped(own, lambda layer, name: mine.setdefault(name, layer))
-    leaves: list[Leaf] = []
-    steps = wrapped(exact, lambda layer, name: _Noted(layer, name, mine[name], leaves))
+    mine, found = leaves(own), []
+    steps = wrapped(exact, lambda layer, name: _Noted(layer, name, mine[name], found))
     chain.forward(steps, x, reference)
-    return leaves
+    return found
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -35,7 +35,19 @@ from minicnn.layers.blocks import Block
 from minicnn.layers.fused import RectifiedConv2d
 from minicnn.verify.rounding import AFFINE, SMOOTH
 
-__all__ = ["LINEAR", "Tangent", "around", "clearance", "complex_step", "room", "tangent", "without_constant"]
+__all__ = [
+    "LINEAR",
+    "affine_piece",
+    "around",
+    "clearance",
+    "complex_step",
+    "leaves",
+    "parameter_tangent",
+    "room",
+    "tangent",
+    "without_constant",
+    "wrapped",
+]
 
 LINEAR = (*AFFINE, Dropout, Flatten, Permute, Reshape, ZeroPad2d)
 RECTIFIERS = (ReLU, ReLU6, LeakyReLU, PReLU)
@@ -89,8 +101,34 @@ def parameter_tangent(layer: Layer, x: np.ndarray, moves: Mapping[str, np.ndarra
     return layer.with_state(still | own).forward(x, reference)[0]
 
 
-def room(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray | float:
-    """Step |t| along x + t v up to each output's nearest kink; infinity where there is none.
+def affine_piece(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Output at z of the affine function that a layer is around x: masks and switches stay those of x.
+
+    Raises
+    ------
+    MinicnnError
+        If the layer is nowhere affine.
+
+    """
+    if isinstance(layer, LINEAR):
+        return layer.forward(z, reference)[0]
+    if isinstance(layer, ReLU6):
+        return np.where(x >= 6, 6.0, _slope(layer, x) * z)
+    if isinstance(layer, RECTIFIERS):
+        return _slope(layer, x) * z
+    if isinstance(layer, MaxPool2d):
+        return tangent(layer, x, z)
+    raise MinicnnError(f"verify: {type(layer).__name__} is not affine between kinks")
+
+
+def room(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = False) -> np.ndarray | float:
+    """Step t along x + t v up to each output's nearest kink; infinity where there is none.
+
+    Parameters
+    ----------
+    layer, x : as the layer meets it
+    v : array of the shape of x, the direction
+    ahead : count steps t > 0 only, instead of both ways
 
     Returns
     -------
@@ -99,18 +137,19 @@ def room(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray | float:
     """
     if isinstance(layer, RectifiedConv2d):
         before, rectifier = _halves(layer)
-        return room(rectifier, before(x), before(v) - before(np.zeros_like(v)))
+        return room(rectifier, before(x), before(v) - before(np.zeros_like(v)), ahead)
     if isinstance(layer, ReLU6):
-        return np.minimum(_quotient(np.abs(x), np.abs(v)), _quotient(np.abs(x - 6), np.abs(v)))
+        return np.minimum(_steps_to(x, v, 0, ahead), _steps_to(x, v, 6, ahead))
     if isinstance(layer, RECTIFIERS):
-        return _quotient(np.abs(x), np.abs(v))
+        return _steps_to(x, v, 0, ahead)
     if not isinstance(layer, MaxPool2d):
         return np.inf
     taps, moves = _taps(layer, x, -np.inf), _taps(layer, v, 0.0)
     first = taps.argmax(axis=0)[None]
     with np.errstate(invalid="ignore"):  # a window on padding alone
         gaps = np.take_along_axis(taps, first, axis=0) - taps
-    return _quotient(gaps, np.abs(moves - np.take_along_axis(moves, first, axis=0))).min(axis=0)
+    closing = moves - np.take_along_axis(moves, first, axis=0)
+    return _quotient(gaps, closing if ahead else np.abs(closing)).min(axis=0)
 
 
 def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
@@ -144,6 +183,13 @@ def _minus_side(x):
     return np.where(x > 0, 0.0, 1.0)
 
 
+def _steps_to(x, v, kink, ahead):
+    """Return how many steps v take x to a kink; one that lies there already leaves it at once."""
+    distance = x - kink
+    closing = np.where(distance == 0, np.abs(v), -np.sign(distance) * v) if ahead else np.abs(v)
+    return _quotient(np.abs(distance), closing)
+
+
 def _quotient(distance, speed):
     """Return distance / speed; infinity where nothing moves, a tie that stays one included."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -175,13 +221,18 @@ class Around:
 
     rooms: dict[str, np.ndarray | float] = field(default_factory=dict)
     smooth: bool = False
+    ahead: bool = False
+
+    def all_steps(self) -> np.ndarray:
+        """Return the steps of all units that can have a kink, in one array."""
+        return np.concatenate([np.ravel(t) for t in self.rooms.values() if not np.isscalar(t)] or [np.empty(0)])
 
     def nearest(self) -> float:
         """Return the step to the nearest kink of all.
 
         A unit with no influence counts too: when it crosses its kink it may become the maximum of a pool.
         """
-        return float(min((np.min(t, initial=np.inf) for t in self.rooms.values()), default=np.inf))
+        return float(self.all_steps().min(initial=np.inf))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,7 +251,7 @@ class Tangent(Layer):
         own = {
             name.rpartition(".")[2]: a for name, a in self.moves.items() if name.rpartition(".")[0] == self.name
         }
-        self.seen.rooms[self.name] = room(self.layer, x, v)
+        self.seen.rooms[self.name] = room(self.layer, x, v, self.seen.ahead)
         self.seen.smooth |= isinstance(self.layer, SMOOTH)
         return np.concatenate([y, tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)]), None
 
@@ -216,14 +267,25 @@ def wrapped(layers: chain.Chain, wrap, prefix: str = "") -> chain.Chain:
     return [(name, inside(f"{prefix}{name}", layer)) for name, layer in layers]
 
 
+def leaves(layers: chain.Chain) -> dict[str, Layer]:
+    """Return the layers that are no blocks, by dotted name, those inside of blocks too."""
+    found: dict[str, Layer] = {}
+    wrapped(layers, lambda layer, name: found.setdefault(name, layer))
+    return found
+
+
 def around(
-    layers: chain.Chain, x: np.ndarray, v: np.ndarray, moves: Mapping[str, np.ndarray] | None = None
+    layers: chain.Chain,
+    x: np.ndarray,
+    v: np.ndarray,
+    moves: Mapping[str, np.ndarray] | None = None,
+    ahead: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, Around]:
     """Return a chain's output at x, its directional derivative along v, and the kinks along the way.
 
-    ``moves`` gives the direction of parameters too, by dotted name.
+    ``moves`` gives the direction of parameters too, by dotted name; ``ahead`` counts kinks at t > 0 only.
     """
-    seen = Around()
+    seen = Around(ahead=ahead)
     both = wrapped(layers, lambda layer, name: Tangent(layer, name, seen, moves or {}))
     yw, _ = chain.forward(both, np.concatenate([x, v]), reference)
     y, w = np.split(yw, 2)

@@ -12,13 +12,13 @@ from minicnn.kernels import reference
 from minicnn.layers import Keep, Layer
 from minicnn.layers.fused import RectifiedConv2d
 from minicnn.verify.kinks import LINEAR, clearance, complex_step, parameter_tangent, room, tangent
-from minicnn.verify.report import Row
+from minicnn.verify.report import UNDECIDED, Row
 from minicnn.verify.rounding import SIGMAS, SMOOTH, forward_scale, gradient_scales, inner, tolerance, unit
 
 __all__ = ["Effort", "Leaf", "Probe", "gaussian", "leaf_rows", "probed_row", "step_within"]
 
-# v -> (value, tolerance) of a directional derivative
-Derivative = Callable[[np.ndarray], tuple[float, float]]
+# v -> (value, tolerance) of a directional derivative, or None where x lies on a kink
+Derivative = Callable[[np.ndarray], tuple[float, float] | None]
 
 
 class Effort(NamedTuple):
@@ -162,17 +162,25 @@ def probed_row(names, arrays, derivative: Derivative, dtype, rng, effort: Effort
         found = "missing" if gradient is None else f"{gradient.dtype} {gradient.shape}"
         return Row(*names, 0, False, np.inf, 0.0, np.inf, f"gradient is {found}, expected {array.shape}", np.inf)
     gradient = gradient.astype(np.float64)
+    if not np.isfinite(gradient).all():
+        return Row(*names, 0, False, np.inf, 0.0, np.inf, "gradient is not finite", np.inf)
     every = array.size <= effort.entries
     probes = [*(_entries(array) if every else ()), *gaussian(array.shape, rng, effort.directions)]
-    measured = [_measure(probe, gradient, scale, derivative, dtype) for probe in probes]
+    tried = [_measure(probe, gradient, scale, derivative, dtype) for probe in probes]
+    measured = [m for m in tried if m is not None]
+    if not measured:
+        return Row(*names, 0, False, 0.0, 0.0, 0.0, UNDECIDED, np.inf)
     error, tol, ulps, where = max(measured, key=_severity)
     norm = float(np.linalg.norm(gradient))
     sees = float(np.median([m[1] for m in measured[-effort.directions :]])) / norm if norm > 0 else 0.0
-    return Row(*names, len(probes), every, error, tol, ulps, where, sees)
+    return Row(*names, len(measured), every, error, tol, ulps, where, sees)
 
 
-def _measure(probe: Probe, gradient, scale, derivative: Derivative, dtype) -> tuple[float, float, float, str]:
-    value, rounding = derivative(probe.v)
+def _measure(probe: Probe, gradient, scale, derivative: Derivative, dtype) -> tuple | None:
+    found = derivative(probe.v)
+    if found is None:
+        return None
+    value, rounding = found
     claimed, summation = inner(gradient, probe.v)
     tol = rounding + tolerance(dtype, scale * probe.v) + summation
     error = abs(value - claimed)

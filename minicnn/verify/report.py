@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
 
-__all__ = ["Report", "Row"]
+__all__ = ["UNDECIDED", "Report", "Row"]
+
+UNDECIDED = "on a kink in every direction"
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,10 @@ class Report:
         """One sentence."""
         checks = sum(row.probes for row in self.rows)
         if self.ok:
-            return (
-                f"passed: {len(self.rows)} gradients, {checks} checks, every error within its rounding tolerance"
-            )
+            undecided = sum(row.where == UNDECIDED for row in self.rows)
+            rest = f"; {undecided} undecided, {UNDECIDED}" if undecided else ""
+            decided = len(self.rows) - undecided
+            return f"passed: {decided} gradients, {checks} checks, every error within its rounding tolerance{rest}"
         worst = self.failures[0]
         return (
             f"FAILED: {len(self.failures)} of {len(self.rows)} gradients; worst: {worst.layer}, {worst.what}, by "

@@ -34,6 +34,7 @@ from minicnn.layers.fused import RectifiedConv2d
 __all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "tolerance", "unit"]
 
 SIGMAS = 8.0
+UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
 AFFINE = (Conv2d, ConvTranspose2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d)  # and what only moves values
 SMOOTH = (LocalResponseNorm, Softmax, LogSoftmax, Tanh)
 
@@ -45,7 +46,7 @@ def unit(dtype) -> float:
 
 def tolerance(dtype, *terms: np.ndarray) -> float:
     """Largest error that rounding explains in a sum: SIGMAS u sqrt(sum of the squares of all ``terms``)."""
-    return SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(t, t) for t in terms)))
+    return UNDERFLOW + SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(t, t) for t in terms)))
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

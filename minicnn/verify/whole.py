@@ -128,7 +128,7 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
     )
 
 
-def _difference(f, free: float, bent: bool, x, v, rounding: float) -> tuple[float, float]:
+def _difference(f, free: float, bent: bool, x, v, rounding: float) -> tuple[float, float] | None:
     """Central difference of f between kinks; where the way is bent, extrapolated from two steps to none.
 
     With an error c h^2 a difference D has D(h) - D(h / 2) = 3 c h^2 / 4; that is taken as what is left, too.
@@ -136,10 +136,13 @@ def _difference(f, free: float, bent: bool, x, v, rounding: float) -> tuple[floa
     h = step_within(free, x, v)
     h = min(h, CURVED * step_within(np.inf, x, v)) if bent else h
 
-    def central(h):
-        return (f(h) - f(-h)) / (2 * h) if h > 0 else np.nan
+    if h == 0:
+        return None
 
-    noise = tolerance(np.float64, np.array([rounding])) / h if h > 0 else np.inf
+    def central(h):
+        return (f(h) - f(-h)) / (2 * h)
+
+    noise = tolerance(np.float64, np.array([rounding])) / h
     if not bent:
         return central(h), noise
     whole, half = central(h), central(h / 2)
