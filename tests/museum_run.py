@@ -25,6 +25,7 @@ from minicnn.verify import gradients
 HERE = Path(__file__).parent
 FILES = ("reference", "derivatives", "rectifier_rules", "fused", "shapes", "network")
 PYTEST = [*(str(HERE / f"test_{name}.py") for name in FILES), "-q", "-x", "-p", "no:cacheprovider"]
+PYTEST += ["-W", "ignore:Module already imported"]  # hypothesis, for its settings below
 
 
 class Killers:
