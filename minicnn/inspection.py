@@ -41,9 +41,10 @@ def inspect(
     """
     path = loading.resolve(source)
     try:
-        net = loading.load(path, weights, architecture)
+        net = loading.open_network(path, weights, architecture)
     except loading.ArchitectureNeeded as found:
-        return _file(path) | {"kind": "state dictionary", "arrays": _arrays(found.arrays)}
+        unknown = {"preprocess": None, "labels": None}
+        return _file(path) | {"kind": "state dictionary", "arrays": _arrays(found.arrays)} | unknown
     return _file(path) | {"kind": "network"} | _network(net)
 
 
@@ -79,23 +80,14 @@ def _network(net: Network) -> dict[str, Any]:
 
 def text(found: dict[str, Any]) -> str:
     """Return a description as text for people."""
-    keys = ("file", "kind", "bytes", "sha256", "source", "licence")
-    lines = [
-        f"{key + ':':<13}{found[key]:,}" if key == "bytes" else f"{key + ':':<13}{found[key]}"
-        for key in keys
-        if key in found
-    ]
+    keys = ("file", "kind", "bytes", "sha256", "source", "licence", "name")
+    facts = {key: f"{found[key]:,}" if key == "bytes" else found[key] for key in keys if key in found}
     if "arrays" in found:
-        lines += [
-            "",
-            *_array_lines(found["arrays"]),
-            "",
-            "architecture: not in the file; name one with --architecture",
-        ]
-        return "\n".join(lines)
-    lines.append(f"{'name:':<13}{found['name']}")
-    lines.append(f"{'labels:':<13}{_labels(found['labels'])}")
-    lines.append(f"{'preprocess:':<13}{_preprocess(found['preprocess'])}")
+        facts["architecture"] = "unknown: the file holds arrays alone; name one with --architecture"
+    facts |= {"labels": _labels(found["labels"]), "preprocess": _preprocess(found["preprocess"])}
+    lines = [f"{key + ':':<14}{value}" for key, value in facts.items()]
+    if "arrays" in found:
+        return "\n".join([*lines, "", *_array_lines(found["arrays"])])
     layers = summary.table(found["layers"], found["input_shape"]) if found["layers"] else "unknown input shape"
     return "\n".join([*lines, "", layers])
 

@@ -14,7 +14,7 @@ from minicnn.layers import Conv2d, Linear
 from minicnn.names import nearest
 from minicnn.network import Network
 
-__all__ = ["ArchitectureNeeded", "load", "read_state_dict", "resolve", "save"]
+__all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
 
 # the reader of each kind of state dictionary: read(path) -> {name: array}
 _STATE_DICTIONARIES = {
@@ -80,7 +80,14 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
         If there is no such name; the nearest names are in the message.
 
     """
-    path = resolve(source)
+    return _arranged(open_network(resolve(source), weights, architecture))
+
+
+def open_network(path: Path, weights: str | Path | None = None, architecture: str | None = None) -> Network:
+    """Return the network of a file; parameters are views of the file, in its order.
+
+    The arguments and errors are those of ``load``; nothing is copied, so that it can be described at no cost.
+    """
     if path.suffix == ".prototxt" and path.exists():
         return _caffe(path, weights)
     if weights is not None:
@@ -101,6 +108,16 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
     return _built(path, arrays, architecture)
+
+
+def _arranged(net: Network) -> Network:
+    """Return the network with its parameters in C order and aligned, as the kernels read them."""
+    arrays = net.state_dict()
+    if all(a.flags.c_contiguous and a.flags.aligned for a in arrays.values()):
+        return net
+    arrays = {name: np.require(a, requirements="CA") for name, a in arrays.items()}
+    layers = list(zip(net.names, net.layers, strict=True))
+    return Network.from_state_dict(layers, arrays, net.input_shape, net.preprocess, net.labels, name=net.name)
 
 
 def save(net: Network, path: str | Path) -> None:

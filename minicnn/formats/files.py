@@ -111,8 +111,8 @@ def written(path: str | Path) -> Iterator[BinaryIO]:
 def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<") -> np.ndarray:
     """Return the numbers in ``buffer`` as a flat array that can't be written to.
 
-    Nothing is copied unless the bytes are of the other byte order, lie at an odd address, or need converting:
-    a bool is any byte but 0, and a bfloat16 is the upper half of a float32, which is how it comes back.
+    Nothing is copied, at whatever address it lies, unless the bytes are of the other byte order or need
+    converting: a bool is any byte but 0, and a bfloat16 is the upper half of a float32, which is how it comes back.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<")
         values = np.frombuffer(buffer, np.uint8) != 0
     else:
         stored = np.frombuffer(buffer, order + kind)
-        values = np.require(stored.astype(stored.dtype.newbyteorder("="), copy=False), requirements="A")
+        values = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     values.flags.writeable = False
     return values
 

@@ -126,7 +126,7 @@ def _inner_product(call: Call) -> list[Layer]:
     count, out = prod(call.shape), fields.integer("num_output")
     turned, bias = fields.boolean("transpose", False), fields.boolean("bias_term", True)
     weight, *rest = call.arrays((count, out) if turned else (out, count), *([(out,)] if bias else []))
-    weight = np.ascontiguousarray(weight.T) if turned else weight
+    weight = weight.T if turned else weight
     before = [Flatten()] if len(call.shape) > 1 else []
     return [*before, Linear(count, out, rest[0] if bias else False, weight=weight)]
 

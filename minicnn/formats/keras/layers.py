@@ -36,27 +36,23 @@ from minicnn.layers import (
 )
 from minicnn.shapes import same_padding
 
-__all__ = ["IDENTITIES", "Place", "layers_of"]
+__all__ = ["Place", "layers_of"]
 
 Shape = tuple[int | None, ...]
 
 # at inference
-IDENTITIES = (
+_IDENTITIES = (
     *("InputLayer", "ActivityRegularization", "GaussianNoise"),
     *("GaussianDropout", "AlphaDropout", "SpatialDropout2D"),
 )
 
 
 class Place(NamedTuple):
-    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and habits of the file.
-
-    ``order`` is (C, H, W) of the maps that a vector was flattened from in our order, where Keras has H, W, C.
-    """
+    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and habits of the file."""
 
     shape: Shape
     channels_first: bool  # maps are C x H x W there too
     flips: bool  # kernels are turned by 180 degrees: Theano convolved
-    order: tuple[int, ...] = ()
 
 
 def layers_of(spec: Spec, arrays: list[np.ndarray], place: Place) -> tuple[Layer, ...]:
@@ -180,14 +176,10 @@ def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Laye
 
 
 def _dense(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Full layer; where its input was flattened from maps, its rows come from H, W, C into C, H, W."""
     kernel, *bias = _taken(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
     if len(place.shape) != 1 or kernel.shape[0] != place.shape[0] or (bias and bias[0].shape != kernel.shape[1:]):
         raise spec.refusal(f"a kernel of {kernel.shape} does not fit an input of {shown(place.shape)}")
-    if place.order:
-        c, h, w = place.order
-        kernel = kernel.reshape(h, w, c, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-    return [Linear(*kernel.shape, bias=bias[0] if bias else False, weight=np.ascontiguousarray(kernel.T))]
+    return [Linear(*kernel.shape, bias=bias[0] if bias else False, weight=kernel.T)]
 
 
 def _batch_norm(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
@@ -254,8 +246,13 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
 
 
 def _flatten(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Flatten as we do; what reads it is told of the order (``Place.order``)."""
-    return [Flatten()] if len(place.shape) != 1 else []
+    """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
+    if None in place.shape:
+        raise spec.refusal(f"needs the size of its input, which is {shown(place.shape)}")
+    if len(place.shape) == 1:
+        return []
+    turns = spec.channels_first() is True or not place.channels_first
+    return [Permute((1, 2, 0)), Flatten()] if turns and place.shape[1:] != (1, 1) else [Flatten()]
 
 
 def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
@@ -285,7 +282,7 @@ def _slopes(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
 
 
 _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Place], list[Layer]]] = {
-    **dict.fromkeys(IDENTITIES, lambda spec, arrays, place: []),
+    **dict.fromkeys(_IDENTITIES, lambda spec, arrays, place: []),
     **dict.fromkeys(("Conv2D", "Convolution2D", "AtrousConvolution2D"), _conv),
     "DepthwiseConv2D": _depthwise,
     **dict.fromkeys(("SeparableConv2D", "SeparableConvolution2D"), _separable),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from minicnn.errors import ShapeError, WeightsError
 from minicnn.formats.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
-from minicnn.formats.keras.layers import IDENTITIES, Place, layers_of
+from minicnn.formats.keras.layers import Place, layers_of
 from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
 from minicnn.formats.keras.weights import Listed, Numbered
-from minicnn.layers import Flatten, GlobalAvgPool2d, Layer, Permute, Reshape
+from minicnn.layers import GlobalAvgPool2d, Layer
 from minicnn.layers.chain import Chain
 
 __all__ = ["chain_from"]
@@ -20,20 +20,8 @@ DEEPEST = 8  # models in models
 INPUT = "the input"
 _JOINS = {"Add": ADD, "Concatenate": CONCAT}
 _MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
-# what acts on each value alone leaves a vector's order as it is
-_POINTWISE = (*IDENTITIES, "Dropout", "Activation", "ReLU", "LeakyReLU")
 
 Shape = tuple[int | None, ...]
-
-
-class Value(NamedTuple):
-    """What is known of a value: its shape, (C, H, W) or (F,), and the maps (C, H, W) a vector was flattened from.
-
-    Where that is known the vector is in our order, C, H, W, and not in that of Keras, H, W, C.
-    """
-
-    shape: Shape
-    order: tuple[int, ...] = ()
 
 
 def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[Shape, Chain]:
@@ -49,8 +37,8 @@ def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[S
     """
     builder = _Builder(_channels_first(model, 0), flips)
     shape = _turned(model.input_shape, builder.channels_first)
-    builder.values[INPUT] = Value(shape)
-    target = builder.in_file_order(builder.model(model, weights, "", INPUT, 0))
+    builder.shapes[INPUT] = shape
+    target = builder.model(model, weights, "", INPUT, 0)
     return shape, chain_of(builder.steps, INPUT, target)
 
 
@@ -75,12 +63,12 @@ def _turned(shape: Shape | None, channels_first: bool) -> Shape:
 
 
 class _Builder:
-    """Collects the steps of a model and what is known of each value."""
+    """Collects the steps of a model and the shape of each value, (C, H, W) or (F,)."""
 
     def __init__(self, channels_first: bool, flips: bool):
         self.channels_first, self.flips = channels_first, flips
         self.steps: dict[str, Step] = {}
-        self.values: dict[str, Value] = {}
+        self.shapes: dict[str, Shape] = {}
         self.used: set[int] = set()  # arrays, by identity: none belongs to two layers
 
     def model(self, model: Model, weights: Listed | Numbered, prefix: str, source: str, depth: int) -> str:
@@ -114,58 +102,30 @@ class _Builder:
 
     def layer(self, spec: Spec, arrays: list[Any], source: str, value: str) -> str:
         """Add the layers of one layer of the file."""
-        if spec.kind != "Dense" and not self._keeps_order(spec):
-            source = self.in_file_order(source)
-        shape, order = self.values[source]
+        shape = self.shapes[source]
         if not self.used.isdisjoint(map(id, arrays)):
             raise spec.refusal("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
-        layers = layers_of(spec, arrays, Place(shape, self.channels_first, self.flips, order))
+        layers = layers_of(spec, arrays, Place(shape, self.channels_first, self.flips))
         if not layers:
             return source
-        if spec.kind == "Flatten":
-            order = self._flattened(spec, shape)
-        elif spec.kind == "Dense":
-            order = ()
         for i, (name, layer) in enumerate(zip(_names(value, layers), layers, strict=True), start=1):
             shape = _after(spec, layer, shape)
             key = value if i == len(layers) else f"{value}, part {i}"
-            source = self._add(key, Step(name, (source,), (layer,)), Value(shape, order))
+            source = self._add(key, Step(name, (source,), (layer,)), shape)
         return source
 
-    def _add(self, key: str, step: Step, value: Value) -> str:
-        if key in self.values:
+    def _add(self, key: str, step: Step, shape: Shape) -> str:
+        if key in self.shapes:
             raise WeightsError(f"two layers give {shown(key)!r}; expected distinct names")
-        self.steps[key], self.values[key] = step, value
+        self.steps[key], self.shapes[key] = step, shape
         return key
-
-    def _keeps_order(self, spec: Spec) -> bool:
-        return spec.kind in _POINTWISE and "softmax" not in str(spec.config.get("activation"))
-
-    def _flattened(self, spec: Spec, shape: Shape) -> tuple[int, ...]:
-        """Order of the vector that a flatten makes: ours, if it is not the file's."""
-        if None in shape:
-            raise spec.refusal(f"needs the size of its input, which is {shown(shape)}")
-        turns = spec.channels_first() is True if self.channels_first else True
-        return tuple(shape) if turns and shape[1:] != (1, 1) else ()
-
-    def in_file_order(self, value: str) -> str:
-        """Return a value that is in the order of Keras, if need be by a step of its own."""
-        shape, order = self.values[value]
-        if not order:
-            return value
-        turned = f"{value}, in the order of the file"
-        if turned in self.values:
-            return turned
-        layers = (Reshape(order), Permute((1, 2, 0)), Flatten())
-        return self._add(turned, Step(f"{value}_order", (value,), layers), Value(shape))
 
     def join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
         """Add a sum or a concatenation of several values."""
         if len(inputs) == 1:
             return inputs[0]
-        inputs = tuple(self.in_file_order(name) for name in inputs)
-        shapes = [self.values[name].shape for name in inputs]
+        shapes = [self.shapes[name] for name in inputs]
         if not inputs or len({len(s) for s in shapes}) > 1:
             raise spec.refusal(f"can't join values of {shown(shapes)}")
         rank, axis = len(shapes[0]), spec.get("axis", -1)
@@ -176,7 +136,7 @@ class _Builder:
             shape = (sum(s[0] for s in shapes), *shape[1:])
         elif len(set(shapes)) > 1:
             raise spec.refusal(f"can't add values of {shown(shapes)}")
-        return self._add(value, Step(value, inputs, join=_join(spec)), Value(shape))
+        return self._add(value, Step(value, inputs, join=_join(spec)), shape)
 
 
 def _join(spec: Spec) -> str:

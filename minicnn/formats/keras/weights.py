@@ -108,11 +108,11 @@ def _parameters(kind: str, arrays: list[np.ndarray]) -> Iterator[tuple[str, np.n
 
 
 def filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
-    """Return a kernel (R, S, C, K) as (K, C, R, S); a depthwise one (R, S, C, M) as (C M, 1, R, S)."""
+    """Return a view of a kernel (R, S, C, K) as (K, C, R, S); a depthwise one (R, S, C, M) as (C M, 1, R, S)."""
     if depthwise:
         r, s, c, m = kernel.shape
-        return np.ascontiguousarray(kernel.transpose(2, 3, 0, 1)).reshape(c * m, 1, r, s)
-    return np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+        return kernel.transpose(2, 3, 0, 1).reshape(c * m, 1, r, s)
+    return kernel.transpose(3, 2, 0, 1)
 
 
 def _walk(group: Group, name: str, kind: str) -> Iterator[tuple[str, str, list[np.ndarray]]]:

@@ -71,7 +71,7 @@ def _conv(block: Block, channels: int | None) -> Layer:
         dilation=block.pair("dilate"),
         groups=channels // depth,
         bias=False if bias is None else np.ascontiguousarray(bias),
-        weight=np.ascontiguousarray(weight.transpose(3, 2, 0, 1)),
+        weight=weight.transpose(3, 2, 0, 1),
     )
 
 
@@ -91,7 +91,7 @@ def _conv_transpose(block: Block, channels: int | None) -> Layer:
         padding=block.sides("crop"),
         groups=groups,
         bias=False if bias is None else np.ascontiguousarray(bias),
-        weight=np.ascontiguousarray(weight.transpose(3, 2, 0, 1)),
+        weight=weight.transpose(3, 2, 0, 1),
     )
 
 
