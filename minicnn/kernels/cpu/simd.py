@@ -25,9 +25,11 @@ __all__ = [
     "load",
     "load_fours",
     "load_nines",
+    "load_twos",
     "product_of_1",
     "product_of_2",
     "product_of_3",
+    "product_sums",
     "splat",
     "store",
     "store_fours",
@@ -171,6 +173,7 @@ def _apart(step, text):
     return intrinsic(load_apart)
 
 
+load_twos = _apart(2, "Two vectors: the numbers 0, 2, 4, ... and 1, 3, 5, ... from ``start[index]`` on.")
 load_fours = _apart(4, "Four vectors: the j-th has the numbers j, j + 4, j + 8, ... from ``start[index]`` on.")
 load_nines = _apart(9, "Nine vectors: the j-th has the numbers j, j + 9, j + 18, ... from ``start[index]`` on.")
 
@@ -191,39 +194,42 @@ def store_fours(typingctx, start, index, a, b, c, d):
     return types.void(types.int64, types.int64, lanes, lanes, lanes, lanes), codegen
 
 
-def _product(columns):
-    """Make the product of ROWS rows by ``columns`` vectors, all of whose sums stay in registers.
+def product_sums(builder, columns, a, row, step, b, width, depth):
+    """Emit the product of ROWS rows by ``columns`` vectors; return its sums, row by row, in registers.
 
-    c[r, j] = sum_i a[r, i] b[i, j] with element (r, i) of a at ``a + r row + i step``, (i, j) of b at
-    ``b + i width + j`` and (r, j) of c at ``c + r c_row + j``; i runs from 0 to depth - 1, depth >= 1.
+    Element (r, i) of a lies at ``a + r row + i step``, (i, j) of b at ``b + i width + j``; i runs from 0 to
+    depth - 1, depth >= 1.
     """
+    offsets = [builder.mul(row, INT64(r)) for r in range(ROWS)]
+    before, body = builder.block, builder.append_basic_block("depth")
+    after = builder.append_basic_block("sums")
+    builder.branch(body)
+    builder.position_at_end(body)
+    variables = [builder.phi(INT64) for _ in range(3)] + [builder.phi(VECTOR) for _ in range(ROWS * columns)]
+    i, at_a, at_b, *sums = variables
+    for phi in variables:
+        phi.add_incoming(ir.Constant(phi.type, [0.0] * LANES if phi.type == VECTOR else 0), before)
+    vectors = [_load(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
+    for r, offset in enumerate(offsets):
+        element = builder.gep(builder.inttoptr(a, FLOAT.as_pointer()), [builder.add(at_a, offset)])
+        factor = splatted(builder, builder.load(element))
+        for j, vector in enumerate(vectors):
+            sums[r * columns + j] = fused(builder, factor, vector, sums[r * columns + j])
+    following = [builder.add(i, INT64(1)), builder.add(at_a, step), builder.add(at_b, width), *sums]
+    for phi, value in zip(variables, following, strict=True):
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following[0], depth), body, after)
+    builder.position_at_end(after)
+    return sums
+
+
+def _product(columns):
+    """Make the product of ROWS rows by ``columns`` vectors; sum (r, j) goes to ``c + r c_row + j``."""
 
     def product(typingctx, a, row, step, b, width, c, c_row, depth):
         def codegen(context, builder, sig, args):
             a, row, step, b, width, c, c_row, depth = args
-            offsets = [builder.mul(row, INT64(r)) for r in range(ROWS)]
-            before, body = builder.block, builder.append_basic_block("depth")
-            after = builder.append_basic_block("sums")
-            builder.branch(body)
-            builder.position_at_end(body)
-            variables = [builder.phi(INT64) for _ in range(3)] + [
-                builder.phi(VECTOR) for _ in range(ROWS * columns)
-            ]
-            i, at_a, at_b, *sums = variables
-            for phi in variables:
-                phi.add_incoming(ir.Constant(phi.type, [0.0] * LANES if phi.type == VECTOR else 0), before)
-            vectors = [_load(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
-            for r, offset in enumerate(offsets):
-                element = builder.gep(builder.inttoptr(a, FLOAT.as_pointer()), [builder.add(at_a, offset)])
-                factor = splatted(builder, builder.load(element))
-                for j, vector in enumerate(vectors):
-                    sums[r * columns + j] = fused(builder, factor, vector, sums[r * columns + j])
-            following = [builder.add(i, INT64(1)), builder.add(at_a, step), builder.add(at_b, width), *sums]
-            for phi, value in zip(variables, following, strict=True):
-                phi.add_incoming(value, body)
-            builder.cbranch(builder.icmp_signed("<", following[0], depth), body, after)
-            builder.position_at_end(after)
-            for n, total in enumerate(sums):
+            for n, total in enumerate(product_sums(builder, columns, a, row, step, b, width, depth)):
                 r, j = divmod(n, columns)
                 index = builder.add(builder.mul(c_row, INT64(r)), INT64(LANES * j))
                 builder.store(total, vector_pointer(builder, c, index), align=4)
