@@ -112,7 +112,7 @@ def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<")
     """Return the numbers in ``buffer`` as a flat array that can't be written to.
 
     Nothing is copied, at whatever address it lies, unless the bytes are of the other byte order or need
-    converting: a bool is any byte but 0, and a bfloat16 is the upper half of a float32, which is how it comes back.
+    converting: a bool is any byte but 0, and a bfloat16 is the upper half of a float32, as which it comes back.
 
     Parameters
     ----------
