@@ -11,7 +11,7 @@ from typing import Any
 
 import minicnn
 from minicnn import choices, provenance
-from minicnn.errors import ImageError
+from minicnn.errors import ImageError, MinicnnError
 from minicnn.experiments import EXPERIMENTS, Task
 from minicnn.network import Network
 from minicnn.report import Section, write_page
@@ -108,7 +108,10 @@ def _once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
     if known.get("key") == key and all((task.folder / file).is_file() for file in _figures(known)):
         return known
     start = time.monotonic()
-    sections = [asdict(section) for section in EXPERIMENTS[name](task)]
+    try:
+        sections = [asdict(section) for section in EXPERIMENTS[name](task)]
+    except MinicnnError as error:  # such as a rule that a net's rectifiers do not have: the others still run
+        return {"seconds": 0.0, "sections": [asdict(Section(name, (f"This could not be done: {error}.",)))]}
     result = {"key": key, "seconds": round(time.monotonic() - start, 2), "sections": sections}
     text = json.dumps(result, indent=1)
     write_whole(path, text.encode(), "reproduce")

@@ -10,7 +10,7 @@ import pytest
 import minicnn
 from minicnn import catalogue, choices, experiments, recompute
 from minicnn.cli import main
-from minicnn.errors import ImageError
+from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent
 from minicnn.explain.localise import Settings
 from minicnn.reproduce import images_of, reproduce
@@ -53,6 +53,13 @@ def test_class_models_are_of_all_ten_classes(done):
     (table,) = done[1]["experiments"]["class-models"]["tables"]
     assert [row[0] for row in table[1]] == list("0123456789")
     assert all(float(row[2]) > float(row[1]) for row in table[1])
+
+
+def test_the_rules_differ_at_rectifiers_and_nowhere_else(done):
+    _, (header, rows) = done[1]["experiments"]["deconvnet"]["tables"]
+    assert len(header) == 4 and {row[0] for row in rows} == {"Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"}
+    for kind, _, deconvnet, guided in rows:
+        assert (float(deconvnet) > 0.1 and float(guided) > 0.1) if kind == "ReLU" else deconvnet == guided == "0"
 
 
 def test_what_is_done_is_not_done_again(digits, done, monkeypatch):
@@ -128,6 +135,16 @@ def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
     task = experiments.Task(net, {"name": "zeros"}, [tmp_path / "black.png"], Path(tmp_path))
     (section,) = experiments.localisations(task)
     assert "constant" in section.table[1][0][1] and section.figures == ()
+
+
+def test_an_experiment_that_a_net_does_not_allow_is_said(digits, tmp_path, monkeypatch):
+    def refused(task):
+        raise MinicnnError("the rule 'deconvnet' is not defined for SiLU")
+
+    monkeypatch.setitem(experiments.EXPERIMENTS, "deconvnet", refused)
+    reproduce(digits, IMAGES, tmp_path, images=1, steps=1)
+    assert "is not defined for SiLU" in (tmp_path / "index.html").read_text()
+    assert not (tmp_path / "deconvnet.json").exists()
 
 
 def test_choices_tell_the_defaults():
