@@ -11,7 +11,7 @@ from minicnn.catalogue import folder
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import reference
-from minicnn.layers import ReLU
+from minicnn.layers import Conv2d, MaxPool2d, ReLU, Sequential, Tanh
 from minicnn.verify import gradients
 
 
@@ -35,6 +35,32 @@ def test_right_networks_pass(name):
     whole = {row.what for row in report.rows if row.layer == "(whole net)"}
     assert whole == {"input", "loss"}
     assert "small" in report.text() and "passed" in report.verdict()
+
+
+@pytest.mark.parametrize(
+    "name", ["Conv2d", "ConvTranspose2d", "MaxPool2d", "PReLU", "LocalResponseNorm", "Residual"]
+)
+def test_single_precision_of_the_fast_device_passes(name):
+    pytest.importorskip("numba")
+    layer, shape = LAYERS[name]
+    report = gradients(layer, 3 * normal(shape), device="cpu")
+    assert report.ok, report.text()
+    assert report.dtype == "float32" and all(row.sees < 1e-3 for row in report.rows)
+
+
+def test_single_precision_of_a_network_passes():
+    pytest.importorskip("numba")
+    report = gradients(minicnn.Network(NETWORKS["piecewise linear"]), normal(MAPS), device="cpu")
+    assert report.ok, report.text()
+    assert {"RectifiedConv2d", "Network"} <= {row.kind for row in report.rows}
+
+
+def test_points_on_kinks_are_left():
+    """All zeros, and a hyperbolic tangent so saturated that a pool sees nothing but ties."""
+    saturated = Sequential([Conv2d(1, 1, 3, padding=1), Tanh(), MaxPool2d(2)])
+    for layer, x in ((LAYERS["Sequential"][0], np.zeros(MAPS)), (saturated, 1e3 * normal((1, 1, 6, 6)))):
+        report = gradients(layer, x)
+        assert report.ok, report.text()
 
 
 def test_random_configurations_pass():

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.layers import Keep, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6
 from minicnn.shapes import output_size, span
 from minicnn.verify.report import Row
+from minicnn.verify.rounding import unit
 
 __all__ = ["convention_rows"]
 
@@ -37,11 +38,14 @@ def _row(name: str, layer: Layer, kernels: ModuleType, dtype) -> Row:
         x, dy, expected = _rectifier_case(layer)
     _, saved = layer.forward(x.astype(dtype), kernels, Keep.MASKS)
     dx, _ = layer.backward(dy.astype(dtype), saved, kernels)
-    wrong = np.argwhere(dx != expected.astype(dtype))
-    where = str(tuple(map(int, wrong[0]))) if len(wrong) else ""
-    error = float(np.abs(dx - expected).max())
-    what, how = "convention", "by construction"
-    return Row(name, type(layer).__name__, what, how, expected.size, True, error, 0.0, float(len(wrong)), where)
+    error = np.abs(dx - expected)
+    largest = np.abs(expected).max().astype(dtype)
+    allowed = 4 * unit(dtype) * float(largest)  # a slope is rounded, and its product
+    worst = np.unravel_index(error.argmax(), error.shape)
+    where = str(tuple(map(int, worst))) if error[worst] else ""
+    ulps = float(error[worst] / np.spacing(largest))
+    names = name, type(layer).__name__, "convention", "by construction"
+    return Row(*names, expected.size, True, float(error[worst]), allowed, ulps, where)
 
 
 def _rectifier_case(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from minicnn.shapes import check_array
 from minicnn.verify.conventions import convention_rows
 from minicnn.verify.kinks import leaves, wrapped
 from minicnn.verify.leaf import Effort, Leaf, leaf_rows
-from minicnn.verify.report import Report, Row
+from minicnn.verify.report import UNDECIDED, Report, Row
 from minicnn.verify.whole import loss_row, whole_row
 
 __all__ = ["gradients"]
@@ -103,15 +103,27 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     for i, leaf in enumerate(progress(met)):
         yield from leaf_rows(leaf, on(device), dtype, np.random.default_rng((seed, i)), effort)
     yield from convention_rows(met, on(device), dtype)
-    rng = np.random.default_rng((seed, len(met)))
-    # photographs have flat parts, which tie in pools: a whole net is checked half a grey level beside them
-    x = (x + rng.uniform(-1, 1, x.shape) * (np.abs(x).max(initial=0) or 1) / 512).astype(dtype).astype(np.float64)
     if len(met) > 1:
-        yield whole_row(net, x, device, dtype, rng, effort)
+        yield _decided(lambda x, rng: whole_row(net, x, device, dtype, rng, effort), x, dtype, seed)
     if device == "reference" and len(met) > 1 and any(leaf.layer.parameter_shapes() for leaf in met):
         scores = exact[:-1] if isinstance(exact[-1][1], Softmax | LogSoftmax) else exact
         if len(chain.output_shape(scores, x.shape[1:])) == 1:
-            yield loss_row(net, x, rng, effort)
+            yield _decided(lambda x, rng: loss_row(net, x, rng, effort), x, dtype, seed)
+
+
+def _decided(row_at: Callable[[np.ndarray, np.random.Generator], Row], x: np.ndarray, dtype, seed: int) -> Row:
+    """Return a whole net's row, at a point beside x that lies on no kink.
+
+    Photographs have flat parts, which tie in pools: the point is half a grey level beside.  Where values that
+    saturate tie, it is nearer to zero.
+    """
+    for shrink in (1, 16, 256):
+        rng = np.random.default_rng((seed, shrink))
+        beside = x / shrink + rng.uniform(-1, 1, x.shape) * (np.abs(x).max(initial=0) or 1) / (512 * shrink)
+        row = row_at(beside.astype(dtype).astype(np.float64), rng)
+        if row.where != UNDECIDED:
+            break
+    return row
 
 
 def _leaves(own: chain.Chain, exact: chain.Chain, x: np.ndarray) -> list[Leaf]:

@@ -43,6 +43,7 @@ __all__ = [
     "complex_step",
     "leaves",
     "parameter_tangent",
+    "rivals",
     "room",
     "tangent",
     "without_constant",
@@ -96,7 +97,7 @@ def parameter_tangent(layer: Layer, x: np.ndarray, moves: Mapping[str, np.ndarra
     if not own:
         return 0.0
     if isinstance(layer, PReLU):
-        return _minus_side(x) * reference.prelu(-np.abs(x), own["weight"])[0]
+        return (x <= 0) * reference.prelu(-np.abs(x), own["weight"])[0]
     still = {name: np.zeros_like(a) for name, a in layer.state().items() if name in ("weight", "bias")}
     return layer.with_state(still | own).forward(x, reference)[0]
 
@@ -144,12 +145,17 @@ def room(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = False) -> np.
         return _steps_to(x, v, 0, ahead)
     if not isinstance(layer, MaxPool2d):
         return np.inf
+    gaps, closing = rivals(layer, x, v)
+    return _quotient(gaps, closing if ahead else np.abs(closing)).min(axis=0)
+
+
+def rivals(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each tap is below its window's maximum, and how fast it closes up; (R S, N, C, P, Q) both."""
     taps, moves = _taps(layer, x, -np.inf), _taps(layer, v, 0.0)
     first = taps.argmax(axis=0)[None]
     with np.errstate(invalid="ignore"):  # a window on padding alone
         gaps = np.take_along_axis(taps, first, axis=0) - taps
-    closing = moves - np.take_along_axis(moves, first, axis=0)
-    return _quotient(gaps, closing if ahead else np.abs(closing)).min(axis=0)
+    return gaps, moves - np.take_along_axis(moves, first, axis=0)
 
 
 def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
@@ -177,10 +183,6 @@ def _slope(layer: Layer, x: np.ndarray) -> np.ndarray:
     if isinstance(layer, PReLU):
         return np.where(x > 0, 1.0, layer.weight.reshape(-1, *[1] * (x.ndim - 2)))
     return np.where(x > 0, 1.0, 0.0)
-
-
-def _minus_side(x):
-    return np.where(x > 0, 0.0, 1.0)
 
 
 def _steps_to(x, v, kink, ahead):
@@ -217,9 +219,10 @@ def _halves(layer: RectifiedConv2d):
 
 @dataclass
 class Around:
-    """What a forward pass in both modes saw: the steps to kinks by layer, and whether a layer is smooth."""
+    """What a forward pass in both modes saw: steps to kinks and tangents by layer, and whether one is smooth."""
 
     rooms: dict[str, np.ndarray | float] = field(default_factory=dict)
+    tangents: dict[str, np.ndarray] = field(default_factory=dict)
     smooth: bool = False
     ahead: bool = False
 
@@ -247,13 +250,15 @@ class Tangent(Layer):
     def forward(self, xv, kernels, keep=Keep.NOTHING, rng=None):
         """Return (y, J v + the parameters' share), and note the step to the nearest kink."""
         x, v = np.split(xv, 2)
-        y, _ = self.layer.forward(x, kernels)
         own = {
             name.rpartition(".")[2]: a for name, a in self.moves.items() if name.rpartition(".")[0] == self.name
         }
         self.seen.rooms[self.name] = room(self.layer, x, v, self.seen.ahead)
+        self.seen.tangents[self.name] = v
         self.seen.smooth |= isinstance(self.layer, SMOOTH)
-        return np.concatenate([y, tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)]), None
+        w = tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)
+        y, _ = self.layer.forward(x, kernels)
+        return np.concatenate([y, w]), None
 
 
 def wrapped(layers: chain.Chain, wrap, prefix: str = "") -> chain.Chain:

@@ -169,7 +169,7 @@ def probed_row(names, arrays, derivative: Derivative, dtype, rng, effort: Effort
     tried = [_measure(probe, gradient, scale, derivative, dtype) for probe in probes]
     measured = [m for m in tried if m is not None]
     if not measured:
-        return Row(*names, 0, False, 0.0, 0.0, 0.0, UNDECIDED, np.inf)
+        return Row(*names, 0, False, np.inf, 0.0, np.inf, UNDECIDED, np.inf)
     error, tol, ulps, where = max(measured, key=_severity)
     norm = float(np.linalg.norm(gradient))
     sees = float(np.median([m[1] for m in measured[-effort.directions :]])) / norm if norm > 0 else 0.0

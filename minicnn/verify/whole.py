@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.kernels import reference
-from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, chain
+from minicnn.kernels import on, reference
+from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.network import Network
-from minicnn.rules import GRADIENT
-from minicnn.verify.kinks import around, wrapped
+from minicnn.verify.kinks import around, leaves, wrapped
 from minicnn.verify.leaf import Effort, probed_row, step_within
+from minicnn.verify.precision import slack
+from minicnn.verify.record import Recorded
 from minicnn.verify.report import Row
 from minicnn.verify.rounding import forward_scale, inner, tolerance
 
@@ -28,47 +28,20 @@ def scores_chain(net: Network) -> chain.Chain:
     return layers[:-1] if isinstance(layers[-1][1], Softmax | LogSoftmax) else layers
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Recorded(Layer):
-    """A layer that keeps its input and its cotangent."""
-
-    layer: Layer
-    name: str
-    inputs: dict[str, np.ndarray]
-    cotangents: dict[str, np.ndarray]
-
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        """Return the layer's output."""
-        self.inputs[self.name] = x
-        return self.layer.forward(x, kernels, keep, rng)
-
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        """Return the layer's gradients."""
-        self.cotangents[self.name] = dy
-        return self.layer.backward(dy, saved, kernels, rule, weights)
-
-
-def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> float:
-    """Return by how much rounding moves the scalar f, in units of u.
+def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> tuple[Recorded, float]:
+    """Return what passes through each layer, and by how much rounding moves the scalar f, in units of u.
 
     A rounding error of an output value moves f by the cotangent there times the error; errors add in squares.
     """
-    inputs: dict[str, np.ndarray] = {}
-    cotangents: dict[str, np.ndarray] = {}
-    parts: dict[str, Layer] = {}
-
-    def wrap(layer, name):
-        parts[name] = layer
-        return Recorded(layer, name, inputs, cotangents)
-
-    steps = wrapped(layers, wrap)
+    met = Recorded()
+    steps = wrapped(layers, met.around)
     y, tape = chain.forward(steps, x, reference, Keep.MASKS)
     dx, _ = chain.backward(steps, dy_of(y), tape, reference)
     squares = float(np.vdot(dx * x, dx * x))
-    for name, layer in parts.items():
-        weighed = forward_scale(layer, inputs[name]) * cotangents[name]
+    for name, layer in leaves(layers).items():
+        weighed = forward_scale(layer, met.inputs[name]) * met.cotangents[name]
         squares += float(np.vdot(weighed, weighed))
-    return float(np.sqrt(squares))
+    return met, float(np.sqrt(squares))
 
 
 def whole_row(net: Network, x: np.ndarray, device: str, dtype, rng: np.random.Generator, effort: Effort) -> Row:
@@ -79,14 +52,18 @@ def whole_row(net: Network, x: np.ndarray, device: str, dtype, rng: np.random.Ge
     last = layers[-1][0]
     claimed = net.to(device).input_gradient(x.astype(dtype), dy, layer=last)
     dy = dy.astype(np.float64)
-    rounding = influences(layers, x, lambda y: dy)
+    met, rounding = influences(layers, x, lambda y: dy)
+    own = chain.astype(layers, dtype)
 
     def value(x):
         return inner(chain.forward(layers, x, reference)[0], dy)[0]
 
     def derivative(v):
         _, _, seen = around(layers, x, v)
-        return _difference(lambda s: value(x + s * v), seen.nearest(), seen.smooth, x, v, rounding)
+        found = _difference(lambda s: value(x + s * v), seen.nearest(), seen.smooth, x, v, rounding)
+        if found is None or device == "reference":
+            return found
+        return found[0], found[1] + slack(own, on(device), met, seen, dtype)
 
     names = (NAME, KIND, "input", "difference quotient")
     return probed_row(names, (x, claimed, np.abs(claimed) * 4), derivative, dtype, rng, effort)
@@ -102,7 +79,7 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
     }
     sizes = {name: float(np.sqrt(np.mean(a * a))) or 1e-2 for name, a in state.items()}
     splits = np.cumsum([a.size for a in state.values()])[:-1]
-    rounding = influences(layers, x, lambda y: reference.cross_entropy_input_grad(y, labels))
+    _, rounding = influences(layers, x, lambda y: reference.cross_entropy_input_grad(y, labels))
 
     def moves(v):
         parts = zip(state.items(), np.split(v, splits), strict=True)
