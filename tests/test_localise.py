@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import minicnn
-from minicnn import catalogue
+from minicnn import catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise, saliency
@@ -107,5 +106,6 @@ def test_the_command_writes_a_figure(tmp_path, monkeypatch, capsys):
     (record,) = json.loads(capsys.readouterr().out)
     assert [d["figure"] for d in record["detections"]] == ["seven.localisation.png", "seven.localisation.2.png"]
     for detection in record["detections"]:
-        with Image.open(detection["figure"]) as figure:
-            assert figure.text["box"] == str(detection["box"]) and "'gamma': 50.0" in figure.text["settings"]
+        kept = provenance.read(detection["figure"])
+        assert kept["result"]["box"] == detection["box"] and kept["settings"]["settings"]["gamma"] == 50
+        assert kept["settings"]["method"] == "paper"

@@ -73,21 +73,25 @@ def saliency(arguments: Namespace) -> int:
 
 def localise(arguments: Namespace) -> int:
     """Find objects."""
+    from dataclasses import replace
+
     from minicnn.explain import localise
-    from minicnn.explain.localise import Settings, seeds_of
+    from minicnn.explain.localise import method_named, seeds_of
     from minicnn.report.files import make_folder
     from minicnn.report.localisation import write_detection
 
     net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
     typed = {name: getattr(arguments, name) for name in ("foreground", "background", "gamma")}
-    settings = Settings(**{name: value for name, value in typed.items() if value is not None})
+    method = method_named(arguments.method)
+    settings = replace(method.settings, **{name: value for name, value in typed.items() if value is not None})
     targets = arguments.top if arguments.target is None else [arguments.target]
     names = _distinct_names(arguments.images, Path(arguments.output), "localisation")
 
     def one(path: str) -> dict[str, Any]:
         detections = []
-        for d in localise(net, path, targets, arguments.crops, arguments.rule, settings):
+        how = {"crops": arguments.crops, "rule": arguments.rule, "settings": settings}
+        for d in localise(net, path, targets, **how, method=arguments.method):
             figure = (
                 names[path] if len(detections) == 0 else names[path].with_suffix(f".{len(detections) + 1}.png")
             )

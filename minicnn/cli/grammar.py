@@ -49,13 +49,16 @@ def parser() -> argparse.ArgumentParser:
     which = localise.add_mutually_exclusive_group()
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
     which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the top-scoring classes")
-    localise.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
     localise.add_argument(
-        "--foreground", type=float, metavar="Q", help="seeds lie above this quantile (default: 0.95)"
+        "--method", default="paper", help="paper, or smooth: better and slower (default: %(default)s)"
     )
-    localise.add_argument("--background", type=float, metavar="Q", help="and below this one (default: 0.30)")
-    localise.add_argument("--gamma", type=float, metavar="G", help="weight of the boundary (default: 200)")
-    _crops(localise, "ten")
+    localise.add_argument("--rule", choices=("gradient", "deconvnet", "guided"), help="default: the method's")
+    localise.add_argument("--foreground", type=float, metavar="Q", help="seeds lie above this quantile")
+    localise.add_argument("--background", type=float, metavar="Q", help="and below this one")
+    localise.add_argument("--gamma", type=float, metavar="G", help="weight of the boundary")
+    localise.add_argument(
+        "--crops", choices=("one", "ten", "whole", "pair", "all"), help="views for the map (default: the method's)"
+    )
 
     deconvnet = commands.add_parser(
         "deconvnet", help="show what a feature map answers to: its strongest images, patches and reconstructions"

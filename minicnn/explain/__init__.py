@@ -3,6 +3,7 @@
 from minicnn.explain.ascent import Ascent
 from minicnn.explain.class_model import ClassModel, class_model, maximise
 from minicnn.explain.deconvnet import Reconstruction, deconvnet, top_activations
+from minicnn.explain.evaluation import evaluate_localisation
 from minicnn.explain.graph_cut import segment
 from minicnn.explain.localise import Detection, localise
 from minicnn.explain.prediction import Prediction, predict
@@ -21,6 +22,7 @@ __all__ = [
     "Validity",
     "class_model",
     "deconvnet",
+    "evaluate_localisation",
     "localise",
     "maximise",
     "predict",

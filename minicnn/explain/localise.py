@@ -6,21 +6,23 @@
 | foreground seeds | above the map's 95 % quantile | the same |
 | background seeds | below its 30 % quantile | the same |
 | colour models | Gaussian mixtures | the same; 5 components, full covariances, in L*a*b* |
-| cut | Boykov, Jolly 2001 | the same; gamma 200, seeds train the models and clamp nothing |
+| cut | Boykov, Jolly 2001 | the same; gamma 300, seeds train the models and clamp nothing |
 | box | of the largest connected component | the same |
-| smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 250 |
+| smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.explain import colour_model
 from minicnn.explain.components import bounding_box, largest_component
 from minicnn.explain.graph_cut import segment
 from minicnn.explain.saliency import Saliency, saliencies
@@ -28,7 +30,17 @@ from minicnn.explain.smoothing import gaussian_blur
 from minicnn.images import load_image
 from minicnn.network import Network
 
-__all__ = ["Detection", "Settings", "localise", "mask_of", "seeds_of"]
+__all__ = [
+    "METHODS",
+    "Detection",
+    "Method",
+    "Settings",
+    "localise",
+    "mask_of",
+    "method_named",
+    "seeds_of",
+    "smoothed",
+]
 
 
 @dataclass(frozen=True)
@@ -41,14 +53,20 @@ class Settings:
     smoothing : float >= 0, sigma of the Gaussian that the map is smoothed with, in parts of the longer side
     gamma : float >= 0, weight of the boundary
     working_size : int >= 1, longer side in pixels of the picture that is cut
+    prior_weight : float >= 0
+        How much the map itself counts in the region term, as a prior: the chance of the object at a pixel is the
+        share of the map's values below its own.  0, the paper's, leaves the map to the seeds alone.
+    components : int >= 1, of each colour model
 
     """
 
     foreground: float = 0.95
     background: float = 0.30
     smoothing: float = 1 / 43
-    gamma: float = 200.0
-    working_size: int = 250
+    gamma: float = 300.0
+    working_size: int = 341
+    prior_weight: float = 0.0
+    components: int = 5
 
     def __post_init__(self):
         """Refuse quantiles that do not separate."""
@@ -57,6 +75,42 @@ class Settings:
                 "quantiles: expected 0 <= background <= foreground <= 1, got "
                 f"{self.background} and {self.foreground}"
             )
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the map is made, and how it is cut.
+
+    Parameters
+    ----------
+    settings : Settings, of the cut
+    crops, rule : of the map, as for ``saliency``
+    samples, noise : of SmoothGrad, as for ``saliencies``; 0 samples: the plain gradient
+
+    """
+
+    settings: Settings = Settings()
+    crops: str = "ten"
+    rule: str = "gradient"
+    samples: int = 0
+    noise: float = 0.15
+
+    def map_arguments(self) -> dict[str, Any]:
+        """Return what ``saliencies`` is told."""
+        return {name: getattr(self, name) for name in ("crops", "rule", "samples", "noise")}
+
+
+METHODS = {
+    "paper": Method(),
+    "smooth": Method(Settings(background=0.60), crops="pair", samples=8),
+}
+
+
+def method_named(name: str) -> Method:
+    """Return the method of that name; MinicnnError if there is none."""
+    if name not in METHODS:
+        raise MinicnnError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
+    return METHODS[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +123,7 @@ class Detection:
     box : (xmin, ymin, xmax, ymax) in pixels of the original image, the last two exclusive
     mask : bool array of shape (H, W)
     saliency : Saliency, the map it comes from
+    method : str, by name
 
     """
 
@@ -79,15 +134,17 @@ class Detection:
     box: tuple[int, int, int, int]
     mask: np.ndarray
     saliency: Saliency
+    method: str = "paper"
 
 
 def localise(
     net: Network,
     image: Any,
     targets: int | Sequence[int | str] = 5,
-    crops: str = "ten",
-    rule: str = "gradient",
+    crops: str | None = None,
+    rule: str | None = None,
     settings: Settings | None = None,
+    method: str = "paper",
 ) -> list[Detection]:
     """Objects of the given classes, each with its mask and box; no box was ever seen in training.
 
@@ -96,8 +153,8 @@ def localise(
     net : Network with a ``preprocess``
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
     targets : how many of the top-scoring classes, or the classes, by number or label
-    crops, rule : of the saliency map
-    settings : Settings, optional
+    crops, rule, settings : instead of the method's
+    method : "paper", or "smooth" which finds more and takes longer (see the table above)
 
     Returns
     -------
@@ -108,15 +165,16 @@ def localise(
     ImageError
         If the image can't be read.
     MinicnnError
-        If a class, the crops or the rule is unknown, or a class's map is constant, so that it marks nothing.
+        If a class, the crops, the rule or the method is unknown, or a class's map is constant and marks nothing.
 
     """
-    picture = load_image(image)
-    found = saliencies(net, picture, targets, crops, rule)
-    return [_detection(picture, one, settings or Settings()) for one in found]
+    picture, given = load_image(image), {"crops": crops, "rule": rule, "settings": settings}
+    how = replace(method_named(method), **{k: v for k, v in given.items() if v is not None})
+    found = saliencies(net, picture, targets, **how.map_arguments())
+    return [_detection(picture, one, how.settings, method) for one in found]
 
 
-def _detection(picture, saliency: Saliency, settings: Settings) -> Detection:
+def _detection(picture, saliency: Saliency, settings: Settings, method: str) -> Detection:
     mask = mask_of(picture, saliency.map, settings)
     return Detection(
         target=saliency.target,
@@ -126,7 +184,13 @@ def _detection(picture, saliency: Saliency, settings: Settings) -> Detection:
         box=bounding_box(mask),
         mask=mask,
         saliency=saliency,
+        method=method,
     )
+
+
+def smoothed(map: np.ndarray, settings: Settings) -> np.ndarray:
+    """Map (H, W) smoothed as the settings say."""
+    return gaussian_blur(map, settings.smoothing * max(map.shape))
 
 
 def seeds_of(map: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +207,7 @@ def seeds_of(map: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarra
             "the saliency map is constant, so that it marks neither object nor background; does the class's "
             "gradient vanish at this image?"
         )
-    smooth = gaussian_blur(map, settings.smoothing * max(map.shape))
+    smooth = smoothed(map, settings)
     low, high = np.quantile(smooth, (settings.background, settings.foreground))
     foreground = smooth > high if (smooth > high).any() else smooth >= high
     background = (smooth < low if (smooth < low).any() else smooth <= low) & ~foreground
@@ -161,11 +225,21 @@ def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np
         image,
         foreground,
         background,
+        model=partial(colour_model.fit, components=settings.components),
         gamma=settings.gamma,
         hard=False,
+        prior=_rank(smoothed(map, settings)) if settings.prior_weight else None,
+        prior_weight=settings.prior_weight,
         working_size=settings.working_size,
     )
     if not mask.any():
         warnings.warn("the cut found no object; the seeds stand in for it", stacklevel=2)
         mask = foreground
     return largest_component(mask)
+
+
+def _rank(map: np.ndarray) -> np.ndarray:
+    """Share of the other values that are below each value, equal values alike: a chance in [0, 1]."""
+    _, place, count = np.unique(map, return_inverse=True, return_counts=True)
+    below = np.cumsum(count) - (count + 1) / 2
+    return (below / max(1, map.size - 1))[place].reshape(map.shape)

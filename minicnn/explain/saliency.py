@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, posterior, views_of
+from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
@@ -88,16 +89,21 @@ def saliency(
 def saliencies(
     net: Network,
     image,
-    targets: Sequence[int | str] | int | None = None,
+    targets: Sequence[int | str] | int | Callable[[np.ndarray], Sequence[int]] | None = None,
     crops: str = "ten",
     rule: str = "gradient",
     of: str = "score",
+    samples: int = 0,
+    noise: float = 0.15,
 ) -> list[Saliency]:
     """Saliency maps of several classes from one forward pass.
 
     Parameters
     ----------
-    targets : classes, by number or label; or how many of the classes with the highest mean score; None for one
+    targets : classes, by number or label; or how many of the classes with the highest mean score; None for one;
+        or a function that is given the classes' mean probabilities (K,) and returns classes
+    samples, noise : int and float, optional
+        With samples, gradients are SmoothGrad's (see ``smooth_gradients``); none unless given.
     net, image, crops, rule, of : as for ``saliency``
 
     Returns
@@ -108,10 +114,17 @@ def saliencies(
     x, views = views_of(net, image, crops)
     traced = [net.trace(view[None]) for view in x]
     scores = np.concatenate([y for y, _ in traced])
-    return [_of_class(net, traced, scores, views, c, rule, of, crops) for c in _classes(net, scores, targets)]
+    classes = _classes(net, scores, targets)
+    if samples:
+        gradients = smooth_gradients(net, x, classes, samples=samples, noise=noise, rule=rule)
+    else:
+        gradients = (_gradient(net, traced, c, rule, of) for c in classes)
+    return [_of_class(net, g, scores, views, c, rule, crops) for c, g in zip(classes, gradients, strict=True)]
 
 
-def _classes(net: Network, scores: np.ndarray, targets: Sequence[int | str] | int | None) -> list[int]:
+def _classes(net: Network, scores: np.ndarray, targets) -> list[int]:
+    if callable(targets):
+        return list(targets(posterior(scores)))
     if targets is None or isinstance(targets, int):
         count = 1 if targets is None else targets
         if not 1 <= count <= scores.shape[1]:
@@ -120,8 +133,11 @@ def _classes(net: Network, scores: np.ndarray, targets: Sequence[int | str] | in
     return [class_index(net, target, scores.shape[1]) for target in targets]
 
 
-def _of_class(net, traced, scores, views, c, rule, of, crops) -> Saliency:
-    gradient = np.concatenate([net.backward(tape, net.cotangent(y, c, of), rule) for y, tape in traced])
+def _gradient(net, traced, c, rule, of) -> np.ndarray:
+    return np.concatenate([net.backward(tape, net.cotangent(y, c, of), rule) for y, tape in traced])
+
+
+def _of_class(net, gradient, scores, views, c, rule, crops) -> Saliency:
     return Saliency(
         map=average_views(saliency_of_gradient(gradient), views),
         target=c,

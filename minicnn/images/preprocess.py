@@ -17,7 +17,7 @@ __all__ = ["Preprocess"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("RGB", "BGR", "L")
-CROPS = ("one", "ten", "whole")
+CROPS = ("one", "ten", "whole", "pair", "all")
 LIMIT = 1e9
 
 
@@ -141,10 +141,10 @@ class Preprocess:
         Parameters
         ----------
         image_size : (height, width) of the original picture
-        crops : "one", "ten" or "whole"
+        crops : "one", "ten", "whole", "pair" or "all"
             The centre; the four corners and the centre, each followed by its mirror image (paper, section 3);
-            or the whole picture warped to the input.  Crops that coincide are one view: without a ``resize``
-            "ten" leaves the whole picture and its mirror image.
+            the whole picture warped to the input; that and its mirror image; or ten and these two.  Crops
+            that coincide are one view: without a ``resize`` "ten" leaves the whole picture and its mirror image.
 
         Raises
         ------
@@ -155,16 +155,18 @@ class Preprocess:
 
         """
         if crops not in CROPS:
-            raise MinicnnError(f"crops: expected 'one', 'ten' or 'whole', got {crops!r}")
+            raise MinicnnError(f"crops: expected 'all', 'pair', 'one', 'ten' or 'whole', got {crops!r}")
+        if crops == "all":
+            return list(dict.fromkeys([*self.views(image_size, "ten"), *self.views(image_size, "pair")]))
         if len(image_size) != 2 or min(image_size) < 1:
             raise ImageError(f"views: expected a picture's (height, width), got {tuple(image_size)}")
-        whole = crops == "whole" or self.resize is None
+        whole = crops in ("whole", "pair") or self.resize is None
         resized = tuple(self.size) if whole else _short_side(image_size, self.resize)
         bottom, right = (n - m for n, m in zip(resized, self.size, strict=True))
         centre = round(bottom / 2), round(right / 2)
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
         places = list(dict.fromkeys([*corners, centre]))
-        flips = (False, True) if crops == "ten" and self.mirror else (False,)
+        flips = (False, True) if crops in ("ten", "pair") and self.mirror else (False,)
         return [
             View(tuple(image_size), resized, *place, tuple(self.size), flip) for place in places for flip in flips
         ]

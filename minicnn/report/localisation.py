@@ -52,6 +52,7 @@ def write_detection(
         "mask_pixels": int(found.mask.sum()),
         "rule": found.saliency.rule,
         "crops": found.saliency.crops,
+        "method": found.method,
         "settings": asdict(settings),
         "figure": str(path),
     }
@@ -63,10 +64,10 @@ def write_detection(
             (_cut_out(photograph, found.mask), "mask"),
         ],
         title=f"{name}: score {found.score:.2f}, probability {found.probability:.1%}",
-        subtitle=f"{origin['name']}, rule: {found.saliency.rule}, crops: {found.saliency.crops}",
+        subtitle=", ".join([origin["name"], *(f"{key}: {record[key]}" for key in ("method", "rule", "crops"))]),
     )
     shown = {key: record[key] for key in ("score", "probability", "box", "mask_pixels")}
-    how = {key: record[key] for key in ("rule", "crops", "settings")}
+    how = {key: record[key] for key in ("rule", "crops", "method", "settings")}
     arrays = {"map": found.saliency.map, "mask": found.mask}
     kept = provenance.record("localisation", origin, [image], found, how, arrays, **shown)
     save_png(figure, path, provenance.metadata(kept, figure))

@@ -1,0 +1,42 @@
+"""``minicnn evaluate MEASURE DATA``: one function a measure; each returns what it found and how to print it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minicnn.errors import MinicnnError
+
+__all__ = ["localisation"]
+
+Found = tuple[dict[str, Any], Callable[[dict[str, Any]], str]]
+
+
+def localisation(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> Found:
+    """Boxes and masks by the ILSVRC protocol: figures, ``images.csv`` and a sheet of the worst and the best."""
+    from minicnn.explain.dataset import read_classes, read_dataset
+    from minicnn.explain.evaluation import evaluate_localisation
+    from minicnn.report.evaluation import write_csv, write_sheet
+    from minicnn.report.files import make_folder
+
+    if arguments.images is not None and arguments.images < 1:
+        raise MinicnnError(f"--images: expected at least 1, got {arguments.images}")
+    classes = None if arguments.classes is None else read_classes(arguments.classes)
+    examples = read_dataset(arguments.data, arguments.convention, classes)[: arguments.images]
+    folder = Path(arguments.output)
+    make_folder(folder)
+    found = evaluate_localisation(
+        net,
+        examples,
+        arguments.method,
+        seed=arguments.seed,
+        keep=folder,
+        progress=lambda items: with_progress(items, "image"),
+    )
+    write_csv(folder / f"{arguments.method}.csv", found.rows)
+    sheet = folder / f"{arguments.method}-worst-best.png"
+    write_sheet(sheet, examples, found.rows, f"{net.name}, method {arguments.method}")
+    record = {**found.record(), "net": origin["name"], "table": str(folder / f"{arguments.method}.csv")}
+    return {**record, "sheet": str(sheet)}, lambda _: f"{found.text()}\nwrote {record['table']} and {sheet}"

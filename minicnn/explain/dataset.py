@@ -1,0 +1,247 @@
+"""A folder of pictures whose objects are known: class, boxes and, where there are any, masks.
+
+Two forms are read.  ``labels.csv`` has the columns image, class_indices (numbers with spaces between, any one is
+right), xmin, ymin, xmax, ymax, and may have mask, object and background; further rows of one image and its classes
+are further boxes.  Without that file, ``annotations/*.xml`` (or ``Annotations``, or ``*.xml``) in the PASCAL VOC
+form that ILSVRC uses, whose names (WordNet ids there) become class numbers by a mapping that the user gives; masks
+are looked for as ``masks/<name>.png``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import ImageError, MinicnnError
+from minicnn.images import load_image
+
+__all__ = ["CONVENTIONS", "Example", "read_classes", "read_dataset", "read_mask"]
+
+CONVENTIONS = ("exclusive", "voc")
+COLUMNS = ("image", "class_indices", "xmin", "ymin", "xmax", "ymax")
+SIDES = COLUMNS[2:]
+LIMIT = 64 << 20  # bytes of a file of labels
+XML_LIMIT = 1 << 20
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and what is in it.
+
+    Attributes
+    ----------
+    image : Path
+    classes : ints, any one is right
+    boxes : (xmin, ymin, xmax, ymax) of each thing of that class, pixels from 0, the last two exclusive
+    mask : Path of a picture that is 0 outside of the object, or None
+    group : str, what it shares with other pictures (the object that it shows); its own name if it shares nothing
+
+    """
+
+    image: Path
+    classes: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    mask: Path | None = None
+    group: str = ""
+
+
+def read_dataset(
+    folder: str | Path,
+    convention: str | None = None,
+    classes: Mapping[str, int | tuple[int, ...]] | None = None,
+) -> list[Example]:
+    """Pictures with known objects, in the order of the file or of the files' names.
+
+    Parameters
+    ----------
+    folder : of ``labels.csv``, or of VOC annotations, and the pictures
+    convention : "exclusive", "voc" or None
+        How boxes are written: pixels counted from 0, xmax and ymax just outside; or from 1, xmax and ymax inside,
+        which is PASCAL VOC's way.  None: "exclusive" for CSV, "voc" for XML.
+    classes : mapping, for XML: the class or classes of each name; see ``read_classes``
+
+    Returns
+    -------
+    examples : list of Example; a picture with objects of several classes in XML gives one for each class
+
+    Raises
+    ------
+    MinicnnError
+        If there are no labels, or a file of them is broken: which, and where.
+
+    """
+    folder = Path(folder)
+    if convention not in (None, *CONVENTIONS):
+        raise MinicnnError(f"convention: expected one of {CONVENTIONS}, got {convention!r}")
+    if (folder / "labels.csv").is_file():
+        found = list(_csv_boxes(folder, convention or "exclusive"))
+    else:
+        found = list(_xml_boxes(folder, convention or "voc", classes))
+    if not found:
+        raise MinicnnError(f"{folder}: no labelled picture; expected labels.csv, or annotations/*.xml")
+    return _together(found)
+
+
+def read_classes(path: str | Path) -> dict[str, int]:
+    """Class of each name, from a file with one name a line in the order of the classes.
+
+    The first word of a line counts: ILSVRC's lists say ``n01440764 tench, Tinca tinca``, class 0, and so on.
+    """
+    names = [line.split()[0] for line in _text(Path(path)).splitlines() if line.strip()]
+    if len(set(names)) < len(names):
+        raise MinicnnError(f"{path}: a name stands on two lines; expected one class a line, its name first")
+    return {name: number for number, name in enumerate(names)}
+
+
+def read_mask(example: Example) -> np.ndarray | None:
+    """Mask (H, W), bool, of an example, or None; ImageError if the file is broken or empty."""
+    if example.mask is None:
+        return None
+    mask = np.asarray(load_image(example.mask).convert("L")) > 0
+    if not mask.any():
+        raise ImageError(f"{example.mask}: the mask is empty; expected the object's pixels above 0")
+    return mask
+
+
+def _together(found: list[Example]) -> list[Example]:
+    """Join the boxes of one picture and class."""
+    joined: dict[Any, Example] = {}
+    for one in found:
+        key = (one.image, one.classes)
+        boxes = (*joined[key].boxes, *one.boxes) if key in joined else one.boxes
+        joined[key] = Example(one.image, one.classes, boxes, one.mask, one.group)
+    return list(joined.values())
+
+
+# CSV
+
+
+def _csv_boxes(folder: Path, convention: str) -> Iterator[Example]:
+    path = folder / "labels.csv"
+    table = csv.DictReader(io.StringIO(_text(path)), strict=True)
+    try:
+        missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+        if missing:
+            raise MinicnnError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS)}")
+        for row in table:
+            where = f"{path}, line {table.line_num}"
+            image = _inside(folder, row["image"], where)
+            mask = row.get("mask")
+            yield Example(
+                image=image,
+                classes=_numbers(row["class_indices"], where),
+                boxes=(_box([row[side] for side in SIDES], convention, where),),
+                mask=_inside(folder, mask, where) if mask else None,
+                group=row.get("object") or image.name,
+            )
+    except csv.Error as error:
+        raise MinicnnError(f"{path}, line {table.line_num}: not CSV ({error})") from None
+
+
+def _numbers(text: str | None, where: str) -> tuple[int, ...]:
+    words = (text or "").split()
+    if not words or not all(word.isascii() and word.isdigit() and len(word) < 8 for word in words):
+        raise MinicnnError(f"{where}: class_indices: expected numbers of classes, got {(text or '')[:60]!r}")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+# PASCAL VOC
+
+
+def _xml_boxes(folder: Path, convention: str, classes: Mapping | None) -> Iterator[Example]:
+    places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
+    files = next((found for place in places if (found := sorted(place.glob("*.xml")))), [])
+    for path in files:
+        root = _xml(path)
+        name = (root.findtext("filename") or path.stem).strip()
+        image = _picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
+        mask = folder / "masks" / f"{image.stem}.png"
+        for thing in root.findall("object"):
+            word = (thing.findtext("name") or "").strip()
+            sides = [thing.findtext(f"bndbox/{side}") for side in SIDES]
+            yield Example(
+                image=image,
+                classes=_of_name(word, classes, path),
+                boxes=(_box(sides, convention, str(path)),),
+                mask=mask if mask.is_file() else None,
+                group=image.name,
+            )
+
+
+def _xml(path: Path):
+    """Root of an XML file; entities, which can blow a small file up, are refused before it is parsed."""
+    from xml.etree import ElementTree
+
+    text = _text(path, XML_LIMIT)
+    if "<!" in text.replace("<!--", ""):
+        raise MinicnnError(f"{path}: expected an annotation without a document type, which it never needs")
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise MinicnnError(f"{path}: not XML ({error})") from None
+
+
+def _picture(folder: Path, name: str, path: Path) -> Path:
+    places = [f"{place}/{name}" for place in ("images", "JPEGImages", ".")]
+    found = [p for place in places if (p := _inside(folder, place, str(path))).is_file()]
+    return found[0] if found else _inside(folder, places[0], str(path))
+
+
+def _of_name(word: str, classes: Mapping | None, path: Path) -> tuple[int, ...]:
+    if classes is None:
+        raise MinicnnError(
+            f"{path}: objects are named ({word[:40]!r}), not numbered; give the classes' names in order, one a "
+            "line (read_classes, or --classes FILE)"
+        )
+    if word not in classes:
+        raise MinicnnError(f"{path}: no class is named {word[:40]!r}; is the list of classes this data set's?")
+    found = classes[word]
+    return (found,) if isinstance(found, int) else tuple(found)
+
+
+# what both need
+
+
+def _text(path: Path, limit: int = LIMIT) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise MinicnnError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(data) > limit:
+        raise MinicnnError(f"{path}: more than {limit:,} bytes, which no list of labels needs")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise MinicnnError(f"{path}: not text in UTF-8; expected a file of labels") from None
+
+
+def _inside(folder: Path, name: str | None, where: str) -> Path:
+    """Path of a file below the folder; a list of labels must not make us open any other."""
+    pure = PurePosixPath((name or "").replace("\\", "/"))
+    if not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
+        raise MinicnnError(f"{where}: expected the name of a file inside {folder}, got {(name or '')[:80]!r}")
+    return folder / pure
+
+
+def _box(sides: list[str | None], convention: str, where: str) -> Box:
+    try:
+        xmin, ymin, xmax, ymax = (float(side) for side in sides)  # ILSVRC has whole numbers, VOC some fractions
+    except (TypeError, ValueError):
+        raise MinicnnError(f"{where}: expected {', '.join(SIDES)} in pixels, got {sides!r:.120}") from None
+    if convention == "voc":
+        xmin, ymin = xmin - 1, ymin - 1
+    if not (0 <= xmin < xmax < 1e6 and 0 <= ymin < ymax < 1e6):
+        raise MinicnnError(
+            f"{where}: a box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), once counted from 0, has no area "
+            "inside a picture; is the convention right?"
+        )
+    return xmin, ymin, xmax, ymax
