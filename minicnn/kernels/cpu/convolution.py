@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu import depthwise, im2col, winograd
+from minicnn.kernels.cpu import depthwise, im2col, pointwise, winograd
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
@@ -20,14 +20,15 @@ __all__ = [
 ]
 
 
-def algorithm(weight_shape, geometry, gradient_of_weight=False):
+def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
     """Name of the algorithm for a convolution.
 
     - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
     - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)); its transforms cost more
       than that where channels are few.  It errs by some 1e-5 of the largest output, enough for inference; the
       sums of a weight gradient run over maps, where it is not used.
-    - im2col: everything else, 1x1 without columns.
+    - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, finished in registers.
+    - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
     filters, channels, *kernel_size = weight_shape
     groups = int(geometry[6])
@@ -36,6 +37,8 @@ def algorithm(weight_shape, geometry, gradient_of_weight=False):
     square = kernel_size == [3, 3] and (geometry[[0, 1, 4, 5, 6]] == 1).all()
     if square and channels >= 16 and filters >= 16 and not gradient_of_weight:
         return "winograd"
+    if geometry[7] and groups == 1 and not gradient_of_weight and pointwise.suits(filters, channels, pixels):
+        return "pointwise"
     return "im2col"
 
 
@@ -76,10 +79,13 @@ def _forward(x, weight, epilogue, stride, padding, dilation, groups):
     x, weight, padding = dense(x), dense(weight), sides(padding)
     size = output_size(x.shape[2:], weight.shape[2:], pair(stride, "stride"), padding, pair(dilation, "dilation"))
     geometry = geometry_of(x.shape[2:], size, weight.shape[2:], stride, padding, dilation, groups)
-    chosen = algorithm(weight.shape, geometry)
+    chosen = algorithm(weight.shape, geometry, size[0] * size[1])
     if chosen == "winograd":
         return winograd.forward(x, weight, epilogue, padding)
     y = empty((len(x), len(weight), *size))
+    if chosen == "pointwise":
+        pointwise.forward(x, weight, epilogue, y)
+        return y
     (depthwise if chosen == "depthwise" else im2col).forward(x, weight, epilogue, geometry, y)
     return y
 
@@ -106,10 +112,13 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
     dy, weight, padding = dense(dy), dense(weight), sides(padding)
     input_size = tuple(int(n) for n in input_size)
     geometry = geometry_of(input_size, dy.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    chosen = algorithm(weight.shape, geometry)
+    chosen = algorithm(weight.shape, geometry, dy.shape[2] * dy.shape[3])
     if chosen == "winograd":
         return winograd.input_grad(dy, weight, prologue, input_size, padding)
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
+    if chosen == "pointwise":
+        pointwise.input_grad(dy, weight, prologue, dx)
+        return dx
     (depthwise if chosen == "depthwise" else im2col).input_grad(dy, weight, prologue, geometry, dx)
     return dx
 
@@ -120,7 +129,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     geometry = geometry_of(x.shape[2:], dy.shape[2:], kernel_size, stride, padding, dilation, groups)
-    chosen = algorithm(dweight.shape, geometry, gradient_of_weight=True)
+    chosen = algorithm(dweight.shape, geometry, dy.shape[2] * dy.shape[3], gradient_of_weight=True)
     (depthwise if chosen == "depthwise" else im2col).weight_grad(x, dy, geometry, dweight)
     return dweight
 

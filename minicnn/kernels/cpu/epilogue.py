@@ -9,9 +9,15 @@ so that scale, bias and rectifier cost no pass over memory of their own.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
-__all__ = ["Epilogue", "Prologue", "finish", "prepare"]
+from minicnn.kernels.cpu.simd import FLOAT, LANES, VECTOR, fused, lanes, splatted, vector_pointer
+
+__all__ = ["Epilogue", "Prologue", "finish", "finished", "moves", "prepare", "where_positive", "where_set"]
+
+BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
 class Epilogue(NamedTuple):
@@ -58,3 +64,42 @@ def prepare(dy, scale, mask, only_positive, row):
     else:
         for i in range(len(dy)):
             row[i] = dy[i] * scale
+
+
+def finished(builder, sums, scale, shift, least, most):
+    """Emit ``finish`` for a vector of sums: the values before the clamp, and after it."""
+    before = fused(builder, sums, scale, shift)
+    below, above = builder.fcmp_ordered("<=", before, least), builder.fcmp_ordered(">=", before, most)
+    return before, builder.select(below, least, builder.select(above, most, before))
+
+
+def moves(builder, before, least, most):
+    """Emit the mask of a vector of values before the clamp: LANES bytes of 0 or 1."""
+    endless = builder.fcmp_ordered("==", most, ir.Constant(VECTOR, [float("inf")] * LANES))
+    inside = builder.or_(builder.fcmp_ordered("<", before, most), endless)
+    return builder.zext(builder.and_(builder.fcmp_ordered(">", before, least), inside), BYTES)
+
+
+@intrinsic
+def where_set(typingctx, mask, index, value):
+    """Vector ``value`` where the LANES bytes from ``mask[index]`` on are not 0, and 0 elsewhere."""
+
+    def codegen(context, builder, sig, args):
+        mask, index, value = args
+        flags = builder.load(vector_pointer(builder, mask, index, BYTES))
+        flags.align = 1
+        passed = builder.icmp_signed("!=", flags, ir.Constant(BYTES, [0] * LANES))
+        return builder.select(passed, value, ir.Constant(VECTOR, [0.0] * LANES))
+
+    return lanes(types.int64, types.int64, lanes), codegen
+
+
+@intrinsic
+def where_positive(typingctx, value):
+    """Vector ``value`` where it is positive, and 0 elsewhere."""
+
+    def codegen(context, builder, sig, args):
+        zero = splatted(builder, ir.Constant(FLOAT, 0.0))
+        return builder.select(builder.fcmp_ordered(">", args[0], zero), args[0], zero)
+
+    return lanes(lanes), codegen

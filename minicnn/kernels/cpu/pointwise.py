@@ -1,0 +1,130 @@
+"""1x1 convolution with stride 1: a product of weights and pixels, finished while its sums are in registers.
+
+    y[n] = W x[n],    dx[n] = W' dy[n],    one column a pixel
+
+BLAS is made for large matrices; these are narrow, 49 to 12544 columns, and come with a rectifier.  Here a block of
+some columns is copied into a core's cache, in vectors, through the prologue; then ROWS rows of weights at a time
+are multiplied with it, and scale, shift and clamp are applied before the sums leave their registers.  Blocks are
+whole vectors: the last ones of a map begin a little earlier instead, and compute some columns twice.
+"""
+
+import numpy as np
+from numba import boolean, float32, int64, njit, prange
+
+from minicnn.kernels.cpu.epilogue import where_positive, where_set
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
+from minicnn.kernels.cpu.simd import LANES, ROWS, address, load, splat, store
+
+__all__ = ["forward", "input_grad", "suits"]
+
+VECTORS = 3  # of a block at most: with ROWS rows their sums fill the registers
+PARTS = 8  # into which the work is cut at least, whatever the number of threads
+BANDS = 16  # runs of blocks that share a buffer
+
+
+def suits(filters, channels, pixels):
+    """Whether matrices are large enough: whole vectors, and whole sets of rows, both ways."""
+    return filters >= ROWS and channels >= ROWS and pixels >= LANES
+
+
+def forward(x, weight, epilogue, y):
+    """Fill y (N, K, P, Q) and the epilogue's mask."""
+    mask = np.empty((0, 0, 0), bool) if epilogue.mask is None else _flat(epilogue.mask)
+    ends = np.float32(epilogue.least), np.float32(epilogue.most)
+    k, c = weight.shape[:2]
+    nothing = np.empty((0, 0, 0), bool), np.ones(1, np.float32), False
+    x, y, weight = _flat(x), _flat(y), weight.reshape(k, c)
+    _pointwise(x, *nothing, weight, c, 1, epilogue.scale, epilogue.shift, *ends, _cut(x, y), y, mask)
+
+
+def input_grad(dy, weight, prologue, dx):
+    """Fill dx (N, C, H, W)."""
+    mask = np.empty((0, 0, 0), bool) if prologue.mask is None else _flat(prologue.mask)
+    k, c = weight.shape[:2]
+    ones, zeros = np.ones(c, np.float32), np.zeros(c, np.float32)
+    ends = np.float32(-np.inf), np.float32(np.inf)
+    source = _flat(dy), mask, prologue.scale, prologue.only_positive
+    dy, dx, weight = source[0], _flat(dx), weight.reshape(k, c)
+    _pointwise(*source, weight, 1, c, ones, zeros, *ends, _cut(dy, dx), dx, np.empty((0, 0, 0), bool))
+
+
+def _flat(maps):
+    """(N, C, H, W) as (N, C, H W)."""
+    n, c, h, w = maps.shape
+    return maps.reshape(n, c, h * w)  # -1 would not do for no images
+
+
+def _cut(x, y):
+    """How many blocks of columns, runs of blocks, and parts of the rows; by the shapes alone."""
+    vectors, most = -(-x.shape[2] // LANES), min(VECTORS, x.shape[2] // LANES)
+    blocks = -(-vectors // most)
+    bands = min(blocks, BANDS) if blocks >= PARTS else 1
+    panels = -(-y.shape[1] // ROWS)
+    parts = min(panels, -(-PARTS // max(1, len(x) * bands)))
+    return np.array([vectors, blocks, bands, panels, parts])
+
+
+@njit
+def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
+    """Copy ``vectors`` vectors of each of ``depth`` channels into a block, through the prologue."""
+    for c in range(depth):
+        factor = splat(scale[c % len(scale)])
+        for j in range(vectors):
+            here = at + c * apart + j * LANES
+            v = load(x, here)
+            if only_positive:
+                v = where_positive(v)
+            if mask:
+                v = where_set(mask, here, v)
+            store(block, (c * vectors + j) * LANES, factor * v)
+
+
+@njit
+def _multiply(source, weight, row, step, finish, first, last, at, vectors, n, block, y, mask):
+    """Rows ``first`` to ``last`` of panels, ``vectors`` vectors of columns from ``at`` on, image n."""
+    scale, shift, least, most = finish
+    rows, pixels, depth = y.shape[1], y.shape[2], source[0].shape[1]
+    for panel in range(first, last):
+        k = min(panel * ROWS, rows - ROWS)
+        a, to = address(weight) + 4 * k * row, (n * rows + k) * pixels + at
+        ends = address(scale) + 4 * k, address(shift) + 4 * k, least, most
+        out, moves = address(y) + 4 * to, address(mask) + to if mask.size else 0
+        if vectors == 3:
+            finished_product_of_3(a, row, step, block, 3 * LANES, depth, *ends, out, pixels, moves)
+        elif vectors == 2:
+            finished_product_of_2(a, row, step, block, 2 * LANES, depth, *ends, out, pixels, moves)
+        else:
+            finished_product_of_1(a, row, step, block, LANES, depth, *ends, out, pixels, moves)
+
+
+@njit
+def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
+    """One image, some of its columns, some of the rows."""
+    x, passed, factors, only_positive = source
+    vectors, blocks, bands, panels, parts = cut
+    depth, pixels = x.shape[1:]
+    buffer = np.empty(depth * VECTORS * LANES, np.float32)
+    chosen = address(passed) if passed.size else 0
+    for block in range(blocks * band // bands, blocks * (band + 1) // bands):
+        begin = vectors * block // blocks
+        count = vectors * (block + 1) // blocks - begin
+        at = min(begin * LANES, pixels - count * LANES)
+        start = n * depth * pixels + at
+        _read(address(x), start, chosen, only_positive, factors, depth, pixels, count, address(buffer))
+        first, last = panels * part // parts, panels * (part + 1) // parts
+        _multiply(source, weight, row, step, finish, first, last, at, count, n, address(buffer), y, mask)
+    buffer[0] = 0  # kept until here
+
+
+@kernel(
+    *(reads(3), reads(3, boolean), reads(1), boolean),
+    *(reads(2), int64, int64, reads(1), reads(1), float32, float32),
+    *(reads(1, int64), writes(3), writes(3, boolean)),
+)
+def _pointwise(x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask):
+    bands, parts = cut[2], cut[4]
+    for task in prange(len(x) * parts * bands):
+        band, rest = task % bands, task // bands
+        source, finish = (x, passed, factors, only_positive), (scale, shift, least, most)
+        _band(source, weight, row, step, finish, cut, rest // parts, band, rest % parts, y, mask)
