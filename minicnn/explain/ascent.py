@@ -135,7 +135,9 @@ def _one(value_and_gradient, start, settings, limits, ball, rng, progress):
 
 
 def _stepped(x, gradient, k, settings, limits, ball, up):
-    direction = gradient + settings.total_variation * _laplacian(x)
+    direction = gradient
+    if settings.total_variation:
+        direction = direction + settings.total_variation * _laplacian(x)
     if not ball:
         direction = direction - 2 * settings.l2 * x
     length = float(np.sqrt((direction**2).mean()))
