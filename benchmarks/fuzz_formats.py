@@ -36,7 +36,7 @@ import fuzz_containers as nested
 import fuzz_networks
 
 from minicnn.errors import WeightsError
-from minicnn.formats import npz, pickles, pytorch, safetensors
+from minicnn.formats import npz, numpy_pickle, pickles, pytorch, safetensors
 
 SLOWEST, LARGEST = 5.0, 2.0  # seconds; times (size + 1 MiB)
 FLOOR = 1 << 20
@@ -64,6 +64,7 @@ def formats() -> list[Format]:
         Format("npz: file", [written(npz.write), saved(np.savez), saved(np.savez_compressed)], npz.read),
         Format("npz: array, right checksum", [npy(a) for a in arrays().values()], npz.read, zipped),
         Format("npy: file", [npy(a) for a in arrays().values()], npz.read_npy),
+        Format("npy: pickled dictionary", [pickled_npy(p) for p in (2, 3, 4, 5)], numpy_pickle.read),
         Format("safetensors: file", [written(safetensors.write)], safetensors.read),
         Format("onnx: file", fuzz_networks.onnx_files(), fuzz_networks.read_onnx),
         Format("caffe: prototxt", fuzz_networks.caffe_texts(), fuzz_networks.reading_text()),
@@ -159,6 +160,14 @@ def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
+
+
+def pickled_npy(protocol: int) -> bytes:
+    """Return the .npy file that numpy.save makes of a dictionary."""
+    holder = np.empty((), object)
+    holder[()] = {"state_dict": {**arrays(), "swapped": arrays()["conv.bias"].astype(">f8")}, "epoch": 3}
+    head = npy(np.zeros((), np.int8))[:-1]
+    return head.replace(b"'|i1'", b"'|O' ") + pickle.dumps(holder, protocol)
 
 
 def saved(save: Callable[..., None]) -> bytes:

@@ -22,6 +22,7 @@ _STATE_DICTIONARIES = {
     ".pt": "pytorch",
     ".safetensors": "safetensors",
     ".npz": "npz",
+    ".npy": "numpy_pickle",
 }
 
 # the reader of each kind of file that holds its architecture: read(path) -> Network
@@ -62,7 +63,8 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     source : str or Path
         A name of the catalogue ("digits", "efficientnet-lite0"), or a file: our own .npz, which holds
         everything; one of another program that holds its architecture (.onnx, MatConvNet's .mat, Keras's
-        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .h5).
+        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .npy,
+        .h5).
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional
@@ -174,6 +176,10 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
             hint = nearest(str(path), catalogue.entries())
             raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
+        if path.suffix == ".caffemodel":
+            raise WeightsError(
+                f"{path}: holds weights alone; name the .prototxt beside it, with this one as its weights"
+            )
         known = ", ".join((*_STATE_DICTIONARIES, *_NETWORKS, *_KERAS))
         raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
     found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
@@ -184,7 +190,10 @@ def _caffe(path: Path, weights: str | Path | None) -> Network:
     from minicnn.formats import caffe
 
     if weights is None:
-        raise WeightsError(f"{path}: describes a network without its weights; name them, weights='net.caffemodel'")
+        raise WeightsError(
+            f"{path}: describes a network without its weights; name them, "
+            "weights='net.caffemodel' or --weights net.caffemodel"
+        )
     return caffe.read(path, weights)
 
 

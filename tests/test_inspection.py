@@ -9,6 +9,7 @@ import pytest
 import scipy.io
 
 import minicnn
+from minicnn.cli import main
 from minicnn.inspection import inspect, text
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d
 
@@ -117,3 +118,33 @@ def test_what_a_state_dictionary_does_not_say(tmp_path, arrays):
     for key in ("architecture", "labels", "preprocess"):
         assert any(line.startswith(f"{key}:") and "unknown" in line for line in lines)
     assert any(line.split() == ["full.weight", "float32", "1024", "x", "2048"] for line in lines)
+
+
+@pytest.mark.parametrize("kind", [".binaryproto", ".npy"])
+def test_a_mean_image_on_the_command_line(tmp_path, arrays, kind, capsys):
+    """It is as large as the pictures of the training; its centre belongs to a centre crop."""
+    path, weights = caffe(tmp_path, None, arrays)
+    mean = np.random.default_rng(3).uniform(90, 130, (3, 40, 36)).astype(np.float32)
+    file = tmp_path / f"mean{kind}"
+    if kind == ".npy":
+        np.save(file, mean)
+    else:
+        file.write_bytes(caffe_files.blob(mean[None], old=True).SerializeToString())
+    typed = ["convert", str(path), str(tmp_path / "out.npz"), "--weights", str(weights), "--mean", str(file)]
+    assert main([*typed, "--channels", "BGR", "--resize", "40", "--scale", "1"]) == 0
+    found = minicnn.load(tmp_path / "out.npz").preprocess
+    np.testing.assert_array_equal(found.mean, mean[:, 4:36, 2:34])
+    assert (found.channels, found.resize, found.scale) == ("BGR", 40, 1.0)
+    assert main(["inspect", str(tmp_path / "out.npz")]) == 0
+    assert "channels=BGR" in capsys.readouterr().out
+    np.save(tmp_path / "small.npy", mean[:, :20])
+    assert main([*typed[:-1], str(tmp_path / "small.npy")]) == 1
+    assert "at least (32, 32) pixels" in capsys.readouterr().err
+
+
+def test_the_second_file_of_caffe_is_asked_for(tmp_path, arrays, capsys):
+    path, weights = caffe(tmp_path, None, arrays)
+    assert main(["inspect", str(path)]) == 1
+    assert "--weights net.caffemodel" in capsys.readouterr().err
+    assert main(["inspect", str(weights)]) == 1
+    assert ".prototxt" in capsys.readouterr().err

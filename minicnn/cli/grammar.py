@@ -89,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "-o", "--output", default="minicnn-paper", metavar="DIR", help="folder (default: %(default)s)"
     )
+    reproduce.add_argument(
+        "--classes", metavar="FILE", help="for VOC annotations: one name a line, in the order of the classes"
+    )
     reproduce.add_argument("--images", type=int, metavar="N", help="the first N images only (default: all)")
     reproduce.add_argument(
         "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
@@ -227,7 +230,11 @@ def _preprocessing(command: argparse.ArgumentParser) -> None:
     group.add_argument("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
     group.add_argument("--channels", choices=("RGB", "BGR", "L"))
     group.add_argument("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")
-    group.add_argument("--mean", metavar="M,M,M", help="subtracted after scaling, one number a channel")
+    group.add_argument(
+        "--mean",
+        metavar="M,M,M",
+        help="subtracted after scaling: one number a channel, or the file of a mean image (.binaryproto, .npy)",
+    )
     group.add_argument("--std", metavar="S,S,S", help="divided by, one number a channel")
     group.add_argument("--labels", metavar="FILE", help="text file with one class name a line")
 

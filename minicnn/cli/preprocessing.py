@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 
@@ -39,7 +41,7 @@ def _typed(arguments: Namespace) -> dict[str, Any]:
         "interpolation": str,
         "channels": str,
         "scale": _number,
-        "mean": _numbers,
+        "mean": _mean,
         "std": _numbers,
     }
     given = {name: text for name in readers if (text := getattr(arguments, name)) is not None}
@@ -62,9 +64,32 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(_number(part) for part in text.split(","))
 
 
+def _mean(text: str) -> tuple[float, ...] | np.ndarray:
+    """Return numbers, or the mean image (C, H, W) of a file."""
+    if text.endswith(".binaryproto"):
+        from minicnn.formats.caffe import read_mean
+
+        return read_mean(text)
+    if text.endswith(".npy"):
+        from minicnn.formats.npz import read_npy
+
+        return read_npy(text)
+    return _numbers(text)
+
+
+def _fitted(mean: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the centre of a mean image, as a centre crop of the picture it is subtracted from has it."""
+    if mean.ndim != 3 or mean.shape[1] < size[0] or mean.shape[2] < size[1]:
+        raise MinicnnError(f"--mean: expected an image (C, H, W) of at least {size} pixels, found {mean.shape}")
+    top, left = ((n - m) // 2 for n, m in zip(mean.shape[1:], size, strict=True))
+    return mean[:, top : top + size[0], left : left + size[1]]
+
+
 def _preprocess(net: Network, typed: dict[str, Any]):
     from minicnn.images import Preprocess
 
+    if isinstance(typed.get("mean"), np.ndarray) and net.input_shape is not None:
+        typed["mean"] = _fitted(typed["mean"], tuple(net.input_shape[1:]))
     if net.preprocess is not None:
         return replace(net.preprocess, **typed)
     if net.input_shape is None or len(net.input_shape) != 3:

@@ -59,7 +59,7 @@ def views_of(net: Network, image, crops: str):
     if net.preprocess is None:
         raise MinicnnError(
             f"{net.name}: this network does not say how an image becomes its input; "
-            "set net.preprocess = minicnn.Preprocess(...)"
+            "set net.preprocess = minicnn.Preprocess(...), or --mean, --scale and so on where you type"
         )
     return net.preprocess.batch(image, crops)
 

@@ -19,7 +19,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats import archive, files
 from minicnn.formats.files import shown
 
-__all__ = ["read", "read_npy", "write"]
+__all__ = ["header", "read", "read_npy", "write"]
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000
@@ -147,7 +147,9 @@ def _text(view: memoryview, where: str) -> str:
 
 
 def _array(view: memoryview, where: str) -> np.ndarray:
-    descr, fortran, shape, start = _parsed(view, where)
+    descr, fortran, shape, start = header(view, where)
+    if not _NUMBERS.fullmatch(descr):
+        raise WeightsError(f"{where}: type {shown(descr)}; expected numbers or text (objects are pickles)")
     kind, order = descr.lstrip("<>|="), ">" if descr[0] == ">" else "<"
     found, wanted = len(view) - start, prod(shape) * files.width(kind)
     if found != wanted:
@@ -158,8 +160,15 @@ def _array(view: memoryview, where: str) -> np.ndarray:
     return files.shaped(flat, shape[::-1], where).T if fortran else files.shaped(flat, shape, where)
 
 
-def _parsed(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], int]:
-    """Return type, order and shape as the header has them, and the byte where the numbers begin."""
+def header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], int]:
+    """Return type, Fortran order and shape as a .npy header has them, and the byte where the numbers begin.
+
+    Raises
+    ------
+    WeightsError
+        If it is no such header.
+
+    """
     version = bytes(view[6:8])
     if bytes(view[:6]) != _MAGIC or version not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         raise WeightsError(f"{where}: expected a .npy array, found {files.described(bytes(view[:512]))}")
@@ -167,14 +176,12 @@ def _parsed(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], i
     start = first + int.from_bytes(view[8:first], "little")
     if not start <= min(len(view), first + _LONGEST_HEADER):
         raise WeightsError(f"{where}: a header of {start - first} bytes; the file is cut short or damaged")
-    header = _literal(bytes(view[first:start]))
-    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+    said = _literal(bytes(view[first:start]))
+    if not isinstance(said, dict) or set(said) != {"descr", "fortran_order", "shape"}:
         raise WeightsError(f"{where}: the header is no dictionary of descr, fortran_order and shape")
-    descr, fortran, shape = header["descr"], header["fortran_order"], header["shape"]
-    if not isinstance(descr, str) or not _NUMBERS.fullmatch(descr):
-        raise WeightsError(
-            f"{where}: type {shown(descr)}; expected numbers or text (objects are pickles, which are never read)"
-        )
+    descr, fortran, shape = said["descr"], said["fortran_order"], said["shape"]
+    if not isinstance(descr, str):
+        raise WeightsError(f"{where}: type {shown(descr)}; expected numbers or text")
     if not isinstance(shape, tuple) or not isinstance(fortran, bool) or len(shape) > _MOST_AXES:
         raise WeightsError(
             f"{where}: shape {shown(shape)}, Fortran order {shown(fortran)} are no shape and truth value"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CALLABLE", "KNOWN", "STORAGES", "Dtype", "Storage", "Tensor", "counts", "key", "make_set"]
+__all__ = ["KNOWN", "STORAGES", "Dtype", "Storage", "Tensor", "counts", "key", "make_set"]
 
 _MOST_AXES = 32
 _Spend = Callable[[int], None]
@@ -168,4 +168,3 @@ KNOWN: dict[tuple[str, str], Any] = {
     **{("torch", name): Dtype(dtype) for name, dtype in STORAGES.items()},
     **{("torch", dtype): Dtype(dtype) for dtype in (*STORAGES.values(), "uint16", "uint32", "uint64")},
 }
-CALLABLE = tuple({value for value in KNOWN.values() if not isinstance(value, Dtype)})

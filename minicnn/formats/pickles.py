@@ -1,9 +1,10 @@
 """Pickle programs of weight files, run by an interpreter that knows tensors and plain containers and nothing else.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names. This one
-imports nothing and knows the names of ``pickle_names`` only; a program with any other is refused. It loops and
-never recurses, so nesting costs no stack; the length of a program, its number of operations and the size of an
-integer are bounded, so no program takes more than a few seconds or about 100 MiB.
+imports nothing and knows the names that its caller lists, by default those of ``pickle_names``; a program with
+any other is refused. It loops and never recurses, so nesting costs no stack; the length of a program, its number
+of operations and the size of an integer are bounded, so no program takes more than a few seconds or about 100 MiB
+(beyond the arrays in it, which are views of the file).
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from minicnn.errors import WeightsError
 from minicnn.formats.files import shown
-from minicnn.formats.pickle_names import CALLABLE, KNOWN, Dtype, Storage, counts, key, make_set
+from minicnn.formats.pickle_names import KNOWN, Dtype, Storage, counts, key, make_set
 
 __all__ = ["MAX_BYTES", "MAX_OPERATIONS", "run"]
 
@@ -25,10 +26,18 @@ MAX_OPERATIONS = 500_000  # in one program; a tensor takes about 40: 12,000 tens
 MAX_BYTES = 16 << 20
 _LONGEST_INT = 255  # bytes; PyTorch's own magic number has 10
 _LONGEST_LINE = 4096
+_LONGEST_STRING = 4096  # bytes that Python 2 calls a string are an array's numbers if they are more
 _MAKES_OBJECT = re.compile(rb"(?:q.|r.{4}|\x94)?\)\x81", re.DOTALL)  # [remember] () NEWOBJ
 
 
-def run(data: mmap.mmap | bytes, path: str | Path, label: str, at: int = 0) -> tuple[Any, int, dict[str, Storage]]:
+def run(
+    data: mmap.mmap | bytes,
+    path: str | Path,
+    label: str,
+    at: int = 0,
+    known: Mapping[tuple[str, str], Any] = KNOWN,
+    limit: int = MAX_BYTES,
+) -> tuple[Any, int, dict[str, Storage]]:
     """Run the pickle program in ``data`` that begins at byte ``at``.
 
     Parameters
@@ -39,12 +48,15 @@ def run(data: mmap.mmap | bytes, path: str | Path, label: str, at: int = 0) -> t
     label : str
         What the program is called in errors: "data.pkl".
     at : int
+    known : mapping of (module, name) to what the name stands for: a ``Dtype``, or a function to call
+    limit : int, bytes that the program may have
 
     Returns
     -------
     value : object
-        What the program builds: None, bool, int, float, str, bytes, tuple, list, dict, set, and Dtype, Storage
-        and Tensor records. An OrderedDict or Counter is a dict, a torch.Size or torch.device a tuple.
+        What the program builds: None, bool, int, float, str, bytes, tuple, list, dict, set, and what is known
+        by name. An OrderedDict or Counter is a dict, a torch.Size or torch.device a tuple. Long bytes are a
+        memoryview of the file.
     stop : int
         The byte after the program.
     storages : dict of str to Storage
@@ -56,16 +68,17 @@ def run(data: mmap.mmap | bytes, path: str | Path, label: str, at: int = 0) -> t
         If the program is damaged or over-long, or names anything that is not on the list.
 
     """
-    machine = _Machine(data, f"{path}: ", label, at)
+    machine = _Machine(data, f"{path}: ", label, at, known, limit)
     return machine.run(), machine.at, machine.storages
 
 
 class _Machine:
     """The stack machine: a stack, a pile of stacks put aside by marks, and a memory of numbered objects."""
 
-    def __init__(self, data: mmap.mmap | bytes, path: str, label: str, at: int) -> None:
+    def __init__(self, data, path: str, label: str, at: int, known: Mapping[tuple[str, str], Any], limit: int):
         self.data, self.path, self.label, self.at, self.here = data, path, label, at, at
-        self.end = min(len(data), at + MAX_BYTES)
+        self.known, self.callable = known, tuple(value for value in known.values() if callable(value))
+        self.end = min(len(data), at + limit)
         self.left = MAX_OPERATIONS
         self.stack: list[Any] = []
         self.aside: list[list[Any]] = []
@@ -101,6 +114,20 @@ class _Machine:
             raise self.refusal(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
         self.at += count
         return self.data[self.at - count : self.at]
+
+    def long_bytes(self, count: int) -> bytes | memoryview:
+        """Take bytes; many of them stay in the file."""
+        if count <= _LONGEST_STRING:
+            return self.take(count)
+        if count > self.end - self.at:
+            raise self.refusal(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
+        self.at += count
+        return memoryview(self.data)[self.at - count : self.at]
+
+    def old_string(self, count: int) -> str | memoryview:
+        """Take a string of Python 2: text, unless it is so long that it must be numbers."""
+        found = self.long_bytes(count)
+        return found.decode("latin1") if isinstance(found, bytes) else found
 
     def unsigned(self, width: int) -> int:
         return int.from_bytes(self.take(width), "little")
@@ -170,18 +197,21 @@ class _Machine:
         self.top(dict).update(_pairs(items))
 
     def build(self) -> None:
-        """Drop an object's attributes; the only ones that honest files set are those of an OrderedDict."""
-        self.stack.pop()
-        self.top(dict)
+        """Drop the attributes that honest files set, those of an OrderedDict; a record takes its own."""
+        state = self.stack.pop()
+        if hasattr(self.stack[-1], "build"):
+            self.stack[-1].build(self.spend, state)
+        else:
+            self.top(dict)
 
     # names and calls
 
     def name(self, module: str, name: str) -> None:
         if type(module) is not str or type(name) is not str:
             raise TypeError("a name that is no text")
-        if (module, name) not in KNOWN:
+        if (module, name) not in self.known:
             raise self.stranger(shown(f"{module}.{name}"))
-        self.push(KNOWN[module, name])
+        self.push(self.known[module, name])
 
     def stranger(self, name: str) -> WeightsError:
         where = f"named at byte {self.here} of {self.label}"
@@ -197,7 +227,7 @@ class _Machine:
 
     def call(self) -> None:
         function, arguments = self.last(2)
-        if function not in CALLABLE or type(arguments) is not tuple:
+        if function not in self.callable or type(arguments) is not tuple:
             raise TypeError(f"a call of {type(function).__name__} with {type(arguments).__name__}")
         self.push(function(self.spend, *arguments))
 
@@ -267,11 +297,11 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x8d": lambda m: m.push(m.text(8)),
     b"S": lambda m: m.push(_old_string(m)),
     b"U": lambda m: m.push(m.take(m.unsigned(1)).decode("latin1")),
-    b"T": lambda m: m.push(m.take(m.signed(4)).decode("latin1")),
+    b"T": lambda m: m.push(m.old_string(m.signed(4))),
     b"C": lambda m: m.push(m.take(m.unsigned(1))),
-    b"B": lambda m: m.push(m.take(m.unsigned(4))),
-    b"\x8e": lambda m: m.push(m.take(m.unsigned(8))),
-    b"\x96": lambda m: m.push(m.take(m.unsigned(8))),
+    b"B": lambda m: m.push(m.long_bytes(m.unsigned(4))),
+    b"\x8e": lambda m: m.push(m.long_bytes(m.unsigned(8))),
+    b"\x96": lambda m: m.push(m.long_bytes(m.unsigned(8))),
     # containers
     b")": lambda m: m.push(()),
     b"\x85": lambda m: m.push(tuple(m.last(1))),

@@ -13,6 +13,7 @@ import numpy as np
 from minicnn.errors import WeightsError
 from minicnn.formats import archive, files, pickles
 from minicnn.formats.files import shown
+from minicnn.formats.nested import flattened, unwrapped, without_prefix
 from minicnn.formats.pickle_names import STORAGES, Storage, Tensor
 
 __all__ = ["read", "write"]
@@ -26,9 +27,6 @@ _KINDS = {
     "bfloat16": "bf16",
 }
 _STORAGE_TYPES = {_KINDS[dtype]: name for name, dtype in STORAGES.items()}
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights")
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
-_MOST_ENTRIES, _LONGEST_NAME = 200_000, 512
 _EXPANDED_LIMIT = 1 << 24  # elements of a tensor that repeats its storage's
 _Fetch = Callable[[Storage], "memoryview | bytes"]
 
@@ -71,7 +69,7 @@ def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
             f"{path}: expected a PyTorch file (zip, or legacy pickle), found {files.described(data)}; "
             "save model.state_dict() with torch.save"
         )
-    tensors = _without_prefix(_flattened(path, _unwrapped(path, value)))
+    tensors = without_prefix(flattened(path, unwrapped(path, value, Tensor), Tensor))
     return dict(_arrays(path, tensors, fetch, order))
 
 
@@ -145,61 +143,6 @@ def _legacy_spans(
 
 def _nbytes(storage: Storage) -> int:
     return storage.numel * files.width(_KINDS[storage.dtype])
-
-
-# from the object to named tensors
-
-
-def _unwrapped(path: str | Path, value: Any) -> dict[Any, Any]:
-    """Return the dictionary of weights inside a checkpoint."""
-    for _ in range(len(_WRAPPERS)):
-        if not isinstance(value, dict):
-            kind = type(value).__name__
-            raise WeightsError(
-                f"{path}: holds a {kind}; expected a dictionary of named tensors, save a state_dict()"
-            )
-        inner = [value[key] for key in _WRAPPERS if _holds_tensors(value.get(key))]
-        if not inner:
-            break
-        value = inner[0]
-    return value
-
-
-def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, dict) and any(isinstance(v, dict | Tensor) for v in value.values())
-
-
-def _flattened(path: str | Path, root: dict[Any, Any]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    waiting: list[tuple[str, Any]] = [("", root)]
-    seen = 0
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, Tensor):
-            if name in found:
-                raise WeightsError(f"{path}: two tensors have the name {shown(name)!r}; expected unique names")
-            found[name] = value
-            continue
-        seen += len(value)
-        inner = [
-            (f"{name}.{key}" if name else str(key), v) for key, v in value.items() if isinstance(v, dict | Tensor)
-        ]
-        if seen > _MOST_ENTRIES or any(len(inner_name) > _LONGEST_NAME for inner_name, _ in inner):
-            raise WeightsError(
-                f"{path}: holds more than {_MOST_ENTRIES} entries, or names of more than {_LONGEST_NAME} letters; "
-                "expected a state dictionary"
-            )
-        waiting.extend(reversed(inner))
-    if not found:
-        raise WeightsError(f"{path}: holds no tensors; expected a state dictionary")
-    return found
-
-
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
 
 
 # from tensors to arrays
