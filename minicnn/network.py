@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.kernels import choose, on
+from minicnn.kernels import choose, on, send
 from minicnn.layers import Keep, LogSoftmax, Softmax, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.layers.fused import fused
@@ -135,6 +135,7 @@ class Network:
         """Return the same network on another device; this one stays as it is.
 
         "auto" is "cpu", where that is installed, if one image is much work, and "reference" if it is little.
+        On "cuda" parameters are sent once; one whose array is then written to in place is not sent again.
         """
         if device == "auto":
             device = choose(sum(row["multiply_adds"] for row in self.summary_rows()) if self.input_shape else 0)
@@ -205,14 +206,14 @@ class Network:
         """
         layers = self._ready(x, upto, allow_nonfinite)
         y, _ = chain.forward(self._steps(layers), self._as(x, layers), self._kernels)
-        return y
+        return np.asarray(y)
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
         layers = self._ready(x, upto, allow_nonfinite)
         steps = self._steps(layers)
         y, saved = chain.forward(steps, self._as(x, layers), self._kernels, Keep.MASKS)
-        return y, Tape(steps, saved)
+        return np.asarray(y), Tape(steps, saved)
 
     def _steps(self, layers: chain.Chain) -> chain.Chain:
         """Return what runs where no weight gradients are wanted: the specification keeps to one step a layer."""
@@ -239,16 +240,17 @@ class Network:
         return chain.astype(layers, np.float64) if x.dtype == np.float64 else layers
 
     def _as(self, x, layers):
-        """Return x in the parameters' dtype where that is wider: a float64 network computes in float64."""
+        """Return x on the device, in the parameters' dtype where that is wider: float64 nets compute in float64."""
         wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
-        return x.astype(np.float64) if wide and x.dtype != np.float64 else x
+        return send(x.astype(np.float64) if wide and x.dtype != np.float64 else x, self.device)
 
     # backward
 
     def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
         """Return the gradient with respect to the input of <dy, y>, from ``trace``'s tape."""
+        dy = send(dy, self.device)
         dx, _ = chain.backward(tape.layers, dy, tape.saved, self._kernels, rules.named(rule))
-        return dx
+        return np.asarray(dx)
 
     def input_gradient(
         self,
@@ -328,5 +330,7 @@ class Network:
         labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
         _, gradients = chain.backward(layers, dy, saved, self._kernels, weights=True)
-        ordered = {name: gradients[name] for name in chain.parameter_shapes(layers) if name in gradients}
+        ordered = {
+            name: np.asarray(gradients[name]) for name in chain.parameter_shapes(layers) if name in gradients
+        }
         return float(self._kernels.cross_entropy(scores, labels)), ordered

@@ -1,12 +1,15 @@
 """The maths, once per device: ``on(device)`` gives the module whose functions compute there."""
 
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "on"]
+__all__ = ["DEVICES", "choose", "on", "send"]
 
-DEVICES = ("reference", "cpu")
+DEVICES = ("reference", "cpu", "cuda")
 
 # Multiply-adds for one image up to which "auto" stays on NumPy: some tens of milliseconds there, so that a first
 # answer waits for no compiler.  EfficientNet-Lite0 (0.4e9), ten-crop saliency: 2.1 s there, 0.5 s compiled.
@@ -16,7 +19,8 @@ SMALL = 100_000_000
 def on(device: str) -> ModuleType:
     """Return the kernels of a device.
 
-    "reference" is plain NumPy, the specification of all others; "cpu" is Numba and BLAS on all cores.
+    "reference" is plain NumPy, the specification of all others; "cpu" is Numba and BLAS on all cores; "cuda"
+    is an NVIDIA GPU.
 
     Raises
     ------
@@ -37,7 +41,32 @@ def on(device: str) -> ModuleType:
                 "or use device 'reference'"
             ) from error
         return cpu
+    if device == "cuda":
+        return _cuda()
     raise DeviceError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
+
+
+def _cuda() -> ModuleType:
+    from minicnn.kernels import gpu
+
+    reason = gpu.missing()
+    if reason is not None:
+        raise DeviceError(f"device 'cuda' can't be used here: {reason}; or use device 'cpu'")
+    from minicnn.kernels import cuda
+
+    return cuda
+
+
+def send(x: Any, device: str) -> Any:
+    """Return the array where a device's kernels work: on the GPU for "cuda", else x itself.
+
+    ``numpy.asarray`` brings an array home.
+    """
+    if device != "cuda" or not isinstance(x, np.ndarray):
+        return x
+    from minicnn.kernels.cuda.arrays import upload
+
+    return upload(x)
 
 
 def choose(multiply_adds: int) -> str:

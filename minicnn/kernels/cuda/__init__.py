@@ -1,0 +1,128 @@
+"""The maths on an NVIDIA GPU: the names and signatures of the reference, in kernels written in Numba CUDA.
+
+NumPy arrays in, NumPy arrays out; or device arrays in, device arrays out, with nothing crossing in between
+(``arrays``).  float32 and float64.  Every kernel gathers: an output belongs to one thread or block, which sums in
+an order that the shapes alone decide, so results have the same bits on every run.
+"""
+
+from minicnn.kernels.cuda.activation import (
+    leaky_relu,
+    leaky_relu_input_grad,
+    prelu,
+    prelu_input_grad,
+    prelu_weight_grad,
+    relu,
+    relu6,
+    relu_input_grad,
+    tanh,
+    tanh_input_grad,
+)
+from minicnn.kernels.cuda.arrangement import (
+    add,
+    add_input_grad,
+    concatenate,
+    concatenate_input_grad,
+    dropout,
+    dropout_input_grad,
+    flatten,
+    flatten_input_grad,
+    permute,
+    permute_input_grad,
+    reshape,
+    reshape_input_grad,
+    zero_pad2d,
+    zero_pad2d_input_grad,
+)
+from minicnn.kernels.cuda.convolution import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
+from minicnn.kernels.cuda.fused import conv2d_relu, conv2d_relu_input_grad
+from minicnn.kernels.cuda.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
+from minicnn.kernels.cuda.normalisation import (
+    batch_norm2d,
+    batch_norm2d_bias_grad,
+    batch_norm2d_input_grad,
+    batch_norm2d_weight_grad,
+    local_response_norm,
+    local_response_norm_input_grad,
+)
+from minicnn.kernels.cuda.pooling import (
+    avg_pool2d,
+    avg_pool2d_input_grad,
+    global_avg_pool2d,
+    global_avg_pool2d_input_grad,
+    max_pool2d,
+    max_pool2d_input_grad,
+)
+from minicnn.kernels.cuda.posterior import (
+    cross_entropy,
+    cross_entropy_input_grad,
+    log_softmax,
+    log_softmax_input_grad,
+    softmax,
+    softmax_input_grad,
+)
+
+__all__ = [
+    "add",
+    "add_input_grad",
+    "avg_pool2d",
+    "avg_pool2d_input_grad",
+    "batch_norm2d",
+    "batch_norm2d_bias_grad",
+    "batch_norm2d_input_grad",
+    "batch_norm2d_weight_grad",
+    "concatenate",
+    "concatenate_input_grad",
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_relu",
+    "conv2d_relu_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_input_grad",
+    "dropout",
+    "dropout_input_grad",
+    "flatten",
+    "flatten_input_grad",
+    "global_avg_pool2d",
+    "global_avg_pool2d_input_grad",
+    "leaky_relu",
+    "leaky_relu_input_grad",
+    "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
+    "local_response_norm",
+    "local_response_norm_input_grad",
+    "log_softmax",
+    "log_softmax_input_grad",
+    "max_pool2d",
+    "max_pool2d_input_grad",
+    "permute",
+    "permute_input_grad",
+    "prelu",
+    "prelu_input_grad",
+    "prelu_weight_grad",
+    "relu",
+    "relu6",
+    "relu_input_grad",
+    "reshape",
+    "reshape_input_grad",
+    "softmax",
+    "softmax_input_grad",
+    "tanh",
+    "tanh_input_grad",
+    "zero_pad2d",
+    "zero_pad2d_input_grad",
+]

@@ -1,0 +1,177 @@
+"""ReLU and its kin, one thread a value; see ``minicnn.kernels.reference.activation``."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import cuda
+
+from minicnn.kernels.cuda.arrays import empty, on_device
+from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.reduction import sum_of_products
+
+__all__ = [
+    "leaky_relu",
+    "leaky_relu_input_grad",
+    "prelu",
+    "prelu_input_grad",
+    "prelu_weight_grad",
+    "relu",
+    "relu6",
+    "relu_input_grad",
+    "tanh",
+    "tanh_input_grad",
+]
+
+
+@cuda.jit
+def _rectify(x, y, mask, most, size):
+    i = cuda.grid(1)
+    if i < size:
+        value = x[i]
+        mask[i] = value > 0 and value < most
+        y[i] = x.dtype.type(0) if value < 0 else (most if value > most else value)
+
+
+@cuda.jit
+def _rectify_grad(dy, mask, dx, where_input, where_cotangent, size):
+    i = cuda.grid(1)
+    if i < size:
+        value = dy[i]
+        kept = (mask[i] or not where_input) and (value > 0 or not where_cotangent)
+        dx[i] = value if kept else dy.dtype.type(0)
+
+
+@cuda.jit
+def _slope(x, weight, y, mask, channels, area, size):
+    i = cuda.grid(1)
+    if i < size:
+        value = x[i]
+        mask[i] = value > 0
+        y[i] = value if value > 0 else weight[i // area % channels] * value
+
+
+@cuda.jit
+def _slope_grad(dy, mask, weight, dx, channels, area, size):
+    i = cuda.grid(1)
+    if i < size:
+        dx[i] = dy[i] if mask[i] else weight[i // area % channels] * dy[i]
+
+
+@cuda.jit
+def _unmasked_products(x, dy, mask, y, size):
+    i = cuda.grid(1)
+    if i < size:
+        y[i] = x.dtype.type(0) if mask[i] else dy[i] * x[i]
+
+
+@cuda.jit
+def _tanh(x, y, size):
+    i = cuda.grid(1)
+    if i < size:
+        y[i] = math.tanh(x[i])
+
+
+@cuda.jit
+def _tanh_grad(dy, y, dx, size):
+    i = cuda.grid(1)
+    if i < size:
+        dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+def _rectified(x, most):
+    y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
+    each(_rectify, x.size, x.memory, y.memory, mask.memory, number(x, most))
+    return y, mask
+
+
+@on_device
+def relu(x):
+    """Rectifier and its mask: ``reference.relu``."""
+    return _rectified(x, np.inf)
+
+
+@on_device
+def relu6(x):
+    """Rectifier with a ceiling of 6, and its mask: ``reference.relu6``."""
+    return _rectified(x, 6)
+
+
+@on_device
+def relu_input_grad(dy, mask, rule):
+    """Gradient through ReLU or ReLU6 by one of three rules: ``reference.relu_input_grad``."""
+    dx = empty(dy.shape, dy.dtype)
+    where = int(rule.where_input_positive), int(rule.where_cotangent_positive)
+    each(_rectify_grad, dy.size, dy.memory, mask.memory, dx.memory, *where)
+    return dx
+
+
+def _slopes(like, negative_slope):
+    return cuda.to_device(np.full(1, negative_slope, like.dtype))
+
+
+def _sloped(x, slopes, channels):
+    y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
+    each(_slope, x.size, x.memory, slopes, y.memory, mask.memory, channels, _area(x))
+    return y, mask
+
+
+def _sloped_grad(dy, mask, slopes, channels):
+    dx = empty(dy.shape, dy.dtype)
+    each(_slope_grad, dy.size, dy.memory, mask.memory, slopes, dx.memory, channels, _area(dy))
+    return dx
+
+
+def _area(x):
+    return int(np.prod(x.shape[2:], dtype=np.int64))
+
+
+@on_device
+def leaky_relu(x, negative_slope):
+    """Leaky rectifier and its mask: ``reference.leaky_relu``."""
+    return _sloped(x, _slopes(x, negative_slope), 1)
+
+
+@on_device
+def leaky_relu_input_grad(dy, mask, negative_slope):
+    """Gradient with respect to the input of a leaky rectifier: ``reference.leaky_relu_input_grad``."""
+    return _sloped_grad(dy, mask, _slopes(dy, negative_slope), 1)
+
+
+@on_device
+def prelu(x, weight):
+    """Leaky rectifier with a learned slope for each channel, and its mask: ``reference.prelu``."""
+    return _sloped(x, weight.memory, weight.size)
+
+
+@on_device
+def prelu_input_grad(dy, mask, weight):
+    """Gradient with respect to the input of a learned rectifier: ``reference.prelu_input_grad``."""
+    return _sloped_grad(dy, mask, weight.memory, weight.size)
+
+
+@on_device
+def prelu_weight_grad(x, dy, mask, weight):
+    """Gradient with respect to the learned slopes: ``reference.prelu_weight_grad``."""
+    terms = empty(x.shape, x.dtype)
+    each(_unmasked_products, x.size, x.memory, dy.memory, mask.memory, terms.memory)
+    if weight.size == 1:
+        return sum_of_products(terms.reshape(1, 1, -1), None)
+    return sum_of_products(terms.reshape(*x.shape[:2], _area(x)), None)
+
+
+@on_device
+def tanh(x):
+    """Hyperbolic tangent: ``reference.tanh``."""
+    y = empty(x.shape, x.dtype)
+    each(_tanh, x.size, x.memory, y.memory)
+    return y
+
+
+@on_device
+def tanh_input_grad(dy, y):
+    """Gradient with respect to the input of a hyperbolic tangent: ``reference.tanh_input_grad``."""
+    dx = empty(dy.shape, dy.dtype)
+    each(_tanh_grad, dy.size, dy.memory, y.memory, dx.memory)
+    return dx

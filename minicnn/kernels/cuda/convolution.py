@@ -1,0 +1,154 @@
+"""Convolution, its gradients and its transpose: which kernel, and its launch.
+
+See ``minicnn.kernels.reference.convolution``; the kernels are in ``product``, ``direct`` and ``winograd``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, float64
+
+from minicnn.kernels.cuda.arrays import empty, on_device
+from minicnn.kernels.cuda.direct import direct, direct_weight
+from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
+from minicnn.kernels.cuda.product import BK, LARGE, SMALL, gather_kernel, sum_parts, weight_kernel
+from minicnn.kernels.cuda.reduction import sum_of_products
+from minicnn.kernels.reference.windows import Windows
+from minicnn.shapes import pair, sides, transposed_size
+
+__all__ = [
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+    "convolved",
+    "convolved_back",
+    "tile_for",
+]
+
+FEW = 8  # filters of a group below which a tile would be mostly empty
+BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have
+
+_REALS = {"float32": float32, "float64": float64}
+_GATHER = {(tile, name): gather_kernel(tile, real) for tile in (LARGE, SMALL) for name, real in _REALS.items()}
+_WEIGHT = {(tile, name): weight_kernel(tile, real) for tile in (LARGE, SMALL) for name, real in _REALS.items()}
+
+
+def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype):
+    """Choose a tile: the large one in float32 where it still gives every multiprocessor a block."""
+    blocks = -(-rows // LARGE.bm) * -(-columns // LARGE.bn) * deep
+    return LARGE if dtype == np.float32 and rows > SMALL.bm and 2 * blocks >= BLOCKS else SMALL
+
+
+def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, most=np.inf):
+    """Launch one gather; ``mask`` given means rectified."""
+    g = plan.geometry
+    spare = weight.memory
+    arrays = [weight.memory, x.memory, plan.taps.memory]
+    arrays += [spare if a is None else a.memory for a in (scale, shift)]
+    arrays += [y.memory, (y if mask is None else mask).memory]
+    flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
+    if g.filters < FEW:
+        each(direct, g.pixels * g.total_filters, *arrays, g, groups, *flags)
+        return
+    tile = tile_for(g.filters, g.pixels, groups, x.dtype)
+    grid = -(-g.pixels // tile.bn), -(-g.filters // tile.bm), groups
+    _GATHER[tile, x.dtype.name][grid, tile.threads](*arrays, g, *flags)
+
+
+def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=False, most=np.inf):
+    """Return y = scale (x * weight) + shift, rectified or not, and the rectifier's mask or None."""
+    k = len(weight)
+    y = empty((len(x), k, *windows.output_size), x.dtype)
+    mask = empty(y.shape, np.bool_) if rectified else None
+    plan = forward_plan(len(x), x.shape[1], k, windows, groups)
+    _gathered(plan, x, weight, y, groups, scale, shift, mask, most)
+    return y, mask
+
+
+def convolved_back(dy, weight, windows, groups):
+    """Return the gradient with respect to the input, one launch for each phase of the stride."""
+    c = weight.shape[1] * groups
+    dx = empty((len(dy), c, *windows.size), dy.dtype)
+    for plan in backward_plans(len(dy), c, dy.shape[1], windows, groups):
+        _gathered(plan, dy, weight, dx, groups)
+    return dx
+
+
+@on_device
+def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
+    """2-D convolution by implicit products: ``reference.conv2d``."""
+    windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return convolved(x, weight, windows, groups, shift=bias)[0]
+
+
+@on_device
+def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the input of a convolution: ``reference.conv2d_input_grad``."""
+    windows = Windows.over(tuple(input_size), weight.shape[2:], stride, padding, dilation)
+    return convolved_back(dy, weight, windows, groups)
+
+
+@on_device
+def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the weight of a convolution: ``reference.conv2d_weight_grad``."""
+    windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation)
+    n, c, k = len(x), x.shape[1], dy.shape[1]
+    filters, columns = k // groups, c // groups * windows.kernel_size[0] * windows.kernel_size[1]
+    area = windows.output_size[0] * windows.output_size[1]
+    tables = [table.memory for table in weight_plan(c, windows, groups)]
+    sizes = filters, columns, area, groups, n, *windows.size, c // groups * windows.size[0] * windows.size[1]
+    dweight = empty((k, c // groups, *windows.kernel_size), x.dtype)
+    if filters < FEW:
+        direct_weight[x.dtype.name][dweight.size, 128](dy.memory, x.memory, *tables, dweight.memory, *sizes)
+        return dweight
+    tile = tile_for(filters, columns, groups, x.dtype)
+    blocks = -(-filters // tile.bm) * -(-columns // tile.bn) * groups
+    steps = -(-area // BK) * n
+    # shares of the pixels, so that few weights still fill the GPU; a function of the shapes, so the same bits
+    share = -(-steps // max(1, min(BLOCKS // blocks, steps // 32)))
+    count = -(-steps // share)
+    parts = empty((count, dweight.size), x.dtype)
+    grid = -(-columns // tile.bn), -(-filters // tile.bm), groups * count
+    _WEIGHT[tile, x.dtype.name][grid, tile.threads](dy.memory, x.memory, *tables, parts.memory, *sizes, share)
+    each(sum_parts, dweight.size, parts.memory, dweight.memory, count)
+    return dweight
+
+
+@on_device
+def conv2d_bias_grad(dy):
+    """Gradient with respect to the bias of a convolution: ``reference.conv2d_bias_grad``."""
+    return sum_of_products(dy.reshape(*dy.shape[:2], dy.shape[2] * dy.shape[3]), None)
+
+
+@on_device
+def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """Transposed convolution: ``reference.conv_transpose2d``."""
+    size = transposed_size(
+        x.shape[2:],
+        weight.shape[2:],
+        pair(stride, "stride"),
+        sides(padding),
+        pair(output_padding, "output_padding", least=0),
+        pair(dilation, "dilation"),
+    )
+    windows = Windows.over(size, weight.shape[2:], stride, padding, dilation)
+    k = weight.shape[1] * groups
+    y = empty((len(x), k, *size), x.dtype)
+    for plan in backward_plans(len(x), k, x.shape[1], windows, groups):
+        _gathered(plan, x, weight, y, groups, shift=bias)
+    return y
+
+
+def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the input of a transposed convolution: ``reference.conv_transpose2d_input_grad``."""
+    return conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def conv_transpose2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
+    """Gradient with respect to the weight of a transposed one: ``reference.conv_transpose2d_weight_grad``."""
+    return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)
