@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minicnn.explain import Ascent
-from minicnn.explain.localise import Settings
+from minicnn.explain.localise import method_named
 
 __all__ = ["CHOICES", "HEADER", "SILENT", "Choice", "rows"]
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 SAME = "the same"
-CLIMB, CUT = Ascent(), Settings()  # the numbers below are the defaults themselves
+CLIMB, CUT = Ascent(), method_named("paper").settings  # the numbers below are the defaults themselves
 
 
 def _same_at(ours: float, papers: float) -> str:
@@ -78,7 +78,7 @@ CHOICES = (
         f"Gaussian, sigma 1/{1 / CUT.smoothing:.0f} of the longer side",
     ),
     Choice("3.2 localisation", "colour models", "Gaussian mixtures", "the same, full covariances in L*a*b*"),
-    Choice("3.2 localisation", "number of components", SILENT, "5 for each side"),
+    Choice("3.2 localisation", "number of components", SILENT, f"{CUT.components} for each side"),
     Choice("3.2 localisation", "the cut", "Boykov and Jolly 2001", "the same, on the 8-connected grid"),
     Choice("3.2 localisation", "weight of the boundary, gamma", SILENT, f"{CUT.gamma:g}"),
     Choice("3.2 localisation", "working size of the cut", SILENT, f"longer side {CUT.working_size} pixels"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import minicnn
 from minicnn import choices, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.experiments import EXPERIMENTS, Task
+from minicnn.explain.dataset import Example, read_dataset
 from minicnn.network import Network
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder, write_whole
 
-__all__ = ["images_of", "reproduce"]
+__all__ = ["examples_of", "images_of", "reproduce"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -29,6 +30,7 @@ def reproduce(
     images: int | None = None,
     steps: int = 200,
     origin: dict[str, Any] | None = None,
+    classes: Mapping[str, int] | None = None,
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
 ) -> dict[str, Any]:
     """Run the experiments and write ``index.html``.
@@ -39,13 +41,14 @@ def reproduce(
     Parameters
     ----------
     net : Network with a ``preprocess``, an ``input_shape`` and scores
-    data : folder of images, those in its folder ``images`` if it has one
+    data : folder of images, or with ``labels.csv`` or annotations a folder for ``read_dataset``
     output : folder, made if it is missing
     images : int, optional
         How many images to use, the first by name; all unless given.
     steps : int, of each class model
     origin : dict, optional
         Which network, as ``minicnn.provenance.of_network`` says it.
+    classes : the classes' numbers, where annotations name them; see ``minicnn.explain.dataset.read_classes``
     progress : wraps what takes long, with a word for what it yields
 
     Returns
@@ -58,10 +61,11 @@ def reproduce(
         If there are no images, or the folder can't be written.
 
     """
-    output, paths = Path(output), images_of(data)[:images]
+    output, examples = Path(output), examples_of(data, classes)[:images]
+    paths = list(dict.fromkeys(e.image for e in examples)) or images_of(data)[:images]
     make_folder(output)
     origin = origin or provenance.of_network(net)
-    task = Task(net, origin, paths, output, steps, progress=progress)
+    task = Task(net, origin, paths, output, examples, steps, progress=progress)
     key = _key(task)
     found = {name: _once(name, task, key) for name in EXPERIMENTS}
     parts = [Section(**part) for result in found.values() for part in result["sections"]]
@@ -69,6 +73,13 @@ def reproduce(
     page = output / "index.html"
     write_page(page, "Deep inside convolutional networks", [_head(task, found), *parts, _table()])
     return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _in_short(found)}
+
+
+def examples_of(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
+    """Images whose objects are known: those of ``labels.csv``, or of annotations whose classes are given."""
+    folder = Path(data)
+    annotated = classes is not None and any(folder.rglob("*.xml"))
+    return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
 
 
 def images_of(data: str | Path) -> list[Path]:
@@ -96,6 +107,7 @@ def _key(task: Task) -> dict[str, Any]:
         "minicnn": minicnn.__version__,
         "net": {name: task.origin[name] for name in ("sha256", "device", "preprocess")},
         "images": [provenance.of_image(path) for path in task.images],
+        "truth": [[list(e.classes), [list(box) for box in e.boxes], e.group] for e in task.examples],
         "steps": task.steps,
         "shown": task.shown,
     }

@@ -12,7 +12,8 @@ from minicnn import catalogue, choices, experiments, recompute
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent
-from minicnn.explain.localise import Settings
+from minicnn.explain.localise import method_named
+from minicnn.images import load_image
 from minicnn.reproduce import images_of, reproduce
 
 IMAGES = catalogue.folder("images")
@@ -36,7 +37,7 @@ def test_every_experiment_is_on_the_page(done):
     for words in ("(section 2)", "(section 3.1)", "(section 3.2)", "(section 4)", "the paper is silent"):
         assert words in page
     figures = [name for result in found["experiments"].values() for name in result["figures"]]
-    assert len(figures) == len(set(figures)) >= 6
+    assert len(figures) == len(set(figures)) >= 6 and "without boxes" in page
     for name in figures:
         assert name in page and (folder / name).stat().st_size > 1000
     assert not list(folder.glob(".*"))
@@ -99,7 +100,7 @@ def test_an_interruption_loses_only_what_was_under_way(digits, tmp_path, monkeyp
     (tmp_path / "saliency.json").write_text('{"sections": [')
     (tmp_path / "rules.png").unlink()
     reproduce(digits, IMAGES, tmp_path, images=1, steps=2)
-    assert ran[4:] == ["saliency", "deconvnet"]
+    assert ran[5:] == ["saliency", "deconvnet"]
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
@@ -122,6 +123,33 @@ def test_images_are_those_of_the_folder_or_of_its_images(tmp_path):
     (tmp_path / "images").mkdir()
     shutil.copy(IMAGES / "seven.png", tmp_path / "images" / "z.png")
     assert images_of(tmp_path) == [tmp_path / "images" / "z.png"]
+
+
+def labelled(folder, boxes):
+    (folder / "images").mkdir()
+    lines = ["image,class_indices,xmin,ymin,xmax,ymax,object"]
+    for i, box in enumerate(boxes):
+        shutil.copy(IMAGES / "seven.png", folder / "images" / f"{i}.png")
+        lines.append(f"images/{i}.png,7,{','.join(map(str, box))},object {i}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_known_boxes_are_counted(digits, tmp_path):
+    height, width = np.asarray(load_image(IMAGES / "seven.png")).shape[:2]
+    data = labelled(tmp_path, [(0, 0, width, height), (0, 0, 2, 2)])
+    found = reproduce(digits, data, tmp_path / "out", steps=1)
+    ((header, rows),) = found["experiments"]["evaluation"]["tables"]
+    rates = {row[0]: row[header.index("IoU >= 0.5")] for row in rows}
+    # the whole picture is the first box exactly, and no part of it is near the second
+    assert rates["whole picture"].startswith("0.500 [0.000, 1.000]") and "paper" in rates
+    assert found["images"] == 2 and (tmp_path / "out" / "localisation.csv").read_text().count("\n") == 3
+    again = reproduce(digits, data, tmp_path / "out", steps=1)
+    assert again == found
+    labelled_otherwise = (data / "labels.csv").read_text().replace(",2,2,", f",{width},{height},")
+    (data / "labels.csv").write_text(labelled_otherwise)
+    ((_, rows),) = reproduce(digits, data, tmp_path / "out", steps=1)["experiments"]["evaluation"]["tables"]
+    assert rows[-1][1].startswith("1.000")
 
 
 def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
@@ -149,7 +177,7 @@ def test_an_experiment_that_a_net_does_not_allow_is_said(digits, tmp_path, monke
 
 def test_choices_tell_the_defaults():
     words = " ".join(choice.here for choice in choices.CHOICES)
-    for value in (Ascent().steps, Ascent().step, Settings().working_size):
+    for value in (Ascent().steps, Ascent().step, method_named("paper").settings.working_size):
         assert str(value) in words
     assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
     assert all(len(row) == len(choices.HEADER) for row in choices.rows())

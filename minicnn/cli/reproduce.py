@@ -12,6 +12,7 @@ __all__ = ["reproduced", "text"]
 
 def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> dict[str, Any]:
     """Run what is missing; say on stderr what is being done where there is no bar."""
+    from minicnn.explain.dataset import read_classes
     from minicnn.reproduce import reproduce
 
     def progress(items, word):
@@ -19,7 +20,9 @@ def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_prog
         print(f"{word}: {len(items)}", file=sys.stderr)
         return with_progress(items, word)
 
-    return reproduce(net, arguments.data, arguments.output, arguments.images, arguments.steps, origin, progress)
+    classes = None if arguments.classes is None else read_classes(arguments.classes)
+    options = {"origin": origin, "classes": classes, "progress": progress}
+    return reproduce(net, arguments.data, arguments.output, arguments.images, arguments.steps, **options)
 
 
 def text(found: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import provenance
+from minicnn.explain.localise import method_named
 from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
 from minicnn.report.figure import draw_box, panels, save_png
@@ -67,6 +68,7 @@ def write_detection(
         subtitle=", ".join([origin["name"], *(f"{key}: {record[key]}" for key in ("method", "rule", "crops"))]),
     )
     shown = {key: record[key] for key in ("score", "probability", "box", "mask_pixels")}
+    shown |= {key: getattr(method_named(found.method), key) for key in ("samples", "noise")}
     how = {key: record[key] for key in ("rule", "crops", "method", "settings")}
     arrays = {"map": found.saliency.map, "mask": found.mask}
     kept = provenance.record("localisation", origin, [image], found, how, arrays, **shown)
