@@ -3,6 +3,9 @@
 Each plane is first copied with its padding, columns sorted by their remainder modulo the stride: then whatever
 the stride, a tap reads consecutive values, and a row of outputs is a sum of scaled rows.  The input gradient is
 the same sum over dy with zeros between its rows and columns, by the flipped filter.
+
+Everything moves in whole vectors.  Rows are written in order, so that what a vector writes beyond the end of a row
+is written over by the next one; buffers have room for what lies beyond the last.
 """
 
 import numpy as np
@@ -10,11 +13,12 @@ from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
-from minicnn.kernels.cpu.simd import LANES, address, fma, load, splat, store
+from minicnn.kernels.cpu.simd import LANES, address, fma, load, load_twos, splat, store
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
 ROWS = 4  # of outputs at a time: as many sums as hide a multiplication's delay
+BAND = 2048  # outputs whose sums wait in the first-level cache for the epilogue
 
 
 def forward(x, weight, epilogue, geometry, y):
@@ -36,34 +40,50 @@ def weight_grad(x, dy, geometry, dweight):
 
 
 @njit
-def _spread(x, across, top, left, plane):
-    """Copy x (H, W) into ``plane`` (rows, across, columns): padded, columns sorted by remainder."""
-    plane[:] = 0
-    for h in range(x.shape[0]):
-        row = h + top
-        if row < 0 or row >= plane.shape[0]:
-            continue
-        for phase in range(across):
-            # columns w of x with (w + left) % across == phase, from the first that the plane has
-            first = (phase - left) % across
-            first += max(0, (-left - first + across - 1) // across) * across
-            at = (first + left) // across
-            count = min((x.shape[1] - first + across - 1) // across, plane.shape[2] - at)
-            to = plane[row, phase, at : at + max(count, 0)]
-            if across == 1:
-                to[:] = x[h, first : first + len(to)]
-            else:
-                for i in range(len(to)):
-                    to[i] = x[h, first + i * across]
+def _plane(size, kernel_height, kernel_width, geometry):
+    """Empty plane (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
+    down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
+    rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
+    columns = size[1] + (kernel_width - 1) * aside // across
+    count = rows * across * columns
+    return np.empty(count + 4 * LANES, np.float32)[:count].reshape(rows, across, columns)
 
 
 @njit
-def _plane(size, kernel_height, kernel_width, geometry):
-    """Empty plane for outputs of ``size``; a vector may be read from any place in a row of outputs."""
-    down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
-    rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
-    columns = (size[1] + LANES - 1) // LANES * LANES + (kernel_width - 1) * aside // across
-    return np.empty((rows, across, columns), np.float32)
+def _clear(start, first, last):
+    """Set the numbers from ``first`` to ``last``, and some behind them, to 0."""
+    zero = splat(np.float32(0))
+    for i in range(first, last, LANES):
+        store(start, i, zero)
+
+
+@njit
+def _spread(x, across, top, left, plane):
+    """Copy x (H, W) into the plane, padded, columns sorted by remainder; x has a vector's room behind it."""
+    rows, columns = plane.shape[0], plane.shape[2]
+    to, of, width = address(plane), address(x), x.shape[1]
+    first, last = min(rows, max(0, top)), min(rows, max(0, top + x.shape[0]))
+    _clear(to, 0, first * across * columns)
+    for row in range(first, last):
+        for phase in range(across):
+            # the columns w of x with (w + left) % across == phase, from the first that the plane has
+            start = (phase - left) % across
+            start += max(0, (-left - start + across - 1) // across) * across
+            at, line = (start + left) // across, (row * across + phase) * columns
+            count = max(0, min((width - start + across - 1) // across, columns - at))
+            begin = (row - top) * width + start
+            _clear(to, line, line + min(at, columns))
+            if across == 1:
+                for i in range(0, count, LANES):
+                    store(to, line + at + i, load(of, begin + i))
+            elif across == 2:
+                for i in range(0, count, LANES):
+                    store(to, line + at + i, load_twos(of, begin + 2 * i)[0])
+            else:
+                for i in range(count):
+                    plane[row, phase, at + i] = x[row - top, start + i * across]
+            _clear(to, line + min(at, columns) + count, line + columns)
+    _clear(to, last * across * columns, rows * across * columns)
 
 
 @njit
@@ -80,36 +100,61 @@ def _taps(plane, height, width, geometry):
 
 
 @njit
-def _sums(plane, places, weights, p, last, down, sums):
-    """Rows ``p`` to ``p + ROWS`` of outputs: their sums stay in registers; rows beyond ``last`` repeat it."""
+def _sums(plane, places, weights, first, last, width, down, sums):
+    """Rows ``first`` to ``last`` of outputs, one behind the other, each sum in a register until it is whole."""
     start, to, row = address(plane), address(sums), down * plane.shape[1] * plane.shape[2]
-    a, b, c, d = p * row, min(p + 1, last) * row, min(p + 2, last) * row, min(p + 3, last) * row
-    for q in range(0, sums.shape[1], LANES):
-        one = two = three = four = splat(np.float32(0))
-        for tap in range(len(places)):
-            weight, at = splat(weights[tap]), places[tap] + q
-            one = fma(weight, load(start, a + at), one)
-            two = fma(weight, load(start, b + at), two)
-            three = fma(weight, load(start, c + at), three)
-            four = fma(weight, load(start, d + at), four)
-        store(to, q, one)
-        store(to, sums.shape[1] + q, two)
-        store(to, 2 * sums.shape[1] + q, three)
-        store(to, 3 * sums.shape[1] + q, four)
+    for p in range(first, last, ROWS):
+        # rows beyond the last repeat it
+        a, b, c, d = p * row, min(p + 1, last - 1) * row, min(p + 2, last - 1) * row, min(p + 3, last - 1) * row
+        line = (p - first) * width
+        for i in range(0, width, LANES):
+            q = min(i, max(0, width - LANES))  # the last vector begins earlier; only a short row reaches beyond
+            one = two = three = four = splat(np.float32(0))
+            for tap in range(len(places)):
+                weight, at = splat(weights[tap]), places[tap] + q
+                one = fma(weight, load(start, a + at), one)
+                two = fma(weight, load(start, b + at), two)
+                three = fma(weight, load(start, c + at), three)
+                four = fma(weight, load(start, d + at), four)
+            store(to, line + q, one)
+            store(to, line + width + q, two)
+            store(to, line + 2 * width + q, three)
+            store(to, line + 3 * width + q, four)
+
+
+@njit
+def _bands(height, width):
+    """Rows of a band of outputs, and an array for their sums, with room for a vector."""
+    rows = min((height + ROWS - 1) // ROWS, max(1, BAND // (ROWS * width))) * ROWS
+    return rows, np.empty(rows * width + LANES, np.float32)
+
+
+@njit
+def _roomy(x, n, c):
+    """Plane (n, c) of x; a copy, if there is no room to read beyond its end."""
+    plane = x[n, c]
+    behind = ((len(x) - n) * x.shape[1] - c - 1) * plane.size
+    if behind >= 2 * LANES:
+        return plane
+    copy = np.empty(plane.size + 2 * LANES, np.float32)[: plane.size]
+    copy[:] = plane.reshape(-1)
+    return copy.reshape(plane.shape)
 
 
 @njit
 def _forward_plane(x, weight, geometry, scale, shift, least, most, y, mask):
-    (kernel_height, kernel_width), (height, width) = weight.shape, y.shape
+    kernel_height, kernel_width = weight.shape
+    height, width = y.shape
     plane = _plane(y.shape, kernel_height, kernel_width, geometry)
     _spread(x, geometry[1], geometry[2], geometry[3], plane)
     places, weights = _taps(plane, kernel_height, kernel_width, geometry), weight.reshape(-1)
-    sums = np.empty((ROWS, (width + LANES - 1) // LANES * LANES), np.float32)
-    for p in range(0, height, ROWS):
-        _sums(plane, places, weights, p, height - 1, geometry[0], sums)
-        for i in range(min(ROWS, height - p)):
-            own = mask[p + i] if mask.size else mask.reshape(-1)[:0]
-            finish(sums[i, :width], scale, shift, least, most, y[p + i], own)
+    rows, sums = _bands(height, width)
+    flat, flags = y.reshape(-1), mask.reshape(-1)
+    for first in range(0, height, rows):
+        last = min(height, first + rows)
+        _sums(plane, places, weights, first, last, width, geometry[0], sums)
+        part = slice(first * width, last * width)
+        finish(sums, scale, shift, least, most, flat[part], flags[part] if flags.size else flags)
     plane[0, 0, 0] = 0  # kept until here
 
 
@@ -118,8 +163,8 @@ def _forward(x, weight, geometry, scale, shift, least, most, y, mask):
     channels = x.shape[1]
     for task in prange(len(x) * channels):
         n, c = task // channels, task % channels
-        own = mask[n, c] if mask.size else mask.reshape((0, 0))
-        _forward_plane(x[n, c], weight[c, 0], geometry, scale[c], shift[c], least, most, y[n, c], own)
+        own, of = mask[n, c] if mask.size else mask.reshape((0, 0)), _roomy(x, n, c)
+        _forward_plane(of, weight[c, 0], geometry, scale[c], shift[c], least, most, y[n, c], own)
 
 
 @njit
@@ -129,25 +174,36 @@ def _input_grad_plane(dy, weight, geometry, scale, mask, only_positive, dx):
     height, width = dx.shape
     dense = np.array([1, 1, 0, 0, apart, aside])
     plane = _plane(dx.shape, kernel_height, kernel_width, dense)
-    plane[:] = 0
-    row = np.empty(dy.shape[1], np.float32)
+    through = np.empty(dy.size + 2 * LANES, np.float32)[: dy.size]
+    prepare(dy.reshape(-1), scale, mask.reshape(-1), only_positive, through)
     above, before = (kernel_height - 1) * apart - top, (kernel_width - 1) * aside - left
+    if down == across == 1:
+        _spread(through.reshape(dy.shape), 1, above, before, plane)
+    else:
+        _scatter(through.reshape(dy.shape), down, across, above, before, plane)
+    places, weights = _taps(plane, kernel_height, kernel_width, dense), weight.reshape(-1)[::-1].copy()
+    rows, sums = _bands(height, width)
+    flat = dx.reshape(-1)
+    for first in range(0, height, rows):
+        last = min(height, first + rows)
+        _sums(plane, places, weights, first, last, width, 1, sums)
+        part = flat[first * width : last * width]
+        part[:] = sums[: len(part)]
+    plane[0, 0, 0] = 0  # kept until here
+
+
+@njit
+def _scatter(dy, down, across, above, before, plane):
+    """Write dy into a plane of zeros, ``down`` rows and ``across`` columns apart."""
+    plane[:] = 0
     low = max(0, (-before + across - 1) // across)
     high = min(dy.shape[1], (plane.shape[2] - before + across - 1) // across)
-    for p in range(dy.shape[0]):
+    for p in range(max(0, (-above + down - 1) // down), dy.shape[0]):
         at = p * down + above
-        if at < 0 or at >= plane.shape[0]:
-            continue
-        prepare(dy[p], scale, mask[p] if mask.size else mask.reshape(-1)[:0], only_positive, row)
+        if at >= plane.shape[0]:
+            break
         for q in range(low, high):
-            plane[at, 0, q * across + before] = row[q]
-    places, weights = _taps(plane, kernel_height, kernel_width, dense), weight.reshape(-1)[::-1].copy()
-    sums = np.empty((ROWS, (width + LANES - 1) // LANES * LANES), np.float32)
-    for h in range(0, height, ROWS):
-        _sums(plane, places, weights, h, height - 1, 1, sums)
-        for i in range(min(ROWS, height - h)):
-            dx[h + i] = sums[i, :width]
-    plane[0, 0, 0] = 0  # kept until here
+            plane[at, 0, q * across + before] = dy[p, q]
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))
@@ -186,4 +242,4 @@ def _weight_grad(x, dy, geometry, dweight):
     for c in prange(x.shape[1]):
         dweight[c] = 0
         for n in range(len(x)):
-            _weight_grad_plane(x[n, c], dy[n, c], geometry, dweight[c, 0])
+            _weight_grad_plane(_roomy(x, n, c), dy[n, c], geometry, dweight[c, 0])
