@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+MAP_ARGUMENTS = ("crops", "rule", "samples", "noise", "squared", "scored")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What turns a saliency map into a mask; the defaults are the paper's where it speaks.
@@ -85,7 +88,7 @@ class Method:
     ----------
     settings : Settings, of the cut
     crops, rule : of the map, as for ``saliency``
-    samples, noise : of SmoothGrad, as for ``saliencies``; 0 samples: the plain gradient
+    samples, noise, squared, scored : of SmoothGrad, as for ``saliencies``; 0 samples: the plain gradient
 
     """
 
@@ -94,15 +97,19 @@ class Method:
     rule: str = "gradient"
     samples: int = 0
     noise: float = 0.15
+    squared: bool = False
+    scored: str | None = None
 
     def map_arguments(self) -> dict[str, Any]:
         """Return what ``saliencies`` is told."""
-        return {name: getattr(self, name) for name in ("crops", "rule", "samples", "noise")}
+        return {name: getattr(self, name) for name in MAP_ARGUMENTS}
 
 
 METHODS = {
     "paper": Method(),
-    "smooth": Method(Settings(background=0.60), crops="pair", samples=8),
+    "smooth": Method(
+        Settings(background=0.75, gamma=200.0, working_size=250), "pair", samples=8, squared=True, scored="ten"
+    ),
 }
 
 

@@ -95,6 +95,8 @@ def saliencies(
     of: str = "score",
     samples: int = 0,
     noise: float = 0.15,
+    squared: bool = False,
+    scored: str | None = None,
 ) -> list[Saliency]:
     """Saliency maps of several classes from one forward pass.
 
@@ -102,8 +104,9 @@ def saliencies(
     ----------
     targets : classes, by number or label; or how many of the classes with the highest mean score; None for one;
         or a function that is given the classes' mean probabilities (K,) and returns classes
-    samples, noise : int and float, optional
-        With samples, gradients are SmoothGrad's (see ``smooth_gradients``); none unless given.
+    samples, noise, squared : of SmoothGrad, see ``smooth_gradients``; 0 samples: the plain gradient
+    scored : "one", "ten" or another kind of crops, optional
+        For SmoothGrad: the views that scores and probabilities are of, where they are not the map's.
     net, image, crops, rule, of : as for ``saliency``
 
     Returns
@@ -111,15 +114,23 @@ def saliencies(
     saliencies : list of Saliency, in the order of ``targets``, or the best class first
 
     """
+    if samples:
+        how = {"samples": samples, "noise": noise, "squared": squared, "rule": rule}
+        return _smooth_saliencies(net, image, targets, crops, scored or crops, how)
     x, views = views_of(net, image, crops)
     traced = [net.trace(view[None]) for view in x]
     scores = np.concatenate([y for y, _ in traced])
+    gradients = ((c, _gradient(net, traced, c, rule, of)) for c in _classes(net, scores, targets))
+    return [_of_class(net, g, scores, views, c, rule, crops) for c, g in gradients]
+
+
+def _smooth_saliencies(net, image, targets, crops, scored, how) -> list[Saliency]:
+    scores = np.concatenate([net(view[None]) for view in views_of(net, image, scored)[0]])
+    x, views = views_of(net, image, crops)
     classes = _classes(net, scores, targets)
-    if samples:
-        gradients = smooth_gradients(net, x, classes, samples=samples, noise=noise, rule=rule)
-    else:
-        gradients = (_gradient(net, traced, c, rule, of) for c in classes)
-    return [_of_class(net, g, scores, views, c, rule, crops) for c, g in zip(classes, gradients, strict=True)]
+    gradients = smooth_gradients(net, x, classes, **how)
+    pairs = zip(classes, gradients, strict=True)
+    return [_of_class(net, g, scores, views, c, how["rule"], crops) for c, g in pairs]
 
 
 def _classes(net: Network, scores: np.ndarray, targets) -> list[int]:

@@ -22,6 +22,7 @@ def smooth_gradient(
     noise: float = 0.15,
     seed: int = 0,
     rule: str | Rule = "gradient",
+    squared: bool = False,
 ) -> np.ndarray:
     """Mean gradient of a class score over noisy copies of each view.
 
@@ -36,6 +37,8 @@ def smooth_gradient(
     noise : float >= 0, the standard deviation in parts of each view's range; 0 leaves the plain gradient
     seed : int; view v draws from the generator seeded with (seed, v), whatever the other views
     rule : "gradient", "deconvnet" or "guided"; the published method is the gradient's
+    squared : bool
+        Root of the mean square instead of the mean: where the gradient is strong, whatever its sign in each copy.
 
     Returns
     -------
@@ -46,10 +49,13 @@ def smooth_gradient(
     MinicnnError
         If ``samples`` or ``noise`` is out of range, or the rule is unknown.
 
-    Source: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise".
+    Source: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise"; squared (without the root): Hooker
+    et al. 2019, "A benchmark for interpretability methods in deep neural networks".
 
     """
-    return smooth_gradients(net, x, [target], samples=samples, noise=noise, seed=seed, rule=rule)[0]
+    return smooth_gradients(net, x, [target], samples=samples, noise=noise, seed=seed, rule=rule, squared=squared)[
+        0
+    ]
 
 
 def smooth_gradients(
@@ -61,6 +67,7 @@ def smooth_gradients(
     noise: float = 0.15,
     seed: int = 0,
     rule: str | Rule = "gradient",
+    squared: bool = False,
 ) -> list[np.ndarray]:
     """Mean gradients of several classes' scores from the same noisy copies: one forward pass serves all classes.
 
@@ -77,5 +84,7 @@ def smooth_gradients(
             noisy = view + sigma * rng.standard_normal(view.shape, np.float32)
             y, tape = net.trace(noisy[None].astype(x.dtype, copy=False))
             for total, target in zip(totals, targets, strict=True):
-                total[v] += net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
-    return [(total / samples).astype(x.dtype) for total in totals]
+                gradient = net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
+                total[v] += np.square(gradient, dtype=np.float64) if squared else gradient
+    means = (total / samples for total in totals)
+    return [(np.sqrt(mean) if squared else mean).astype(x.dtype) for mean in means]
