@@ -1,19 +1,19 @@
 """The fully connected layer and its gradients: one pass over the weight, which is all that takes time.
 
-The weight is cut into blocks of rows, or of columns, by its shape alone; threads take blocks, so that the sums are
-the same on any number of them.
+The weight is cut into blocks of rows, whatever the number of threads; these take blocks, so that the sums are the
+same on any number of them.
 """
 
 import numpy as np
 from numba import int64, njit, prange
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 
 __all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
 
-COLUMNS = 1024  # of dx that a thread sums at a time: they stay in its first-level cache
+PARTS = 8  # of the rows of a weight, each read by one thread from end to end: memory likes long runs
 FEW = 2  # images up to which rows with dy = 0 are not read; of more, few rows are 0 for all
 
 
@@ -37,11 +37,13 @@ def linear_input_grad(dy, weight):
     """
     weight, dx = dense(weight), np.empty((len(dy), weight.shape[1]), np.float32)
     if len(dy) <= FEW:
-        _sums_of_rows(np.flatnonzero(dy.any(axis=0)), dense(dy), weight, dx)
+        rows = np.flatnonzero(dy.any(axis=0))
+        parts = empty((min(PARTS, max(1, len(rows) // 4)), *dx.shape))
+        _sums_of_rows(rows, dense(dy), weight, parts)
     else:
-        parts = np.empty((min(8, max(1, len(weight) // 64)), *dx.shape), np.float32)
+        parts = empty((min(PARTS, max(1, len(weight) // 64)), *dx.shape))
         _partial_products(dense(dy), weight, parts)
-        np.sum(parts, axis=0, out=dx)
+    np.sum(parts, axis=0, out=dx)
     return dx
 
 
@@ -76,26 +78,27 @@ def _add_four(dx, a, fa, b, fb, c, fc, d, fd):
 
 
 @njit
-def _sum_rows(rows, factors, weight, part, dx):
-    """Set dx to the sum of factors[o] weight[o, part] over ``rows``, four of them at a time."""
+def _sum_rows(rows, factors, weight, dx):
+    """Set dx to the sum of factors[o] weight[o] over ``rows``, four of them at a time."""
     dx[:] = 0
     whole = len(rows) // 4 * 4
     for j in range(0, whole, 4):
         a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-        wa, wb, wc, wd = weight[a, part], weight[b, part], weight[c, part], weight[d, part]
+        wa, wb, wc, wd = weight[a], weight[b], weight[c], weight[d]
         _add_four(dx, wa, factors[a], wb, factors[b], wc, factors[c], wd, factors[d])
     for j in range(whole, len(rows)):
-        row, factor = weight[rows[j], part], factors[rows[j]]
+        row, factor = weight[rows[j]], factors[rows[j]]
         for i in range(len(dx)):
             dx[i] += factor * row[i]
 
 
-@kernel(reads(1, int64), reads(2), reads(2), writes(2))
-def _sums_of_rows(rows, dy, weight, dx):
-    for block in prange((weight.shape[1] + COLUMNS - 1) // COLUMNS):
-        part = slice(block * COLUMNS, block * COLUMNS + COLUMNS)
+@kernel(reads(1, int64), reads(2), reads(2), writes(3))
+def _sums_of_rows(rows, dy, weight, parts):
+    """parts[j, n] = sum of dy[n, o] weight[o] over the j-th part of ``rows``."""
+    for j in prange(len(parts)):
+        some = rows[j * len(rows) // len(parts) : (j + 1) * len(rows) // len(parts)]
         for n in range(len(dy)):
-            _sum_rows(rows, dy[n], weight, part, dx[n, part])
+            _sum_rows(some, dy[n], weight, parts[j, n])
 
 
 @kernel(reads(2), reads(2), writes(3))
