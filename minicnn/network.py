@@ -240,7 +240,7 @@ class Network:
         return chain.astype(layers, np.float64) if x.dtype == np.float64 else layers
 
     def _as(self, x, layers):
-        """Return x on the device, in the parameters' dtype where that is wider: float64 nets compute in float64."""
+        """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
         wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
         return send(x.astype(np.float64) if wide and x.dtype != np.float64 else x, self.device)
 

@@ -111,7 +111,7 @@ class _NumPy:
 
 
 def _shared(self, shape, dtype, alignment=None):
-    """Array in a block's shared memory, all NaN at first; told apart by the line of the kernel that asks for it."""
+    """Array in a block's shared memory, all NaN at first, told apart by the kernel's line that asks for it."""
     frame = sys._getframe(1)
     place = frame.f_code, frame.f_lineno, tuple(threading.current_thread().blockIdx)
     if place not in self._allocations:

@@ -19,6 +19,7 @@ __all__ = [
     "convert",
     "deconvnet",
     "demo",
+    "devices",
     "evaluate",
     "inspect",
     "localise",
@@ -228,6 +229,14 @@ def warm_up(arguments: Namespace) -> int:
     seconds = kernel.warm_up()
     found = {"kernels": len(kernel.compiled_names()), "seconds": round(seconds, 2), "folder": str(cache.folder())}
     _print(arguments, found, lambda f: f"{f['kernels']} kernels ready in {f['folder']} ({f['seconds']} s)")
+    return 0
+
+
+def devices(arguments: Namespace) -> int:
+    """Say where the engine can compute here, and why not elsewhere."""
+    from minicnn.cli.devices import devices, lines
+
+    _print(arguments, devices(), lines)
     return 0
 
 

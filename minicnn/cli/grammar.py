@@ -149,6 +149,9 @@ def parser() -> argparse.ArgumentParser:
 
     warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
     _json(warm_up)
+
+    devices = commands.add_parser("devices", help="say where the engine can compute here, and why not elsewhere")
+    _json(devices)
     return top
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import cuda
 
-from minicnn.kernels.cuda.arrays import empty, on_device
+from minicnn.kernels.cuda.arrays import empty, on_device, upload
 from minicnn.kernels.cuda.launch import each, number
 from minicnn.kernels.cuda.reduction import sum_of_products
 
@@ -108,18 +108,18 @@ def relu_input_grad(dy, mask, rule):
 
 
 def _slopes(like, negative_slope):
-    return cuda.to_device(np.full(1, negative_slope, like.dtype))
+    return upload(np.full(1, negative_slope, like.dtype))
 
 
 def _sloped(x, slopes, channels):
     y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
-    each(_slope, x.size, x.memory, slopes, y.memory, mask.memory, channels, _area(x))
+    each(_slope, x.size, x.memory, slopes.memory, y.memory, mask.memory, channels, _area(x))
     return y, mask
 
 
 def _sloped_grad(dy, mask, slopes, channels):
     dx = empty(dy.shape, dy.dtype)
-    each(_slope_grad, dy.size, dy.memory, mask.memory, slopes, dx.memory, channels, _area(dy))
+    each(_slope_grad, dy.size, dy.memory, mask.memory, slopes.memory, dx.memory, channels, _area(dy))
     return dx
 
 
@@ -142,13 +142,13 @@ def leaky_relu_input_grad(dy, mask, negative_slope):
 @on_device
 def prelu(x, weight):
     """Leaky rectifier with a learned slope for each channel, and its mask: ``reference.prelu``."""
-    return _sloped(x, weight.memory, weight.size)
+    return _sloped(x, weight, weight.size)
 
 
 @on_device
 def prelu_input_grad(dy, mask, weight):
     """Gradient with respect to the input of a learned rectifier: ``reference.prelu_input_grad``."""
-    return _sloped_grad(dy, mask, weight.memory, weight.size)
+    return _sloped_grad(dy, mask, weight, weight.size)
 
 
 @on_device

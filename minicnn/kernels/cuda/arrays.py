@@ -3,7 +3,8 @@
 Operations of this device take NumPy arrays and give NumPy arrays, or take device arrays and give device arrays.
 What is NumPy among device arrays is a parameter: it is sent once and stays there as long as its owner keeps it.
 All work is queued on one stream, in order, so memory that is given back can be taken again at once: no operation
-waits for the GPU except the one that brings an answer home.
+waits for the GPU except the one that brings an answer home.  (An array must therefore live until its kernel is
+launched, no longer.)
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def _allocated(size: int, dtype: np.dtype) -> Any:
         free, total = cuda.current_context().get_memory_info()
         raise DeviceError(
             f"the GPU's memory is full: {size * dtype.itemsize / 1e6:,.0f} MB were needed for one more array, "
-            f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free; give fewer images at a time, or use device 'cpu'"
+            f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free; "
+            "give fewer images at a time, or use device 'cpu'"
         ) from error
 
 

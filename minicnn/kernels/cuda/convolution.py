@@ -100,7 +100,8 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     n, c, k = len(x), x.shape[1], dy.shape[1]
     filters, columns = k // groups, c // groups * windows.kernel_size[0] * windows.kernel_size[1]
     area = windows.output_size[0] * windows.output_size[1]
-    tables = [table.memory for table in weight_plan(c, windows, groups)]
+    plan = weight_plan(c, windows, groups)
+    tables = [table.memory for table in plan]
     sizes = filters, columns, area, groups, n, *windows.size, c // groups * windows.size[0] * windows.size[1]
     dweight = empty((k, c // groups, *windows.kernel_size), x.dtype)
     if filters < FEW:
@@ -145,7 +146,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
 
 
 def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, groups=1):
-    """Gradient with respect to the input of a transposed convolution: ``reference.conv_transpose2d_input_grad``."""
+    """Gradient with respect to the input of a transposed one: ``reference.conv_transpose2d_input_grad``."""
     return conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 

@@ -49,7 +49,7 @@ _KERNELS = {"float32": _kernel(float32), "float64": _kernel(float64)}
 
 
 def sum_of_products(x, other):
-    """Sum over n and pixels of x[n, c, pixel] other[n, c, pixel], of shape (C,); ``other`` None stands for ones."""
+    """Sum over n and pixels of x[n, c, pixel] other[n, c, pixel], of shape (C,); ``other`` None is all ones."""
     batch, channels, area = x.shape
     y = empty((channels,), x.dtype)
     args = x.memory, (x if other is None else other).memory, y.memory, int(other is not None)

@@ -1,0 +1,209 @@
+"""Compile every CUDA kernel in every specialisation that the engine launches, without a GPU, and assemble it.
+
+    python benchmarks/cuda_compile.py --cc 9.0 --keep FILE.json      # for each compute capability
+    python benchmarks/cuda_compile.py --keep FILE.json --table       # the table, as Markdown
+
+Needs numba-cuda[cu13] and an assembler ``ptxas``, of the package nvidia-cuda-nvcc or on the PATH.  The operations
+are called as the tests call them; in the place of a launch, the kernel and the types of its arguments are noted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
+# of a multiprocessor: warps, blocks, bytes of shared memory, bytes of it that each block costs beside its own
+LIMITS = {
+    "7.5": (32, 16, 65536, 0),
+    "8.0": (64, 32, 167936, 1024),
+    "9.0": (64, 32, 233472, 1024),
+    "10.0": (64, 32, 233472, 1024),
+}
+REGISTERS = 65536
+
+
+class Memory(np.ndarray):
+    """An array that stands in for one on the GPU."""
+
+    def copy_to_host(self):
+        """Return the values, such as they are."""
+        return np.asarray(self)
+
+    def copy_to_device(self, _):
+        """Send nothing."""
+
+
+def launches():
+    """Return {(kernel, types of its arguments): threads of a block} of everything that the engine launches."""
+    from kernel_cases import calls_of
+    from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
+    from numba import typeof
+    from numba.cuda.dispatcher import CUDADispatcher
+
+    from minicnn.kernels import cuda
+    from minicnn.kernels.cuda import arrays
+
+    found = {}
+
+    def note(dispatcher, configuration):
+        def run(*args):
+            found[dispatcher, tuple(typeof(a) for a in args)] = int(np.prod(configuration[1]))
+
+        return run
+
+    CUDADispatcher.__getitem__ = note
+    arrays._allocated = lambda size, dtype: np.zeros(size, dtype).view(Memory)
+    cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
+    cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
+    wide = CONVOLUTIONS["VGG's 3x3"] | {"c": 256, "k": 256, "n": 8, "size": (64, 64)}
+    for dtype in (np.float32, np.float64):
+        for operation, setting in cases:
+            for name, call in calls_of(operation, setting, dtype).items():
+                call.on(cuda, name)
+    x = np.zeros((8, wide["c"], 64, 64), np.float32)
+    weight = np.zeros((wide["k"], wide["c"], 3, 3), np.float32)
+    y = cuda.conv2d(x, weight, padding=1)
+    cuda.conv2d_input_grad(y, weight, (64, 64), padding=1)
+    cuda.conv2d_weight_grad(
+        np.zeros((8, 1024, 8, 8), np.float32), np.zeros((8, 2048, 8, 8), np.float32), (3, 3), padding=1
+    )
+    return found
+
+
+def assembler() -> str:
+    """Return the path of ptxas."""
+    beside = sorted(Path(sys.prefix).rglob("bin/ptxas"))
+    path = str(beside[0]) if beside else shutil.which("ptxas")
+    if path is None:
+        sys.exit("no ptxas; pip install nvidia-cuda-nvcc")
+    return path
+
+
+def compiled(kernel, types, capability: str) -> dict:
+    """Return registers, shared memory, stack and spills of one kernel for one compute capability."""
+    from numba import cuda
+    from numba.cuda import dispatcher
+
+    major, minor = capability.split(".")
+    # the device functions ask which GPU they are for; there is none, so they are told
+    device = SimpleNamespace(compute_capability=(int(major), int(minor)))
+    dispatcher.get_current_device = cuda.api.get_current_device = lambda: device
+    ptx, _ = cuda.compile_ptx(kernel.py_func, types, cc=(int(major), int(minor)))
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        done = subprocess.run(
+            [assembler(), "-v", f"-arch=sm_{major}{minor}", str(source), "-o", str(Path(folder, "out"))],
+            capture_output=True,
+            text=True,
+        )
+    said = done.stdout + done.stderr
+    if done.returncode:
+        sys.exit(f"{kernel.py_func.__name__}: {said}")
+
+    def number(pattern):
+        return sum(int(n) for n in re.findall(pattern, said))
+
+    return {
+        "registers": number(r"Used (\d+) registers"),
+        "shared": number(r"(\d+) bytes smem"),
+        "stack": number(r"(\d+) bytes stack frame"),
+        "spills": number(r"(\d+) bytes spill"),
+        "fused": ptx.count("fma.rn"),
+        "vector": len(re.findall(r"ld\.shared\.v[24]", ptx)),
+    }
+
+
+def occupancy(threads: int, registers: int, shared: int, capability: str) -> tuple[int, str]:
+    """Return the warps of a multiprocessor that run at once, in per cent, and what bounds them."""
+    warps, blocks, memory, beside = LIMITS[capability]
+    per_block = -(-threads // 32)
+    each_warp = -(-registers * 32 // 256) * 256
+    bounds = {
+        "warps": warps // per_block,
+        "blocks": blocks,
+        "registers": REGISTERS // each_warp // per_block,
+        "shared memory": memory // (-(-shared // 1024) * 1024 + beside) if shared else blocks,
+    }
+    least = min(bounds, key=bounds.get)
+    return round(100 * bounds[least] * per_block / warps), least
+
+
+def label(kernel, types) -> str:
+    """Kernel's name, its dtype, and its tile where it has one."""
+    names = kernel.py_func.__code__.co_freevars
+    closed = dict(zip(names, (c.cell_contents for c in kernel.py_func.__closure__ or ()), strict=True))
+    tile = f" {closed['bm']}x{closed['bn']}" if "bm" in closed else ""
+    reals = {str(getattr(t, "dtype", "")) for t in types}
+    dtype = "float64" if "float64" in reals else "float32" if "float32" in reals else "any"
+    switches = " (uint16)" if "uint16" in reals else ""
+    return (
+        f"{kernel.py_func.__module__.split('.')[-1]}.{kernel.py_func.__name__.strip('_')}{tile} {dtype}{switches}"
+    )
+
+
+def table(results: dict) -> str:
+    """Return the results as Markdown, a line a kernel."""
+    lines = [
+        "| kernel | threads | registers "
+        + " / ".join(CAPABILITIES)
+        + " | shared bytes | stack | spills | occupancy 7.5 / 9.0 | bound on 9.0 |",
+        "|---|---:|---|---:|---:|---:|---|---|",
+    ]
+    for name in sorted(results):
+        entry = results[name]
+        by = [entry[c] for c in CAPABILITIES if c in entry]
+        old, new = (
+            occupancy(entry["threads"], entry[c]["registers"], entry[c]["shared"], c) for c in ("7.5", "9.0")
+        )
+        lines.append(
+            f"| {name} | {entry['threads']} | {' / '.join(str(e['registers']) for e in by)} "
+            f"| {max(e['shared'] for e in by)} | {max(e['stack'] for e in by)} | {max(e['spills'] for e in by)} "
+            f"| {old[0]} / {new[0]} % | {new[1]} |"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    """Compile for the capabilities that were asked for, or print the table of what was compiled."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cc", action="append", choices=CAPABILITIES, default=[])
+    parser.add_argument("--keep", type=Path, required=True, metavar="FILE.json", help="where results are kept")
+    parser.add_argument("--table", action="store_true", help="print the table")
+    parser.add_argument("--only", default="", metavar="TEXT", help="kernels whose label holds this")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.keep.read_text()) if arguments.keep.exists() else {}
+    if arguments.table:
+        print(table(results))
+        return
+    found = launches()
+    print(f"{len(found)} specialisations", flush=True)
+    for capability in arguments.cc:
+        for (kernel, types), threads in found.items():
+            name = label(kernel, types)
+            if arguments.only not in name or capability in results.get(name, {}):
+                continue
+            result = compiled(kernel, types, capability)
+            results.setdefault(name, {"threads": threads})[capability] = result
+            print(name, capability, result, flush=True)
+            arguments.keep.write_text(json.dumps(results, indent=1))
+    bad = [name for name, entry in results.items() for c in CAPABILITIES if entry.get(c, {}).get("spills")]
+    if bad:
+        sys.exit(f"registers spill in {', '.join(sorted(set(bad)))}")
+
+
+if __name__ == "__main__":
+    main()
