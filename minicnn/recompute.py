@@ -167,9 +167,14 @@ def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -
 
 def _class_model(net: Network, _: list[Path], record: Mapping[str, Any]) -> Arrays:
     climbed = dict(record["settings"])
-    seed = climbed.pop("seed")
-    found = explain.class_model(net, record["class"]["target"], settings=explain.Ascent(**climbed), seed=seed)
-    return {"x": found.x}
+    seed, unit = climbed.pop("seed"), climbed.pop("unit", None)
+    if unit is None:
+        found = explain.class_model(net, record["class"]["target"], settings=explain.Ascent(**climbed), seed=seed)
+        return {"x": found.x}
+    layer, constraint = climbed.pop("layer"), climbed.pop("constraint")
+    unit = unit if isinstance(unit, int) else tuple(unit)
+    settings = explain.Ascent(**climbed)
+    return {"x": explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed).x}
 
 
 def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:

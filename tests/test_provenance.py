@@ -14,7 +14,9 @@ import minicnn
 from minicnn import Preprocess, catalogue, provenance, recompute
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
+from minicnn.explain import Ascent, maximise
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from minicnn.report.explanation import write_class_model
 
 SEVEN = str(catalogue.folder("images") / "seven.png")
 COMMANDS = {
@@ -126,6 +128,15 @@ def test_another_device_matches_but_for_rounding(tmp_path):
     verdict = recompute.verify(tmp_path / "noise.saliency.png", device="cpu")
     assert verdict.match and 0 <= verdict.difference <= 1e-3
     assert "device: cpu, and the record's is reference" in verdict.sentences
+
+
+@pytest.mark.parametrize("unit", [5, (5, 7, 7)])
+def test_figures_of_other_units_are_computed_again(tmp_path, unit):
+    net, asked = minicnn.load("digits"), {"layer": "conv_layers.3", "unit": unit, "constraint": "l2_ball"}
+    found = maximise(net, *asked.values(), settings=Ascent(steps=5, jitter=1), seed=3)
+    write_class_model(tmp_path / "a.png", found, provenance.of_network(net, "digits"), 3, asked)
+    verdict = recompute.verify(tmp_path / "a.png")
+    assert verdict.match and verdict.difference == 0
 
 
 def test_the_image_is_known_by_its_digest(figures, tmp_path):

@@ -63,7 +63,9 @@ def write_explanation(
     }
 
 
-def write_class_model(path: Path, found: Any, origin: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def write_class_model(
+    path: Path, found: Any, origin: Mapping[str, Any], seed: int, unit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write a class model and how it was climbed to as a PNG file, and return what it is as plain values.
 
     Parameters
@@ -72,6 +74,7 @@ def write_class_model(path: Path, found: Any, origin: Mapping[str, Any], seed: i
     found : ``ClassModel`` with an image
     origin : which network, as ``minicnn.provenance.of_network`` says it
     seed : int
+    unit : what ``maximise`` was given, {"layer", "unit", "constraint"}; None for a class
 
     Raises
     ------
@@ -81,23 +84,31 @@ def write_class_model(path: Path, found: Any, origin: Mapping[str, Any], seed: i
     """
     if found.image is None:
         raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
-    climbed = asdict(found.settings) | {"seed": seed}
+    climbed = asdict(found.settings) | {"seed": seed} | dict(unit or {})
     numbers = {"score": found.scores[-1], "probability": found.probability, "stopped": found.stopped}
     side = max(1, 360 // max(found.image.shape[:2]))
+    kind = "class model" if unit is None else f"constraint: {unit['constraint']}"
     figure = panels(
         [
             (found.image.repeat(side, 0).repeat(side, 1), "the mean added"),
             (curve(found.scores), "score"),
             (curve(found.gradient_norms), "norm of its gradient"),
         ],
-        title=f"{name_of(found)}: score {found.scores[-1]:.1f}, probability {found.probability:.1%}",
-        subtitle=f"class model of {origin['name']}, lambda {found.settings.l2:.3g}, {found.stopped}",
+        title=_title(found, unit),
+        subtitle=f"{origin['name']}, {kind}, lambda {found.settings.l2:.3g}, {found.stopped}",
     )
-    record = provenance.record("class-model", origin, [], found, climbed, {"x": found.x}, **numbers)
+    named_class = None if unit else found
+    record = provenance.record("class-model", origin, [], named_class, climbed, {"x": found.x}, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
     named = {"target": found.target, "label": found.label, "net": origin["name"]}
     history = {"scores": found.scores, "gradient_norms": found.gradient_norms}
     return {**named, **numbers, "settings": climbed, "figure": str(path), **history}
+
+
+def _title(found: Any, unit: Mapping[str, Any] | None) -> str:
+    if unit is not None:
+        return f"{unit['layer'] or 'scores'}, unit {unit['unit']}: {found.scores[-1]:.2f}"
+    return f"{name_of(found)}: score {found.scores[-1]:.1f}, probability {found.probability:.1%}"
 
 
 def name_of(found: Any) -> str:
