@@ -18,6 +18,7 @@ from minicnn.kernels.cpu.simd import LANES, address, fma, load, load_twos, splat
 __all__ = ["forward", "input_grad", "weight_grad"]
 
 ROWS = 4  # of outputs at a time: as many sums as hide a multiplication's delay
+PLANES = 16  # that a thread takes at a time
 BAND = 2048  # outputs whose sums wait in the first-level cache for the epilogue
 
 
@@ -58,21 +59,30 @@ def _clear(start, first, last):
 
 
 @njit
-def _spread(x, across, top, left, plane):
+def _columns(across, left, width, columns):
+    """For each remainder: the first column of x that the plane has, where it goes, and how many there are."""
+    found = np.empty((across, 3), np.int64)
+    for phase in range(across):
+        # the columns w of x with (w + left) % across == phase
+        start = (phase - left) % across
+        start += max(0, (-left - start + across - 1) // across) * across
+        at = min((start + left) // across, columns)
+        found[phase] = start, at, max(0, min((width - start + across - 1) // across, columns - at))
+    return found
+
+
+@njit
+def _spread(x, top, chosen, plane):
     """Copy x (H, W) into the plane, padded, columns sorted by remainder; x has a vector's room behind it."""
-    rows, columns = plane.shape[0], plane.shape[2]
-    to, of, width = address(plane), address(x), x.shape[1]
+    (rows, across, columns), width = plane.shape, x.shape[1]
+    to, of = address(plane), address(x)
     first, last = min(rows, max(0, top)), min(rows, max(0, top + x.shape[0]))
     _clear(to, 0, first * across * columns)
     for row in range(first, last):
         for phase in range(across):
-            # the columns w of x with (w + left) % across == phase, from the first that the plane has
-            start = (phase - left) % across
-            start += max(0, (-left - start + across - 1) // across) * across
-            at, line = (start + left) // across, (row * across + phase) * columns
-            count = max(0, min((width - start + across - 1) // across, columns - at))
-            begin = (row - top) * width + start
-            _clear(to, line, line + min(at, columns))
+            start, at, count = chosen[phase]
+            line, begin = (row * across + phase) * columns, (row - top) * width + start
+            _clear(to, line, line + at)
             if across == 1:
                 for i in range(0, count, LANES):
                     store(to, line + at + i, load(of, begin + i))
@@ -82,7 +92,7 @@ def _spread(x, across, top, left, plane):
             else:
                 for i in range(count):
                     plane[row, phase, at + i] = x[row - top, start + i * across]
-            _clear(to, line + min(at, columns) + count, line + columns)
+            _clear(to, line + at + count, line + columns)
     _clear(to, last * across * columns, rows * across * columns)
 
 
@@ -142,53 +152,59 @@ def _roomy(x, n, c):
 
 
 @njit
-def _forward_plane(x, weight, geometry, scale, shift, least, most, y, mask):
-    kernel_height, kernel_width = weight.shape
-    height, width = y.shape
-    plane = _plane(y.shape, kernel_height, kernel_width, geometry)
-    _spread(x, geometry[1], geometry[2], geometry[3], plane)
-    places, weights = _taps(plane, kernel_height, kernel_width, geometry), weight.reshape(-1)
-    rows, sums = _bands(height, width)
-    flat, flags = y.reshape(-1), mask.reshape(-1)
-    for first in range(0, height, rows):
-        last = min(height, first + rows)
-        _sums(plane, places, weights, first, last, width, geometry[0], sums)
-        part = slice(first * width, last * width)
-        finish(sums, scale, shift, least, most, flat[part], flags[part] if flags.size else flags)
+def _some_forward(x, weight, geometry, finishing, y, mask, part):
+    """Every plane of one part of them, in buffers that they share."""
+    scale, shift, least, most = finishing
+    channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
+    height, width = y.shape[2:]
+    plane = _plane(y.shape[2:], kernel_height, kernel_width, geometry)
+    places, (rows, sums) = _taps(plane, kernel_height, kernel_width, geometry), _bands(height, width)
+    weights, flat, flags = weight.reshape(channels, -1), y.reshape(-1), mask.reshape(-1)
+    chosen = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2])
+    for task in range(part * PLANES, min(len(x) * channels, (part + 1) * PLANES)):
+        n, c = task // channels, task % channels
+        _spread(_roomy(x, n, c), geometry[2], chosen, plane)
+        for first in range(0, height, rows):
+            last = min(height, first + rows)
+            _sums(plane, places, weights[c], first, last, width, geometry[0], sums)
+            place = slice((task * height + first) * width, (task * height + last) * width)
+            finish(sums, scale[c], shift[c], least, most, flat[place], flags[place] if flags.size else flags)
     plane[0, 0, 0] = 0  # kept until here
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32, writes(4), writes(4, boolean))
 def _forward(x, weight, geometry, scale, shift, least, most, y, mask):
-    channels = x.shape[1]
-    for task in prange(len(x) * channels):
-        n, c = task // channels, task % channels
-        own, of = mask[n, c] if mask.size else mask.reshape((0, 0)), _roomy(x, n, c)
-        _forward_plane(of, weight[c, 0], geometry, scale[c], shift[c], least, most, y[n, c], own)
+    for part in prange((len(x) * x.shape[1] + PLANES - 1) // PLANES):
+        _some_forward(x, weight, geometry, (scale, shift, least, most), y, mask, part)
 
 
 @njit
-def _input_grad_plane(dy, weight, geometry, scale, mask, only_positive, dx):
+def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part):
+    """Every plane of one part of them, in buffers that they share."""
     down, across, top, left, apart, aside = geometry[:6]
-    kernel_height, kernel_width = weight.shape
-    height, width = dx.shape
+    channels, kernel_height, kernel_width = dy.shape[1], weight.shape[2], weight.shape[3]
+    (height, width), size = dx.shape[2:], dy.shape[2] * dy.shape[3]
     dense = np.array([1, 1, 0, 0, apart, aside])
-    plane = _plane(dx.shape, kernel_height, kernel_width, dense)
-    through = np.empty(dy.size + 2 * LANES, np.float32)[: dy.size]
-    prepare(dy.reshape(-1), scale, mask.reshape(-1), only_positive, through)
-    above, before = (kernel_height - 1) * apart - top, (kernel_width - 1) * aside - left
-    if down == across == 1:
-        _spread(through.reshape(dy.shape), 1, above, before, plane)
-    else:
-        _scatter(through.reshape(dy.shape), down, across, above, before, plane)
-    places, weights = _taps(plane, kernel_height, kernel_width, dense), weight.reshape(-1)[::-1].copy()
+    plane = _plane(dx.shape[2:], kernel_height, kernel_width, dense)
+    places = _taps(plane, kernel_height, kernel_width, dense)[::-1].copy()  # the flipped filter
     rows, sums = _bands(height, width)
-    flat = dx.reshape(-1)
-    for first in range(0, height, rows):
-        last = min(height, first + rows)
-        _sums(plane, places, weights, first, last, width, 1, sums)
-        part = flat[first * width : last * width]
-        part[:] = sums[: len(part)]
+    through = np.empty(size + 2 * LANES, np.float32)[:size]
+    above, before = (kernel_height - 1) * apart - top, (kernel_width - 1) * aside - left
+    chosen = _columns(1, before, dy.shape[3], plane.shape[2])
+    weights, cotangents = weight.reshape(channels, -1), dy.reshape(-1)
+    flags, flat = mask.reshape(-1), dx.reshape(-1)
+    for task in range(part * PLANES, min(len(dy) * channels, (part + 1) * PLANES)):
+        c, own = task % channels, slice(task * size, (task + 1) * size)
+        prepare(cotangents[own], scale[c], flags[own] if flags.size else flags, only_positive, through)
+        if down == across == 1:
+            _spread(through.reshape(dy.shape[2:]), above, chosen, plane)
+        else:
+            _scatter(through.reshape(dy.shape[2:]), down, across, above, before, plane)
+        for first in range(0, height, rows):
+            last = min(height, first + rows)
+            _sums(plane, places, weights[c], first, last, width, 1, sums)
+            to = flat[(task * height + first) * width : (task * height + last) * width]
+            to[:] = sums[: len(to)]
     plane[0, 0, 0] = 0  # kept until here
 
 
@@ -208,11 +224,8 @@ def _scatter(dy, down, across, above, before, plane):
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))
 def _input_grad(dy, weight, geometry, scale, mask, only_positive, dx):
-    channels = dy.shape[1]
-    for task in prange(len(dy) * channels):
-        n, c = task // channels, task % channels
-        own = mask[n, c] if mask.size else mask.reshape((0, 0))
-        _input_grad_plane(dy[n, c], weight[c, 0], geometry, scale[c], own, only_positive, dx[n, c])
+    for part in prange((len(dy) * dy.shape[1] + PLANES - 1) // PLANES):
+        _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
 
 
 @njit(fastmath={"reassoc", "contract"})
@@ -228,7 +241,7 @@ def _weight_grad_plane(x, dy, geometry, dweight):
     """Add one image's part."""
     height, width = dweight.shape
     plane = _plane(dy.shape, height, width, geometry)
-    _spread(x, geometry[1], geometry[2], geometry[3], plane)
+    _spread(x, geometry[2], _columns(geometry[1], geometry[3], x.shape[1], plane.shape[2]), plane)
     for r in range(height):
         for s in range(width):
             at = s * geometry[5]
