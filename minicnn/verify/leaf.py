@@ -17,6 +17,7 @@ from minicnn.verify.rounding import SIGMAS, SMOOTH, forward_scale, gradient_scal
 
 __all__ = ["Effort", "Leaf", "Probe", "gaussian", "leaf_rows", "probed_row", "step_within"]
 
+WORK = 500_000_000  # multiply-adds spent on the entries of one tensor: about a second
 # v -> (value, tolerance) of a directional derivative, or None where x lies on a kink
 Derivative = Callable[[np.ndarray], tuple[float, float] | None]
 
@@ -26,6 +27,10 @@ class Effort(NamedTuple):
 
     directions: int = 3
     entries: int = 64
+
+    def within(self, cost: int) -> Effort:
+        """Return the effort for a layer of so many multiply-adds: entry by entry where that is little work."""
+        return self._replace(entries=min(self.entries, WORK // max(cost, 1)))
 
 
 class Leaf(NamedTuple):
@@ -60,6 +65,7 @@ def leaf_rows(leaf: Leaf, kernels: ModuleType, dtype, rng: np.random.Generator, 
     weights = not isinstance(leaf.own, RectifiedConv2d)
     dx, others = leaf.own.backward(dy.astype(dtype), saved, kernels, weights=weights)
     claimed = {"input": dx, **others}
+    effort = effort.within(max(leaf.x.size, len(x) * leaf.layer.multiply_adds(x.shape[1:])))
     scales = gradient_scales(leaf.layer, leaf.x, dy)
     for what in ("input", *trainable(leaf.layer)):
         array = leaf.x if what == "input" else leaf.layer.state()[what]
