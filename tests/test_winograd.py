@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 pytest.importorskip("scipy")
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu import winograd
+from minicnn.kernels.cpu import winograd, winograd_weight_grad
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.threads import num_threads, set_num_threads
 
@@ -149,3 +149,42 @@ def test_views_and_read_only_arrays():
 def test_no_images():
     x, weight, dy = arrays((0, 5, 6, 9, 11), SIDES[1])
     assert winograd.forward(x, weight, plain(6), SIDES[1]).shape == dy.shape
+
+
+def weight_gradient(x, dy, padding):
+    dweight = np.empty((dy.shape[1], x.shape[1], 3, 3), np.float32)
+    (top, _), (left, _) = padding
+    winograd_weight_grad.weight_grad(x, dy, (top, left), dweight)
+    return dweight
+
+
+@pytest.mark.parametrize("padding", SIDES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_weight_grad(shape, padding):
+    x, _, dy = arrays(shape, padding)
+    close(weight_gradient(x, dy, padding), reference.conv2d_weight_grad(*doubles(x, dy), (3, 3), padding=padding))
+
+
+def test_weight_grad_in_parts(monkeypatch):
+    """Tiles taken some at a time are added up in another order than tiles taken at once: roundings."""
+    x, _, dy = arrays((2, 9, 34, 40, 61), SIDES[1])
+    whole = weight_gradient(x, dy, SIDES[1])
+    monkeypatch.setattr(winograd_weight_grad, "KEPT", 0)
+    close(weight_gradient(x, dy, SIDES[1]), whole)
+
+
+def test_weight_grad_has_the_same_bits_on_any_number_of_threads():
+    x, _, dy = arrays((2, 33, 100, 30, 41), SIDES[1])
+    found = []
+    try:
+        for count in range(1, num_threads() + 1):
+            set_num_threads(count)
+            found.append(weight_gradient(x, dy, SIDES[1]))
+    finally:
+        set_num_threads(None)
+    assert all(np.array_equal(dweight, found[0]) for dweight in found)
+
+
+def test_weight_grad_of_no_images_is_0():
+    x, _, dy = arrays((0, 5, 6, 9, 11), SIDES[1])
+    assert not weight_gradient(x, dy, SIDES[1]).any()

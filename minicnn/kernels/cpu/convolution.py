@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu import depthwise, im2col, pointwise, winograd
+from minicnn.kernels.cpu import depthwise, im2col, pointwise, winograd, winograd_weight_grad
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
@@ -25,8 +25,8 @@ def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
 
     - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
     - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)); its transforms cost more
-      than that where channels are few.  It errs by some 1e-5 of the largest output, enough for inference; the
-      sums of a weight gradient run over maps, where it is not used.
+      than that where channels are few.  It errs by some 1e-5 of the largest output.  The gradient of such weights
+      has a form of its own, F(3x3, 4x4), which wants some tiles to add up.
     - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, finished in registers.
     - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
@@ -35,7 +35,7 @@ def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
     if channels == 1 and groups == filters and groups > 1:
         return "depthwise"
     square = kernel_size == [3, 3] and (geometry[[0, 1, 4, 5, 6]] == 1).all()
-    if square and channels >= 16 and filters >= 16 and not gradient_of_weight:
+    if square and channels >= 16 and filters >= 16:
         return "winograd"
     if geometry[7] and groups == 1 and not gradient_of_weight and pointwise.suits(filters, channels, pixels):
         return "pointwise"
@@ -130,6 +130,9 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     geometry = geometry_of(x.shape[2:], dy.shape[2:], kernel_size, stride, padding, dilation, groups)
     chosen = algorithm(dweight.shape, geometry, dy.shape[2] * dy.shape[3], gradient_of_weight=True)
+    if chosen == "winograd" and winograd_weight_grad.suits(*dweight.shape[:2], dy.shape):
+        winograd_weight_grad.weight_grad(x, dy, geometry[2:4], dweight)
+        return dweight
     (depthwise if chosen == "depthwise" else im2col).weight_grad(x, dy, geometry, dweight)
     return dweight
 

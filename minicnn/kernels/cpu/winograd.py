@@ -21,10 +21,12 @@ from minicnn.kernels.cpu.simd import LANES, ROWS, address, product_of_1, product
 from minicnn.kernels.cpu.threads import num_threads
 from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles, weight_tile
 
-__all__ = ["forward", "input_grad"]
+__all__ = ["forward", "input_grad", "room", "spread", "tile_inputs", "tiles_of"]
 
 WIDTH = 3 * LANES  # tiles of one product
-SPAN = 32  # output channels that a thread takes at a time
+SPAN = 32  # output channels that a thread takes at a time, or half of them, where their weights are many
+M_APART = SPAN * WIDTH + LANES  # floats from one element's products to the next's, see ``spread``
+MANY = 1 << 18  # floats of transformed weights that stay in a core's cache
 KEPT = 1 << 21  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
 
@@ -78,14 +80,15 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     """Fill y; ``corner`` is how far above and left of x its first window begins."""
     source = dense(x), _mask(prologue.mask), prologue.scale, prologue.only_positive
     sink = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
-    weight, grid, c = dense(weight), _grid(corner, y.shape), x.shape[1]
+    weight, grid, c = dense(weight), tiles_of(corner, y.shape), x.shape[1]
     tiles = len(y) * int(grid[2] * grid[3])
     most = max(WIDTH, KEPT // (36 * c) // WIDTH * WIDTH)
-    v = empty((36, c, room(min(tiles, most))))
+    width, span = room(min(tiles, most)), SPAN if 36 * SPAN * c <= MANY else SPAN // 2
+    v = empty((36, spread(c * width)))
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
-        _inputs(*source, grid, first, last, v)
-        _outputs(v, weight, flipped, *sink, grid, first, last, num_threads())
+        _inputs(*source, grid, first, last, v, width)
+        _outputs(v, width, weight, flipped, *sink, grid, first, last, span, num_threads())
 
 
 def room(tiles):
@@ -93,9 +96,20 @@ def room(tiles):
     return (tiles + LANES - 1) // LANES * LANES + LANES
 
 
-def _grid(corner, size):
+@njit
+def spread(size):
+    """Floats from one of 36 runs to the next: an odd number of vectors, so that no two share a set of a cache."""
+    return (size // LANES | 1) * LANES + 2 * LANES
+
+
+def tiles_of(corner, size):
     """How far above and left of the inputs the first tile begins, and how many tiles lie down and across."""
     return np.array([*corner, -(-size[2] // 4), -(-size[3] // 4)])
+
+
+def tile_inputs(x, grid, first, last, v, width):
+    """Fill v with the transformed tiles from ``first`` to ``last`` of x, C runs of ``width`` for each element."""
+    _inputs(dense(x), _mask(None), np.ones(x.shape[1], np.float32), False, grid, first, last, v, width)
 
 
 def _mask(mask):
@@ -176,7 +190,7 @@ def _multiply(u, u_apart, row, step, v, v_apart, width, count, span, depth, m):
     for f in range(36):
         b = v + 4 * f * v_apart
         for k in range(0, span, ROWS):
-            a, c = u + 4 * (f * u_apart + k * row), m + 4 * (f * SPAN + k) * WIDTH
+            a, c = u + 4 * (f * u_apart + k * row), m + 4 * (f * M_APART + k * WIDTH)
             if count > 2 * LANES:
                 product_of_3(a, row, step, b, width, c, WIDTH, depth)
             elif count > LANES:
@@ -186,16 +200,16 @@ def _multiply(u, u_apart, row, step, v, v_apart, width, count, span, depth, m):
 
 
 @njit
-def _some_outputs(v, weight, flipped, sink, grid, first, last, k, span, buffers):
+def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, buffers):
     """Compute ``span`` channels of outputs from k on, in the tiles from ``first`` to ``last``."""
     u, m, lines, buffer = buffers
-    depth, width = v.shape[1:]
+    depth, v_apart = (weight.shape[0] if flipped else weight.shape[1]), v.shape[1]
     if flipped:
-        row, step, apart = 1, SPAN, depth * SPAN
+        row, step, apart = 1, SPAN, spread(depth * SPAN)
         _transform_weights(weight, (0, depth), (k, k + span), True, address(u), apart, SPAN, buffer)
     else:
         row, step = (depth + LANES - 1) // LANES * LANES, 1
-        apart = SPAN * row
+        apart = spread(SPAN * row)
         _transform_weights(weight, (k, k + span), (0, depth), False, address(u), apart, row, buffer)
     vectors = (last - first + LANES - 1) // LANES
     blocks = (vectors + 2) // 3  # of two or three vectors each, where there are two
@@ -203,33 +217,33 @@ def _some_outputs(v, weight, flipped, sink, grid, first, last, k, span, buffers)
         begin = vectors * block // blocks * LANES
         end = min(vectors * (block + 1) // blocks * LANES, last - first)
         at = address(v) + 4 * begin
-        _multiply(address(u), apart, row, step, at, depth * width, width, end - begin, span, depth, address(m))
+        _multiply(address(u), apart, row, step, at, v_apart, width, end - begin, span, depth, address(m))
         for j in range(span):
             tiles = address(m) + 4 * j * WIDTH
-            _write_tiles(tiles, SPAN * WIDTH, k + j, first + begin, first + end, sink, grid, lines)
+            _write_tiles(tiles, M_APART, k + j, first + begin, first + end, sink, grid, lines)
 
 
-@kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, writes(3))
-def _inputs(x, mask, scale, only_positive, grid, first, last, v):
+@kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, writes(2), int64)
+def _inputs(x, mask, scale, only_positive, grid, first, last, v, width):
     for c in prange(x.shape[1]):
-        tiles, apart = address(v) + 4 * c * v.shape[2], v.shape[1] * v.shape[2]
+        tiles, apart = address(v) + 4 * c * width, v.shape[1]
         source, lines = (x, mask, scale, only_positive), _lines(grid, 12)
         read_tiles(source, c, first, last, grid, lines, tiles, apart)
 
 
 @kernel(
-    *(reads(3), reads(4), boolean),
+    *(reads(2), int64, reads(4), boolean),
     *(writes(4), writes(4, boolean), reads(1), reads(1), float32, float32),
-    *(reads(1, int64), int64, int64, int64),
+    *(reads(1, int64), int64, int64, int64, int64),
 )
-def _outputs(v, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, parts):
+def _outputs(v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, most_span, parts):
     for part in prange(parts):
         buffers = (
-            np.empty(36 * SPAN * (v.shape[1] + LANES), np.float32),
-            np.empty(36 * SPAN * WIDTH + LANES, np.float32),
+            np.empty(36 * spread(SPAN * (max(weight.shape[0], weight.shape[1]) + LANES)), np.float32),
+            np.empty(36 * M_APART + LANES, np.float32),
             _lines(grid, 4),
             np.zeros(9 * LANES, np.float32),
         )
-        for k in range(part * SPAN, y.shape[1], parts * SPAN):
-            span, sink = min(SPAN, y.shape[1] - k), (y, mask, scale, shift, least, most)
-            _some_outputs(v, weight, flipped, sink, grid, first, last, k, span, buffers)
+        for k in range(part * most_span, y.shape[1], parts * most_span):
+            span, sink = min(most_span, y.shape[1] - k), (y, mask, scale, shift, least, most)
+            _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, buffers)

@@ -12,7 +12,7 @@ from numba import njit
 
 from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, load_nines, splat, store, store_fours
 
-__all__ = ["input_tiles", "output_tiles", "weight_tile"]
+__all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "output_tiles", "weight_tile"]
 
 
 @njit
@@ -148,3 +148,84 @@ def weight_tile(weight, at, flipped, tile, apart):
     _weight_row(left[3], middle[3], right[3], tile, 18 * apart, apart)
     _weight_row(left[4], middle[4], right[4], tile, 24 * apart, apart)
     _weight_row(left[5], middle[5], right[5], tile, 30 * apart, apart)
+
+
+@njit
+def _four_line(a, b, c, d):
+    """Return G times one column of four: the gradient of 4 outputs takes the place of the weights."""
+    quarter, sixth, third = splat(np.float32(1 / 4)), splat(np.float32(1 / 6)), splat(np.float32(1 / 3))
+    twelfth, twentyfourth = splat(np.float32(1 / 12)), splat(np.float32(1 / 24))
+    even, odd = sixth * (a + c), sixth * (b + d)
+    far, far_odd = fma(twentyfourth, a, sixth * c), fma(twelfth, b, third * d)
+    zero = splat(np.float32(0))
+    return quarter * a, zero - even - odd, odd - even, far + far_odd, far - far_odd, d
+
+
+@njit
+def _three_line(a, b, c, d, e, f):
+    """Return A' times one column of six, for three outputs."""
+    two, four = splat(np.float32(2)), splat(np.float32(4))
+    near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
+    return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near) + f
+
+
+@njit
+def gradient_tiles(rows, length, count, tiles, apart):
+    """Transform ``count`` tiles of dy side by side: 4 rows become 36 runs of tiles; see ``input_tiles``.
+
+    rows : address of 10 rows of ``length`` floats, the last 6 for what lies between
+    """
+    columns = rows + 16 * length
+    for i in range(0, 4 * count, LANES):
+        line = _four_line(
+            load(rows, i), load(rows, i + length), load(rows, i + 2 * length), load(rows, i + 3 * length)
+        )
+        store(columns, i, line[0])
+        store(columns, i + length, line[1])
+        store(columns, i + 2 * length, line[2])
+        store(columns, i + 3 * length, line[3])
+        store(columns, i + 4 * length, line[4])
+        store(columns, i + 5 * length, line[5])
+    for t in range(0, count, LANES):
+        for r in range(6):
+            a, b, c, d = load_fours(columns, r * length + 4 * t)
+            line = _four_line(a, b, c, d)
+            at = 6 * r * apart + t
+            store(tiles, at, line[0])
+            store(tiles, at + apart, line[1])
+            store(tiles, at + 2 * apart, line[2])
+            store(tiles, at + 3 * apart, line[3])
+            store(tiles, at + 4 * apart, line[4])
+            store(tiles, at + 5 * apart, line[5])
+
+
+@njit
+def _three_column(tiles, at, apart):
+    return _three_line(
+        load(tiles, at),
+        load(tiles, at + 6 * apart),
+        load(tiles, at + 12 * apart),
+        load(tiles, at + 18 * apart),
+        load(tiles, at + 24 * apart),
+        load(tiles, at + 30 * apart),
+    )
+
+
+@njit
+def gradient_tile(products, apart, taps):
+    """Transform 36 vectors of products, ``apart``, into 9 vectors: the taps of LANES kernels."""
+    a, b, c = (
+        _three_column(products, 0, apart),
+        _three_column(products, apart, apart),
+        _three_column(products, 2 * apart, apart),
+    )
+    d, e, f = (
+        _three_column(products, 3 * apart, apart),
+        _three_column(products, 4 * apart, apart),
+        _three_column(products, 5 * apart, apart),
+    )
+    for r in range(3):
+        line = _three_line(a[r], b[r], c[r], d[r], e[r], f[r])
+        store(taps, 3 * r * LANES, line[0])
+        store(taps, (3 * r + 1) * LANES, line[1])
+        store(taps, (3 * r + 2) * LANES, line[2])

@@ -1,0 +1,107 @@
+"""Weight gradient of 3x3 kernels with stride 1, by Winograd's F(3x3, 4x4): 36 multiplications, not 144.
+
+    dweight[k, c] = A' [ sum over tiles t of (G dy[k, t] G') . (B' x[c, t] B) ] A
+
+x is cut into the tiles of the forward; the 4x4 outputs of each, whose gradient is dy, take the place of the
+weights, and the three taps that of the outputs.  For each of the 36 elements of a tile the sum over tiles is one
+product of matrices, (K, T) by (T, C), which BLAS adds up over all images.
+
+Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4.
+"""
+
+import numpy as np
+from numba import int64, njit, prange
+
+from minicnn.kernels.cpu.arrays import empty
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.product import multiply
+from minicnn.kernels.cpu.simd import LANES, address
+from minicnn.kernels.cpu.winograd import room, spread, tile_inputs, tiles_of
+from minicnn.kernels.cpu.winograd_transforms import gradient_tile, gradient_tiles
+
+__all__ = ["suits", "weight_grad"]
+
+KEPT = 1 << 22  # floats of transformed inputs, or gradients, that are kept at a time
+PARTS = 2  # into which the filters of one element's product are cut
+
+
+def suits(filters, channels, dy_shape):
+    """Whether there are so many tiles that their products outweigh the 36 sums that must be kept of them."""
+    tiles = dy_shape[0] * -(-dy_shape[2] // 4) * -(-dy_shape[3] // 4)
+    return min(filters, channels) >= 16 and tiles >= 32
+
+
+def weight_grad(x, dy, corner, dweight):
+    """Fill dweight (K, C, 3, 3) from x (N, C, H, W) and dy (N, K, P, Q); ``corner`` is the padding (top, left)."""
+    k, c = dweight.shape[:2]
+    grid = tiles_of(corner, dy.shape)
+    tiles = len(dy) * int(grid[2] * grid[3])
+    if tiles == 0:
+        dweight[...] = 0
+        return
+    most = max(LANES, KEPT // (36 * max(k, c)) // LANES * LANES)
+    width = room(min(tiles, most))
+    v, d = empty((36, spread(c * width))), empty((36, spread(k * width)))
+    sums = empty((36, spread(k * c + LANES)))
+    for first in range(0, tiles, most):
+        last = min(tiles, first + most)
+        tile_inputs(x, grid, first, last, v, width)
+        _gradients(dy, grid, first, last, d, width)
+        _add_products(d, v, width, last - first, k, c, first, sums)
+    _taps(sums, dweight)
+
+
+@njit
+def _read_gradients(dy, k, first, last, grid, lines, tiles, apart):
+    """Transform dy in the tiles from ``first`` to ``last`` of filter k into 36 runs, ``apart`` floats apart."""
+    _, _, down, across = grid
+    t = first
+    while t < last:
+        row, q = divmod(t, across)
+        n, p = divmod(row, down)
+        count = min(across - q, last - t)
+        length = min(4 * count, dy.shape[3] - 4 * q)
+        for i in range(4):
+            lines[i, : 4 * count] = 0
+            if 4 * p + i < dy.shape[2]:
+                lines[i, :length] = dy[n, k, 4 * p + i, 4 * q : 4 * q + length]
+        gradient_tiles(address(lines), lines.shape[1], count, tiles + 4 * (t - first), apart)
+        t += count
+
+
+@kernel(reads(4), reads(1, int64), int64, int64, writes(2), int64)
+def _gradients(dy, grid, first, last, d, width):
+    for k in prange(dy.shape[1]):
+        lines = np.zeros((10, 4 * ((grid[3] + LANES - 1) // LANES + 1) * LANES), np.float32)
+        _read_gradients(dy, k, first, last, grid, lines, address(d) + 4 * k * width, d.shape[1])
+
+
+@njit
+def _add_product(d, v, width, tiles, k, count, c, adds, sums):
+    at = sums[k * c :]
+    multiply(count, c, tiles, address(d[k * width :]), width, False, address(v), width, True, adds, address(at), c)
+
+
+@kernel(reads(2), reads(2), int64, int64, int64, int64, int64, writes(2))
+def _add_products(d, v, width, tiles, filters, c, adds, sums):
+    for task in prange(36 * PARTS):
+        f, part = task // PARTS, task % PARTS
+        k, end = part * filters // PARTS, (part + 1) * filters // PARTS
+        _add_product(d[f], v[f], width, tiles, k, end - k, c, adds > 0, sums[f])
+
+
+@njit
+def _write_taps(sums, apart, k, buffer, dweight):
+    c = dweight.shape[1]
+    for first in range(0, c, LANES):
+        gradient_tile(sums + 4 * (k * c + first), apart, address(buffer))
+        for j in range(min(LANES, c - first)):
+            for tap in range(9):
+                dweight[k, first + j, tap // 3, tap % 3] = buffer[tap * LANES + j]
+
+
+@kernel(reads(2), writes(4))
+def _taps(sums, dweight):
+    for k in prange(len(dweight)):
+        buffer = np.empty(9 * LANES, np.float32)
+        _write_taps(address(sums), sums.shape[1], k, buffer, dweight)
