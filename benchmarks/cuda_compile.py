@@ -190,7 +190,8 @@ def main():
         print(table(results))
         return
     found = launches()
-    print(f"{len(found)} specialisations", flush=True)
+    labels = {label(kernel, types) for kernel, types in found}
+    print(f"{len(found)} specialisations under {len(labels)} names", flush=True)
     for capability in arguments.cc:
         for (kernel, types), threads in found.items():
             name = label(kernel, types)

@@ -5,7 +5,6 @@
 
 import sys
 
-import cuda_simulator
 import numpy as np
 from kernel_arrays import assert_close
 from kernel_cases import calls_of
@@ -74,6 +73,10 @@ def tiles():
     check("conv2d", _convolution(c=8, k=8, size=(9, 9), kernel_size=3, dilation=2, stride=(3, 1)), [np.float32])
     check("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 9, 70), "bias": True}, [np.float32])
     check("linear", {"layout": "contiguous", "seed": 1, "shape": (1, 300, 9), "bias": True}, [np.float32])
+    plain, convolution.fits = convolution.fits, lambda x, *_: x.dtype == np.float32
+    check("conv2d", _convolution(c=9, k=10, size=(6, 9), n=2), [np.float32])
+    check("conv2d", _convolution(c=8, k=9, size=(7, 6), n=1, padding=((0, 1), (2, 1))), [np.float32])
+    convolution.fits = plain
     convolution.BLOCKS = 1  # the large tile, which the shapes above are too small for
     check("conv2d", _convolution(c=2, k=129, size=(3, 3), kernel_size=3, padding=1), [np.float32])
 
@@ -148,6 +151,8 @@ def _memory(arrays):
 
 def order():
     """No result depends on the order of blocks or threads: the same bits in four shuffled orders."""
+    import cuda_simulator
+
     from minicnn.kernels import cuda
 
     for operation in SETTINGS:
@@ -161,6 +166,8 @@ def order():
 
 
 if __name__ == "__main__":
+    import cuda_simulator
+
     cuda_simulator.install()
     {"operations": operations, "tiles": tiles, "network": network, "order": order}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

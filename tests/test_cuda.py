@@ -1,4 +1,4 @@
-"""The CUDA kernels, in the simulator: a process of its own runs ``cuda_check.py``; and what is said without a GPU."""
+"""The CUDA kernels in the simulator, which a process of its own runs; and what is said where there is no GPU."""
 
 import json
 import os

@@ -14,6 +14,7 @@ from minicnn.kernels.cuda.launch import each, number
 from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
 from minicnn.kernels.cuda.product import BK, LARGE, SMALL, gather_kernel, sum_parts, weight_kernel
 from minicnn.kernels.cuda.reduction import sum_of_products
+from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
 from minicnn.shapes import pair, sides, transposed_size
 
@@ -47,10 +48,10 @@ def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype):
 def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, most=np.inf):
     """Launch one gather; ``mask`` given means rectified."""
     g = plan.geometry
-    spare = weight.memory
+    spare, no_mask = weight.memory, empty((1,), np.bool_)
     arrays = [weight.memory, x.memory, plan.taps.memory]
     arrays += [spare if a is None else a.memory for a in (scale, shift)]
-    arrays += [y.memory, (y if mask is None else mask).memory]
+    arrays += [y.memory, (no_mask if mask is None else mask).memory]
     flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
     if g.filters < FEW:
         each(direct, g.pixels * g.total_filters, *arrays, g, groups, *flags)
@@ -65,15 +66,31 @@ def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=Fals
     k = len(weight)
     y = empty((len(x), k, *windows.output_size), x.dtype)
     mask = empty(y.shape, np.bool_) if rectified else None
+    if fits(x, k, windows, groups):
+        (top, _), (left, _) = windows.padding
+        winograd(x, weight, y, (top, left), _products, scale, shift, mask, most)
+        return y, mask
     plan = forward_plan(len(x), x.shape[1], k, windows, groups)
     _gathered(plan, x, weight, y, groups, scale, shift, mask, most)
     return y, mask
+
+
+def _products(v, u):
+    """36 products over channels, (36 C, tiles) by (36 K, C), as one 1x1 convolution of 36 groups."""
+    windows = Windows.over(v.shape[2:], (1, 1))
+    m = empty((1, len(u), *v.shape[2:]), v.dtype)
+    _gathered(forward_plan(1, v.shape[1], len(u), windows, 36), v, u, m, 36)
+    return m
 
 
 def convolved_back(dy, weight, windows, groups):
     """Return the gradient with respect to the input, one launch for each phase of the stride."""
     c = weight.shape[1] * groups
     dx = empty((len(dy), c, *windows.size), dy.dtype)
+    if fits(dy, c, windows, groups):
+        (top, _), (left, _) = windows.padding
+        winograd(dy, weight, dx, (2 - top, 2 - left), _products, backward=True)
+        return dx
     for plan in backward_plans(len(dy), c, dy.shape[1], windows, groups):
         _gathered(plan, dy, weight, dx, groups)
     return dx

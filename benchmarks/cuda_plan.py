@@ -1,0 +1,127 @@
+"""What an H100 should need for each layer: bytes, operations, the floor they give, and what our kernels may expect.
+
+    python benchmarks/cuda_plan.py            # Markdown tables: VGG-16 and AlexNet at batch 1 and 32
+
+The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s, each
+array counted once.  The expectation multiplies the arithmetic by what is known to be lost before anything is
+measured: tiles that stick out over the edges, the last wave of blocks that leaves multiprocessors idle, and the
+design target of 70 % of peak in the inner loop; bytes move at 85 % of the memory's rate, and a launch costs 4 us.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from minicnn import zoo
+from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d
+
+PEAK, RATE, MULTIPROCESSORS = 67e12, 3.35e12, 132
+INNER, MEMORY, LAUNCH = 0.70, 0.85, 4e-6
+LARGE, SMALL, FEW = 128, 64, 4  # tile edges, and the images up to which a full layer is a matrix-vector product
+
+
+class Cost(NamedTuple):
+    """Work of one layer in one direction."""
+
+    operations: float
+    bytes: float
+    efficiency: float  # share of the launched multiply-adds that are wanted, with the last wave's idle time
+    launches: int
+
+    @property
+    def floor(self) -> float:
+        """Seconds that no kernel can beat."""
+        return max(self.operations / PEAK, self.bytes / RATE)
+
+    @property
+    def expected(self) -> float:
+        """Seconds that ours should need."""
+        arithmetic = self.operations / (PEAK * INNER * self.efficiency)
+        return max(arithmetic, self.bytes / (RATE * MEMORY)) + self.launches * LAUNCH
+
+
+def tiled(rows: int, columns: int) -> float:
+    """Return the share of a launch's multiply-adds and time that is not lost to edges and to the last wave."""
+    large = -(-rows // LARGE) * -(-columns // LARGE)
+    edge, at_once = (LARGE, 1) if rows > SMALL and large >= MULTIPROCESSORS else (SMALL, 3)
+    blocks = -(-rows // edge) * -(-columns // edge)
+    slots = MULTIPROCESSORS * at_once
+    waves = -(-blocks // slots)
+    return rows * columns / (blocks * edge * edge) * blocks / (waves * slots)
+
+
+def costs(layer, shape, out, n: int) -> tuple[Cost, Cost] | None:
+    """Return the costs forward and for the input gradient; None for what is fused away or free."""
+    inputs, outputs = n * _size(shape), n * _size(out)
+    operations = 2 * n * layer.multiply_adds(shape)
+    if isinstance(layer, Conv2d):
+        weights = layer.weight.size
+        pixels = n * out[1] * out[2]
+        s = layer.stride[0] * layer.stride[1]
+        forward = Cost(operations, 4 * (inputs + weights + outputs) + outputs, tiled(out[0], pixels), 1)
+        # the rectifier's gradient is a pass of its own: dy and mask read, dy written
+        moved = 4 * (inputs + weights + outputs) + 9 * outputs
+        back = n * shape[1] * shape[2] // s
+        return forward, Cost(operations, moved, tiled(shape[0], back), s + 1)
+    if isinstance(layer, Linear):
+        moved = 4 * (inputs + layer.weight.size + outputs)
+        few = n <= FEW
+        return (
+            Cost(operations, moved, 1 if few else tiled(out[0], n), 1),
+            Cost(operations, moved, 1 if few else tiled(shape[0], n), 2 if few else 1),
+        )
+    if isinstance(layer, MaxPool2d):
+        moved = 4 * (inputs + outputs) + outputs
+        return Cost(0, moved, 1, 1), Cost(0, moved, 1, 1)
+    return None
+
+
+def _size(shape) -> int:
+    return shape[0] if len(shape) == 1 else shape[0] * shape[1] * shape[2]
+
+
+def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
+    """Return (layer, output shape, forward, input gradient) of every layer of a net of the zoo that costs something."""
+    net = zoo.build(name)
+    shape, found = net.input_shape, []
+    for layer_name, layer in zip(net.names, net.layers, strict=True):
+        out = layer.output_shape(shape)
+        cost = None if isinstance(layer, Flatten) else costs(layer, shape, out, n)
+        if cost is not None:
+            found.append((layer_name, out, *cost))
+        shape = out
+    return found
+
+
+def table(name: str, n: int) -> str:
+    """Return the plan of one net at one batch size as Markdown."""
+    lines = [
+        f"### {name}, batch {n}",
+        "",
+        "| layer | output | GFLOP | MB | floor ms | forward ms | measured | MB back | floor ms | gradient ms | measured |",
+        "|---|---|---:|---:|---:|---:|---|---:|---:|---:|---|",
+    ]
+    found = rows(name, n)
+    for layer, out, forward, back in found:
+        lines.append(
+            f"| {layer} | {' x '.join(map(str, out))} | {forward.operations / 1e9:.2f} | {forward.bytes / 1e6:.1f} "
+            f"| {forward.floor * 1e3:.4f} | {forward.expected * 1e3:.4f} | not measured | {back.bytes / 1e6:.1f} "
+            f"| {back.floor * 1e3:.4f} | {back.expected * 1e3:.4f} | not measured |"
+        )
+    forwards, backs = [f for *_, f, _ in found], [b for *_, b in found]
+    operations = sum(c.operations for c in forwards)
+    lines.append(
+        f"| **all** | | {operations / 1e9:.1f} | {sum(c.bytes for c in forwards) / 1e6:.0f} "
+        f"| {sum(c.floor for c in forwards) * 1e3:.3f} | {sum(c.expected for c in forwards) * 1e3:.3f} | not measured "
+        f"| {sum(c.bytes for c in backs) / 1e6:.0f} | {sum(c.floor for c in backs) * 1e3:.3f} "
+        f"| {sum(c.expected for c in backs) * 1e3:.3f} | not measured |"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print("\n\n".join(table(name, n) for name in ("vgg16", "alexnet") for n in (1, 32)))
