@@ -123,7 +123,7 @@ def main():
     """Run everything; exit 1 if a bug lives or a right layer alarms."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configurations", type=int, default=10_000)
-    parser.add_argument("--only", nargs="*", help="names of exhibits; nothing is written")
+    parser.add_argument("--only", nargs="*", help="names of exhibits: the page keeps the rows of the others")
     parser.add_argument("--part", choices=("bugs", "configurations"), help="one of the two alone (default: both)")
     arguments = parser.parse_args()
     settings.register_profile("museum", phases=[Phase.explicit, Phase.generate])  # a bug need not be made small
@@ -132,27 +132,26 @@ def main():
         pytest.main([*PYTEST, "--collect-only"])  # the tests must hold right kernels before any is replaced
     start, wrong = time.perf_counter(), False
     if arguments.part != "configurations":
-        wrong |= bugs(
-            [e for e in exhibits() if not arguments.only or e.name in arguments.only], not arguments.only
-        )
+        wrong |= bugs([e for e in exhibits() if not arguments.only or e.name in arguments.only])
     if arguments.part != "bugs" and not arguments.only:
         wrong |= configurations(arguments.configurations)
     print(f"{time.perf_counter() - start:.0f} s")
     sys.exit(wrong)
 
 
-def bugs(chosen, write):
-    """Judge exhibits; return whether one lives, or a wrong gradient passes ``check``."""
+def bugs(chosen):
+    """Judge exhibits and put their rows into the page; return whether one lives, or a wrong gradient passes."""
     if checks_that_notice():
         sys.exit("the check alarms with every kernel right")
     rows = [judged(e) for e in chosen]
     alive = [row[0] for row in rows if row[3] == row[4] == "-"]
     unseen = [e.name for e, row in zip(chosen, rows, strict=True) if e.gradient and row[4] == "-"]
     print(f"{len(rows)} bugs; alive: {alive}; gradients unseen by check: {unseen}")
-    if write:
-        old = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
-        right = next((line for line in old if line.startswith(RIGHT)), f"{RIGHT}: not counted")
-        PAGE.write_text(page(rows, right), encoding="utf-8")
+    lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
+    right = next((line for line in lines if line.startswith(RIGHT)), f"{RIGHT}: not counted")
+    known = {line.split(" | ")[0][2:]: line[2:-2].split(" | ") for line in lines if line.count(" | ") == 4}
+    known |= {row[0]: row for row in rows}
+    PAGE.write_text(page([known[e.name] for e in exhibits() if e.name in known], right), encoding="utf-8")
     return bool(alive or unseen)
 
 
