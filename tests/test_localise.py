@@ -10,7 +10,8 @@ from minicnn import catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise, saliency
-from minicnn.explain.localise import Settings, mask_of, seeds_of
+from minicnn.explain.localise import Settings, _rank, mask_of, seeds_of
+from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.explain.smoothing import gaussian_blur
 
 IMAGES = catalogue.folder("images")
@@ -109,3 +110,56 @@ def test_the_command_writes_a_figure(tmp_path, monkeypatch, capsys):
         kept = provenance.read(detection["figure"])
         assert kept["result"]["box"] == detection["box"] and kept["settings"]["settings"]["gamma"] == 50
         assert kept["settings"]["method"] == "paper"
+
+
+def test_methods_have_names_and_their_parts_can_be_replaced():
+    net = minicnn.load("digits")
+    (smooth,) = localise(net, IMAGES / "seven.png", 1, method="smooth")
+    assert (smooth.method, smooth.target, smooth.saliency.crops) == ("smooth", 7, "pair") and smooth.mask.any()
+    (again,) = localise(net, IMAGES / "seven.png", 1, method="smooth")
+    np.testing.assert_array_equal(smooth.saliency.map, again.saliency.map)
+    (one,) = localise(net, IMAGES / "seven.png", 1, crops="one", method="paper")
+    assert (one.method, one.saliency.crops) == ("paper", "one")
+    with pytest.raises(MinicnnError, match="expected one of paper, smooth, got 'best'"):
+        localise(net, IMAGES / "seven.png", method="best")
+
+
+def test_smooth_gradient_without_noise_is_the_gradient():
+    net = minicnn.load("digits")
+    x, _ = net.preprocess.batch(IMAGES / "seven.png", "one")
+    plain = net.input_gradient(x, 7)
+    tight = {"rtol": 1e-5, "atol": 1e-6 * np.abs(plain).max()}  # float32, a mean of equal values
+    np.testing.assert_allclose(smooth_gradient(net, x, 7, samples=3, noise=0), plain, **tight)
+    squared = smooth_gradient(net, x, 7, samples=3, noise=0, squared=True)
+    np.testing.assert_allclose(squared, np.abs(plain), **tight)
+
+
+def test_smooth_gradient_is_the_mean_over_the_noise_that_its_seed_says():
+    net = minicnn.load("digits")
+    x, _ = net.preprocess.batch(IMAGES / "seven.png", "one")
+    rng, sigma = np.random.default_rng((5, 0)), 0.2 * (x.max() - x.min())
+    noisy = [x + sigma * rng.standard_normal(x.shape[1:], np.float32) for _ in range(4)]
+    expected = np.mean([net.input_gradient(one, 7) for one in noisy], axis=0)
+    found = smooth_gradient(net, x, 7, samples=4, noise=0.2, seed=5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())  # float32 sums
+    assert found.dtype == x.dtype and not np.array_equal(found, smooth_gradient(net, x, 7, samples=4, noise=0.2))
+    for wrong in ({"samples": 0}, {"noise": -1}, {"noise": np.nan}):
+        with pytest.raises(MinicnnError, match="samples >= 1"):
+            smooth_gradient(net, x, 7, **wrong)
+
+
+def test_a_prior_is_the_map_s_rank():
+    picture, disc, marked = scene()
+    assert np.array_equal(_rank(np.array([[3.0, 1.0], [2.0, 9.0]])), [[2 / 3, 0], [1 / 3, 1]])
+    assert (_rank(np.ones((2, 3))) == 0.5).all()
+    mask = mask_of(picture, marked, Settings(prior_weight=1.0))
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.9
+
+
+def test_a_gradient_that_vanishes_is_said():
+    net = minicnn.load("digits")
+    dead = {name: np.zeros_like(array) for name, array in net.state_dict().items()}
+    net.load_state_dict(dead)
+    for method in ("paper", "smooth"):
+        with pytest.raises(MinicnnError, match="gradient vanish"):
+            localise(net, IMAGES / "seven.png", [7], method=method)
