@@ -1,4 +1,4 @@
-"""The first thing to run where there is a GPU: is it right, how fast is it, and what does that say of the plan?
+"""The first thing to run where there is a GPU: conformance, and times against PyTorch and the plan.
 
     python benchmarks/cuda.py [--rounds 20]
 
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
+# this file is named as the package that Numba's compiler loads, so its folder comes last
+sys.path[:] = [str(ROOT), str(ROOT / "tests"), *sys.path[1:], str(ROOT / "benchmarks")]
 
 
 def conformance() -> int:

@@ -22,7 +22,8 @@ from types import SimpleNamespace
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+# this folder holds a cuda.py, which must not hide the package that Numba's compiler loads
+sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
 
 CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
 # of a multiprocessor: warps, blocks, bytes of shared memory, bytes of it that each block costs beside its own

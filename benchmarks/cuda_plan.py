@@ -1,9 +1,9 @@
-"""What an H100 should need for each layer: bytes, operations, the floor they give, and what our kernels may expect.
+"""What an H100 should need for each layer: bytes, operations, their floor, and what our kernels may expect.
 
     python benchmarks/cuda_plan.py            # Markdown tables: VGG-16 and AlexNet at batch 1 and 32
 
-The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s, each
-array counted once.  The expectation multiplies the arithmetic by what is known to be lost before anything is
+The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s,
+each array counted once.  The expectation multiplies the arithmetic by what is known to be lost before anything is
 measured: tiles that stick out over the edges, the last wave of blocks that leaves multiprocessors idle, and the
 design target of 70 % of peak in the inner loop; bytes move at 85 % of the memory's rate, and a launch costs 4 us.
 """
@@ -85,7 +85,7 @@ def _size(shape) -> int:
 
 
 def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
-    """Return (layer, output shape, forward, input gradient) of every layer of a net of the zoo that costs something."""
+    """Return (layer, output shape, forward, input gradient) of every layer of a zoo net that costs something."""
     net = zoo.build(name)
     shape, found = net.input_shape, []
     for layer_name, layer in zip(net.names, net.layers, strict=True):
@@ -99,28 +99,26 @@ def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
 
 def table(name: str, n: int) -> str:
     """Return the plan of one net at one batch size as Markdown."""
-    lines = [
-        f"### {name}, batch {n}",
-        "",
-        "| layer | output | GFLOP | MB | floor ms | forward ms | measured | MB back | floor ms | gradient ms | measured |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|---:|---|",
-    ]
+    none = "not measured"
+    head = ["layer", "output", "GFLOP"]
+    head += [f"{what} {unit}" for what in ("forward", "gradient") for unit in ("MB", "floor ms", "plan ms", "ms")]
+    lines = [f"### {name}, batch {n}", "", _line(head), _line(["---"] * len(head))]
     found = rows(name, n)
-    for layer, out, forward, back in found:
-        lines.append(
-            f"| {layer} | {' x '.join(map(str, out))} | {forward.operations / 1e9:.2f} | {forward.bytes / 1e6:.1f} "
-            f"| {forward.floor * 1e3:.4f} | {forward.expected * 1e3:.4f} | not measured | {back.bytes / 1e6:.1f} "
-            f"| {back.floor * 1e3:.4f} | {back.expected * 1e3:.4f} | not measured |"
-        )
-    forwards, backs = [f for *_, f, _ in found], [b for *_, b in found]
-    operations = sum(c.operations for c in forwards)
-    lines.append(
-        f"| **all** | | {operations / 1e9:.1f} | {sum(c.bytes for c in forwards) / 1e6:.0f} "
-        f"| {sum(c.floor for c in forwards) * 1e3:.3f} | {sum(c.expected for c in forwards) * 1e3:.3f} | not measured "
-        f"| {sum(c.bytes for c in backs) / 1e6:.0f} | {sum(c.floor for c in backs) * 1e3:.3f} "
-        f"| {sum(c.expected for c in backs) * 1e3:.3f} | not measured |"
-    )
-    return "\n".join(lines)
+    for layer, out, *both in found:
+        cells = [layer, " x ".join(map(str, out)), f"{both[0].operations / 1e9:.2f}"]
+        for cost in both:
+            cells += [f"{cost.bytes / 1e6:.1f}", f"{cost.floor * 1e3:.4f}", f"{cost.expected * 1e3:.4f}", none]
+        lines.append(_line(cells))
+    cells = ["**all**", "", f"{sum(f.operations for *_, f, _ in found) / 1e9:.1f}"]
+    for costs_of in ([f for *_, f, _ in found], [b for *_, b in found]):
+        cells += [f"{sum(c.bytes for c in costs_of) / 1e6:.0f}"]
+        cells += [f"{sum(getattr(c, kind) for c in costs_of) * 1e3:.3f}" for kind in ("floor", "expected")]
+        cells += [none]
+    return "\n".join([*lines, _line(cells)])
+
+
+def _line(cells) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """The CUDA kernels in the simulator on whole networks: minutes each, so outside of the usual run.
 
-``python tests/cuda_long.py [digits] [lenet5] [vgg]``: scores, three rules and the loss gradient of the digits net,
+``PYTHONPATH=. python tests/cuda_long.py [digits] [lenet5] [vgg]``: scores, three rules and the loss gradient of the digits net,
 LeNet-5 and a narrow VGG, blocks and threads in shuffled orders, against the reference.
 """
 
 import sys
 import time
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 import cuda_simulator
 import numpy as np

@@ -1,9 +1,9 @@
 """3x3 convolution of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications.
 
-Each 6 x 6 patch d of a map and each filter g are transformed, V = B^T d B and U = G g G^T; the 36 elements are then
-36 products over channels, M = U V, and a 4 x 4 tile of the output is A^T M A.  The products run in the tiled kernel
-as one grouped 1x1 convolution of 36 groups; the transforms have one thread a patch and read and write whole lines.
-The transforms move 2.25 times the maps once more each way, so only many channels pay for them (``pays``).
+Each 6 x 6 patch d of a map and each filter g are transformed, V = B^T d B and U = G g G^T; the 36 elements are
+then 36 products over channels, M = U V, and a 4 x 4 tile of the output is A^T M A.  The products run in the tiled
+kernel as one grouped 1x1 convolution of 36 groups; the transforms have one thread a patch and read and write whole lines.
+The transforms move 2.25 times the maps once more each way, so only many channels pay for them (``fits``).
 
 Source: Lavin, Gray 2016, section 4.3, with the points 0, 1, -1, 2, -2.
 """
@@ -101,7 +101,7 @@ def _transform_filters(weight, u, filters, channels, backward, size):
 def _transform_outputs(
     m, scale, shift, y, mask, filters, rows, columns, tall, wide, tiles, scaled, shifted, rectified, most, size
 ):
-    """A 4 x 4 tile of y, scaled, shifted and rectified, of one (k, tile) a thread."""
+    """Write a 4 x 4 tile of y, scaled, shifted and rectified: one (k, tile) a thread."""
     i = cuda.grid(1)
     if i < size:
         half = cuda.local.array((4, 6), float32)
