@@ -11,7 +11,7 @@
 | smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
 
 The method "smooth" is later than the paper: the map is the root mean square of the gradients at 8 noisy copies of
-the whole picture and of its mirror image; background seeds lie below the 75 % quantile; gamma 120, longer side 250.
+the whole picture and its mirror image; background seeds lie below the 75 % quantile; gamma 120, longer side 250.
 """
 
 from __future__ import annotations
