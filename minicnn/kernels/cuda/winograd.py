@@ -2,7 +2,7 @@
 
 Each 6 x 6 patch d of a map and each filter g are transformed, V = B^T d B and U = G g G^T; the 36 elements are
 then 36 products over channels, M = U V, and a 4 x 4 tile of the output is A^T M A.  The products run in the tiled
-kernel as one grouped 1x1 convolution of 36 groups; the transforms have one thread a patch and read and write whole lines.
+kernel as one grouped 1x1 convolution of 36 groups; the transforms have one thread a patch.
 The transforms move 2.25 times the maps once more each way, so only many channels pay for them (``fits``).
 
 Source: Lavin, Gray 2016, section 4.3, with the points 0, 1, -1, 2, -2.
