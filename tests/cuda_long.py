@@ -1,6 +1,6 @@
 """The CUDA kernels in the simulator on whole networks: minutes each, so outside of the usual run.
 
-``PYTHONPATH=. python tests/cuda_long.py [digits] [lenet5] [vgg]``: scores, three rules and the loss gradient of the
+``PYTHONPATH=. python tests/cuda_long.py [digits] [lenet5] [vgg]``: scores, three rules, the loss gradient of the
 digits net, LeNet-5 and a narrow VGG, blocks and threads in shuffled orders, against the reference.
 """
 
