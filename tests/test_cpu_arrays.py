@@ -52,7 +52,7 @@ def test_memory_much_too_large_is_left_for_others():
     a = arrays.empty((100_000,))
     at = address(a)
     del a
-    assert address(arrays.empty((40_000,))) != at
+    assert address(arrays.empty((20_000,))) != at
     assert address(arrays.empty((60_000,))) == at
 
 
@@ -83,3 +83,11 @@ def test_threads_never_share_memory():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_memory_that_waits_is_given_back():
+    held = arrays.empty((arrays.SMALL,))
+    del held
+    assert arrays._waiting
+    arrays.release()
+    assert not arrays._waiting

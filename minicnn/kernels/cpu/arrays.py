@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["dense", "empty", "float32_or"]
+__all__ = ["dense", "empty", "float32_or", "release"]
 
 SMALL = 1 << 16  # bytes below which an array is NumPy's own: its memory stays at hand anyway
 KEPT = 1 << 28  # bytes that wait at most
@@ -48,6 +48,11 @@ def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
     return np.asarray(_Lease(_taken(size) or _Block(size), shape, dtype))
 
 
+def release() -> None:
+    """Give the memory that waits back to the system."""
+    _waiting.clear()
+
+
 class _Block:
     """Memory, and its first byte's address."""
 
@@ -80,8 +85,8 @@ _waiting: list[_Block] = []
 
 
 def _taken(size: int) -> _Block | None:
-    """Take the smallest block that waits and holds ``size`` bytes, but not much more."""
-    fitting = [block for block in list(_waiting) if size <= block.size <= 2 * size]
+    """Take the smallest block that waits and holds ``size`` bytes, but not many times as much."""
+    fitting = [block for block in list(_waiting) if size <= block.size <= 4 * size]
     for block in sorted(fitting, key=lambda block: block.size):
         try:
             _waiting.remove(block)
