@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch_lite0 import digits as torch_digits
 from torch_lite0 import with_weights_of
 
 import minicnn
-from minicnn import Network, catalogue
+from minicnn import Network, catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import deconvnet, receptive_field, top_activations
@@ -150,8 +149,8 @@ def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     record = json.loads(capsys.readouterr().out)
     found = deconvnet(minicnn.load("digits"), record["activations"][0]["image"], "conv_layers.4", 11)
     assert len(record["activations"]) == 1 and record["activations"][0]["value"] == found.value
-    with Image.open(record["figure"]) as figure:
-        assert figure.text["layer"] == "conv_layers.4" and figure.text["rule"] == "deconvnet"
+    settings = provenance.read(record["figure"])["settings"]
+    assert settings["layer"] == "conv_layers.4" and settings["rule"] == "deconvnet"
     unit[3] = "conv9"
     assert main(["deconvnet", str(IMAGES / "seven.png"), *unit]) == 1
     assert "no layer 'conv9'" in capsys.readouterr().err
