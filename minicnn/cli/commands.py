@@ -15,6 +15,7 @@ from minicnn.errors import MinicnnError
 __all__ = [
     "check",
     "class_model",
+    "compare",
     "complain",
     "convert",
     "deconvnet",
@@ -214,6 +215,17 @@ def check(arguments: Namespace) -> int:
     report = checked(arguments, net, lambda layers: _with_progress(layers, "layer"))
     _print(arguments, report.record() if arguments.json else report, lambda report: report.text())
     return 0 if report.ok else 1
+
+
+def compare(arguments: Namespace) -> int:
+    """Hold a network against another program; 1 if they diverge."""
+    from minicnn.cli.compare import compared
+    from minicnn.loading import load
+
+    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+    found = compared(arguments, net.to(arguments.device))
+    _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
+    return 0 if found.ok else 1
 
 
 # how they get their network, run and print

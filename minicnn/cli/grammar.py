@@ -147,12 +147,49 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--html", metavar="FILE", help="write the table as a page too")
     _json(check)
 
+    _compare(commands.add_parser("compare", help="hold a network against another program, layer by layer"))
+
     warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
     _json(warm_up)
 
     devices = commands.add_parser("devices", help="say where the engine can compute here, and why not elsewhere")
     _json(devices)
     return top
+
+
+def _compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("net", metavar="NET", help="a name or a weight file")
+    command.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    command.add_argument(
+        "--with",
+        dest="peer",
+        required=True,
+        metavar="PEER",
+        help="torch or onnxruntime (the net translated), a device, FILE.onnx, DUMP.npz, or module:function",
+    )
+    command.add_argument("--target", type=int, metavar="N", help="class of the gradient (default: the best)")
+    command.add_argument("--forward", action="store_true", help="leave the gradients out")
+    command.add_argument("--save", metavar="DUMP.npz", help="keep the peer's values in a file")
+    command.add_argument(
+        "--print-dumper",
+        action=_Dumper,
+        choices=("torch", "onnxruntime", "jax", "any"),
+        help="print lines that write a dump with that framework alone, and exit",
+    )
+    command.add_argument("--device", default="reference", help="where ours runs (default: %(default)s)")
+    _architecture(command)
+    _preprocessing(command)
+    _json(command)
+
+
+class _Dumper(argparse.Action):
+    """Prints the lines that write a dump."""
+
+    def __call__(self, parser, namespace, which, *_):
+        from minicnn.cli.compare import dumper
+
+        print(dumper(which))
+        parser.exit()
 
 
 class _Version(argparse.Action):

@@ -1,6 +1,8 @@
 """Trust: gradients checked to rounding error, networks compared with others, the wrong convention found."""
 
+from minicnn.verify.compare import compare
+from minicnn.verify.comparison import Comparison, Step
 from minicnn.verify.gradients import gradients
 from minicnn.verify.report import Report, Row
 
-__all__ = ["Report", "Row", "gradients"]
+__all__ = ["Comparison", "Report", "Row", "Step", "compare", "gradients"]

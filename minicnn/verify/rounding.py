@@ -31,7 +31,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.fused import RectifiedConv2d
 
-__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "tolerance", "unit"]
+__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
 
 SIGMAS = 8.0
 UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
@@ -67,9 +67,9 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
         return forward_scale(layer.convolution, x, reach) * _norm_scale(layer) + 4 * _norm_shift(layer)
     if isinstance(layer, SMOOTH):
         y, _ = layer.forward(x, reference)
-        return np.sqrt(_terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _largest(layer, size))
+        return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _largest(layer, size))
     y, _ = absolute(layer).forward(size, reference)
-    return np.sqrt(_terms(layer, x.shape) + 1) * np.abs(y) * _steepest(layer)
+    return np.sqrt(terms(layer, x.shape) + 1) * np.abs(y) * _steepest(layer)
 
 
 def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
@@ -94,8 +94,8 @@ def absolute(layer: Layer) -> Layer:
     return layer.with_state(state)
 
 
-def _terms(layer: Layer, shape: tuple[int, ...]) -> int:
-    """How many roundings lie between an output value and the inputs, ``shape`` (N, ...) is the input's."""
+def terms(layer: Layer, shape: tuple[int, ...]) -> int:
+    """Return how many roundings lie between an output value and the inputs, ``shape`` (N, ...) is the input's."""
     if isinstance(layer, Conv2d):
         return prod(layer.weight.shape[1:]) + 1
     if isinstance(layer, ConvTranspose2d):
@@ -118,7 +118,7 @@ def _gradient_terms(layer: Layer, x: tuple[int, ...], dy: tuple[int, ...]) -> tu
         return dy[1] // layer.groups * prod(layer.kernel_size) + 1, sums
     if isinstance(layer, Linear):
         return layer.out_features, x[0]
-    return 2 * _terms(layer, x) + prod(getattr(layer, "kernel_size", (1,))), sums + 6
+    return 2 * terms(layer, x) + prod(getattr(layer, "kernel_size", (1,))), sums + 6
 
 
 def _norm_scale(layer: RectifiedConv2d):

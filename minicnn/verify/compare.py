@@ -1,0 +1,174 @@
+"""A network beside another program's, layer by layer, with our float64 as the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.network import Network
+from minicnn.verify import probe
+from minicnn.verify.comparison import Comparison, Step, error_of, histogram, largest_ulps
+from minicnn.verify.matching import align
+from minicnn.verify.peers import Peer, as_peer
+from minicnn.verify.probe import Log, Value
+from minicnn.verify.rounding import unit
+
+__all__ = ["compare", "input_for", "matched", "tolerances"]
+
+FACTOR = 4.0  # standard deviations that the largest of many errors may be away
+
+
+def compare(
+    net: Network,
+    peer: Any,
+    x: np.ndarray | None = None,
+    target: int | None = None,
+    *,
+    device: str | None = None,
+    gradient: bool = True,
+) -> Comparison:
+    """Compare every value, and the gradient of a class score, with what another program computes.
+
+    Parameters
+    ----------
+    net : Network
+    peer : Peer, torch module, function of an array, mapping of a dump, or text
+        See ``minicnn.verify.peers.as_peer``: "torch", "onnxruntime", a device, a path, "module:function".
+    x : float32 array of shape (N, C, H, W), optional
+        By default the dump's input, or random values.  Given beside a dump, the two inputs are compared first.
+    target : int, optional
+        The class whose score is differentiated; by default the first image's best, or the dump's.
+    device : str, optional
+        Where ours runs, by default the net's; "reference" goes layer by layer, others in merged steps.
+    gradient : bool
+        Whether to compare gradients, where the peer has them: in float64 if it can.
+
+    Returns
+    -------
+    found : Comparison
+
+    Raises
+    ------
+    MinicnnError
+        If the peer is unknown, needs what is not installed, or nothing of it matches.
+
+    """
+    peer, device = as_peer(peer, net), device or net.device
+    given, x = x, input_for(net, peer, x)
+    theirs = peer.values(x if peer.x is None else peer.x)
+    ours = probe.run(net, x, device=device)
+    exact = probe.run(net, x, dtype=np.float64).values
+    if device != "reference":
+        exact = {name: value for name, value in exact.items() if name in ours.values}
+    pairs = matched(ours, theirs)
+    if not pairs:
+        raise MinicnnError(f"{peer.name}: none of its values matches one of {net.name}'s by name, shape or order")
+    steps = _steps(net, x, peer, ours, exact, pairs)
+    if peer.x is not None and given is not None:
+        own, its = Value("input", "", x), Value("input", "", peer.x)
+        steps.insert(0, _step(own, its, x, FACTOR * unit(np.float32), error_of(x, peer.x)))
+    scores = exact[net.names[-1]].array if net.names[-1] in exact else ours.values[net.names[-1]].array
+    target = _target(target, peer, scores)
+    back, dtype = _gradients(net, peer, x, target, ours, pairs) if gradient else ([], np.float32)
+    unmatched = [name for name in ours.values if name not in pairs]
+    return Comparison(net.name, peer.name, device, steps, back, np.dtype(dtype).name, target, unmatched, ours.near)
+
+
+def input_for(net: Network, peer: Peer, x: np.ndarray | None) -> np.ndarray:
+    """Return x, or the input of the peer's dump, or random values that every layer has some of both signs of."""
+    if x is not None:
+        return np.asarray(x, np.float32)
+    if peer.x is not None:
+        return peer.x.astype(np.float32)
+    if net.input_shape is None:
+        raise ShapeError(f"{net.name}: has no input_shape; give x")
+    return np.random.default_rng(0).standard_normal((1, *net.input_shape)).astype(np.float32)
+
+
+def matched(ours: Log, theirs: list[Value]) -> dict[str, Value]:
+    """Return the peer's value for each of our layers that has a counterpart."""
+    values = list(ours.values.values())
+    return {values[i].name: theirs[j] for i, j in align(values, theirs)}
+
+
+def tolerances(ours: Log, exact: Mapping[str, Value], rounding: float = 1.0) -> dict[str, float]:
+    """Return for each value how large a relative error of rounding in float32 may be.
+
+    FACTOR times the larger of ``rounding`` sqrt(n_1 + ... + n_L) u, all roundings on the way, and what float32 was
+    seen to do.
+    """
+    found, total = {}, 0
+    for name, value in ours.values.items():
+        total += ours.terms[name]
+        seen = error_of(value.array, exact[name].array) if name in exact else 0.0
+        found[name] = FACTOR * max(rounding * float(np.sqrt(total + 1)) * unit(np.float32), seen)
+    return found
+
+
+def _steps(net: Network, x: np.ndarray, peer: Peer, ours: Log, exact: Mapping, pairs: Mapping) -> list[Step]:
+    allowed = tolerances(ours, exact, peer.rounding)
+    caused = _caused(net, x if peer.x is None else peer.x, pairs) if set(exact) == set(ours.values) else {}
+    steps = []
+    for name, its in pairs.items():
+        arbiter = exact[name].array if name in exact else ours.values[name].array
+        steps.append(_step(ours.values[name], its, arbiter, allowed[name], caused.get(name)))
+    return steps
+
+
+def _step(own: Value, its: Value, exact: np.ndarray, tolerance: float, caused: float | None = None) -> Step:
+    return Step(
+        own.name,
+        own.kind,
+        its.name,
+        own.array.shape,
+        its.array.shape,
+        error_of(own.array, its.array),
+        tolerance,
+        largest_ulps(own.array, its.array),
+        histogram(own.array, its.array),
+        error_of(own.array, exact),
+        error_of(its.array, exact),
+        caused,
+    )
+
+
+def _caused(net: Network, x: np.ndarray, pairs: Mapping[str, Value]) -> dict[str, float]:
+    """Return each layer's error where what comes before it has the peer's values; nothing where they fit not."""
+    given = {name: value.array for name, value in pairs.items()}
+    try:
+        local = probe.run(net, x, given, dtype=np.float64).values
+    except (ShapeError, ValueError):
+        return {}  # the peer's values have other shapes, and the step where they begin to says so
+    return {name: error_of(local[name].array, array) for name, array in given.items()}
+
+
+def _target(target: int | None, peer: Peer, scores: np.ndarray) -> int:
+    if target is None:
+        target = peer.target
+    return int(scores[0].reshape(-1).argmax()) if target is None else int(target)
+
+
+def _gradients(net: Network, peer: Peer, x, target: int, ours: Log, pairs: Mapping) -> tuple[list[Step], Any]:
+    if peer.gradient is None or ours.values[net.names[-1]].array.ndim != 2:
+        return [], np.float32
+    dtype = np.float64 if peer.wide else np.float32
+    at = (x if peer.x is None else peer.x).astype(dtype)
+    theirs = peer.gradient(at, target)
+    if not theirs:
+        return [], dtype
+    exact = probe.run(net, at, dtype=np.float64, target=target).gradients
+    own = exact if peer.wide else probe.run(net, at, target=target).gradients
+    names = {name: value.name for name, value in pairs.items() if name in own}
+    both = [(name, names.get(name, name)) for name in [*names, "input"] if names.get(name, name) in theirs]
+    slack = 0.0 if peer.wide or not ours.near else FACTOR * float(np.sqrt(ours.near / ours.units))
+    total = 2 * sum(ours.terms.values())
+    steps = []
+    for name, its in both:
+        seen = 0.0 if peer.wide else error_of(own[name], exact[name])
+        tolerance = FACTOR * max(peer.rounding * float(np.sqrt(total + 1)) * unit(dtype), seen) + slack
+        values = Value(name, "", own[name]), Value(its, "", theirs[its])
+        steps.append(_step(*values, exact[name], tolerance))
+    return steps, dtype

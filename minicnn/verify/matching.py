@@ -1,0 +1,114 @@
+"""Which value of ours is which of another program's: by name, kind, shape, order, and by what agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minicnn.verify.probe import Value
+
+__all__ = ["align", "close"]
+
+SAMPLE = 256  # entries compared to see whether two values may be the same
+CLOSE = 1e-3
+ENOUGH = 1.5  # the least that speaks for a pair
+
+# one word for what programs call otherwise: torch's modules and functions, ONNX's operators, our blocks
+_WORDS = {
+    "conv": "conv2d",
+    "convtranspose": "convtranspose2d",
+    "gemm": "linear",
+    "matmul": "linear",
+    "clip": "relu6",
+    "hardtanh": "relu6",
+    "maxpool": "maxpool2d",
+    "averagepool": "avgpool2d",
+    "globalaveragepool": "globalavgpool2d",
+    "adaptiveavgpool2d": "globalavgpool2d",
+    "batchnormalization": "batchnorm2d",
+    "lrn": "localresponsenorm",
+    "pad": "zeropad2d",
+    "add": "residual",
+    "cat": "concat",
+    "transpose": "permute",
+}
+
+
+def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int]]:
+    """Return the pairs (i, j) of ``ours[i]`` and ``theirs[j]`` that are the same step of the computation.
+
+    Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one for which most
+    speaks: 4 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
+    pair without a common name that differs although what comes after it agrees is no pair: another program may
+    have merged layers.
+    """
+    weights = _weights(ours, theirs)
+    best = np.zeros((len(ours) + 1, len(theirs) + 1))
+    for i in range(len(ours) - 1, -1, -1):
+        for j in range(len(theirs) - 1, -1, -1):
+            best[i, j] = max(best[i + 1, j], best[i, j + 1], weights[i, j] + best[i + 1, j + 1])
+    pairs, i, j = [], 0, 0
+    while i < len(ours) and j < len(theirs):
+        if weights[i, j] > 0 and best[i, j] == weights[i, j] + best[i + 1, j + 1]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif best[i, j] == best[i + 1, j]:
+            i += 1
+        else:
+            j += 1
+    return _plausible(pairs, ours, theirs)
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two arrays have the same entries, in row order, within a thousandth of the largest."""
+    if a.size != b.size or a.size == 0:
+        return False
+    return _agree(_sample(a), _sample(b))
+
+
+def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
+    samples = [_sample(v.array) for v in ours], [_sample(v.array) for v in theirs]
+    weights = np.zeros((len(ours), len(theirs)))
+    for i, a in enumerate(ours):
+        for j, b in enumerate(theirs):
+            total = 3.0 * (a.name == b.name != "") + _kinds(a.kind, b.kind) + _shapes(a.array.shape, b.array.shape)
+            if a.array.size == b.array.size and _agree(samples[0][i], samples[1][j]):
+                total += 4.0
+            weights[i, j] = total if total >= ENOUGH else 0.0
+    return weights
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    places = np.linspace(0, array.size - 1, min(array.size, SAMPLE)).astype(int)
+    return array.reshape(-1)[places].astype(np.float64)
+
+
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    scale = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
+    return bool(np.abs(a - b).max(initial=0) <= CLOSE * scale)
+
+
+def _kinds(a: str, b: str) -> float:
+    if not a or not b:
+        return 0.5
+    a, b = (_WORDS.get(word, word) for word in (a.lower(), b.lower()))
+    return 1.0 if a == b else -1.0
+
+
+def _shapes(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    if _without_ones(a) == _without_ones(b):
+        return 1.0
+    return 0.5 if len(a) == len(b) and a[:2] == b[:2] else 0.0
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _plausible(pairs: list, ours: Sequence[Value], theirs: Sequence[Value]) -> list:
+    agreeing = [(i, j) for i, j in pairs if close(ours[i].array, theirs[j].array)]
+    last = agreeing[-1] if agreeing else (-1, -1)
+    return [(i, j) for i, j in pairs if (i, j) in agreeing or i > last[0] or ours[i].name == theirs[j].name]

@@ -1,0 +1,144 @@
+"""A network with a probe after every layer: each value and each gradient, and any value put in another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.kernels import on
+from minicnn.layers import Keep, Layer, LogSoftmax, ReLU, ReLU6, Softmax, chain
+from minicnn.layers.blocks import Block
+from minicnn.layers.fused import RectifiedConv2d, fused
+from minicnn.network import Network
+from minicnn.rules import GRADIENT
+from minicnn.shapes import check_array
+from minicnn.verify.rounding import terms, unit
+
+__all__ = ["Log", "Value", "probed", "run"]
+
+
+class Value(NamedTuple):
+    """The output of one layer.
+
+    Attributes
+    ----------
+    name : dotted, "" where the program that computed it has none
+    kind : of layer, in the words of torch.nn, such as "Conv2d"; "" where it is not known
+    array : array of shape (N, ...)
+
+    """
+
+    name: str
+    kind: str
+    array: np.ndarray
+
+
+@dataclass
+class Log:
+    """What probes write down, and what they put in its place.
+
+    Attributes
+    ----------
+    given : values by layer; they are passed on instead of the layer's own
+    values, gradients : of the layers' outputs, in the order of the computation
+    terms : how many roundings lie between each layer's input and its values
+    near, units : how many rectifiers' inputs are so near to a kink that rounding in float32 may take them across,
+        of how many
+
+    """
+
+    given: Mapping[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    terms: dict[str, int] = field(default_factory=dict)
+    near: int = 0
+    units: int = 0
+
+    def visit(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
+        """Write down a layer's value."""
+        if isinstance(layer, ReLU | ReLU6):
+            reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
+            kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
+            self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
+            self.units += x.size
+        counted = layer.convolution if isinstance(layer, RectifiedConv2d) else layer
+        self.terms[name] = 0 if isinstance(layer, Block) else terms(counted, x.shape)
+        self.values[name] = Value(name, type(layer).__name__, y)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe(Layer):
+    """A layer that writes down what passes through it."""
+
+    layer: Layer
+    name: str
+    log: Log
+
+    def output_shape(self, shape):
+        return self.layer.output_shape(shape)
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        y, saved = self.layer.forward(x, kernels, keep, rng)
+        self.log.visit(self.name, self.layer, x, y)
+        return _in_place_of(y, self.log.given.get(self.name)), saved
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        self.log.gradients[self.name] = dy
+        return self.layer.backward(dy, saved, kernels, rule, weights)
+
+
+def _in_place_of(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+    if other is None:
+        return y
+    return (other.reshape(y.shape) if other.size == y.size else other).astype(y.dtype, copy=False)
+
+
+def probed(layers: chain.Chain, log: Log, prefix: str = "") -> chain.Chain:
+    """Return the chain with a probe around each layer, blocks and what is inside of them included."""
+    return [
+        (name, Probe(_inside(layer, log, f"{prefix}{name}."), f"{prefix}{name}", log)) for name, layer in layers
+    ]
+
+
+def _inside(layer: Layer, log: Log, prefix: str) -> Layer:
+    if not isinstance(layer, Block):
+        return layer
+    return layer.with_branches([probed(branch, log, prefix) for branch in layer.branches()])
+
+
+def run(
+    net: Network,
+    x: np.ndarray,
+    given: Mapping[str, np.ndarray] | None = None,
+    *,
+    device: str = "reference",
+    dtype: Any = np.float32,
+    target: int | None = None,
+) -> Log:
+    """Return what every layer gives, a softmax at the end included.
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (N, C, H, W)
+    given : values by layer that take the place of the layers' own
+    device, dtype : where and in which precision; a compiled device runs its merged steps
+    target : int, optional
+        A class: go back from its scores too.
+
+    """
+    check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
+    layers = chain.astype(list(zip(net.names, net.layers, strict=True)), dtype)
+    layers = layers if device == "reference" else fused(layers)
+    log, kernels = Log(given or {}), on(device)
+    last = len(layers) - isinstance(layers[-1][1], Softmax | LogSoftmax)
+    steps, x = probed(layers, log), x.astype(dtype, copy=False)
+    scores, tape = chain.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
+    chain.forward(steps[last:], scores, kernels)
+    if target is not None:
+        dx, _ = chain.backward(steps[:last], net.cotangent(scores, target), tape, kernels)
+        log.gradients["input"] = dx
+    return log
