@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,13 +14,19 @@ from pathlib import Path
 import numpy as np
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "torch", "onnxruntime")
+SILENCE = 0.2  # seconds
 
 
 def interleaved(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run, ``rounds`` times, taking turns, so that a busy machine is unfair to nobody."""
+    """Seconds of each run, ``rounds`` times, taking turns, so that a busy machine is unfair to nobody.
+
+    Before each turn all are silent for a moment: an engine whose turn is over keeps its threads spinning, on the
+    cores of the next.
+    """
     names, seconds = list(runs), {name: [] for name in runs}
     for i in range(rounds):
         for name in names[i % len(names) :] + names[: i % len(names)]:
+            time.sleep(SILENCE)
             seconds[name].append(runs[name]())
     return seconds
 
