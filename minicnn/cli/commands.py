@@ -21,6 +21,7 @@ __all__ = [
     "deconvnet",
     "demo",
     "devices",
+    "diagnose",
     "evaluate",
     "inspect",
     "localise",
@@ -226,6 +227,21 @@ def compare(arguments: Namespace) -> int:
     found = compared(arguments, net.to(arguments.device))
     _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
     return 0 if found.ok else 1
+
+
+def diagnose(arguments: Namespace) -> int:
+    """Find the wrong convention; 1 if there is a fault that no known change heals."""
+    from minicnn.loading import load
+    from minicnn.verify import diagnose
+
+    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+    label = arguments.label
+    label = int(label) if label is not None and label.isdigit() else label
+    found = diagnose(
+        net, arguments.reference, arguments.image, label, progress=lambda items: _with_progress(items, "change")
+    )
+    _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
+    return 0 if found.sound or found.healed else 1
 
 
 # how they get their network, run and print

@@ -149,12 +149,25 @@ def parser() -> argparse.ArgumentParser:
 
     _compare(commands.add_parser("compare", help="hold a network against another program, layer by layer"))
 
+    _diagnose(commands.add_parser("diagnose", help="find the convention that makes a network answer wrongly"))
+
     warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
     _json(warm_up)
 
     devices = commands.add_parser("devices", help="say where the engine can compute here, and why not elsewhere")
     _json(devices)
     return top
+
+
+def _diagnose(command: argparse.ArgumentParser) -> None:
+    command.add_argument("net", metavar="NET", help="a name or a weight file")
+    command.add_argument("image", nargs="?", metavar="IMAGE", help="what the reference saw, or shows the class")
+    held = command.add_mutually_exclusive_group(required=True)
+    held.add_argument("--reference", metavar="PEER", help="FILE.onnx, DUMP.npz, or module:function")
+    held.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
+    _architecture(command)
+    _preprocessing(command)
+    _json(command)
 
 
 def _compare(command: argparse.ArgumentParser) -> None:

@@ -2,7 +2,9 @@
 
 from minicnn.verify.compare import compare
 from minicnn.verify.comparison import Comparison, Step
+from minicnn.verify.diagnose import diagnose
+from minicnn.verify.diagnosis import Diagnosis
 from minicnn.verify.gradients import gradients
 from minicnn.verify.report import Report, Row
 
-__all__ = ["Comparison", "Report", "Row", "Step", "compare", "gradients"]
+__all__ = ["Comparison", "Diagnosis", "Report", "Row", "Step", "compare", "diagnose", "gradients"]
