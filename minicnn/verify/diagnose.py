@@ -30,8 +30,11 @@ __all__ = ["diagnose"]
 
 MOST = 4  # faults that are looked for, one after another
 BRANCHES = 3  # ways that are followed from one place
-WIDE = 12  # half-healing changes that pairs are made of where all layers are suspects
-FEW = 60  # suspects' changes of which every pair is tried
+CONFIRMED = 8  # changes that heal one value, and are tried on all
+SLACK = 10.0  # a changed network has another largest value: what heals is decided when all values are compared
+MANY = 300  # changes beyond which those of single layers are tried last
+FEW = 80  # changes of which every pair is tried; of more, as many that are made everywhere ...
+WIDE = 12  # ... and the best of the others
 
 
 def diagnose(
@@ -199,17 +202,24 @@ class _Search:
 
     def _ways(self, way: Way) -> list[Way]:
         """Return the ways to heal a place by one change or by two, that which agrees the farthest first."""
-        _, net, place = way
-        changes = self._changes(net, place)
-        errors = [(self._error(net, (change,), place), i) for i, change in enumerate(self.progress(changes))]
-        ranked = [changes[i] for _, i in sorted(errors)]
-        healing = [(changes[i],) for error, i in sorted(errors) if error <= place.tolerance]
-        if not healing:
-            pairs = self.progress(_pairs(ranked))
-            healing = [pair for pair in pairs if self._error(net, pair, place) <= place.tolerance]
-        found = [Way([*way.changes, *some], *self._changed(net, some)) for some in healing]
-        further = [one for one in found if one.place.reached > place.reached]
-        return sorted(further, key=lambda one: (*one.place.reached, len(one.changes[-1].layers)), reverse=True)
+        tried: list[tuple[float, Change]] = []
+        changes = self._changes(way.net, way.place)
+        for some in _in_turn(changes):
+            tried += [(self._error(way.net, (change,), way.place), change) for change in self.progress(some)]
+            tried.sort(key=lambda one: one[0])
+            if found := self._further(way, [(c,) for error, c in tried if error <= SLACK * way.place.tolerance]):
+                return found
+        for pair in self.progress(_pairs([change for _, change in tried])):
+            if self._error(way.net, pair, way.place) <= SLACK * way.place.tolerance:
+                if found := self._further(way, [pair]):
+                    return found
+        return []
+
+    def _further(self, way: Way, healing: list[tuple[Change, ...]]) -> list[Way]:
+        """Return those changes that agree with the peer farther than before, best first."""
+        found = [Way([*way.changes, *some], *self._changed(way.net, some)) for some in healing[:CONFIRMED]]
+        further = [one for one in found if one.place.reached > way.place.reached]
+        return sorted(further, key=lambda one: (one.place.reached, len(one.changes[-1].layers) > 1), reverse=True)
 
     def _changed(self, net: Network, changes: tuple[Change, ...]) -> tuple[Network, Place]:
         for change in changes:
@@ -261,12 +271,27 @@ class _Search:
         return log.values[place.name].array
 
 
+def _in_turn(changes: list[Change]) -> list[list[Change]]:
+    """Return the changes in the order to try them: what a program does everywhere first, where there are many."""
+    if len(changes) <= MANY:
+        return [changes]
+    return [[c for c in changes if _everywhere(c)], [c for c in changes if not _everywhere(c)]]
+
+
+def _everywhere(change: Change) -> bool:
+    return (
+        len(change.layers) > 1 or change.layers == (INPUT,) or change.convention in ("class order", "flattening")
+    )
+
+
 def _pairs(ranked: list[Change]) -> list[tuple[Change, Change]]:
-    """Return the pairs to try: all of few changes; of many those with one that helped most alone."""
-    if len(ranked) <= FEW:
-        pairs = combinations(ranked, 2)
-    else:
-        pairs = ((a, b) for i, a in enumerate(ranked[:WIDE]) for b in ranked[i + 1 :])
+    """Return the pairs to try, those of the best single changes first: all of few; else of what is everywhere."""
+    if len(ranked) > FEW:
+        wide = [change for change in ranked if _everywhere(change)]
+        some = {id(change) for change in [*wide[:FEW], *ranked[:WIDE]]}
+        ranked = [change for change in ranked if id(change) in some]
+    places = sorted(combinations(range(len(ranked)), 2), key=sum)
+    pairs = [(ranked[i], ranked[j]) for i, j in places]
     return [(a, b) for a, b in pairs if a.convention != b.convention or not set(a.layers) & set(b.layers)]
 
 

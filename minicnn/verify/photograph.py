@@ -15,6 +15,7 @@ from minicnn.verify.diagnosis import Diagnosis
 
 __all__ = ["by_photograph"]
 
+MANY = 500  # changes beyond which those of single layers are left out
 WIDE = 5  # changes that pairs are made of
 SURE = 0.5  # a class of that probability is right as it is
 GAIN = 1.0  # what a pair must add to the best single change, in units of log probability
@@ -46,6 +47,8 @@ def _ranked(net: Network, image: Any, target: int, progress: Callable) -> list[t
     """Return (surprise, changes) of every single change, and of pairs with the best of them, best first."""
     everywhere = [*of_input(net), *of_order(net)]
     changes = [*everywhere, *of_layers(net)]
+    if len(changes) > MANY:
+        changes = [c for c in changes if len(c.layers) > 1 or c in everywhere or c.convention == "class order"]
     shared = [
         *everywhere,
         *(change for change in changes if len(change.layers) > 1),
