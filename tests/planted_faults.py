@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 import minicnn
-from minicnn import Network, zoo
-from minicnn.layers import BatchNorm2d, Conv2d, Linear, LocalResponseNorm, ReLU, ReLU6
+from minicnn import Network, catalogue, zoo
+from minicnn.layers import BatchNorm2d, Conv2d, Linear, LocalResponseNorm, MaxPool2d, ReLU, ReLU6
 from minicnn.layers.blocks import Block
 from minicnn.verify.diagnose import diagnose
 from minicnn.verify.peers import as_peer
@@ -172,6 +172,16 @@ class Fault(NamedTuple):
     plant: object
 
 
+def transposed(weight):
+    return weight.swapaxes(2, 3)
+
+
+def mirrored(weight):
+    return weight[:, ::-1]
+
+
+ODD = ((1, 3), (1, 3))
+RADIUS = {"size": 11, "alpha": 1.1e-3}
 SAME_HALF = fields(Conv2d, padding=lambda layer: tuple((k // 2, k // 2) for k in layer.kernel_size))
 MAPS = (256 // NARROWER, 6, 6)
 
@@ -195,18 +205,14 @@ SINGLES = [
         "AlexNet",
         "padding of conv2 at the wrong sides",
         "padding",
-        fields(Conv2d, "conv2", padding=((1, 3), (1, 3))),
+        fields(Conv2d, "conv2", padding=ODD),
     ),
     Fault("AlexNet", "RGB picture minus a BGR mean", "channel order", picture(channels="RGB")),
     Fault("AlexNet", "mean in the order RGB", "mean", picture(mean=reversed_mean)),
-    Fault(
-        "CNN-F", "pool1 rounds down", "pool rounding", fields(minicnn.layers.MaxPool2d, "pool1", ceil_mode=False)
-    ),
+    Fault("CNN-F", "pool1 rounds down", "pool rounding", fields(MaxPool2d, "pool1", ceil_mode=False)),
     Fault("CNN-F", "LRN's alpha not divided", "LRN alpha", fields(LocalResponseNorm, alpha=2.5e-3)),
     Fault("CNN-F", "LRN's k = 1", "LRN k", fields(LocalResponseNorm, k=1.0)),
-    Fault(
-        "CNN-F", "LRN's window taken for a radius", "LRN window", fields(LocalResponseNorm, size=11, alpha=1.1e-3)
-    ),
+    Fault("CNN-F", "LRN's window taken for a radius", "LRN window", fields(LocalResponseNorm, **RADIUS)),
     Fault("CNN-F", "classes in another order", "class order", rows(shuffled, "fc8")),
     Fault("CNN-F", "fc6 for maps flattened as WHC", "flattening", columns((2, 1, 0), MAPS)),
     Fault("CNN-F", "kernels of all convolutions upside down", "kernel flip", weights(lambda w: w[..., ::-1, :])),
@@ -220,7 +226,7 @@ SINGLES = [
         "Lite0",
         "kernels of one depthwise convolution transposed",
         "kernel order",
-        weights(lambda w: w.swapaxes(2, 3), "_blocks.4._depthwise_conv"),
+        weights(transposed, "_blocks.4._depthwise_conv"),
     ),
     Fault("Lite0", "no ceiling at 6", "rectifier", lambda net: each(net, ReLU6, lambda layer: ReLU())),
     Fault(
@@ -321,7 +327,7 @@ def everything(image, evidences=("every value", "the scores alone"), nets=tuple(
 
 
 def main():
-    image = Path(minicnn.__file__).parent.parent / "notebooks" / "images" / "chelsea.png"
+    image = catalogue.folder("images") / "chelsea.png"
     results = []
     for result in everything(image):
         results.append(result)
@@ -365,9 +371,12 @@ def page(results):
     for r in results:
         net = r.faults[0] if planted(r) == 0 else r.faults[0].net
         what = "; ".join(f.what for f in r.faults) if planted(r) else "nothing"
-        word = "yes" if r.named and r.healed else "healed otherwise" if r.healed else "no"
-        lines.append(f"| {net} | {what} | {r.evidence} | {word} | {r.verdict} |")
+        lines.append(f"| {net} | {what} | {r.evidence} | {word(r)} | {r.verdict} |")
     return "\n".join([*lines, ""])
+
+
+def word(result):
+    return "yes" if result.named and result.healed else "healed otherwise" if result.healed else "no"
 
 
 def planted(result):

@@ -231,7 +231,7 @@ def compare(arguments: Namespace) -> int:
 
 def diagnose(arguments: Namespace) -> int:
     """Find the wrong convention; 1 if there is a fault that no known change heals."""
-    from minicnn.loading import load
+    from minicnn.loading import load, save
     from minicnn.verify import diagnose
 
     net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
@@ -240,6 +240,8 @@ def diagnose(arguments: Namespace) -> int:
     found = diagnose(
         net, arguments.reference, arguments.image, label, progress=lambda items: _with_progress(items, "change")
     )
+    if arguments.save is not None:
+        save(found.net, arguments.save)
     _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
     return 0 if found.sound or found.healed else 1
 

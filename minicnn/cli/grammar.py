@@ -165,6 +165,7 @@ def _diagnose(command: argparse.ArgumentParser) -> None:
     held = command.add_mutually_exclusive_group(required=True)
     held.add_argument("--reference", metavar="PEER", help="FILE.onnx, DUMP.npz, or module:function")
     held.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
+    command.add_argument("--save", metavar="FILE.npz", help="write the healed network")
     _architecture(command)
     _preprocessing(command)
     _json(command)

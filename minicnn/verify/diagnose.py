@@ -211,13 +211,18 @@ class _Search:
                 return found
         for pair in self.progress(_pairs([change for _, change in tried])):
             if self._error(way.net, pair, way.place) <= SLACK * way.place.tolerance:
-                if found := self._further(way, [pair]):
+                if found := self._further(way, _akin(pair, changes)):
                     return found
         return []
 
     def _further(self, way: Way, healing: list[tuple[Change, ...]]) -> list[Way]:
         """Return those changes that agree with the peer farther than before, best first."""
-        found = [Way([*way.changes, *some], *self._changed(way.net, some)) for some in healing[:CONFIRMED]]
+        found = []
+        for some in healing[:CONFIRMED]:
+            try:
+                found.append(Way([*way.changes, *some], *self._changed(way.net, some)))
+            except MinicnnError:  # what heals one value leaves no network behind it
+                continue
         further = [one for one in found if one.place.reached > way.place.reached]
         return sorted(further, key=lambda one: (one.place.reached, len(one.changes[-1].layers) > 1), reverse=True)
 
@@ -295,11 +300,21 @@ def _pairs(ranked: list[Change]) -> list[tuple[Change, Change]]:
     return [(a, b) for a, b in pairs if a.convention != b.convention or not set(a.layers) & set(b.layers)]
 
 
+def _akin(pair: tuple[Change, Change], changes: list[Change]) -> list[tuple[Change, Change]]:
+    """Return the pair, and those that are the same in one layer instead of all, or in all."""
+    same = [[c for c in changes if (c.convention, c.what) == (one.convention, one.what)] for one in pair]
+    others = [(a, b) for a in same[0] for b in same[1] if (a, b) != pair]
+    places = {name for change in pair for name in change.layers}
+    return [pair, *(other for other in others if places & set(other[0].layers) and places & set(other[1].layers))]
+
+
 def _merged(changes: Iterable[Change]) -> list[Change]:
     """Return the changes with those that are the same in different layers as one."""
-    found: dict[tuple[str, str], Change] = {}
+    found: list[Change] = []
     for change in changes:
-        key = change.convention, change.what
-        layers = (*(found[key].layers if key in found else ()), *change.layers)
-        found[key] = replace(change, layers=tuple(dict.fromkeys(layers)))
-    return list(found.values())
+        same = [c for c in found if (c.convention, c.what) == (change.convention, change.what)]
+        if same and not set(same[0].layers) & set(change.layers):
+            found[found.index(same[0])] = replace(change, layers=(*same[0].layers, *change.layers))
+        else:
+            found.append(change)
+    return found
