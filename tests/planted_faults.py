@@ -281,9 +281,10 @@ PAIRS = _pairs()
 
 
 class Result(NamedTuple):
-    """Whether the faults were named, what was said, and how long it took."""
+    """Whether what was planted was named, what was said, and how long it took."""
 
-    faults: tuple
+    net: str
+    planted: tuple[str, ...]
     evidence: str
     named: bool
     healed: bool
@@ -303,6 +304,7 @@ def reference(net, image, full=True):
 
 def found(net, image, dump, faults, evidence):
     """Plant the faults in ``net`` and say what ``diagnose`` finds."""
+    name, what = net.name, tuple(fault.what for fault in faults)
     for fault in faults:
         net = fault.plant(net)
     start = time.perf_counter()
@@ -310,7 +312,7 @@ def found(net, image, dump, faults, evidence):
     seconds = time.perf_counter() - start
     named = sorted({change.convention for change in diagnosis.changes}) == sorted({f.convention for f in faults})
     healed = diagnosis.sound if not faults else diagnosis.healed and not diagnosis.sound
-    return Result(faults, evidence, named, healed, diagnosis.verdict(), diagnosis.tried, seconds)
+    return Result(name, what, evidence, named, healed, diagnosis.verdict(), diagnosis.tried, seconds)
 
 
 def everything(image, evidences=("every value", "the scores alone"), nets=tuple(RIGHT), pairs=True):
@@ -319,7 +321,7 @@ def everything(image, evidences=("every value", "the scores alone"), nets=tuple(
         right = RIGHT[name]()
         for evidence in evidences:
             dump = reference(right, image, evidence == "every value")
-            yield found(right, image, dump, (), evidence)._replace(faults=(name,))
+            yield found(right, image, dump, (), evidence)
             wanted = [(fault,) for fault in SINGLES] + (PAIRS if pairs else [])
             for faults in wanted:
                 if faults[0].net == name:
@@ -355,7 +357,7 @@ def page(results):
     ]
     for kind, count in kinds.items():
         for evidence in dict.fromkeys(result.evidence for result in results):
-            some = [r for r in results if r.evidence == evidence and planted(r) == count]
+            some = [r for r in results if r.evidence == evidence and len(r.planted) == count]
             if some:
                 both, healed = sum(r.named and r.healed for r in some), sum(r.healed for r in some)
                 times = [r.seconds for r in some]
@@ -369,18 +371,13 @@ def page(results):
         "|---|---|---|---|---|",
     ]
     for r in results:
-        net = r.faults[0] if planted(r) == 0 else r.faults[0].net
-        what = "; ".join(f.what for f in r.faults) if planted(r) else "nothing"
-        lines.append(f"| {net} | {what} | {r.evidence} | {word(r)} | {r.verdict} |")
+        what = "; ".join(r.planted) or "nothing"
+        lines.append(f"| {r.net} | {what} | {r.evidence} | {word(r)} | {r.verdict} |")
     return "\n".join([*lines, ""])
 
 
 def word(result):
     return "yes" if result.named and result.healed else "healed otherwise" if result.healed else "no"
-
-
-def planted(result):
-    return 0 if isinstance(result.faults[0], str) else len(result.faults)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ CONFIRMED = 8  # changes that heal one value, and are tried on all
 SLACK = 10.0  # a changed network has another largest value: what heals is decided when all values are compared
 MANY = 300  # changes beyond which those of single layers are tried last
 FEW = 80  # changes of which every pair is tried; of more, as many that are made everywhere ...
-WIDE = 12  # ... and the best of the others
+WIDE = 40  # ... and the best of the others
 
 
 def diagnose(
