@@ -16,6 +16,30 @@ __all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "output_tiles", "we
 
 
 @njit
+def _six(start, at, apart):
+    """Load six vectors that lie ``apart`` floats apart."""
+    return (
+        load(start, at),
+        load(start, at + apart),
+        load(start, at + 2 * apart),
+        load(start, at + 3 * apart),
+        load(start, at + 4 * apart),
+        load(start, at + 5 * apart),
+    )
+
+
+@njit
+def _store_six(line, start, at, apart):
+    """Store six vectors ``apart`` floats apart."""
+    store(start, at, line[0])
+    store(start, at + apart, line[1])
+    store(start, at + 2 * apart, line[2])
+    store(start, at + 3 * apart, line[3])
+    store(start, at + 4 * apart, line[4])
+    store(start, at + 5 * apart, line[5])
+
+
+@njit
 def _input_line(a, b, c, d, e, f):
     """Return B' times one column of six."""
     two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
@@ -60,44 +84,17 @@ def input_tiles(rows, length, count, tiles, apart):
     """
     columns = rows + 24 * length
     for i in range(0, 4 * count + 4, LANES):
-        line = _input_line(
-            load(rows, i),
-            load(rows, i + length),
-            load(rows, i + 2 * length),
-            load(rows, i + 3 * length),
-            load(rows, i + 4 * length),
-            load(rows, i + 5 * length),
-        )
-        store(columns, i, line[0])
-        store(columns, i + length, line[1])
-        store(columns, i + 2 * length, line[2])
-        store(columns, i + 3 * length, line[3])
-        store(columns, i + 4 * length, line[4])
-        store(columns, i + 5 * length, line[5])
+        _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
     for t in range(0, count, LANES):
         for r in range(6):
             a, b, c, d = load_fours(columns, r * length + 4 * t)
             e, f, _, _ = load_fours(columns, r * length + 4 * t + 4)
-            line = _input_line(a, b, c, d, e, f)
-            at = 6 * r * apart + t
-            store(tiles, at, line[0])
-            store(tiles, at + apart, line[1])
-            store(tiles, at + 2 * apart, line[2])
-            store(tiles, at + 3 * apart, line[3])
-            store(tiles, at + 4 * apart, line[4])
-            store(tiles, at + 5 * apart, line[5])
+            _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
 
 
 @njit
 def _output_column(tiles, at, apart):
-    return _output_line(
-        load(tiles, at),
-        load(tiles, at + 6 * apart),
-        load(tiles, at + 12 * apart),
-        load(tiles, at + 18 * apart),
-        load(tiles, at + 24 * apart),
-        load(tiles, at + 30 * apart),
-    )
+    return _output_line(*_six(tiles, at, 6 * apart))
 
 
 @njit
@@ -126,13 +123,7 @@ def output_tiles(tiles, apart, count, rows, length):
 
 @njit
 def _weight_row(a, b, c, tile, at, apart):
-    line = _weight_line(a, b, c)
-    store(tile, at, line[0])
-    store(tile, at + apart, line[1])
-    store(tile, at + 2 * apart, line[2])
-    store(tile, at + 3 * apart, line[3])
-    store(tile, at + 4 * apart, line[4])
-    store(tile, at + 5 * apart, line[5])
+    _store_six(_weight_line(a, b, c), tile, at, apart)
 
 
 @njit
@@ -180,35 +171,16 @@ def gradient_tiles(rows, length, count, tiles, apart):
         line = _four_line(
             load(rows, i), load(rows, i + length), load(rows, i + 2 * length), load(rows, i + 3 * length)
         )
-        store(columns, i, line[0])
-        store(columns, i + length, line[1])
-        store(columns, i + 2 * length, line[2])
-        store(columns, i + 3 * length, line[3])
-        store(columns, i + 4 * length, line[4])
-        store(columns, i + 5 * length, line[5])
+        _store_six(line, columns, i, length)
     for t in range(0, count, LANES):
         for r in range(6):
             a, b, c, d = load_fours(columns, r * length + 4 * t)
-            line = _four_line(a, b, c, d)
-            at = 6 * r * apart + t
-            store(tiles, at, line[0])
-            store(tiles, at + apart, line[1])
-            store(tiles, at + 2 * apart, line[2])
-            store(tiles, at + 3 * apart, line[3])
-            store(tiles, at + 4 * apart, line[4])
-            store(tiles, at + 5 * apart, line[5])
+            _store_six(_four_line(a, b, c, d), tiles, 6 * r * apart + t, apart)
 
 
 @njit
 def _three_column(tiles, at, apart):
-    return _three_line(
-        load(tiles, at),
-        load(tiles, at + 6 * apart),
-        load(tiles, at + 12 * apart),
-        load(tiles, at + 18 * apart),
-        load(tiles, at + 24 * apart),
-        load(tiles, at + 30 * apart),
-    )
+    return _three_line(*_six(tiles, at, 6 * apart))
 
 
 @njit
