@@ -108,10 +108,33 @@ def test_arrays_that_lie_about_their_size(tmp_path):
     assert data.count(b"K\x03\x85") == 1
     for length in (b"K\x04\x85", b"K\x02\x85"):
         assert_refused(numpy_pickle.read, tmp_path / "a.npy", data.replace(b"K\x03\x85", length), "bytes")
-    big = np.zeros(1 << 12, np.float32)
-    many = {str(i): big for i in range(4)}
-    (tmp_path / "b.npy").write_bytes(saved(many))  # one object under four names is no lie
-    assert len(numpy_pickle.read(tmp_path / "b.npy")) == 4
+
+
+class Shared:
+    """An array whose numbers are the very bytes that other arrays have too."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __reduce__(self):
+        rebuild, arguments, _ = np.zeros(0).__reduce__()
+        return rebuild, arguments, (1, (len(self.numbers) // 4,), np.dtype(">f4"), False, self.numbers)
+
+
+def test_arrays_that_share_their_bytes(tmp_path):
+    """One array may have many names; many arrays of the same bytes would be a bomb, once copied."""
+    numbers = np.arange(1 << 12, dtype=np.float32)
+    (tmp_path / "a.npy").write_bytes(saved(dict.fromkeys("abcd", numbers)))
+    assert same(numpy_pickle.read(tmp_path / "a.npy"), dict.fromkeys("abcd", numbers))
+    raw = numbers.astype(">f4").tobytes()
+    (tmp_path / "b.npy").write_bytes(saved({"a": Shared(raw)}, 4))
+    assert same(numpy_pickle.read(tmp_path / "b.npy"), {"a": numbers})
+    assert_refused(
+        numpy_pickle.read,
+        tmp_path / "c.npy",
+        saved({name: Shared(raw) for name in "abcd"}, 4),
+        "claim 65536 bytes",
+    )
 
 
 def test_one_array_is_no_dictionary(tmp_path):
