@@ -326,6 +326,14 @@ REFUSED = {
         "feeds two paths that cross",
     ),
     "square": ([("Mul", "x x", "a", {}), ("Relu", "a", "y", {})], "known as local response normalisation only"),
+    "window": (
+        [
+            *[("Mul", "x x", "a", {}), ("Unsqueeze", "a first", "b", {})],
+            *[("AveragePool", "b", "c", {"kernel_shape": [5, 1, 1], "strides": [1, 1, 1]})],
+            *[("Squeeze", "c first", "y", {})],
+        ],
+        r"'node c' \(AveragePool\): .*local response normalisation only",
+    ),
     "even": ([("LRN", "x", "y", {"size": 4})], "even window"),
     "pool": (
         [("AveragePool", "x", "y", {"kernel_shape": [2, 2], "dilations": [2, 2]})],
@@ -342,7 +350,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refusals_name_the_node(name, tmp_path):
     nodes, message = REFUSED[name]
-    constants = {"target": np.array([6, -1]), "w": normal(4, 5, 1, 1)}
+    constants = {"target": np.array([6, -1]), "w": normal(4, 5, 1, 1), "first": np.array([1])}
     with pytest.raises(WeightsError, match=message) as caught:
         loaded(model(nodes, (3, 4, 4), constants, opset=19), tmp_path)
     assert "model.onnx" in str(caught.value)

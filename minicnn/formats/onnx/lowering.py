@@ -68,7 +68,15 @@ class Lowering:
             self.add(node)
 
     def add(self, node: Node) -> None:
-        """Take in one node: fold it, lower it to layers, or note that it joins."""
+        """Take in one node: fold it, lower it to layers, or note that it joins; WeightsError where none goes."""
+        try:
+            self._add(node)
+        except WeightsError:
+            raise
+        except MinicnnError as error:  # of a layer that can't be so
+            raise node.refusal(str(error)) from None
+
+    def _add(self, node: Node) -> None:
         self._check_outputs(node)
         inputs = [self._constant(node, name) for name in node.inputs]
         data = [i for i, name in enumerate(node.inputs) if name in self.shapes]
@@ -171,16 +179,10 @@ class Lowering:
         source = node.inputs[call.data]
         if self.channels_last and source == self.source:
             return self._record(node, Step(node.name, (source,)), (call.shape, call.other))
-        try:
-            with np.errstate(all="ignore"):
-                step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
-            layers = step.layers if step.inputs == (source,) else ()
-            shapes = _after(layers, call.shape, call.other)
-        except WeightsError:
-            raise
-        except MinicnnError as error:
-            raise node.refusal(str(error)) from None
-        self._record(node, step, shapes)
+        with np.errstate(all="ignore"):
+            step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
+        layers = step.layers if step.inputs == (source,) else ()
+        self._record(node, step, _after(layers, call.shape, call.other))
 
     def _with_bias(self, call: Call) -> Step | None:
         """Return the step before an Add with its bias set, where its layer has none and nobody else reads it."""

@@ -100,6 +100,6 @@ def _size(call: Call) -> int:
     kernel, ones = node.integers("kernel_shape", []), [1] * axes
     plain = node.integers("strides", ones) == ones and node.integers("dilations", ones) == ones
     padded = any(node.integers("pads", [])) or node.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-    if len(kernel) != axes or kernel[1:] != ones[1:] or not plain or padded or kernel[0] < 1:
+    if len(kernel) != axes or kernel[1:] != ones[1:] or not plain or padded or not 1 <= kernel[0] <= call.shape[1]:
         raise stranger(call)
     return kernel[0]
