@@ -98,7 +98,7 @@ def layers(name: str, n: int, rounds: int) -> list[str]:
     plan = {layer: (forward, back) for layer, _, forward, back in cuda_plan.rows(name, n)}
     lines, shape = [], net.input_shape
     steps = dict(zip((fused_name for fused_name, _ in fused(net._chain)), fused(net._chain), strict=True))
-    for layer_name, layer in zip(net.names, net.layers, strict=True):
+    for layer_name, layer in net.named_layers:
         out = layer.output_shape(shape)
         if layer_name in plan:
             following = net.names[net.names.index(layer_name) + 1 :][:1]

@@ -88,7 +88,7 @@ def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
     """Return (layer, output shape, forward, input gradient) of every layer of a zoo net that costs something."""
     net = zoo.build(name)
     shape, found = net.input_shape, []
-    for layer_name, layer in zip(net.names, net.layers, strict=True):
+    for layer_name, layer in net.named_layers:
         out = layer.output_shape(shape)
         cost = None if isinstance(layer, Flatten) else costs(layer, shape, out, n)
         if cost is not None:

@@ -100,7 +100,7 @@ def network(work: Work):
 
     name, _, trunk = work.net.partition("/")
     net = zoo.build(name)
-    layers = list(zip(net.names, net.layers, strict=True))
+    layers = net.named_layers
     if trunk:
         layers = [*layers[: net.names.index("flatten")], ("mean", GlobalAvgPool2d()), ("flatten", Flatten())]
     return Network(layers, input_shape(work)).fold_batch_norm()
@@ -125,7 +125,7 @@ def scores_of(net, shape: tuple[int, int, int]) -> int:
     """Return the number of scores for inputs of ``shape``."""
     from minicnn.layers import chain
 
-    return chain.output_shape(list(zip(net.names, net.layers, strict=True)), shape)[0]
+    return chain.output_shape(net.named_layers, shape)[0]
 
 
 def _prepare_minicnn(work, threads):
@@ -157,7 +157,7 @@ def torch_run(net, work: Work):
     """Return the function that does the work once in torch, with the parameters of one of our nets."""
     import torch
 
-    module = torch_module(list(zip(net.names, net.layers, strict=True)), input_shape(work)).eval()
+    module = torch_module(net.named_layers, input_shape(work)).eval()
     x, targets = map(torch.from_numpy, inputs(work, scores_of(net, input_shape(work))))
     parameters = list(module.parameters())
     for parameter in parameters:

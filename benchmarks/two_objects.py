@@ -41,7 +41,7 @@ def shuffled(net: Network, which: str, seed: int = 0) -> Network:
         for name, array in state.items()
     }
     return Network.from_state_dict(
-        list(zip(net.names, net.layers, strict=True)),
+        net.named_layers,
         changed,
         net.input_shape,
         preprocess=net.preprocess,

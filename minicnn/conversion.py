@@ -59,9 +59,7 @@ def _again(path: Path, net: Network, architecture: str | None, weights: str | No
         return load(path, weights if path.suffix == ".prototxt" else None, None if holds_all else architecture)
     from minicnn.loading import read_state_dict
 
-    return Network.from_state_dict(
-        list(zip(net.names, net.layers, strict=True)), read_state_dict(path), net.input_shape, name=path.stem
-    )
+    return Network.from_state_dict(net.named_layers, read_state_dict(path), net.input_shape, name=path.stem)
 
 
 def _input(net: Network) -> np.ndarray:

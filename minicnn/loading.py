@@ -118,7 +118,7 @@ def _arranged(net: Network) -> Network:
     if all(a.flags.c_contiguous and a.flags.aligned for a in arrays.values()):
         return net
     arrays = {name: np.require(a, requirements="CA") for name, a in arrays.items()}
-    layers = list(zip(net.names, net.layers, strict=True))
+    layers = net.named_layers
     return Network.from_state_dict(layers, arrays, net.input_shape, net.preprocess, net.labels, name=net.name)
 
 

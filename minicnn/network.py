@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import choose, on, send
-from minicnn.layers import Keep, LogSoftmax, Softmax, chain
+from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.layers.fused import fused
 from minicnn.shapes import check_array
@@ -80,7 +80,7 @@ class Network:
         """Raise MinicnnError unless there are as many labels as scores, and ShapeError unless the layers fit."""
         if self.input_shape is None:
             return
-        scores_shape = chain.output_shape(self._scores_chain(), self.input_shape)
+        scores_shape = chain.output_shape(chain.before_softmax(self._chain), self.input_shape)
         if self.labels is not None and scores_shape != (len(self.labels),):
             raise MinicnnError(
                 f"{len(self.labels)} labels do not fit scores of shape {scores_shape} for each image"
@@ -103,6 +103,11 @@ class Network:
         """The layers' names, in order."""
         return [name for name, _ in self._chain]
 
+    @property
+    def named_layers(self) -> list:
+        """The (name, layer) pairs, in order, of which ``Network`` can be made again."""
+        return list(self._chain)
+
     def __getitem__(self, name: str):
         """Return the layer of that name; a dotted name reaches into blocks."""
         return chain.find(self._chain, name)
@@ -121,7 +126,8 @@ class Network:
             raise ShapeError("summary: this network has no input_shape; give one, such as summary((3, 224, 224))")
         return tuple(shape)
 
-    def _with(self, layers: chain.Chain, device: str | None = None) -> Network:
+    def with_layers(self, layers: Sequence, device: str | None = None) -> Network:
+        """Return a network of other layers, or on another device; all else is as in this one."""
         return Network(
             layers,
             self.input_shape,
@@ -139,11 +145,11 @@ class Network:
         """
         if device == "auto":
             device = choose(sum(row["multiply_adds"] for row in self.summary_rows()) if self.input_shape else 0)
-        return self._with(self._chain, device)
+        return self.with_layers(self._chain, device)
 
     def fold_batch_norm(self) -> Network:
         """Return a network that computes the same with its batch normalisations folded into convolutions."""
-        return self._with(fold_batch_norm(self._chain))
+        return self.with_layers(fold_batch_norm(self._chain))
 
     # parameters
 
@@ -219,10 +225,6 @@ class Network:
         """Return what runs where no weight gradients are wanted: the specification keeps to one step a layer."""
         return layers if self.device == "reference" else fused(layers)
 
-    def _scores_chain(self) -> chain.Chain:
-        ends_in_softmax = self._chain and isinstance(self._chain[-1][1], Softmax | LogSoftmax)
-        return self._chain[:-1] if ends_in_softmax else self._chain
-
     def _ready(self, x, upto, allow_nonfinite) -> chain.Chain:
         """Return the layers to run, in the dtype to run them in, once x is fit for them."""
         check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
@@ -234,7 +236,7 @@ class Network:
             raise ShapeError(
                 f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"
             )
-        layers = self._scores_chain() if upto is None else chain.upto(self._chain, upto)
+        layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
         if self.input_shape is None:
             chain.output_shape(layers, x.shape[1:])
         return chain.astype(layers, np.float64) if x.dtype == np.float64 else layers

@@ -80,7 +80,7 @@ def each(net, kinds, change, names=None):
                 chosen = isinstance(layer, kinds) and (names is None or path in names)
                 yield name, change(layer) if chosen else layer
 
-    return made(net, list(walk(zip(net.names, net.layers, strict=True), "")))
+    return made(net, list(walk(net.named_layers, "")))
 
 
 def weights(change, *names, kinds=Conv2d):
@@ -115,7 +115,7 @@ def picture(**values):
     """Plant another preprocessing."""
 
     def altered(net):
-        net = made(net, list(zip(net.names, net.layers, strict=True)))
+        net = made(net, net.named_layers)
         changed = {key: v(net.preprocess) if callable(v) else v for key, v in values.items()}
         net.preprocess = replace(net.preprocess, **changed)
         return net
@@ -142,7 +142,7 @@ def exchanged(*pairs):
     """Plant two neighbours in the other order."""
 
     def altered(net):
-        layers = list(zip(net.names, net.layers, strict=True))
+        layers = net.named_layers
         for a, _ in pairs:
             i = [name for name, _ in layers].index(a)
             layers[i], layers[i + 1] = layers[i + 1], layers[i]

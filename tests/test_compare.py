@@ -38,9 +38,7 @@ def small(seed=0):
 
 
 def changed(net, name, **fields):
-    layers = [
-        (n, replace(part, **fields) if n == name else part) for n, part in zip(net.names, net.layers, strict=True)
-    ]
+    layers = [(n, replace(part, **fields) if n == name else part) for n, part in net.named_layers]
     return Network(layers, net.input_shape)
 
 

@@ -14,7 +14,7 @@ from minicnn.errors import MinicnnError
 from minicnn.layers import AvgPool2d, BatchNorm2d, Conv2d, LeakyReLU, MaxPool2d, ReLU
 from minicnn.verify import diagnose, dump
 from minicnn.verify.alternatives import stored_as
-from minicnn.verify.changes import leaves, of_input, of_layers, of_order
+from minicnn.verify.changes import of_input, of_layers, of_order, placed
 from minicnn.verify.peers import as_peer
 
 IMAGES = catalogue.folder("images")
@@ -118,7 +118,7 @@ SMALL = [
 @pytest.mark.parametrize(("right", "wrong", "convention"), SMALL, ids=lambda v: v if isinstance(v, str) else "")
 def test_small_layers(right, wrong, convention):
     net = Network([Conv2d(2, 4, 3), right, BatchNorm2d(4), ReLU()], (2, 12, 12))
-    layers = [(n, wrong if n == "1" else layer) for n, layer in zip(net.names, net.layers, strict=True)]
+    layers = [(n, wrong if n == "1" else layer) for n, layer in net.named_layers]
     found = diagnose(Network(layers, net.input_shape), as_peer("torch", net))
     assert [change.convention for change in found.changes] == [convention], found.text()
 
@@ -142,7 +142,7 @@ def test_every_change_gives_a_network_or_says_why_not():
         assert other.names == net.names or change.convention in ("layer order", "flattening")
         made += 1
     assert made > 100
-    assert [leaf.name for leaf in leaves(net)] == net.names
+    assert [leaf.name for leaf in placed(net)] == net.names
 
 
 def test_command(tmp_path, capsys):

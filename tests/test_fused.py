@@ -27,7 +27,7 @@ def _net(dtype=np.float64):
     ]
     net = Network(layers, (3, 13, 12))
     net.load_state_dict({name: a.astype(dtype) for name, a in net.state_dict().items()})
-    return list(zip(net.names, net.layers, strict=True))
+    return net.named_layers
 
 
 def test_what_is_merged():

@@ -444,7 +444,7 @@ def test_weights_of_a_named_architecture(tmp_path, write):
             x = F.relu(conv(x, *item["arrays"], same=True))
         return x
 
-    trunk = minicnn.Network(list(zip(net.names, net.layers, strict=True)))
+    trunk = minicnn.Network(net.named_layers)
     assert_same(trunk, forward, (1, 3, 32, 48))
 
 

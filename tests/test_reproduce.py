@@ -156,9 +156,7 @@ def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
     from PIL import Image
 
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "black.png")
-    net = minicnn.Network(
-        list(zip(digits.names, digits.layers, strict=True)), digits.input_shape, digits.preprocess
-    )
+    net = minicnn.Network(digits.named_layers, digits.input_shape, digits.preprocess)
     net.load_state_dict({name: np.zeros_like(a) for name, a in net.state_dict().items()})
     task = experiments.Task(net, {"name": "zeros"}, [tmp_path / "black.png"], Path(tmp_path))
     (section,) = experiments.localisations(task)

@@ -9,8 +9,8 @@ import minicnn
 from minicnn.catalogue import folder
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
-from minicnn.explain import validity
 from minicnn.layers import Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, ReLU6, Residual
+from minicnn.verify import validity
 
 PREPROCESS = minicnn.Preprocess(size=(9, 8), channels="RGB", scale=1 / 50, mean=(1, 2, 3), std=(0.5, 1.0, 2.0))
 LAYERS = [

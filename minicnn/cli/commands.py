@@ -11,6 +11,7 @@ from typing import Any
 
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
+from minicnn.plain import finite
 
 __all__ = [
     "check",
@@ -197,9 +198,9 @@ def validity(arguments: Namespace) -> int:
     from dataclasses import asdict
 
     from minicnn.cli.verify import validities
-    from minicnn.explain import validity
+    from minicnn.verify import validity
 
-    net = _network(arguments)
+    net = _loaded(arguments)
 
     def one(path: str) -> dict[str, Any]:
         return {"image": path, "net": net.name, **asdict(validity(net, path, arguments.target))}
@@ -210,9 +211,8 @@ def validity(arguments: Namespace) -> int:
 def check(arguments: Namespace) -> int:
     """Hold gradients against the forward pass; 1 if one is wrong."""
     from minicnn.cli.verify import checked
-    from minicnn.loading import load
 
-    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+    net = _loaded(arguments)
     report = checked(arguments, net, lambda layers: _with_progress(layers, "layer"))
     _print(arguments, report.record() if arguments.json else report, lambda report: report.text())
     return 0 if report.ok else 1
@@ -221,9 +221,8 @@ def check(arguments: Namespace) -> int:
 def compare(arguments: Namespace) -> int:
     """Hold a network against another program; 1 if they diverge."""
     from minicnn.cli.compare import compared
-    from minicnn.loading import load
 
-    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+    net = _loaded(arguments)
     found = compared(arguments, net.to(arguments.device))
     _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
     return 0 if found.ok else 1
@@ -231,17 +230,16 @@ def compare(arguments: Namespace) -> int:
 
 def diagnose(arguments: Namespace) -> int:
     """Find the wrong convention; 1 if there is a fault that no known change heals."""
-    from minicnn.loading import load, save
+    from minicnn.loading import save
     from minicnn.verify import diagnose
 
-    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
-    label = arguments.label
-    label = int(label) if label is not None and label.isdigit() else label
-    found = diagnose(
-        net, arguments.reference, arguments.image, label, progress=lambda items: _with_progress(items, "change")
-    )
-    if arguments.save is not None:
+    net = _loaded(arguments)
+    given = (arguments.reference, arguments.image, arguments.label)
+    found = diagnose(net, *given, progress=lambda items: _with_progress(items, "change"))
+    if arguments.save is not None and found.changes and found.healed:
         save(found.net, arguments.save)
+    elif arguments.save is not None:
+        print(f"nothing was healed, so that {arguments.save} was not written", file=sys.stderr)
     _print(arguments, found.record() if arguments.json else found, lambda found: found.text())
     return 0 if found.sound or found.healed else 1
 
@@ -270,11 +268,14 @@ def devices(arguments: Namespace) -> int:
     return 0
 
 
-def _network(arguments: Namespace):
+def _loaded(arguments: Namespace):
     from minicnn.loading import load
 
-    net = _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
-    return net.to(arguments.device)
+    return _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
+
+
+def _network(arguments: Namespace):
+    return _loaded(arguments).to(arguments.device)
 
 
 def _network_and_origin(arguments: Namespace):
@@ -330,7 +331,7 @@ def complain(error: Exception) -> None:
 
 def _print(arguments: Namespace, found: Any, show: Callable[[Any], str]) -> None:
     if found:
-        print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else show(found))
+        print(json.dumps(finite(found), indent=2, ensure_ascii=False) if arguments.json else show(found))
 
 
 def _distinct_names(images: list[str], folder: Path, kind: str = "saliency") -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ def compared(arguments: Namespace, net: Any) -> Any:
 
     peer, x = as_peer(arguments.peer, net), input_of(arguments, net)
     if arguments.save is not None:
-        at = input_for(net, peer, x)
-        dump.write(arguments.save, at if peer.x is None else peer.x, peer.values(at))
+        x = input_for(net, peer, x)
+        values = peer.values(x)
+        dump.write(arguments.save, x if peer.x is None else peer.x, values)
+        peer = replace(peer, values=lambda _: values)  # it need not run twice
     return compare(net, peer, x, arguments.target, gradient=not arguments.forward)
 
 

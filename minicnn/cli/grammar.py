@@ -76,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("targets", nargs="+", metavar="CLASS", help="labels or numbers")
     _net(model)
     model.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
-    model.add_argument("--seed", type=int, default=0, help="of jitter and restarts (default: %(default)s)")
+    model.add_argument(
+        "--seed", type=_at_least(0), default=0, help="of jitter and restarts (default: %(default)s)"
+    )
     _ascent(model)
     _device(model)
     _json(model)
@@ -92,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "--classes", metavar="FILE", help="for VOC annotations: one name a line, in the order of the classes"
     )
-    reproduce.add_argument("--images", type=int, metavar="N", help="the first N images only (default: all)")
+    reproduce.add_argument(
+        "--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)"
+    )
     reproduce.add_argument(
         "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
     )
@@ -129,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     validity = commands.add_parser(
         "validity", help="say how far along its gradient a class score is exactly linear, in grey levels"
     )
-    _images(validity)
+    _images(validity, device=False)
     validity.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
 
     check = commands.add_parser(
@@ -140,9 +144,11 @@ def parser() -> argparse.ArgumentParser:
     _architecture(check)
     _preprocessing(check)
     check.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
-    check.add_argument("--seed", type=int, default=0, metavar="N", help="of the directions (default: %(default)s)")
     check.add_argument(
-        "--directions", type=int, default=3, metavar="N", help="for each gradient (default: %(default)s)"
+        "--seed", type=_at_least(0), default=0, metavar="N", help="of the directions (default: %(default)s)"
+    )
+    check.add_argument(
+        "--directions", type=_at_least(1), default=3, metavar="N", help="for each gradient (default: %(default)s)"
     )
     check.add_argument("--html", metavar="FILE", help="write the table as a page too")
     _json(check)
@@ -181,7 +187,7 @@ def _compare(command: argparse.ArgumentParser) -> None:
         metavar="PEER",
         help="torch or onnxruntime (the net translated), a device, FILE.onnx, DUMP.npz, or module:function",
     )
-    command.add_argument("--target", type=int, metavar="N", help="class of the gradient (default: the best)")
+    command.add_argument("--target", metavar="CLASS", help="whose gradient, label or number (default: the best)")
     command.add_argument("--forward", action="store_true", help="leave the gradients out")
     command.add_argument("--save", metavar="DUMP.npz", help="keep the peer's values in a file")
     command.add_argument(
@@ -216,11 +222,23 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _images(command: argparse.ArgumentParser) -> None:
+def _images(command: argparse.ArgumentParser, device: bool = True) -> None:
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
     _net(command)
-    _device(command)
+    if device:
+        _device(command)
     _json(command)
+
+
+def _at_least(least: int):
+    """Return the type of an option that takes whole numbers from ``least`` on."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {least}, got {text!r}")
+        return int(text)
+
+    return whole
 
 
 def _net(command: argparse.ArgumentParser) -> None:
@@ -248,9 +266,11 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
         help="boxes from 0, maxima outside, or from 1, maxima inside (default: exclusive for CSV, voc for XML)",
     )
     localisation.add_argument("--classes", metavar="FILE", help="for XML: the classes' names in order, one a line")
-    localisation.add_argument("--images", type=int, metavar="N", help="the first N images only (default: all)")
     localisation.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the intervals (default: %(default)s)"
+        "--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)"
+    )
+    localisation.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="of the intervals (default: %(default)s)"
     )
     _device(localisation)
     _json(localisation)

@@ -9,7 +9,6 @@ from minicnn.explain.localise import Detection, localise
 from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
-from minicnn.explain.validity import Validity, validity
 
 __all__ = [
     "Ascent",
@@ -19,7 +18,6 @@ __all__ = [
     "Prediction",
     "Reconstruction",
     "Saliency",
-    "Validity",
     "class_model",
     "deconvnet",
     "evaluate_localisation",
@@ -30,5 +28,4 @@ __all__ = [
     "saliency",
     "segment",
     "top_activations",
-    "validity",
 ]

@@ -49,7 +49,7 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     """
     if net.input_shape is None:
         raise ShapeError(f"{net.name}: has no input_shape; receptive fields end at the borders of one")
-    layers = chain.upto(list(zip(net.names, net.layers, strict=True)), layer)
+    layers = chain.upto(net.named_layers, layer)
     shape = chain.output_shape(layers, net.input_shape)
     if len(shape) == 3 and not (0 <= row < shape[1] and 0 <= column < shape[2]):
         raise ShapeError(

@@ -66,7 +66,7 @@ def describe(net: Network) -> dict[str, Any]:
         "name": net.name,
         "input_shape": None if net.input_shape is None else list(net.input_shape),
         "preprocess": describe_preprocess(net.preprocess),
-        "layers": [_described(name, layer) for name, layer in zip(net.names, net.layers, strict=True)],
+        "layers": [_described(name, layer) for name, layer in net.named_layers],
         "labels": net.labels,
     }
 

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
+from minicnn.layers.activation import LogSoftmax, Softmax
 from minicnn.layers.base import Keep, Layer, Shape
 from minicnn.rules import GRADIENT
 
 __all__ = [
     "astype",
     "backward",
+    "before_softmax",
     "find",
     "fitted",
     "forward",
@@ -123,6 +125,11 @@ def initialised(chain: Chain, rng: np.random.Generator) -> Chain:
 def astype(chain: Chain, dtype) -> Chain:
     """Return the chain with parameters of ``dtype``."""
     return [(name, layer.astype(dtype)) for name, layer in chain]
+
+
+def before_softmax(chain: Chain) -> Chain:
+    """Return the chain up to the scores: without a softmax at its end."""
+    return chain[:-1] if chain and isinstance(chain[-1][1], Softmax | LogSoftmax) else chain
 
 
 def upto(chain: Chain, path: str) -> Chain:

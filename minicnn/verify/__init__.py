@@ -6,5 +6,17 @@ from minicnn.verify.diagnose import diagnose
 from minicnn.verify.diagnosis import Diagnosis
 from minicnn.verify.gradients import gradients
 from minicnn.verify.report import Report, Row
+from minicnn.verify.validity import Validity, validity
 
-__all__ = ["Comparison", "Diagnosis", "Report", "Row", "Step", "compare", "diagnose", "gradients"]
+__all__ = [
+    "Comparison",
+    "Diagnosis",
+    "Report",
+    "Row",
+    "Step",
+    "Validity",
+    "compare",
+    "diagnose",
+    "gradients",
+    "validity",
+]

@@ -26,8 +26,9 @@ from minicnn.layers import (
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 from minicnn.verify.alternatives import alternatives
+from minicnn.verify.kinks import wrapped
 
-__all__ = ["INPUT", "Change", "Leaf", "class_order", "leaves", "of_input", "of_layers", "of_order"]
+__all__ = ["INPUT", "Change", "class_order", "of_input", "of_layers", "of_order", "placed"]
 
 INPUT = "input"  # what a change of the preprocessing touches
 SIDE = "normalisation on the other side"
@@ -59,7 +60,7 @@ class Change:
         return f"{self.convention}: {self.what} ({where})"
 
 
-class Leaf(NamedTuple):
+class Placed(NamedTuple):
     """A layer that is no block: dotted name, input shape, the maps it was flattened from, first or last."""
 
     name: str
@@ -69,22 +70,22 @@ class Leaf(NamedTuple):
     place: str
 
 
-def leaves(net: Network) -> list[Leaf]:
+def placed(net: Network) -> list[Placed]:
     """Return the layers of a network that are no blocks, in the order of the computation."""
-    found = list(_leaves(_layers(net), net.input_shape, ""))
+    found = list(_placed(net.named_layers, net.input_shape, ""))
     weighted = [leaf.name for leaf in found if isinstance(leaf.layer, Conv2d | Linear)]
     places = dict.fromkeys(weighted[-1:], "last") | dict.fromkeys(weighted[:1], "first")
     return [leaf._replace(place=places.get(leaf.name, "")) for leaf in found]
 
 
-def _leaves(layers: chain.Chain, shape: tuple[int, ...], prefix: str) -> Iterator[Leaf]:
+def _placed(layers: chain.Chain, shape: tuple[int, ...], prefix: str) -> Iterator[Placed]:
     maps = None
     for name, layer, own, _ in chain.shapes(layers, shape):
         if isinstance(layer, Block):
             for branch in layer.branches():
-                yield from _leaves(branch, own, f"{prefix}{name}.")
+                yield from _placed(branch, own, f"{prefix}{name}.")
         else:
-            yield Leaf(f"{prefix}{name}", layer, own, maps, "")
+            yield Placed(f"{prefix}{name}", layer, own, maps, "")
         if isinstance(layer, Flatten):
             maps = own if len(own) == 3 else None
         elif not isinstance(layer, Dropout):
@@ -97,7 +98,7 @@ def of_layers(net: Network, names: set[str] | None = None) -> list[Change]:
     ``names``: of the layers that must be touched; all by default.
     """
     ways: dict[tuple[str, str, type], list[str]] = {}
-    for leaf in leaves(net):
+    for leaf in placed(net):
         for convention, what, _ in alternatives(leaf.layer, leaf.shape, leaf.maps, leaf.place):
             ways.setdefault((convention, what, type(leaf.layer)), []).append(leaf.name)
     found = []
@@ -112,7 +113,7 @@ def of_order(net: Network, names: set[str] | None = None) -> list[Change]:
     """Return the changes that exchange normalisation with pooling or rectifier, one by one and all at once."""
     steps = [
         (a, b)
-        for (a, first), (b, second) in zip(_layers(net), _layers(net)[1:], strict=False)
+        for (a, first), (b, second) in zip(net.named_layers, net.named_layers[1:], strict=False)
         if {type(first), type(second)} in SWAPPED
     ]
     wanted = [pair for pair in steps if names is None or names & set(pair)]
@@ -141,7 +142,7 @@ def of_input(net: Network) -> list[Change]:
 
 def class_order(net: Network, ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> Change | None:
     """Return the change that puts the classes into another order, if the scores (N, K) are the same but for it."""
-    last = next((leaf for leaf in reversed(leaves(net)) if isinstance(leaf.layer, Conv2d | Linear)), None)
+    last = next((leaf for leaf in reversed(placed(net)) if isinstance(leaf.layer, Conv2d | Linear)), None)
     ours, theirs = (a.reshape(len(a), -1) for a in (ours, theirs))
     if last is None or ours.shape != theirs.shape or len(last.layer.weight) != ours.shape[1]:
         return None
@@ -164,61 +165,48 @@ def _order_named(order: np.ndarray) -> str:
     return f"{int((order != classes).sum())} of {len(order)} classes in another order"
 
 
-def _layers(net: Network) -> chain.Chain:
-    return list(zip(net.names, net.layers, strict=True))
-
-
-def _made(net: Network, layers: chain.Chain) -> Network:
-    return Network(layers, net.input_shape, net.preprocess, net.labels, device=net.device, name=net.name)
-
-
 def _reading(convention: str, what: str, names: tuple[str, ...]) -> Callable[[Network], Network]:
     """Return the change of some layers, as they are by then: other changes may come before it."""
 
     def apply(net: Network) -> Network:
-        parts = {leaf.name: _read(leaf, convention, what) for leaf in leaves(net) if leaf.name in names}
-        return _made(net, _replaced(_layers(net), parts, ""))
+        parts = {leaf.name: _read(leaf, convention, what) for leaf in placed(net) if leaf.name in names}
+        return _with_parts(net, parts)
 
     return apply
 
 
-def _read(leaf: Leaf, convention: str, what: str) -> Layer:
+def _read(leaf: Placed, convention: str, what: str) -> Layer:
     for *key, make in alternatives(leaf.layer, leaf.shape, leaf.maps, leaf.place):
         if key == [convention, what]:
             return make()
     raise MinicnnError(f"{leaf.name}: {convention}, {what}: does not apply any more")
 
 
+def _with_parts(net: Network, parts: Mapping[str, Layer]) -> Network:
+    """Return the network with other layers in the place of those named, none of them a block."""
+    return net.with_layers(wrapped(net.named_layers, lambda layer, name: parts.get(name, layer)))
+
+
 def _replacing(parts: Mapping[str, Layer]) -> Callable[[Network], Network]:
-    return lambda net: _made(net, _replaced(_layers(net), parts, ""))
-
-
-def _replaced(layers: chain.Chain, parts: Mapping[str, Layer], prefix: str) -> chain.Chain:
-    found = []
-    for name, layer in layers:
-        path = f"{prefix}{name}"
-        if isinstance(layer, Block) and path not in parts and any(part.startswith(f"{path}.") for part in parts):
-            layer = layer.with_branches([_replaced(branch, parts, f"{path}.") for branch in layer.branches()])
-        found.append((name, parts.get(path, layer)))
-    return found
+    return lambda net: _with_parts(net, parts)
 
 
 def _exchanging(pairs: tuple[tuple[str, str], ...]) -> Callable[[Network], Network]:
     def apply(net: Network) -> Network:
-        layers = _layers(net)
+        layers = net.named_layers
         for a, b in pairs:
             i = net.names.index(a)
             if net.names[i + 1 : i + 2] != [b]:
                 raise MinicnnError(f"{a} and {b} are no neighbours any more")
             layers[i], layers[i + 1] = layers[i + 1], layers[i]
-        return _made(net, layers)
+        return net.with_layers(layers)
 
     return apply
 
 
 def _preprocessing(fields: Mapping) -> Callable[[Network], Network]:
     def apply(net: Network) -> Network:
-        changed = _made(net, _layers(net))
+        changed = net.with_layers(net.named_layers)
         changed.preprocess = replace(net.preprocess, **fields)
         return changed
 

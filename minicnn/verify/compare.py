@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
+from minicnn.explain.prediction import class_index
 from minicnn.network import Network
 from minicnn.verify import probe
-from minicnn.verify.comparison import Comparison, Step, error_of, histogram, largest_ulps
+from minicnn.verify.comparison import Comparison, Step, distance_of, error_of, histogram, largest_ulps
 from minicnn.verify.matching import align
 from minicnn.verify.peers import Peer, as_peer
 from minicnn.verify.probe import Log, Value
@@ -59,10 +61,8 @@ def compare(
     peer, device = as_peer(peer, net), device or net.device
     given, x = x, input_for(net, peer, x)
     theirs = peer.values(x if peer.x is None else peer.x)
-    ours = probe.run(net, x, device=device)
-    exact = probe.run(net, x, dtype=np.float64).values
-    if device != "reference":
-        exact = {name: value for name, value in exact.items() if name in ours.values}
+    ours, judge = probe.run(net, x, device=device), probe.run(net, x, dtype=np.float64)
+    exact = {name: value for name, value in judge.values.items() if name in ours.values}
     pairs = matched(ours, theirs)
     if not pairs:
         raise MinicnnError(f"{peer.name}: none of its values matches one of {net.name}'s by name, shape or order")
@@ -71,21 +71,25 @@ def compare(
         own, its = Value("input", "", x), Value("input", "", peer.x)
         steps.insert(0, _step(own, its, x, FACTOR * unit(np.float32), error_of(x, peer.x)))
     scores = exact[net.names[-1]].array if net.names[-1] in exact else ours.values[net.names[-1]].array
-    target = _target(target, peer, scores)
-    back, dtype = _gradients(net, peer, x, target, ours, pairs) if gradient else ([], np.float32)
+    target = _target(net, target, peer, scores)
+    back, dtype = _gradients(net, device, peer, x, target, ours, judge, pairs) if gradient else ([], np.float32)
     unmatched = [name for name in ours.values if name not in pairs]
-    return Comparison(net.name, peer.name, device, steps, back, np.dtype(dtype).name, target, unmatched, ours.near)
+    return Comparison(
+        net.name, peer.name, device, steps, back, np.dtype(dtype).name, target, unmatched, judge.near
+    )
 
 
 def input_for(net: Network, peer: Peer, x: np.ndarray | None) -> np.ndarray:
     """Return x, or the input of the peer's dump, or random values that every layer has some of both signs of."""
-    if x is not None:
-        return np.asarray(x, np.float32)
-    if peer.x is not None:
-        return peer.x.astype(np.float32)
-    if net.input_shape is None:
-        raise ShapeError(f"{net.name}: has no input_shape; give x")
-    return np.random.default_rng(0).standard_normal((1, *net.input_shape)).astype(np.float32)
+    if x is None and peer.x is None:
+        if net.input_shape is None:
+            raise ShapeError(f"{net.name}: has no input_shape; give x")
+        return np.random.default_rng(0).standard_normal((1, *net.input_shape)).astype(np.float32)
+    given = np.asarray(peer.x if x is None else x, np.float32)
+    for array in (given, given if peer.x is None else peer.x):
+        if net.input_shape is not None and array.shape[1:] != net.input_shape:
+            raise ShapeError(f"{net.name}: takes images of {net.input_shape}, and x has the shape {array.shape}")
+    return given
 
 
 def matched(ours: Log, theirs: list[Value]) -> dict[str, Value]:
@@ -145,30 +149,35 @@ def _caused(net: Network, x: np.ndarray, pairs: Mapping[str, Value]) -> dict[str
     return {name: error_of(local[name].array, array) for name, array in given.items()}
 
 
-def _target(target: int | None, peer: Peer, scores: np.ndarray) -> int:
-    if target is None:
-        target = peer.target
-    return int(scores[0].reshape(-1).argmax()) if target is None else int(target)
+def _target(net: Network, target: int | None, peer: Peer, scores: np.ndarray) -> int:
+    target = peer.target if target is None else target
+    first = scores[0].reshape(-1)
+    return int(first.argmax()) if target is None else class_index(net, target, len(first))
 
 
-def _gradients(net: Network, peer: Peer, x, target: int, ours: Log, pairs: Mapping) -> tuple[list[Step], Any]:
-    if peer.gradient is None or ours.values[net.names[-1]].array.ndim != 2:
+def _gradients(
+    net: Network, device: str, peer: Peer, x, target: int, ours: Log, judge: Log, pairs: Mapping
+) -> tuple[list[Step], Any]:
+    """Return the steps of the gradients and their dtype: float64 where both sides can have it."""
+    if peer.gradient is None or list(ours.values.values())[-1].array.ndim != 2:
         return [], np.float32
-    dtype = np.float64 if peer.wide else np.float32
+    wide = peer.wide and device == "reference"
+    dtype = np.float64 if wide else np.float32
     at = (x if peer.x is None else peer.x).astype(dtype)
     theirs = peer.gradient(at, target)
     if not theirs:
         return [], dtype
     exact = probe.run(net, at, dtype=np.float64, target=target).gradients
-    own = exact if peer.wide else probe.run(net, at, target=target).gradients
+    own = exact if wide else probe.run(net, at, device=device, target=target).gradients
     names = {name: value.name for name, value in pairs.items() if name in own}
     both = [(name, names.get(name, name)) for name in [*names, "input"] if names.get(name, name) in theirs]
-    slack = 0.0 if peer.wide or not ours.near else FACTOR * float(np.sqrt(ours.near / ours.units))
+    slack = 0.0 if wide or not judge.near else FACTOR * float(np.sqrt(judge.near / judge.units))
     total = 2 * sum(ours.terms.values())
     steps = []
     for name, its in both:
-        seen = 0.0 if peer.wide else error_of(own[name], exact[name])
+        seen = 0.0 if wide else error_of(own[name], exact[name])
         tolerance = FACTOR * max(peer.rounding * float(np.sqrt(total + 1)) * unit(dtype), seen) + slack
         values = Value(name, "", own[name]), Value(its, "", theirs[its])
-        steps.append(_step(*values, exact[name], tolerance))
+        step = _step(*values, exact[name], tolerance)
+        steps.append(replace(step, error=distance_of(own[name], theirs[its])) if slack else step)
     return steps, dtype

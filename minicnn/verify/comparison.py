@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Comparison", "Step", "error_of", "histogram", "largest_ulps"]
+from minicnn.plain import finite
+from minicnn.verify.report import table_text
+
+__all__ = ["Comparison", "Step", "distance_of", "error_of", "histogram", "largest_ulps"]
 
 BINS = (0, 1, 4, 16, 64, 256, 4096)  # units in the last place; one more bin for what is beyond
 
@@ -22,7 +24,8 @@ class Step:
     name, kind : of our layer
     peer : the peer's name for it
     shape, peer_shape : of the arrays
-    error : largest difference over the largest value; infinity for shapes that can't be compared
+    error : largest difference over the largest value; infinity for shapes that can't be compared; of a gradient in
+        float32 beside kinks, the length of the difference over that of the gradient
     tolerance : what rounding explains of it
     ulps : largest difference in units in the last place of the larger of both
     histogram : how many entries differ by 0, at most 1, 4, 16, 64, 256, 4096, and by more such units
@@ -128,7 +131,7 @@ class Comparison:
         if self.kinks and self.gradient_dtype == "float32":
             lines.append(
                 f"{self.kinks} units lie within rounding of a kink, where the two sides may differ "
-                "in the gradient and both be right: its tolerance allows for them; float64 would not need to."
+                "in the gradient and both be right: its error is |a - b| / |b| and its tolerance allows for them."
             )
         if self.unmatched:
             lines.append(f"Without a counterpart: {', '.join(self.unmatched)}.")
@@ -143,10 +146,7 @@ class Comparison:
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""
-        header, rows = self.table()
-        widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]
-        return "\n".join([*self.notes(), "", *(line.rstrip() for line in lines), "", self.verdict()])
+        return table_text(self.notes(), *self.table(), self.verdict())
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain values for JSON, None for what is not finite."""
@@ -158,14 +158,26 @@ class Comparison:
 
 
 def error_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference over the largest value, entries in row order; infinity where it has none."""
+    """Return the largest difference over the largest value, entries in row order; infinity where one is NaN."""
     if a.size != b.size or a.size == 0:
         return float("inf")
     a, b = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
     scale = max(np.abs(a).max(), np.abs(b).max())
     with np.errstate(invalid="ignore"):
         difference = np.abs(a - b).max()
-    return float(difference / scale) if difference else 0.0 if difference == 0 else float("inf")
+        error = float(difference / scale) if difference else 0.0
+    return error if np.isfinite(error) else float("inf")
+
+
+def distance_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Return |a - b| / |b|, Euclidean lengths, which a few units across their kink change little."""
+    if a.size != b.size:
+        return float("inf")
+    b = b.reshape(-1).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = np.linalg.norm(a.reshape(-1) - b)
+        error = float(difference / np.linalg.norm(b)) if difference else 0.0
+    return error if np.isfinite(error) else float("inf")
 
 
 def _ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -206,5 +218,4 @@ def _cells(step: Step, prefix: str = "") -> list[str]:
 
 
 def _plain(steps: list[Step]) -> list[dict[str, Any]]:
-    rows = [asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps]
-    return [{k: None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()} for row in rows]
+    return finite([asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps])

@@ -68,6 +68,8 @@ def diagnose(
         If there is neither a reference nor an image with its class, or nothing of the reference matches.
 
     """
+    if net.input_shape is None:
+        raise MinicnnError(f"diagnose: {net.name} does not say the size of its input; give it an input_shape")
     if reference is None:
         if image is None or label is None:
             raise MinicnnError("diagnose: needs a reference, or an image and the class that it shows")
@@ -267,7 +269,7 @@ class _Search:
             if name in touched or any(other.startswith(f"{name}.") for other in touched) or INPUT in touched:
                 break
             x, start = place.log.values[name].array, i + 1
-        layers = list(zip(net.names, net.layers, strict=True))
+        layers = net.named_layers
         end = next(i for i, n in enumerate(net.names) if place.name == n or place.name.startswith(f"{n}."))
         if start > end:
             raise MinicnnError(f"{changes[0]}: comes after {place.name}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 from minicnn.network import Network
+from minicnn.plain import finite
 from minicnn.verify.changes import Change
 
 __all__ = ["Diagnosis"]
@@ -73,7 +73,7 @@ class Diagnosis:
         """Return everything as plain values for JSON."""
         found = {name: getattr(self, name) for name in ("subject", "reference", "evidence", "first", "weak")}
         found |= {"no_fault": self.sound, "healed": self.healed, "tried": self.tried, "verdict": self.verdict()}
-        found |= {name: x if isfinite(x := getattr(self, name)) else None for name in ("before", "after")}
+        found |= {name: finite(getattr(self, name)) for name in ("before", "after")}
         return found | {name: [_plain(c) for c in getattr(self, name)] for name in ("changes", "rivals")}
 
 

@@ -86,15 +86,27 @@ def peer(arrays: Mapping[str, np.ndarray], name: str) -> Peer:
     x, gradient, target = (arrays.get(key) for key in ("input", "gradient", "target"))
     if not values:
         raise MinicnnError(f"{name}: a dump holds float arrays of shape (N, ...), such as scores; found none")
+    if x is not None and (np.asarray(x).dtype.kind not in "fiu" or np.ndim(x) < 2):
+        raise MinicnnError(f"{name}: 'input' should be numbers of shape (N, C, H, W), is {_shown(x)}")
+    if target is not None and (np.asarray(target).dtype.kind not in "iu" or np.size(target) != 1):
+        raise MinicnnError(f"{name}: 'target' should be the number of one class, is {_shown(target)}")
     if gradient is not None and (x is None or target is None or np.shape(gradient) != np.shape(x)):
         raise MinicnnError(f"{name}: 'gradient' needs 'input', of its shape, and the class 'target' beside it")
 
     def gradients(_: np.ndarray, asked: int) -> dict[str, np.ndarray]:
-        return {"input": np.asarray(gradient)} if gradient is not None and int(target) == asked else {}
+        return (
+            {"input": np.asarray(gradient)}
+            if gradient is not None and int(np.reshape(target, ())) == asked
+            else {}
+        )
 
     kept = None if x is None else np.array(x, np.float64 if np.asarray(x).dtype == np.float64 else np.float32)
     return Peer(
-        f"dump {name}", lambda _: values, gradients, x=kept, target=None if target is None else int(target)
+        f"dump {name}",
+        lambda _: values,
+        gradients,
+        x=kept,
+        target=None if target is None else int(np.reshape(target, ())),
     )
 
 
@@ -105,6 +117,10 @@ def write(path: str | Path, x: np.ndarray, values: list[Value]) -> None:
         key = f"{value.name or 'value'}@{value.kind}"
         arrays[f"{key}.{len(arrays)}" if key in arrays else key] = value.array
     npz.write(path, arrays)
+
+
+def _shown(array: np.ndarray) -> str:
+    return f"{np.asarray(array).dtype} of shape {np.shape(array)}"
 
 
 def _named(key: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -11,14 +10,14 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels import on, reference
-from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, chain
+from minicnn.layers import Layer, chain
 from minicnn.layers.fused import fused
 from minicnn.network import Network
-from minicnn.rules import GRADIENT
 from minicnn.shapes import check_array
 from minicnn.verify.conventions import convention_rows
 from minicnn.verify.kinks import leaves, wrapped
 from minicnn.verify.leaf import Effort, Leaf, leaf_rows
+from minicnn.verify.record import Recorded
 from minicnn.verify.report import UNDECIDED, Report, Row
 from minicnn.verify.whole import loss_row, whole_row
 
@@ -77,7 +76,7 @@ def gradients(
         raise MinicnnError(f"gradients: directions: expected at least 1, got {directions}")
     check_array(x, "gradients: x")
     net = _as_network(net_or_layer, seed)
-    chain.output_shape(list(zip(net.names, net.layers, strict=True)), x.shape[1:])
+    chain.output_shape(net.named_layers, x.shape[1:])
     dtype = np.float64 if device == "reference" else np.float32
     rows = list(_rows(net, x, device, dtype, seed, Effort(directions, entries), progress))
     subject = net.name if net is net_or_layer else repr(net_or_layer)
@@ -94,7 +93,7 @@ def _as_network(net_or_layer: Network | Layer, seed: int) -> Network:
 
 def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     """Yield the rows of a report; each layer draws from a generator of its own, so that one can be run again."""
-    layers = list(zip(net.names, net.layers, strict=True))
+    layers = net.named_layers
     own = chain.astype(layers, dtype)
     exact, x = chain.astype(own, np.float64), x.astype(dtype).astype(np.float64)
     if device != "reference":
@@ -106,8 +105,7 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     if len(met) > 1:
         yield _decided(lambda x, rng: whole_row(net, x, device, dtype, rng, effort), x, dtype, seed)
     if device == "reference" and len(met) > 1 and any(leaf.layer.parameter_shapes() for leaf in met):
-        scores = exact[:-1] if isinstance(exact[-1][1], Softmax | LogSoftmax) else exact
-        if len(chain.output_shape(scores, x.shape[1:])) == 1:
+        if len(chain.output_shape(chain.before_softmax(exact), x.shape[1:])) == 1:
             yield _decided(lambda x, rng: loss_row(net, x, rng, effort), x, dtype, seed)
 
 
@@ -128,26 +126,6 @@ def _decided(row_at: Callable[[np.ndarray, np.random.Generator], Row], x: np.nda
 
 def _leaves(own: chain.Chain, exact: chain.Chain, x: np.ndarray) -> list[Leaf]:
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
-    mine, found = leaves(own), []
-    steps = wrapped(exact, lambda layer, name: _Noted(layer, name, mine[name], found))
-    chain.forward(steps, x, reference)
-    return found
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Noted(Layer):
-    """A layer that writes down what reaches it."""
-
-    layer: Layer
-    name: str
-    own: Layer
-    leaves: list[Leaf]
-
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        """Return the layer's output."""
-        self.leaves.append(Leaf(self.name, self.layer, self.own, x))
-        return self.layer.forward(x, kernels, keep, rng)
-
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        """Return the layer's gradients."""
-        return self.layer.backward(dy, saved, kernels, rule, weights)
+    met, mine, layers = Recorded(), leaves(own), leaves(exact)
+    chain.forward(wrapped(exact, met.around), x, reference)
+    return [Leaf(name, layers[name], mine[name], at) for name, at in met.inputs.items()]

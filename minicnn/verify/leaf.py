@@ -15,7 +15,7 @@ from minicnn.verify.kinks import LINEAR, clearance, complex_step, parameter_tang
 from minicnn.verify.report import UNDECIDED, Row
 from minicnn.verify.rounding import SIGMAS, SMOOTH, forward_scale, gradient_scales, inner, tolerance, unit
 
-__all__ = ["Effort", "Leaf", "Probe", "gaussian", "leaf_rows", "probed_row", "step_within"]
+__all__ = ["Direction", "Effort", "Leaf", "gaussian", "leaf_rows", "probed_row", "step_within"]
 
 WORK = 500_000_000  # multiply-adds spent on the entries of one tensor: about a second
 # v -> (value, tolerance) of a directional derivative, or None where x lies on a kink
@@ -50,7 +50,7 @@ class Leaf(NamedTuple):
     x: np.ndarray
 
 
-class Probe(NamedTuple):
+class Direction(NamedTuple):
     """A direction, and what to call it."""
 
     where: str
@@ -141,17 +141,17 @@ def step_within(free: float, x: np.ndarray, v: np.ndarray) -> float:
     return float(min(free / 2, reach))
 
 
-def gaussian(shape, rng: np.random.Generator, count: int) -> Iterator[Probe]:
+def gaussian(shape, rng: np.random.Generator, count: int) -> Iterator[Direction]:
     """Yield so many random directions."""
     for k in range(count):
-        yield Probe(f"direction {k}", rng.standard_normal(shape))
+        yield Direction(f"direction {k}", rng.standard_normal(shape))
 
 
-def _entries(array: np.ndarray) -> Iterator[Probe]:
+def _entries(array: np.ndarray) -> Iterator[Direction]:
     for index in np.ndindex(array.shape):
         v = np.zeros(array.shape)
         v[index] = 1
-        yield Probe(str(tuple(map(int, index))), v)
+        yield Direction(str(tuple(map(int, index))), v)
 
 
 def probed_row(names, arrays, derivative: Derivative, dtype, rng, effort: Effort) -> Row:
@@ -182,7 +182,7 @@ def probed_row(names, arrays, derivative: Derivative, dtype, rng, effort: Effort
     return Row(*names, len(measured), every, error, tol, ulps, where, sees)
 
 
-def _measure(probe: Probe, gradient, scale, derivative: Derivative, dtype) -> tuple | None:
+def _measure(probe: Direction, gradient, scale, derivative: Derivative, dtype) -> tuple | None:
     found = derivative(probe.v)
     if found is None:
         return None

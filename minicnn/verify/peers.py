@@ -133,12 +133,16 @@ def _attribute(name: str) -> Any:
         found = import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MinicnnError(f"{name}: can't be imported from here: {error}") from None
+        ready = hasattr(found, "register_forward_hook") and not inspect.isclass(found)
+        return found if ready or _takes_input(found) else found()
+    except Exception as error:  # of whatever kind: it is somebody else's program
+        raise MinicnnError(f"{name}: can't be imported from here: {_said(error)}") from None
     finally:
         sys.path.remove(here)
-    ready = hasattr(found, "register_forward_hook") and not inspect.isclass(found)
-    return found if ready or _takes_input(found) else found()
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
 
 
 def _takes_input(function: Any) -> bool:
@@ -164,13 +168,19 @@ def _function(function: Callable) -> Peer:
     """Return the peer of a function of an array; if it computes in JAX, with JAX's gradient."""
     name = getattr(function, "__name__", type(function).__name__)
 
+    def called(function: Callable, *arguments: Any) -> np.ndarray:
+        try:
+            return np.asarray(function(*arguments), np.result_type(np.float32, arguments[0].dtype))
+        except Exception as error:  # of whatever kind: it is somebody else's program
+            raise MinicnnError(f"function {name!r}: {_said(error)}") from None
+
     def values(x: np.ndarray) -> list[Value]:
-        return [Value("scores", "", np.asarray(function(x)))]
+        return [Value("scores", "", called(function, x))]
 
     def gradient(x: np.ndarray, target: int) -> dict[str, np.ndarray]:
         own = getattr(function, "gradient", None)
         if own is not None:
-            return {"input": np.asarray(own(x, target))}
+            return {"input": called(own, x, target)}
         jax = sys.modules.get("jax")
         if jax is None or not isinstance(y := function(x), jax.Array):
             return {}

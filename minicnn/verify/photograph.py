@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from math import inf, log
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.explain.prediction import class_index
 from minicnn.network import Network
 from minicnn.verify.changes import Change, of_input, of_layers, of_order
 from minicnn.verify.diagnosis import Diagnosis
@@ -26,20 +27,22 @@ def by_photograph(net: Network, image: Any, label: int | str, progress: Callable
 
     ``label`` is the class's number or name; the other arguments are those of ``diagnose``.
     """
-    target = _target(net, label)
-    start = surprise(net, image, target)
+    scores = _scores(net, image)
+    target = class_index(net, label, len(scores))
+    start = surprise(scores, target)
     head = net.name, "the picture", f"one picture of {label!r} and no reference"
-    if start <= -log(SURE):
+    if start <= -log(SURE) or int(scores.argmax()) == target:
         return Diagnosis(*head, None, [], start, start, True, 1, [], net, _weak(1, []))
     ranked = _ranked(net, image, target, progress)
-    best, found = ranked[0]
+    (best, found), tried = ranked[0], len(ranked)
     if best >= start - GAIN:
-        best, found = start, ()
-    rivals = [c for value, way in ranked[1:6] if value <= best + GAIN for c in way if c not in found]
+        best, found, ranked = start, (), ranked[:1]
+    rivals = {str(c): c for value, way in ranked[1:6] if value <= best + GAIN for c in way if c not in found}
     healed = _applied(net, found)
-    on_top = int(_scores(healed, image).argmax()) == target
-    errors = start, surprise(healed, image, target)
-    tail = on_top, len(ranked), rivals, healed, _weak(len(ranked), rivals)
+    scores = _scores(healed, image)
+    on_top = int(scores.argmax()) == target
+    errors = start, surprise(scores, target)
+    tail = on_top, tried, list(rivals.values()), healed, _weak(tried, rivals)
     return Diagnosis(*head, "the class of the picture", list(found), *errors, *tail)
 
 
@@ -60,24 +63,17 @@ def _ranked(net: Network, image: Any, target: int, progress: Callable) -> list[t
     return sorted(found, key=lambda one: one[0])
 
 
-def surprise(net: Network, image: Any, target: int) -> float:
-    """Return minus the logarithm of the class's probability."""
-    scores = _scores(net, image).astype(np.float64)
+def surprise(scores: np.ndarray, target: int) -> float:
+    """Return minus the logarithm of the class's probability; infinity where scores are not finite."""
+    if not np.isfinite(scores).all():
+        return inf
     return float(np.logaddexp.reduce(scores) - scores[target])
 
 
 def _scores(net: Network, image: Any) -> np.ndarray:
     if net.preprocess is None:
         raise MinicnnError(f"{net.name}: does not say how an image becomes its input; say it before asking why")
-    return net(net.preprocess(image))[0].reshape(-1)
-
-
-def _target(net: Network, label: int | str) -> int:
-    if isinstance(label, str) and not label.isdigit():
-        if net.labels is None or label not in net.labels:
-            raise MinicnnError(f"label: {net.name} has no class named {label!r}; give its number")
-        return net.labels.index(label)
-    return int(label)
+    return net.forward(net.preprocess(image), allow_nonfinite=True)[0].reshape(-1).astype(np.float64)
 
 
 def _applied(net: Network, way: Iterable[Change]) -> Network:
@@ -88,12 +84,12 @@ def _applied(net: Network, way: Iterable[Change]) -> Network:
 
 def _after(net: Network, way: Iterable[Change], image: Any, target: int) -> float:
     try:
-        return surprise(_applied(net, way), image, target)
+        return surprise(_scores(_applied(net, way), image), target)
     except (MinicnnError, ValueError):
         return inf
 
 
-def _weak(tried: int, rivals: list[Change]) -> str:
+def _weak(tried: int, rivals: Sized) -> str:
     chance = f"with {tried} changes tried one may put the class on top by luck" if tried > 1 else "one class"
     others = f", and {len(rivals)} others do nearly as well" if rivals else ""
     return f"Weak evidence: one picture; {chance}{others}. Scores of the original program would settle it."

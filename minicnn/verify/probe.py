@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.kernels import on
-from minicnn.layers import Keep, Layer, LogSoftmax, ReLU, ReLU6, Softmax, chain
+from minicnn.layers import Keep, Layer, ReLU, ReLU6, chain
 from minicnn.layers.blocks import Block
 from minicnn.layers.fused import RectifiedConv2d, fused
 from minicnn.network import Network
@@ -131,10 +131,10 @@ def run(
 
     """
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
-    layers = chain.astype(list(zip(net.names, net.layers, strict=True)), dtype)
+    layers = chain.astype(net.named_layers, dtype)
     layers = layers if device == "reference" else fused(layers)
     log, kernels = Log(given or {}), on(device)
-    last = len(layers) - isinstance(layers[-1][1], Softmax | LogSoftmax)
+    last = len(chain.before_softmax(layers))
     steps, x = probed(layers, log), x.astype(dtype, copy=False)
     scores, tape = chain.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
     chain.forward(steps[last:], scores, kernels)

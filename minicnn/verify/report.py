@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
 
+from minicnn.plain import finite
+
 __all__ = ["UNDECIDED", "Report", "Row"]
 
 UNDECIDED = "on a kink in every direction"
@@ -119,7 +121,8 @@ class Report:
             "where",
             "",
         ]
-        shown = [row for row in self.rows if not row.ok or row in self.worst_by_layer()]
+        worst = self.worst_by_layer()
+        shown = [row for row in self.rows if not row.ok or row in worst]
         counts = {row.layer: sum(r.probes for r in self.rows if r.layer == row.layer) for row in shown}
         return header, [[row.layer, row.kind, str(counts[row.layer]), *_cells(row)] for row in shown]
 
@@ -148,24 +151,23 @@ class Report:
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""
-        header, rows = self.table()
-        widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]
-        return "\n".join([*self.notes(), "", *(line.rstrip() for line in lines), "", self.verdict()])
+        return table_text(self.notes(), *self.table(), self.verdict())
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         rows = [asdict(row) | {"ratio": row.ratio, "ok": row.ok} for row in self.rows]
         head = {name: getattr(self, name) for name in ("subject", "device", "dtype", "seed", "directions")}
         found = head | {"seconds": round(self.seconds, 3), "ok": self.ok, "verdict": self.verdict()}
-        return found | {"missed_at_1000_tolerances": self.missed(), "rows": [_finite(row) for row in rows]}
+        return found | {"missed_at_1000_tolerances": self.missed(), "rows": finite(rows)}
+
+
+def table_text(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:
+    """Return notes, a table in columns and a verdict, for people."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]
+    return "\n".join([*notes, "", *(line.rstrip() for line in lines), "", verdict])
 
 
 def _cells(row: Row) -> list[str]:
     numbers = [f"{row.ratio:.2g}", f"{row.ulps:.3g}", f"{row.error:.2e}", f"{row.tolerance:.2e}"]
     return [row.what, row.how, *numbers, row.where, "ok" if row.ok else "FAILED"]
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: None stands for them."""
-    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()}

@@ -31,7 +31,7 @@ def twin(net: Network) -> nn.Module:
     """
     if net.input_shape is None:
         raise MinicnnError(f"{net.name}: has no input_shape, so that it can't be translated into torch")
-    return _chain(list(zip(net.names, net.layers, strict=True)), net.input_shape).eval()
+    return _chain(net.named_layers, net.input_shape).eval()
 
 
 class Sum(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicnn.kernels import on, reference
-from minicnn.layers import Keep, LogSoftmax, Softmax, chain
+from minicnn.layers import Keep, chain
 from minicnn.network import Network
 from minicnn.verify.kinks import around, leaves, wrapped
 from minicnn.verify.leaf import Effort, probed_row, step_within
@@ -24,8 +24,7 @@ CURVED = 1e-5  # share of x that a step may take where a smooth layer bends the 
 
 def scores_chain(net: Network) -> chain.Chain:
     """Return the layers up to the scores, in float64."""
-    layers = chain.astype(list(zip(net.names, net.layers, strict=True)), np.float64)
-    return layers[:-1] if isinstance(layers[-1][1], Softmax | LogSoftmax) else layers
+    return chain.astype(chain.before_softmax(net.named_layers), np.float64)
 
 
 def influences(layers: chain.Chain, x: np.ndarray, dy_of: Callable) -> tuple[Recorded, float]:

@@ -82,7 +82,7 @@ class Graph:
         self.open_size = net.input_shape is None
         self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
         self._taken: set[str] = set()
-        layers = list(zip(net.names, net.layers, strict=True))
+        layers = net.named_layers
         shape = (_channels(layers), *SIZES[0][:2]) if self.open_size else net.input_shape
         self.input, self.input_shape = self.value("input"), shape
         self.output, self.output_shape = self._chain(layers, Place("", self.input, shape))

@@ -1,8 +1,7 @@
 """How far the paper's linear model of a class score holds: up to the first kink along the gradient.
 
 Near an image the score is S_c(I) = w^T I + b (paper, equation 2).  For a network of convolutions, rectifiers and
-max-pools that is exact as long as no rectifier and no pool switch changes.  It stands here beside the saliency
-map that is made of w, and takes an image and a class as that does; the kinks are found by ``minicnn.verify``.
+max-pools that is exact as long as no rectifier and no pool switch changes.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, views_of
 from minicnn.kernels import reference
-from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, chain
+from minicnn.layers import Keep, Layer, chain
 from minicnn.network import Network
 from minicnn.verify.kinks import affine_piece, around, leaves, wrapped
 from minicnn.verify.rounding import SMOOTH
+from minicnn.verify.whole import scores_chain
 
 __all__ = ["Validity", "validity"]
 
@@ -92,12 +92,12 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     Source: paper section 3, equation 2.
 
     """
-    layers = _piecewise_linear(net)
+    layers, exact = _piecewise_linear(net), net.to("reference")
     x, _ = views_of(net, image, "one")
     x = x.astype(np.float64)
-    scores = net.to("reference")(x)
+    scores = exact(x)
     target = int(scores.argmax()) if target is None else class_index(net, target, scores.shape[1])
-    w = net.to("reference").input_gradient(x, target)
+    w = exact.input_gradient(x, target)
     per_level = np.abs(net.preprocess.scale / np.asarray(net.preprocess.std))[:, None, None]
     v = w * per_level
     if not v.any():
@@ -108,7 +108,7 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     norm, ahead = float(np.linalg.norm(u)), steps[0].all_steps()
     score, bias = float(scores[0, target]), float(_piece_at_zero(layers, x)[target])
     rise = float((w * u * per_level).sum())
-    walked = [(t, float(net.to("reference")(x + t * u * per_level)[0, target]), score + t * rise) for t in LEVELS]
+    walked = [(t, float(exact(x + t * u * per_level)[0, target]), score + t * rise) for t in LEVELS]
     return Validity(
         target,
         label_of(net, target),
@@ -128,12 +128,11 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
 
 
 def _piecewise_linear(net: Network) -> chain.Chain:
-    layers = list(zip(net.names, net.layers, strict=True))
-    layers = layers[:-1] if isinstance(net.layers[-1], Softmax | LogSoftmax) else layers
+    layers = scores_chain(net)
     smooth = [name for name, layer in leaves(layers).items() if isinstance(layer, SMOOTH)]
     if smooth:
         raise MinicnnError(f"validity: layer {smooth[0]!r} of {net.name} is smooth; its scores are nowhere linear")
-    return chain.astype(layers, np.float64)
+    return layers
 
 
 def _where(seen):

@@ -1,0 +1,17 @@
+"""Results as JSON can hold them."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+__all__ = ["finite"]
+
+
+def finite(value: Any) -> Any:
+    """Return nested plain values with None for NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
