@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minicnn.explain import Ascent
+from minicnn.explain.ascent import LAMBDA
 from minicnn.explain.localise import method_named
 
 __all__ = ["CHOICES", "HEADER", "SILENT", "Choice", "rows"]
@@ -34,7 +35,9 @@ CHOICES = (
     Choice("2 class model", "what is maximised", "the unnormalised score S_c less lambda ||I||^2", SAME),
     Choice("2 class model", "start", "the zero image, as the data are zero-centred", SAME),
     Choice("2 class model", "what is shown", "the result with the training set's mean image added", SAME),
-    Choice("2 class model", "lambda", SILENT, "1.4 / sqrt(C H W): contrast does not depend on the image's size"),
+    Choice(
+        "2 class model", "lambda", SILENT, f"{LAMBDA} / sqrt(C H W): contrast does not depend on the image's size"
+    ),
     Choice(
         "2 class model",
         "step",
@@ -50,7 +53,12 @@ CHOICES = (
     ),
     Choice("2 class model", "a gradient of zero at the start", SILENT, "an error that says so; no noise is added"),
     Choice("3.1 saliency", "the map", "|w|, the largest over the colour channels, w = dS_c/dI", SAME),
-    Choice("3.1 saliency", "which class", "the one that scores best", "the same; any other on request"),
+    Choice(
+        "3.1 saliency",
+        "which class",
+        "the one that scores best",
+        "the most probable, mean over the views; any other on request",
+    ),
     Choice("3.1 saliency", "views", "the mean over ten crops: corners and centre, each mirrored too", SAME),
     Choice(
         "3.1 saliency",
@@ -89,7 +97,12 @@ CHOICES = (
         "they train the colour models and clamp nothing; scribbles of a user do clamp",
     ),
     Choice("3.2 localisation", "the box", "of the largest connected component of the foreground", SAME),
-    Choice("3.2 localisation", "classes", "each of the five that score best", SAME),
+    Choice(
+        "3.2 localisation",
+        "classes",
+        "each of the five that score best",
+        "of the five most probable, over the views",
+    ),
     Choice("4 deconvnet", "ReLU backward", "R_n = R_{n+1} where R_{n+1} > 0", SAME),
     Choice("4 deconvnet", "convolution and max-pool backward", "as the gradient", SAME),
     Choice(

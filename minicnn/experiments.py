@@ -12,13 +12,14 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain import Ascent, class_model, deconvnet, localise, predict, saliency, top_activations
 from minicnn.explain.dataset import Example
-from minicnn.explain.evaluation import CAUTION, MEASURES, evaluate_localisation
+from minicnn.explain.evaluation import CAUTION, MEASURES, PER_CENT, evaluate_localisation
 from minicnn.explain.localise import method_named, seeds_of
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.report import Section, colour_map, contact_sheet, normalise, panels, save_png
 from minicnn.report.evaluation import write_csv, write_sheet
 from minicnn.report.explanation import name_of, write_class_model, write_explanation
+from minicnn.report.files import distinct_names
 from minicnn.report.localisation import write_detection
 from minicnn.report.reconstruction import write_reconstructions
 
@@ -37,6 +38,7 @@ class Task:
     origin : dict, which network, as ``minicnn.provenance.of_network`` says it
     images : paths
     examples : of the images whose objects are known, if any are: ``minicnn.explain.dataset.Example``
+    unlabelled : str, why there are none
     folder : Path, where figures go
     steps : int, of each class model
     shown : int, how many classes and images get a figure of their own
@@ -49,6 +51,7 @@ class Task:
     images: Sequence[Path]
     folder: Path
     examples: Sequence[Example] = ()
+    unlabelled: str = "The images came without boxes"
     steps: int = 200
     shown: int = 6
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items
@@ -81,38 +84,44 @@ def _classes(task: Task) -> list[int]:
     count = task.net.forward(np.zeros((1, *task.net.input_shape), np.float32)).shape[1]
     if count <= 10:
         return list(range(count))
-    seen = (predict(task.net, image, top=1)[0].target for image in task.images)
-    return list(dict.fromkeys(seen))[: task.shown]
+    seen: dict[int, None] = {}
+    for image in task.images:
+        seen.setdefault(predict(task.net, image, top=1)[0].target)
+        if len(seen) == task.shown:
+            break
+    return list(seen)
 
 
 def saliencies(task: Task) -> list[Section]:
-    """Saliency maps (section 3.1) of the top-scoring class over ten crops."""
+    """Saliency maps (section 3.1) of the most probable class over ten crops."""
     rows, figures = [], []
+    names = distinct_names(task.images[: task.shown], task.folder, "saliency")
     for image in task.progress(task.images[: task.shown], "map"):
         found = saliency(task.net, image)
-        path = task.folder / f"{image.stem}.saliency.png"
+        path = names[image]
         write_explanation(path, image, found, task.origin)
         figures.append((path.name, f"Photograph, map and overlay of {image.name}", image.name))
         rows.append((image.name, name_of(found), f"{found.score:.2f}", f"{found.probability:.1%}"))
     words = (
         "Near one image the score is almost linear, S_c(I) = w.I + b with w = dS_c/dI: one backward pass. The map "
         "is |w|, the largest over the colour channels; the mean over ten crops, each put back at its place.",
-        "The class is the one that scores best, over the ten crops together.",
+        "The class is the most probable one, over the ten crops together.",
     )
     header = ("image", "class", "score", "probability")
     return [Section("Saliency maps (section 3.1)", words, tuple(figures), (header, rows))]
 
 
 def localisations(task: Task) -> list[Section]:
-    """Localisation by graph cut (section 3.2) of the top-scoring class."""
+    """Localisation by graph cut (section 3.2) of the most probable class."""
     rows, figures, settings = [], [], method_named("paper").settings
+    names = distinct_names(task.images[: task.shown], task.folder, "localisation")
     for image in task.progress(task.images[: task.shown], "cut"):
         try:
             (found,) = localise(task.net, image, 1)
         except MinicnnError as error:
             rows.append((image.name, str(error), ""))
             continue
-        path = task.folder / f"{image.stem}.localisation.png"
+        path = names[image]
         write_detection(path, image, found, seeds_of(found.saliency.map, settings), task.origin, settings)
         figures.append((path.name, f"Box, map, seeds and mask in {image.name}", f"{image.name}: {name_of(found)}"))
         rows.append((image.name, name_of(found), ", ".join(map(str, found.box))))
@@ -127,7 +136,7 @@ def localisations(task: Task) -> list[Section]:
 def evaluations(task: Task) -> list[Section]:
     """Localisation by the protocol of ILSVRC (section 3.2), where the images' objects are known."""
     if not task.examples:
-        words = ("The images came without boxes, so that nothing could be counted.",)
+        words = (f"{task.unlabelled}, so that nothing could be counted.",)
         return [Section("Localisation, counted", words)]
     found = evaluate_localisation(
         task.net, task.examples, "paper", keep=task.folder, progress=lambda items: task.progress(items, "picture")
@@ -135,12 +144,14 @@ def evaluations(task: Task) -> list[Section]:
     sheet = task.folder / "worst-best.png"
     write_sheet(sheet, task.examples, found.rows, f"{task.net.name}, method paper")
     write_csv(task.folder / "localisation.csv", found.rows)
-    rows = [(name, *(_with_interval(figures.get(m)) for m in MEASURES)) for name, figures in found.figures.items()]
-    wrong = ", ".join(f"{name} {_with_interval(figure)}" for name, figure in found.classification.items())
-    objects = len({row["group"] for row in found.rows})
+    rows = [
+        (name, *(f[m].text(m in PER_CENT) if m in f else "-" for m in MEASURES))
+        for name, f in found.figures.items()
+    ]
+    wrong = ", ".join(f"{name} {figure.text(per_cent=True)}" for name, figure in found.classification.items())
     words = (
-        f"{len(found.rows)} pictures of {objects} objects. A picture is right in its top five if one of the five "
-        "most probable classes is right and its box has an intersection over union of at least 0.5 with the "
+        f"{len(found.rows)} pictures of {found.groups} objects. A picture is right in its top five if one of the "
+        "five most probable classes is right and its box has an intersection over union of at least 0.5 with the "
         "truth; the other measures are of the right class, whether seen or not. "
         "In brackets are 95 % intervals, by drawing objects anew.",
         f"Classification: {wrong}. One picture took {sum(found.seconds.values()):.2f} s. {CAUTION} The paper's "
@@ -150,10 +161,6 @@ def evaluations(task: Task) -> list[Section]:
     )
     figure = (sheet.name, "The pictures with the worst and the best boxes", "found in orange, truth in blue")
     return [Section("Localisation, counted", words, (figure,), (("answer", *MEASURES), rows))]
-
-
-def _with_interval(figure: Any) -> str:
-    return "-" if figure is None else f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def deconvnets(task: Task) -> list[Section]:

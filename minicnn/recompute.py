@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ class Verdict(NamedTuple):
 
     Attributes
     ----------
-    match : bool, the pixels are as written and every map is the same to within rounding
+    match : bool, the pixels are as written, and every map, label, score and box is the same to within rounding
     difference : float, the largest difference of a map, in parts of its largest value; 0 if bit for bit the same
     sentences : list of str, what was compared and how it came out
 
@@ -76,17 +77,19 @@ def verify(
         net = _network(record) if net is None else net
         _check_cost(record["settings"])
         net = _prepared(net, record, device)
-        arrays = _recomputed(record["kind"])(net, images, record)
+        arrays, facts = _recomputed(record["kind"])(net, images, record)
         compared = [_compared(name, array, record["arrays"][name]) for name, array in arrays.items()]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        difference = max(d for d, _ in compared)
+        notes = _strangers(record, net, images)
+        wrong = _untrue(facts, record)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
         if isinstance(error, MinicnnError):
             raise
         raise MinicnnError(f"{path}: its record asks for what can't be computed ({error!r:.200})") from None
     pixels = provenance.pixel_digest(load_image(path)) == record.get("pixels")
-    drawn = "pixels: as they were written" if pixels else "pixels: changed since they were written"
-    difference = max(d for d, _ in compared)
-    notes = [*_strangers(record, net, images), drawn, *(sentence for _, sentence in compared)]
-    return Verdict(bool(pixels and difference <= ROUNDING), difference, notes)
+    notes.append("pixels: as they were written" if pixels else "pixels: changed since they were written")
+    notes += [*(sentence for _, sentence in compared), *wrong]
+    return Verdict(bool(pixels and difference <= ROUNDING and not wrong), difference, notes)
 
 
 # what the record names
@@ -137,12 +140,12 @@ def _check_cost(settings: Mapping[str, Any]) -> None:
         )
 
 
-# the maps, anew
+# the maps, anew, and what the figure says in words
 
-Arrays = dict[str, np.ndarray]
+Found = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
-def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]], Arrays]:
+def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]], Found]:
     known = {
         "saliency": _saliency,
         "localisation": _localisation,
@@ -154,35 +157,41 @@ def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]],
     return known[kind]
 
 
-def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
-    return {"map": explain.saliency(net, images[0], record["class"]["target"], **record["settings"]).map}
+def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
+    found = explain.saliency(net, images[0], record["class"]["target"], **record["settings"])
+    return {"map": found.map}, _words(found)
 
 
-def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
+def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     how = dict(record["settings"])
     settings = Settings(**how.pop("settings"))
     (found,) = explain.localise(net, images[0], [record["class"]["target"]], settings=settings, **how)
-    return {"map": found.saliency.map, "mask": found.mask}
+    return {"map": found.saliency.map, "mask": found.mask}, _words(found) | {"box": found.box}
 
 
-def _class_model(net: Network, _: list[Path], record: Mapping[str, Any]) -> Arrays:
+def _class_model(net: Network, _: list[Path], record: Mapping[str, Any]) -> Found:
     climbed = dict(record["settings"])
     seed, unit = climbed.pop("seed"), climbed.pop("unit", None)
     if unit is None:
         found = explain.class_model(net, record["class"]["target"], settings=explain.Ascent(**climbed), seed=seed)
-        return {"x": found.x}
+        return {"x": found.x}, {"label": found.label, "score": found.scores[-1], "probability": found.probability}
     layer, constraint = climbed.pop("layer"), climbed.pop("constraint")
     unit = unit if isinstance(unit, int) else tuple(unit)
     settings = explain.Ascent(**climbed)
-    return {"x": explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed).x}
+    found = explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed)
+    return {"x": found.x}, {"score": found.scores[-1]}
 
 
-def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Arrays:
+def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     how = dict(record["settings"])
     places = [None if place is None else tuple(place) for place in how.pop("positions")]
     pairs = zip(images, places, strict=True)
     found = [explain.deconvnet(net, image, position=place, **how) for image, place in pairs]
-    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}
+    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}, {}
+
+
+def _words(found: Any) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("label", "score", "probability")}
 
 
 # the comparison
@@ -193,14 +202,31 @@ def _strangers(record: Mapping[str, Any], net: Network, images: list[Path]) -> l
     notes = []
     if record["minicnn"] != minicnn.__version__:
         notes.append(f"minicnn: {record['minicnn']:.40} wrote the figure, this is {minicnn.__version__}")
-    if provenance.of_network(net)["sha256"] != record["net"].get("sha256"):
+    ours = provenance.of_network(net)
+    if ours["sha256"] != record["net"].get("sha256"):
         notes.append(f"net: {net.name} is not the one of the record")
+    if json.loads(json.dumps(ours["preprocess"])) != record["net"].get("preprocess"):
+        notes.append("preprocessing: not that of the record, which a mean image alone can't restore; see --mean")
     if net.device != record["net"]["device"]:
         notes.append(f"device: {net.device}, and the record's is {record['net']['device']!s:.40}")
     found = [provenance.of_image(image)["sha256"] for image in images]
     if found != [image.get("sha256") for image in record["images"]]:
         notes.append("image: not the one of the record")
     return notes
+
+
+def _untrue(facts: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each fact that the record states otherwise; a box may move by two pixels."""
+    said, wrong = {**record.get("result", {}), "label": (record.get("class") or {}).get("label")}, []
+    for name, fact in facts.items():
+        if name == "label":
+            same = fact == said[name]
+        else:
+            room = 2 if name == "box" else ROUNDING * max(1, abs(fact))
+            same = np.shape(fact) == np.shape(said[name]) and np.abs(np.subtract(fact, said[name])).max() <= room
+        if not same:
+            wrong.append(f"{name}: {fact!r:.60}, and the record says {said[name]!r:.60}")
+    return wrong
 
 
 def _compared(name: str, array: np.ndarray, recorded: Mapping[str, Any]) -> tuple[float, str]:

@@ -13,7 +13,7 @@ import minicnn
 from minicnn import choices, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.experiments import EXPERIMENTS, Task
-from minicnn.explain.dataset import Example, read_dataset
+from minicnn.explain.dataset import Example, annotations_of, read_dataset
 from minicnn.network import Network
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder, write_whole
@@ -53,19 +53,25 @@ def reproduce(
 
     Returns
     -------
-    found : {"page", "experiments": {name: {"seconds", "figures", "table"}}}
+    found : {"page", "experiments": {name: {"seconds", "figures", "tables", "failed"}}}
+        Under "failed" stands why an experiment could not be done, or None.
 
     Raises
     ------
     ImageError
         If there are no images, or the folder can't be written.
+    MinicnnError
+        If ``images`` or ``steps`` is less than 1.
 
     """
+    for name, value in (("images", images), ("steps", steps)):
+        if value is not None and value < 1:
+            raise MinicnnError(f"{name}: expected at least 1, got {value}")
     output, examples = Path(output), examples_of(data, classes)[:images]
     paths = list(dict.fromkeys(e.image for e in examples)) or images_of(data)[:images]
     make_folder(output)
     origin = origin or provenance.of_network(net)
-    task = Task(net, origin, paths, output, examples, steps, progress=progress)
+    task = Task(net, origin, paths, output, examples, _unlabelled(data, classes), steps, progress=progress)
     key = _key(task)
     found = {name: _once(name, task, key) for name in EXPERIMENTS}
     parts = [Section(**part) for result in found.values() for part in result["sections"]]
@@ -78,8 +84,15 @@ def reproduce(
 def examples_of(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
     """Images whose objects are known: those of ``labels.csv``, or of annotations whose classes are given."""
     folder = Path(data)
-    annotated = classes is not None and any(folder.rglob("*.xml"))
+    annotated = classes is not None and annotations_of(folder)
     return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
+
+
+def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
+    """Why no objects are known, where none are."""
+    if classes is None and annotations_of(data):
+        return "The images have annotations, but nothing says which class each name is (--classes)"
+    return "The images came without boxes"
 
 
 def images_of(data: str | Path) -> list[Path]:
@@ -123,7 +136,8 @@ def _once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
     try:
         sections = [asdict(section) for section in EXPERIMENTS[name](task)]
     except MinicnnError as error:  # such as a rule that a net's rectifiers do not have: the others still run
-        return {"seconds": 0.0, "sections": [asdict(Section(name, (f"This could not be done: {error}.",)))]}
+        said = asdict(Section(name, (f"This could not be done: {error}.",)))
+        return {"seconds": 0.0, "sections": [said], "failed": str(error)}
     result = {"key": key, "seconds": round(time.monotonic() - start, 2), "sections": sections}
     text = json.dumps(result, indent=1)
     write_whole(path, text.encode(), "reproduce")
@@ -178,6 +192,7 @@ def _in_short(found: dict[str, Any]) -> dict[str, Any]:
             "seconds": result["seconds"],
             "figures": _figures(result),
             "tables": [section["table"] for section in result["sections"]],
+            "failed": result.get("failed"),
         }
         for name, result in found.items()
     }

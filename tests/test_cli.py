@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 import minicnn
 from minicnn import catalogue
-from minicnn.cli import main
+from minicnn.cli import commands, main
 
 IMAGES = catalogue.folder("images")
 SEVEN, COFFEE = str(IMAGES / "seven.png"), str(IMAGES / "coffee.png")
@@ -223,6 +224,12 @@ def test_as_a_module_in_its_own_process(tmp_path):
     assert (
         done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)[0]["predictions"][0]["label"] == "7"
     )
+
+
+def test_warnings_are_one_sentence_without_places_in_our_source(run, monkeypatch):
+    monkeypatch.setattr(commands, "devices", lambda arguments: warnings.warn("half of it\nis missing") or 0)
+    status, _, err = run("devices")
+    assert status == 0 and err == "minicnn: half of it is missing\n"
 
 
 def test_version(run):

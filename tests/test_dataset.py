@@ -70,6 +70,8 @@ def test_masks(tmp_path):
         ("C:/a.png,,7,1,2,9,8,cat", "inside"),
         ("a.png,../m.png,7,1,2,9,8,cat", "inside"),
         (",,7,1,2,9,8,cat", "inside"),
+        (".,,7,1,2,9,8,cat", "inside"),
+        ("./,,7,1,2,9,8,cat", "inside"),
         ("a.png,,cat,1,2,9,8,cat", "class_indices"),
         ("a.png,,-7,1,2,9,8,cat", "class_indices"),
         ("a.png,,,1,2,9,8,cat", "class_indices"),

@@ -3,6 +3,8 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from minicnn import catalogue
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import evaluate_localisation, evaluation, localise
-from minicnn.explain.dataset import read_dataset, read_mask
+from minicnn.explain.dataset import Example, read_dataset, read_mask
 from minicnn.explain.intervals import interval
+from minicnn.explain.localise import method_named
 from minicnn.explain.overlap import box_iou, mask_iou
 from minicnn.images import load_image
+from minicnn.provenance import of_network as provenance
 
 SEVEN = catalogue.folder("images") / "seven.png"
 HEAD = "image,mask,class_indices,xmin,ymin,xmax,ymax,object"
@@ -85,6 +89,83 @@ def test_baselines_are_what_they_say(done, folder):
     for found in done.figures.values():
         for figure in found.values():
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
+
+
+WIDTH, HEIGHT = 40, 20
+LEFT, RIGHT = (0, 0, 20, 20), (20, 0, 40, 20)
+
+
+@pytest.mark.parametrize(
+    # what the net finds most probable first, what is right, what each class's map marks, what must come of it
+    ("order", "right", "boxes", "marked", "expected"),
+    [
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT], {3: LEFT}, (True, True, 1.0, True, True)),
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT], {3: RIGHT}, (True, True, 0.0, False, False)),
+        ([3, 4, 5, 6, 7, 8], (4,), [LEFT], {4: LEFT}, (False, True, 1.0, False, True)),
+        ([3, 4, 5, 6, 7, 8], (7,), [LEFT], {7: LEFT}, (False, True, 1.0, False, True)),
+        ([3, 4, 5, 6, 7, 8], (8,), [LEFT], {8: LEFT}, (False, False, 1.0, False, False)),
+        # one of several classes is enough, of those in the top five; figures are of the most probable of them
+        ([3, 4, 5, 6, 7, 8], (5, 4), [LEFT], {4: RIGHT, 5: LEFT}, (False, True, 0.0, False, True)),
+        ([3, 4, 5, 6, 7, 8], (4, 8), [LEFT], {4: RIGHT, 8: LEFT}, (False, True, 0.0, False, False)),
+        ([3, 4, 5, 6, 7, 8], (3, 4), [LEFT], {3: RIGHT, 4: LEFT}, (True, True, 0.0, False, True)),
+        # one of several boxes is enough
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT, RIGHT], {3: RIGHT}, (True, True, 1.0, True, True)),
+        # half is enough, less is not
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT], {3: (0, 0, 10, 20)}, (True, True, 0.5, True, True)),
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT], {3: (0, 0, 9, 20)}, (True, True, 0.45, False, False)),
+        ([3, 4, 5, 6, 7, 8], (3,), [LEFT], {3: None}, (True, True, 0.0, False, False)),
+    ],
+)
+def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
+    probability = np.zeros(10)
+    probability[order] = np.arange(len(order), 0, -1) / 100
+
+    def map_of(box):
+        map = np.zeros((HEIGHT, WIDTH), np.float32)
+        if box is not None:
+            map[box[1] : box[3], box[0] : box[2]] = 1
+        return map
+
+    def saliencies(net, picture, targets, **how):
+        return [SimpleNamespace(target=c, map=map_of(marked[c])) for c in targets(probability)]
+
+    monkeypatch.setattr(evaluation, "saliencies", saliencies)
+    monkeypatch.setattr(evaluation, "mask_of", lambda picture, map, settings: map > 0)
+    picture = Image.new("RGB", (WIDTH, HEIGHT))
+    monkeypatch.setattr(evaluation, "load_image", lambda path: picture)
+    row = evaluation._measured(net, Example(Path("a.png"), right, tuple(boxes), None, "a"), method_named("paper"))
+    assert tuple(row[name] for name in ("top1", "top5", "iou", "located1", "located5")) == expected
+    assert row["whole picture"] == [(0.5, None)] and row["mask_iou"] is None
+    # a centre box of share s is 40 s by 20 s pixels; half of it is in a box that is half of the picture
+    for share, (iou, _) in zip(evaluation.SHARES, row["centre box"], strict=True):
+        width, height = WIDTH - 2 * round(WIDTH * (1 - share) / 2), HEIGHT - 2 * round(HEIGHT * (1 - share) / 2)
+        assert iou == pytest.approx(width / 2 * height / (400 + width / 2 * height))
+
+
+def test_the_thresholded_map_is_boxed_above_each_quantile():
+    map = np.zeros((40, 40), np.float32)
+    map[5:15, 5:25] = 1  # an eighth of the picture
+    map[30:34, 30:34] = 1  # a hundredth: not the largest piece
+    sharp = replace(method_named("paper"), settings=replace(method_named("paper").settings, smoothing=0.0))
+    pairs = evaluation._thresholded(map, sharp, [(5, 5, 25, 15)], map > 0)
+    for quantile, (iou, shared) in zip(evaluation.QUANTILES, pairs, strict=True):
+        expected = (1.0, 200 / 216) if quantile < 1 - 216 / 1600 else (0.0, 0.0)
+        assert (iou, shared) == pytest.approx(expected)
+
+
+def test_one_object_has_no_interval():
+    found = interval(np.array([0.0, 1.0]), np.array([0, 0]))
+    assert found.value == 0.5 and np.isnan(found.low) and np.isnan(found.high) and found.text() == "0.500"
+
+
+def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, folder, monkeypatch):
+    examples, method = read_dataset(folder), method_named("paper")
+    keys = {evaluation._key(net, examples, method)}
+    monkeypatch.setattr(minicnn, "__version__", "0.0.0")
+    keys.add(evaluation._key(net, examples, method))
+    monkeypatch.setattr(evaluation.provenance, "of_network", lambda net: provenance(net) | {"device": "elsewhere"})
+    keys.add(evaluation._key(net, examples, method))
+    assert len(keys) == 3
 
 
 def test_overlaps():

@@ -111,6 +111,31 @@ def test_another_image_or_class_or_setting_is_told(figures, tmp_path):
         assert not verdict.match and verdict.difference > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("saliency", {"result": {"score": 99.0, "probability": 1.0}}),
+        ("saliency", {"class": {"target": 7, "label": "a cat"}}),
+        ("localisation", {"result": {"score": 1.0, "probability": 1.0, "box": [0, 0, 28, 20]}}),
+        ("localisation", {"result": {"score": 1.0, "probability": 1.0, "box": [0, 0]}}),
+        ("class-model", {"result": {"score": -1.0, "probability": 1.0}}),
+    ],
+)
+def test_words_that_are_not_true_are_told(figures, tmp_path, kind, change):
+    verdict = recompute.verify(rewritten(figures[kind], tmp_path / "a.png", lambda record: record | change))
+    assert not verdict.match and verdict.difference == 0
+    assert "and the record says" in verdict.sentences[-1]
+
+
+def test_a_mean_image_that_is_not_there_is_told(tmp_path):
+    mean = np.random.default_rng(0).random((1, 28, 28)).astype(np.float32)
+    np.save(tmp_path / "mean.npy", mean)
+    words = ["saliency", SEVEN, "--net", "digits", "--mean", str(tmp_path / "mean.npy"), "-o", str(tmp_path)]
+    assert main(words) == 0
+    verdict = recompute.verify(tmp_path / "seven.saliency.png")
+    assert not verdict.match and any("a mean image alone can't restore" in s for s in verdict.sentences)
+
+
 def test_changed_pixels_are_told(figures, tmp_path):
     pixels = np.array(Image.open(figures["saliency"]))
     pixels[50, 50] ^= 1
@@ -246,6 +271,8 @@ def test_a_record_in_control_characters_is_shown_without_them(tmp_path, capsys):
         ({"settings": {"steps": 10**12}}, "at most 10,000"),
         ({"settings": {"settings": {"working_size": 10**9}}}, "at most 10,000 and 4,096"),
         ({"settings": {"steps": "many"}}, "can't be computed"),
+        ({"result": {}}, "can't be computed"),
+        ({"result": 3}, "can't be computed"),
         ({"settings": {"crops": "eleven"}}, "crops"),
         ({"settings": {"colour": "red"}}, "can't be computed"),
         ({"class": {"target": 10}}, "0 to 9"),

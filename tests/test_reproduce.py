@@ -2,16 +2,18 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import minicnn
 from minicnn import catalogue, choices, experiments, recompute
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.explain import Ascent
+from minicnn.explain import Ascent, ascent
 from minicnn.explain.localise import method_named
 from minicnn.images import load_image
 from minicnn.reproduce import images_of, reproduce
@@ -142,19 +144,17 @@ def test_known_boxes_are_counted(digits, tmp_path):
     ((header, rows),) = found["experiments"]["evaluation"]["tables"]
     rates = {row[0]: row[header.index("IoU >= 0.5")] for row in rows}
     # the whole picture is the first box exactly, and no part of it is near the second
-    assert rates["whole picture"].startswith("0.500 [0.000, 1.000]") and "paper" in rates
+    assert rates["whole picture"] == "50.0% [0.0%, 100.0%]" and "paper" in rates
     assert found["images"] == 2 and (tmp_path / "out" / "localisation.csv").read_text().count("\n") == 3
     again = reproduce(digits, data, tmp_path / "out", steps=1)
     assert again == found
     labelled_otherwise = (data / "labels.csv").read_text().replace(",2,2,", f",{width},{height},")
     (data / "labels.csv").write_text(labelled_otherwise)
     ((_, rows),) = reproduce(digits, data, tmp_path / "out", steps=1)["experiments"]["evaluation"]["tables"]
-    assert rows[-1][1].startswith("1.000")
+    assert rows[-1][1] == "100.0% [100.0%, 100.0%]"
 
 
 def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
-    from PIL import Image
-
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "black.png")
     net = minicnn.Network(digits.named_layers, digits.input_shape, digits.preprocess)
     net.load_state_dict({name: np.zeros_like(a) for name, a in net.state_dict().items()})
@@ -163,19 +163,54 @@ def test_a_constant_image_is_said_in_the_table(digits, tmp_path):
     assert "constant" in section.table[1][0][1] and section.figures == ()
 
 
-def test_an_experiment_that_a_net_does_not_allow_is_said(digits, tmp_path, monkeypatch):
+def test_an_experiment_that_a_net_does_not_allow_is_said(digits, tmp_path, monkeypatch, capsys):
     def refused(task):
         raise MinicnnError("the rule 'deconvnet' is not defined for SiLU")
 
     monkeypatch.setitem(experiments.EXPERIMENTS, "deconvnet", refused)
-    reproduce(digits, IMAGES, tmp_path, images=1, steps=1)
+    found = reproduce(digits, IMAGES, tmp_path, images=1, steps=1)
     assert "is not defined for SiLU" in (tmp_path / "index.html").read_text()
+    assert "is not defined for SiLU" in found["experiments"]["deconvnet"]["failed"]
     assert not (tmp_path / "deconvnet.json").exists()
+    words = ["reproduce", str(IMAGES), "--net", "digits", "-o", str(tmp_path), "--images", "1", "--steps", "1"]
+    assert main(words) == 1 and "is not defined for SiLU" in capsys.readouterr().out
 
 
-def test_choices_tell_the_defaults():
-    words = " ".join(choice.here for choice in choices.CHOICES)
-    for value in (Ascent().steps, Ascent().step, method_named("paper").settings.working_size):
+def test_images_of_one_stem_keep_their_own_figures(digits, tmp_path):
+    for name in ("a.png", "a.bmp", "a-2.png"):
+        with Image.open(IMAGES / "seven.png") as picture:
+            picture.save(tmp_path / name)
+    found = reproduce(digits, tmp_path, tmp_path / "out", steps=1)
+    assert found["experiments"]["saliency"]["figures"] == [f"{s}.saliency.png" for s in ("a-2", "a", "a-3")]
+    assert len(set(found["experiments"]["localisation"]["figures"])) == 3
+
+
+def test_annotations_whose_classes_are_unknown_are_said(digits, tmp_path):
+    shutil.copy(IMAGES / "seven.png", tmp_path / "a.png")
+    (tmp_path / "a.xml").write_text("<annotation></annotation>")
+    reproduce(digits, tmp_path, tmp_path / "out", steps=1)
+    assert "which class each name is (--classes)" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("wrong", [{"images": 0}, {"images": -1}, {"steps": 0}])
+def test_numbers_that_cannot_be_meant_are_refused_before_any_work(digits, tmp_path, wrong):
+    with pytest.raises(MinicnnError, match=f"{next(iter(wrong))}: expected at least 1"):
+        reproduce(digits, IMAGES, tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_choices_and_docstrings_tell_the_defaults():
+    words, cut = " ".join(choice.here for choice in choices.CHOICES), method_named("paper").settings
+    for value in (Ascent().steps, Ascent().step, cut.working_size, ascent.LAMBDA):
         assert str(value) in words
+    assert f"None for {ascent.LAMBDA} / sqrt(C H W)" in Ascent.__doc__
+    for said in (
+        f"{cut.components} components",
+        f"gamma {cut.gamma:g}",
+        f"{cut.foreground * 100:g} % quantile",
+        f"{cut.background * 100:g} % quantile",
+        f"1/{1 / cut.smoothing:.0f} of the longer side; longer side {cut.working_size}",
+    ):
+        assert said in sys.modules["minicnn.explain.localise"].__doc__
     assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
     assert all(len(row) == len(choices.HEADER) for row in choices.rows())

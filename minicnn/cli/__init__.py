@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 from minicnn.cli.grammar import parser
 from minicnn.errors import MinicnnError
@@ -18,7 +19,10 @@ def main(argv: list[str] | None = None) -> int:
     from minicnn.cli import commands
 
     try:
-        status = getattr(commands, arguments.command.replace("-", "_"))(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_, **__: commands.complain(message)
+            status = getattr(commands, arguments.command.replace("-", "_"))(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

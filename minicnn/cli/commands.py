@@ -62,11 +62,11 @@ def saliency(arguments: Namespace) -> int:
     """Write saliency figures."""
     from minicnn.explain import saliency
     from minicnn.report.explanation import write_explanation
-    from minicnn.report.files import make_folder
+    from minicnn.report.files import distinct_names, make_folder
 
     net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
-    names = _distinct_names(arguments.images, Path(arguments.output))
+    names = distinct_names(arguments.images, Path(arguments.output), "saliency")
 
     def one(path: str) -> dict[str, Any]:
         found = saliency(net, path, arguments.target, arguments.crops, arguments.rule, arguments.of)
@@ -81,7 +81,7 @@ def localise(arguments: Namespace) -> int:
 
     from minicnn.explain import localise
     from minicnn.explain.localise import method_named, seeds_of
-    from minicnn.report.files import make_folder
+    from minicnn.report.files import distinct_names, make_folder
     from minicnn.report.localisation import write_detection
 
     net, origin = _network_and_origin(arguments)
@@ -90,7 +90,7 @@ def localise(arguments: Namespace) -> int:
     method = method_named(arguments.method)
     settings = replace(method.settings, **{name: value for name, value in typed.items() if value is not None})
     targets = arguments.top if arguments.target is None else [arguments.target]
-    names = _distinct_names(arguments.images, Path(arguments.output), "localisation")
+    names = distinct_names(arguments.images, Path(arguments.output), "localisation")
 
     def one(path: str) -> dict[str, Any]:
         detections = []
@@ -185,12 +185,13 @@ def convert(arguments: Namespace) -> int:
 
 
 def reproduce(arguments: Namespace) -> int:
-    """Run every experiment of the paper."""
+    """Run every experiment of the paper; 1 if one could not be done."""
     from minicnn.cli.reproduce import reproduced, text
 
     net, origin = _network_and_origin(arguments)
-    _print(arguments, reproduced(arguments, net, origin, _with_progress), text)
-    return 0
+    found = reproduced(arguments, net, origin, _with_progress)
+    _print(arguments, found, text)
+    return 1 if any(result["failed"] for result in found["experiments"].values()) else 0
 
 
 def validity(arguments: Namespace) -> int:
@@ -332,13 +333,3 @@ def complain(error: Exception) -> None:
 def _print(arguments: Namespace, found: Any, show: Callable[[Any], str]) -> None:
     if found:
         print(json.dumps(finite(found), indent=2, ensure_ascii=False) if arguments.json else show(found))
-
-
-def _distinct_names(images: list[str], folder: Path, kind: str = "saliency") -> dict[str, Path]:
-    """Return a figure's path for each image; the second of one name gets a number."""
-    names: dict[str, Path] = {}
-    for image in images:
-        stem = Path(image).stem or "image"
-        taken = sum(Path(other).stem == Path(image).stem for other in names)
-        names.setdefault(image, folder / f"{stem}{f'-{taken + 1}' if taken else ''}.{kind}.png")
-    return names

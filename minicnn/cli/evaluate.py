@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import MinicnnError
-
 __all__ = ["localisation"]
 
 Found = tuple[dict[str, Any], Callable[[dict[str, Any]], str]]
@@ -21,8 +19,6 @@ def localisation(arguments: Namespace, net: Any, origin: dict[str, Any], with_pr
     from minicnn.report.evaluation import write_csv, write_sheet
     from minicnn.report.files import make_folder
 
-    if arguments.images is not None and arguments.images < 1:
-        raise MinicnnError(f"--images: expected at least 1, got {arguments.images}")
     classes = None if arguments.classes is None else read_classes(arguments.classes)
     examples = read_dataset(arguments.data, arguments.convention, classes)[: arguments.images]
     folder = Path(arguments.output)

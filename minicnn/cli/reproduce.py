@@ -28,7 +28,7 @@ def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_prog
 def text(found: dict[str, Any]) -> str:
     """Return one line an experiment, and the page."""
     lines = [
-        f"{name + ':':<16}{result['seconds']:8.1f} s  {len(result['figures'])} figures"
+        f"{name + ':':<16}" + (result["failed"] or f"{result['seconds']:8.1f} s  {len(result['figures'])} figures")
         for name, result in found["experiments"].items()
     ]
     return "\n".join([*lines, f"page: {found['page']}"])

@@ -10,7 +10,9 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.smoothing import gaussian_blur
 
-__all__ = ["Ascent", "climb"]
+__all__ = ["LAMBDA", "Ascent", "climb"]
+
+LAMBDA = 1.4  # of an image with one input value; see Ascent
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Ascent:
     blur : float, sigma in pixels of a Gaussian applied to the image every tenth step; 0 for none
     total_variation : float, weight of the sum of squared differences between neighbours
     clip : bool, keep to values between black and white
-    levels : int, climb first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly
+    levels : int, 1 to 12; climb first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly
     restarts : int, further climbs from random images of standard deviation 0.1; the best counts
 
     """
@@ -55,12 +57,14 @@ class Ascent:
         for name in ("l2", "blur", "total_variation"):
             value = getattr(self, name)
             _need((name == "l2" and value is None) or 0 <= value < np.inf, name, "a number >= 0")
+        _need(self.levels <= 12, "levels", "at most 12")
+        _need(self.blur <= 1000, "blur", "at most 1000 pixels")
         for name in ("step", "radius"):
             _need(0 < getattr(self, name) < np.inf, name, "a number > 0")
 
     def resolved(self, shape: Sequence[int]) -> Ascent:
         """Return the same with its lambda for inputs of that shape, (C, H, W)."""
-        return self if self.l2 is not None else replace(self, l2=1.4 / float(np.sqrt(np.prod(shape))))
+        return self if self.l2 is not None else replace(self, l2=LAMBDA / float(np.sqrt(np.prod(shape))))
 
 
 def _need(condition: bool, name: str, expected: str) -> None:

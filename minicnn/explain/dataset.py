@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.images import load_image
 
-__all__ = ["CONVENTIONS", "Example", "read_classes", "read_dataset", "read_mask"]
+__all__ = ["CONVENTIONS", "Example", "annotations_of", "read_classes", "read_dataset", "read_mask"]
 
 CONVENTIONS = ("exclusive", "voc")
 COLUMNS = ("image", "class_indices", "xmin", "ymin", "xmax", "ymax")
@@ -88,6 +88,13 @@ def read_dataset(
     if not found:
         raise MinicnnError(f"{folder}: no labelled picture; expected labels.csv, or annotations/*.xml")
     return _together(found)
+
+
+def annotations_of(folder: str | Path) -> list[Path]:
+    """Return the XML files of a folder's annotations, those of the first place that has some."""
+    folder = Path(folder)
+    places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
+    return next((found for place in places if (found := sorted(place.glob("*.xml")))), [])
 
 
 def read_classes(path: str | Path) -> dict[str, int]:
@@ -158,9 +165,7 @@ def _numbers(text: str | None, where: str) -> tuple[int, ...]:
 
 
 def _xml_boxes(folder: Path, convention: str, classes: Mapping | None) -> Iterator[Example]:
-    places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
-    files = next((found for place in places if (found := sorted(place.glob("*.xml")))), [])
-    for path in files:
+    for path in annotations_of(folder):
         root = _xml(path)
         name = (root.findtext("filename") or path.stem).strip()
         image = _picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
@@ -228,7 +233,14 @@ def _text(path: Path, limit: int = LIMIT) -> str:
 def _inside(folder: Path, name: str | None, where: str) -> Path:
     """Path of a file below the folder; a list of labels must not make us open any other."""
     pure = PurePosixPath((name or "").replace("\\", "/"))
-    if not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
+    if (
+        not name
+        or not pure.parts
+        or "\0" in name
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or ":" in pure.parts[0]
+    ):
         raise MinicnnError(f"{where}: expected the name of a file inside {folder}, got {(name or '')[:80]!r}")
     return folder / pure
 

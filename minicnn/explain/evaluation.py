@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import minicnn
 from minicnn import provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.components import bounding_box, largest_component
@@ -34,6 +35,7 @@ HIT = 0.5  # the intersection over union from which a box counts as right
 SHARES = tuple(n / 20 for n in range(6, 20))  # of the picture's sides, of centre boxes
 QUANTILES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # that maps are thresholded at
 MEASURES = ("IoU >= 0.5", "box IoU", "mask IoU", "top-1 error", "top-5 error")
+PER_CENT = ("IoU >= 0.5", "top-1 error", "top-5 error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +60,17 @@ class Evaluation:
     classification: dict[str, Figure]
     seconds: dict[str, float]
 
+    @property
+    def groups(self) -> int:
+        """How many groups the pictures are of."""
+        return len({row["group"] for row in self.rows})
+
     def record(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON."""
         return {
             "method": self.method,
             "images": len(self.rows),
-            "groups": len({row["group"] for row in self.rows}),
+            "groups": self.groups,
             "caution": CAUTION,
             "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.figures.items()},
             "classification": {name: asdict(figure) for name, figure in self.classification.items()},
@@ -72,22 +79,15 @@ class Evaluation:
 
     def text(self) -> str:
         """Return the figures as a table, with what they do not say."""
-        groups = len({row["group"] for row in self.rows})
-        lines = [f"{len(self.rows)} pictures of {groups} objects; 95 % intervals by drawing objects anew"]
+        lines = [f"{len(self.rows)} pictures of {self.groups} objects; 95 % intervals by drawing objects anew"]
         lines.append(f"{'':<30}" + "".join(f"{name:>24}" for name in MEASURES))
         for name, found in self.figures.items():
-            cells = (_shown(found[m], m) if m in found else "-" for m in MEASURES)
+            cells = (found[m].text(m in PER_CENT) if m in found else "-" for m in MEASURES)
             lines.append(f"{name:<30}" + "".join(f"{cell:>24}" for cell in cells))
-        wrong = ", ".join(f"{name} {_shown(f, name)}" for name, f in self.classification.items())
+        wrong = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
         lines.append(f"classification: {wrong}")
         lines.append("; ".join(f"{name}: {s:.2f} s a picture" for name, s in self.seconds.items()))
         return "\n".join([*lines, CAUTION])
-
-
-def _shown(figure: Figure, measure: str) -> str:
-    if measure.endswith("box IoU") or measure.endswith("mask IoU"):
-        return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-    return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
 
 
 def evaluate_localisation(
@@ -273,7 +273,8 @@ def _key(net: Network, examples: list[Example], method: Method) -> str:
     masks = [e.mask and provenance.of_image(e.mask)["sha256"] for e in examples]
     truths = [(example.classes, example.boxes, example.group) for example in examples]
     origin = provenance.of_network(net)
-    whole = [origin["sha256"], origin["preprocess"], pictures, masks, truths, asdict(method)]
+    ours = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
+    whole = [ours, pictures, masks, truths, asdict(method)]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]
 
 

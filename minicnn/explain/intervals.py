@@ -13,11 +13,17 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over the pictures with its 95 % interval; shares and errors in [0, 1]."""
+    """A mean over the pictures with its 95 % interval; shares and errors in [0, 1]; NaN for no interval."""
 
     value: float
     low: float
     high: float
+
+    def text(self, per_cent: bool = False) -> str:
+        """Return the mean, and in brackets the interval, if there is one."""
+        form = ".1%" if per_cent else ".3f"
+        interval = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
+        return f"{self.value:{form}}{interval}"
 
 
 def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Figure:
@@ -31,12 +37,17 @@ def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int =
 
     Returns
     -------
-    figure : Figure
+    figure : Figure; of one group without an interval, as nothing says how another would differ
 
     Source: Efron 1979 (bootstrap), by clusters.
 
     """
     sums, counts = np.bincount(groups, weights=values), np.bincount(groups)
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(draws, len(counts)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
+    if len(counts) < 2:
+        return Figure(float(values.mean()), np.nan, np.nan)
+    rng, means = np.random.default_rng(seed), np.empty(draws)
+    for n in range(draws):  # one draw at a time, so that memory does not grow with the number of draws
+        drawn = rng.integers(len(counts), size=len(counts))
+        means[n] = sums[drawn].sum() / counts[drawn].sum()
+    low, high = np.quantile(means, (0.025, 0.975))
     return Figure(float(values.mean()), float(low), float(high))

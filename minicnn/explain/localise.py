@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,16 @@ class Settings:
     components: int = 5
 
     def __post_init__(self):
-        """Refuse quantiles that do not separate."""
+        """Refuse quantiles that do not separate, and sizes that can't be meant."""
+        for name, low, high in (
+            ("smoothing", 0, 1),
+            ("gamma", 0, float_info.max),
+            ("prior_weight", 0, float_info.max),
+            ("working_size", 1, 1 << 16),
+            ("components", 1, 100),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise MinicnnError(f"{name}: expected {low} to {high:g}, got {getattr(self, name)}")
         if not 0 <= self.background <= self.foreground <= 1:
             raise MinicnnError(
                 "quantiles: expected 0 <= background <= foreground <= 1, got "
@@ -162,7 +172,7 @@ def localise(
     ----------
     net : Network with a ``preprocess``
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
-    targets : how many of the top-scoring classes, or the classes, by number or label
+    targets : how many of the most probable classes, or the classes, by number or label
     crops, rule, settings : instead of the method's
     method : "paper", or "smooth" which finds more and takes longer (see the table above)
 

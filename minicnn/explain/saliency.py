@@ -62,7 +62,7 @@ def saliency(
     net : Network with a ``preprocess``
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
     target : int or str, optional
-        The class, by number or label; the class with the highest mean score unless given.
+        The class, by number or label; the most probable one, mean over the views, unless given.
     crops : "ten", "one" or "whole"
         Four corners and the centre, each with its mirror image; the centre alone; or the whole picture warped
         to the input's shape, for pictures that are far from square.
@@ -102,7 +102,7 @@ def saliencies(
 
     Parameters
     ----------
-    targets : classes, by number or label; or how many of the classes with the highest mean score; None for one;
+    targets : classes, by number or label; or how many of the most probable, mean over the views; None for one;
         or a function that is given the classes' mean probabilities (K,) and returns classes
     samples, noise, squared : of SmoothGrad, see ``smooth_gradients``; 0 samples: the plain gradient
     scored : "one", "ten" or another kind of crops, optional
@@ -140,7 +140,7 @@ def _classes(net: Network, scores: np.ndarray, targets) -> list[int]:
         count = 1 if targets is None else targets
         if not 1 <= count <= scores.shape[1]:
             raise MinicnnError(f"targets: expected 1 to {scores.shape[1]} classes, got {count}")
-        return [int(c) for c in np.argsort(-scores.mean(axis=0), kind="stable")[:count]]
+        return [int(c) for c in np.argsort(-posterior(scores), kind="stable")[:count]]
     return [class_index(net, target, scores.shape[1]) for target in targets]
 
 

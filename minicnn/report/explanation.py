@@ -16,7 +16,7 @@ from minicnn.report.colour import colour_map, normalise
 from minicnn.report.curve import curve
 from minicnn.report.figure import overlay, panels, save_png
 
-__all__ = ["write_class_model", "write_explanation"]
+__all__ = ["name_of", "write_class_model", "write_explanation"]
 
 
 def write_explanation(

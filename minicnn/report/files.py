@@ -7,7 +7,31 @@ from pathlib import Path
 
 from minicnn.errors import ImageError
 
-__all__ = ["make_folder", "write_whole"]
+__all__ = ["distinct_names", "make_folder", "write_whole"]
+
+
+def distinct_names(images, folder, kind):
+    """Path of each image's figure, ``folder/<stem>.<kind>.png``; of images of one stem, later ones get a number.
+
+    Parameters
+    ----------
+    images : sequence of str or Path
+    folder : Path
+    kind : str
+
+    Returns
+    -------
+    names : dict from image to Path
+    """
+    names, taken = {}, set()
+    for image in images:
+        stem, number = Path(image).stem or "image", 1
+        while (name := f"{stem}{f'-{number}' if number > 1 else ''}.{kind}.png") in taken:
+            number += 1
+        if image not in names:
+            names[image] = folder / name
+            taken.add(name)
+    return names
 
 
 def make_folder(path):

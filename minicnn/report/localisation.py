@@ -13,6 +13,7 @@ from minicnn import provenance
 from minicnn.explain.localise import method_named
 from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
+from minicnn.report.explanation import name_of
 from minicnn.report.figure import draw_box, panels, save_png
 
 __all__ = ["write_detection"]
@@ -46,7 +47,7 @@ def write_detection(
 
     """
     photograph = np.asarray(load_image(image))
-    name = f"class {found.target}" if found.label is None else found.label
+    name = name_of(found)
     record = {
         **{key: getattr(found, key) for key in ("target", "label", "score", "probability")},
         "box": list(found.box),
