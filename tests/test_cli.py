@@ -227,7 +227,9 @@ def test_as_a_module_in_its_own_process(tmp_path):
 
 
 def test_warnings_are_one_sentence_without_places_in_our_source(run, monkeypatch):
-    monkeypatch.setattr(commands, "devices", lambda arguments: warnings.warn("half of it\nis missing") or 0)
+    monkeypatch.setattr(
+        commands, "devices", lambda arguments: warnings.warn("half of it\nis missing", stacklevel=2) or 0
+    )
     status, _, err = run("devices")
     assert status == 0 and err == "minicnn: half of it is missing\n"
 
