@@ -1,0 +1,231 @@
+"""Where the time of a pass goes, and how far each part is from what the machine can do.
+
+    python benchmarks/roofline.py [--nets vgg16 alexnet] [--rounds 7] [--threads 2] [--json FILE]
+
+First the machine's limits are measured: multiply-adds a second of BLAS on all threads at once, and bytes a
+second of a copy between arrays that fit no cache.  Then each call of the engine is timed.  Its floor is the
+longer of two times: its multiply-adds at the first limit (those of the algorithm that it takes: Winograd's are
+a quarter), and its arrays, each read or written once, at the second.  Maps that stay in a cache can beat the
+second, and so do gradients of full layers, which skip rows whose cotangent is zero.  What the compiled kernels
+inside of the calls take is listed apart, so that transforms can be told from products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import time
+from collections import defaultdict
+
+import measure
+import numpy as np
+from numba import prange
+from peers import Work, input_shape, inputs, network, scores_of
+
+from minicnn.kernels import cpu, reference
+from minicnn.kernels.cpu import convolution
+from minicnn.kernels.cpu.kernel import Kernel, kernel, reads, writes
+from minicnn.kernels.cpu.product import multiply
+from minicnn.kernels.cpu.simd import address
+from minicnn.kernels.cpu.threads import num_threads, set_num_threads
+
+SIDE = 768  # of the matrices that find the peak: three of them fit a core's cache
+COPIED = 1 << 26  # floats
+PASSES = ("forward", "gradient")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nets", nargs="+", default=("vgg16", "alexnet", "efficientnet-lite0"))
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each pass (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the engine (default: %(default)s)")
+    parser.add_argument("--json", help="file to write the figures to")
+    arguments = parser.parse_args()
+    set_num_threads(arguments.threads)
+    limits = {"multiply_adds": peak(), "bytes": bandwidth()}
+    works = [Work(net, kind, 1) for net in arguments.nets for kind in PASSES]
+    rows = [profile(work, arguments.rounds, limits) for work in works]
+    found = {"machine": measure.machine(arguments.threads), "limits": limits, "passes": rows}
+    print(f"{measure.described(found['machine'])}\n")
+    print(f"Limits: {limits['multiply_adds'] / 1e9:.0f}e9 multiply-adds, {limits['bytes'] / 1e9:.1f} GB a second.")
+    for row in rows:
+        print(f"\n{printed(row)}")
+    if arguments.json:
+        measure.write_json(arguments.json, found)
+
+
+# the machine
+
+
+@kernel(reads(3), reads(3), writes(3))
+def _products(a, b, c):
+    for part in prange(len(a)):
+        n, at = a.shape[1], 4 * part * a[0].size
+        multiply(n, n, n, address(a) + at, n, False, address(b) + at, n, False, False, address(c) + at, n)
+
+
+@kernel(reads(2), writes(2))
+def _copy(x, y):
+    for part in prange(len(x)):
+        y[part] = x[part]
+
+
+def peak() -> float:
+    """Multiply-adds a second: the best of some products, one a thread."""
+    a, b = np.random.default_rng(0).standard_normal((2, num_threads(), SIDE, SIDE), dtype=np.float32)
+    return num_threads() * SIDE**3 / _best(_products, a, b, np.empty_like(a))
+
+
+def bandwidth() -> float:
+    """Bytes read and written a second: the best of some copies."""
+    x = np.ones((64, COPIED // 64), np.float32)
+    return 2 * x.nbytes / _best(_copy, x, np.zeros_like(x))
+
+
+def _best(run, *args) -> float:
+    run(*args)
+    return min(_timed(run, *args)[0] for _ in range(9))
+
+
+def _timed(run, *args, **kwargs):
+    start = time.perf_counter()
+    found = run(*args, **kwargs)
+    return time.perf_counter() - start, found
+
+
+# a pass
+
+
+class Recorder:
+    """The functions of the "cpu" kernels, each call of which is timed, weighed and named.
+
+    Attributes
+    ----------
+    calls : list of (what it is, seconds, multiply-adds, bytes)
+    kernels : {name of a compiled kernel: seconds}
+
+    """
+
+    def __init__(self):
+        self.calls, self.kernels, self._algorithm = [], defaultdict(float), None
+
+    def __getattr__(self, name):
+        """Return the function of that name, which records its calls."""
+        function, parameters = getattr(cpu, name), inspect.signature(getattr(reference, name))
+
+        def call(*args, **kwargs):
+            self._algorithm = None
+            seconds, found = _timed(function, *args, **kwargs)
+            given = parameters.bind(*args, **kwargs).arguments
+            results = found if isinstance(found, tuple) else (found,)
+            arrays = [a for a in (*given.values(), *results) if isinstance(a, np.ndarray)]
+            kind = _kind(name, self._algorithm, given.get("weight"))
+            work = _multiply_adds(self._algorithm, given, results[0])
+            self.calls.append((kind, seconds, work, sum(a.nbytes for a in arrays)))
+            return found
+
+        return call
+
+    def recording(self, run) -> float:
+        """Seconds of a run, with all that happens in it recorded."""
+        compiled, chosen = Kernel.__call__, convolution.algorithm
+
+        def timed_kernel(kernel, *args):
+            seconds, _ = _timed(compiled, kernel, *args)
+            self.kernels[kernel.name] += seconds
+
+        def noted(*args, **kwargs):
+            self._algorithm = chosen(*args, **kwargs)
+            return self._algorithm
+
+        Kernel.__call__, convolution.algorithm = timed_kernel, noted
+        try:
+            return _timed(run)[0]
+        finally:
+            Kernel.__call__, convolution.algorithm = compiled, chosen
+
+
+def _kind(name, algorithm, weight) -> str:
+    if algorithm is None:
+        return name
+    words = "gradient of convolution" if name.endswith("grad") else "convolution"
+    return f"{words}, {algorithm} {weight.shape[2]}x{weight.shape[3]}"
+
+
+def _multiply_adds(algorithm, given, result) -> int:
+    """Multiply-adds of a call: 0 where there is no weight."""
+    weight = given.get("weight")
+    if weight is None or weight.ndim == 1:
+        return 0
+    if weight.ndim == 2:
+        return len(result) * weight.size
+    n, _, p, q = given["dy"].shape if "dy" in given else result.shape
+    if algorithm == "winograd":
+        side = 7 - weight.shape[2]  # of a tile's outputs: six points are six inputs
+        return 36 * n * -(-p // side) * -(-q // side) * weight.shape[0] * weight.shape[1]
+    return n * p * q * weight.size
+
+
+def profile(work: Work, rounds: int, limits: dict[str, float]) -> dict:
+    """Return medians over the rounds, by kind of call and by compiled kernel."""
+    net = network(work).to("cpu")
+    x, targets = inputs(work, scores_of(net, input_shape(work)))
+    run = (lambda: net(x)) if work.kind == "forward" else (lambda: net.input_gradient(x, targets))
+    run()
+    runs = []
+    for _ in range(rounds):
+        time.sleep(measure.SILENCE)
+        net._kernels = recorder = Recorder()
+        runs.append((recorder.recording(run), recorder))
+    total = float(np.median([seconds for seconds, _ in runs]))
+    calls = [_call(same, limits) for same in zip(*(recorder.calls for _, recorder in runs), strict=True)]
+    names = runs[0][1].kernels
+    kernels = {name: float(np.median([r.kernels[name] for _, r in runs])) for name in names}
+    return {**work._asdict(), "seconds": total, "calls": calls, "kernels": kernels}
+
+
+def _call(same, limits) -> dict:
+    kind, _, work, size = same[0]
+    floors = work / limits["multiply_adds"], size / limits["bytes"]
+    return {
+        "kind": kind,
+        "seconds": float(np.median([call[1] for call in same])),
+        "product": floors[0],
+        "memory": floors[1],
+    }
+
+
+def printed(row: dict) -> str:
+    """Return one table a pass, and a line of kernels."""
+    kinds = defaultdict(list)
+    for call in row["calls"]:
+        kinds[call["kind"]].append(call)
+    lines, ms = [], 1e3
+    for kind, calls in sorted(kinds.items(), key=lambda item: -_sum(item[1], "seconds")):
+        floor = sum(max(call["product"], call["memory"]) for call in calls)
+        parts = [_sum(calls, name) for name in ("seconds", "product", "memory")]
+        share = parts[0] / row["seconds"]
+        lines.append(
+            [
+                kind,
+                str(len(calls)),
+                *(f"{part * ms:.2f}" for part in parts),
+                f"{share:.0%}",
+                f"{floor / parts[0]:.0%}",
+            ]
+        )
+    rest = row["seconds"] - _sum(row["calls"], "seconds")
+    lines.append(["between the calls", "", f"{rest * ms:.2f}", "", "", f"{rest / row['seconds']:.0%}", ""])
+    head = ["call", "how many", "ms", "products' floor", "memory's floor", "of the pass", "floor / time"]
+    kernels = sorted(row["kernels"].items(), key=lambda item: -item[1])
+    named = ", ".join(f"{name} {seconds * ms:.2f}" for name, seconds in kernels if seconds > 0.01 * row["seconds"])
+    title = f"{row['net']}, {row['kind']}: {row['seconds'] * ms:.1f} ms"
+    return f"{title}\n\n{measure.table(head, lines)}\n\nCompiled kernels, ms: {named}."
+
+
+def _sum(calls: list[dict], name: str) -> float:
+    return sum(call[name] for call in calls)
+
+
+if __name__ == "__main__":
+    main()
