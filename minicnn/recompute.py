@@ -75,7 +75,7 @@ def verify(
     images = _images(record, Path(path)) if images is None else [Path(image) for image in images]
     try:
         net = _network(record) if net is None else net
-        _check_cost(record["settings"])
+        _check_cost(record["settings"], net)
         net = _prepared(net, record, device)
         arrays, facts = _recomputed(record["kind"])(net, images, record)
         compared = [_compared(name, array, record["arrays"][name]) for name, array in arrays.items()]
@@ -130,8 +130,10 @@ def _prepared(net: Network, record: Mapping[str, Any], device: str | None) -> Ne
     return net
 
 
-def _check_cost(settings: Mapping[str, Any]) -> None:
-    steps = settings.get("steps", 1) * (1 + settings.get("restarts", 0))
+def _check_cost(settings: Mapping[str, Any], net: Network) -> None:
+    steps = max(settings.get("steps", 1) * (1 + settings.get("restarts", 0)), settings.get("samples", 1))
+    if settings.get("stride") is not None:
+        steps = max(steps, int(np.prod(net.input_shape[1:])) // settings["stride"] ** 2)
     pixels = settings.get("settings", {}).get("working_size", 1)
     if steps > MOST_STEPS or pixels > MOST_PIXELS:
         raise MinicnnError(
@@ -148,6 +150,7 @@ Found = tuple[dict[str, np.ndarray], dict[str, Any]]
 def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]], Found]:
     known = {
         "saliency": _saliency,
+        "attribution": _attribution,
         "localisation": _localisation,
         "class-model": _class_model,
         "deconvnet": _deconvnet,
@@ -160,6 +163,11 @@ def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]],
 def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     found = explain.saliency(net, images[0], record["class"]["target"], **record["settings"])
     return {"map": found.map}, _words(found)
+
+
+def _attribution(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
+    found = explain.attribution(net, images[0], record["class"]["target"], **record["settings"])
+    return {"map": found.map}, _words(found) | found.facts
 
 
 def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:

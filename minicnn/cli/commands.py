@@ -59,17 +59,22 @@ def predict(arguments: Namespace) -> int:
 
 
 def saliency(arguments: Namespace) -> int:
-    """Write saliency figures."""
+    """Write saliency figures, or maps of later work."""
+    from minicnn.cli import attribution
     from minicnn.explain import saliency
     from minicnn.report.explanation import write_explanation
     from minicnn.report.files import distinct_names, make_folder
 
     net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
+    if arguments.method != "gradient" or attribution.typed(arguments):
+        one = attribution.attributed(arguments, net, origin, _with_progress)
+        return _each(arguments, one, attribution.text)
     names = distinct_names(arguments.images, Path(arguments.output), "saliency")
 
     def one(path: str) -> dict[str, Any]:
-        found = saliency(net, path, arguments.target, arguments.crops, arguments.rule, arguments.of)
+        crops = arguments.crops or "ten"
+        found = saliency(net, path, arguments.target, crops, arguments.rule, arguments.of)
         return write_explanation(names[path], path, found, origin, arguments.of)
 
     return _each(arguments, one, tables.saliencies)

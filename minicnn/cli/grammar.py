@@ -39,7 +39,12 @@ def parser() -> argparse.ArgumentParser:
     saliency.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
     saliency.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
     saliency.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
-    _crops(saliency, "ten")
+    saliency.add_argument(
+        "--crops",
+        choices=("one", "ten", "whole"),
+        help="the centre; corners and centre, each mirrored too; the whole picture (default: ten; methods: one)",
+    )
+    _later_maps(saliency)
 
     localise = commands.add_parser(
         "localise", help="find objects: photograph, map, seeds, mask and box in one figure"
@@ -274,6 +279,22 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     )
     _device(localisation)
     _json(localisation)
+
+
+def _later_maps(command: argparse.ArgumentParser) -> None:
+    methods = ("gradient", "gradient-x-input", "smoothgrad", "integrated-gradients", "grad-cam", "occlusion")
+    group = command.add_argument_group("later work", "other methods' maps, for comparison")
+    group.add_argument("--method", default="gradient", choices=methods, help="default: the paper's %(default)s")
+    group.add_argument("--samples", type=_at_least(1), metavar="N", help="of smoothgrad (default: 16)")
+    group.add_argument("--noise", type=float, metavar="S", help="of smoothgrad, in parts of the range (0.15)")
+    group.add_argument("--seed", type=_at_least(0), metavar="N", help="of smoothgrad (default: 0)")
+    group.add_argument("--steps", type=_at_least(1), metavar="N", help="of integrated-gradients (default: 50)")
+    group.add_argument("--baseline", choices=("black", "mean"), help="of integrated-gradients (default: black)")
+    group.add_argument("--layer", metavar="NAME", help="of grad-cam (default: the last convolutional)")
+    group.add_argument(
+        "--window", type=_at_least(1), metavar="N", help="of occlusion, pixels (default: a seventh)"
+    )
+    group.add_argument("--stride", type=_at_least(1), metavar="N", help="of occlusion (default: half the window)")
 
 
 def _ascent(command: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ def smooth_gradient(
     seed: int = 0,
     rule: str | Rule = "gradient",
     squared: bool = False,
+    progress: Callable[[range], Iterable[int]] = lambda steps: steps,
 ) -> np.ndarray:
     """Mean gradient of a class score over noisy copies of each view.
 
@@ -39,6 +40,7 @@ def smooth_gradient(
     rule : "gradient", "deconvnet" or "guided"; the published method is the gradient's
     squared : bool
         Root of the mean square instead of the mean: where the gradient is strong, whatever its sign in each copy.
+    progress : wraps the range of all noisy copies, V n of them
 
     Returns
     -------
@@ -53,9 +55,8 @@ def smooth_gradient(
     et al. 2019, "A benchmark for interpretability methods in deep neural networks".
 
     """
-    return smooth_gradients(net, x, [target], samples=samples, noise=noise, seed=seed, rule=rule, squared=squared)[
-        0
-    ]
+    how = {"samples": samples, "noise": noise, "seed": seed, "rule": rule, "squared": squared}
+    return smooth_gradients(net, x, [target], **how, progress=progress)[0]
 
 
 def smooth_gradients(
@@ -68,6 +69,7 @@ def smooth_gradients(
     seed: int = 0,
     rule: str | Rule = "gradient",
     squared: bool = False,
+    progress: Callable[[range], Iterable[int]] = lambda steps: steps,
 ) -> list[np.ndarray]:
     """Mean gradients of several classes' scores from the same noisy copies: one forward pass serves all classes.
 
@@ -77,14 +79,14 @@ def smooth_gradients(
     if samples < 1 or not 0 <= noise < np.inf:
         raise MinicnnError(f"smooth_gradient: expected samples >= 1 and noise >= 0, got {samples} and {noise}")
     totals = [np.zeros(x.shape, np.float64) for _ in targets]
-    for v, view in enumerate(x):
-        rng = np.random.default_rng((seed, v))
-        sigma = noise * (view.max() - view.min())
-        for _ in range(samples):
-            noisy = view + sigma * rng.standard_normal(view.shape, np.float32)
-            y, tape = net.trace(noisy[None].astype(x.dtype, copy=False))
-            for total, target in zip(totals, targets, strict=True):
-                gradient = net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
-                total[v] += np.square(gradient, dtype=np.float64) if squared else gradient
+    rngs = [np.random.default_rng((seed, v)) for v in range(len(x))]
+    sigmas = [noise * (view.max() - view.min()) for view in x]
+    for n in progress(range(len(x) * samples)):
+        v = n // samples
+        noisy = x[v] + sigmas[v] * rngs[v].standard_normal(x[v].shape, np.float32)
+        y, tape = net.trace(noisy[None].astype(x.dtype, copy=False))
+        for total, target in zip(totals, targets, strict=True):
+            gradient = net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
+            total[v] += np.square(gradient, dtype=np.float64) if squared else gradient
     means = (total / samples for total in totals)
     return [(np.sqrt(mean) if squared else mean).astype(x.dtype) for mean in means]

@@ -1,0 +1,120 @@
+"""Grad-CAM: the maps of a late layer, weighted by their mean gradients (Selvaraju et al. 2017; later work)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.layers import BatchNorm2d, Conv2d, Layer, LeakyReLU, PReLU, ReLU, ReLU6, Sequential, Tanh, chain
+from minicnn.layers.blocks import Block
+from minicnn.network import Network
+
+__all__ = ["class_activation", "grad_cam", "last_maps"]
+
+AFTER = BatchNorm2d | ReLU | ReLU6 | LeakyReLU | PReLU | Tanh  # what belongs to the convolution before it
+
+
+def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = None) -> np.ndarray:
+    """Gradient-weighted class activation map, at the size of the input.
+
+    alpha_k = (1 / P Q) sum_pq dS_c / dA_kpq  (their equation 1),  L = ReLU(sum_k alpha_k A_k)  (equation 2),
+    brought from P x Q to H x W bilinearly.
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (V, C, H, W), the network's input; one view is held at a time
+    target : int, the class
+    layer : str, optional
+        Whose output A is; see ``last_maps`` for the one unless given.  Dots reach into sequential blocks.
+
+    Returns
+    -------
+    map : float32 array of shape (V, H, W), not negative
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such layer, or its output reaches the scores by several ways.
+    ShapeError
+        If the layer gives no maps.
+
+    Source: Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based
+    localization".
+
+    """
+    return enlarged(np.maximum(class_activation(net, x, target, layer), 0), x.shape[2:])
+
+
+def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None = None) -> np.ndarray:
+    """Weighted sum of a layer's maps, before Grad-CAM's rectifier: sum_k alpha_k A_k.
+
+    Parameters and errors as for ``grad_cam``; an array of shape (V, P, Q), signed, dtype of x.
+    """
+    layer = last_maps(net, x.shape[1:]) if layer is None else layer
+    rest = Network(_after(net.named_layers, layer), device=net.device, name=net.name)
+    return np.concatenate([_of_view(net, rest, view[None], target, layer) for view in x])
+
+
+def _of_view(net: Network, rest: Network, x: np.ndarray, target: int, layer: str) -> np.ndarray:
+    maps = net.forward(x, upto=layer)
+    if maps.ndim != 4:
+        raise ShapeError(f"grad_cam: {layer!r} gives {maps.shape[1:]} for each image; expected maps (K, P, Q)")
+    alpha = rest.input_gradient(maps, target).mean(axis=(2, 3))
+    return np.einsum("nk,nkpq->npq", alpha, maps)
+
+
+def last_maps(net: Network, shape: tuple[int, ...]) -> str:
+    """Name of the last layer that Grad-CAM can read.
+
+    The last convolution, or block with one, whose maps of an input ``shape`` (C, H, W) are larger than one pixel,
+    together with the normalisation and the rectifier that follow it at once, as the authors' own models have it.
+
+    Raises
+    ------
+    MinicnnError
+        If the network has no convolution with maps of more than a pixel.
+
+    """
+    layers = list(chain.shapes(net.named_layers, shape))
+    found = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _spread(out)]
+    if not found:
+        raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
+    end = found[-1]
+    while end + 1 < len(layers) and isinstance(layers[end + 1][1], AFTER):
+        end += 1
+    return layers[end][0]
+
+
+def _spread(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and max(shape[1:]) > 1
+
+
+def _convolves(layer: Layer) -> bool:
+    if isinstance(layer, Block):
+        return any(_convolves(part) for branch in layer.branches() for _, part in branch)
+    return isinstance(layer, Conv2d)
+
+
+def _after(layers: chain.Chain, path: str) -> chain.Chain:
+    """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
+    for i, (name, layer) in enumerate(layers):
+        if name == path:
+            return layers[i + 1 :]
+        if path.startswith(f"{name}.") and isinstance(layer, Block):
+            if not isinstance(layer, Sequential):
+                raise MinicnnError(
+                    f"grad_cam: {path!r} is inside of {name!r}, which other branches pass by; name {name!r} itself"
+                )
+            inner = _after(layer.layers, path[len(name) + 1 :])
+            return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
+    chain.upto(layers, path)  # says which layers there are
+    raise MinicnnError(f"grad_cam: no layer {path!r}")
+
+
+def enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return maps (V, P, Q) brought to (V, H, W) bilinearly, float32."""
+    from PIL import Image
+
+    pictures = (Image.fromarray(np.ascontiguousarray(m, np.float32)) for m in maps)
+    return np.stack([np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in pictures])

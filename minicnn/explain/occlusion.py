@@ -1,0 +1,97 @@
+"""Occlusion: by how much a score falls when a window of the input is covered (Zeiler, Fergus 2014; later work)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.network import Network
+
+__all__ = ["occlusion", "occlusion_sizes"]
+
+
+def occlusion(
+    net: Network,
+    x: np.ndarray,
+    target: int,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: float = 0.0,
+    batch: int = 8,
+    progress: Callable[[Sequence[int]], Iterable[int]] = lambda starts: starts,
+) -> np.ndarray:
+    """Fall of a class score under a sliding window.
+
+    d_w = S_c(x) - S_c(x with the window w set to ``fill``); each pixel gets the mean of d_w over the windows that
+    cover it.  Windows start at every ``stride``-th pixel and, so that all pixels are covered, at the far border.
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (V, C, H, W), the network's input
+    target : int, the class
+    window : int, optional, side of the square in pixels; a seventh of the shorter side unless given
+    stride : int, optional, step in pixels, at most ``window``; half of it unless given
+    fill : float, in units of the input; 0, the training data's mean, is the grey of the publication
+    batch : int >= 1, how many covered copies are held at a time
+    progress : wraps the sequence of the batches' first windows
+
+    Returns
+    -------
+    fall : array of shape (V, H, W), dtype of x; signed
+
+    Raises
+    ------
+    MinicnnError
+        If the class is unknown, or a size is out of range.
+
+    Source: Zeiler, Fergus 2014, "Visualizing and understanding convolutional networks", section 4.2 (they colour
+    each place of the window by the class's probability).
+
+    """
+    window, stride = occlusion_sizes(x.shape[2:], window, stride)
+    if batch < 1 or not np.isfinite(fill):
+        raise MinicnnError(f"occlusion: expected batch >= 1 and a finite fill, got {batch} and {fill}")
+    corners = _corners(x.shape[2:], window, stride)
+    total, seen = np.zeros((len(x), *x.shape[2:])), np.zeros(x.shape[2:])
+    for top, left in corners:
+        seen[top : top + window, left : left + window] += 1
+    whole = np.concatenate([net(view[None]) for view in x])[:, target].astype(np.float64)
+    for start in progress(range(0, len(x) * len(corners), batch)):
+        places = [divmod(n, len(corners)) for n in range(start, min(start + batch, len(x) * len(corners)))]
+        boxes = [(v, _box(corners[n], window)) for v, n in places]
+        scores = net(_covered(x, boxes, fill))[:, target]
+        for (v, box), score in zip(boxes, scores, strict=True):
+            total[(v, *box)] += whole[v] - score
+    return (total / seen).astype(x.dtype)
+
+
+def occlusion_sizes(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[int, int]:
+    """Side and step of the window for inputs of (H, W), the defaults filled in; MinicnnError if out of range."""
+    window = max(1, round(min(size) / 7)) if window is None else window
+    stride = max(1, window // 2) if stride is None else stride
+    if not 1 <= stride <= window <= min(size):
+        raise MinicnnError(
+            f"occlusion: expected 1 <= stride <= window <= {min(size)}, the input's shorter side, got stride "
+            f"{stride} and window {window}"
+        )
+    return window, stride
+
+
+def _corners(size: tuple[int, int], window: int, stride: int) -> list[tuple[int, int]]:
+    rows, columns = (sorted({*range(0, n - window + 1, stride), n - window}) for n in size)
+    return [(top, left) for top in rows for left in columns]
+
+
+def _box(corner: tuple[int, int], window: int) -> tuple[slice, slice]:
+    return slice(corner[0], corner[0] + window), slice(corner[1], corner[1] + window)
+
+
+def _covered(x: np.ndarray, boxes: list, fill: float) -> np.ndarray:
+    copies = x[[v for v, _ in boxes]]
+    for copy, (_, box) in zip(copies, boxes, strict=True):
+        copy[:, box[0], box[1]] = fill
+    return copies
