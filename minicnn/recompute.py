@@ -13,6 +13,7 @@ import minicnn
 from minicnn import catalogue, explain, loading, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.localise import Settings
+from minicnn.explain.stimuli import top_stimuli
 from minicnn.images import Preprocess, load_image
 from minicnn.network import Network
 
@@ -80,7 +81,7 @@ def verify(
         arrays, facts = _recomputed(record["kind"])(net, images, record)
         compared = [_compared(name, array, record["arrays"][name]) for name, array in arrays.items()]
         difference = max(d for d, _ in compared)
-        notes = _strangers(record, net, images)
+        notes = _strangers(record, net, images) + _taken_on_trust(record)
         wrong = _untrue(facts, record)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
         if isinstance(error, MinicnnError):
@@ -177,17 +178,22 @@ def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -
     return {"map": found.saliency.map, "mask": found.mask}, _words(found) | {"box": found.box}
 
 
-def _class_model(net: Network, _: list[Path], record: Mapping[str, Any]) -> Found:
+def _class_model(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     climbed = dict(record["settings"])
-    seed, unit = climbed.pop("seed"), climbed.pop("unit", None)
-    if unit is None:
-        found = explain.class_model(net, record["class"]["target"], settings=explain.Ascent(**climbed), seed=seed)
-        return {"x": found.x}, {"label": found.label, "score": found.scores[-1], "probability": found.probability}
-    layer, constraint = climbed.pop("layer"), climbed.pop("constraint")
-    unit = unit if isinstance(unit, int) else tuple(unit)
+    seed, unit, layer = climbed.pop("seed"), climbed.pop("unit", None), climbed.pop("layer", None)
+    constraint = climbed.pop("constraint", "l2_penalty")
     settings = explain.Ascent(**climbed)
-    found = explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed)
-    return {"x": found.x}, {"score": found.scores[-1]}
+    if unit is None:
+        found = explain.class_model(net, record["class"]["target"], settings=settings, seed=seed)
+        facts = {"label": found.label, "score": found.scores[-1], "probability": found.probability}
+    else:
+        unit = unit if isinstance(unit, int) else tuple(unit)
+        found = explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed)
+        facts = {"score": found.scores[-1]}
+    if images:
+        shown = top_stimuli(net, images, layer, found.target if unit is None else unit, len(images))
+        facts["values"] = [s.value for s in shown]
+    return {"x": found.x}, facts
 
 
 def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
@@ -195,7 +201,7 @@ def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> F
     places = [None if place is None else tuple(place) for place in how.pop("positions")]
     pairs = zip(images, places, strict=True)
     found = [explain.deconvnet(net, image, position=place, **how) for image, place in pairs]
-    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}, {}
+    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}, {"values": [r.value for r in found]}
 
 
 def _words(found: Any) -> dict[str, Any]:
@@ -223,6 +229,17 @@ def _strangers(record: Mapping[str, Any], net: Network, images: list[Path]) -> l
     return notes
 
 
+def _taken_on_trust(record: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for what a figure says and its record can't prove."""
+    result = record.get("result", {})
+    if not isinstance(result.get("searched"), int) or not isinstance(result.get("values"), list):
+        return []
+    shown, searched = len(result["values"]), result["searched"]
+    return [
+        f"not computed again: that these {shown} are the strongest of {searched} images, the others not being kept"
+    ]
+
+
 def _untrue(facts: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each fact that the record states otherwise; a box may move by two pixels."""
     said, wrong = {**record.get("result", {}), "label": (record.get("class") or {}).get("label")}, []
@@ -230,7 +247,7 @@ def _untrue(facts: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
         if name == "label":
             same = fact == said[name]
         else:
-            room = 2 if name == "box" else ROUNDING * max(1, abs(fact))
+            room = 2 if name == "box" else ROUNDING * max(1, np.abs(fact).max())
             same = np.shape(fact) == np.shape(said[name]) and np.abs(np.subtract(fact, said[name])).max() <= room
         if not same:
             wrong.append(f"{name}: {fact!r:.60}, and the record says {said[name]!r:.60}")

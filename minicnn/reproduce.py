@@ -11,16 +11,15 @@ from typing import Any
 
 import minicnn
 from minicnn import choices, provenance
-from minicnn.errors import ImageError, MinicnnError
+from minicnn.errors import MinicnnError
 from minicnn.experiments import EXPERIMENTS, Task
 from minicnn.explain.dataset import Example, annotations_of, read_dataset
+from minicnn.images import images_of
 from minicnn.network import Network
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder, write_whole
 
-__all__ = ["examples_of", "images_of", "reproduce"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+__all__ = ["examples_of", "reproduce"]
 
 
 def reproduce(
@@ -93,25 +92,6 @@ def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
     if classes is None and annotations_of(data):
         return "The images have annotations, but nothing says which class each name is (--classes)"
     return "The images came without boxes"
-
-
-def images_of(data: str | Path) -> list[Path]:
-    """Image files of a folder in the order of their names, those in its folder ``images`` if it has one.
-
-    Raises
-    ------
-    ImageError
-        If there is no such folder, or no image in it.
-
-    """
-    folder = Path(data)
-    if not folder.is_dir():
-        raise ImageError(f"{data}: no such folder; name one with images in it")
-    folder = folder / "images" if (folder / "images").is_dir() else folder
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise ImageError(f"{folder}: holds no images; expected files that end in {', '.join(SUFFIXES)}")
-    return found
 
 
 def _key(task: Task) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 
-__all__ = ["as_cotangent", "checked_classes"]
+__all__ = ["as_cotangent", "checked_classes", "unit_cotangent"]
 
 
 def as_cotangent(y: np.ndarray, target) -> np.ndarray:
@@ -52,3 +52,28 @@ def checked_classes(classes, scores: np.ndarray) -> np.ndarray:
         wrong = classes[(classes < 0) | (classes >= k)][0]
         raise MinicnnError(f"target: class {wrong} is out of range; this network has classes 0 to {k - 1}")
     return classes
+
+
+def unit_cotangent(y: np.ndarray, unit: int | tuple[int, ...]) -> np.ndarray:
+    """Return the gradient, with respect to a layer's output y, of one unit of each image.
+
+    Parameters
+    ----------
+    y : array of shape (N, K) or (N, K, P, Q)
+    unit : int or tuple
+        (channel, row, column); or a channel alone, which for maps means the sum over its map.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such unit.
+
+    """
+    index = np.atleast_1d(unit)
+    if index.dtype.kind not in "iu" or index.ndim != 1 or not 1 <= index.size <= y.ndim - 1:
+        raise ShapeError(f"unit: expected whole numbers, a channel or a place in {y.shape[1:]}, got {unit!r:.80}")
+    if not all(0 <= i < n for i, n in zip(index, y.shape[1:], strict=False)):
+        raise ShapeError(f"unit {unit} is outside of the layer's output {y.shape[1:]}")
+    dy = np.zeros_like(y)
+    dy[(slice(None), *index)] = 1
+    return dy

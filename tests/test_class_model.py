@@ -1,12 +1,20 @@
 """Class models: the objective climbs, the answer is stationary, the options do what they say."""
 
+import json
+import weakref
+
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import minicnn
-from minicnn import Network
-from minicnn.errors import MinicnnError
+from minicnn import Network, recompute
+from minicnn.cli import main
+from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, class_model, maximise
+from minicnn.explain.stimuli import top_stimuli
+from minicnn.images import images_of
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
 
 
@@ -110,12 +118,132 @@ def test_a_dead_start_is_said_not_papered_over():
     assert class_model(dead_net(), 0, settings=Ascent(steps=5, restarts=2)).gradient_norms[0] > 0
 
 
+def overflowing_net():
+    net = linear_net()
+    net.load_state_dict({name: np.full_like(a, 1e38) for name, a in net.state_dict().items()} | {"1.bias": INF})
+    return net
+
+
+INF = np.full(5, np.inf, np.float32)
+
+
+def pictures(folder, count=12):
+    """Noise, with one file that is no image among it."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(folder / f"{i:02}.png")
+    (folder / "bad.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.mark.parametrize("unit", [5, (5, 7, 7)])
+def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
+    paths, left_out = images_of(pictures(tmp_path)), []
+    found = top_stimuli(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
+    values = {}
+    for path in paths[:-1]:
+        y = digits.forward(digits.preprocess(path), upto="conv_layers.3")[0]
+        values[path] = float(y[5].sum() if unit == 5 else y[unit])
+    best = sorted(values, key=values.get, reverse=True)[:4]
+    assert [s.image for s in found] == best and len(left_out) == 1 and "bad.png" in str(left_out[0])
+    np.testing.assert_allclose([s.value for s in found], [values[p] for p in best], rtol=1e-6)
+    np.testing.assert_array_equal(found[0].seen[..., 0], np.asarray(Image.open(best[0])))
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        top_stimuli(digits, paths, "conv_layers.3", unit)
+
+
+def test_top_stimuli_are_found_with_few_images_held(digits):
+    """At no moment are more pictures alive than are shown, and a few on the way."""
+    drawn = []
+
+    def stream():
+        rng = np.random.default_rng(0)
+        for _ in range(60):
+            picture = Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8))
+            drawn.append(weakref.ref(picture))
+            assert sum(ref() is not None for ref in drawn) < 8
+            yield picture
+
+    assert len(top_stimuli(digits, stream(), None, 3, 4)) == 4
+    with pytest.raises(MinicnnError, match="at least 1"):
+        top_stimuli(digits, [], None, 3, 0)
+    with pytest.raises(MinicnnError, match="no images"):
+        top_stimuli(digits, [], None, 3)
+
+
+def drawn(capsys, *words):
+    status = main(["class-model", *words, "--net", "digits", "--steps", "4", "--json"])
+    out, err = capsys.readouterr()
+    return status, json.loads(out or "[]"), err
+
+
+def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
+    folder = pictures(tmp_path)
+    words = ["--layer", "conv_layers.3", "--stimuli", str(folder), "--top", "3", "-o", str(tmp_path / "out")]
+    status, (first, second), err = drawn(capsys, "5", "5,7,7", *words)
+    assert status == 0 and "bad.png" in err
+    assert (first["unit"], second["unit"]) == (5, [5, 7, 7]) and first["layer"] == "conv_layers.3"
+    expected = maximise(digits, "conv_layers.3", (5, 7, 7), settings=Ascent(steps=4))
+    assert second["scores"] == expected.scores and second["gradient_norms"] == expected.gradient_norms
+    best = top_stimuli(digits, images_of(folder)[:-1], "conv_layers.3", 5, 3)
+    assert first["stimuli"]["values"] == [s.value for s in best] and first["stimuli"]["searched"] == 13
+    assert first["stimuli"]["images"] == [str(s.image) for s in best]
+    verdict = recompute.verify(first["figure"])
+    assert verdict.match and any("not computed again: that these 3" in s for s in verdict.sentences)
+    assert main(["class-model", "3", "--net", "digits", "--steps", "2", "-o", str(tmp_path)]) == 0
+    assert "3: score" in capsys.readouterr().out
+
+
+def test_stimuli_s_values_are_verified(tmp_path, capsys):
+    folder = pictures(tmp_path, 3)
+    _, (record,), _ = drawn(capsys, "3", "--stimuli", str(folder), "-o", str(tmp_path / "out"))
+    with Image.open(record["figure"]) as figure:
+        kept = json.loads(figure.text["minicnn"])
+        kept["result"]["values"][1] += 0.5
+        info = PngInfo()
+        info.add_text("minicnn", json.dumps(kept))
+        figure.save(tmp_path / "false.png", pnginfo=info)
+    verdict = recompute.verify(tmp_path / "false.png")
+    assert not verdict.match and "values: " in verdict.sentences[-1] and verdict.difference == 0
+
+
+def test_the_command_s_ball_is_le_et_al_s(digits, tmp_path, capsys):
+    words = ["--constraint", "l2_ball", "--radius", "1", "-o", str(tmp_path)]
+    _, (record,), _ = drawn(capsys, "3", *words)
+    expected = maximise(digits, None, 3, "l2_ball", settings=Ascent(steps=4, radius=1.0))
+    assert record["scores"] == expected.scores and record["figure"].endswith("class-3.ball.png")
+    assert np.linalg.norm(expected.x) == pytest.approx(1, rel=1e-5)
+    assert recompute.verify(record["figure"]).match
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["5,7", "--layer", "conv_layers.3"], "CHANNEL,ROW,COLUMN"),
+        (["five", "--layer", "conv_layers.3"], "CHANNEL,ROW,COLUMN"),
+        (["64", "--layer", "conv_layers.3"], "outside"),
+        (["5", "--layer", "conv9"], "no layer 'conv9'"),
+        (["11", "--constraint", "l2_ball"], "0 to 9"),
+        (["3", "--stimuli", "nowhere"], "no such folder"),
+    ],
+)
+def test_the_command_names_wrong_words(words, message, tmp_path, capsys):
+    status, found, err = drawn(capsys, *words, "-o", str(tmp_path))
+    assert status == 1 and found == [] and message in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda net: class_model(net, 10), "0 to 9"),
         (lambda net: class_model(net, "ten"), "no class 'ten'"),
         (lambda net: maximise(net, "conv_layers.3", (99, 0, 0)), "outside"),
+        (lambda net: maximise(net, "conv_layers.3", -1), "outside"),
+        (lambda net: maximise(net, "conv_layers.3", (1, 2, 3, 4)), "whole numbers"),
+        (lambda net: maximise(net, None, 1.5), "whole numbers"),
+        (lambda net: maximise(net, None, (1, 0, 0)), "whole numbers"),
+        (lambda net: class_model(overflowing_net(), 0), "at step 0 the score is inf"),
         (lambda net: maximise(net, "conv9", 0), "no layer 'conv9'"),
         (lambda net: maximise(net, None, 0, "l1"), "'l2_penalty' or 'l2_ball'"),
         (lambda net: class_model(net, 0, settings=Ascent(steps=0)), "steps"),

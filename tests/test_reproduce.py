@@ -15,8 +15,8 @@ from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, ascent
 from minicnn.explain.localise import method_named
-from minicnn.images import load_image
-from minicnn.reproduce import images_of, reproduce
+from minicnn.images import images_of, load_image
+from minicnn.reproduce import reproduce
 
 IMAGES = catalogue.folder("images")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,39 +113,21 @@ def localise(arguments: Namespace) -> int:
 
 def deconvnet(arguments: Namespace) -> int:
     """Show what a feature map answers to."""
-    from minicnn.explain import deconvnet, top_activations
-    from minicnn.report.files import make_folder
-    from minicnn.report.reconstruction import write_reconstructions
+    from minicnn.cli.units import feature_map
 
     net, origin = _network_and_origin(arguments)
-    unit = (arguments.layer, arguments.channel)
-    make_folder(arguments.output)
-    best = top_activations(net, _with_progress(arguments.images, "image"), *unit, count=arguments.top)
-    found = [(path, deconvnet(net, path, *unit, rule=arguments.rule)) for path, _ in best]
-    path = Path(arguments.output) / f"{arguments.layer}-{arguments.channel}.{arguments.rule}.png"
-    _print(arguments, write_reconstructions(path, found, origin), tables.reconstructions)
+    found = feature_map(arguments, net, origin, _with_progress, complain)
+    _print(arguments, found, tables.reconstructions)
     return 0
 
 
 def class_model(arguments: Namespace) -> int:
-    """Draw class models."""
-    from dataclasses import fields
-
-    from minicnn.explain import Ascent, class_model
-    from minicnn.report.explanation import write_class_model
-    from minicnn.report.files import make_folder
+    """Draw class models, or what other units like best."""
+    from minicnn.cli.units import class_or_unit
 
     net, origin = _network_and_origin(arguments)
-    make_folder(arguments.output)
-    typed = {f.name: getattr(arguments, f.name, None) for f in fields(Ascent)}
-    settings = Ascent(**{name: value for name, value in typed.items() if value is not None})
-
-    def one(target: str) -> dict[str, Any]:
-        found = class_model(net, target, settings=settings, seed=arguments.seed, progress=_steps)
-        path = Path(arguments.output) / f"class-{found.target}.png"
-        return write_class_model(path, found, origin, arguments.seed)
-
-    return _each(arguments, one, tables.class_models, over=arguments.targets)
+    show = class_or_unit(arguments, net, origin, _with_progress, complain)
+    return _each(arguments, show, tables.class_models, over=arguments.targets)
 
 
 def evaluate(arguments: Namespace) -> int:
@@ -309,10 +291,6 @@ def _each(arguments: Namespace, one: Callable[[str], dict], show: Callable, over
             complain(error)
     _print(arguments, found, show)
     return 0 if len(found) == len(names) else 1
-
-
-def _steps(steps: Iterable[int]) -> Iterable[int]:
-    return _with_progress(steps, "step")
 
 
 def _with_progress(items: Any, unit: str) -> Any:

@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     deconvnet = commands.add_parser(
         "deconvnet", help="show what a feature map answers to: its strongest images, patches and reconstructions"
     )
-    _images(deconvnet)
+    _images(deconvnet, what="image files, or folders of them")
     deconvnet.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     deconvnet.add_argument("--layer", required=True, metavar="NAME", help="a layer, as 'minicnn inspect' names it")
     deconvnet.add_argument("--channel", type=int, required=True, metavar="N", help="a feature map of that layer")
@@ -77,9 +77,25 @@ def parser() -> argparse.ArgumentParser:
         "--top", type=int, default=9, metavar="N", help="how many images (default: %(default)s)"
     )
 
-    model = commands.add_parser("class-model", help="draw the image that a class score likes best")
-    model.add_argument("targets", nargs="+", metavar="CLASS", help="labels or numbers")
+    model = commands.add_parser(
+        "class-model", help="draw the image that a class score, or a unit of any layer, likes best"
+    )
+    model.add_argument(
+        "targets",
+        nargs="+",
+        metavar="CLASS",
+        help="labels or numbers; with --layer, CHANNEL or CHANNEL,ROW,COLUMN",
+    )
     _net(model)
+    model.add_argument("--layer", metavar="NAME", help="units of that layer, as 'minicnn inspect' names it")
+    model.add_argument(
+        "--stimuli",
+        metavar="FOLDER",
+        help="show beneath, of a folder's images, those that the unit answers to most",
+    )
+    model.add_argument(
+        "--top", type=_at_least(1), default=9, metavar="N", help="for --stimuli: how many (default: %(default)s)"
+    )
     model.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     model.add_argument(
         "--seed", type=_at_least(0), default=0, help="of jitter and restarts (default: %(default)s)"
@@ -227,8 +243,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _images(command: argparse.ArgumentParser, device: bool = True) -> None:
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+def _images(command: argparse.ArgumentParser, device: bool = True, what: str = "image files") -> None:
+    command.add_argument("images", nargs="+", metavar="IMAGE", help=what)
     _net(command)
     if device:
         _device(command)
@@ -298,16 +314,28 @@ def _later_maps(command: argparse.ArgumentParser) -> None:
 
 
 def _ascent(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("ascent", "how to climb; what is off by default came after the paper")
+    group = command.add_argument_group(
+        "ascent", "how to climb; all that the paper has is a penalty of lambda ||I||^2"
+    )
     group.add_argument("--steps", type=int, metavar="N", help="default: 200")
     group.add_argument("--step", type=float, metavar="S", help="first step in input units (default: 0.05)")
     group.add_argument("--l2", type=float, metavar="L", help="lambda of the penalty (default: 1.4 / sqrt(C H W))")
+    group.add_argument(
+        "--constraint",
+        choices=("l2_penalty", "l2_ball"),
+        default="l2_penalty",
+        help="subtract the penalty, or stay in a ball, as Le et al. 2012 do (default: %(default)s)",
+    )
+    group.add_argument("--radius", type=float, metavar="R", help="of the ball, in input units (default: 10)")
+    group.add_argument(
+        "--restarts", type=int, metavar="N", help="climb from random images too, as Erhan et al. 2009"
+    )
+    group = command.add_argument_group("later inventions", "not in the paper, and off unless asked for")
     group.add_argument("--jitter", type=int, metavar="N", help="shift by up to N pixels before each step")
     group.add_argument("--blur", type=float, metavar="S", help="blur by S pixels every tenth step")
     group.add_argument("--total-variation", type=float, metavar="W", help="weight of neighbours' differences")
     group.add_argument("--clip", action="store_true", default=None, help="keep between black and white")
     group.add_argument("--levels", type=int, metavar="N", help="climb from coarse to fine")
-    group.add_argument("--restarts", type=int, metavar="N", help="climb from random images too")
 
 
 def _architecture(command: argparse.ArgumentParser) -> None:

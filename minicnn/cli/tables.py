@@ -25,11 +25,15 @@ def saliencies(found: list[dict[str, Any]]) -> str:
 
 
 def class_models(found: list[dict[str, Any]]) -> str:
-    """Return one line a class: score, probability and the figure's path."""
-    return "\n".join(
-        f"{_name(r)}: score {r['score']:.2f}, probability {r['probability']:.2%}, {r['stopped']} -> {r['figure']}"
-        for r in found
-    )
+    """Return one line a class or unit: value, probability and the figure's path; then its top stimuli."""
+    lines = []
+    for r in found:
+        known = "" if r["probability"] is None else f", probability {r['probability']:.2%}"
+        unit = f"{r['layer'] or 'scores'}, unit {r['unit']}: value" if "unit" in r else f"{_name(r)}: score"
+        lines.append(f"{unit} {r['score']:.4g}{known}, {r['stopped']} -> {r['figure']}")
+        shown = r.get("stimuli", {"values": [], "images": []})
+        lines += [f"  {v:9.3f}  {image}" for v, image in zip(shown["values"], shown["images"], strict=True)]
+    return "\n".join(lines)
 
 
 def detections(found: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ by gradient ascent with the weights fixed, from the zero image; the mean is adde
 | lambda | silent | 1.4 / sqrt(C H W): 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 |
 | step, steps | silent | 0.05 input units (root mean square) at first, falling to 0; 200 |
 | jitter, blur, total variation, clipping, coarse-to-fine | later inventions, not in it | off unless asked for |
+| ball instead of penalty, random starts | older (Le et al. 2012, Erhan et al. 2009), not in it | off |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from minicnn.errors import MinicnnError
 from minicnn.explain.ascent import Ascent, climb
 from minicnn.explain.prediction import class_index, label_of, posterior
 from minicnn.network import Network
+from minicnn.targets import unit_cotangent
 
 __all__ = ["ClassModel", "class_model", "maximise"]
 
@@ -129,12 +131,7 @@ def maximise(
     """
     if constraint not in ("l2_penalty", "l2_ball"):
         raise MinicnnError(f"constraint: expected 'l2_penalty' or 'l2_ball', got {constraint!r}")
-    y = net.forward(_zero(net), upto=layer)
-    dy = np.zeros_like(y)
-    try:
-        dy[(0, *np.atleast_1d(unit))] = 1
-    except IndexError:
-        raise MinicnnError(f"unit {unit} is outside of the layer's output {y.shape[1:]}") from None
+    dy = unit_cotangent(net.forward(_zero(net), upto=layer), unit)
     x, found = _climbed(net, layer, dy, settings, seed, progress, ball=constraint == "l2_ball")
     return ClassModel(_picture(net, x), x[0], int(np.atleast_1d(unit)[0]), None, None, *found)
 
@@ -142,7 +139,7 @@ def maximise(
 def _climbed(net, layer, dy, settings, seed, progress, ball=False):
     def value_and_gradient(x):
         y, tape = net.trace(x, upto=layer)
-        return float((dy * y).sum()), net.backward(tape, dy)
+        return float(y[dy != 0].sum()), net.backward(tape, dy)
 
     zero, limits = _zero(net), _limits(net)
     settings = (settings or Ascent()).resolved(zero.shape[1:])

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import MinicnnError, ShapeError
+from minicnn.errors import ShapeError
 from minicnn.explain.prediction import views_of
 from minicnn.explain.receptive_field import Box, receptive_field
+from minicnn.explain.stimuli import Unread, strongest
 from minicnn.images import View, load_image
 from minicnn.network import Network
 
@@ -109,11 +110,12 @@ def deconvnet(
 
 
 def top_activations(
-    net: Network, images: Iterable[Any], layer: str, channel: int, count: int = 9
+    net: Network, images: Iterable[Any], layer: str, channel: int, count: int = 9, unread: Unread | None = None
 ) -> list[tuple[Any, float]]:
     """Images in which a feature map answers most, best first, with its largest activation there.
 
-    One image is held at a time.
+    Of the images, ``count`` and one more are held at a time.  ``unread`` is called with the error of an image that
+    can't be read, which is then left out; without it, the error is raised.
 
     Raises
     ------
@@ -121,14 +123,12 @@ def top_activations(
         If there is no image, or no such layer.
 
     """
-    found = []
-    for image in images:
-        x, _ = views_of(net, image, "one")
-        y = net.forward(x, upto=layer)
-        found.append((image, float(y[_index(y, layer, channel, None)])))
-    if not found:
-        raise MinicnnError("top_activations: no images were given")
-    return sorted(found, key=lambda pair: -pair[1])[:count]
+
+    def largest(image: Any) -> float:
+        y = net.forward(views_of(net, image, "one")[0], upto=layer)
+        return float(y[_index(y, layer, channel, None)])
+
+    return strongest(images, largest, count, unread)
 
 
 def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | None) -> tuple[int, ...]:

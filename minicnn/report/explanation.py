@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from minicnn.images import load_image
 from minicnn.report.colour import colour_map, normalise
 from minicnn.report.curve import curve
 from minicnn.report.figure import overlay, panels, save_png
+from minicnn.report.sheet import contact_sheet
 
 __all__ = ["name_of", "write_class_model", "write_explanation"]
 
@@ -64,7 +65,13 @@ def write_explanation(
 
 
 def write_class_model(
-    path: Path, found: Any, origin: Mapping[str, Any], seed: int, unit: Mapping[str, Any] | None = None
+    path: Path,
+    found: Any,
+    origin: Mapping[str, Any],
+    seed: int,
+    unit: Mapping[str, Any] | None = None,
+    stimuli: Sequence[Any] = (),
+    searched: int = 0,
 ) -> dict[str, Any]:
     """Write a class model and how it was climbed to as a PNG file, and return what it is as plain values.
 
@@ -75,6 +82,8 @@ def write_class_model(
     origin : which network, as ``minicnn.provenance.of_network`` says it
     seed : int
     unit : what ``maximise`` was given, {"layer", "unit", "constraint"}; None for a class
+    stimuli : ``Stimulus`` es to show beneath, the strongest first
+    searched : int, how many images those were found among
 
     Raises
     ------
@@ -86,28 +95,42 @@ def write_class_model(
         raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
     climbed = asdict(found.settings) | {"seed": seed} | dict(unit or {})
     numbers = {"score": found.scores[-1], "probability": found.probability, "stopped": found.stopped}
-    side = max(1, 360 // max(found.image.shape[:2]))
-    kind = "class model" if unit is None else f"constraint: {unit['constraint']}"
-    figure = panels(
-        [
-            (found.image.repeat(side, 0).repeat(side, 1), "the mean added"),
-            (curve(found.scores), "score"),
-            (curve(found.gradient_norms), "norm of its gradient"),
-        ],
-        title=_title(found, unit),
-        subtitle=f"{origin['name']}, {kind}, lambda {found.settings.l2:.3g}, {found.stopped}",
-    )
-    named_class = None if unit else found
-    record = provenance.record("class-model", origin, [], named_class, climbed, {"x": found.x}, **numbers)
+    shown = {"images": [str(s.image) for s in stimuli], "values": [s.value for s in stimuli], "searched": searched}
+    more = {"stimuli": shown} if stimuli else {}
+    figure = _class_model_figure(found, origin, unit, stimuli, searched)
+    images, named_class = [s.image for s in stimuli], None if unit else found
+    said = numbers | ({"values": shown["values"], "searched": searched} if stimuli else {})
+    record = provenance.record("class-model", origin, images, named_class, climbed, {"x": found.x}, **said)
     save_png(figure, path, provenance.metadata(record, figure))
-    named = {"target": found.target, "label": found.label, "net": origin["name"]}
+    named = {"target": found.target, "label": found.label, "net": origin["name"], **dict(unit or {})}
     history = {"scores": found.scores, "gradient_norms": found.gradient_norms}
-    return {**named, **numbers, "settings": climbed, "figure": str(path), **history}
+    return {**named, **numbers, "settings": climbed, "figure": str(path), **history, **more}
+
+
+def _class_model_figure(found, origin, unit, stimuli, searched):
+    side = max(1, 360 // max(found.image.shape[:2]))
+    climb = [
+        (found.image.repeat(side, 0).repeat(side, 1), "the mean added"),
+        (curve(found.scores), "score" if unit is None else "value"),
+        (curve(found.gradient_norms), "norm of its gradient"),
+    ]
+    ball = unit is not None and unit["constraint"] == "l2_ball"
+    kept = f"in the ball of radius {found.settings.radius:.3g}" if ball else f"lambda {found.settings.l2:.3g}"
+    words = {
+        "title": _title(found, unit),
+        "subtitle": f"{origin['name']}, {'class model' if unit is None else 'unit'}, {kept}, {found.stopped}",
+    }
+    if not stimuli:
+        return panels(climb, **words)
+    pictures = [(s.seen, f"{s.value:.4g}: {Path(str(s.image)).name}") for s in stimuli]
+    rows = [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
+    heading = f"Top stimuli: of {searched} images, those of largest {climb[1][1]}"
+    return contact_sheet([climb, *rows], ("", heading), cell=260, **words)
 
 
 def _title(found: Any, unit: Mapping[str, Any] | None) -> str:
     if unit is not None:
-        return f"{unit['layer'] or 'scores'}, unit {unit['unit']}: {found.scores[-1]:.2f}"
+        return f"{unit['layer'] or 'scores'}, unit {unit['unit']}: {found.scores[-1]:.4g}"
     return f"{name_of(found)}: score {found.scores[-1]:.1f}, probability {found.probability:.1%}"
 
 

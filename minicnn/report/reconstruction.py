@@ -15,7 +15,9 @@ from minicnn.report.sheet import contact_sheet
 __all__ = ["write_reconstructions"]
 
 
-def write_reconstructions(path: Path, found: list[tuple[Any, Any]], origin: Mapping[str, Any]) -> dict[str, Any]:
+def write_reconstructions(
+    path: Path, found: list[tuple[Any, Any]], origin: Mapping[str, Any], searched: int | None = None
+) -> dict[str, Any]:
     """Write a contact sheet as a PNG file, and return what it shows as plain values.
 
     Parameters
@@ -23,6 +25,7 @@ def write_reconstructions(path: Path, found: list[tuple[Any, Any]], origin: Mapp
     path : Path of the file
     found : (image, ``Reconstruction``) pairs of one feature map, the strongest first
     origin : which network, as ``minicnn.provenance.of_network`` says it
+    searched : int, how many images those were found among; as many as are shown unless given
 
     Raises
     ------
@@ -42,6 +45,7 @@ def write_reconstructions(path: Path, found: list[tuple[Any, Any]], origin: Mapp
             {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)}
             for image, r in found
         ],
+        "searched": len(found) if searched is None else searched,
         "figure": str(path),
     }
     largest = max(np.abs(r.cut).max() for _, r in found) or 1.0
@@ -52,19 +56,19 @@ def write_reconstructions(path: Path, found: list[tuple[Any, Any]], origin: Mapp
         ],
         headings=("patches of the receptive field, and the activation", "reconstructions"),
         title=f"{first.layer}, channel {first.channel}",
-        subtitle=f"{origin['name']}, rule: {first.rule}",
+        subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {record['searched']} images",
     )
-    save_png(sheet, path, provenance.metadata(_origin_of(found, origin), sheet))
+    save_png(sheet, path, provenance.metadata(_origin_of(found, origin, record["searched"]), sheet))
     return record
 
 
-def _origin_of(found: list[tuple[Any, Any]], origin: Mapping[str, Any]) -> dict[str, Any]:
+def _origin_of(found: list[tuple[Any, Any]], origin: Mapping[str, Any], searched: int) -> dict[str, Any]:
     first, images = found[0][1], [image for image, _ in found]
     settings = {key: getattr(first, key) for key in ("layer", "channel", "rule")}
     settings["positions"] = [r.position for _, r in found]
     arrays = {f"reconstruction {i + 1}": r.x for i, (_, r) in enumerate(found)}
-    values = [r.value for _, r in found]
-    return provenance.record("deconvnet", origin, images, None, settings, arrays, values=values)
+    said = {"values": [r.value for _, r in found], "searched": searched}
+    return provenance.record("deconvnet", origin, images, None, settings, arrays, **said)
 
 
 def _around_grey(x: np.ndarray) -> np.ndarray:
