@@ -4,15 +4,16 @@ Numba's compiler vectorises simple loops; convolution needs more, namely sums th
 type ``lanes`` of ``LANES`` numbers side by side, written like a number: ``a + b``, ``a * b``, ``fma(a, b, c)``.
 Memory is addressed as in assembly: ``address(array)``, and an index counted in elements.
 
-``LANES`` is what the processor has: 16 with AVX-512, 8 with AVX2, 4 elsewhere.  Multiplications and additions may
-be contracted to one rounding; nothing else is reordered, so that the same machine gives the same bits.
+``LANES`` is what the processor has that Numba compiles for: 16 with AVX-512, 8 with AVX2, 4 elsewhere.
+Multiplications and additions may be contracted to one rounding; nothing else is reordered, so that the same
+machine gives the same bits.
 """
 
 import operator
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, codegen, config
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -35,8 +36,9 @@ __all__ = [
     "store_fours",
 ]
 
-_features = binding.get_host_cpu_features()
-LANES = 16 if _features.get("avx512f") else 8 if _features.get("avx2") else 4
+# of the processor that Numba compiles for: this one, or what NUMBA_CPU_FEATURES says
+_features = (codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+LANES = 16 if "+avx512f" in _features else 8 if "+avx2" in _features else 4
 ROWS = 8 if LANES == 16 else 4  # of a product: with three vectors of columns their sums fill the registers
 
 FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
