@@ -15,6 +15,7 @@ from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
 from minicnn.explain.smooth_gradient import smooth_gradient
+from minicnn.explain.stimuli import Stimulus, top_stimuli
 
 __all__ = [
     "Ascent",
@@ -25,6 +26,7 @@ __all__ = [
     "Prediction",
     "Reconstruction",
     "Saliency",
+    "Stimulus",
     "attribution",
     "class_model",
     "deconvnet",
@@ -41,4 +43,5 @@ __all__ = [
     "segment",
     "smooth_gradient",
     "top_activations",
+    "top_stimuli",
 ]
