@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-import minicnn
 from minicnn import provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.components import bounding_box, largest_component
 from minicnn.explain.dataset import Example, read_dataset, read_mask
 from minicnn.explain.intervals import Figure, interval
+from minicnn.explain.journal import digest, resumed
 from minicnn.explain.localise import Method, mask_of, method_named, smoothed
 from minicnn.explain.overlap import box_iou, mask_iou
 from minicnn.explain.saliency import saliencies
@@ -138,12 +135,7 @@ def evaluate_localisation(
         raise MinicnnError("evaluate_localisation: expected at least one picture, got none")
     name, method = (method, method_named(method)) if isinstance(method, str) else ("method", method)
     path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, method)}.jsonl"
-    done = {} if path is None else _kept(path)
-    for number in progress([n for n in range(len(examples)) if n not in done]):
-        done[number] = _measured(net, examples[number], method)
-        if path is not None:
-            _keep(path, number, done[number])
-    rows = [done[n] for n in range(len(examples))]
+    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], method), progress)
     return _summed(name, rows, seed)
 
 
@@ -269,33 +261,6 @@ def _score(ious: list[float]) -> tuple[float, float]:
 
 def _key(net: Network, examples: list[Example], method: Method) -> str:
     """Return a digest of all that decides the results."""
-    pictures = [provenance.of_image(example.image)["sha256"] for example in examples]
     masks = [e.mask and provenance.of_image(e.mask)["sha256"] for e in examples]
     truths = [(example.classes, example.boxes, example.group) for example in examples]
-    origin = provenance.of_network(net)
-    ours = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
-    whole = [ours, pictures, masks, truths, asdict(method)]
-    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]
-
-
-def _keep(path: Path, number: int, row: dict[str, Any]) -> None:
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            # the line break comes first, in case an earlier run left its last line unfinished
-            file.write("\n" + json.dumps({"number": number, "row": row}))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise ImageError(f"{path}: can't be written ({error.strerror or error})") from error
-
-
-def _kept(path: Path) -> dict[int, dict[str, Any]]:
-    """Results that an earlier run kept; a last line that was cut off is left out."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        found[one["number"]] = one["row"]
-    return found
+    return digest(net, [example.image for example in examples], masks, truths, asdict(method))
