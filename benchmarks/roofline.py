@@ -2,7 +2,7 @@
 
     python benchmarks/roofline.py [--nets vgg16 alexnet] [--rounds 7] [--threads 2] [--json FILE]
 
-First the machine's limits are measured: multiply-adds a second of BLAS on all threads at once, and bytes a
+First the machine's limits are measured: multiply-adds a second of all threads at once, in cache, and bytes a
 second of a copy between arrays that fit no cache.  Then each call of the engine is timed.  Its floor is the
 longer of two times: its multiply-adds at the first limit (those of the algorithm that it takes: Winograd's are
 a quarter), and its arrays, each read or written once, at the second.  Maps that stay in a cache can beat the
@@ -19,17 +19,16 @@ from collections import defaultdict
 
 import measure
 import numpy as np
-from numba import prange
+from numba import int64, prange
 from peers import Work, input_shape, inputs, network, scores_of
 
 from minicnn.kernels import cpu, reference
 from minicnn.kernels.cpu import convolution
 from minicnn.kernels.cpu.kernel import Kernel, kernel, reads, writes
-from minicnn.kernels.cpu.product import multiply
-from minicnn.kernels.cpu.simd import address
+from minicnn.kernels.cpu.simd import LANES, ROWS, address, product_of_3
 from minicnn.kernels.cpu.threads import num_threads, set_num_threads
 
-SIDE = 768  # of the matrices that find the peak: three of them fit a core's cache
+DEPTH = 128  # of the products that find the peak
 COPIED = 1 << 26  # floats
 PASSES = ("forward", "gradient")
 
@@ -57,11 +56,12 @@ def main() -> None:
 # the machine
 
 
-@kernel(reads(3), reads(3), writes(3))
-def _products(a, b, c):
+@kernel(reads(2), reads(2), writes(2), int64)
+def _products(a, b, c, times):
     for part in prange(len(a)):
-        n, at = a.shape[1], 4 * part * a[0].size
-        multiply(n, n, n, address(a) + at, n, False, address(b) + at, n, False, False, address(c) + at, n)
+        for _ in range(times):
+            width = 3 * LANES
+            product_of_3(address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH)
 
 
 @kernel(reads(2), writes(2))
@@ -71,9 +71,10 @@ def _copy(x, y):
 
 
 def peak() -> float:
-    """Multiply-adds a second: the best of some products, one a thread."""
-    a, b = np.random.default_rng(0).standard_normal((2, num_threads(), SIDE, SIDE), dtype=np.float32)
-    return num_threads() * SIDE**3 / _best(_products, a, b, np.empty_like(a))
+    """Multiply-adds a second of all threads at once, in products whose matrices stay in the nearest cache."""
+    threads, width, times = num_threads(), 3 * LANES, 20_000
+    a, b, c = (np.zeros((threads, n), np.float32) for n in (ROWS * DEPTH, DEPTH * width, ROWS * width))
+    return threads * times * ROWS * width * DEPTH / _best(_products, a, b, c, times)
 
 
 def bandwidth() -> float:
