@@ -47,8 +47,14 @@ CHOICES = (
     Choice("2 class model", "number of steps", SILENT, f"{CLIMB.steps}"),
     Choice(
         "2 class model",
-        "jitter, blur, total variation, clipping, coarse to fine, restarts",
+        "jitter, blur, total variation, clipping, coarse to fine",
         "not in it: they were invented later",
+        "off unless asked for",
+    ),
+    Choice(
+        "2 class model",
+        "a ball instead of the penalty, random starts",
+        "not in it: they are older (Le et al. 2012, Erhan et al. 2009)",
         "off unless asked for",
     ),
     Choice("2 class model", "a gradient of zero at the start", SILENT, "an error that says so; no noise is added"),

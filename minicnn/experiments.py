@@ -12,8 +12,10 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain import Ascent, class_model, deconvnet, localise, predict, saliency, top_activations
 from minicnn.explain.dataset import Example
+from minicnn.explain.deconvnet import strongest_channel
 from minicnn.explain.evaluation import CAUTION, MEASURES, PER_CENT, evaluate_localisation
 from minicnn.explain.localise import method_named, seeds_of
+from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.report import Section, colour_map, contact_sheet, normalise, panels, save_png
@@ -22,6 +24,7 @@ from minicnn.report.explanation import name_of, write_class_model, write_explana
 from minicnn.report.files import distinct_names
 from minicnn.report.localisation import write_detection
 from minicnn.report.reconstruction import write_reconstructions
+from minicnn.report.rules import write_rules
 
 __all__ = ["EXPERIMENTS", "Task", "class_models", "deconvnets", "evaluations", "localisations", "saliencies"]
 
@@ -193,25 +196,22 @@ def deconvnets(task: Task) -> list[Section]:
 
 
 def _by_layer(task: Task) -> Section:
-    """Table of the kinds of layers, each alone: how far the rules' answers to the same cotangent are apart."""
-    rng, y = np.random.default_rng(0), task.net.preprocess(task.images[0])
-    apart: dict[str, list[list[float]]] = {}
-    for layer in task.net.layers:
-        alone = Network([layer], device=task.net.device)
-        out, tape = alone.trace(y)
-        dy = rng.standard_normal(out.shape).astype(out.dtype)
-        gradient, *others = (alone.backward(tape, dy, rule) for rule in RULES)
-        scale = np.abs(gradient).max() or 1.0
-        apart.setdefault(type(layer).__name__, []).append([np.abs(o - gradient).max() / scale for o in others])
-        y = out
-    rows = [(kind, len(found), *(f"{d:.3g}" for d in np.max(found, axis=0))) for kind, found in apart.items()]
+    """Section 4's table: each kind of layer alone, how far the rules' answers to the same cotangent are apart."""
+    image, path = task.images[0], task.folder / "rules-by-layer.png"
+    kinds = kinds_of_layers(rules_by_layer(task.net, image))
+    write_rules(path, image, kinds, task.origin)
+    rows = [
+        (k.kind, k.count, *(("not defined",) * 2 if k.apart is None else (f"{d:.3g}" for d in k.apart)))
+        for k in kinds
+    ]
     words = (
         "Each layer by itself: its input is what the image makes of it, and the same random numbers go back "
         "through it by each rule. Shown is the largest difference from the gradient, in parts of its largest "
-        "value. It is 0 but for rectifiers, and for blocks that hold them.",
+        "value. It is 0 but for rectifiers.",
     )
     header = ("kind of layer", "how many", "deconvnet against gradient", "guided against gradient")
-    return Section("The three rules, layer by layer", words, (), (header, rows))
+    figure = (path.name, "One row a kind of layer, one column a rule", "the table of section 4, computed")
+    return Section("The three rules, layer by layer", words, (figure,), (header, rows))
 
 
 def _feature_map(task: Task) -> tuple[str, int]:
@@ -221,8 +221,7 @@ def _feature_map(task: Task) -> tuple[str, int]:
     if not layers:
         raise MinicnnError(f"{task.net.name}: has no feature maps that a deconvnet could reconstruct")
     name = layers[len(layers) // 2]["name"]
-    x = task.net.preprocess(task.images[0])
-    return name, int(task.net.forward(x, upto=name)[0].max(axis=(1, 2)).argmax())
+    return name, strongest_channel(task.net, task.images[0], name)
 
 
 EXPERIMENTS = {

@@ -13,9 +13,12 @@ import minicnn
 from minicnn import catalogue, explain, loading, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.localise import Settings
+from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
+from minicnn.explain.sanity import cascade_maps
 from minicnn.explain.stimuli import top_stimuli
 from minicnn.images import Preprocess, load_image
 from minicnn.network import Network
+from minicnn.report.rules import arrays_of, facts_of
 
 __all__ = ["Verdict", "verify"]
 
@@ -152,9 +155,11 @@ def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]],
     known = {
         "saliency": _saliency,
         "attribution": _attribution,
+        "sanity": _sanity,
         "localisation": _localisation,
         "class-model": _class_model,
         "deconvnet": _deconvnet,
+        "rules": _rules,
     }
     if kind not in known:
         raise MinicnnError(f"a figure of kind {kind!r:.80}; expected one of {', '.join(known)}")
@@ -169,6 +174,14 @@ def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Fo
 def _attribution(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     found = explain.attribution(net, images[0], record["class"]["target"], **record["settings"])
     return {"map": found.map}, _words(found) | found.facts
+
+
+def _sanity(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
+    settings = dict(record["settings"])
+    method, seed, counts = (settings.pop(key) for key in ("method", "seed", "stages"))
+    found = [cascade_maps(net, image, {method: settings}, counts, seed)[method] for image in images]
+    pairs = ((f"map {n + 1}.{k}", m) for n, row in enumerate(found) for k, (m, _) in enumerate(row))
+    return dict(pairs), {}
 
 
 def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
@@ -202,6 +215,11 @@ def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> F
     pairs = zip(images, places, strict=True)
     found = [explain.deconvnet(net, image, position=place, **how) for image, place in pairs]
     return {f"reconstruction {i + 1}": r.x for i, r in enumerate(found)}, {"values": [r.value for r in found]}
+
+
+def _rules(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
+    kinds = kinds_of_layers(rules_by_layer(net, images[0], **record["settings"]))
+    return arrays_of(kinds), facts_of(kinds)
 
 
 def _words(found: Any) -> dict[str, Any]:

@@ -9,18 +9,21 @@ from torch_lite0 import digits as torch_digits
 from torch_lite0 import with_weights_of
 
 import minicnn
-from minicnn import Network, catalogue, provenance
+from minicnn import Network, catalogue, provenance, recompute
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import deconvnet, receptive_field, top_activations
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
     Linear,
+    LocalResponseNorm,
+    MaxPool2d,
     ReLU,
     Residual,
     ZeroPad2d,
@@ -59,6 +62,26 @@ def test_receptive_fields_are_what_the_gradient_reaches(name):
         dy = np.zeros_like(y)
         dy[0, 0, row, column] = 1
         reached = np.argwhere(net.input_gradient(x, dy, layer=last)[0, 0])
+        (ymin, xmin), (ymax, xmax) = reached.min(0), reached.max(0) + 1
+        assert receptive_field(net, last, row, column) == (xmin, ymin, xmax, ymax)
+
+
+POOLED = {
+    "alexnet": [Conv2d(1, 1, 5, stride=2), ReLU(), MaxPool2d(3, stride=2), Conv2d(1, 1, 3, padding=1)],
+    "ceil": [MaxPool2d(3, stride=2, padding=1, ceil_mode=True), LocalResponseNorm(3), MaxPool2d(2)],
+    "concat": [Concat([Conv2d(1, 1, 1)], [MaxPool2d(3, stride=1, padding=1)]), Conv2d(2, 1, 2, stride=2)],
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_receptive_fields_are_where_a_pixel_s_change_is_felt(name):
+    """Every pixel raised in turn, above all others: with positive weights no maximum can hide it."""
+    net = positive(Network(POOLED[name], input_shape=(1, 13, 17)))
+    still, last = np.ones((1, 1, 13, 17)), net.names[-1]
+    raised = still + 5 * np.eye(13 * 17).reshape(-1, 1, 13, 17)
+    felt = (net.forward(raised, upto=last) != net.forward(still, upto=last)).any(axis=1)
+    for row, column in np.ndindex(felt.shape[1:]):
+        reached = np.argwhere(felt[:, row, column].reshape(13, 17))
         (ymin, xmin), (ymax, xmax) = reached.min(0), reached.max(0) + 1
         assert receptive_field(net, last, row, column) == (xmin, ymin, xmax, ymax)
 
@@ -102,20 +125,6 @@ def test_reconstruction_equals_torch():
     assert found.patch.shape[:2] == (box.ymax * 10 - box.ymin * 10, box.xmax * 10 - box.xmin * 10)
 
 
-def test_the_table_of_section_4_the_rules_differ_at_relu_and_nowhere_else():
-    layers = minicnn.load("digits").layers
-    rng = np.random.default_rng(0)
-    shape = (1, 28, 28)
-    for layer in layers:
-        net = Network([layer])
-        x = rng.standard_normal((2, *shape))
-        dy = rng.standard_normal(net.forward(x).shape)
-        maps = [net.input_gradient(x, dy, rule) for rule in ("gradient", "deconvnet", "guided")]
-        same = np.array_equal(maps[0], maps[1]) and np.array_equal(maps[0], maps[2])
-        assert same != isinstance(layer, ReLU), layer
-        shape = layer.output_shape(shape)
-
-
 def test_top_activations_are_sorted():
     net = minicnn.load("digits")
     rng = np.random.default_rng(0)
@@ -142,6 +151,14 @@ def test_wrong_words_are_named(arguments, message):
         deconvnet(minicnn.load("digits"), IMAGES / "seven.png", *arguments)
 
 
+def test_the_channel_is_the_first_image_s_strongest_unless_given(tmp_path, capsys):
+    words = ["--net", "digits", "--layer", "conv_layers.4", "--json", "-o", str(tmp_path)]
+    assert main(["deconvnet", str(IMAGES / "seven.png"), *words]) == 0
+    net, found = minicnn.load("digits"), json.loads(capsys.readouterr().out)
+    y = net.forward(net.preprocess(IMAGES / "seven.png"), upto="conv_layers.4")[0]
+    assert y[found["channel"]].max() == y.max() == pytest.approx(found["activations"][0]["value"])
+
+
 def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     unit = ["--net", "digits", "--layer", "conv_layers.4", "--channel", "11", "--json"]
@@ -151,6 +168,12 @@ def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     assert len(record["activations"]) == 1 and record["activations"][0]["value"] == found.value
     settings = provenance.read(record["figure"])["settings"]
     assert settings["layer"] == "conv_layers.4" and settings["rule"] == "deconvnet"
+    assert main(["deconvnet", str(IMAGES), *unit[:-1], "-o", "folder"]) == 0
+    assert "channel 11" in capsys.readouterr().out and len(list(IMAGES.glob("*.*g"))) == 4
+    found = provenance.read("folder/conv_layers.4-11.deconvnet.png")
+    assert found["result"]["searched"] == 4 and len(found["images"]) == 4
+    verdict = recompute.verify("folder/conv_layers.4-11.deconvnet.png")
+    assert verdict.match and any("4 are the strongest of 4" in sentence for sentence in verdict.sentences)
     unit[3] = "conv9"
     assert main(["deconvnet", str(IMAGES / "seven.png"), *unit]) == 1
     assert "no layer 'conv9'" in capsys.readouterr().err

@@ -113,9 +113,11 @@ def localise(arguments: Namespace) -> int:
 
 def deconvnet(arguments: Namespace) -> int:
     """Show what a feature map answers to."""
-    from minicnn.cli.units import feature_map
+    from minicnn.cli.units import feature_map, rules_table
 
     net, origin = _network_and_origin(arguments)
+    if arguments.table:
+        return _each(arguments, rules_table(arguments, net, origin), tables.rules)
     found = feature_map(arguments, net, origin, _with_progress, complain)
     _print(arguments, found, tables.reconstructions)
     return 0

@@ -70,8 +70,19 @@ def parser() -> argparse.ArgumentParser:
     )
     _images(deconvnet, what="image files, or folders of them")
     deconvnet.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
-    deconvnet.add_argument("--layer", required=True, metavar="NAME", help="a layer, as 'minicnn inspect' names it")
-    deconvnet.add_argument("--channel", type=int, required=True, metavar="N", help="a feature map of that layer")
+    shown = deconvnet.add_mutually_exclusive_group(required=True)
+    shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")
+    shown.add_argument(
+        "--table",
+        action="store_true",
+        help="the three rules at each kind of layer, for each image: where they differ",
+    )
+    deconvnet.add_argument(
+        "--channel",
+        type=int,
+        metavar="N",
+        help="a feature map of that layer (default: the first image's strongest)",
+    )
     deconvnet.add_argument("--rule", default="deconvnet", choices=("gradient", "deconvnet", "guided"))
     deconvnet.add_argument(
         "--top", type=int, default=9, metavar="N", help="how many images (default: %(default)s)"

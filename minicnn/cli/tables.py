@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["class_models", "conversion", "detections", "predictions", "reconstructions", "saliencies"]
+__all__ = ["class_models", "conversion", "detections", "predictions", "reconstructions", "rules", "saliencies"]
 
 
 def predictions(found: list[dict[str, Any]]) -> str:
@@ -49,6 +49,19 @@ def reconstructions(found: dict[str, Any]) -> str:
     """Return the activation in each image, and the figure's path."""
     lines = [f"{found['layer']}, channel {found['channel']}, rule {found['rule']} -> {found['figure']}"]
     lines += [f"  {r['value']:9.3f}  {r['image']}  position {r['position']}" for r in found["activations"]]
+    return "\n".join(lines)
+
+
+def rules(found: list[dict[str, Any]]) -> str:
+    """Return one block an image: how far deconvnet and guided are from the gradient at each kind of layer."""
+    lines = []
+    for record in found:
+        lines += [f"{record['image']} -> {record['figure']}", f"  {'':<22}{'deconvnet':>10}{'guided':>10}"]
+        for kind in record["kinds"]:
+            apart = (
+                "not defined" if kind[rule] is None else f"{kind[rule]:.3g}" for rule in ("deconvnet", "guided")
+            )
+            lines.append(f"  {kind['count']:>3} {kind['kind']:<18}" + "".join(f"{a:>10}" for a in apart))
     return "\n".join(lines)
 
 

@@ -10,15 +10,18 @@ from typing import Any
 
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, class_model, deconvnet, maximise, top_activations
+from minicnn.explain.deconvnet import strongest_channel
 from minicnn.explain.prediction import class_index
+from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
 from minicnn.explain.stimuli import top_stimuli
 from minicnn.images import images_of
 from minicnn.network import Network
 from minicnn.report.explanation import write_class_model
-from minicnn.report.files import make_folder
+from minicnn.report.files import distinct_names, make_folder
 from minicnn.report.reconstruction import write_reconstructions
+from minicnn.report.rules import write_rules
 
-__all__ = ["class_or_unit", "feature_map"]
+__all__ = ["class_or_unit", "feature_map", "rules_table"]
 
 Progress = Callable[[Any, str], Any]
 
@@ -81,10 +84,22 @@ def feature_map(
     arguments: Namespace, net: Network, origin: Mapping[str, Any], progress: Progress, complain: Callable
 ) -> dict[str, Any]:
     """Write the contact sheet of a feature map over images and folders of them, and return its record."""
-    layer, channel = arguments.layer, arguments.channel
     make_folder(arguments.output)
     images = [p for name in arguments.images for p in (images_of(name) if Path(name).is_dir() else [name])]
+    layer, channel = arguments.layer, arguments.channel
+    channel = strongest_channel(net, images[0], layer) if channel is None else channel
     best = top_activations(net, progress(images, "image"), layer, channel, arguments.top, complain)
     found = [(path, deconvnet(net, path, layer, channel, rule=arguments.rule)) for path, _ in best]
     path = Path(arguments.output) / f"{_plain(layer)}-{channel}.{arguments.rule}.png"
     return write_reconstructions(path, found, origin, len(images))
+
+
+def rules_table(arguments: Namespace, net: Network, origin: Mapping[str, Any]) -> Callable[[str], dict[str, Any]]:
+    """Return the function that writes section 4's table for one image, and returns its record."""
+    make_folder(arguments.output)
+    names = distinct_names(arguments.images, Path(arguments.output), "rules")
+
+    def one(image: str) -> dict[str, Any]:
+        return write_rules(names[image], image, kinds_of_layers(rules_by_layer(net, image)), origin)
+
+    return one

@@ -20,7 +20,7 @@ from minicnn.explain.stimuli import Unread, strongest
 from minicnn.images import View, load_image
 from minicnn.network import Network
 
-__all__ = ["Reconstruction", "deconvnet", "top_activations"]
+__all__ = ["Reconstruction", "deconvnet", "strongest_channel", "top_activations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +129,12 @@ def top_activations(
         return float(y[_index(y, layer, channel, None)])
 
     return strongest(images, largest, count, unread)
+
+
+def strongest_channel(net: Network, image: Any, layer: str) -> int:
+    """Return the channel of a layer that holds its largest activation in an image's centre view."""
+    y = net.forward(views_of(net, image, "one")[0], upto=layer)[0]
+    return int(y.reshape(len(y), -1).max(axis=1).argmax())
 
 
 def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | None) -> tuple[int, ...]:
