@@ -134,10 +134,11 @@ def class_model(arguments: Namespace) -> int:
 
 def evaluate(arguments: Namespace) -> int:
     """Measure maps and boxes: one function a measure, in ``minicnn.cli.evaluate``."""
-    from minicnn.cli import evaluate
+    from minicnn.cli import evaluate, sanity
 
     net, origin = _network_and_origin(arguments)
-    found, show = getattr(evaluate, arguments.measure)(arguments, net, origin, _with_progress)
+    measure = sanity.sanity if arguments.measure == "sanity" else getattr(evaluate, arguments.measure)
+    found, show = measure(arguments, net, origin, _with_progress)
     _print(arguments, found, show)
     return 0
 

@@ -306,6 +306,29 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     )
     _device(localisation)
     _json(localisation)
+    _sanity(
+        measures.add_parser("sanity", help="whether maps depend on what the net has learnt: parameters, labels")
+    )
+
+
+def _sanity(command: argparse.ArgumentParser) -> None:
+    command.add_argument("net", metavar="NET", help="a name or a weight file")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    _architecture(command)
+    _preprocessing(command)
+    command.add_argument(
+        "-o", "--output", default="minicnn-sanity", metavar="DIR", help="folder (default: %(default)s)"
+    )
+    command.add_argument(
+        "--methods",
+        metavar="NAME,NAME",
+        help="of 'minicnn saliency' and the rules deconvnet and guided (default: those that are quick)",
+    )
+    command.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="of what is drawn (default: %(default)s)"
+    )
+    _device(command)
+    _json(command)
 
 
 def _later_maps(command: argparse.ArgumentParser) -> None:

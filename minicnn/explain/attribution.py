@@ -24,7 +24,17 @@ from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
-__all__ = ["DEFAULTS", "LATER", "METHODS", "Attribution", "Maps", "attribution", "input_maps", "settings_of"]
+__all__ = [
+    "DEFAULTS",
+    "LATER",
+    "METHODS",
+    "Attribution",
+    "Maps",
+    "attribution",
+    "input_maps",
+    "settings_of",
+    "several_maps",
+]
 
 RULES = ("gradient", "deconvnet", "guided")
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -189,6 +199,21 @@ def input_maps(
     if method == "grad-cam":
         return _of_positive(enlarged(class_activation(net, x, target, **settings), x.shape[2:]))
     return _of_positive(occlusion(net, x, target, **settings, progress=progress))
+
+
+def several_maps(
+    net: Network, x: np.ndarray, target: int, methods: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Maps]:
+    """Return the maps by several methods, {name: complete settings}; the rules share one forward pass."""
+    traced = [net.trace(view[None]) for view in x] if set(methods) & set(RULES) else []
+
+    def one(method: str, settings: Mapping[str, Any]) -> Maps:
+        if method not in RULES:
+            return input_maps(net, x, target, method, settings)
+        gradients = [net.backward(tape, net.cotangent(y, target), method) for y, tape in traced]
+        return _of_gradient(np.concatenate(gradients))
+
+    return {method: one(method, settings) for method, settings in methods.items()}
 
 
 def _integrated(net: Network, x: np.ndarray, target: int, progress: Progress, steps: int, baseline: str) -> Maps:
