@@ -13,7 +13,6 @@ import minicnn
 from minicnn import catalogue, explain, loading, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.localise import Settings
-from minicnn.explain.sanity import cascade_maps
 from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
 from minicnn.explain.sanity import cascade_maps
 from minicnn.explain.stimuli import top_stimuli
@@ -157,7 +156,6 @@ def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]],
         "saliency": _saliency,
         "attribution": _attribution,
         "sanity": _sanity,
-        "sanity": _sanity,
         "localisation": _localisation,
         "class-model": _class_model,
         "deconvnet": _deconvnet,
@@ -176,14 +174,6 @@ def _saliency(net: Network, images: list[Path], record: Mapping[str, Any]) -> Fo
 def _attribution(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     found = explain.attribution(net, images[0], record["class"]["target"], **record["settings"])
     return {"map": found.map}, _words(found) | found.facts
-
-
-def _sanity(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
-    settings = dict(record["settings"])
-    method, seed, counts = (settings.pop(key) for key in ("method", "seed", "stages"))
-    found = [cascade_maps(net, image, {method: settings}, counts, seed)[method] for image in images]
-    pairs = ((f"map {n + 1}.{k}", m) for n, row in enumerate(found) for k, (m, _) in enumerate(row))
-    return dict(pairs), {}
 
 
 def _sanity(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
