@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import planted_faults
+import planting
 import pytest
+from planted import PAIRS, SINGLES, single
+from planted_faults import SCORES, VALUES
 
 import minicnn
 from minicnn import Network, catalogue
@@ -27,34 +30,30 @@ def right():
 
     def get(name):
         if name not in found:
-            net = planted_faults.RIGHT[name]()
+            net = planting.RIGHT[name]()
             found[name] = net, planted_faults.reference(net, CAT)
         return found[name]
 
     return get
 
 
-QUICK = [fault for fault in planted_faults.SINGLES if fault.net == "CNN-F"]
-QUICK += [fault for fault in planted_faults.SINGLES if fault.convention in ("batch-norm epsilon", "groups")]
+QUICK = [fault for fault in SINGLES if fault.net == "CNN-F"]
+QUICK += [fault for fault in SINGLES if fault.convention in ("batch-norm epsilon", "groups")]
 
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.what)
 def test_single_faults(fault, right):
     """A reduced form of planted_faults.py."""
     net, values = right(fault.net)
-    result = planted_faults.found(net, CAT, values, (fault,), "every value")
-    assert result.named, result.verdict
-    assert result.healed, result.verdict
+    result = planted_faults.found(net, (fault,), VALUES, values, CAT)
+    assert planted_faults.word(result) == "found", result.verdict
 
 
-@pytest.mark.parametrize(
-    "faults", [p for p in planted_faults.PAIRS if p[0].net != "Lite0"], ids=lambda p: p[0].what
-)
+@pytest.mark.parametrize("faults", [p for p in PAIRS if p[0].net != "Lite0"], ids=lambda p: p[0].what)
 def test_pairs_of_faults(faults, right):
     net, values = right(faults[0].net)
-    result = planted_faults.found(net, CAT, values, faults, "every value")
-    assert result.named, result.verdict
-    assert result.healed, result.verdict
+    result = planted_faults.found(net, faults, VALUES, values, CAT)
+    assert planted_faults.word(result) == "found", result.verdict
 
 
 @pytest.mark.parametrize("name", ["AlexNet", "CNN-F"])
@@ -69,10 +68,9 @@ def test_no_fault_is_said_to_be_none(name, right):
 def test_scores_alone_are_enough(right):
     net, values = right("CNN-F")
     scores = {"input": values["input"], "scores": values["fc8@Linear"]}
-    fault = planted_faults.single("CNN-F", "LRN's alpha not divided")
-    result = planted_faults.found(net, CAT, scores, (fault,), "the scores alone")
-    assert result.named, result.verdict
-    assert result.healed, result.verdict
+    fault = single("CNN-F", "LRN's alpha not divided")
+    result = planted_faults.found(net, (fault,), SCORES, scores, CAT)
+    assert planted_faults.word(result) == "found", result.verdict
 
 
 def test_a_photograph_and_its_class():
@@ -90,7 +88,7 @@ def test_a_photograph_and_its_class():
 
 def test_the_healed_network_answers(right):
     net, values = right("AlexNet")
-    wrong = planted_faults.single("AlexNet", "conv3 stored as HWIO").plant(net)
+    wrong = single("AlexNet", "conv3 stored as HWIO").plant(net)
     healed = diagnose(wrong, values, CAT).net
     x = net.preprocess(CAT)
     np.testing.assert_array_equal(healed(x), net(x))
@@ -100,7 +98,7 @@ def test_what_is_unknown_is_not_invented(right):
     """Noise in the weights is no convention."""
     net, values = right("CNN-F")
     noise = np.random.default_rng(0).standard_normal(net["conv2"].weight.shape).astype("f4")
-    wrong = planted_faults.weights(lambda w: w + 0.1 * noise, "conv2")(net)
+    wrong = planting.weights(lambda w: w + 0.1 * noise, "conv2")(net)
     found = diagnose(wrong, values, CAT)
     assert not found.healed
     assert found.changes == []
@@ -149,7 +147,7 @@ def test_command(tmp_path, capsys):
     net = minicnn.load("digits")
     x = net.preprocess(SEVEN)
     dump.write(tmp_path / "right.npz", x, as_peer("torch", net).values(x))
-    wrong = planted_faults.rows(lambda n: np.arange(n)[::-1], "fc_layers.2")(net)
+    wrong = planting.rows(lambda n: np.arange(n)[::-1], "fc_layers.2")(net)
     minicnn.save(wrong, tmp_path / "wrong.npz")
     command = ["diagnose", str(tmp_path / "wrong.npz"), "--reference", str(tmp_path / "right.npz")]
     assert main([*command, "--save", str(tmp_path / "healed.npz"), "--json"]) == 0
