@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _images(saliency)
     saliency.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
-    saliency.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
+    saliency.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     saliency.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
     saliency.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
     saliency.add_argument(
@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     _images(localise)
     localise.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     which = localise.add_mutually_exclusive_group()
-    which.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
-    which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the top-scoring classes")
+    which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
+    which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the most probable classes")
     localise.add_argument(
         "--method", default="paper", help="paper, or smooth: better and slower (default: %(default)s)"
     )
