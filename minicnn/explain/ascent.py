@@ -1,8 +1,8 @@
 """Gradient ascent on an input, with the regularisers that people put on it.
 
 The paper has one, lambda ||I||^2.  The others are off unless asked for: the ball is Le et al.'s (2012), random
-starts are Erhan et al.'s (2009); clipping, blur, total variation, jitter and climbing from coarse to fine came later
-(Yosinski et al. 2015; Mahendran, Vedaldi 2015; Mordvintsev et al. 2015).
+starts are Erhan et al.'s (2009); clipping, blur, total variation, jitter and climbing from coarse to fine are
+later inventions (Yosinski et al. 2015; Mahendran, Vedaldi 2015; Mordvintsev et al. 2015).
 """
 
 from __future__ import annotations

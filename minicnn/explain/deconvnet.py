@@ -7,6 +7,7 @@ back.  The gradient differs at ReLU and nowhere else.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,11 @@ def deconvnet(
     ShapeError
         If the channel or the position is outside of the layer's output.
 
+    Warns
+    -----
+    UserWarning
+        If the activation is zero, or nothing of it reaches the pixels: the reconstruction is zero everywhere.
+
     """
     picture = load_image(image)
     x, (view,) = views_of(net, picture, "one")
@@ -96,8 +102,15 @@ def deconvnet(
     place = None if y.ndim == 2 else (int(index[2]), int(index[3]))
     field = receptive_field(net, layer, *(place or ()))
     box = _in_picture(field, view)
+    dx = net.backward(tape, dy, rule)[0]
+    if not dx.any():
+        warnings.warn(
+            f"channel {channel} of {layer} does not answer: its activation is {y[index]:.3g}, and by the rule "
+            f"{rule!r} its reconstruction is zero everywhere",
+            stacklevel=2,
+        )
     return Reconstruction(
-        x=net.backward(tape, dy, rule)[0],
+        x=dx,
         value=float(y[index]),
         layer=layer,
         channel=channel,

@@ -65,7 +65,12 @@ def views_of(net: Network, image, crops: str):
 
 
 def posterior(scores: np.ndarray) -> np.ndarray:
-    """Mean over the views of the softmax probabilities: (V, K) to (K,)."""
+    """Mean over the views of the softmax probabilities: (V, K) to (K,); MinicnnError if one is no number."""
+    if not np.isfinite(scores).all():
+        wrong = scores[~np.isfinite(scores)][0]
+        raise MinicnnError(
+            f"a class score is {wrong}; are the weights whole, and is the input scaled as they were trained for?"
+        )
     e = np.exp(scores - scores.max(axis=1, keepdims=True))
     return (e / e.sum(axis=1, keepdims=True)).mean(axis=0)
 

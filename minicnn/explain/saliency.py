@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -80,10 +81,23 @@ def saliency(
     ImageError
         If the image can't be read.
     MinicnnError
-        If the class, the crops or the rule is unknown, or the network has no preprocessing.
+        If the class, the crops or the rule is unknown, the network has no preprocessing, or a score is no finite
+        number.
+
+    Warns
+    -----
+    UserWarning
+        If the gradient is zero at every pixel, so that the map says nothing.
 
     """
-    return saliencies(net, image, None if target is None else [target], crops, rule, of)[0]
+    (found,) = saliencies(net, image, None if target is None else [target], crops, rule, of)
+    if not found.gradient.any():
+        warnings.warn(
+            f"the gradient of the {of} of class {found.target} vanishes at this image, so that its map is zero "
+            "everywhere and says nothing of it",
+            stacklevel=2,
+        )
+    return found
 
 
 def saliencies(
