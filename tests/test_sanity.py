@@ -14,7 +14,8 @@ from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import saliency
 from minicnn.explain.randomise import refitted, shuffled_parameters, stages, with_parameters
-from minicnn.explain.sanity import SanityCheck, cascade_maps, sanity_check
+from minicnn.explain.sanity import cascade_maps, sanity_check
+from minicnn.explain.sanity_result import SanityCheck
 from minicnn.explain.similarity import rank_correlation, structural_similarity
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
 from minicnn.recompute import verify
@@ -157,18 +158,18 @@ def test_a_class_more_or_less_is_nothing_to_a_net_that_is_one_row():
 
 
 def verdict_of(*values):
-    """Verdict on a method whose similarities after two layers of four are these."""
-    rows = [
-        {"similarity": {"m": {"cascade": [[0.9, 0, 0], [v, 0, 0], [0, 0, 0], [0, 0, 0]]}}} for v in values
-    ]  # fmt: skip
+    """Verdict on a method whose similarities with the last layer shuffled, and the upper half, are these pairs."""
+    rows = [{"similarity": {"m": {"cascade": [[v[0]] * 3, [v[1]] * 3, [0] * 3, [0] * 3]}}} for v in values]
     return SanityCheck(["d", "c", "b", "a"], {"m": {}}, rows, "", 0).verdict("m")
 
 
 def test_verdicts_follow_from_the_intervals():
-    assert verdict_of(0.9, 0.8, 0.95).startswith("fails") and "class makes no difference" in verdict_of(0.9, 0.8)
-    assert verdict_of(0.1, 0.2, -0.3).startswith("passes")
-    assert verdict_of(0.1, 0.9, 0.5, 0.6).startswith("undecided")
-    assert verdict_of(0.7).startswith("fails") and verdict_of(0.2).startswith("passes")
+    assert verdict_of((0.95, 0.1), (0.99, 0.2)).startswith("fails: 0.97 with the last layer shuffled, 0.15")
+    assert verdict_of((0.7, 0.6), (0.6, 0.9)).startswith("fails")
+    assert verdict_of((0.7, 0.1), (0.6, 0.3)).startswith("passes")
+    assert verdict_of((0.7, 0.1), (0.6, 0.8)).startswith("undecided")
+    assert verdict_of((0.8, 0.1), (1.0, 0.3)).startswith("undecided")
+    assert verdict_of((0.91, 0.1)).startswith("fails") and verdict_of((0.89, 0.49)).startswith("passes")
 
 
 def test_a_run_goes_on_where_it_stopped(net, images, tmp_path, monkeypatch):

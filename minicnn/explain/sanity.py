@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,133 +10,18 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.explain.attribution import Maps, settings_of, several_maps
-from minicnn.explain.intervals import Figure, interval
 from minicnn.explain.journal import digest, resumed
 from minicnn.explain.prediction import views_of
 from minicnn.explain.randomise import refitted, shuffled_parameters, stages, with_parameters
+from minicnn.explain.sanity_result import SanityCheck
 from minicnn.explain.similarity import rank_correlation, structural_similarity
 from minicnn.network import Network
 
-__all__ = ["CHECKED", "MEASURES", "SAME", "SanityCheck", "cascade_maps", "sanity_check"]
+__all__ = ["CHECKED", "cascade_maps", "sanity_check"]
 
 CHECKED = ("gradient", "deconvnet", "guided", "gradient-x-input", "grad-cam")
-MEASURES = ("absolute", "signed", "ssim")
-SAME = (
-    0.5  # the rank correlation above which two maps count as the same one; ours, the publication has no threshold
-)
 
 Settings = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class SanityCheck:
-    """What was measured: how alike each map is to the one of the net as it was.
-
-    Attributes
-    ----------
-    stages : names of what was randomised at a time, from the scores down to the input
-    methods : {name: settings}
-    rows : list of dict, one a picture: image, target, and by method {"cascade", "independent": for each stage,
-        "another class", "permuted labels": one, the last None where it can't be done} of the three ``MEASURES``
-    labels : str, how well the last layer's fits to labels went, or why there are none
-    seed : int
-
-    """
-
-    stages: list[str]
-    methods: Settings
-    rows: list[dict[str, Any]]
-    labels: str
-    seed: int
-
-    def figure(
-        self, method: str, check: str, stage: int | None = None, measure: str = "absolute"
-    ) -> Figure | None:
-        """Mean over the pictures of one measure, with its interval; None for a check that was not done."""
-        found = [row["similarity"][method][check] for row in self.rows]
-        if any(one is None for one in found):
-            return None
-        place = MEASURES.index(measure)
-        values = [(one if stage is None else one[stage])[place] for one in found]
-        return interval(np.array(values, np.float64), np.arange(len(values)), self.seed)
-
-    @property
-    def half(self) -> int:
-        """The stage of the cascade with which the upper half of them is randomised."""
-        return (len(self.stages) - 1) // 2
-
-    def verdict(self, method: str) -> str:
-        """Return "passes", "fails" or "undecided", and why, in one sentence."""
-        upper, last = self.figure(method, "cascade", self.half), self.figure(method, "cascade", 0)
-        low, high = (upper.low, upper.high) if upper.low <= upper.high else (upper.value, upper.value)
-        if low > SAME:
-            word = "fails: with the upper half of the layers shuffled it is still the same map"
-        elif high < SAME:
-            word = "passes: with the upper half of the layers shuffled it is another map"
-        else:
-            word = "undecided: with the upper half of the layers shuffled it is half the same map"
-        blind = "; the class makes no difference to it" if low > SAME and last.value > SAME else ""
-        return f"{word} ({upper.value:.2f}){blind}"
-
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return the header and the rows of what is known about each method."""
-        columns: dict[str, tuple] = {
-            "last layer": ("cascade", 0),
-            "upper half": ("cascade", self.half),
-            "all layers": ("cascade", len(self.stages) - 1),
-            "upper half, signed": ("cascade", self.half, "signed"),
-            "upper half, SSIM": ("cascade", self.half, "ssim"),
-            "one layer, least": ("independent",),
-            "another class": ("another class",),
-            "permuted labels": ("permuted labels",),
-        }
-        rows = [(name, *(self._cell(name, *where) for where in columns.values())) for name in self.methods]
-        return ("map", *columns), rows
-
-    def _cell(self, method: str, check: str, *where: Any) -> str:
-        if check == "independent":
-            found = [self.figure(method, check, stage) for stage in range(len(self.stages))]
-            least = min(range(len(found)), key=lambda n: found[n].value)
-            return f"{found[least].value:.2f} at {self.stages[least]}"
-        figure = self.figure(method, check, *where)
-        if figure is None:
-            return "-"
-        interval = f" [{figure.low:.2f}, {figure.high:.2f}]" if figure.low <= figure.high else ""
-        return f"{figure.value:.2f}{interval}"
-
-    def text(self) -> str:
-        """Return the table and the verdicts."""
-        header, rows = self.table()
-        widths = [max(len(row[i]) for row in (header, *rows)) + 2 for i in range(len(header))]
-        lines = [f"{len(self.rows)} pictures, {len(self.stages)} layers or blocks; {READING}"]
-        lines += ["".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
-        return "\n".join([*lines, f"permuted labels: {self.labels}", *self.verdicts()])
-
-    def verdicts(self) -> list[str]:
-        """Return one line a method."""
-        return [f"{method}: {self.verdict(method)}" for method in self.methods]
-
-    def record(self) -> dict[str, Any]:
-        """Return all figures as plain values for JSON."""
-        figures: dict[str, Any] = {}
-        for method in self.methods:
-            figures[method] = {"verdict": self.verdict(method)}
-            for check in ("cascade", "independent"):
-                figures[method][check] = [
-                    {m: asdict(self.figure(method, check, n, m)) for m in MEASURES}
-                    for n in range(len(self.stages))
-                ]
-            for check in ("another class", "permuted labels"):
-                found = {m: self.figure(method, check, None, m) for m in MEASURES}
-                figures[method][check] = {m: f and asdict(f) for m, f in found.items()}
-        facts = {"stages": self.stages, "settings": self.methods, "labels": self.labels, "seed": self.seed}
-        return {"images": len(self.rows), "same": SAME, **facts, "maps": figures}
-
-
-READING = (
-    "rank correlation of |map| with the trained net's, and its 95 % interval over pictures: 1 is the same map, 0 "
-    "another"
-)
 
 
 def sanity_check(

@@ -57,7 +57,7 @@ def chart(curves, left="", right="", low=0.0, high=1.0, width=760, height=380):
     area = (48, 16, width - 16, height - 32)
     picture = Image.new("RGB", ((width + beside) * FINER, height * FINER), PAPER)
     draw = ImageDraw.Draw(picture)
-    ticks = np.linspace(low, high, round((high - low) / step) + 1)
+    ticks = np.linspace(low, high, round((high - low) / step) + 1).round(9) + 0.0
     for tick in ticks:
         y = _down(tick, low, high, area)
         draw.line([area[0] * FINER, y * FINER, area[2] * FINER, y * FINER], fill=HAIRLINE, width=FINER)
