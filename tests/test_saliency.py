@@ -1,10 +1,13 @@
 """Saliency maps against an independent computation in torch."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch_lite0 import Lite0, digits, with_weights_of
+from torch_lite0 import digits, with_weights_of
+from torch_maps import TOLERANCE, case_named, torch_map
 
 import minicnn
 from minicnn import catalogue
@@ -14,52 +17,30 @@ from minicnn.explain import saliency
 IMAGES = catalogue.folder("images")
 
 
-def resized(path, short):
-    picture = Image.open(path).convert("RGB")
-    w, h = picture.size
-    size = (short, int(short * h / w)) if w < h else (int(short * w / h), short)
-    return picture, picture.resize(size, Image.Resampling.BICUBIC)
-
-
-def torch_map(net, twin, path, target, crops):
-    """The paper's map, step by step: crop, flip, gradient, largest absolute value, flip back, put back, mean."""
-    picture, small = resized(path, 256)
-    pixels = (torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).double() - 127) / 128
-    _, height, width = pixels.shape
-    bottom, right = height - 224, width - 224
-    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
-    total, seen = np.zeros((height, width)), np.zeros((height, width))
-    for top, left in corners if crops == "ten" else corners[-1:]:
-        for flip in (False, True) if crops == "ten" else (False,):
-            crop = pixels[:, top : top + 224, left : left + 224]
-            x = (crop.flip(2) if flip else crop)[None].requires_grad_()
-            (dx,) = torch.autograd.grad(twin(x)[0, target], x)
-            grid = dx[0].abs().amax(0)
-            total[top : top + 224, left : left + 224] += (grid.flip(1) if flip else grid).numpy()
-            seen[top : top + 224, left : left + 224] += 1
-    mean = np.divide(total, seen, out=np.zeros_like(total), where=seen > 0).astype(np.float32)
-    back = Image.fromarray(mean).resize(picture.size, Image.Resampling.BILINEAR)
-    cover = Image.fromarray((seen > 0).astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
-    back, cover = np.asarray(back), np.asarray(cover)
-    return np.where(cover >= 0.5, back / np.maximum(cover, 0.5), 0)
-
-
 @pytest.fixture(scope="module")
 def lite0():
     return minicnn.load("efficientnet-lite0")
 
 
-@pytest.mark.parametrize("crops", ["one", "ten"])
-def test_map_equals_an_independent_computation(crops):
-    net = minicnn.load("efficientnet-lite0")
-    net.load_state_dict({k: v.astype(np.float64) for k, v in net.state_dict().items()})
-    twin = with_weights_of(Lite0().double(), net)
-    found = saliency(net, IMAGES / "coffee.png", target="espresso", crops=crops)
-    expected = torch_map(net, twin, IMAGES / "coffee.png", 967, crops)
-    assert found.map.shape == (400, 600) and found.map.dtype == np.float32 and found.target == 967
-    # in float64, since a rectifier at its kink may flip between two float32 nets; the map itself is float32
-    np.testing.assert_allclose(found.map, expected, rtol=0, atol=1e-5 * expected.max())
-    assert found.gradient.shape == ((10 if crops == "ten" else 1), 3, 224, 224)
+@functools.cache
+def expected(case, crops):
+    net, twin, path, target = case_named(case)
+    return net, torch_map(net.preprocess, twin, path, target, crops), path, target
+
+
+# ten crops of VGG-16 take a minute on each device: tests/torch_maps.py, run as a program, shows them
+@pytest.mark.parametrize(
+    ("case", "crops"), [("digits", "one"), ("digits", "ten"), ("lite0", "one"), ("lite0", "ten"), ("vgg16", "one")]
+)
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_map_equals_an_independent_computation(case, crops, device):
+    if device == "cpu":
+        pytest.importorskip("numba")
+    net, truth, path, target = expected(case, crops)
+    found = saliency(net.to(device), path, target=target, crops=crops)
+    assert found.map.shape == truth.shape and found.map.dtype == np.float32 and found.target == target
+    np.testing.assert_allclose(found.map, truth, rtol=0, atol=TOLERANCE * truth.max())
+    assert found.gradient.shape == ((10 if crops == "ten" else 1), *net.input_shape)
 
 
 def test_grey_image_is_the_absolute_gradient():
