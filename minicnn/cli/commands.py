@@ -134,10 +134,11 @@ def class_model(arguments: Namespace) -> int:
 
 def evaluate(arguments: Namespace) -> int:
     """Measure maps and boxes: one function a measure, in ``minicnn.cli.evaluate``."""
-    from minicnn.cli import evaluate, sanity
+    from minicnn.cli import evaluate, faithfulness, sanity
 
+    measures = {"sanity": sanity.sanity, "pointing": faithfulness.pointing, "curves": faithfulness.curves}
+    measure = measures.get(arguments.measure) or getattr(evaluate, arguments.measure)
     net, origin = _network_and_origin(arguments)
-    measure = sanity.sanity if arguments.measure == "sanity" else getattr(evaluate, arguments.measure)
     found, show = measure(arguments, net, origin, _with_progress)
     _print(arguments, found, show)
     return 0

@@ -306,9 +306,54 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     )
     _device(localisation)
     _json(localisation)
+    _pointing(measures.add_parser("pointing", help="whether maps are largest on the object, with a tolerance"))
+    _curves(measures.add_parser("curves", help="how fast the class comes and goes with each map's pixels"))
     _sanity(
         measures.add_parser("sanity", help="whether maps depend on what the net has learnt: parameters, labels")
     )
+
+
+def _pointing(command: argparse.ArgumentParser) -> None:
+    _compared(command, "minicnn-pointing")
+    command.add_argument(
+        "--tolerance", type=float, default=15, metavar="N", help="pixels beside the object (default: %(default)s)"
+    )
+    command.add_argument(
+        "--smoothing",
+        type=float,
+        default=0.02,
+        metavar="S",
+        help="blur of the maps, in parts of the longer side (default: %(default)s)",
+    )
+    _crops(command, "whole")
+
+
+def _curves(command: argparse.ArgumentParser) -> None:
+    _compared(command, "minicnn-curves")
+    command.add_argument(
+        "--steps", type=_at_least(1), default=32, metavar="N", help="of each curve (default: %(default)s)"
+    )
+
+
+def _compared(command: argparse.ArgumentParser, folder: str) -> None:
+    command.add_argument("data", metavar="DATA", help="a folder with labels.csv or annotations/*.xml")
+    _net(command)
+    command.add_argument("-o", "--output", default=folder, metavar="DIR", help="folder (default: %(default)s)")
+    command.add_argument(
+        "--methods",
+        metavar="NAME,NAME",
+        help="of 'minicnn saliency' and the rules deconvnet and guided (default: those that are quick)",
+    )
+    command.add_argument(
+        "--convention", choices=("exclusive", "voc"), help="of the boxes, as for 'evaluate localisation'"
+    )
+    command.add_argument("--classes", metavar="FILE", help="for XML: the classes' names in order, one a line")
+    command.add_argument("--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)")
+    command.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="of what is drawn (default: %(default)s)"
+    )
+    _device(command)
+    _json(command)
 
 
 def _sanity(command: argparse.ArgumentParser) -> None:

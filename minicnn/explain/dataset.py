@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.images import load_image
 
-__all__ = ["CONVENTIONS", "Example", "annotations_of", "read_classes", "read_dataset", "read_mask"]
+__all__ = ["CONVENTIONS", "Example", "annotations_of", "checked_mask", "read_classes", "read_dataset", "read_mask"]
 
 CONVENTIONS = ("exclusive", "voc")
 COLUMNS = ("image", "class_indices", "xmin", "ymin", "xmax", "ymax")
@@ -116,6 +116,18 @@ def read_mask(example: Example) -> np.ndarray | None:
     if not mask.any():
         raise ImageError(f"{example.mask}: the mask is empty; expected the object's pixels above 0")
     return mask
+
+
+def checked_mask(example: Example, size: tuple[int, int]) -> np.ndarray | None:
+    """Mask of the example, or None, once boxes and mask are seen to fit the picture."""
+    height, width = size
+    for box in example.boxes:
+        if box[2] > width or box[3] > height:
+            raise ImageError(f"{example.image}: the box {box} leaves the picture of {width} x {height} pixels")
+    truth = read_mask(example)
+    if truth is not None and truth.shape != size:
+        raise ImageError(f"{example.mask}: a mask of {truth.shape} for a picture of {size} (height, width)")
+    return truth
 
 
 def _together(found: list[Example]) -> list[Example]:

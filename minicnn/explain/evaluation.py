@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import provenance
-from minicnn.errors import ImageError, MinicnnError
+from minicnn.errors import MinicnnError
 from minicnn.explain.components import bounding_box, largest_component
-from minicnn.explain.dataset import Example, read_dataset, read_mask
+from minicnn.explain.dataset import Example, checked_mask, read_dataset
 from minicnn.explain.intervals import Figure, interval
 from minicnn.explain.journal import digest, resumed
 from minicnn.explain.localise import Method, mask_of, method_named, smoothed
@@ -145,7 +145,7 @@ def evaluate_localisation(
 def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
     picture = load_image(example.image)
     size = picture.size[::-1]
-    truth = _checked(example, size)
+    truth = checked_mask(example, size)
     order: list[int] = []
 
     def right(probability: np.ndarray) -> list[int]:
@@ -179,18 +179,6 @@ def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
         "centre box": [_of_mask(_centre(size, share), example.boxes, truth) for share in SHARES],
         "whole picture": [_of_mask(np.ones(size, bool), example.boxes, truth)],
     }
-
-
-def _checked(example: Example, size: tuple[int, int]) -> np.ndarray | None:
-    """Mask of the example, or None, once boxes and mask are seen to fit the picture."""
-    height, width = size
-    for box in example.boxes:
-        if box[2] > width or box[3] > height:
-            raise ImageError(f"{example.image}: the box {box} leaves the picture of {width} x {height} pixels")
-    truth = read_mask(example)
-    if truth is not None and truth.shape != size:
-        raise ImageError(f"{example.mask}: a mask of {truth.shape} for a picture of {size} (height, width)")
-    return truth
 
 
 def _mask(picture, map: np.ndarray, method: Method) -> np.ndarray | None:
