@@ -33,7 +33,7 @@ def case_named(name):
     """
     file, target = CASES[name]
     if name == "vgg16":
-        net, twin = minicnn.zoo.vgg16(), torch_zoo.vgg(16, norm=False)
+        net, twin = minicnn.zoo.build("vgg16"), torch_zoo.vgg(16, norm=False)
     elif name == "lite0":
         net, twin = minicnn.load("efficientnet-lite0"), torch_lite0.Lite0()
     else:
