@@ -1,4 +1,4 @@
-"""Pointing game and curves: distances and probabilities again by brute force, figures from rows, runs that go on."""
+"""Pointing game and curves: distances and probabilities again by brute force, figures from rows."""
 
 import csv
 import json
@@ -108,9 +108,7 @@ def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
 def test_area_is_that_of_trapezia():
     assert area(np.array([1.0, 0.0])) == 0.5 and area(np.array([1.0, 1, 0, 0])) == 0.5
     values = np.random.default_rng(0).random(9)
-    assert area(values) == pytest.approx(
-        np.trapezoid(values, dx=1 / 8) if hasattr(np, "trapezoid") else area(values)
-    )
+    assert area(values) == pytest.approx(sum((values[k] + values[k + 1]) / 2 / 8 for k in range(8)))
 
 
 def test_a_map_of_the_object_is_better_than_none(net, folder):
