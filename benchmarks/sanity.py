@@ -1,0 +1,108 @@
+"""Sanity checks, pointing game, deletion and insertion measured on real networks, as SANITY.md.
+
+python benchmarks/sanity.py DATA [--digits FOLDER] [-o FOLDER] [--pictures N] [--curves N] [--page FILE]
+
+DATA is a labelled folder, as for ``minicnn evaluate localisation``; --digits one of pictures of single digits.
+Each picture's result is kept in FOLDER as soon as it is there, so that a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import minicnn
+from minicnn.explain.attribution import METHODS
+from minicnn.explain.comparison import Comparison
+from minicnn.explain.dataset import read_dataset
+from minicnn.explain.faithfulness import evaluate_curves
+from minicnn.explain.pointing import evaluate_pointing
+from minicnn.explain.sanity import sanity_check
+from minicnn.explain.sanity_result import THRESHOLDS, SanityCheck
+from minicnn.images.folder import images_of
+
+READING = """## How to read it
+
+- Numbers of the sanity checks are Spearman's rank correlation of |map| with the map of the trained net (1 the same
+  map, 0 another), their mean and 95 % interval over pictures. {thresholds}.
+- Parameters are shuffled within each array, so that every layer keeps its scale; the publication draws new ones.
+  Layers go from the scores down. A block of a residual network is one layer here.
+- "Another class" is what permuting the rows of the last layer comes to. "Permuted labels" fits the last layer
+  anew by least squares, to the classes that the net sees in these pictures and to the same permuted; no other
+  layer changes. The publication trains whole nets on permuted labels; that asks more, and was not done.
+- A map that does not change with the last layer says nothing about the class, however well it points; it shows
+  what stands out in the picture.
+- In the pointing game most of these pictures show one thing, and finding it takes no class. The share of a random
+  point and the centre are what to hold the maps against.
+- A small area of deletion and a large one of insertion are better, against pixels in random order. Deleting
+  scattered pixels destroys a picture faster than deleting patches, whatever they show, so that fine maps look
+  better there than coarse ones: in random order pixels are scattered too.
+- Intervals of pointing and of the curves are 95 %, by drawing whole objects anew.
+- {caution}
+"""
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def of_check(name: str, check: SanityCheck) -> list[str]:
+    """Lines of a sanity check."""
+    lines = [f"## Sanity checks, {name}: {len(check.rows)} pictures, {len(check.stages)} layers or blocks", ""]
+    verdicts = [f"- **{method}** {check.verdict(method)}" for method in check.methods]
+    return [*lines, *table(*check.table()), "", *verdicts, "", f"Permuted labels: {check.labels}.", ""]
+
+
+def of_comparison(name: str, found: Comparison) -> list[str]:
+    """Lines of a comparison."""
+    over = f"{len(found.rows)} pictures of {found.groups} objects"
+    return [f"## {found.title[0].upper()}{found.title[1:]}, {name}: {over}", "", *table(*found.table()), ""]
+
+
+def counted(items: list) -> Iterable:
+    """Items, the number of those left on stderr."""
+    for n, item in enumerate(items):
+        print(f"\r{len(items) - n} left ", end="", file=sys.stderr)
+        yield item
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--digits")
+    parser.add_argument("-o", "--output", default="minicnn-sanity")
+    parser.add_argument("--pictures", type=int, default=12, help="of the sanity checks, evenly through DATA")
+    parser.add_argument("--curves", type=int, default=24, help="pictures of the curves, the first of DATA")
+    parser.add_argument("--page", default=str(Path(__file__).with_name("SANITY.md")))
+    arguments = parser.parse_args()
+    keep = Path(arguments.output)
+    keep.mkdir(parents=True, exist_ok=True)
+    net, examples = minicnn.load("efficientnet-lite0").to("auto"), read_dataset(arguments.data)
+    how = {"keep": keep, "progress": counted}
+    images = [examples[len(examples) * n // arguments.pictures].image for n in range(arguments.pictures)]
+    lines = ["# Whether maps can be trusted"]
+    lines += [
+        f"{date.today().isoformat()}, minicnn {minicnn.__version__}. Written by `python benchmarks/sanity.py`.",
+        "",
+    ]
+    lines += of_check(net.name, sanity_check(net, images, **how))
+    if arguments.digits is not None:
+        digits = minicnn.load("digits")
+        lines += of_check(digits.name, sanity_check(digits, images_of(arguments.digits), METHODS, **how))
+    pointed = evaluate_pointing(net, examples, **how)
+    lines += of_comparison(net.name, pointed)
+    lines += of_comparison(net.name, evaluate_curves(net, examples[: arguments.curves], **how))
+    lines.append(
+        READING.format(thresholds=THRESHOLDS[0].upper() + THRESHOLDS[1:], caution=pointed.record()["caution"])
+    )
+    Path(arguments.page).write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
