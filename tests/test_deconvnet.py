@@ -159,6 +159,26 @@ def test_the_channel_is_the_first_image_s_strongest_unless_given(tmp_path, capsy
     assert y[found["channel"]].max() == y.max() == pytest.approx(found["activations"][0]["value"])
 
 
+@pytest.mark.filterwarnings("ignore:channel 7 of .* does not answer")
+def test_any_activation_of_any_layer_by_command(tmp_path, capsys):
+    net, images = minicnn.load("digits"), [str(IMAGES / "seven.png"), str(IMAGES / "coffee.png")]
+    for layer, place in (("conv_layers.1", "3,12"), ("conv_layers.7", "0,6"), ("fc_layers.2", None)):
+        for rule in ("gradient", "deconvnet", "guided"):
+            words = ["--net", "digits", "--layer", layer, "--channel", "7", "--rule", rule, "--json"]
+            words += [] if place is None else ["--position", place]
+            assert main(["deconvnet", *images, *words, "-o", str(tmp_path)]) == 0
+            out = json.loads(capsys.readouterr().out)
+            position = None if place is None else tuple(map(int, place.split(",")))
+            for one in out["activations"]:
+                found = deconvnet(net, one["image"], layer, 7, position, rule)
+                assert one["value"] == found.value and one["position"] == (position and list(position))
+            values = [one["value"] for one in out["activations"]]
+            assert values == sorted(values, reverse=True) and recompute.verify(out["figure"]).match
+    with pytest.raises(SystemExit):
+        main(["deconvnet", *images, "--layer", "conv_layers.1", "--position", "3"])
+    assert "expected ROW,COLUMN" in capsys.readouterr().err
+
+
 def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     unit = ["--net", "digits", "--layer", "conv_layers.4", "--channel", "11", "--json"]

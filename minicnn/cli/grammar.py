@@ -83,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="a feature map of that layer (default: the first image's strongest)",
     )
+    deconvnet.add_argument(
+        "--position", type=_place, metavar="ROW,COLUMN", help="an activation of it (default: each image's largest)"
+    )
     deconvnet.add_argument("--rule", default="deconvnet", choices=("gradient", "deconvnet", "guided"))
     deconvnet.add_argument(
         "--top", type=int, default=9, metavar="N", help="how many images (default: %(default)s)"
@@ -271,6 +274,13 @@ def _at_least(least: int):
         return int(text)
 
     return whole
+
+
+def _place(text: str) -> tuple[int, int]:
+    row, _, column = text.partition(",")
+    if not (row.strip().isdecimal() and column.strip().isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected ROW,COLUMN, such as 7,12, got {text!r}")
+    return int(row), int(column)
 
 
 def _net(command: argparse.ArgumentParser) -> None:

@@ -88,8 +88,9 @@ def feature_map(
     images = [p for name in arguments.images for p in (images_of(name) if Path(name).is_dir() else [name])]
     layer, channel = arguments.layer, arguments.channel
     channel = strongest_channel(net, images[0], layer) if channel is None else channel
-    best = top_activations(net, progress(images, "image"), layer, channel, arguments.top, complain)
-    found = [(path, deconvnet(net, path, layer, channel, rule=arguments.rule)) for path, _ in best]
+    search = (layer, channel, arguments.top, complain, arguments.position)
+    best = top_activations(net, progress(images, "image"), *search)
+    found = [(path, deconvnet(net, path, layer, channel, arguments.position, arguments.rule)) for path, _ in best]
     path = Path(arguments.output) / f"{_plain(layer)}-{channel}.{arguments.rule}.png"
     return write_reconstructions(path, found, origin, len(images))
 

@@ -123,12 +123,22 @@ def deconvnet(
 
 
 def top_activations(
-    net: Network, images: Iterable[Any], layer: str, channel: int, count: int = 9, unread: Unread | None = None
+    net: Network,
+    images: Iterable[Any],
+    layer: str,
+    channel: int,
+    count: int = 9,
+    unread: Unread | None = None,
+    position: tuple[int, int] | None = None,
 ) -> list[tuple[Any, float]]:
-    """Images in which a feature map answers most, best first, with its largest activation there.
+    """Images in which a feature map answers most, best first, with its activation there.
 
-    Of the images, ``count`` and one more are held at a time.  ``unread`` is called with the error of an image that
-    can't be read, which is then left out; without it, the error is raised.
+    Parameters
+    ----------
+    net, layer, channel, position : as for ``deconvnet``
+    images : paths, PIL.Images or uint8 arrays, of which ``count`` and one more are held at a time
+    count : int, at least 1
+    unread : called with the error of an image that can't be read, which is then left out; raised unless given
 
     Raises
     ------
@@ -139,7 +149,7 @@ def top_activations(
 
     def largest(image: Any) -> float:
         y = net.forward(views_of(net, image, "one")[0], upto=layer)
-        return float(y[_index(y, layer, channel, None)])
+        return float(y[_index(y, layer, channel, position)])
 
     return strongest(images, largest, count, unread)
 
