@@ -1,6 +1,6 @@
 """Sanity checks, pointing game, deletion and insertion measured on real networks, as SANITY.md.
 
-python benchmarks/sanity.py DATA [--digits FOLDER] [-o FOLDER] [--pictures N] [--curves N] [--page FILE]
+python benchmarks/sanity.py DATA [--digits FOLDER] [-o FOLDER] [--pictures NAME,NAME] [--curves N] [--page FILE]
 
 DATA is a labelled folder, as for ``minicnn evaluate localisation``; --digits one of pictures of single digits.
 Each picture's result is kept in FOLDER as soon as it is there, so that a run that was stopped goes on.
@@ -15,7 +15,6 @@ from datetime import date
 from pathlib import Path
 
 import minicnn
-from minicnn.explain.attribution import METHODS
 from minicnn.explain.comparison import Comparison
 from minicnn.explain.dataset import read_dataset
 from minicnn.explain.faithfulness import evaluate_curves
@@ -23,6 +22,10 @@ from minicnn.explain.pointing import evaluate_pointing
 from minicnn.explain.sanity import sanity_check
 from minicnn.explain.sanity_result import THRESHOLDS, SanityCheck
 from minicnn.images.folder import images_of
+
+# all methods, those of many passes with fewer than by default
+ON_DIGITS = {"gradient": {}, "deconvnet": {}, "guided": {}, "gradient-x-input": {}, "smoothgrad": {"samples": 8}}
+ON_DIGITS |= {"integrated-gradients": {"steps": 16}, "grad-cam": {}, "occlusion": {"window": 8, "stride": 5}}
 
 READING = """## How to read it
 
@@ -64,6 +67,11 @@ def of_comparison(name: str, found: Comparison) -> list[str]:
     return [f"## {found.title[0].upper()}{found.title[1:]}, {name}: {over}", "", *table(*found.table()), ""]
 
 
+def spread(items: list, count: int) -> list:
+    """Return so many items, evenly through the list."""
+    return [items[len(items) * n // count] for n in range(min(count, len(items)))]
+
+
 def counted(items: list) -> Iterable:
     """Items, the number of those left on stderr."""
     for n, item in enumerate(items):
@@ -77,15 +85,16 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--digits")
     parser.add_argument("-o", "--output", default="minicnn-sanity")
-    parser.add_argument("--pictures", type=int, default=12, help="of the sanity checks, evenly through DATA")
-    parser.add_argument("--curves", type=int, default=24, help="pictures of the curves, the first of DATA")
+    parser.add_argument("--pictures", help="of the sanity checks, names with commas (default: 12 of DATA)")
+    parser.add_argument("--curves", type=int, default=8, help="pictures of the curves, evenly through DATA")
     parser.add_argument("--page", default=str(Path(__file__).with_name("SANITY.md")))
     arguments = parser.parse_args()
     keep = Path(arguments.output)
     keep.mkdir(parents=True, exist_ok=True)
     net, examples = minicnn.load("efficientnet-lite0").to("auto"), read_dataset(arguments.data)
     how = {"keep": keep, "progress": counted}
-    images = [examples[len(examples) * n // arguments.pictures].image for n in range(arguments.pictures)]
+    names = (arguments.pictures or "").split(",")
+    images = [e.image for e in examples if e.image.name in names] or [e.image for e in spread(examples, 12)]
     lines = ["# Whether maps can be trusted"]
     lines += [
         f"{date.today().isoformat()}, minicnn {minicnn.__version__}. Written by `python benchmarks/sanity.py`.",
@@ -94,10 +103,10 @@ def main() -> None:
     lines += of_check(net.name, sanity_check(net, images, **how))
     if arguments.digits is not None:
         digits = minicnn.load("digits")
-        lines += of_check(digits.name, sanity_check(digits, images_of(arguments.digits), METHODS, **how))
+        lines += of_check(digits.name, sanity_check(digits, images_of(arguments.digits), ON_DIGITS, **how))
     pointed = evaluate_pointing(net, examples, **how)
     lines += of_comparison(net.name, pointed)
-    lines += of_comparison(net.name, evaluate_curves(net, examples[: arguments.curves], **how))
+    lines += of_comparison(net.name, evaluate_curves(net, spread(examples, arguments.curves), steps=16, **how))
     lines.append(
         READING.format(thresholds=THRESHOLDS[0].upper() + THRESHOLDS[1:], caution=pointed.record()["caution"])
     )

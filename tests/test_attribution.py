@@ -18,6 +18,7 @@ from minicnn.explain.attribution import LATER, METHODS, input_maps, settings_of
 from minicnn.explain.grad_cam import class_activation, last_maps
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Residual, Sequential
 from minicnn.recompute import verify
+from minicnn.report.attribution import write_attribution
 
 IMAGES = catalogue.folder("images")
 TOLERANCE = 1e-9  # of the largest value; float64 leaves about 1e-12 after some twenty layers
@@ -314,3 +315,18 @@ def test_what_is_typed_must_belong_to_the_method(tmp_path, capsys):
     assert main([*typed, "--method", "grad-cam", "--of", "probability"]) == 1
     assert "--of probability" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_score_that_nothing_moves_gives_a_map_of_zeros_and_a_figure(method, tmp_path):
+    """The last layer's weights are zero, so that every gradient and every fall is."""
+    net = minicnn.load("digits")
+    zeros = {name: np.zeros_like(a) for name, a in net.state_dict().items() if name.startswith("fc_layers.2")}
+    net.load_state_dict({**net.state_dict(), **zeros})
+    found = attribution(net, np.full((9, 1), 128, np.uint8), 3, method, "whole")
+    assert found.map.shape == (9, 1) and not found.map.any() and not found.signed.any()
+    assert set(found.facts.values()) <= {0.0}
+    write_attribution(
+        tmp_path / "figure.png", np.full((9, 1, 3), 128, np.uint8), found, provenance.of_network(net)
+    )
+    assert provenance.read(tmp_path / "figure.png")["arrays"]["map"]["scale"] == 0
