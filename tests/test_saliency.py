@@ -22,17 +22,19 @@ def lite0():
     return minicnn.load("efficientnet-lite0")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def expected(case, crops):
     net, twin, path, target = case_named(case)
     return net, torch_map(net.preprocess, twin, path, target, crops), path, target
 
 
-# ten crops of VGG-16 take a minute on each device: tests/torch_maps.py, run as a program, shows them
-@pytest.mark.parametrize(
-    ("case", "crops"), [("digits", "one"), ("digits", "ten"), ("lite0", "one"), ("lite0", "ten"), ("vgg16", "one")]
-)
-@pytest.mark.parametrize("device", ["reference", "cpu"])
+MAPS = [("digits", crops, device) for crops in ("one", "ten") for device in ("reference", "cpu")]
+MAPS += [("lite0", "one", "reference"), ("lite0", "one", "cpu"), ("lite0", "ten", "cpu")]
+MAPS += [("vgg16", "one", "reference"), ("vgg16", "one", "cpu")]
+
+
+# the others take minutes in float64: tests/torch_maps.py, run as a program, shows them all
+@pytest.mark.parametrize(("case", "crops", "device"), MAPS)
 def test_map_equals_an_independent_computation(case, crops, device):
     if device == "cpu":
         pytest.importorskip("numba")
