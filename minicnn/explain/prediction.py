@@ -92,7 +92,7 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
     labels = {label.casefold(): i for i, label in reversed(list(enumerate(net.labels or [])))}
     if isinstance(target, str) and target.casefold() in labels:
         return labels[target.casefold()]
-    if not isinstance(target, str) or target.lstrip("-").isdigit():
+    if not isinstance(target, str) or target.removeprefix("-").isdecimal():
         if not 0 <= int(target) < classes:
             raise MinicnnError(f"target: class {target} is out of range; {net.name} has 0 to {classes - 1}")
         return int(target)

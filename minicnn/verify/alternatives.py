@@ -206,6 +206,9 @@ def _batch_norm(layer: BatchNorm2d, shape: Shape, maps, place: str) -> Iterator[
     yield kind, "variances where deviations are expected", partial(_with, layer, running_var=np.sqrt(np.abs(var)))
     if (var > 0).all():
         yield kind, "inverse variances", partial(_with, layer, running_var=1 / var)
+    if (layer.running_mean > 0).all():
+        swapped = {"running_mean": var, "running_var": layer.running_mean}
+        yield kind, "mean and variance exchanged", partial(_with, layer, **swapped)
     if layer.affine:
         yield kind, "weight and bias exchanged", partial(_with, layer, weight=layer.bias, bias=layer.weight)
         swapped = {"bias": layer.running_mean, "running_mean": layer.bias}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison import Comparison, Step, distance_of, error_of, histogram, largest_ulps
 from minicnn.verify.matching import align
-from minicnn.verify.peers import Peer, as_peer
+from minicnn.verify.peers import Peer, as_peer, rounding_of
 from minicnn.verify.probe import Log, Value
 from minicnn.verify.rounding import unit
 
@@ -62,11 +62,13 @@ def compare(
     given, x = x, input_for(net, peer, x)
     theirs = peer.values(x if peer.x is None else peer.x)
     ours, judge = probe.run(net, x, device=device), probe.run(net, x, dtype=np.float64)
+    plain = ours if device == "reference" else probe.run(net, x)
+    peer = replace(peer, rounding=max(peer.rounding, rounding_of(device)))
     exact = {name: value for name, value in judge.values.items() if name in ours.values}
     pairs = matched(ours, theirs)
     if not pairs:
         raise MinicnnError(f"{peer.name}: none of its values matches one of {net.name}'s by name, shape or order")
-    steps = _steps(net, x, peer, ours, exact, pairs)
+    steps = _steps(net, x, peer, ours, plain, exact, pairs)
     if peer.x is not None and given is not None:
         own, its = Value("input", "", x), Value("input", "", peer.x)
         steps.insert(0, _step(own, its, x, FACTOR * unit(np.float32), error_of(x, peer.x)))
@@ -98,22 +100,29 @@ def matched(ours: Log, theirs: list[Value]) -> dict[str, Value]:
     return {values[i].name: theirs[j] for i, j in align(values, theirs)}
 
 
-def tolerances(ours: Log, exact: Mapping[str, Value], rounding: float = 1.0) -> dict[str, float]:
-    """Return for each value how large a relative error of rounding in float32 may be.
+def tolerances(ours: Log, plain: Log, exact: Mapping[str, Value], rounding: float = 1.0) -> dict[str, float]:
+    """Return for each of our values how large a relative error of rounding in float32 may be.
 
     FACTOR times the larger of ``rounding`` sqrt(n_1 + ... + n_L) u, all roundings on the way, and what float32 was
-    seen to do.
+    seen to do in ``plain``, the reference's: a device that is under test has no say in how wrong it may be.
     """
     found, total = {}, 0
-    for name, value in ours.values.items():
+    for name in ours.values:
         total += ours.terms[name]
-        seen = error_of(value.array, exact[name].array) if name in exact else 0.0
+        seen = _seen(error_of, plain.values[name].array, exact[name].array) if name in exact else 0.0
         found[name] = FACTOR * max(rounding * float(np.sqrt(total + 1)) * unit(np.float32), seen)
     return found
 
 
-def _steps(net: Network, x: np.ndarray, peer: Peer, ours: Log, exact: Mapping, pairs: Mapping) -> list[Step]:
-    allowed = tolerances(ours, exact, peer.rounding)
+def _seen(size: Callable, plain: np.ndarray, exact: np.ndarray) -> float:
+    error = size(plain, exact)
+    return error if np.isfinite(error) else 0.0  # where there is NaN, everything else is an error
+
+
+def _steps(
+    net: Network, x: np.ndarray, peer: Peer, ours: Log, plain: Log, exact: Mapping, pairs: Mapping
+) -> list[Step]:
+    allowed = tolerances(ours, plain, exact, peer.rounding)
     caused = _caused(net, x if peer.x is None else peer.x, pairs) if set(exact) == set(ours.values) else {}
     steps = []
     for name, its in pairs.items():
@@ -158,7 +167,7 @@ def _target(net: Network, target: int | None, peer: Peer, scores: np.ndarray) ->
 def _gradients(
     net: Network, device: str, peer: Peer, x, target: int, ours: Log, judge: Log, pairs: Mapping
 ) -> tuple[list[Step], Any]:
-    """Return the steps of the gradients and their dtype: float64 where both sides can have it."""
+    """Return the steps of the gradients, from the scores back, and their dtype: float64 where both can have it."""
     if peer.gradient is None or list(ours.values.values())[-1].array.ndim != 2:
         return [], np.float32
     wide = peer.wide and device == "reference"
@@ -169,15 +178,17 @@ def _gradients(
         return [], dtype
     exact = probe.run(net, at, dtype=np.float64, target=target).gradients
     own = exact if wide else probe.run(net, at, device=device, target=target).gradients
+    plain = own if wide or device == "reference" else probe.run(net, at, target=target).gradients
     names = {name: value.name for name, value in pairs.items() if name in own}
-    both = [(name, names.get(name, name)) for name in [*names, "input"] if names.get(name, name) in theirs]
+    back = [*reversed(names), "input"]
+    both = [(name, names.get(name, name)) for name in back if names.get(name, name) in theirs]
     slack = 0.0 if wide or not judge.near else FACTOR * float(np.sqrt(judge.near / judge.units))
-    total = 2 * sum(ours.terms.values())
+    total, size = 2 * sum(ours.terms.values()), distance_of if slack else error_of
     steps = []
     for name, its in both:
-        seen = 0.0 if wide else error_of(own[name], exact[name])
+        seen = 0.0 if wide else _seen(size, plain[name], exact[name])
         tolerance = FACTOR * max(peer.rounding * float(np.sqrt(total + 1)) * unit(dtype), seen) + slack
         values = Value(name, "", own[name]), Value(its, "", theirs[its])
         step = _step(*values, exact[name], tolerance)
-        steps.append(replace(step, error=distance_of(own[name], theirs[its])) if slack else step)
+        steps.append(replace(step, error=size(own[name], theirs[its])))
     return steps, dtype

@@ -73,7 +73,8 @@ class Comparison:
     ----------
     subject, peer, device : what was compared with what; where ours ran
     steps : list of Step, forward, in order
-    gradients : list of Step, of the class score's gradient; empty where the peer has none
+    gradients : list of Step, of the class score's gradient at each layer's output and at the input, from the
+        scores back; empty where the peer has none
     gradient_dtype : in which precision they were computed
     target : the class
     unmatched : names of our layers without a counterpart
@@ -98,7 +99,7 @@ class Comparison:
 
     @property
     def first(self) -> Step | None:
-        """The first step that diverges, forward before backward."""
+        """The first step that diverges, in the order of the computation: forward, then back."""
         return next((step for step in [*self.steps, *self.gradients] if not step.ok), None)
 
     @property
@@ -113,10 +114,16 @@ class Comparison:
             back = f" and {len(self.gradients)} gradients" if self.gradients else ""
             return f"agree: {len(self.steps)} values{back}, every difference within rounding"
         if first not in self.steps:
-            return f"DIVERGE: forward agrees, gradient at {first.name} differs by {first.error:.2g} ({_of(first)})"
+            size = f"{first.error:.2g} ({_of(first)})"
+            return f"DIVERGE: forward agrees, gradient at {self._way(first)} differs by {size}"
         others = [step.name for step in self.causes if step is not first]
         more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
         return f"DIVERGE: first at {first.name} ({first.kind}), by {first.error:.2g} ({_of(first)}){more}"
+
+    def _way(self, first: Step) -> str:
+        """Say where a gradient is, and where it was right before."""
+        i = self.gradients.index(first)
+        return first.name + (f", come back from {self.gradients[i - 1].name}," if i else "")
 
     def notes(self) -> list[str]:
         """Return what a reader needs to weigh the table."""
@@ -124,7 +131,7 @@ class Comparison:
             f"{self.subject} on {self.device} with {self.peer}; float32, errors relative to the largest value.",
             "Tolerance 4 sqrt(n1 + n2 + ...) u: an output is a sum of n rounded products whose errors, of either "
             "sign, grow like sqrt(n) u, and those of layer after layer add up like independent ones; u = 2^-24. "
-            "Where our own float32 is farther from float64 than that, four times its distance.",
+            "Where the reference's own float32 is farther from float64 than that, four times its distance.",
         ]
         if self.gradients:
             lines.append(f"Gradients of class {self.target}'s score in {self.gradient_dtype}.")
@@ -202,8 +209,10 @@ def histogram(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
 
 
 def _of(step: Step) -> str:
-    if step.error == float("inf"):
+    if step.error == float("inf") and np.prod(step.shape) != np.prod(step.peer_shape):
         return f"shape {step.shape}, theirs {step.peer_shape}"
+    if step.error == float("inf"):
+        return "not all are finite numbers"
     return f"tolerance {step.tolerance:.1g}"
 
 

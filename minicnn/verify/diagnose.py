@@ -124,6 +124,10 @@ class _Search:
         self.tried = 0
         x = self._x(net)
         self.theirs = peer.values(x if peer.x is None else peer.x)
+        for value in self.theirs:
+            if not np.isfinite(value.array).all():
+                what = value.name or value.kind
+                raise MinicnnError(f"{peer.name}: {what!r} has NaN or infinity; nothing can be healed to that")
 
     def run(self) -> Diagnosis:
         start = self._place(self.net)
@@ -189,7 +193,7 @@ class _Search:
         pairs = matched(log, self.theirs)
         if not pairs:
             raise MinicnnError(f"{self.peer.name}: none of its values matches one of {net.name}'s")
-        allowed = tolerances(log, exact, self.peer.rounding)
+        allowed = tolerances(log, log, exact, self.peer.rounding)
         errors = {name: error_of(log.values[name].array, value.array) for name, value in pairs.items()}
         score = errors[next(reversed(errors))]
         suspects: set[str] = {INPUT} if self.image is not None and self.peer.x is None else set()

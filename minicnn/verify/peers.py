@@ -19,7 +19,7 @@ from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.probe import Value
 
-__all__ = ["Peer", "as_peer", "needed"]
+__all__ = ["Peer", "as_peer", "needed", "rounding_of"]
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,13 @@ def _device(net: Network, device: str) -> Peer:
     def values(x: np.ndarray) -> list[Value]:
         return list(probe.run(net, x, device=device).values.values())
 
+    return Peer(f"device {device!r}", values, gradient, rounding=rounding_of(device))
+
+
+def rounding_of(device: str) -> float:
+    """Return how many times larger a device's rounding errors are than those of plain sums."""
     # Winograd's transforms add and subtract large values: four times the error of sums, as measured on VGG-16
-    return Peer(f"device {device!r}", values, gradient, rounding=1.0 if device == "reference" else 4.0)
+    return 1.0 if device == "reference" else 4.0
 
 
 def _function(function: Callable) -> Peer:

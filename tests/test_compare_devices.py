@@ -1,0 +1,111 @@
+"""A device is no measure of itself: each kernel of the compiled one, made wrong, is found."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from minicnn import Network
+from minicnn.kernels import cpu
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    ReLU6,
+)
+from minicnn.verify import compare
+
+LAYERS = [
+    ("conv", Conv2d(2, 6, 3, padding=1)),
+    ("lrn", LocalResponseNorm(3, 0.5)),
+    ("merged", Conv2d(6, 6, 3, padding=1, groups=2)),
+    ("rectified", ReLU()),  # one step with the convolution on this device
+    ("pool", MaxPool2d(2)),
+    ("up", ConvTranspose2d(6, 4, 2, stride=2)),
+    ("norm", BatchNorm2d(4)),
+    ("mean", AvgPool2d(2)),
+    ("flat", Flatten()),
+    ("full", Linear(144, 8)),
+    ("relu", ReLU()),
+    ("wide", Linear(8, 8)),
+    ("relu6", ReLU6()),
+    ("last", Linear(8, 4)),
+]
+FORWARD = {
+    "conv2d": "conv",
+    "local_response_norm": "lrn",
+    "conv2d_relu": "rectified",
+    "max_pool2d": "pool",
+    "conv_transpose2d": "up",
+    "batch_norm2d": "norm",
+    "avg_pool2d": "mean",
+    "linear": "full",
+    "relu": "relu",
+    "relu6": "relu6",
+}
+# kernel: where the gradient is wrong first, and the layer that it comes back from
+BACK = {
+    "conv2d_input_grad": ("input", "conv"),
+    "local_response_norm_input_grad": ("conv", "lrn"),
+    "conv2d_relu_input_grad": ("lrn", "rectified"),
+    "max_pool2d_input_grad": ("rectified", "pool"),
+    "conv_transpose2d_input_grad": ("pool", "up"),
+    "batch_norm2d_input_grad": ("up", "norm"),
+    "avg_pool2d_input_grad": ("norm", "mean"),
+    "linear_input_grad": ("relu6", "last"),
+    "relu_input_grad": ("wide", "relu6"),
+}
+SMALL = np.float32(1.0001)  # the tolerances are 1e-5
+WRONG = {"scaled": lambda y: y * SMALL, "shifted": lambda y: np.roll(y, 1, axis=-1)}
+
+
+@pytest.fixture(scope="module")
+def net():
+    return Network(LAYERS, (2, 12, 12), seed=3).to("cpu")
+
+
+def hang(monkeypatch, name, wrong):
+    right = getattr(cpu, name)
+
+    def kernel(*arguments, **options):
+        y = right(*arguments, **options)
+        return (wrong(y[0]), *y[1:]) if isinstance(y, tuple) else wrong(y)
+
+    monkeypatch.setattr(cpu, name, kernel)
+
+
+def test_every_kernel_of_the_device_is_here():
+    own = {n for n in cpu.__all__ if inspect.getmodule(getattr(cpu, n)).__name__.startswith("minicnn.kernels.cpu")}
+    assert {name for name in own if not name.endswith("_weight_grad")} == {*FORWARD, *BACK}
+
+
+@pytest.mark.parametrize("peer", ["reference", "torch"])
+def test_right_kernels_agree(net, peer):
+    found = compare(net, peer)
+    assert found.ok, found.text()
+    assert found.device == "cpu" and not found.kinks
+
+
+@pytest.mark.parametrize("peer", ["reference", "torch"])
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", FORWARD)
+def test_a_wrong_kernel_is_found(net, name, wrong, peer, monkeypatch):
+    hang(monkeypatch, name, WRONG[wrong])
+    found = compare(net, peer)
+    assert found.first in found.steps and found.first.name == FORWARD[name], found.verdict()
+
+
+@pytest.mark.parametrize("peer", ["reference", "torch"])
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", BACK)
+def test_a_wrong_gradient_is_found(net, name, wrong, peer, monkeypatch):
+    hang(monkeypatch, name, WRONG[wrong])
+    found, (at, through) = compare(net, peer), BACK[name]
+    assert all(step.ok for step in found.steps)
+    assert found.first.name == at and f"gradient at {at}, come back from {through}," in found.verdict()
