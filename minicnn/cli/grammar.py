@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["parser"]
+from minicnn.cli import options
+from minicnn.cli.measures import measures
 
-DEFAULT_NET = "efficientnet-lite0"
+__all__ = ["parser"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,19 +23,19 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "-o", "--output", default="minicnn-demo", metavar="DIR", help="folder (default: %(default)s)"
     )
-    _crops(demo, "ten")
-    _device(demo)
-    _json(demo)
+    options.crops(demo, "ten")
+    options.device(demo)
+    options.json(demo)
 
     predict = commands.add_parser("predict", help="print the classes that a network sees in images")
-    _images(predict)
+    options.images(predict)
     predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes (default: %(default)s)")
-    _crops(predict, "one")
+    options.crops(predict, "one")
 
     saliency = commands.add_parser(
         "saliency", help="write saliency maps: photograph, map and overlay in one figure"
     )
-    _images(saliency)
+    options.images(saliency)
     saliency.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     saliency.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     saliency.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     localise = commands.add_parser(
         "localise", help="find objects: photograph, map, seeds, mask and box in one figure"
     )
-    _images(localise)
+    options.images(localise)
     localise.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     which = localise.add_mutually_exclusive_group()
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     deconvnet = commands.add_parser(
         "deconvnet", help="show what a feature map answers to: its strongest images, patches and reconstructions"
     )
-    _images(deconvnet, what="image files, or folders of them")
+    options.images(deconvnet, what="image files, or folders of them")
     deconvnet.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     shown = deconvnet.add_mutually_exclusive_group(required=True)
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")
@@ -84,7 +85,10 @@ def parser() -> argparse.ArgumentParser:
         help="a feature map of that layer (default: the first image's strongest)",
     )
     deconvnet.add_argument(
-        "--position", type=_place, metavar="ROW,COLUMN", help="an activation of it (default: each image's largest)"
+        "--position",
+        type=options.place,
+        metavar="ROW,COLUMN",
+        help="an activation of it (default: each image's largest)",
     )
     deconvnet.add_argument("--rule", default="deconvnet", choices=("gradient", "deconvnet", "guided"))
     deconvnet.add_argument(
@@ -100,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="CLASS",
         help="labels or numbers; with --layer, CHANNEL or CHANNEL,ROW,COLUMN",
     )
-    _net(model)
+    options.net(model)
     model.add_argument("--layer", metavar="NAME", help="units of that layer, as 'minicnn inspect' names it")
     model.add_argument(
         "--stimuli",
@@ -108,21 +112,25 @@ def parser() -> argparse.ArgumentParser:
         help="show beneath, of a folder's images, those that the unit answers to most",
     )
     model.add_argument(
-        "--top", type=_at_least(1), default=9, metavar="N", help="for --stimuli: how many (default: %(default)s)"
+        "--top",
+        type=options.at_least(1),
+        default=9,
+        metavar="N",
+        help="for --stimuli: how many (default: %(default)s)",
     )
     model.add_argument("-o", "--output", default=".", metavar="DIR", help="folder (default: here)")
     model.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of jitter and restarts (default: %(default)s)"
+        "--seed", type=options.at_least(0), default=0, help="of jitter and restarts (default: %(default)s)"
     )
     _ascent(model)
-    _device(model)
-    _json(model)
+    options.device(model)
+    options.json(model)
 
     reproduce = commands.add_parser(
         "reproduce", help="run every experiment of the paper on a folder of images, and write a page"
     )
     reproduce.add_argument("data", metavar="DATA", help="a folder of images, with boxes and masks or without")
-    _net(reproduce)
+    options.net(reproduce)
     reproduce.add_argument(
         "-o", "--output", default="minicnn-paper", metavar="DIR", help="folder (default: %(default)s)"
     )
@@ -130,15 +138,15 @@ def parser() -> argparse.ArgumentParser:
         "--classes", metavar="FILE", help="for VOC annotations: one name a line, in the order of the classes"
     )
     reproduce.add_argument(
-        "--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)"
+        "--images", type=options.at_least(1), metavar="N", help="the first N images only (default: all)"
     )
     reproduce.add_argument(
         "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
     )
-    _device(reproduce)
-    _json(reproduce)
+    options.device(reproduce)
+    options.json(reproduce)
 
-    _evaluate(commands.add_parser("evaluate", help="measure maps, masks and boxes on labelled pictures"))
+    measures(commands.add_parser("evaluate", help="measure maps, masks and boxes on labelled pictures"))
 
     inspect = commands.add_parser(
         "inspect", help="say what a weight file is and holds, or where a figure comes from"
@@ -150,25 +158,25 @@ def parser() -> argparse.ArgumentParser:
         "--image", action="append", metavar="IMAGE", help="for --verify: where the image is; repeat for several"
     )
     inspect.add_argument("--device", help="for --verify: where to compute (default: as the figure was)")
-    _architecture(inspect)
-    _json(inspect)
+    options.architecture(inspect)
+    options.json(inspect)
 
     convert = commands.add_parser("convert", help="write a network in another format")
     convert.add_argument("source", metavar="SRC", help="a file, or the name of a network")
     convert.add_argument(
         "destination", metavar="DST", help="a name that ends in .npz, .onnx, .safetensors or .pth"
     )
-    _architecture(convert)
-    _preprocessing(convert)
+    options.architecture(convert)
+    options.preprocessing(convert)
     convert.add_argument(
         "--check", action="store_true", help="run both files in what else reads them, and compare"
     )
-    _json(convert)
+    options.json(convert)
 
     validity = commands.add_parser(
         "validity", help="say how far along its gradient a class score is exactly linear, in grey levels"
     )
-    _images(validity, device=False)
+    options.images(validity, computes=False)
     validity.add_argument("--target", metavar="CLASS", help="label or number (default: the top-scoring class)")
 
     check = commands.add_parser(
@@ -176,27 +184,31 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("net", metavar="NET", help="a name or a weight file")
     check.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
-    _architecture(check)
-    _preprocessing(check)
+    options.architecture(check)
+    options.preprocessing(check)
     check.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
     check.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="of the directions (default: %(default)s)"
+        "--seed", type=options.at_least(0), default=0, metavar="N", help="of the directions (default: %(default)s)"
     )
     check.add_argument(
-        "--directions", type=_at_least(1), default=3, metavar="N", help="for each gradient (default: %(default)s)"
+        "--directions",
+        type=options.at_least(1),
+        default=3,
+        metavar="N",
+        help="for each gradient (default: %(default)s)",
     )
     check.add_argument("--html", metavar="FILE", help="write the table as a page too")
-    _json(check)
+    options.json(check)
 
     _compare(commands.add_parser("compare", help="hold a network against another program, layer by layer"))
 
     _diagnose(commands.add_parser("diagnose", help="find the convention that makes a network answer wrongly"))
 
     warm_up = commands.add_parser("warm-up", help="compile the fast kernels now, for images and containers")
-    _json(warm_up)
+    options.json(warm_up)
 
     devices = commands.add_parser("devices", help="say where the engine can compute here, and why not elsewhere")
-    _json(devices)
+    options.json(devices)
     return top
 
 
@@ -207,9 +219,9 @@ def _diagnose(command: argparse.ArgumentParser) -> None:
     held.add_argument("--reference", metavar="PEER", help="FILE.onnx, DUMP.npz, or module:function")
     held.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
     command.add_argument("--save", metavar="FILE.npz", help="write the healed network")
-    _architecture(command)
-    _preprocessing(command)
-    _json(command)
+    options.architecture(command)
+    options.preprocessing(command)
+    options.json(command)
 
 
 def _compare(command: argparse.ArgumentParser) -> None:
@@ -232,9 +244,9 @@ def _compare(command: argparse.ArgumentParser) -> None:
         help="print lines that write a dump with that framework alone, and exit",
     )
     command.add_argument("--device", default="reference", help="where ours runs (default: %(default)s)")
-    _architecture(command)
-    _preprocessing(command)
-    _json(command)
+    options.architecture(command)
+    options.preprocessing(command)
+    options.json(command)
 
 
 class _Dumper(argparse.Action):
@@ -257,149 +269,24 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _images(command: argparse.ArgumentParser, device: bool = True, what: str = "image files") -> None:
-    command.add_argument("images", nargs="+", metavar="IMAGE", help=what)
-    _net(command)
-    if device:
-        _device(command)
-    _json(command)
-
-
-def _at_least(least: int):
-    """Return the type of an option that takes whole numbers from ``least`` on."""
-
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {least}, got {text!r}")
-        return int(text)
-
-    return whole
-
-
-def _place(text: str) -> tuple[int, int]:
-    row, _, column = text.partition(",")
-    if not (row.strip().isdecimal() and column.strip().isdecimal()):
-        raise argparse.ArgumentTypeError(f"expected ROW,COLUMN, such as 7,12, got {text!r}")
-    return int(row), int(column)
-
-
-def _net(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--net", default=DEFAULT_NET, metavar="NAME", help="a name or a weight file (default: %(default)s)"
-    )
-    _architecture(command)
-    _preprocessing(command)
-
-
-def _evaluate(command: argparse.ArgumentParser) -> None:
-    measures = command.add_subparsers(title="measures", metavar="MEASURE", dest="measure", required=True)
-    localisation = measures.add_parser(
-        "localisation", help="the ILSVRC protocol: classes, boxes and masks, with baselines and intervals"
-    )
-    localisation.add_argument("data", metavar="DATA", help="a folder with labels.csv or annotations/*.xml")
-    _net(localisation)
-    localisation.add_argument(
-        "-o", "--output", default="minicnn-localisation", metavar="DIR", help="folder (default: %(default)s)"
-    )
-    localisation.add_argument("--method", default="paper", metavar="NAME", help="default: %(default)s")
-    localisation.add_argument(
-        "--convention",
-        choices=("exclusive", "voc"),
-        help="boxes from 0, maxima outside, or from 1, maxima inside (default: exclusive for CSV, voc for XML)",
-    )
-    localisation.add_argument("--classes", metavar="FILE", help="for XML: the classes' names in order, one a line")
-    localisation.add_argument(
-        "--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)"
-    )
-    localisation.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="of the intervals (default: %(default)s)"
-    )
-    _device(localisation)
-    _json(localisation)
-    _pointing(measures.add_parser("pointing", help="whether maps are largest on the object, with a tolerance"))
-    _curves(measures.add_parser("curves", help="how fast the class comes and goes with each map's pixels"))
-    _sanity(
-        measures.add_parser("sanity", help="whether maps depend on what the net has learnt: parameters, labels")
-    )
-
-
-def _pointing(command: argparse.ArgumentParser) -> None:
-    _compared(command, "minicnn-pointing")
-    command.add_argument(
-        "--tolerance", type=float, default=15, metavar="N", help="pixels beside the object (default: %(default)s)"
-    )
-    command.add_argument(
-        "--smoothing",
-        type=float,
-        default=0.02,
-        metavar="S",
-        help="blur of the maps, in parts of the longer side (default: %(default)s)",
-    )
-    _crops(command, "whole")
-
-
-def _curves(command: argparse.ArgumentParser) -> None:
-    _compared(command, "minicnn-curves")
-    command.add_argument(
-        "--steps", type=_at_least(1), default=32, metavar="N", help="of each curve (default: %(default)s)"
-    )
-
-
-def _compared(command: argparse.ArgumentParser, folder: str) -> None:
-    command.add_argument("data", metavar="DATA", help="a folder with labels.csv or annotations/*.xml")
-    _net(command)
-    command.add_argument("-o", "--output", default=folder, metavar="DIR", help="folder (default: %(default)s)")
-    command.add_argument(
-        "--methods",
-        metavar="NAME,NAME",
-        help="of 'minicnn saliency' and the rules deconvnet and guided (default: those that are quick)",
-    )
-    command.add_argument(
-        "--convention", choices=("exclusive", "voc"), help="of the boxes, as for 'evaluate localisation'"
-    )
-    command.add_argument("--classes", metavar="FILE", help="for XML: the classes' names in order, one a line")
-    command.add_argument("--images", type=_at_least(1), metavar="N", help="the first N images only (default: all)")
-    command.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="of what is drawn (default: %(default)s)"
-    )
-    _device(command)
-    _json(command)
-
-
-def _sanity(command: argparse.ArgumentParser) -> None:
-    command.add_argument("net", metavar="NET", help="a name or a weight file")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
-    _architecture(command)
-    _preprocessing(command)
-    command.add_argument(
-        "-o", "--output", default="minicnn-sanity", metavar="DIR", help="folder (default: %(default)s)"
-    )
-    command.add_argument(
-        "--methods",
-        metavar="NAME,NAME",
-        help="of 'minicnn saliency' and the rules deconvnet and guided (default: those that are quick)",
-    )
-    command.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="of what is drawn (default: %(default)s)"
-    )
-    _device(command)
-    _json(command)
-
-
 def _later_maps(command: argparse.ArgumentParser) -> None:
     methods = ("gradient", "gradient-x-input", "smoothgrad", "integrated-gradients", "grad-cam", "occlusion")
     group = command.add_argument_group("later work", "other methods' maps, for comparison")
     group.add_argument("--method", default="gradient", choices=methods, help="default: the paper's %(default)s")
-    group.add_argument("--samples", type=_at_least(1), metavar="N", help="of smoothgrad (default: 16)")
+    group.add_argument("--samples", type=options.at_least(1), metavar="N", help="of smoothgrad (default: 16)")
     group.add_argument("--noise", type=float, metavar="S", help="of smoothgrad, in parts of the range (0.15)")
-    group.add_argument("--seed", type=_at_least(0), metavar="N", help="of smoothgrad (default: 0)")
-    group.add_argument("--steps", type=_at_least(1), metavar="N", help="of integrated-gradients (default: 50)")
+    group.add_argument("--seed", type=options.at_least(0), metavar="N", help="of smoothgrad (default: 0)")
+    group.add_argument(
+        "--steps", type=options.at_least(1), metavar="N", help="of integrated-gradients (default: 50)"
+    )
     group.add_argument("--baseline", choices=("black", "mean"), help="of integrated-gradients (default: black)")
     group.add_argument("--layer", metavar="NAME", help="of grad-cam (default: the last convolutional)")
     group.add_argument(
-        "--window", type=_at_least(1), metavar="N", help="of occlusion, pixels (default: a seventh)"
+        "--window", type=options.at_least(1), metavar="N", help="of occlusion, pixels (default: a seventh)"
     )
-    group.add_argument("--stride", type=_at_least(1), metavar="N", help="of occlusion (default: half the window)")
+    group.add_argument(
+        "--stride", type=options.at_least(1), metavar="N", help="of occlusion (default: half the window)"
+    )
 
 
 def _ascent(command: argparse.ArgumentParser) -> None:
@@ -425,44 +312,3 @@ def _ascent(command: argparse.ArgumentParser) -> None:
     group.add_argument("--total-variation", type=float, metavar="W", help="weight of neighbours' differences")
     group.add_argument("--clip", action="store_true", default=None, help="keep between black and white")
     group.add_argument("--levels", type=int, metavar="N", help="climb from coarse to fine")
-
-
-def _architecture(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--architecture", metavar="NAME", help="what a state dictionary belongs to")
-    command.add_argument("--weights", metavar="FILE", help="the second file of formats that have two")
-
-
-def _preprocessing(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group(
-        "preprocessing", "replaces what the network says, or fills in what it does not"
-    )
-    group.add_argument(
-        "--resize", metavar="N", help="short side in pixels before cropping; 'none' to warp instead"
-    )
-    group.add_argument("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
-    group.add_argument("--channels", choices=("RGB", "BGR", "L"))
-    group.add_argument("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")
-    group.add_argument(
-        "--mean",
-        metavar="M,M,M",
-        help="subtracted after scaling: one number a channel, or the file of a mean image (.binaryproto, .npy)",
-    )
-    group.add_argument("--std", metavar="S,S,S", help="divided by, one number a channel")
-    group.add_argument("--labels", metavar="FILE", help="text file with one class name a line")
-
-
-def _crops(command: argparse.ArgumentParser, default: str) -> None:
-    command.add_argument(
-        "--crops",
-        default=default,
-        choices=("one", "ten", "whole"),
-        help="the centre; corners and centre, each mirrored too; the whole picture (default: %(default)s)",
-    )
-
-
-def _device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="auto", help="where to compute (default: %(default)s)")
-
-
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
