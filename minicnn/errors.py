@@ -1,6 +1,6 @@
 """What can go wrong for a user, by kind: every message says what, where, what was expected and what to do."""
 
-__all__ = ["DeviceError", "ImageError", "MinicnnError", "ShapeError", "WeightsError"]
+__all__ = ["DeviceError", "DeviceMemoryError", "ImageError", "MinicnnError", "ShapeError", "WeightsError"]
 
 
 class MinicnnError(ValueError):
@@ -17,6 +17,10 @@ class ShapeError(MinicnnError):
 
 class DeviceError(MinicnnError):
     """A device that does not exist or can't be used here."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A device whose memory is too small for what was asked of it at once."""
 
 
 class ImageError(MinicnnError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
+from minicnn.halves import by_halves, joined
 from minicnn.kernels import choose, on, send
 from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
@@ -211,8 +212,12 @@ class Network:
 
         """
         layers = self._ready(x, upto, allow_nonfinite)
-        y, _ = chain.forward(self._steps(layers), self._as(x, layers), self._kernels)
-        return np.asarray(y)
+
+        def run(x, _):
+            y, _ = chain.forward(self._steps(layers), self._as(x, layers), self._kernels)
+            return np.asarray(y)
+
+        return joined(by_halves(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
@@ -294,8 +299,12 @@ class Network:
 
         """
         rule = rules.named(rule)
-        y, tape = self.trace(x, layer, allow_nonfinite=allow_nonfinite)
-        return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
+
+        def run(x, target):
+            y, tape = self.trace(x, layer, allow_nonfinite=allow_nonfinite)
+            return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
+
+        return joined(by_halves(run, x, np.asarray(target)))
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
@@ -328,6 +337,17 @@ class Network:
 
         """
         layers = self._ready(x, None, allow_nonfinite=False)
+        parts = by_halves(lambda x, labels: self._loss_gradient(layers, x, labels, rng), x, np.asarray(labels))
+        loss = sum(n / len(x) * loss for n, (loss, _) in parts)
+        first = parts[0][1][1]
+        if len(parts) == 1:
+            return loss, first
+        return loss, {
+            name: sum(array.dtype.type(n / len(x)) * own[name] for n, (_, own) in parts)
+            for name, array in first.items()
+        }
+
+    def _loss_gradient(self, layers, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
         scores, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.INPUTS, rng)
         labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)

@@ -16,7 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # from the ground up; a module may import from its own floor and from those above it in this list
 FLOORS = [
     ["errors", "names", "plain", "rules"],
-    ["shapes", "colour", "targets"],
+    ["shapes", "colour", "targets", "halves"],
     ["kernels.reference", "kernels.cpu", "kernels.cuda"],
     ["kernels"],
     ["images"],

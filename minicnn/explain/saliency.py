@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.errors import MinicnnError
+from minicnn.errors import DeviceMemoryError, MinicnnError
 from minicnn.explain.prediction import class_index, label_of, posterior, views_of
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views
@@ -132,9 +132,7 @@ def saliencies(
         how = {"samples": samples, "noise": noise, "squared": squared, "rule": rule}
         return _smooth_saliencies(net, image, targets, crops, scored or crops, how)
     x, views = views_of(net, image, crops)
-    traced = [net.trace(view[None]) for view in x]
-    scores = np.concatenate([y for y, _ in traced])
-    gradients = ((c, _gradient(net, traced, c, rule, of)) for c in _classes(net, scores, targets))
+    scores, gradients = _gradients(net, x, targets, rule, of)
     return [_of_class(net, g, scores, views, c, rule, crops) for c, g in gradients]
 
 
@@ -145,6 +143,20 @@ def _smooth_saliencies(net, image, targets, crops, scored, how) -> list[Saliency
     gradients = smooth_gradients(net, x, classes, **how)
     pairs = zip(classes, gradients, strict=True)
     return [_of_class(net, g, scores, views, c, how["rule"], crops) for c, g in pairs]
+
+
+def _gradients(net: Network, x: np.ndarray, targets, rule: str, of: str):
+    """Return the views' scores (V, K), and (class, gradient) pairs; all views' tapes are held, if they fit."""
+    try:
+        traced = [net.trace(view[None]) for view in x]
+        scores = np.concatenate([y for y, _ in traced])
+        return scores, [(c, _gradient(net, traced, c, rule, of)) for c in _classes(net, scores, targets)]
+    except DeviceMemoryError:
+        pass
+    # only here has Python let go of the tapes: each class makes them anew, one at a time
+    scores = np.concatenate([net(view[None]) for view in x])
+    tapes = ((c, (net.trace(view[None]) for view in x)) for c in _classes(net, scores, targets))
+    return scores, [(c, _gradient(net, one_by_one, c, rule, of)) for c, one_by_one in tapes]
 
 
 def _classes(net: Network, scores: np.ndarray, targets) -> list[int]:

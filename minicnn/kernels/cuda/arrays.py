@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from minicnn.errors import DeviceError
+from minicnn.errors import DeviceMemoryError
 
 __all__ = ["DeviceArray", "empty", "on_device", "upload"]
 
@@ -102,7 +102,7 @@ def _allocated(size: int, dtype: np.dtype) -> Any:
         if not _is_out_of_memory(error):
             raise
         free, total = cuda.current_context().get_memory_info()
-        raise DeviceError(
+        raise DeviceMemoryError(
             f"the GPU's memory is full: {size * dtype.itemsize / 1e6:,.0f} MB were needed for one more array, "
             f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free; "
             "give fewer images at a time, or use device 'cpu'"

@@ -1,0 +1,43 @@
+"""Batches that a device's memory is too small for, by halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DeviceMemoryError
+
+__all__ = ["by_halves", "joined"]
+
+
+def by_halves(run: Callable, x: np.ndarray, beside: Any = None) -> list[tuple[int, Any]]:
+    """Return (images, ``run(part, beside of that part)``) for the parts of a batch: one, if it fits.
+
+    Parameters
+    ----------
+    run : function that may raise DeviceMemoryError
+    x : array of shape (N, ...)
+    beside : array of shape (N, ...) that is cut likewise, or anything else, which each part is given
+
+    Raises
+    ------
+    DeviceMemoryError
+        If there is no room for one image.
+
+    """
+    try:
+        return [(len(x), run(x, beside))]
+    except DeviceMemoryError:
+        if len(x) < 2:
+            raise
+    # only here has Python let go of what the failed run held
+    cuts = slice(0, len(x) // 2), slice(len(x) // 2, None)
+    cut = isinstance(beside, np.ndarray) and beside.ndim > 0
+    return [part for at in cuts for part in by_halves(run, x[at], beside[at] if cut else beside)]
+
+
+def joined(parts: list[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Return the parts' arrays as that of the whole batch."""
+    return parts[0][1] if len(parts) == 1 else np.concatenate([array for _, array in parts])
