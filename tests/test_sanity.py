@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity as reference_ssim
 
 import minicnn
-from minicnn import catalogue
+from minicnn import catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import saliency
@@ -218,11 +218,13 @@ def test_command_writes_table_chart_and_figures_that_verify(images, tmp_path, ca
     )
     lines = (tmp_path / "sanity.csv").read_text().splitlines()
     assert len(lines) == 1 + len(images) * 3 * (2 * 5 + 2)
-    for method in ("gradient", "guided", "occlusion"):
+    for method in ("gradient", "guided", "grad-cam"):
         verdict = verify(tmp_path / f"sanity-{method}.png")
         assert verdict.match and verdict.difference == 0
-    with Image.open(tmp_path / "sanity.png") as picture:
-        assert picture.width > 1000
+    record = provenance.read(tmp_path / "sanity.png")
+    assert len(record["images"]) == 4 and len(record["result"]["verdicts"]) == 3
+    with pytest.raises(MinicnnError, match="a figure of kind 'sanity-chart'"):
+        verify(tmp_path / "sanity.png")
     assert main([*typed, "--device", "reference", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["maps"]["guided"]["cascade"][4]["absolute"]["value"] < 0.6 and record["images"] == 4

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from minicnn.plain import finite
+
 __all__ = ["curves", "pointing"]
 
 Found = tuple[dict[str, Any], Callable[[dict[str, Any]], str]]
@@ -22,7 +24,7 @@ def pointing(arguments: Namespace, net: Any, origin: dict[str, Any], with_progre
     found = evaluate_pointing(net, examples, **sizes, **how)
     table, figure = folder / "pointing.csv", folder / "pointing.png"
     write_comparison(table, found, ("box", "mask"))
-    write_points(figure, examples, found, f"Pointing game, {net.name}")
+    write_points(figure, examples, found, _record("pointing", origin, examples, found))
     return _told(found, origin, table, figure)
 
 
@@ -35,7 +37,7 @@ def curves(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress
     found = evaluate_curves(net, examples, steps=arguments.steps, **how)
     table, figure = folder / "curves.csv", folder / "curves.png"
     write_comparison(table, found, ("deletion", "insertion"))
-    write_curves(figure, found, net.name)
+    write_curves(figure, found, _record("curves", origin, examples, found))
     return _told(found, origin, table, figure)
 
 
@@ -55,6 +57,14 @@ def _common(arguments: Namespace, with_progress: Callable) -> tuple[list[Any], P
 
     methods = COMPARED if arguments.methods is None else arguments.methods.split(",")
     return examples, folder, {"methods": methods, "seed": arguments.seed, "keep": folder, "progress": progress}
+
+
+def _record(kind: str, origin: dict[str, Any], examples: list[Any], found: Any) -> dict[str, Any]:
+    """Return where a figure comes from; it shows no map that could be computed again."""
+    from minicnn import provenance
+
+    figures, images = found.record()["figures"], [str(example.image) for example in examples]
+    return provenance.record(kind, origin, images, None, found.settings, {}, figures=finite(figures))
 
 
 def _told(found: Any, origin: dict[str, Any], table: Path, figure: Path) -> Found:

@@ -16,6 +16,7 @@ def sanity(
     arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable
 ) -> tuple[dict, Callable]:
     """Sanity checks: the table, ``sanity.csv``, a chart, and a figure with its verdict for each method."""
+    from minicnn import provenance
     from minicnn.explain.sanity import CHECKED, sanity_check
     from minicnn.report.files import make_folder
     from minicnn.report.sanity import write_cascade_chart, write_similarities
@@ -31,7 +32,10 @@ def sanity(
     check = sanity_check(net, images, methods, seed=arguments.seed, keep=folder, progress=progress)
     table, chart = folder / "sanity.csv", folder / "sanity.png"
     write_similarities(table, check)
-    write_cascade_chart(chart, check, net.name)
+    settings = {"methods": check.methods, "seed": check.seed}
+    verdicts = check.verdicts()
+    record = provenance.record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
+    write_cascade_chart(chart, check, record)
     figures = _sheets(net, origin, images[:SHOWN], check, folder)
     paths = {"table": str(table), "chart": str(chart), "figures": [str(path) for path in figures]}
     wrote = f"wrote {table}, {chart} and {', '.join(path.name for path in figures)}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import provenance
 from minicnn.images import load_image
 from minicnn.report.chart import COLOURS, chart
 from minicnn.report.figure import draw_box, panels, save_png
@@ -17,6 +18,8 @@ from minicnn.report.files import write_whole
 from minicnn.report.sheet import contact_sheet
 
 __all__ = ["write_comparison", "write_curves", "write_points"]
+
+NAMES = ("vermilion", "blue", "green", "pink", "orange", "light blue", "grey")  # of COLOURS
 
 
 def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> None:
@@ -39,8 +42,14 @@ def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> N
     write_whole(path, text.getvalue().encode(), "write_comparison")
 
 
-def write_curves(path: str | Path, found: Any, net_name: str) -> None:
+def write_curves(path: str | Path, found: Any, record: Mapping[str, Any]) -> None:
     """Write the curves of ``evaluate_curves``, means over the pictures.
+
+    Parameters
+    ----------
+    path : of the PNG file
+    found : ``Comparison``
+    record : where the figure comes from, as ``minicnn.provenance.record`` gives it
 
     Raises
     ------
@@ -56,14 +65,23 @@ def write_curves(path: str | Path, found: Any, net_name: str) -> None:
         shown.append(
             (chart(means, left, right, high=max(0.1, high)), f"{measure}: probability of the right class")
         )
-    title = f"Deletion and insertion on {net_name}"
-    save_png(
-        panels(shown, title, f"means over {len(found.rows)} pictures; pixels by their rank in each map"), path
-    )
+    title = f"Deletion and insertion on {record['net']['name']}"
+    figure = panels(shown, title, f"means over {len(found.rows)} pictures; pixels by their rank in each map")
+    save_png(figure, path, provenance.metadata(record, figure))
 
 
-def write_points(path: str | Path, examples: Sequence[Any], found: Any, title: str, count: int = 12) -> None:
+def write_points(
+    path: str | Path, examples: Sequence[Any], found: Any, record: Mapping[str, Any], count: int = 12
+) -> None:
     """Write the first pictures of a pointing game: each map's point in its colour, the true boxes.
+
+    Parameters
+    ----------
+    path : of the PNG file
+    examples : of ``Comparison``'s pictures
+    found : ``Comparison``
+    record : where the figure comes from, as ``minicnn.provenance.record`` gives it
+    count : int, how many pictures
 
     Raises
     ------
@@ -72,10 +90,11 @@ def write_points(path: str | Path, examples: Sequence[Any], found: Any, title: s
 
     """
     names = list(found.rows[0]["points"])
-    words = ", ".join(f"{name} {_named(n)}" for n, name in enumerate(names))
+    words = ", ".join(f"{name} {NAMES[n % len(NAMES)]}" for n, name in enumerate(names))
     cells = [_pointed(example, row) for example, row in zip(examples[:count], found.rows, strict=False)]
+    title = f"Pointing game on {record['net']['name']}"
     sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, words, cell=240)
-    save_png(sheet, path)
+    save_png(sheet, path, provenance.metadata(record, sheet))
 
 
 def _pointed(example: Any, row: dict[str, Any]) -> tuple[Any, str]:
@@ -95,10 +114,3 @@ def _pointed(example: Any, row: dict[str, Any]) -> tuple[Any, str]:
             )
     hits = sum(bool(row["box"][name]) for name in row["points"])
     return picture, f"{row['group']}: {hits} of {len(row['points'])} on the box"
-
-
-NAMES = ("vermilion", "blue", "green", "pink", "orange", "light blue", "grey")  # of COLOURS
-
-
-def _named(n: int) -> str:
-    return NAMES[n % len(NAMES)]

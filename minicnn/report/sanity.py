@@ -45,8 +45,14 @@ def write_similarities(path: str | Path, check: Any) -> None:
     write_whole(path, text.getvalue().encode(), "write_similarities")
 
 
-def write_cascade_chart(path: str | Path, check: Any, net_name: str) -> None:
+def write_cascade_chart(path: str | Path, check: Any, record: Mapping[str, Any]) -> None:
     """Write a chart: similarity to the trained net's map, of each method, after each layer of both checks.
+
+    Parameters
+    ----------
+    path : of the PNG file
+    check : ``SanityCheck``
+    record : where the figure comes from, as ``minicnn.provenance.record`` gives it
 
     Raises
     ------
@@ -62,12 +68,13 @@ def write_cascade_chart(path: str | Path, check: Any, net_name: str) -> None:
         }
         words = "each layer added to those before" if kind == "cascade" else "one layer at a time"
         shown.append((chart(curves, "as trained, then " + check.stages[0], check.stages[-1]), f"{kind}: {words}"))
-    title = f"Sanity checks of {net_name}"
+    title = f"Sanity checks of {record['net']['name']}"
     subtitle = (
         f"Spearman's rank correlation of |map| with the trained net's, mean over {len(check.rows)} pictures; "
         "layers are shuffled from the scores down to the input"
     )
-    save_png(panels(shown, title, subtitle), path)
+    figure = panels(shown, title, subtitle)
+    save_png(figure, path, provenance.metadata(record, figure))
 
 
 def write_cascade_sheet(
