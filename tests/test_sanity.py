@@ -209,7 +209,7 @@ def test_command_writes_table_chart_and_figures_that_verify(images, tmp_path, ca
         "-o",
         str(tmp_path),
         "--methods",
-        "gradient,guided,occlusion",
+        "gradient,guided,grad-cam",
     ]
     assert main([*typed, "--device", "reference"]) == 0
     said = capsys.readouterr().out
