@@ -136,8 +136,9 @@ def _prepared(net: Network, record: Mapping[str, Any], device: str | None) -> Ne
 
 def _check_cost(settings: Mapping[str, Any], net: Network) -> None:
     steps = max(settings.get("steps", 1) * (1 + settings.get("restarts", 0)), settings.get("samples", 1))
+    steps = max(steps, len(settings.get("stages", ())))
     if settings.get("stride") is not None:
-        steps = max(steps, int(np.prod(net.input_shape[1:])) // settings["stride"] ** 2)
+        steps = max(steps, int(np.prod(net.input_shape[1:])) // max(1, settings["stride"]) ** 2)
     pixels = settings.get("settings", {}).get("working_size", 1)
     if steps > MOST_STEPS or pixels > MOST_PIXELS:
         raise MinicnnError(

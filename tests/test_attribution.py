@@ -288,7 +288,14 @@ def test_verify_sees_another_map_and_another_completeness_error(tmp_path, capsys
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"steps": 10**7}, "follows at most"), ({"method": "occlusion", "stride": 1, "window": 1}, "no parameter")],
+    [
+        ({"steps": 10**7}, "follows at most"),
+        ({"samples": 10**7}, "follows at most"),
+        ({"stages": [0] * 20000}, "follows at most"),
+        ({"stride": 0}, "no parameter 'stride'"),
+        ({"steps": "many"}, "can't be computed"),
+        ({"method": "occlusion", "stride": 1, "window": 1}, "no parameter"),
+    ],
 )
 def test_verify_follows_no_endless_record(settings, message, tmp_path):
     image = str(IMAGES / "seven.png")
