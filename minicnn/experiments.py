@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import provenance
 from minicnn.errors import MinicnnError
 from minicnn.explain import Ascent, class_model, deconvnet, localise, predict, saliency, top_activations
 from minicnn.explain.dataset import Example
@@ -62,16 +63,21 @@ class Task:
 
 def class_models(task: Task) -> list[Section]:
     """Class models (paper, section 2) of every class, or of those seen in the first images."""
-    rows, pictures = [], []
+    rows, pictures, models = [], [], []
     for target in task.progress(_classes(task), "class model"):
         found = class_model(task.net, target, settings=Ascent(steps=task.steps))
+        models.append(found)
         path = task.folder / f"class-{found.target}.png"
         write_class_model(path, found, task.origin, seed=0)
         pictures.append((found.image, f"{name_of(found)}: {found.probability:.4f}"))
         ends = (f"{found.scores[0]:.2f}", f"{found.scores[-1]:.2f}", f"{found.gradient_norms[-1]:.3g}")
         rows.append((name_of(found), *ends, f"{found.probability:.4f}", path.name))
-    sheet = task.folder / "class-models.png"
-    save_png(contact_sheet([pictures[i : i + 5] for i in range(0, len(pictures), 5)], cell=200), sheet)
+    path = task.folder / "class-models.png"
+    sheet = contact_sheet([pictures[i : i + 5] for i in range(0, len(pictures), 5)], cell=200)
+    settings = asdict(models[0].settings) | {"seed": 0, "targets": [m.target for m in models]}
+    arrays, said = {f"class {m.target}": m.x for m in models}, {"probabilities": [m.probability for m in models]}
+    record = provenance.record("class-models", task.origin, [], None, settings, arrays, **said)
+    save_png(sheet, path, provenance.metadata(record, sheet))
     words = (
         "The image that a class score likes best: S_c(I) - lambda ||I||^2 is climbed from the zero image with the "
         "weights fixed, and the mean is added to show the result. S_c is the score before softmax.",
@@ -79,7 +85,7 @@ def class_models(task: Task) -> list[Section]:
         "what was climbed. The files named in the table hold the picture and the history of the climb.",
     )
     header = ("class", "score at the start", "at the end", "gradient's norm", "probability", "figure")
-    figure = (sheet.name, "Class models side by side", f"class models of {task.net.name}")
+    figure = (path.name, "Class models side by side", f"class models of {task.net.name}")
     return [Section("Class models (section 2)", words, (figure,), (header, rows))]
 
 
@@ -173,7 +179,13 @@ def deconvnets(task: Task) -> list[Section]:
     pictures = [(colour_map(normalise(found.map)), rule) for found, rule in zip(maps, RULES, strict=True)]
     path = task.folder / "rules.png"
     title = f"{image.name}: {name_of(maps[0])}"
-    save_png(panels([(np.asarray(load_image(image)), image.name), *pictures], title=title), path)
+    figure = panels([(np.asarray(load_image(image)), image.name), *pictures], title=title)
+    settings, arrays = (
+        {"crops": "one", "of": "score"},
+        dict(zip(RULES, (found.map for found in maps), strict=True)),
+    )
+    record = provenance.record("three-rules", task.origin, [image], maps[0], settings, arrays)
+    save_png(figure, path, provenance.metadata(record, figure))
     layer, channel = _feature_map(task)
     best = top_activations(task.net, task.progress(task.images, "activation"), layer, channel)
     found = [(path, deconvnet(task.net, path, layer, channel)) for path, _ in best]

@@ -119,7 +119,7 @@ def record(
 
     Parameters
     ----------
-    kind : "saliency", "localisation", "class-model", "deconvnet" or "rules"
+    kind : str, such as "saliency"; ``minicnn.recompute`` has a function for each that can be computed again
     origin : as ``of_network`` gives it
     images : what was looked at
     found : object whose ``target`` and ``label`` say which class; without them, None

@@ -13,7 +13,7 @@ import minicnn
 from minicnn import catalogue, explain, loading, provenance
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.localise import Settings
-from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
+from minicnn.explain.rules_table import RULES, kinds_of_layers, rules_by_layer
 from minicnn.explain.sanity import cascade_maps
 from minicnn.explain.stimuli import top_stimuli
 from minicnn.images import Preprocess, load_image
@@ -135,7 +135,8 @@ def _prepared(net: Network, record: Mapping[str, Any], device: str | None) -> Ne
 
 
 def _check_cost(settings: Mapping[str, Any], net: Network) -> None:
-    steps = max(settings.get("steps", 1) * (1 + settings.get("restarts", 0)), settings.get("samples", 1))
+    climbs = (1 + settings.get("restarts", 0)) * len(settings.get("targets", "1"))
+    steps = max(settings.get("steps", 1) * climbs, settings.get("samples", 1))
     steps = max(steps, len(settings.get("stages", ())))
     if settings.get("stride") is not None:
         steps = max(steps, int(np.prod(net.input_shape[1:])) // max(1, settings["stride"]) ** 2)
@@ -159,11 +160,13 @@ def _recomputed(kind: str) -> Callable[[Network, list[Path], Mapping[str, Any]],
         "sanity": _sanity,
         "localisation": _localisation,
         "class-model": _class_model,
+        "class-models": _class_models,
         "deconvnet": _deconvnet,
         "rules": _rules,
+        "three-rules": _three_rules,
     }
     if kind not in known:
-        raise MinicnnError(f"a figure of kind {kind!r:.80}; expected one of {', '.join(known)}")
+        raise MinicnnError(f"a figure of kind {kind!r:.80} is not computed again; {', '.join(known)} are")
     return known[kind]
 
 
@@ -210,6 +213,14 @@ def _class_model(net: Network, images: list[Path], record: Mapping[str, Any]) ->
     return {"x": found.x}, facts
 
 
+def _class_models(net: Network, _: list[Path], record: Mapping[str, Any]) -> Found:
+    climbed = dict(record["settings"])
+    seed, targets = climbed.pop("seed"), climbed.pop("targets")
+    settings = explain.Ascent(**climbed)
+    models = [explain.class_model(net, target, settings=settings, seed=seed) for target in targets]
+    return {f"class {m.target}": m.x for m in models}, {"probabilities": [m.probability for m in models]}
+
+
 def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     how = dict(record["settings"])
     places = [None if place is None else tuple(place) for place in how.pop("positions")]
@@ -221,6 +232,12 @@ def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> F
 def _rules(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     kinds = kinds_of_layers(rules_by_layer(net, images[0], **record["settings"]))
     return arrays_of(kinds), facts_of(kinds)
+
+
+def _three_rules(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
+    target, how = record["class"]["target"], record["settings"]
+    found = {rule.name: explain.saliency(net, images[0], target, rule=rule.name, **how) for rule in RULES}
+    return {name: one.map for name, one in found.items()}, {"label": found["gradient"].label}
 
 
 def _words(found: Any) -> dict[str, Any]:

@@ -46,10 +46,12 @@ def test_every_experiment_is_on_the_page(done):
 
 
 def test_figures_of_the_page_can_be_verified(done):
-    folder, _ = done
-    for name in ("class-3.png", "chelsea.saliency.png", "reconstructions.png"):
-        verdict = recompute.verify(folder / name, net=minicnn.load("digits"))
-        assert verdict.match and verdict.difference == 0
+    folder, net = done[0], minicnn.load("digits")
+    figures = {path.name for path in folder.glob("*.png")}
+    assert {"class-3.png", "class-models.png", "rules.png", "rules-by-layer.png", "reconstructions.png"} < figures
+    for name in figures:
+        verdict = recompute.verify(folder / name, net=net)
+        assert verdict.match and verdict.difference == 0, name
 
 
 def test_class_models_are_of_all_ten_classes(done):
