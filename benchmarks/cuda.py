@@ -1,15 +1,17 @@
 """The first thing to run where there is a GPU: conformance, and times against PyTorch and the plan.
 
-    python benchmarks/cuda.py [--rounds 20]
+    python benchmarks/cuda.py [--rounds 20] [--nets vgg16 alexnet] [--batches 1 32] [--cases 50]
 
-Runs the conformance cases on the real device and stops at the first difference; then times every layer of VGG-16
-and AlexNet at batch 1 and 32, forward and input gradient, with events on the stream, beside PyTorch (float32,
-tensor cores off) and the plan of ``cuda_plan.py``; prints Markdown for ``benchmarks/CUDA.md``.
+Runs the conformance cases on the real device and stops at the first difference; then times every layer, forward
+and input gradient, with events on the stream, beside PyTorch (float32, tensor cores off) and the plan of
+``cuda_plan.py``, and writes what it measured into ``benchmarks/CUDA.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import os
 import sys
 from pathlib import Path
 
@@ -19,62 +21,32 @@ ROOT = Path(__file__).resolve().parent.parent
 # this file is named as the package that Numba's compiler loads, so its folder comes last
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *sys.path[1:], str(ROOT / "benchmarks")]
 
+PAGE = ROOT / "benchmarks" / "CUDA.md"
+MEASURED, TABLES = "\n## Measured\n", "\n### "  # where on the page the first begins, and the plan's tables
+AIM = 1.5  # times PyTorch's, of VGG-16 at batch 32
 
-def conformance() -> int:
-    """Hold every operation against the reference on random settings; return how many calls were compared."""
+
+def conformance(cases: int) -> int:
+    """Hold every operation against the reference on random settings; return how many were compared."""
     import cuda_check
     from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
 
-    count = 0
-    for operation in SETTINGS:
-        for setting in drawn(operation, 50):
-            cuda_check.check(operation, setting)
-            count += 1
-    for setting in CONVOLUTIONS.values():
-        cuda_check.check("conv2d", setting)
-        count += 1
-    return count
+    if cases < 1:
+        return 0
+    chosen = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, cases)]
+    chosen += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
+    for operation, setting in chosen:
+        cuda_check.check(operation, setting)
+    return len(chosen)
 
 
-def milliseconds(run, rounds: int) -> float:
-    """Return the median time of ``run`` on the GPU, by events on the stream it works on."""
-    from numba import cuda
-
+def median(run, rounds: int, event) -> float:
+    """Return the median milliseconds of ``run`` on the GPU, by events on the stream that it works on."""
     for _ in range(3):
         run()
     times = []
     for _ in range(rounds):
-        begin, end = cuda.event(), cuda.event()
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(cuda.event_elapsed_time(begin, end))
-    return float(np.median(times))
-
-
-def torch_milliseconds(module, x, rounds: int) -> tuple[float, float]:
-    """Return PyTorch's median times forward and for the input gradient; NaN without it."""
-    try:
-        import torch
-    except ImportError:
-        return float("nan"), float("nan")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    module, x = module.cuda().eval(), torch.from_numpy(x).cuda().requires_grad_()
-    dy = torch.ones_like(module(x))
-    y = module(x)
-    runs = lambda: module(x), lambda: torch.autograd.grad(y, x, dy, retain_graph=True)
-    return tuple(_torch_median(run, rounds) for run in runs)
-
-
-def _torch_median(run, rounds: int) -> float:
-    import torch
-
-    for _ in range(3):
-        run()
-    times = []
-    for _ in range(rounds):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin, end = event(), event()
         begin.record()
         run()
         end.record()
@@ -83,63 +55,116 @@ def _torch_median(run, rounds: int) -> float:
     return float(np.median(times))
 
 
-def layers(name: str, n: int, rounds: int) -> list[str]:
-    """Return the lines of one net's table."""
+def ours(step, x, rounds: int) -> tuple[float, float]:
+    """Milliseconds of a layer forward and back, everything on the device."""
+    from numba import cuda
+
+    from minicnn.kernels import on, send
+    from minicnn.layers import Keep
+    from minicnn.rules import GRADIENT
+
+    kernels, x = on("cuda"), send(x, "cuda")
+    y, saved = step.forward(x, kernels, Keep.MASKS)
+    dy = send(np.ones(y.shape, np.float32), "cuda")
+    runs = lambda: step.forward(x, kernels, Keep.MASKS), lambda: step.backward(dy, saved, kernels, GRADIENT)
+    return tuple(median(run, rounds, cuda.event) for run in runs)
+
+
+def theirs(layer, x, rounds: int) -> tuple[float, float]:
+    """Milliseconds of PyTorch forward and for the input gradient; NaN where it, or its GPU, is missing."""
+    try:
+        import torch
+    except ImportError:
+        return np.nan, np.nan
+    if not torch.cuda.is_available():
+        return np.nan, np.nan
+    from minicnn import Network
+    from minicnn.verify import torch_peer
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    module = torch_peer.twin(Network([layer], input_shape=x.shape[1:])).cuda().eval()
+    x = torch.from_numpy(x).cuda().requires_grad_()
+    y = module(x)
+    dy = torch.ones_like(y)
+    runs = lambda: module(x), lambda: torch.autograd.grad(y, x, dy, retain_graph=True)
+    event = lambda: torch.cuda.Event(enable_timing=True)  # noqa: E731
+    return tuple(median(run, rounds, event) for run in runs)
+
+
+def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
+    """Milliseconds of each layer that costs something: ours and PyTorch's forward, ours and PyTorch's gradient."""
     import cuda_plan
 
     from minicnn import zoo
-    from minicnn.kernels import on, send
-    from minicnn.layers import Keep
+    from minicnn.layers import chain
     from minicnn.layers.fused import fused
-    from minicnn.rules import GRADIENT
-    from minicnn.verify import torch_peer
 
-    kernels, net = on("cuda"), zoo.build(name)
-    plan = {layer: (forward, back) for layer, _, forward, back in cuda_plan.rows(name, n)}
-    lines, shape = [], net.input_shape
-    steps = dict(zip((fused_name for fused_name, _ in fused(net._chain)), fused(net._chain), strict=True))
-    for layer_name, layer in net.named_layers:
-        out = layer.output_shape(shape)
-        if layer_name in plan:
-            following = net.names[net.names.index(layer_name) + 1 :][:1]
-            _, step = steps.get(layer_name) or steps[following[0]]
-            host = np.random.default_rng(0).standard_normal((n, *shape)).astype(np.float32)
-            x = send(host, "cuda")
-            y, saved = step.forward(x, kernels, Keep.MASKS)
-            dy = send(np.ones(y.shape, np.float32), "cuda")
-            forward = milliseconds(lambda s=step, x=x: s.forward(x, kernels, Keep.MASKS), rounds)
-            back = milliseconds(lambda s=step, d=dy, v=saved: s.backward(d, v, kernels, GRADIENT), rounds)
-            from minicnn import Network
+    net, found = zoo.build(name), {}
+    planned = {layer for layer, *_ in cuda_plan.rows(name, n)}
+    steps = dict(fused(net.named_layers))
+    for place, (layer_name, layer, shape, _) in enumerate(chain.shapes(net.named_layers, net.input_shape)):
+        if layer_name in planned:
+            step = steps.get(layer_name) or steps[net.names[place + 1]]  # with the rectifier behind it
+            x = np.random.default_rng(0).standard_normal((n, *shape), dtype=np.float32)
+            (forward, back), (forward2, back2) = ours(step, x, rounds), theirs(layer, x, rounds)
+            found[layer_name] = forward, forward2, back, back2
+            print(name, n, layer_name, *(f"{ms:.4f}" for ms in found[layer_name]), flush=True)
+    return found
 
-            twin = torch_peer.twin(Network([(layer_name, layer)], input_shape=shape))
-            theirs = torch_milliseconds(twin, host, rounds)
-            planned = [cost.expected * 1e3 for cost in plan[layer_name]]
-            lines.append(
-                f"| {name} | {n} | {layer_name} | {planned[0]:.4f} | {forward:.4f} | {theirs[0]:.4f} "
-                f"| {planned[1]:.4f} | {back:.4f} | {theirs[1]:.4f} |"
-            )
-        shape = out
-    return lines
+
+def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:
+    """Return what the page says under "Measured"."""
+    from minicnn.kernels import gpu
+
+    device = next((found.name for found in gpu.gpus()), "Numba's simulator: no times of a GPU")
+    lines = [
+        f"{datetime.date.today()}, {device}: {cases} cases as the reference. Sums over layers, milliseconds:",
+        "",
+    ]
+    for (name, n), rows in measured.items():
+        forward, forward2, back, back2 = (sum(column) for column in zip(*rows.values(), strict=True))
+        ratio = (forward + back) / (forward2 + back2)
+        words = "" if ratio != ratio else f"; {ratio:.2f} times PyTorch's {forward2:.3f} and {back2:.3f}"
+        aim = (
+            f" (aim {AIM}: {'met' if ratio <= AIM else 'missed'})" if (name, n) == ("vgg16", 32) and words else ""
+        )
+        lines.append(f"- {name}, batch {n}: forward {forward:.3f}, gradient {back:.3f}{words}{aim}")
+    return "\n".join(lines)
+
+
+def page(text: str, words: str, tables: list[str]) -> str:
+    """Return the page with what was measured in the place of what stood there."""
+    head, rest = text.split(MEASURED)
+    following = rest[rest.index("\n## ") :]
+    return f"{head}{MEASURED}\n{words}\n{following[: following.index(TABLES)]}\n" + "\n\n".join(tables) + "\n"
 
 
 def main():
-    """Check, then time."""
+    """Check, time, write."""
+    import cuda_plan
+
     from minicnn.errors import DeviceError
-    from minicnn.kernels import gpu, on
+    from minicnn.kernels import on
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20, help="runs of each layer (default: %(default)s)")
+    parser.add_argument("--nets", nargs="+", default=["vgg16", "alexnet"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
+    parser.add_argument("--cases", type=int, default=50, help="random settings of each operation; 0 for none")
+    parser.add_argument("--page", type=Path, default=PAGE, help="what is written (default: benchmarks/CUDA.md)")
     arguments = parser.parse_args()
     try:
         on("cuda")
     except DeviceError as error:
         sys.exit(f"nothing to measure: {error}")
-    print(f"{conformance()} cases as the reference on {gpu.gpus()[0].name}\n")
-    print("| net | batch | layer | plan ms | forward ms | PyTorch | plan back ms | gradient ms | PyTorch |")
-    print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
-    for name in ("vgg16", "alexnet"):
-        for n in (1, 32):
-            print("\n".join(layers(name, n, arguments.rounds)), flush=True)
+    cases = conformance(arguments.cases)
+    print(f"{cases} cases as the reference", flush=True)
+    works = [(name, n) for name in arguments.nets for n in arguments.batches]
+    measured = {(name, n): layers(name, n, arguments.rounds) for name, n in works}
+    tables = [cuda_plan.table(name, n, measured[name, n]) for name, n in works]
+    beside = arguments.page.with_suffix(".part")
+    beside.write_text(page(PAGE.read_text(), summary(measured, cases), tables))
+    os.replace(beside, arguments.page)
 
 
 if __name__ == "__main__":

@@ -97,24 +97,34 @@ def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
     return found
 
 
-def table(name: str, n: int) -> str:
-    """Return the plan of one net at one batch size as Markdown."""
-    none = "not measured"
-    head = ["layer", "output", "GFLOP"]
-    head += [f"{what} {unit}" for what in ("forward", "gradient") for unit in ("MB", "floor ms", "plan ms", "ms")]
+def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = None) -> str:
+    """Return the plan of one net at one batch size as Markdown.
+
+    measured : {layer: milliseconds of ours and of PyTorch forward, ours and PyTorch's gradient}
+    """
+    units = ("MB", "floor ms", "plan ms", "ms", "PyTorch ms")
+    head = ["layer", "output", "GFLOP", *(f"{what} {unit}" for what in ("forward", "gradient") for unit in units)]
     lines = [f"### {name}, batch {n}", "", _line(head), _line(["---"] * len(head))]
     found = rows(name, n)
     for layer, out, *both in found:
         cells = [layer, " x ".join(map(str, out)), f"{both[0].operations / 1e9:.2f}"]
-        for cost in both:
-            cells += [f"{cost.bytes / 1e6:.1f}", f"{cost.floor * 1e3:.4f}", f"{cost.expected * 1e3:.4f}", none]
+        times = _times(measured and measured[layer])
+        for cost, own in zip(both, (times[:2], times[2:]), strict=True):
+            cells += [f"{cost.bytes / 1e6:.1f}", f"{cost.floor * 1e3:.4f}", f"{cost.expected * 1e3:.4f}", *own]
         lines.append(_line(cells))
     cells = ["**all**", "", f"{sum(f.operations for *_, f, _ in found) / 1e9:.1f}"]
-    for costs_of in ([f for *_, f, _ in found], [b for *_, b in found]):
+    times = _times(measured and [sum(column) for column in zip(*measured.values(), strict=True)])
+    for costs_of, own in (([f for *_, f, _ in found], times[:2]), ([b for *_, b in found], times[2:])):
         cells += [f"{sum(c.bytes for c in costs_of) / 1e6:.0f}"]
         cells += [f"{sum(getattr(c, kind) for c in costs_of) * 1e3:.3f}" for kind in ("floor", "expected")]
-        cells += [none]
+        cells += own
     return "\n".join([*lines, _line(cells)])
+
+
+def _times(milliseconds) -> list[str]:
+    if milliseconds is None:
+        return ["not measured"] * 4
+    return ["not measured" if ms != ms else f"{ms:.4f}" for ms in milliseconds]
 
 
 def _line(cells) -> str:
