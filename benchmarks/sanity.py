@@ -30,7 +30,8 @@ ON_DIGITS |= {"integrated-gradients": {"steps": 16}, "grad-cam": {}, "occlusion"
 READING = """## How to read it
 
 - Numbers of the sanity checks are Spearman's rank correlation of |map| with the map of the trained net (1 the same
-  map, 0 another), their mean and 95 % interval over pictures. {thresholds}.
+  map, 0 another), their mean and 95 % interval over pictures.
+- {thresholds}.
 - Parameters are shuffled within each array, so that every layer keeps its scale; the publication draws new ones.
   Layers go from the scores down. A block of a residual network is one layer here.
 - "Another class" is what permuting the rows of the last layer comes to. "Permuted labels" fits the last layer
@@ -38,11 +39,15 @@ READING = """## How to read it
   layer changes. The publication trains whole nets on permuted labels; that asks more, and was not done.
 - A map that does not change with the last layer says nothing about the class, however well it points; it shows
   what stands out in the picture.
+- Integrated gradients are the input less a black one, times a mean gradient: on black ground they are 0 whatever
+  the net is, and all maps of a digit share that. The signed maps, of which nothing is left, say what has changed.
 - In the pointing game most of these pictures show one thing, and finding it takes no class. The share of a random
   point and the centre are what to hold the maps against.
 - A small area of deletion and a large one of insertion are better, against pixels in random order. Deleting
   scattered pixels destroys a picture faster than deleting patches, whatever they show, so that fine maps look
   better there than coarse ones: in random order pixels are scattered too.
+- `minicnn evaluate sanity NET IMAGE...`, `evaluate pointing DATA` and `evaluate curves DATA` measure the same, and
+  write tables and figures.
 - Intervals of pointing and of the curves are 95 %, by drawing whole objects anew.
 - {caution}
 """
@@ -57,6 +62,7 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 def of_check(name: str, check: SanityCheck) -> list[str]:
     """Lines of a sanity check."""
     lines = [f"## Sanity checks, {name}: {len(check.rows)} pictures, {len(check.stages)} layers or blocks", ""]
+    lines += [", ".join(Path(row["image"]).name for row in check.rows) + ".", ""]
     verdicts = [f"- **{method}** {check.verdict(method)}" for method in check.methods]
     return [*lines, *table(*check.table()), "", *verdicts, "", f"Permuted labels: {check.labels}.", ""]
 
