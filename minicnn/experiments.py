@@ -151,7 +151,7 @@ def evaluations(task: Task) -> list[Section]:
         task.net, task.examples, "paper", keep=task.folder, progress=lambda items: task.progress(items, "picture")
     )
     sheet = task.folder / "worst-best.png"
-    write_sheet(sheet, task.examples, found.rows, f"{task.net.name}, method paper")
+    write_sheet(sheet, task.examples, found.rows, task.origin, "paper")
     write_csv(task.folder / "localisation.csv", found.rows)
     rows = [
         (name, *(f[m].text(m in PER_CENT) if m in f else "-" for m in MEASURES))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import catalogue
+from minicnn import catalogue, provenance, recompute
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import evaluate_localisation, evaluation, localise
@@ -20,7 +20,7 @@ from minicnn.explain.intervals import interval
 from minicnn.explain.localise import method_named
 from minicnn.explain.overlap import box_iou, mask_iou
 from minicnn.images import load_image
-from minicnn.provenance import of_network as provenance
+from minicnn.provenance import of_network
 
 SEVEN = catalogue.folder("images") / "seven.png"
 HEAD = "image,mask,class_indices,xmin,ymin,xmax,ymax,object"
@@ -163,7 +163,7 @@ def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, folder
     keys = {evaluation._key(net, examples, method)}
     monkeypatch.setattr(minicnn, "__version__", "0.0.0")
     keys.add(evaluation._key(net, examples, method))
-    monkeypatch.setattr(evaluation.provenance, "of_network", lambda net: provenance(net) | {"device": "elsewhere"})
+    monkeypatch.setattr(evaluation.provenance, "of_network", lambda net: of_network(net) | {"device": "elsewhere"})
     keys.add(evaluation._key(net, examples, method))
     assert len(keys) == 3
 
@@ -229,6 +229,12 @@ def test_the_command_writes_table_and_sheet(folder, tmp_path, capsys):
     assert [row["image"] for row in rows] == ["0.png", "1.png", "2.png"] and float(rows[1]["iou"]) < 0.5
     with Image.open(record["sheet"]) as sheet:
         assert sheet.width > 300
+    kept = provenance.read(record["sheet"])
+    assert kept["settings"]["method"] == "paper" and kept["settings"]["searched"] == 3
+    assert sorted({image["name"] for image in kept["images"]}) == [str(folder / f"{n}.png") for n in range(3)]
+    assert kept["result"]["ious"][:3] == sorted(kept["result"]["ious"][:3])
+    with pytest.raises(MinicnnError, match="kind 'worst-best' is not computed again"):
+        recompute.verify(record["sheet"])
     assert main([*words, "--images", "1"]) == 0
     text = capsys.readouterr().out
     assert "whole picture" in text and "not comparable" in text and "1 pictures of 1 objects" in text

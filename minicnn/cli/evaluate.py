@@ -33,6 +33,6 @@ def localisation(arguments: Namespace, net: Any, origin: dict[str, Any], with_pr
     )
     write_csv(folder / f"{arguments.method}.csv", found.rows)
     sheet = folder / f"{arguments.method}-worst-best.png"
-    write_sheet(sheet, examples, found.rows, f"{net.name}, method {arguments.method}")
+    write_sheet(sheet, examples, found.rows, origin, arguments.method)
     record = {**found.record(), "net": origin["name"], "table": str(folder / f"{arguments.method}.csv")}
     return {**record, "sheet": str(sheet)}, lambda _: f"{found.text()}\nwrote {record['table']} and {sheet}"

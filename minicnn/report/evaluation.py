@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import provenance
 from minicnn.images import load_image
 from minicnn.report.figure import draw_box, save_png
 from minicnn.report.files import write_whole
@@ -40,7 +41,12 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_sheet(
-    path: str | Path, examples: Sequence[Any], rows: Sequence[Mapping[str, Any]], title: str, count: int = 6
+    path: str | Path,
+    examples: Sequence[Any],
+    rows: Sequence[Mapping[str, Any]],
+    origin: Mapping[str, Any],
+    method: str,
+    count: int = 6,
 ) -> None:
     """Write the pictures with the worst and the best boxes: what was found in orange, the truth in blue.
 
@@ -48,7 +54,8 @@ def write_sheet(
     ----------
     path : of the PNG file
     examples, rows : of the same pictures
-    title : str
+    origin : which network, as ``minicnn.provenance.of_network`` says it
+    method : str, which found the boxes
     count : int, how many of each
 
     Raises
@@ -58,9 +65,16 @@ def write_sheet(
 
     """
     order = np.argsort([row["iou"] for row in rows], kind="stable")
-    cells = [[_cell(examples[n], rows[n]) for n in part] for part in (order[:count], order[::-1][:count])]
-    headings = ("worst", "best")
-    save_png(contact_sheet(cells, headings, title, "found in orange, truth in blue; IoU of the boxes"), path)
+    parts = [order[:count], order[::-1][:count]]
+    cells = [[_cell(examples[n], rows[n]) for n in part] for part in parts]
+    title = f"{origin['name']}, method {method}"
+    sheet = contact_sheet(cells, ("worst", "best"), title, "found in orange, truth in blue; IoU of the boxes")
+    shown = [int(n) for part in parts for n in part]
+    said = {"ious": [float(rows[n]["iou"]) for n in shown], "boxes": [rows[n]["box"] for n in shown]}
+    settings = {"method": method, "targets": [rows[n]["target"] for n in shown], "searched": len(rows)}
+    images = [examples[n].image for n in shown]
+    record = provenance.record("worst-best", origin, images, None, settings, {}, **said)
+    save_png(sheet, path, provenance.metadata(record, sheet))
 
 
 def _cell(example: Any, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:
