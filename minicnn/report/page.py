@@ -41,7 +41,9 @@ table { border-collapse: collapse; font-size: .95rem; font-variant-numeric: tabu
 th, td { padding: .45rem 1.5rem .45rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
-.number { text-align: right; }
+.number { text-align: right; white-space: nowrap; }
+.wide { font-size: .8rem; }
+.wide th, .wide td { padding-right: .7rem; }
 tr > :last-child { padding-right: 0; }
 """
 
@@ -164,7 +166,8 @@ def _table(header, rows):
     marks = [' class="number"' if n else "" for n in numeric]
     head = _row("th", header, marks)
     body = "".join(_row("td", row, marks) for row in rows)
-    return f'<div class="table"><table>\n<thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
+    wide = ' class="wide"' if len(header) > 8 else ""
+    return f'<div class="table"><table{wide}>\n<thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
 
 
 def _row(tag, cells, marks):
