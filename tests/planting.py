@@ -51,10 +51,6 @@ RIGHT = {
 # how faults are planted
 
 
-def made(net, layers):
-    return Network(layers, net.input_shape, net.preprocess, net.labels, name=net.name)
-
-
 def each(net, kinds, change, names=None):
     """Change every layer of some kinds, in blocks too; or those whose dotted names are given."""
 
@@ -67,7 +63,7 @@ def each(net, kinds, change, names=None):
                 chosen = isinstance(layer, kinds) and (names is None or path in names)
                 yield name, change(layer) if chosen else layer
 
-    return made(net, list(walk(net.named_layers, "")))
+    return net.with_layers(list(walk(net.named_layers, "")))
 
 
 def weights(change, *names, kinds=Conv2d):
@@ -102,7 +98,7 @@ def picture(**values):
     """Plant another preprocessing."""
 
     def altered(net):
-        net = made(net, net.named_layers)
+        net = net.with_layers(net.named_layers)
         changed = {key: v(net.preprocess) if callable(v) else v for key, v in values.items()}
         net.preprocess = replace(net.preprocess, **changed)
         return net
@@ -133,7 +129,7 @@ def exchanged(*pairs):
         for a, _ in pairs:
             i = [name for name, _ in layers].index(a)
             layers[i], layers[i + 1] = layers[i + 1], layers[i]
-        return made(net, layers)
+        return net.with_layers(layers)
 
     return altered
 
