@@ -27,10 +27,18 @@ class Tape(NamedTuple):
     saved: list[Any]
 
 
+class _Plan(NamedTuple):
+    """What runs up to some layer: the layers, these merged into steps, and whether parameters are float64."""
+
+    layers: chain.Chain
+    steps: chain.Chain
+    wide: bool
+
+
 class Network:
     """A ConvNet: a list of layers, where its input comes from, and what its outputs mean.
 
-    Nothing is kept between calls, so one network may serve many threads.
+    Nothing of an input is kept between calls, so one network may serve many threads.
 
     Parameters
     ----------
@@ -71,6 +79,7 @@ class Network:
         name: str = "network",
     ):
         self._chain = chain.initialised(chain.named(layers), np.random.default_rng(seed))
+        self._plans: dict[str | None, _Plan] = {}  # by the last layer's name
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
@@ -179,7 +188,7 @@ class Network:
 
         """
         arrays = {name: np.array(array) for name, array in chain.fitted(mapping, self._chain).items()}
-        self._chain = chain.with_state(self._chain, arrays)
+        self._chain, self._plans = chain.with_state(self._chain, arrays), {}
 
     # forward
 
@@ -211,27 +220,34 @@ class Network:
             If there is no such layer.
 
         """
-        layers = self._ready(x, upto, allow_nonfinite)
+        plan = self._ready(x, upto, allow_nonfinite)
 
         def run(x, _):
-            y, _ = chain.forward(self._steps(layers), self._as(x, layers), self._kernels)
+            y, _ = chain.forward(plan.steps, self._as(x, plan), self._kernels)
             return np.asarray(y)
 
         return joined(by_halves(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
-        layers = self._ready(x, upto, allow_nonfinite)
-        steps = self._steps(layers)
-        y, saved = chain.forward(steps, self._as(x, layers), self._kernels, Keep.MASKS)
-        return np.asarray(y), Tape(steps, saved)
+        plan = self._ready(x, upto, allow_nonfinite)
+        y, saved = chain.forward(plan.steps, self._as(x, plan), self._kernels, Keep.MASKS)
+        return np.asarray(y), Tape(plan.steps, saved)
+
+    def _plan(self, upto: str | None) -> _Plan:
+        """Return what runs up to a layer, made once."""
+        if upto not in self._plans:
+            layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
+            wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
+            self._plans[upto] = _Plan(layers, self._steps(layers), wide)
+        return self._plans[upto]
 
     def _steps(self, layers: chain.Chain) -> chain.Chain:
         """Return what runs where no weight gradients are wanted: the specification keeps to one step a layer."""
         return layers if self.device == "reference" else fused(layers)
 
-    def _ready(self, x, upto, allow_nonfinite) -> chain.Chain:
-        """Return the layers to run, in the dtype to run them in, once x is fit for them."""
+    def _ready(self, x, upto, allow_nonfinite) -> _Plan:
+        """Return what to run, in the dtype to run it in, once x is fit for it."""
         check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
         if self.input_shape is not None and x.shape[1:] != self.input_shape:
             expected = ("N", *self.input_shape)
@@ -241,15 +257,17 @@ class Network:
             raise ShapeError(
                 f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"
             )
-        layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
+        plan = self._plan(upto)
         if self.input_shape is None:
-            chain.output_shape(layers, x.shape[1:])
-        return chain.astype(layers, np.float64) if x.dtype == np.float64 else layers
+            chain.output_shape(plan.layers, x.shape[1:])
+        if x.dtype != np.float64:
+            return plan
+        layers = chain.astype(plan.layers, np.float64)
+        return _Plan(layers, self._steps(layers), True)
 
-    def _as(self, x, layers):
+    def _as(self, x, plan):
         """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
-        wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
-        return send(x.astype(np.float64) if wide and x.dtype != np.float64 else x, self.device)
+        return send(x.astype(np.float64) if plan.wide and x.dtype != np.float64 else x, self.device)
 
     # backward
 
@@ -336,8 +354,8 @@ class Network:
             Running statistics, which no gradient reaches, are not among them.
 
         """
-        layers = self._ready(x, None, allow_nonfinite=False)
-        parts = by_halves(lambda x, labels: self._loss_gradient(layers, x, labels, rng), x, np.asarray(labels))
+        plan = self._ready(x, None, allow_nonfinite=False)
+        parts = by_halves(lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels))
         loss = sum(n / len(x) * loss for n, (loss, _) in parts)
         first = parts[0][1][1]
         if len(parts) == 1:
@@ -347,12 +365,12 @@ class Network:
             for name, array in first.items()
         }
 
-    def _loss_gradient(self, layers, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
-        scores, saved = chain.forward(layers, self._as(x, layers), self._kernels, Keep.INPUTS, rng)
+    def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
+        scores, saved = chain.forward(plan.layers, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
         labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
-        _, gradients = chain.backward(layers, dy, saved, self._kernels, weights=True)
+        _, gradients = chain.backward(plan.layers, dy, saved, self._kernels, weights=True)
         ordered = {
-            name: np.asarray(gradients[name]) for name in chain.parameter_shapes(layers) if name in gradients
+            name: np.asarray(gradients[name]) for name in chain.parameter_shapes(plan.layers) if name in gradients
         }
         return float(self._kernels.cross_entropy(scores, labels)), ordered

@@ -16,6 +16,8 @@ Sides = tuple[Pair, Pair]
 
 def pair(value: int | Pair, name: str, least: int = 1) -> Pair:
     """``value`` as (vertical, horizontal); ShapeError unless whole numbers of at least ``least``."""
+    if type(value) is tuple and [*map(type, value)] == [int, int] and min(value) >= least:
+        return value  # what layers pass, at once: asking an abstract class is slow
     values = (value, value) if isinstance(value, Integral) else value
     whole = isinstance(values, tuple | list) and len(values) == 2
     if not whole or not all(isinstance(v, Integral) and v >= least for v in values):

@@ -71,3 +71,20 @@ def test_a_network_on_a_fast_device_runs_merged_and_stops_where_asked():
     for name in net.names:
         wanted, found = net.forward(x, name), net.to("cpu").forward(x, name)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * max(1, np.abs(wanted).max()), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("weight", "groups"), [((20, 20, 3, 3), 1), ((20, 20, 1, 1), 1), ((20, 1, 5, 5), 20), ((4, 5, 2, 3), 4)]
+)
+def test_without_a_mask_the_output_is_the_same(weight, groups):
+    """By each algorithm of the compiled device, and by the specification."""
+    pytest.importorskip("numba")
+    pytest.importorskip("scipy")
+    from minicnn.kernels import cpu
+
+    rng = np.random.default_rng(0)
+    x, weight = (rng.standard_normal(shape, dtype="f4") for shape in ((2, 20, 9, 10), weight))
+    for kernels in (reference, cpu):
+        y, mask = kernels.conv2d_relu(x, weight, None, None, most=6, groups=groups)
+        again, none = kernels.conv2d_relu(x, weight, None, None, most=6, groups=groups, keep_mask=False)
+        assert none is None and np.array_equal(again, y) and np.array_equal(mask, (y > 0) & (y < 6))

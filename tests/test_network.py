@@ -391,3 +391,20 @@ def test_trace_goes_back_more_than_once():
         np.testing.assert_array_equal(
             net.backward(tape, net.cotangent(scores, target)), net.input_gradient(x, target)
         )
+
+
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_loaded_weights_are_those_of_the_next_run(device):
+    """What a network keeps between runs, its merged layers, goes when its parameters are replaced."""
+    if device == "cpu":
+        pytest.importorskip("numba")
+        pytest.importorskip("scipy")
+    net = Network([Conv2d(1, 2, 3), ReLU(), Flatten(), Linear(32, 3)], (1, 6, 6), device=device)
+    x = np.random.default_rng(0).standard_normal((2, 1, 6, 6), dtype="f4")
+    before, dx = net(x), net.input_gradient(x, 1)
+    net.load_state_dict({name: 2 * array for name, array in net.state_dict().items()})
+    assert not np.allclose(net(x), before) and not np.allclose(net.input_gradient(x, 1), dx)
+    for array in net.state_dict().values():
+        array /= 2  # in place
+    np.testing.assert_array_equal(net(x), before)
+    np.testing.assert_array_equal(net.input_gradient(x, 1), dx)

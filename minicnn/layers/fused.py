@@ -43,7 +43,8 @@ class RectifiedConv2d(Layer):
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         size, (scale, shift) = x.shape[2:], self._scale_and_shift()
         geometry = self.convolution.geometry(size)
-        y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, most=self.most, **geometry)
+        arguments = geometry | {"most": self.most, "keep_mask": keep != Keep.NOTHING}
+        y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, **arguments)
         return y, (size, mask, scale) if keep else None
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):

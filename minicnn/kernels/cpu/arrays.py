@@ -7,11 +7,15 @@ waits here for the next array of about its size.
 """
 
 import functools
+import math
+import operator
 from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["dense", "empty", "float32_or", "release"]
+from minicnn.kernels import reference
+
+__all__ = ["add", "dense", "empty", "float32_or", "release"]
 
 SMALL = 1 << 16  # bytes below which an array is NumPy's own: its memory stays at hand anyway
 KEPT = 1 << 28  # bytes that wait at most
@@ -40,12 +44,16 @@ def float32_or(function: Callable) -> Callable[[Callable], Callable]:
 def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
     """Return an array of unset values, like ``np.empty``, in memory that was used before where there is some."""
     dtype = np.dtype(dtype)
-    size = dtype.itemsize
-    for n in shape:
-        size *= int(n)
+    size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
     return np.asarray(_Lease(_taken(size) or _Block(size), shape, dtype))
+
+
+@float32_or(reference.add)
+def add(x, other):
+    """Sum of two arrays, as ``reference.add``, in memory that is kept."""
+    return np.add(x, other, out=empty(x.shape))
 
 
 def release() -> None:
@@ -70,13 +78,13 @@ class _Lease:
         self.block = block
         self.__array_interface__ = {
             "version": 3,
-            "shape": tuple(int(n) for n in shape),
+            "shape": tuple(map(int, shape)),
             "typestr": dtype.str,
             "data": (block.address, False),
         }
 
     def __del__(self):
-        if self.block.size + sum(block.size for block in list(_waiting)) <= KEPT:
+        if self.block.size + sum(map(_size, list(_waiting))) <= KEPT:
             _waiting.append(self.block)
 
 
@@ -86,11 +94,14 @@ _waiting: list[_Block] = []
 
 def _taken(size: int) -> _Block | None:
     """Take the smallest block that waits and holds ``size`` bytes, but not many times as much."""
-    fitting = [block for block in list(_waiting) if size <= block.size <= 4 * size]
-    for block in sorted(fitting, key=lambda block: block.size):
+    while fitting := [block for block in list(_waiting) if size <= block.size <= 4 * size]:
+        smallest = min(fitting, key=_size)
         try:
-            _waiting.remove(block)
+            _waiting.remove(smallest)
         except ValueError:  # another thread took it
             continue
-        return block
+        return smallest
     return None
+
+
+_size = operator.attrgetter("size")

@@ -1,5 +1,7 @@
 """Convolution and its gradients: the reference's functions, each by the algorithm that suits its shapes."""
 
+import functools
+
 import numpy as np
 
 from minicnn.kernels import reference
@@ -44,13 +46,24 @@ def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
 
 def geometry_of(size, out, kernel_size, stride, padding, dilation, groups):
     """Numbers for compiled kernels: stride, top and left padding, dilation, groups, and whether columns are x."""
-    stride, dilation, (top, left) = (
-        pair(stride, "stride"),
-        pair(dilation, "dilation"),
-        (side[0] for side in sides(padding)),
-    )
+    top, left = (side[0] for side in padding)
     plain = tuple(kernel_size) == (1, 1) and stride == (1, 1) and tuple(size) == tuple(out) and top == left == 0
     return np.array([*stride, top, left, *dilation, groups, plain], np.int64)
+
+
+@functools.lru_cache(4096)
+def planned(size, weight_shape, stride, padding, dilation, groups, out=None, gradient_of_weight=False):
+    """Output size, geometry and algorithm of a convolution, worked out once for all maps of these shapes."""
+    if out is None:
+        out = output_size(size, weight_shape[2:], stride, padding, dilation)
+    geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
+    geometry.flags.writeable = False
+    return out, geometry, algorithm(weight_shape, geometry, out[0] * out[1], gradient_of_weight)
+
+
+def _whole(stride, padding, dilation, groups):
+    """Arguments of a convolution as tuples, which ``planned`` can tell apart."""
+    return pair(stride, "stride"), sides(padding), pair(dilation, "dilation"), int(groups)
 
 
 @float32_or(reference.conv2d)
@@ -58,28 +71,26 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
     k = len(weight)
     shift = np.zeros(k, np.float32) if bias is None else dense(bias)
-    return _forward(x, weight, Epilogue(np.ones(k, np.float32), shift), stride, padding, dilation, groups)
+    arguments = _whole(stride, padding, dilation, groups)
+    plan = planned(x.shape[2:], weight.shape, *arguments)
+    return _forward(x, weight, Epilogue(np.ones(k, np.float32), shift), plan, arguments[1])
 
 
 @float32_or(reference.conv2d_relu)
-def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
-    k = len(weight)
-    size = output_size(
-        x.shape[2:], weight.shape[2:], pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
-    )
-    mask = empty((len(x), k, *size), bool)
+    k, arguments = len(weight), _whole(stride, padding, dilation, groups)
+    plan = planned(x.shape[2:], weight.shape, *arguments)
+    mask = empty((len(x), k, *plan[0]), bool) if keep_mask else None
     scale = np.ones(k, np.float32) if scale is None else dense(scale)
     shift = np.zeros(k, np.float32) if shift is None else dense(shift)
     epilogue = Epilogue(scale, shift, 0.0, np.inf if most is None else float(most), mask)
-    return _forward(x, weight, epilogue, stride, padding, dilation, groups), mask
+    return _forward(x, weight, epilogue, plan, arguments[1]), mask
 
 
-def _forward(x, weight, epilogue, stride, padding, dilation, groups):
-    x, weight, padding = dense(x), dense(weight), sides(padding)
-    size = output_size(x.shape[2:], weight.shape[2:], pair(stride, "stride"), padding, pair(dilation, "dilation"))
-    geometry = geometry_of(x.shape[2:], size, weight.shape[2:], stride, padding, dilation, groups)
-    chosen = algorithm(weight.shape, geometry, size[0] * size[1])
+def _forward(x, weight, epilogue, plan, padding):
+    x, weight = dense(x), dense(weight)
+    size, geometry, chosen = plan
     if chosen == "winograd":
         return winograd.forward(x, weight, epilogue, padding)
     y = empty((len(x), len(weight), *size))
@@ -109,12 +120,11 @@ def conv2d_relu_input_grad(
 
 
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
-    dy, weight, padding = dense(dy), dense(weight), sides(padding)
+    dy, weight, arguments = dense(dy), dense(weight), _whole(stride, padding, dilation, groups)
     input_size = tuple(int(n) for n in input_size)
-    geometry = geometry_of(input_size, dy.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    chosen = algorithm(weight.shape, geometry, dy.shape[2] * dy.shape[3])
+    _, geometry, chosen = planned(input_size, weight.shape, *arguments, dy.shape[2:])
     if chosen == "winograd":
-        return winograd.input_grad(dy, weight, prologue, input_size, padding)
+        return winograd.input_grad(dy, weight, prologue, input_size, arguments[1])
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
     if chosen == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)
@@ -128,8 +138,8 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     """Gradient with respect to the weight, as ``reference.conv2d_weight_grad``."""
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
-    geometry = geometry_of(x.shape[2:], dy.shape[2:], kernel_size, stride, padding, dilation, groups)
-    chosen = algorithm(dweight.shape, geometry, dy.shape[2] * dy.shape[3], gradient_of_weight=True)
+    arguments = _whole(stride, padding, dilation, groups)
+    _, geometry, chosen = planned(x.shape[2:], dweight.shape, *arguments, dy.shape[2:], gradient_of_weight=True)
     if chosen == "winograd" and winograd_weight_grad.suits(*dweight.shape[:2], dy.shape):
         winograd_weight_grad.weight_grad(x, dy, geometry[2:4], dweight)
         return dweight

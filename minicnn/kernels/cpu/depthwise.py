@@ -1,8 +1,8 @@
 """Depthwise convolution, one filter a channel: a plane at a time, at the speed of memory.
 
 Each plane is first copied with its padding, columns sorted by their remainder modulo the stride: then whatever
-the stride, a tap reads consecutive values, and a row of outputs is a sum of scaled rows.  The input gradient is
-the same sum over dy with zeros between its rows and columns, by the flipped filter.
+the stride, a tap reads consecutive values, and a row of outputs is a sum of scaled rows.  The pixels of the
+input gradient with one remainder, of rows and of columns, are such sums over dy too, by the taps that reach them.
 
 Everything moves in whole vectors.  Rows are written in order, so that what a vector writes beyond the end of a row
 is written over by the next one; buffers have room for what lies beyond the last.
@@ -11,27 +11,27 @@ is written over by the next one; buffers have room for what lies beyond the last
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
-from minicnn.kernels.cpu.epilogue import finish, prepare
+from minicnn.kernels.cpu.epilogue import finish, no_mask, where_positive, where_set
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
-from minicnn.kernels.cpu.simd import LANES, address, fma, load, load_twos, splat, store
+from minicnn.kernels.cpu.simd import LANES, address, first, fma, load, load_twos, splat, store, store_twos
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
 ROWS = 4  # of outputs at a time: as many sums as hide a multiplication's delay
-PLANES = 16  # that a thread takes at a time
+PLANES = 8  # that a thread takes at a time
 BAND = 2048  # outputs whose sums wait in the first-level cache for the epilogue
 
 
 def forward(x, weight, epilogue, geometry, y):
     """Fill y (N, C, P, Q) and the epilogue's mask."""
-    mask = np.empty((0, 0, 0, 0), bool) if epilogue.mask is None else epilogue.mask
+    mask = no_mask(4) if epilogue.mask is None else epilogue.mask
     ends = np.float32(epilogue.least), np.float32(epilogue.most)
     _forward(x, weight, geometry, epilogue.scale, epilogue.shift, *ends, y, mask)
 
 
 def input_grad(dy, weight, prologue, geometry, dx):
     """Fill dx (N, C, H, W)."""
-    mask = np.empty((0, 0, 0, 0), bool) if prologue.mask is None else prologue.mask
+    mask = no_mask(4) if prologue.mask is None else prologue.mask
     _input_grad(dy, weight, geometry, prologue.scale, mask, prologue.only_positive, dx)
 
 
@@ -42,20 +42,16 @@ def weight_grad(x, dy, geometry, dweight):
 
 @njit
 def _plane(size, kernel_height, kernel_width, geometry):
-    """Empty plane (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
+    """Plane of zeros (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
     down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
     rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
-    columns = size[1] + (kernel_width - 1) * aside // across
-    count = rows * across * columns
-    return np.empty(count + 4 * LANES, np.float32)[:count].reshape(rows, across, columns)
+    return _zeros(rows, across, size[1] + (kernel_width - 1) * aside // across)
 
 
 @njit
-def _clear(start, first, last):
-    """Set the numbers from ``first`` to ``last``, and some behind them, to 0."""
-    zero = splat(np.float32(0))
-    for i in range(first, last, LANES):
-        store(start, i, zero)
+def _zeros(rows, across, columns):
+    count = rows * across * columns
+    return np.zeros(count + 4 * LANES, np.float32)[:count].reshape(rows, across, columns)
 
 
 @njit
@@ -72,28 +68,29 @@ def _columns(across, left, width, columns):
 
 
 @njit
-def _spread(x, top, chosen, plane):
-    """Copy x (H, W) into the plane, padded, columns sorted by remainder; x has a vector's room behind it."""
+def _spread(x, mask, only_positive, scale, top, chosen, plane):
+    """Copy x (H, W) into the plane, through the prologue, columns sorted by remainder.
+
+    x and mask have room behind them; an empty mask is none.  What vectors write beyond a row are zeros,
+    so that the padding stays as it is, whatever was copied before.
+    """
     (rows, across, columns), width = plane.shape, x.shape[1]
-    to, of = address(plane), address(x)
-    first, last = min(rows, max(0, top)), min(rows, max(0, top + x.shape[0]))
-    _clear(to, 0, first * across * columns)
-    for row in range(first, last):
+    to, of, factor = address(plane), address(x), splat(np.float32(scale))
+    passed = address(mask) if mask.size else 0
+    for row in range(max(0, top), min(rows, top + x.shape[0])):
         for phase in range(across):
             start, at, count = chosen[phase]
-            line, begin = (row * across + phase) * columns, (row - top) * width + start
-            _clear(to, line, line + at)
-            if across == 1:
-                for i in range(0, count, LANES):
-                    store(to, line + at + i, load(of, begin + i))
-            elif across == 2:
-                for i in range(0, count, LANES):
-                    store(to, line + at + i, load_twos(of, begin + 2 * i)[0])
-            else:
+            line, begin = (row * across + phase) * columns + at, (row - top) * width + start
+            if across > 2:
                 for i in range(count):
                     plane[row, phase, at + i] = x[row - top, start + i * across]
-            _clear(to, line + at + count, line + columns)
-    _clear(to, last * across * columns, rows * across * columns)
+            for i in range(0, count if across <= 2 else 0, LANES):
+                v = load(of, begin + i) if across == 1 else load_twos(of, begin + 2 * i)[0]
+                if only_positive:
+                    v = where_positive(v)
+                if passed:
+                    v = where_set(passed, begin + i, v)
+                store(to, line + i, first(factor * v, count - i))
 
 
 @njit
@@ -110,13 +107,13 @@ def _taps(plane, height, width, geometry):
 
 
 @njit
-def _sums(plane, places, weights, first, last, width, down, sums):
-    """Rows ``first`` to ``last`` of outputs, one behind the other, each sum in a register until it is whole."""
+def _sums(plane, places, weights, begin, end, width, down, sums):
+    """Rows ``begin`` to ``end`` of outputs, one behind the other, each sum in a register until it is whole."""
     start, to, row = address(plane), address(sums), down * plane.shape[1] * plane.shape[2]
-    for p in range(first, last, ROWS):
+    for p in range(begin, end, ROWS):
         # rows beyond the last repeat it
-        a, b, c, d = p * row, min(p + 1, last - 1) * row, min(p + 2, last - 1) * row, min(p + 3, last - 1) * row
-        line = (p - first) * width
+        a, b, c, d = p * row, min(p + 1, end - 1) * row, min(p + 2, end - 1) * row, min(p + 3, end - 1) * row
+        line = (p - begin) * width
         for i in range(0, width, LANES):
             q = min(i, max(0, width - LANES))  # the last vector begins earlier; only a short row reaches beyond
             one = two = three = four = splat(np.float32(0))
@@ -134,9 +131,8 @@ def _sums(plane, places, weights, first, last, width, down, sums):
 
 @njit
 def _bands(height, width):
-    """Rows of a band of outputs, and an array for their sums, with room for a vector."""
-    rows = min((height + ROWS - 1) // ROWS, max(1, BAND // (ROWS * width))) * ROWS
-    return rows, np.empty(rows * width + LANES, np.float32)
+    """Rows of a band of outputs, in whole sets."""
+    return min((height + ROWS - 1) // ROWS, max(1, BAND // (ROWS * max(1, width)))) * ROWS
 
 
 @njit
@@ -146,7 +142,7 @@ def _roomy(x, n, c):
     behind = ((len(x) - n) * x.shape[1] - c - 1) * plane.size
     if behind >= 2 * LANES:
         return plane
-    copy = np.empty(plane.size + 2 * LANES, np.float32)[: plane.size]
+    copy = np.empty(plane.size + 2 * LANES, x.dtype)[: plane.size]
     copy[:] = plane.reshape(-1)
     return copy.reshape(plane.shape)
 
@@ -157,19 +153,18 @@ def _some_forward(x, weight, geometry, finishing, y, mask, part):
     scale, shift, least, most = finishing
     channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
     height, width = y.shape[2:]
-    plane = _plane(y.shape[2:], kernel_height, kernel_width, geometry)
-    places, (rows, sums) = _taps(plane, kernel_height, kernel_width, geometry), _bands(height, width)
+    plane, rows = _plane(y.shape[2:], kernel_height, kernel_width, geometry), _bands(height, width)
+    places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
     weights, flat, flags = weight.reshape(channels, -1), y.reshape(-1), mask.reshape(-1)
-    chosen = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2])
+    chosen, none = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2]), np.empty((0, 0), np.bool_)
     for task in range(part * PLANES, min(len(x) * channels, (part + 1) * PLANES)):
         n, c = task // channels, task % channels
-        _spread(_roomy(x, n, c), geometry[2], chosen, plane)
-        for first in range(0, height, rows):
-            last = min(height, first + rows)
-            _sums(plane, places, weights[c], first, last, width, geometry[0], sums)
-            place = slice((task * height + first) * width, (task * height + last) * width)
+        _spread(_roomy(x, n, c), none, False, 1, geometry[2], chosen, plane)
+        for begin in range(0, height, rows):
+            end = min(height, begin + rows)
+            _sums(plane, places, weights[c], begin, end, width, geometry[0], sums)
+            place = slice((task * height + begin) * width, (task * height + end) * width)
             finish(sums, scale[c], shift[c], least, most, flat[place], flags[place] if flags.size else flags)
-    plane[0, 0, 0] = 0  # kept until here
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32, writes(4), writes(4, boolean))
@@ -179,47 +174,77 @@ def _forward(x, weight, geometry, scale, shift, least, most, y, mask):
 
 
 @njit
-def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part):
-    """Every plane of one part of them, in buffers that they share."""
-    down, across, top, left, apart, aside = geometry[:6]
-    channels, kernel_height, kernel_width = dy.shape[1], weight.shape[2], weight.shape[3]
-    (height, width), size = dx.shape[2:], dy.shape[2] * dy.shape[3]
-    dense = np.array([1, 1, 0, 0, apart, aside])
-    plane = _plane(dx.shape[2:], kernel_height, kernel_width, dense)
-    places = _taps(plane, kernel_height, kernel_width, dense)[::-1].copy()  # the flipped filter
-    rows, sums = _bands(height, width)
-    through = np.empty(size + 2 * LANES, np.float32)[:size]
-    above, before = (kernel_height - 1) * apart - top, (kernel_width - 1) * aside - left
-    chosen = _columns(1, before, dy.shape[3], plane.shape[2])
-    weights, cotangents = weight.reshape(channels, -1), dy.reshape(-1)
-    flags, flat = mask.reshape(-1), dx.reshape(-1)
-    for task in range(part * PLANES, min(len(dy) * channels, (part + 1) * PLANES)):
-        c, own = task % channels, slice(task * size, (task + 1) * size)
-        prepare(cotangents[own], scale[c], flags[own] if flags.size else flags, only_positive, through)
-        if down == across == 1:
-            _spread(through.reshape(dy.shape[2:]), above, chosen, plane)
-        else:
-            _scatter(through.reshape(dy.shape[2:]), down, across, above, before, plane)
-        for first in range(0, height, rows):
-            last = min(height, first + rows)
-            _sums(plane, places, weights[c], first, last, width, 1, sums)
-            to = flat[(task * height + first) * width : (task * height + last) * width]
-            to[:] = sums[: len(to)]
-    plane[0, 0, 0] = 0  # kept until here
+def _adjoint_taps(kernel_size, geometry, offset, columns):
+    """For each remainder of a row and of a column of dx: how many taps reach it, which, and where in the plane."""
+    (height, width), (down, across, top, left, apart, aside) = kernel_size, geometry[:6]
+    counts = np.zeros(down * across, np.int64)
+    taps = np.empty((2, down * across, height * width), np.int64)
+    for phase in range(down * across):
+        for tap in range(height * width):
+            p, q = phase // across + top - tap // width * apart, phase % across + left - tap % width * aside
+            if p % down == 0 and q % across == 0:
+                taps[0, phase, counts[phase]] = tap
+                taps[1, phase, counts[phase]] = (p // down - offset[0]) * columns + q // across - offset[1]
+                counts[phase] += 1
+    return counts, taps
 
 
 @njit
-def _scatter(dy, down, across, above, before, plane):
-    """Write dy into a plane of zeros, ``down`` rows and ``across`` columns apart."""
-    plane[:] = 0
-    low = max(0, (-before + across - 1) // across)
-    high = min(dy.shape[1], (plane.shape[2] - before + across - 1) // across)
-    for p in range(max(0, (-above + down - 1) // down), dy.shape[0]):
-        at = p * down + above
-        if at >= plane.shape[0]:
-            break
-        for q in range(low, high):
-            plane[at, 0, q * across + before] = dy[p, q]
+def _weave(parts, rows, size, stride, to):
+    """Rows of dx, one behind the other, from those of each remainder; what is beyond a row is written over."""
+    (_, width), (down, across), start = size, stride, address(to)
+    for h in range(rows):
+        some = h // down * ((width + across - 1) // across)
+        if across > 2:
+            for w in range(width):
+                wide = (width - w % across + across - 1) // across
+                to[h * width + w] = parts[h % down * across + w % across, h // down * wide + w // across]
+        elif across == 2:
+            even, odd = address(parts[h % down * 2]), address(parts[h % down * 2 + 1])
+            odds = h // down * (width // 2)
+            for i in range(0, (width + 1) // 2, LANES):
+                store_twos(start, h * width + 2 * i, load(even, some + i), load(odd, odds + i))
+        else:
+            source = address(parts[h % down])
+            for i in range(0, width, LANES):
+                store(start, h * width + i, load(source, some + i))
+
+
+@njit
+def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part):
+    """Every plane of one part of them, in buffers that they share."""
+    down, across, top, left, apart, aside = geometry[:6]
+    channels, height, width = dx.shape[1:]
+    # rows and columns of dy that dx depends on
+    low = (top - (weight.shape[2] - 1) * apart) // down, (left - (weight.shape[3] - 1) * aside) // across
+    plane = _zeros((height - 1 + top) // down - low[0] + 1, 1, (width - 1 + left) // across - low[1] + 1)
+    counts, taps = _adjoint_taps(weight.shape[2:], geometry, low, plane.shape[2])
+    chosen = _columns(1, -low[1], dy.shape[3], plane.shape[2])
+    rows = _bands((height + down - 1) // down, (width + across - 1) // across)
+    parts = np.empty((down * across, rows * ((width + across - 1) // across) + 2 * LANES), np.float32)
+    line, own = np.empty(rows * down * width + 2 * LANES, np.float32), np.empty(taps.shape[2], np.float32)
+    weights, flat, none = weight.reshape(channels, -1), dx.reshape(-1), np.empty((0, 0), np.bool_)
+    nothing = none.reshape(-1)
+    for task in range(part * PLANES, min(len(dy) * channels, (part + 1) * PLANES)):
+        n, c = task // channels, task % channels
+        through = _roomy(mask, n, c) if mask.size else none
+        _spread(_roomy(dy, n, c), through, only_positive, scale[c], -low[0], chosen, plane)
+        for begin in range(0, (height + down - 1) // down, rows):
+            for phase in range(down * across):
+                wide, count = (width - phase % across + across - 1) // across, counts[phase]
+                for tap in range(count):
+                    own[tap] = weights[c, taps[0, phase, tap]]
+                end = min(begin + rows, (height - phase // across + down - 1) // down)
+                _sums(plane, taps[1, phase, :count], own, begin, end, wide, 1, parts[phase])
+            to = flat[
+                (task * height + begin * down) * width : (task * height + min(height, (begin + rows) * down))
+                * width
+            ]
+            if down * across > 1:
+                _weave(parts, len(to) // width, (height, width), (down, across), line)
+            finish(
+                line if down * across > 1 else parts[0], np.float32(1), np.float32(0), -np.inf, np.inf, to, nothing
+            )
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))
@@ -241,7 +266,8 @@ def _weight_grad_plane(x, dy, geometry, dweight):
     """Add one image's part."""
     height, width = dweight.shape
     plane = _plane(dy.shape, height, width, geometry)
-    _spread(x, geometry[2], _columns(geometry[1], geometry[3], x.shape[1], plane.shape[2]), plane)
+    chosen = _columns(geometry[1], geometry[3], x.shape[1], plane.shape[2])
+    _spread(x, np.empty((0, 0), np.bool_), False, 1, geometry[2], chosen, plane)
     for r in range(height):
         for s in range(width):
             at = s * geometry[5]

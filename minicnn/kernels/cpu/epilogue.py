@@ -6,6 +6,7 @@
 so that scale, bias and rectifier cost no pass over memory of their own.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,38 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from minicnn.kernels.cpu.simd import FLOAT, LANES, VECTOR, fused, lanes, splatted, vector_pointer
+from minicnn.kernels.cpu.simd import (
+    FLOAT,
+    LANES,
+    VECTOR,
+    address,
+    fused,
+    lanes,
+    load,
+    splat,
+    splatted,
+    vector_pointer,
+)
 
-__all__ = ["Epilogue", "Prologue", "finish", "finished", "moves", "prepare", "where_positive", "where_set"]
+__all__ = [
+    "Epilogue",
+    "Prologue",
+    "finish",
+    "finished",
+    "moves",
+    "no_mask",
+    "prepare",
+    "where_positive",
+    "where_set",
+]
 
 BYTES = ir.VectorType(ir.IntType(8), LANES)
+
+
+@functools.cache
+def no_mask(ndim):
+    """Return the array of ``ndim`` axes that stands for no mask."""
+    return np.empty((0,) * ndim, bool)
 
 
 class Epilogue(NamedTuple):
@@ -41,14 +69,36 @@ class Prologue(NamedTuple):
 @njit
 def finish(row, scale, shift, least, most, y, mask):
     """Finish one row of sums: y from ``row``, and its mask, where that is not empty."""
-    least, most = np.float32(least), np.float32(most)
-    for i in range(len(y)):
-        v = row[i] * scale + shift
-        y[i] = least if v <= least else most if v >= most else v  # NaN stays NaN
-    if len(mask):
-        for i in range(len(y)):
+    least, most, count = np.float32(least), np.float32(most), len(y)
+    if count < LANES:
+        for i in range(count):
             v = row[i] * scale + shift
-            mask[i] = (v > least) & ((v < most) | (most == np.inf))
+            y[i] = least if v <= least else most if v >= most else v  # NaN stays NaN
+            if len(mask):
+                mask[i] = (v > least) & ((v < most) | (most == np.inf))
+    else:
+        by, plus = splat(scale), splat(shift)
+        source, to, flags = address(row), address(y), address(mask) if len(mask) else 0
+        for start in range(0, count, LANES):
+            i = min(start, count - LANES)  # the last vector begins earlier
+            finish_vector(load(source, i), by, plus, least, most, to, flags, i)
+
+
+@intrinsic
+def finish_vector(typingctx, sums, scale, shift, least, most, y, mask, index):
+    """Finish a vector of sums at ``y[index]``, with its mask, where that is not address 0."""
+
+    def codegen(context, builder, sig, args):
+        sums, scale, shift, least, most, y, mask, index = args
+        ends = splatted(builder, least), splatted(builder, most)
+        before, after = finished(builder, sums, scale, shift, *ends)
+        builder.store(after, vector_pointer(builder, y, index), align=4)
+        with builder.if_then(builder.icmp_signed("!=", mask, ir.Constant(mask.type, 0))):
+            flags = moves(builder, before, *ends)
+            builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(lanes, lanes, lanes, types.float32, types.float32, *[types.int64] * 3), codegen
 
 
 @njit

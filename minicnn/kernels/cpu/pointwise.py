@@ -8,10 +8,12 @@ are multiplied with it, and scale, shift and clamp are applied before the sums l
 whole vectors: the last ones of a map begin a little earlier instead, and compute some columns twice.
 """
 
+import functools
+
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
-from minicnn.kernels.cpu.epilogue import where_positive, where_set
+from minicnn.kernels.cpu.epilogue import no_mask, where_positive, where_set
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.simd import LANES, ROWS, address, load, splat, store
@@ -30,23 +32,35 @@ def suits(filters, channels, pixels):
 
 def forward(x, weight, epilogue, y):
     """Fill y (N, K, P, Q) and the epilogue's mask."""
-    mask = np.empty((0, 0, 0), bool) if epilogue.mask is None else _flat(epilogue.mask)
+    mask = no_mask(3) if epilogue.mask is None else _flat(epilogue.mask)
     ends = np.float32(epilogue.least), np.float32(epilogue.most)
     k, c = weight.shape[:2]
-    nothing = np.empty((0, 0, 0), bool), np.ones(1, np.float32), False
+    nothing = no_mask(3), np.ones(1, np.float32), False
     x, y, weight = _flat(x), _flat(y), weight.reshape(k, c)
-    _pointwise(x, *nothing, weight, c, 1, epilogue.scale, epilogue.shift, *ends, _cut(x, y), y, mask)
+    _pointwise(
+        x,
+        *nothing,
+        weight,
+        c,
+        1,
+        epilogue.scale,
+        epilogue.shift,
+        *ends,
+        _cut(len(x), x.shape[2], y.shape[1]),
+        y,
+        mask,
+    )
 
 
 def input_grad(dy, weight, prologue, dx):
     """Fill dx (N, C, H, W)."""
-    mask = np.empty((0, 0, 0), bool) if prologue.mask is None else _flat(prologue.mask)
+    mask = no_mask(3) if prologue.mask is None else _flat(prologue.mask)
     k, c = weight.shape[:2]
     ones, zeros = np.ones(c, np.float32), np.zeros(c, np.float32)
     ends = np.float32(-np.inf), np.float32(np.inf)
     source = _flat(dy), mask, prologue.scale, prologue.only_positive
     dy, dx, weight = source[0], _flat(dx), weight.reshape(k, c)
-    _pointwise(*source, weight, 1, c, ones, zeros, *ends, _cut(dy, dx), dx, np.empty((0, 0, 0), bool))
+    _pointwise(*source, weight, 1, c, ones, zeros, *ends, _cut(len(dy), dy.shape[2], dx.shape[1]), dx, no_mask(3))
 
 
 def _flat(maps):
@@ -55,14 +69,16 @@ def _flat(maps):
     return maps.reshape(n, c, h * w)  # -1 would not do for no images
 
 
-def _cut(x, y):
+@functools.lru_cache(512)
+def _cut(images, pixels, rows):
     """How many blocks of columns, runs of blocks, and parts of the rows; by the shapes alone."""
-    vectors, most = -(-x.shape[2] // LANES), min(VECTORS, x.shape[2] // LANES)
+    vectors, most = -(-pixels // LANES), min(VECTORS, pixels // LANES)
     blocks = -(-vectors // most)
     bands = min(blocks, BANDS) if blocks >= PARTS else 1
-    panels = -(-y.shape[1] // ROWS)
-    parts = min(panels, -(-PARTS // max(1, len(x) * bands)))
-    return np.array([vectors, blocks, bands, panels, parts])
+    panels = -(-rows // ROWS)
+    cut = np.array([vectors, blocks, bands, panels, min(panels, -(-PARTS // max(1, images * bands)))])
+    cut.flags.writeable = False
+    return cut
 
 
 @njit

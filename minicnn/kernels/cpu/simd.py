@@ -21,6 +21,7 @@ __all__ = [
     "LANES",
     "ROWS",
     "address",
+    "first",
     "fma",
     "lanes",
     "load",
@@ -34,6 +35,7 @@ __all__ = [
     "splat",
     "store",
     "store_fours",
+    "store_twos",
 ]
 
 # of the processor that Numba compiles for: this one, or what NUMBA_CPU_FEATURES says
@@ -157,6 +159,19 @@ def fma(typingctx, a, b, c):
     return lanes(lanes, lanes, lanes), codegen
 
 
+@intrinsic
+def first(typingctx, value, count):
+    """Vector of the first ``count`` numbers of ``value``, and 0 behind them."""
+
+    def codegen(context, builder, sig, args):
+        value, count = args
+        ends = splatted(builder, builder.trunc(count, INT32))
+        inside = builder.icmp_signed("<", _indices(range(LANES)), ends)
+        return builder.select(inside, value, ir.Constant(VECTOR, [0.0] * LANES))
+
+    return lanes(lanes, types.int64), codegen
+
+
 def _apart(step, text):
     """Make the load of ``step`` vectors, the j-th of which has every ``step``-th number from the j-th on."""
 
@@ -178,6 +193,20 @@ def _apart(step, text):
 load_twos = _apart(2, "Two vectors: the numbers 0, 2, 4, ... and 1, 3, 5, ... from ``start[index]`` on.")
 load_fours = _apart(4, "Four vectors: the j-th has the numbers j, j + 4, j + 8, ... from ``start[index]`` on.")
 load_nines = _apart(9, "Nine vectors: the j-th has the numbers j, j + 9, j + 18, ... from ``start[index]`` on.")
+
+
+@intrinsic
+def store_twos(typingctx, start, index, a, b):
+    """Write a[0], b[0], a[1], b[1], ... from ``start[index]`` on."""
+
+    def codegen(context, builder, sig, args):
+        start, index, a, b = args
+        order = [i % 2 * LANES + i // 2 for i in range(2 * LANES)]
+        together = builder.shuffle_vector(a, b, _indices(order))
+        builder.store(together, vector_pointer(builder, start, index, together.type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, lanes, lanes), codegen
 
 
 @intrinsic

@@ -8,7 +8,7 @@ from minicnn.kernels.reference.convolution import conv2d, conv2d_input_grad
 __all__ = ["conv2d_relu", "conv2d_relu_input_grad"]
 
 
-def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
     """Rectified convolution y = min(max(scale[k] (x * weight)[k] + shift[k], 0), most), and its mask.
 
     Parameters
@@ -18,18 +18,21 @@ def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dila
     scale, shift : arrays of shape (K,), or None for 1 and 0: a fixed batch normalisation, or a bias
     most : None for ReLU, 6 for ReLU6
     stride, padding, dilation, groups : as for ``conv2d``
+    keep_mask : bool
+        Without, there is no mask, and no memory for one: for a forward pass alone.
 
     Returns
     -------
     y : array of shape (N, K, P, Q)
-    mask : bool array of that shape, where the rectifier's derivative is 1
+    mask : bool array of that shape, where the rectifier's derivative is 1; None without ``keep_mask``
 
     Source: paper section 4, its two lines for convolution and rectifier.
 
     """
     y = _scaled(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
     y = y if shift is None else y + shift[:, None, None]
-    return relu(y) if most is None else relu6(y)
+    y, mask = relu(y) if most is None else relu6(y)
+    return y, mask if keep_mask else None
 
 
 def conv2d_relu_input_grad(
