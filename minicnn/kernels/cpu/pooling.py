@@ -10,6 +10,8 @@ from numba import int32, int64, njit, prange, uint8
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.pooling_vectors import max_pool, unpool, unpools
+from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_input_grad",
 ]
+
+LONG = 128  # columns of a map beyond which whole rows are read, since memory likes long runs
 
 # tap of a value that lies on padding: any other wins
 PADDING = np.int32(1 << 20)
@@ -160,19 +164,45 @@ def _max_map(x, y, switches, geometry):
         if not started:
             for i in range(width):
                 best[i], taps[i] = -np.inf, PADDING
-        # constants let the compiler unroll the usual windows
-        if across == 2 and taps_across == 2 and dilation_across == 1:
-            _across(padded_best, padded_taps, y[p], switches[p], 2, 2, 1)
-        elif across == 2 and taps_across == 3 and dilation_across == 1:
+        # constants let the compiler unroll the usual windows on padding
+        if across == 2 and taps_across == 3 and dilation_across == 1:
             _across(padded_best, padded_taps, y[p], switches[p], 3, 2, 1)
         else:
             _across(padded_best, padded_taps, y[p], switches[p], taps_across, across, dilation_across)
 
 
+@njit
+def _together(y):
+    """Return how many maps a thread takes: many, where a vector writes beyond the end of a map into the next."""
+    return 64 if y.shape[2] < LANES else 1
+
+
+@njit
+def _some_max_pools(x, y, switches, geometry, begin, end):
+    """Fill maps from ``begin`` on, by whole vectors where there is room behind them."""
+    (count, height, width), size, area = x.shape, (y.shape[1], y.shape[2]), y.shape[1] * y.shape[2]
+    taps_down, taps_across, down, across, apart, aside, top, left = geometry
+    whole = (
+        width <= LONG
+        and top == left == 0
+        and across == 2
+        and (size[0] - 1) * down + (taps_down - 1) * apart < height
+    )
+    whole = whole and (size[1] - 1) * across + (taps_across - 1) * aside < width
+    for c in range(begin, end):
+        free = (end - c - 1) * area >= LANES or size[1] >= LANES  # what a vector writes stays in these maps
+        if whole and free and (count - c - 1) * height * width >= 2 * LANES:
+            pixels = address(x) + 4 * c * height * width
+            max_pool(pixels, width, geometry, size, address(y) + 4 * c * area, address(switches) + c * area)
+        else:
+            _max_map(x[c], y[c], switches[c], geometry)
+
+
 @kernel(reads(3), writes(3), writes(3, uint8), reads(1, int64))
 def _max_pool(x, y, switches, geometry):
-    for c in prange(x.shape[0]):
-        _max_map(x[c], y[c], switches[c], geometry)
+    maps = _together(y)
+    for part in prange((len(x) + maps - 1) // maps):
+        _some_max_pools(x, y, switches, geometry, part * maps, min(len(x), (part + 1) * maps))
 
 
 @njit
@@ -193,10 +223,25 @@ def _unpool_map(dy, switches, dx, geometry):
                 dx[h, w] += dy[p, q]
 
 
+@njit
+def _some_max_pool_input_grads(dy, switches, dx, geometry, begin, end):
+    """Fill maps from ``begin`` on, by whole vectors where windows lie side by side and there is room behind."""
+    (count, height, width), size, area = dx.shape, (dy.shape[1], dy.shape[2]), dy.shape[1] * dy.shape[2]
+    vectors = unpools(geometry, size, (height, width))
+    for c in range(begin, end):
+        free = (end - c - 1) * height * width >= 2 * LANES or size[1] >= LANES
+        if vectors and free and (count - c - 1) * area >= LANES:
+            pixels = address(dx) + 4 * c * height * width
+            unpool(address(dy) + 4 * c * area, address(switches) + c * area, size, width, pixels)
+        else:
+            _unpool_map(dy[c], switches[c], dx[c], geometry)
+
+
 @kernel(reads(3), reads(3, uint8), writes(3), reads(1, int64))
 def _max_pool_input_grad(dy, switches, dx, geometry):
-    for c in prange(dx.shape[0]):
-        _unpool_map(dy[c], switches[c], dx[c], geometry)
+    maps = _together(dy)
+    for part in prange((len(dx) + maps - 1) // maps):
+        _some_max_pool_input_grads(dy, switches, dx, geometry, part * maps, min(len(dx), (part + 1) * maps))
 
 
 @njit
