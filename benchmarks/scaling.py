@@ -2,13 +2,16 @@
 
     python benchmarks/scaling.py [--rounds 7] [--threads 2] [--kind forward] [--json FILE] [--plot FILE]
 
-Milliseconds an image, of each engine; a flat line is perfect scaling over the batch.  Over the size, time divided
-by that at 224 pixels and by the number of pixels.
+Milliseconds an image, of each engine; a flat line is perfect scaling over the batch.  Over the size, milliseconds
+a megapixel.  With ``--json`` each row is written as soon as it is measured, and rows that the file has already are
+not measured again, so that a long run may be cut off and goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 import measure
 import numpy as np
@@ -26,30 +29,50 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of each engine (default: %(default)s)")
     parser.add_argument("--kind", default="gradient", choices=("forward", "gradient", "training"))
     parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
+    parser.add_argument("--most", type=int, default=max(BATCHES), help="largest batch (default: %(default)s)")
     parser.add_argument("--json", help="file to write the figures to")
     parser.add_argument("--plot", help="file to draw the curves to")
     arguments = parser.parse_args()
-    works = [Work(net, arguments.kind, batch) for net in BATCH_NETS for batch in BATCHES]
+    works = [
+        Work(net, arguments.kind, batch) for net in BATCH_NETS for batch in BATCHES if batch <= arguments.most
+    ]
     works += [Work(net, arguments.kind, 1, size) for net in SIZE_NETS for size in SIZES]
+    settings = {"rounds": arguments.rounds, "threads": arguments.threads, "engines": list(arguments.engines)}
+    rows = kept(arguments.json, settings)
     engines = [Engine(name, arguments.threads) for name in arguments.engines]
-    rows = []
     for work in works:
-        able = [engine for engine in engines if can(engine.name, work)]
-        for engine in able:
-            engine.prepare(work)
-        seconds = measure.interleaved({engine.name: engine.run for engine in able}, arguments.rounds)
-        rows.append(
-            {**work._asdict(), "engines": {name: measure.spread(times) for name, times in seconds.items()}}
-        )
+        if any(all(row[key] == value for key, value in work._asdict().items()) for row in rows):
+            continue
+        rows.append({**work._asdict(), "engines": measured(engines, work, arguments.rounds)})
         print(work, {name: f"{found['median']:.1f} ms" for name, found in rows[-1]["engines"].items()}, flush=True)
+        if arguments.json:
+            written = {"machine": measure.machine(arguments.threads), "settings": settings, "rows": rows}
+            measure.write_json(arguments.json, written)
     for engine in engines:
         engine.close()
-    found = {"machine": measure.machine(arguments.threads), "rounds": arguments.rounds, "rows": rows}
-    print(f"\n{measure.described(found['machine'])}\n\n{printed(rows)}")
-    if arguments.json:
-        measure.write_json(arguments.json, found)
+    rows = [row for row in rows if row["kind"] == arguments.kind]
+    print(f"\n{measure.described(measure.machine(arguments.threads))}\n\n{printed(rows)}")
     if arguments.plot:
         plot(rows, arguments.plot)
+
+
+def measured(engines: list[Engine], work: Work, rounds: int) -> dict[str, dict[str, float]]:
+    """Spread of the times of each engine that can do the work."""
+    able = [engine for engine in engines if can(engine.name, work)]
+    for engine in able:
+        engine.prepare(work)
+    seconds = measure.interleaved({engine.name: engine.run for engine in able}, rounds)
+    return {name: measure.spread(times) for name, times in seconds.items()}
+
+
+def kept(path: str | None, settings: dict) -> list[dict]:
+    """Rows that an earlier run with the same settings left in the file."""
+    if path is None or not Path(path).exists():
+        return []
+    found = json.loads(Path(path).read_text())
+    if found["settings"] != settings:
+        raise SystemExit(f"{path} was measured with other settings, {found['settings']}; name another file")
+    return found["rows"]
 
 
 def printed(rows: list[dict]) -> str:
