@@ -39,6 +39,8 @@ READING = """## How to read it
   layer changes. The publication trains whole nets on permuted labels; that asks more, and was not done.
 - A map that does not change with the last layer says nothing about the class, however well it points; it shows
   what stands out in the picture.
+- The deconvnet of EfficientNet-Lite0 is the same, bit for bit, for all pictures: what ties a deconvnet to its
+  picture are the switches of max-pooling, and this network has none. On digits, with three, it passes.
 - Integrated gradients are the input less a black one, times a mean gradient: on black ground they are 0 whatever
   the net is, and all maps of a digit share that. The signed maps, of which nothing is left, say what has changed.
 - In the pointing game most of these pictures show one thing, and finding it takes no class. The share of a random

@@ -17,7 +17,7 @@ from minicnn.explain.randomise import refitted, shuffled_parameters, stages, wit
 from minicnn.explain.sanity import cascade_maps, sanity_check
 from minicnn.explain.sanity_result import SanityCheck
 from minicnn.explain.similarity import rank_correlation, structural_similarity
-from minicnn.layers import Conv2d, Flatten, Linear, ReLU
+from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.recompute import verify
 from minicnn.report.chart import chart
 
@@ -239,3 +239,22 @@ def test_charts_widen_and_refuse_what_is_no_curve():
             chart(curves)
     with pytest.raises(ShapeError, match="finite"):
         chart({"a": [1, np.nan]})
+
+
+def test_without_max_pooling_a_deconvnet_does_not_see_its_picture():
+    """Switches are all that ties it to the picture: its rule ignores where the input of ReLU was positive."""
+    rng = np.random.default_rng(0)
+    pictures = rng.standard_normal((2, 1, 8, 8), np.float32)
+    layers = [
+        Conv2d(1, 4, 3, padding=1),
+        ReLU(),
+        Conv2d(4, 4, 3, stride=2, padding=1),
+        ReLU(),
+        Flatten(),
+        Linear(64, 3),
+    ]
+    without = minicnn.Network(layers, input_shape=(1, 8, 8), seed=1)
+    pooled = [*layers[:2], MaxPool2d(2), Conv2d(4, 4, 3, padding=1), *layers[3:]]
+    for net, same in ((without, True), (minicnn.Network(pooled, input_shape=(1, 8, 8), seed=1), False)):
+        first, second = (net.input_gradient(x[None], 1, "deconvnet") for x in pictures)
+        assert first.any() and np.array_equal(first, second) == same

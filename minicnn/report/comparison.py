@@ -61,9 +61,9 @@ def write_curves(path: str | Path, found: Any, record: Mapping[str, Any]) -> Non
     for n, (measure, left) in enumerate((("deletion", "whole picture"), ("insertion", "blurred picture"))):
         means = {name: np.mean([row["curves"][name][n] for row in found.rows], axis=0) for name in found.figures}
         right = "nothing left" if measure == "deletion" else "whole picture"
-        high = max(float(mean.max()) for mean in means.values())
+        high = np.ceil(20 * max(mean.max() for mean in means.values())) / 20
         shown.append(
-            (chart(means, left, right, high=max(0.1, high)), f"{measure}: probability of the right class")
+            (chart(means, left, right, high=max(0.05, float(high))), f"{measure}: probability of the right class")
         )
     title = f"Deletion and insertion on {record['net']['name']}"
     figure = panels(shown, title, f"means over {len(found.rows)} pictures; pixels by their rank in each map")
