@@ -175,6 +175,8 @@ class _Search:
     def _evidence(self) -> str:
         count = len(self.theirs)
         what = "the scores alone" if count == 1 else f"{count} values"
+        if self.image is not None and self.peer.x is None:
+            return f"{what}, the picture prepared as {self.net.name} does"
         return what if self.image is None else f"{what} and the picture"
 
     def _place(self, net: Network) -> Place:
