@@ -12,7 +12,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from two_objects import shuffled
+from two_objects import counted, section_of, shuffled, with_section
 
 import minicnn
 from minicnn.explain import evaluate_localisation
@@ -86,21 +86,16 @@ def main() -> None:
     found = {}
     for name in METHODS:
         print(name, file=sys.stderr)
-        found[name] = evaluate_localisation(net, examples, name, keep=arguments.output, progress=_counted)
+        found[name] = evaluate_localisation(net, examples, name, keep=arguments.output, progress=counted)
     for name in METHODS:
         print(f"{name}, last layer shuffled", file=sys.stderr)
         blind = shuffled(net, "last").to("auto")
         label = f"{name}, last layer shuffled"
-        found[label] = evaluate_localisation(blind, examples, name, keep=arguments.output, progress=_counted)
-    arguments.page.write_text(page(found, net.name), encoding="utf-8")
+        found[label] = evaluate_localisation(blind, examples, name, keep=arguments.output, progress=counted)
+    pairs = section_of(arguments.page.read_text(encoding="utf-8")) if arguments.page.exists() else ""
+    whole = page(found, net.name)
+    arguments.page.write_text(with_section(whole, pairs) if pairs else whole, encoding="utf-8")
     print(f"wrote {arguments.page}")
-
-
-def _counted(items):
-    for n, item in enumerate(items):
-        print(f"\r{n + 1}/{len(items)}", end="", file=sys.stderr, flush=True)
-        yield item
-    print(file=sys.stderr)
 
 
 if __name__ == "__main__":

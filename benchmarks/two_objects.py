@@ -1,18 +1,25 @@
 """Class-specificity: two objects in one picture, and whether the map of a class finds its own.
 
-python benchmarks/two_objects.py DATA [--pairs N] [--method NAME]
+python benchmarks/two_objects.py DATA [--pairs N] [--methods NAME ...] [-o FOLDER] [--page FILE]
 
 DATA is a labelled folder with masks, as ``minicnn evaluate localisation`` reads it.  The object of one picture is
 cut out by its mask and put, at the same size, beside the object of another, which stays on its background: neither
 covers the other.  For each of the two classes the box and the mask are then held against both objects.  The same
 with the last layer's parameters shuffled, and with every layer's: a map that still tells the objects apart there
 owes it to something else than the class.
+
+Each result is kept in FOLDER as soon as it is there, so that a run that was stopped goes on; the figures become a
+section of their own in FILE, whatever else stands there.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +28,20 @@ from minicnn.errors import MinicnnError
 from minicnn.explain import localise
 from minicnn.explain.components import bounding_box
 from minicnn.explain.dataset import Example, read_dataset, read_mask
-from minicnn.explain.intervals import interval
+from minicnn.explain.intervals import Figure, interval
+from minicnn.explain.journal import digest, resumed
+from minicnn.explain.localise import METHODS
 from minicnn.explain.overlap import box_iou, mask_iou
 from minicnn.images import load_image
 from minicnn.network import Network
+
+HEADING = "## Two objects in one picture"
+WEIGHTS = {"trained": None, "last layer shuffled": "last", "all layers shuffled": "all"}
+READING = """A mask is nearer to its own object if it overlaps it more than the other one; a tie counts one half.
+Both classes of a picture are asked for, so that a method that always finds the same one of the two is right in half
+of all cases. Only what a trained net has above the shuffled ones is owed to the class. Intervals are 95 %, by drawing
+anew the objects that were asked for. The settings of all methods were chosen on the pictures that these are composed
+of, which are composites themselves."""
 
 
 def shuffled(net: Network, which: str, seed: int = 0) -> Network:
@@ -69,65 +86,133 @@ def composed(first: Example, second: Example) -> tuple[np.ndarray, list[np.ndarr
 
 
 def pairs_of(examples: list[Example], count: int, seed: int = 0) -> list[tuple]:
-    """Return (picture, masks, examples) of randomly drawn pairs of objects with no class in common."""
-    rng, found, tries = np.random.default_rng(seed), [], 0
-    usable = [example for example in examples if example.mask is not None]
-    while len(found) < count and tries < 50 * count:
-        first, second = (usable[n] for n in rng.choice(len(usable), 2, replace=False))
-        tries += 1
-        whole = None if set(first.classes) & set(second.classes) else composed(first, second)
-        if whole is not None:
-            found.append((*whole, (first, second)))
+    """Return (picture, masks, examples) of pairs of objects with no class in common.
+
+    Objects are paired by random orders of all of them, round after round, each with one of its pictures drawn, so
+    that no object is drawn much more often than another and no pair of pictures twice.
+    """
+    usable: dict[str, list[Example]] = {}
+    for example in examples:
+        if example.mask is not None:
+            usable.setdefault(example.group, []).append(example)
+    rng, found, used = np.random.default_rng(seed), [], set()
+    for _ in range(50 * count if len(usable) > 1 else 0):
+        groups = [list(usable)[n] for n in rng.permutation(len(usable))]
+        for names in zip(groups[::2], groups[1::2], strict=False):
+            first, second = (usable[name][rng.integers(len(usable[name]))] for name in names)
+            key, apart = (first.image, second.image), not set(first.classes) & set(second.classes)
+            whole = composed(first, second) if apart and key not in used and key[::-1] not in used else None
+            if whole is not None:
+                used.add(key)
+                found.append((*whole, (first, second)))
+            if len(found) == count:
+                return found
     return found
 
 
-def measured(net: Network, pairs: list[tuple], method: str) -> list[dict[str, float]]:
-    """One row for each class of each pair: overlap with its own object and with the other."""
-    rows = []
-    for number, (picture, masks, examples) in enumerate(pairs):
-        for own, example in enumerate(examples):
-            row = {"pair": number, "own box": 0.0, "other box": 0.0, "own mask": 0.0, "other mask": 0.0}
-            try:
-                (found,) = localise(net, picture, [example.classes[0]], method=method)
-            except MinicnnError:  # a map that marks nothing finds neither
-                rows.append(row)
-                continue
+def measured(net: Network, pair: tuple, method: str) -> dict[str, Any]:
+    """For each class of a pair, its group and the overlaps of box and mask with its own object and the other."""
+    picture, masks, examples = pair
+    sides = []
+    for own, example in enumerate(examples):
+        classes = example.classes
+        overlaps = dict.fromkeys(("own box", "other box", "own mask", "other mask"), 0.0)
+        try:
+            found = localise(net, picture, partial(_likeliest, classes), method=method)
+        except MinicnnError:  # a map that marks nothing finds neither
+            found = []
+        for one in found:
             for side, truth in (("own", masks[own]), ("other", masks[1 - own])):
-                row[f"{side} box"] = box_iou(found.box, bounding_box(truth))
-                row[f"{side} mask"] = mask_iou(found.mask, truth)
-            rows.append(row)
-        print(f"\r{number + 1}/{len(pairs)}", end="", file=sys.stderr, flush=True)
-    return rows
+                overlaps[f"{side} box"] = box_iou(one.box, bounding_box(truth))
+                overlaps[f"{side} mask"] = mask_iou(one.mask, truth)
+        sides.append({"group": example.group, **overlaps})
+    return {"sides": sides}
 
 
-def table(name: str, rows: list[dict[str, float]]) -> str:
-    """One line of the table: share of maps on the right object, and of boxes that hit own and other."""
-    groups = np.array([row["pair"] for row in rows])
+def _likeliest(classes, probability: np.ndarray) -> list[int]:
+    return [max(classes, key=lambda c: probability[c])]
+
+
+def figures_of(rows: list[dict[str, Any]]) -> list[Figure]:
+    """Shares of masks nearer to their own object, of boxes on it and on the other; mean overlap of the masks."""
+    sides = [side for row in rows for side in row["sides"]]
+    groups = np.unique([side["group"] for side in sides], return_inverse=True)[1]
     columns = [
-        [(row["own mask"] > row["other mask"]) + 0.5 * (row["own mask"] == row["other mask"]) for row in rows],
-        [row["own box"] >= 0.5 for row in rows],
-        [row["other box"] >= 0.5 for row in rows],
+        [(s["own mask"] > s["other mask"]) + 0.5 * (s["own mask"] == s["other mask"]) for s in sides],
+        [s["own box"] >= 0.5 for s in sides],
+        [s["other box"] >= 0.5 for s in sides],
+        [s["own mask"] for s in sides],
     ]
-    figures = [interval(np.array(column, float), groups) for column in columns]
-    return f"| {name} | " + " | ".join(f"{f.value:.0%} [{f.low:.0%}, {f.high:.0%}]" for f in figures) + " |"
+    return [interval(np.array(column, float), groups) for column in columns]
+
+
+def line(name: str, figures: list[Figure]) -> str:
+    """One line of the table."""
+    cells = [f"{100 * f.value:.1f} % [{100 * f.low:.1f}, {100 * f.high:.1f}]" for f in figures[:-1]]
+    cells.append("{:.3f} [{:.3f}, {:.3f}]".format(*(getattr(figures[-1], n) for n in ("value", "low", "high"))))
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def section_of(page: str, heading: str = HEADING) -> str:
+    """Return a Markdown page's section of that heading, up to the next of its kind; empty if there is none."""
+    _, found, after = page.partition(heading + "\n")
+    return found + after.partition("\n## ")[0].rstrip("\n") + "\n" if found else ""
+
+
+def with_section(page: str, section: str, heading: str = HEADING) -> str:
+    """Return the page with that section in the place of the one of the same heading, or at its end."""
+    old = section_of(page, heading)
+    return page.replace(old, section) if old else f"{page.rstrip(chr(10))}\n\n{section}"
 
 
 def main() -> None:
-    """Compose pairs, measure three networks, print a table."""
+    """Compose pairs, measure three networks by each method, write a section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="a labelled folder with masks")
     parser.add_argument("--net", default="efficientnet-lite0")
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--method", default="paper")
+    parser.add_argument("--pairs", type=int, default=38)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", default="minicnn-localisation", help="folder (default: %(default)s)")
+    parser.add_argument("--page", default=Path(__file__).with_name("LOCALISATION.md"), type=Path)
     arguments = parser.parse_args()
+    Path(arguments.output).mkdir(parents=True, exist_ok=True)
     net = minicnn.load(arguments.net).to("auto")
     pairs = pairs_of(read_dataset(arguments.data), arguments.pairs, arguments.seed)
-    print(f"{len(pairs)} pictures of two objects, method {arguments.method}; 95 % intervals by picture\n")
-    print("| weights | mask nearer to its own object | box hits its own | box hits the other |\n|---|---|---|---|")
-    for name, which in (("trained", None), ("last layer shuffled", "last"), ("all layers shuffled", "all")):
-        tried = net if which is None else shuffled(net, which).to("auto")
-        print(table(name, measured(tried, pairs, arguments.method)), flush=True)
+    objects = len({example.group for *_, examples in pairs for example in examples})
+    lines = [
+        HEADING,
+        f"{date.today().isoformat()}, minicnn {minicnn.__version__}, {net.name}: {len(pairs)} pictures of two of "
+        f"{objects} objects. Written by `python benchmarks/two_objects.py DATA`.",
+        "",
+        "| | mask nearer to its own object | box on its own | box on the other | mask IoU with its own |",
+        "|---|---|---|---|---|",
+    ]
+    for method in arguments.methods:
+        for name, which in WEIGHTS.items():
+            tried = net if which is None else shuffled(net, which).to("auto")
+            print(f"{method}, {name}", file=sys.stderr)
+            rows = _kept(tried, pairs, method, Path(arguments.output))
+            lines.append(line(f"**{method}**" if which is None else f"{method}, {name}", figures_of(rows)))
+    section = "\n".join([*lines, "", READING]) + "\n"
+    old = arguments.page.read_text(encoding="utf-8") if arguments.page.exists() else "# Localisation\n"
+    arguments.page.write_text(with_section(old, section), encoding="utf-8")
+    print(section)
+
+
+def _kept(net: Network, pairs: list[tuple], method: str, folder: Path) -> list[dict[str, Any]]:
+    """Results of all pairs, those that an earlier run kept taken from its file."""
+    pictures = [picture for picture, *_ in pairs]
+    path = folder / f"pairs-{method}-{digest(net, pictures, repr(METHODS[method]))}.jsonl"
+    return resumed(path, len(pairs), lambda n: measured(net, pairs[n], method), counted)
+
+
+def counted(items):
+    """Each item, with a count of them on the standard error stream."""
+    for n, item in enumerate(items):
+        print(f"\r{n + 1}/{len(items)}", end="", file=sys.stderr, flush=True)
+        yield item
+    print(file=sys.stderr)
 
 
 if __name__ == "__main__":
