@@ -37,11 +37,12 @@ from minicnn.network import Network
 
 HEADING = "## Two objects in one picture"
 WEIGHTS = {"trained": None, "last layer shuffled": "last", "all layers shuffled": "all"}
-READING = """A mask is nearer to its own object if it overlaps it more than the other one; a tie counts one half.
-Both classes of a picture are asked for, so that a method that always finds the same one of the two is right in half
-of all cases. Only what a trained net has above the shuffled ones is owed to the class. Intervals are 95 %, by drawing
-anew the objects that were asked for. The settings of all methods were chosen on the pictures that these are composed
-of, which are composites themselves."""
+READING = """\
+A mask is nearer to its own object if it overlaps it more than the other one; a tie counts one half. Both
+classes of a picture are asked for, so that a method that always finds the same one of the two is right in half
+of all cases. Only what a trained net has above the shuffled ones is owed to the class. Intervals are 95 %, by
+drawing anew the objects that were asked for. The settings of all methods were chosen on the pictures that these
+are composed of, which are composites themselves."""
 
 
 def shuffled(net: Network, which: str, seed: int = 0) -> Network:
