@@ -1,7 +1,8 @@
 """Numba's CUDA simulator with a scheduler of our own: any order of blocks and threads, and quick enough for tests.
 
 Numba's own runs all threads of a block at once and polls them.  Here they run one at a time, in a shuffled order,
-each up to the next barrier: with a barrier missing, some order reads what is not there yet.
+each up to the next barrier: with a barrier missing, some order reads what is not there yet.  Warp shuffles, which
+Numba's does not have, are barriers of 32 threads.
 """
 
 import os
@@ -16,6 +17,8 @@ from numba.cuda.simulator import kernel as simulated
 from numba.cuda.simulator import kernelapi
 from numba.np import numpy_support
 
+WARP = 32
+
 
 class _Thread(threading.Thread):
     """One CUDA thread: it runs while it holds the turn, and gives it back at each barrier and at its end."""
@@ -27,7 +30,7 @@ class _Thread(threading.Thread):
         self.turn, self.back = threading.Lock(), threading.Lock()
         self.turn.acquire()
         self.back.acquire()
-        self.done, self.exception = False, None
+        self.done, self.exception, self.waits_for = False, None, None
 
     def run(self):
         self.turn.acquire()
@@ -39,6 +42,19 @@ class _Thread(threading.Thread):
         self.back.release()
 
     def syncthreads(self):
+        self._wait("block")
+
+    def shuffled_down(self, value, delta):
+        """Value of the thread ``delta`` further in the warp; beyond its end, of this one."""
+        self.offered = value
+        self._wait("warp")
+        lane = self.thread_id % WARP
+        found = self.mates[self.thread_id + delta].offered if lane + delta < WARP else value
+        self._wait("warp")  # nobody offers again before all have read
+        return found
+
+    def _wait(self, for_what):
+        self.waits_for = for_what
         self.back.release()
         self.turn.acquire()
 
@@ -65,14 +81,31 @@ class Blocks:
             _alone(self.function, args, block, order, self._block_dim)
             return
         threads = [_Thread(lambda: self.function(*args), block, p, self._block_dim) for p in order]
+        mates = {thread.thread_id: thread for thread in threads}
         for thread in threads:
+            thread.mates = mates
             thread.start()
         while threads:
-            for thread in threads:
+            ready = _ready(threads)
+            assert ready, "threads of a block, or of a warp, wait at barriers that the others never reach"
+            for thread in ready:
                 thread.go_on()
             left = [thread for thread in threads if not thread.done]
             assert len(left) in (0, len(threads)), "some threads of the block ended, others wait at a barrier"
             threads = left
+
+
+def _ready(threads):
+    """Those whose barrier all threads of their block, or of their warp, have come to."""
+    if len({thread.waits_for for thread in threads}) == 1 and threads[0].waits_for != "warp":
+        return threads
+    late = {thread.thread_id // WARP for thread in threads if thread.waits_for != "warp"}
+    return [thread for thread in threads if thread.thread_id // WARP not in late]
+
+
+def _shuffled_down(mask, value, delta):
+    assert mask == 0xFFFFFFFF, "all threads of a warp take part"
+    return threading.current_thread().shuffled_down(value, delta)
 
 
 def _names(function):
@@ -123,5 +156,6 @@ def _shared(self, shape, dtype, alignment=None):
 def install():
     """Put our scheduler in the simulator's place; arrays in shared memory may say how they are aligned."""
     kernelapi.FakeCUDAShared.array = _shared
+    kernelapi.FakeCUDAModule.shfl_down_sync = staticmethod(_shuffled_down)
     simulated.BlockManager = Blocks
     simulated.np = _NumPy()

@@ -61,7 +61,7 @@ def _weight_kernel(real):
                 value = x[(image * groups + group) * source + pixels[2 * pixel] + taps[2 * c]]
                 total += dy[(image * groups * filters + k) * area + pixel] * value
         shares[t] = total
-        add_up(shares, t, WIDTH)
+        add_up(shares, t)
         if t == 0:
             dweight[k * columns + c] = shares[0]
 

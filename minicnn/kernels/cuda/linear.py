@@ -31,7 +31,7 @@ def _rows_kernel(real):
         for i in range(t, length, WIDTH):
             total += weight[o * length + i] * x[n * length + i]
         shares[t] = total
-        add_up(shares, t, WIDTH)
+        add_up(shares, t)
         if t == 0:
             y[n * cuda.gridDim.x + o] = shares[0] + bias[o] if biased else shares[0]
 

@@ -1,6 +1,6 @@
 """Softmax, log-softmax, cross-entropy; see ``minicnn.kernels.reference.posterior``.
 
-A block has one image and pixel: its threads share the classes, then combine maximum and sum in shared memory.
+A block has one image and pixel: its threads share the classes, then combine maximum and sum.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.launch import each, number
-from minicnn.kernels.cuda.reduction import WIDTH, add_up
+from minicnn.kernels.cuda.reduction import WIDTH, add_up, largest_of
 
 __all__ = [
     "cross_entropy",
@@ -22,17 +22,6 @@ __all__ = [
     "softmax",
     "softmax_input_grad",
 ]
-
-
-@cuda.jit(device=True)
-def _largest(shares, t, width):
-    half = width // 2
-    while half > 0:
-        cuda.syncthreads()
-        if t < half:
-            shares[t] = max(shares[t], shares[t + half])
-        half //= 2
-    cuda.syncthreads()
 
 
 def _forward(real):
@@ -45,14 +34,14 @@ def _forward(real):
         for c in range(t, classes, WIDTH):
             most = max(most, x[base + c * area])
         shares[t] = most
-        _largest(shares, t, WIDTH)
+        largest_of(shares, t)
         most = shares[0]
         cuda.syncthreads()
         total = real(0)
         for c in range(t, classes, WIDTH):
             total += math.exp(x[base + c * area] - most)
         shares[t] = total
-        add_up(shares, t, WIDTH)
+        add_up(shares, t)
         total = shares[0]
         for c in range(t, classes, WIDTH):
             shifted = x[base + c * area] - most
@@ -72,7 +61,7 @@ def _backward(real):
             at = base + c * area
             total += dy[at] if logarithm else dy[at] * y[at]
         shares[t] = total
-        add_up(shares, t, WIDTH)
+        add_up(shares, t)
         total = shares[0]
         for c in range(t, classes, WIDTH):
             at = base + c * area

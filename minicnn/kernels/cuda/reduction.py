@@ -1,8 +1,7 @@
 """Sums of many values, in an order that depends on the shape alone.
 
-A block sums one channel: each thread its own share of the values, then all shares in a tree in shared memory.  No
-atomics, so the same bits on every run.  (Warp shuffles would spare the tree's last five barriers; the simulator in
-which these kernels are proved has none, and the tree is a small part of a bandwidth-bound sum.)
+A block sums one channel: each thread its own share of the values, then the shares of each warp by shuffles from
+register to register, then one thread the sums of the warps.  No atomics, so the same bits on every run.
 """
 
 from __future__ import annotations
@@ -11,21 +10,45 @@ from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty
 
-__all__ = ["WIDTH", "add_up", "sum_of_products"]
+__all__ = ["WIDTH", "add_up", "largest_of", "sum_of_products"]
 
 WIDTH = 128  # threads of a block that sums
+WARP, ALL = 32, 0xFFFFFFFF  # threads of a warp, and the mask of them all
+
+
+def _fold(combine):
+    @cuda.jit(device=True)
+    def fold(shares, t):
+        """Combine the block's WIDTH shares into the first, for all threads to read."""
+        found = shares[t]
+        step = WARP // 2
+        while step > 0:
+            found = combine(found, cuda.shfl_down_sync(ALL, found, step))
+            step //= 2
+        cuda.syncthreads()  # all shares are read before the first of them are written over
+        if t % WARP == 0:
+            shares[t // WARP] = found
+        cuda.syncthreads()
+        if t == 0:
+            for warp in range(1, WIDTH // WARP):
+                found = combine(found, shares[warp])
+            shares[0] = found
+        cuda.syncthreads()
+
+    return fold
 
 
 @cuda.jit(device=True)
-def add_up(shares, t, width):
-    """Sum ``width`` shares (a power of two) into the first: half of the threads add the other half, and so on."""
-    half = width // 2
-    while half > 0:
-        cuda.syncthreads()
-        if t < half:
-            shares[t] += shares[t + half]
-        half //= 2
-    cuda.syncthreads()
+def _sum(a, b):
+    return a + b
+
+
+@cuda.jit(device=True)
+def _larger(a, b):
+    return max(a, b)
+
+
+add_up, largest_of = _fold(_sum), _fold(_larger)
 
 
 def _kernel(real):
@@ -38,7 +61,7 @@ def _kernel(real):
             at = (i // area * channels + c) * area + i % area
             total += x[at] * other[at] if multiplied else x[at]
         shares[t] = total
-        add_up(shares, t, WIDTH)
+        add_up(shares, t)
         if t == 0:
             y[c] = shares[0]
 
