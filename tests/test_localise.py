@@ -10,7 +10,7 @@ from minicnn import catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise, saliency
-from minicnn.explain.localise import Settings, _rank, mask_of, seeds_of
+from minicnn.explain.localise import Settings, chance_of, mask_of, seeds_of
 from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.explain.smoothing import gaussian_blur
 
@@ -148,12 +148,26 @@ def test_smooth_gradient_is_the_mean_over_the_noise_that_its_seed_says():
             smooth_gradient(net, x, 7, **wrong)
 
 
-def test_a_prior_is_the_map_s_rank():
+def test_a_prior_s_chance_is_even_at_its_quantile_and_grows_with_the_map():
     picture, disc, marked = scene()
-    assert np.array_equal(_rank(np.array([[3.0, 1.0], [2.0, 9.0]])), [[2 / 3, 0], [1 / 3, 1]])
-    assert (_rank(np.ones((2, 3))) == 0.5).all()
+    values, third = np.array([[3.0, 1.0], [2.0, 0.0], [6.0, 4.0]]), {"smoothing": 0.0, "prior_quantile": 0.6}
+    chance = chance_of(values, Settings(prior_steepness=2.0, **third))  # the quantile is 3
+    np.testing.assert_allclose(chance, [[1 / 2, 1 / 10], [4 / 13, 0], [36 / 45, 16 / 25]], atol=1e-12)
+    assert np.isfinite(chance_of(np.zeros((2, 3)), Settings())).all()
+    sure = chance_of(np.array([[0.0, 0.0, 5.0]]), Settings(smoothing=0.0, prior_quantile=0.5))
+    assert sure[0, 0] == 0.5 and sure[0, 2] == 1
     mask = mask_of(picture, marked, Settings(prior_weight=1.0))
     assert (mask & disc).sum() / (mask | disc).sum() > 0.9
+    with pytest.raises(MinicnnError, match="prior_steepness"):
+        Settings(prior_steepness=0.0)
+
+
+def test_a_strong_prior_outweighs_the_colours():
+    picture, disc, marked = scene()
+    alike = np.full_like(picture, 128) + (picture % 2)  # the colours say nothing
+    high = marked > np.quantile(marked, 0.9)
+    mask = mask_of(alike, marked, Settings(smoothing=0.0, gamma=1.0, prior_weight=20.0))
+    assert (mask & high).sum() / (mask | high).sum() > 0.5 and disc[mask].mean() > 0.8
 
 
 def test_a_gradient_that_vanishes_is_said():

@@ -39,6 +39,7 @@ __all__ = [
     "Detection",
     "Method",
     "Settings",
+    "chance_of",
     "localise",
     "mask_of",
     "method_named",
@@ -61,8 +62,10 @@ class Settings:
     gamma : float >= 0, weight of the boundary
     working_size : int >= 1, longer side in pixels of the picture that is cut
     prior_weight : float >= 0
-        How much the map itself counts in the region term, as a prior: the chance of the object at a pixel is the
-        share of the map's values below its own.  0, the paper's, leaves the map to the seeds alone.
+        How much the map itself counts in the region term, as a prior, see ``chance_of``.  0, the paper's, leaves
+        the map to the seeds alone.
+    prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
+    prior_steepness : float > 0, how fast the chance of the object grows with the map around that value
     components : int >= 1, of each colour model
 
     """
@@ -73,6 +76,8 @@ class Settings:
     gamma: float = 300.0
     working_size: int = 341
     prior_weight: float = 0.0
+    prior_quantile: float = 0.9
+    prior_steepness: float = 3.0
     components: int = 5
 
     def __post_init__(self):
@@ -81,6 +86,8 @@ class Settings:
             ("smoothing", 0, 1),
             ("gamma", 0, float_info.max),
             ("prior_weight", 0, float_info.max),
+            ("prior_quantile", 0, 1),
+            ("prior_steepness", float_info.min, 100),
             ("working_size", 1, 1 << 16),
             ("components", 1, 100),
         ):
@@ -248,7 +255,7 @@ def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np
         model=partial(colour_model.fit, components=settings.components),
         gamma=settings.gamma,
         hard=False,
-        prior=_rank(smoothed(map, settings)) if settings.prior_weight else None,
+        prior=chance_of(map, settings) if settings.prior_weight else None,
         prior_weight=settings.prior_weight,
         working_size=settings.working_size,
     )
@@ -258,8 +265,14 @@ def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np
     return largest_component(mask)
 
 
-def _rank(map: np.ndarray) -> np.ndarray:
-    """Share of the other values that are below each value, equal values alike: a chance in [0, 1]."""
-    _, place, count = np.unique(map, return_inverse=True, return_counts=True)
-    below = np.cumsum(count) - (count + 1) / 2
-    return (below / max(1, map.size - 1))[place].reshape(map.shape)
+def chance_of(map: np.ndarray, settings: Settings) -> np.ndarray:
+    """Chance of the object at each pixel of a map M (H, W): M^k / (M^k + q^k), with q the map's quantile.
+
+    M is smoothed, k is ``prior_steepness`` and q the ``prior_quantile``; where q is 0, any other value is certain.
+    Not the paper's.
+    """
+    smooth = smoothed(map, settings).astype(np.float64)
+    level = np.quantile(smooth, settings.prior_quantile)
+    # log odds, held where their exponential is neither 0 nor infinite
+    odds = settings.prior_steepness * (np.log(np.maximum(smooth, 1e-300)) - np.log(max(level, 1e-300)))
+    return 1 / (1 + np.exp(-np.clip(odds, -700, 700)))
