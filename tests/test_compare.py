@@ -246,6 +246,15 @@ def test_a_function_by_its_name(tmp_path, monkeypatch, capsys):
     assert "can't be imported" in capsys.readouterr().err
 
 
+def test_a_program_whose_framework_is_missing_names_the_extra(tmp_path, monkeypatch, capsys):
+    (tmp_path / "theirs.py").write_text("import jax\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "jax", None)  # as if it were not installed
+    assert main(["compare", "digits", "--with", "theirs:scores"]) == 1
+    said = capsys.readouterr().err
+    assert "minicnn-engine[verify]" in said and said.count("\n") == 1
+
+
 def test_dumper_is_printed(capsys):
     with pytest.raises(SystemExit) as end:
         main(["compare", "--print-dumper", "torch"])

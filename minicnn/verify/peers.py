@@ -21,6 +21,8 @@ from minicnn.verify.probe import Value
 
 __all__ = ["Peer", "as_peer", "needed", "rounding_of"]
 
+FRAMEWORKS = ("torch", "onnxruntime", "jax")  # that the extra [verify] brings
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -136,7 +138,9 @@ def _attribute(name: str) -> Any:
         ready = hasattr(found, "register_forward_hook") and not inspect.isclass(found)
         return found if ready or _takes_input(found) else found()
     except Exception as error:  # of whatever kind: it is somebody else's program
-        raise MinicnnError(f"{name}: can't be imported from here: {_said(error)}") from None
+        missing = isinstance(error, ModuleNotFoundError) and error.name in FRAMEWORKS
+        remedy = "; pip install 'minicnn-engine[verify]'" if missing else ""
+        raise MinicnnError(f"{name}: can't be imported from here: {_said(error)}{remedy}") from None
     finally:
         sys.path.remove(here)
 
