@@ -18,6 +18,7 @@ from minicnn.layers import (
     MaxPool2d,
     ReLU,
     ReLU6,
+    Residual,
 )
 from minicnn.verify import compare
 
@@ -35,6 +36,7 @@ LAYERS = [
     ("relu", ReLU()),
     ("wide", Linear(8, 8)),
     ("relu6", ReLU6()),
+    ("sum", Residual([("inner", Linear(8, 8))])),
     ("last", Linear(8, 4)),
 ]
 FORWARD = {
@@ -48,6 +50,7 @@ FORWARD = {
     "linear": "full",
     "relu": "relu",
     "relu6": "relu6",
+    "add": "sum",
 }
 # kernel: where the gradient is wrong first, and the layer that it comes back from
 BACK = {
@@ -58,7 +61,7 @@ BACK = {
     "conv_transpose2d_input_grad": ("pool", "up"),
     "batch_norm2d_input_grad": ("up", "norm"),
     "avg_pool2d_input_grad": ("norm", "mean"),
-    "linear_input_grad": ("relu6", "last"),
+    "linear_input_grad": ("sum", "last"),
     "relu_input_grad": ("wide", "relu6"),
 }
 SMALL = np.float32(1.0001)  # the tolerances are 1e-5
