@@ -184,7 +184,7 @@ def main() -> None:
     lines = [
         HEADING,
         f"{date.today().isoformat()}, minicnn {minicnn.__version__}, {net.name}: {len(pairs)} pictures of two of "
-        f"{objects} objects. Written by `python benchmarks/two_objects.py DATA`.",
+        f"{objects} objects. Written by `python benchmarks/two_objects.py DATA --pairs {arguments.pairs}`.",
         "",
         "| | mask nearer to its own object | box on its own | box on the other | mask IoU with its own |",
         "|---|---|---|---|---|",
