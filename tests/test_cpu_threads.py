@@ -167,6 +167,16 @@ def test_threads_follow_the_environment(tmp_path):
     assert run(tmp_path, script, **four, MINICNN_NUM_THREADS="64") == "4"
 
 
+def test_a_product_does_not_import_all_of_scipys_linear_algebra(tmp_path):
+    script = """
+import sys
+print(check(), "scipy.linalg" in sys.modules)
+from scipy.linalg import blas, cython_blas
+print(blas.sdot([1, 2], [3, 4]), cython_blas is sys.modules["scipy.linalg.cython_blas"])
+"""
+    assert run(tmp_path, script) == "True False\n11.0 True"
+
+
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
 def test_a_variable_that_is_no_number_of_threads_is_refused(monkeypatch, value):
     monkeypatch.setenv("MINICNN_NUM_THREADS", value)

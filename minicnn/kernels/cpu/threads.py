@@ -16,7 +16,10 @@ After ``os.fork`` GNU OpenMP, the layer that Numba prefers, ends the child at it
 import ctypes
 import functools
 import os
+import sys
 import threading
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import numba
@@ -157,11 +160,21 @@ def _from_environment() -> int:
     return numba.config.NUMBA_NUM_THREADS
 
 
+def _cython_blas():
+    """SciPy's BLAS as compiled code calls it, alone: the rest of ``scipy.linalg`` takes 0.3 s to import."""
+    name = "scipy.linalg.cython_blas"
+    if name not in sys.modules:
+        spec = PathFinder.find_spec(name, [str(Path(scipy.__file__).with_name("linalg"))])
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module  # where Numba finds it
+    return sys.modules[name]
+
+
 @functools.cache
 def _blas():
     """Functions (set, get) for the number of threads of SciPy's BLAS, which compiled ``np.dot`` calls."""
-    from scipy.linalg import cython_blas
-
+    cython_blas = _cython_blas()
     # a symbol is searched in what the extension is linked with, but on Windows only in itself
     bundled = Path(scipy.__file__).parents[1].glob("scipy.libs/*openblas*")
     for path in [cython_blas.__file__, *bundled]:
