@@ -129,21 +129,22 @@ class Recorder:
 
     def recording(self, run) -> float:
         """Seconds of a run, with all that happens in it recorded."""
-        compiled, chosen = Kernel.__call__, convolution.algorithm
+        compiled, planned = Kernel.__call__, convolution.planned
 
         def timed_kernel(kernel, *args):
             seconds, _ = _timed(compiled, kernel, *args)
             self.kernels[kernel.name] += seconds
 
         def noted(*args, **kwargs):
-            self._algorithm = chosen(*args, **kwargs)
-            return self._algorithm
+            plan = planned(*args, **kwargs)
+            self._algorithm = plan[-1]
+            return plan
 
-        Kernel.__call__, convolution.algorithm = timed_kernel, noted
+        Kernel.__call__, convolution.planned = timed_kernel, noted
         try:
             return _timed(run)[0]
         finally:
-            Kernel.__call__, convolution.algorithm = compiled, chosen
+            Kernel.__call__, convolution.planned = compiled, planned
 
 
 def _kind(name, algorithm, weight) -> str:
