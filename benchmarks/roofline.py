@@ -25,7 +25,8 @@ from peers import Work, input_shape, inputs, network, scores_of
 from minicnn.kernels import cpu, reference
 from minicnn.kernels.cpu import convolution
 from minicnn.kernels.cpu.kernel import Kernel, kernel, reads, writes
-from minicnn.kernels.cpu.simd import LANES, ROWS, address, product_of_3
+from minicnn.kernels.cpu.register_product import ROWS, product_of_3
+from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.threads import num_threads, set_num_threads
 
 DEPTH = 128  # of the products that find the peak
@@ -61,7 +62,9 @@ def _products(a, b, c, times):
     for part in prange(len(a)):
         for _ in range(times):
             width = 3 * LANES
-            product_of_3(address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH)
+            product_of_3(
+                address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH, False
+            )
 
 
 @kernel(reads(2), writes(2))

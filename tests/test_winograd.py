@@ -35,6 +35,8 @@ SHAPES = [  # N, C, K, H, W
     (1, 64, 40, 21, 66),
     (2, 130, 70, 9, 10),
     (3, 5, 3, 31, 75),
+    (1, 260, 35, 28, 26),  # 49 tiles, one beyond whole vectors, and more channels than a cache holds weights of
+    (1, 19, 250, 26, 28),
 ]
 
 
@@ -121,6 +123,18 @@ def test_tiles_kept_in_parts(monkeypatch):
     whole = winograd.forward(x, weight, plain(34), SIDES[1])
     monkeypatch.setattr(winograd, "KEPT", 0)
     assert np.array_equal(winograd.forward(x, weight, plain(34), SIDES[1]), whole)
+
+
+def test_channels_in_parts(monkeypatch):
+    """Sums over channels that are taken some at a time have the bits of sums over all of them."""
+    x, weight, dy = arrays((1, 75, 75, 26, 26), SIDES[1])
+    prologue = Prologue(np.ones(75, np.float32))
+    whole = winograd.forward(x, weight, plain(75), SIDES[1])
+    back = winograd.input_grad(dy, weight, prologue, (26, 26), SIDES[1])
+    monkeypatch.setattr(winograd, "WEIGHTS", 0)
+    monkeypatch.setattr(winograd, "PART", 16)
+    assert np.array_equal(winograd.forward(x, weight, plain(75), SIDES[1]), whole)
+    assert np.array_equal(winograd.input_grad(dy, weight, prologue, (26, 26), SIDES[1]), back)
 
 
 def test_same_bits_on_any_number_of_threads():

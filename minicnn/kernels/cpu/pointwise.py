@@ -16,7 +16,8 @@ from numba import boolean, float32, int64, njit, prange
 from minicnn.kernels.cpu.epilogue import no_mask, where_positive, where_set
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
-from minicnn.kernels.cpu.simd import LANES, ROWS, address, load, splat, store
+from minicnn.kernels.cpu.register_product import ROWS
+from minicnn.kernels.cpu.simd import LANES, address, load, splat, store
 
 __all__ = ["forward", "input_grad", "suits"]
 

@@ -11,7 +11,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.epilogue import finished, moves
-from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, product_sums, splatted, vector_pointer
+from minicnn.kernels.cpu.register_product import product_sums
+from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, splatted, vector_pointer
 
 __all__ = ["finished_product_of_1", "finished_product_of_2", "finished_product_of_3", "multiply"]
 

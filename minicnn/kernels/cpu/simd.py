@@ -19,31 +19,26 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 __all__ = [
     "LANES",
-    "ROWS",
     "address",
     "first",
     "fma",
     "lanes",
     "load",
     "load_fours",
-    "load_nines",
     "load_twos",
-    "product_of_1",
-    "product_of_2",
-    "product_of_3",
-    "product_sums",
+    "prefetch",
     "splat",
     "store",
     "store_fours",
     "store_twos",
+    "transpose",
 ]
 
 # of the processor that Numba compiles for: this one, or what NUMBA_CPU_FEATURES says
 _features = (codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
 LANES = 16 if "+avx512f" in _features else 8 if "+avx2" in _features else 4
-ROWS = 8 if LANES == 16 else 4  # of a product: with three vectors of columns their sums fill the registers
 
-FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+FLOAT, BYTE, INT32, INT64 = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 
 
@@ -85,7 +80,7 @@ def vector_pointer(builder, start, index, kind=VECTOR):
     return builder.bitcast(builder.gep(element, [index]), kind.as_pointer())
 
 
-def _load(builder, start, index, kind=VECTOR):
+def loaded(builder, start, index, kind=VECTOR):
     value = builder.load(vector_pointer(builder, start, index, kind))
     value.align = 4
     return value
@@ -122,7 +117,7 @@ def load(typingctx, start, index):
     """LANES numbers from ``start[index]`` on."""
 
     def codegen(context, builder, sig, args):
-        return _load(builder, *args)
+        return loaded(builder, *args)
 
     return lanes(types.int64, types.int64), codegen
 
@@ -137,6 +132,20 @@ def store(typingctx, start, index, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, lanes), codegen
+
+
+@intrinsic
+def prefetch(typingctx, start, index):
+    """Ask the cache for the line of ``start[index]``, which will be read soon."""
+
+    def codegen(context, builder, sig, args):
+        place = builder.inttoptr(builder.add(args[0], builder.mul(args[1], INT64(4))), BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -177,7 +186,7 @@ def _apart(step, text):
 
     def load_apart(typingctx, start, index):
         def codegen(context, builder, sig, args):
-            together = _load(builder, *args, ir.VectorType(FLOAT, LANES * step))
+            together = loaded(builder, *args, ir.VectorType(FLOAT, LANES * step))
             found = [
                 builder.shuffle_vector(together, together, _indices(range(j, LANES * step, step)))
                 for j in range(step)
@@ -192,7 +201,28 @@ def _apart(step, text):
 
 load_twos = _apart(2, "Two vectors: the numbers 0, 2, 4, ... and 1, 3, 5, ... from ``start[index]`` on.")
 load_fours = _apart(4, "Four vectors: the j-th has the numbers j, j + 4, j + 8, ... from ``start[index]`` on.")
-load_nines = _apart(9, "Nine vectors: the j-th has the numbers j, j + 9, j + 18, ... from ``start[index]`` on.")
+
+
+@intrinsic
+def transpose(typingctx, start, index, apart, to, at):
+    """Write a block of LANES rows by LANES columns to ``to[at]``, column by column.
+
+    Its first row begins at ``start[index]``, and the others ``apart`` floats apart.
+    """
+
+    def codegen(context, builder, sig, args):
+        start, index, apart, to, at = args
+        rows = [loaded(builder, start, builder.add(index, builder.mul(apart, INT64(r)))) for r in range(LANES)]
+        low = _indices([i // 2 + i % 2 * LANES for i in range(LANES)])
+        high = _indices([LANES // 2 + i // 2 + i % 2 * LANES for i in range(LANES)])
+        for _ in range(LANES.bit_length() - 1):  # each round deals the rows like two halves of a pack of cards
+            pairs = [(rows[i], rows[i + LANES // 2]) for i in range(LANES // 2)]
+            rows = [builder.shuffle_vector(a, b, order) for a, b in pairs for order in (low, high)]
+        for i, row in enumerate(rows):
+            builder.store(row, vector_pointer(builder, to, builder.add(at, INT64(LANES * i))), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen
 
 
 @intrinsic
@@ -223,52 +253,3 @@ def store_fours(typingctx, start, index, a, b, c, d):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, lanes, lanes, lanes, lanes), codegen
-
-
-def product_sums(builder, columns, a, row, step, b, width, depth):
-    """Emit the product of ROWS rows by ``columns`` vectors; return its sums, row by row, in registers.
-
-    Element (r, i) of a lies at ``a + r row + i step``, (i, j) of b at ``b + i width + j``; i runs from 0 to
-    depth - 1, depth >= 1.
-    """
-    offsets = [builder.mul(row, INT64(r)) for r in range(ROWS)]
-    before, body = builder.block, builder.append_basic_block("depth")
-    after = builder.append_basic_block("sums")
-    builder.branch(body)
-    builder.position_at_end(body)
-    variables = [builder.phi(INT64) for _ in range(3)] + [builder.phi(VECTOR) for _ in range(ROWS * columns)]
-    i, at_a, at_b, *sums = variables
-    for phi in variables:
-        phi.add_incoming(ir.Constant(phi.type, [0.0] * LANES if phi.type == VECTOR else 0), before)
-    vectors = [_load(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
-    for r, offset in enumerate(offsets):
-        element = builder.gep(builder.inttoptr(a, FLOAT.as_pointer()), [builder.add(at_a, offset)])
-        factor = splatted(builder, builder.load(element))
-        for j, vector in enumerate(vectors):
-            sums[r * columns + j] = fused(builder, factor, vector, sums[r * columns + j])
-    following = [builder.add(i, INT64(1)), builder.add(at_a, step), builder.add(at_b, width), *sums]
-    for phi, value in zip(variables, following, strict=True):
-        phi.add_incoming(value, body)
-    builder.cbranch(builder.icmp_signed("<", following[0], depth), body, after)
-    builder.position_at_end(after)
-    return sums
-
-
-def _product(columns):
-    """Make the product of ROWS rows by ``columns`` vectors; sum (r, j) goes to ``c + r c_row + j``."""
-
-    def product(typingctx, a, row, step, b, width, c, c_row, depth):
-        def codegen(context, builder, sig, args):
-            a, row, step, b, width, c, c_row, depth = args
-            for n, total in enumerate(product_sums(builder, columns, a, row, step, b, width, depth)):
-                r, j = divmod(n, columns)
-                index = builder.add(builder.mul(c_row, INT64(r)), INT64(LANES * j))
-                builder.store(total, vector_pointer(builder, c, index), align=4)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 8), codegen
-
-    return intrinsic(product)
-
-
-product_of_1, product_of_2, product_of_3 = (_product(columns) for columns in (1, 2, 3))

@@ -4,7 +4,8 @@
 
 Tiles are numbered over images, rows and columns of them.  First all threads transform the inputs of some tiles,
 one channel at a time; then each takes some output channels: it transforms their weights, and takes their products,
-a few tiles at a time, through the last transform, so that these never leave a core's cache.
+a few tiles at a time, through the last transform, so that these never leave a core's cache.  Where the weights of
+many input channels would not fit there, they come in parts, and products are added up.
 
 The input gradient is the convolution of dy by the flipped kernels, channels exchanged, with padding 2 - padding.
 
@@ -17,16 +18,20 @@ from numba import boolean, float32, int64, njit, prange
 from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
-from minicnn.kernels.cpu.simd import LANES, ROWS, address, product_of_1, product_of_2, product_of_3
+from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, product_of_row
+from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.threads import num_threads
-from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles, weight_tile
+from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
+from minicnn.kernels.cpu.winograd_weights import SPAN, transform_weights
 
 __all__ = ["forward", "input_grad", "room", "spread", "tile_inputs", "tiles_of"]
 
 WIDTH = 3 * LANES  # tiles of one product
-SPAN = 32  # output channels that a thread takes at a time, or half of them, where their weights are many
 M_APART = SPAN * WIDTH + LANES  # floats from one element's products to the next's, see ``spread``
-MANY = 1 << 18  # floats of transformed weights that stay in a core's cache
+LONE = LANES // 4  # tiles beyond whole vectors that are multiplied one by one, not as a vector of their own
+LONE_APART = SPAN + LANES
+WEIGHTS = 1 << 18  # floats of transformed weights that stay in a core's cache
+PART = 128  # input channels at a time, where the weights of all do not stay there
 KEPT = 1 << 21  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
 
@@ -81,14 +86,15 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     source = dense(x), _mask(prologue.mask), prologue.scale, prologue.only_positive
     sink = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
     weight, grid, c = dense(weight), tiles_of(corner, y.shape), x.shape[1]
-    tiles = len(y) * int(grid[2] * grid[3])
-    most = max(WIDTH, KEPT // (36 * c) // WIDTH * WIDTH)
-    width, span = room(min(tiles, most)), SPAN if 36 * SPAN * c <= MANY else SPAN // 2
-    v = empty((36, spread(c * width)))
+    tiles, threads = len(y) * int(grid[2] * grid[3]), num_threads()
+    most = max(WIDTH, KEPT // (36 * c) // LANES * LANES)
+    width, part = room(min(tiles, most)), c if 36 * SPAN * c <= WEIGHTS else PART
+    v, u = empty((36, spread(c * width))), empty((threads, 36 * spread(SPAN * part)))
+    m = empty((threads, (1 if part == c else -(-width // WIDTH)) * 36 * M_APART + LANES))
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
         _inputs(*source, grid, first, last, v, width)
-        _outputs(v, width, weight, flipped, *sink, grid, first, last, span, num_threads())
+        _outputs(v, width, weight, flipped, *sink, grid, first, last, part, u, m)
 
 
 def room(tiles):
@@ -170,57 +176,55 @@ def _write_tiles(tiles, apart, k, first, last, sink, grid, lines):
 
 
 @njit
-def _transform_weights(weight, outputs, inputs, flipped, u, apart, width, buffer):
-    """Transform kernels (k, c) of ranges k and c: U[f, k, c], rows k ``width`` floats apart, f ``apart``."""
-    for k in range(outputs[0], outputs[1]):
-        for c in range(inputs[0], inputs[1], LANES):
-            tile = u + 4 * ((k - outputs[0]) * width + c - inputs[0])
-            if (len(weight) - k) * weight.shape[1] >= c + LANES:
-                weight_tile(address(weight), 9 * (k * weight.shape[1] + c), flipped, tile, apart)
-            else:  # too near to the end of memory to read whole vectors
-                for j in range(inputs[1] - c):
-                    for tap in range(9):
-                        buffer[9 * j + tap] = weight[k, c + j, tap // 3, tap % 3]
-                weight_tile(address(buffer), 0, flipped, tile, apart)
-
-
-@njit
-def _multiply(u, u_apart, row, step, v, v_apart, width, count, span, depth, m):
-    """M[f, k, t] = sum_c U[f, k, c] V[f, c, t], for ``span`` channels k and ``count`` tiles t."""
+def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
+    """M[f, k, t] = sum_c U[f, c, k] V[f, c, t], or M plus it, for ``span`` channels k and ``count`` tiles t."""
     for f in range(36):
         b = v + 4 * f * v_apart
         for k in range(0, span, ROWS):
-            a, c = u + 4 * (f * u_apart + k * row), m + 4 * (f * M_APART + k * WIDTH)
+            a, c = u + 4 * (f * apart + k), m + 4 * (f * M_APART + k * WIDTH)
             if count > 2 * LANES:
-                product_of_3(a, row, step, b, width, c, WIDTH, depth)
+                product_of_3(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
             elif count > LANES:
-                product_of_2(a, row, step, b, width, c, WIDTH, depth)
+                product_of_2(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
             else:
-                product_of_1(a, row, step, b, width, c, WIDTH, depth)
+                product_of_1(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
 
 
 @njit
-def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, buffers):
+def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
+    """M[f, k] = sum_c U[f, c, k] V[f, c], or M plus it, for one tile."""
+    for f in range(36):
+        b, c = u + 4 * f * apart, m + 4 * f * LONE_APART
+        product_of_row(v + 4 * f * v_apart, 0, width, b, SPAN, c, 0, depth, adds)
+
+
+@njit
+def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, part, buffers):
     """Compute ``span`` channels of outputs from k on, in the tiles from ``first`` to ``last``."""
-    u, m, lines, buffer = buffers
-    depth, v_apart = (weight.shape[0] if flipped else weight.shape[1]), v.shape[1]
-    if flipped:
-        row, step, apart = 1, SPAN, spread(depth * SPAN)
-        _transform_weights(weight, (0, depth), (k, k + span), True, address(u), apart, SPAN, buffer)
-    else:
-        row, step = (depth + LANES - 1) // LANES * LANES, 1
-        apart = spread(SPAN * row)
-        _transform_weights(weight, (k, k + span), (0, depth), False, address(u), apart, row, buffer)
-    vectors = (last - first + LANES - 1) // LANES
+    u, m, alone, lines, kernels = buffers
+    depth, apart, v_apart = (weight.shape[0] if flipped else weight.shape[1]), spread(part * SPAN), v.shape[1]
+    lone = (last - first) % LANES
+    lone = lone if lone <= LONE else 0
+    together = last - first - lone
+    vectors = (together + LANES - 1) // LANES
     blocks = (vectors + 2) // 3  # of two or three vectors each, where there are two
-    for block in range(blocks):
-        begin = vectors * block // blocks * LANES
-        end = min(vectors * (block + 1) // blocks * LANES, last - first)
-        at = address(v) + 4 * begin
-        _multiply(address(u), apart, row, step, at, v_apart, width, end - begin, span, depth, address(m))
-        for j in range(span):
-            tiles = address(m) + 4 * j * WIDTH
-            _write_tiles(tiles, M_APART, k + j, first + begin, first + end, sink, grid, lines)
+    for c in range(0, depth, part):
+        end, of = min(depth, c + part), address(v) + 4 * c * width
+        transform_weights(weight, flipped, k, span, c, end, address(u), apart, kernels)
+        for block in range(blocks):
+            at, stop = vectors * block // blocks * LANES, min(vectors * (block + 1) // blocks * LANES, together)
+            to = address(m) + (4 * 36 * M_APART * block if part < depth else 0)
+            _multiply(address(u), apart, of + 4 * at, v_apart, width, stop - at, span, end - c, c > 0, to)
+            if end == depth:
+                for j in range(span):
+                    tiles = to + 4 * j * WIDTH
+                    _write_tiles(tiles, M_APART, k + j, first + at, first + stop, sink, grid, lines)
+        for i in range(lone):
+            at, to = together + i, address(alone) + 4 * 36 * LONE_APART * i
+            _multiply_lone(address(u), apart, of + 4 * at, v_apart, width, end - c, c > 0, to)
+            if end == depth:
+                for j in range(span):
+                    _write_tiles(to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines)
 
 
 @kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, writes(2), int64)
@@ -234,16 +238,12 @@ def _inputs(x, mask, scale, only_positive, grid, first, last, v, width):
 @kernel(
     *(reads(2), int64, reads(4), boolean),
     *(writes(4), writes(4, boolean), reads(1), reads(1), float32, float32),
-    *(reads(1, int64), int64, int64, int64, int64),
+    *(reads(1, int64), int64, int64, int64, writes(2), writes(2)),
 )
-def _outputs(v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, most_span, parts):
-    for part in prange(parts):
-        buffers = (
-            np.empty(36 * spread(SPAN * (max(weight.shape[0], weight.shape[1]) + LANES)), np.float32),
-            np.empty(36 * M_APART + LANES, np.float32),
-            _lines(grid, 4),
-            np.zeros(9 * LANES, np.float32),
-        )
-        for k in range(part * most_span, y.shape[1], parts * most_span):
-            span, sink = min(most_span, y.shape[1] - k), (y, mask, scale, shift, least, most)
-            _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, buffers)
+def _outputs(v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, part, u, m):
+    for thread in prange(len(u)):
+        alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), _lines(grid, 4)
+        buffers = u[thread], m[thread], alone, lines, np.empty(9 * LANES * LANES, np.float32)
+        for k in range(thread * SPAN, y.shape[1], len(u) * SPAN):
+            span, sink = min(SPAN, y.shape[1] - k), (y, mask, scale, shift, least, most)
+            _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, part, buffers)

@@ -10,9 +10,9 @@ may lie across the end of a row; the caller holds them, and says how far apart t
 import numpy as np
 from numba import njit
 
-from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, load_nines, splat, store, store_fours
+from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, splat, store, store_fours
 
-__all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "output_tiles", "weight_tile"]
+__all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "nine", "output_tiles", "weight_tile"]
 
 
 @njit
@@ -127,11 +127,20 @@ def _weight_row(a, b, c, tile, at, apart):
 
 
 @njit
-def weight_tile(weight, at, flipped, tile, apart):
-    """Transform LANES kernels that lie one behind the other: 9 LANES weights become 36 vectors, ``apart``."""
-    a, b, c, d, e, f, g, h, i = load_nines(weight, at)
-    if flipped:
-        a, b, c, d, e, f, g, h, i = i, h, g, f, e, d, c, b, a
+def nine(start, at, apart):
+    """Load nine vectors that lie ``apart`` floats apart."""
+    return (
+        *_six(start, at, apart),
+        load(start, at + 6 * apart),
+        load(start, at + 7 * apart),
+        load(start, at + 8 * apart),
+    )
+
+
+@njit
+def weight_tile(taps, tile, apart):
+    """Transform LANES kernels: nine vectors become 36, ``apart`` floats apart."""
+    a, b, c, d, e, f, g, h, i = taps
     left, middle, right = _weight_line(a, d, g), _weight_line(b, e, h), _weight_line(c, f, i)
     _weight_row(left[0], middle[0], right[0], tile, 0, apart)
     _weight_row(left[1], middle[1], right[1], tile, 6 * apart, apart)
