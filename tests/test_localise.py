@@ -1,6 +1,7 @@
 """Localisation: from a map to seeds, a mask and a box; degenerate input is said, never NaN."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from minicnn import catalogue, provenance
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise, saliency
-from minicnn.explain.localise import Settings, chance_of, mask_of, seeds_of
+from minicnn.explain.localise import METHODS, Settings, chance_of, mask_of, seeds_of
 from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.explain.smoothing import gaussian_blur
 
@@ -168,6 +169,21 @@ def test_a_strong_prior_outweighs_the_colours():
     high = marked > np.quantile(marked, 0.9)
     mask = mask_of(alike, marked, Settings(smoothing=0.0, gamma=1.0, prior_weight=20.0))
     assert (mask & high).sum() / (mask | high).sum() > 0.5 and disc[mask].mean() > 0.8
+
+
+def test_the_prior_of_smooth_keeps_what_only_shares_the_object_s_colour_out():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:90, :160]
+    disc = (y - 45) ** 2 + (x - 50) ** 2 < 22**2
+    beam = (x >= 72) & (x < 130) & (abs(y - 45) <= 10)  # touches the disc
+    colours = np.where((disc | beam)[..., None], (200, 40, 30), (60, 140, 70)) + rng.normal(0, 8, (90, 160, 3))
+    picture = np.clip(colours, 0, 255).astype(np.uint8)
+    marked = np.exp(-((y - 45) ** 2 + (x - 50) ** 2) / 600) + 0.01 * rng.random((90, 160))
+    smooth = METHODS["smooth"].settings
+    kept = mask_of(picture, marked, smooth)
+    leaked = mask_of(picture, marked, replace(smooth, prior_weight=0.0))
+    assert (kept & disc).sum() / (kept | disc).sum() > 0.95
+    assert leaked[beam].mean() > 0.95
 
 
 def test_a_gradient_that_vanishes_is_said():

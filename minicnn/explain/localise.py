@@ -10,8 +10,10 @@
 | box | of the largest connected component | the same |
 | smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
 
-The method "smooth" is later than the paper: the map is the root mean square of the gradients at 8 noisy copies of
-the whole picture and its mirror image; background seeds lie below the 75 % quantile; gamma 120, longer side 250.
+The method "smooth" is ours, later than the paper.  The map is the root mean square of the gradients at 8 noisy
+copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma is
+90, and Bayes' rule joins map and colour: the map says how likely each pixel is the object's before its colour is
+looked at (``chance_of``), so that what shares the object's colour somewhere else stays out.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class Settings:
     working_size : int >= 1, longer side in pixels of the picture that is cut
     prior_weight : float >= 0
         How much the map itself counts in the region term, as a prior, see ``chance_of``.  0, the paper's, leaves
-        the map to the seeds alone.
+        the map to the seeds alone; 1 is Bayes' rule.
     prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
     prior_steepness : float > 0, how fast the chance of the object grows with the map around that value
     components : int >= 1, of each colour model
@@ -128,7 +130,11 @@ class Method:
 METHODS = {
     "paper": Method(),
     "smooth": Method(
-        Settings(background=0.75, gamma=120.0, working_size=250), "pair", samples=8, squared=True, scored="ten"
+        Settings(background=0.75, gamma=90.0, prior_weight=1.0, prior_quantile=0.93),
+        crops="pair",
+        samples=8,
+        squared=True,
+        scored="ten",
     ),
 }
 
@@ -181,7 +187,7 @@ def localise(
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
     targets : how many of the most probable classes, or the classes, by number or label
     crops, rule, settings : instead of the method's
-    method : "paper", or "smooth" which finds more and takes longer (see the table above)
+    method : "paper", or "smooth" which finds more (see the text above)
 
     Returns
     -------
