@@ -11,9 +11,9 @@
 | smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
 
 The method "smooth" is ours, later than the paper.  The map is the root mean square of the gradients at 8 noisy
-copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma is
-90, and Bayes' rule joins map and colour: the map says how likely each pixel is the object's before its colour is
-looked at (``chance_of``), so that what shares the object's colour somewhere else stays out.
+copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma
+is 90, and Bayes' rule joins map and colour: the map says how likely a pixel is the object's before its colour is
+looked at (``chance_of``), so that what shares the object's colour elsewhere stays out.
 """
 
 from __future__ import annotations
