@@ -79,6 +79,19 @@ def test_input_grad(shape, padding):
     close(dx, reference.conv2d_input_grad(*doubles(dy, weight), x.shape[2:], padding=padding))
 
 
+@pytest.mark.parametrize("size", [(5, 5), (4, 3), (3, 7), (11, 6)])
+def test_larger_kernels(size):
+    """Kernels that are cut into blocks of 3x3, the last ones filled up with zeros, and their input gradient."""
+    rng = np.random.default_rng(0)
+    padding = ((2, 1), (0, 3))
+    x, weight = rng.standard_normal((2, 18, 29, 33), dtype="f4"), rng.standard_normal((37, 18, *size), dtype="f4")
+    y = winograd.forward(x, weight, plain(37), padding)
+    close(y, reference.conv2d(*doubles(x, weight), padding=padding))
+    dy = rng.standard_normal(y.shape, dtype="f4")
+    dx = winograd.input_grad(dy, weight, Prologue(np.ones(37, np.float32)), (29, 33), padding)
+    close(dx, reference.conv2d_input_grad(*doubles(dy, weight), (29, 33), padding=padding))
+
+
 @pytest.mark.parametrize("least, most", [(0, np.inf), (0, 6), (-np.inf, np.inf)])
 def test_epilogue(least, most):
     """Scale, shift and clamp; the mask says where y is strictly between the clamp's ends."""

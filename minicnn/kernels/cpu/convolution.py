@@ -1,6 +1,7 @@
 """Convolution and its gradients: the reference's functions, each by the algorithm that suits its shapes."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -22,13 +23,14 @@ __all__ = [
 ]
 
 
-def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
-    """Name of the algorithm for a convolution.
+def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
+    """Name of the algorithm for a convolution with outputs of size ``out``.
 
     - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
-    - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)); its transforms cost more
-      than that where channels are few.  It errs by some 1e-5 of the largest output.  The gradient of such weights
-      has a form of its own, F(3x3, 4x4), which wants some tiles to add up.
+    - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)), larger kernels up to twice
+      that share, and outputs of less than a tile waste it; its transforms cost more where channels are few.  It
+      errs by some 1e-5 of the largest output.  The gradient of 3x3 weights has a form of its own, F(3x3, 4x4),
+      which wants some tiles to add up.
     - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, finished in registers.
     - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
@@ -36,10 +38,17 @@ def algorithm(weight_shape, geometry, pixels, gradient_of_weight=False):
     groups = int(geometry[6])
     if channels == 1 and groups == filters and groups > 1:
         return "depthwise"
-    square = kernel_size == [3, 3] and (geometry[[0, 1, 4, 5, 6]] == 1).all()
-    if square and channels >= 16 and filters >= 16:
-        return "winograd"
-    if geometry[7] and groups == 1 and not gradient_of_weight and pointwise.suits(filters, channels, pixels):
+    if (geometry[[0, 1, 4, 5, 6]] == 1).all() and channels >= 3 and filters >= 16 and min(kernel_size) >= 3:
+        blocks, tiles = (-(-sizes[0] // n) * -(-sizes[1] // n) for sizes, n in ((kernel_size, 3), (out, 4)))
+        spares = 54 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third of the multiplications
+        if spares and (kernel_size == [3, 3] or not gradient_of_weight):
+            return "winograd"
+    if (
+        geometry[7]
+        and groups == 1
+        and not gradient_of_weight
+        and pointwise.suits(filters, channels, math.prod(out))
+    ):
         return "pointwise"
     return "im2col"
 
@@ -58,7 +67,7 @@ def planned(size, weight_shape, stride, padding, dilation, groups, out=None, gra
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
     geometry.flags.writeable = False
-    return out, geometry, algorithm(weight_shape, geometry, out[0] * out[1], gradient_of_weight)
+    return out, geometry, algorithm(weight_shape, geometry, out, gradient_of_weight)
 
 
 def _whole(stride, padding, dilation, groups):

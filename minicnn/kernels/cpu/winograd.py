@@ -1,4 +1,4 @@
-"""Convolution by 3x3 kernels with stride 1, by Winograd's F(4x4, 3x3): 36 multiplications for 16 outputs, not 144.
+"""Convolution with stride 1, by Winograd's F(4x4, 3x3): 36 multiplications for 16 outputs, not 144.
 
     M[f] = U[f] V[f]    for each of the 36 elements f of a tile: U (K, C) of weights, V (C, T) of inputs, M (K, T)
 
@@ -7,7 +7,11 @@ one channel at a time; then each takes some output channels: it transforms their
 a few tiles at a time, through the last transform, so that these never leave a core's cache.  Where the weights of
 many input channels would not fit there, they come in parts, and products are added up.
 
-The input gradient is the convolution of dy by the flipped kernels, channels exchanged, with padding 2 - padding.
+A larger kernel is cut into blocks of 3x3, filled up with zeros: the sum of their convolutions, each of x moved by
+where its block lies, is one convolution of so many times the channels.  A 5x5 kernel takes 144 multiplications
+for 16 outputs that way, not 400: as few as F(2x2, 5x5) would take, with transforms that are here already.
+
+The input gradient is the convolution of dy by flipped kernels, channels exchanged, with padding R - 1 - padding.
 
 Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 """
@@ -22,7 +26,7 @@ from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.threads import num_threads
 from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
-from minicnn.kernels.cpu.winograd_weights import SPAN, transform_weights
+from minicnn.kernels.cpu.winograd_weights import SPAN, in_blocks, transform_weights
 
 __all__ = ["forward", "input_grad", "room", "spread", "tile_inputs", "tiles_of"]
 
@@ -41,18 +45,19 @@ def forward(x, weight, epilogue, padding):
     Parameters
     ----------
     x : float32 array of shape (N, C, H, W)
-    weight : float32 array of shape (K, C, 3, 3)
+    weight : float32 array of shape (K, C, R, S)
     epilogue : ``Epilogue``; its mask, where there is one, is filled
     padding : ((top, bottom), (left, right))
 
     Returns
     -------
-    y : array of shape (N, K, H + top + bottom - 2, W + left + right - 2)
+    y : array of shape (N, K, H + top + bottom - R + 1, W + left + right - S + 1)
 
     """
     (top, bottom), (left, right) = padding
     n, c, height, width = x.shape
-    y = empty((n, len(weight), height + top + bottom - 2, width + left + right - 2))
+    k, _, r, s = weight.shape
+    y = empty((n, k, height + top + bottom - r + 1, width + left + right - s + 1))
     _convolve(x, Prologue(np.ones(c, np.float32)), weight, False, (top, left), epilogue, y)
     return y
 
@@ -63,7 +68,7 @@ def input_grad(dy, weight, prologue, input_size, padding):
     Parameters
     ----------
     dy : float32 array of shape (N, K, P, Q)
-    weight : float32 array of shape (K, C, 3, 3)
+    weight : float32 array of shape (K, C, R, S)
     prologue : ``Prologue``
     input_size : (H, W)
     padding : ((top, bottom), (left, right)), of the forward
@@ -74,10 +79,10 @@ def input_grad(dy, weight, prologue, input_size, padding):
 
     """
     (top, _), (left, _) = padding
-    c = weight.shape[1]
+    _, c, r, s = weight.shape
     dx = empty((len(dy), c, *input_size))
     plain = Epilogue(np.ones(c, np.float32), np.zeros(c, np.float32))
-    _convolve(dy, prologue, weight, True, (2 - top, 2 - left), plain, dx)
+    _convolve(dy, prologue, weight, True, (r - 1 - top, s - 1 - left), plain, dx)
     return dx
 
 
@@ -85,7 +90,8 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     """Fill y; ``corner`` is how far above and left of x its first window begins."""
     source = dense(x), _mask(prologue.mask), prologue.scale, prologue.only_positive
     sink = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
-    weight, grid, c = dense(weight), tiles_of(corner, y.shape), x.shape[1]
+    weight, blocks = in_blocks(dense(weight), flipped)
+    grid, c = tiles_of(corner, y.shape), x.shape[1] * blocks[0] * blocks[1]
     tiles, threads = len(y) * int(grid[2] * grid[3]), num_threads()
     most = max(WIDTH, KEPT // (36 * c) // LANES * LANES)
     width, part = room(min(tiles, most)), c if 36 * SPAN * c <= WEIGHTS else PART
@@ -93,7 +99,7 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     m = empty((threads, (1 if part == c else -(-width // WIDTH)) * 36 * M_APART + LANES))
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
-        _inputs(*source, grid, first, last, v, width)
+        _inputs(*source, *blocks, grid, first, last, v, width)
         _outputs(v, width, weight, flipped, *sink, grid, first, last, part, u, m)
 
 
@@ -115,7 +121,7 @@ def tiles_of(corner, size):
 
 def tile_inputs(x, grid, first, last, v, width):
     """Fill v with the transformed tiles from ``first`` to ``last`` of x, C runs of ``width`` for each element."""
-    _inputs(dense(x), _mask(None), np.ones(x.shape[1], np.float32), False, grid, first, last, v, width)
+    _inputs(dense(x), _mask(None), np.ones(x.shape[1], np.float32), False, 1, 1, grid, first, last, v, width)
 
 
 def _mask(mask):
@@ -129,10 +135,11 @@ def _lines(grid, rows):
 
 
 @njit
-def read_tiles(source, c, first, last, grid, lines, tiles, apart):
-    """Transform the tiles from ``first`` to ``last`` of channel c into 36 runs, ``apart`` floats apart."""
+def _read_tiles(source, c, lower, righter, first, last, grid, lines, tiles, apart):
+    """Transform the tiles from ``first`` to ``last`` of channel c, moved by a block, into 36 runs, ``apart``."""
     x, mask, scale, only_positive = source
     top, left, down, across = grid
+    top, left = top - lower, left - righter
     height, width = x.shape[2:]
     t = first
     while t < last:
@@ -227,12 +234,17 @@ def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, p
                     _write_tiles(to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines)
 
 
-@kernel(reads(4), reads(4, boolean), reads(1), boolean, reads(1, int64), int64, int64, writes(2), int64)
-def _inputs(x, mask, scale, only_positive, grid, first, last, v, width):
-    for c in prange(x.shape[1]):
-        tiles, apart = address(v) + 4 * c * width, v.shape[1]
+@kernel(
+    *(reads(4), reads(4, boolean), reads(1), boolean, int64, int64),
+    *(reads(1, int64), int64, int64, writes(2), int64),
+)
+def _inputs(x, mask, scale, only_positive, down, across, grid, first, last, v, width):
+    for i in prange(x.shape[1] * down * across):
+        block, c = i // x.shape[1], i % x.shape[1]
+        lower, righter = 3 * (block // across), 3 * (block % across)
+        tiles, apart = address(v) + 4 * i * width, v.shape[1]
         source, lines = (x, mask, scale, only_positive), _lines(grid, 12)
-        read_tiles(source, c, first, last, grid, lines, tiles, apart)
+        _read_tiles(source, c, lower, righter, first, last, grid, lines, tiles, apart)
 
 
 @kernel(

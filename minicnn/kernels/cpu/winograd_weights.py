@@ -4,15 +4,55 @@ Kernels are read as vectors over output channels.  Where these are the first axi
 are transposed; where they are the second, as in an input gradient, each kernel's nine taps are, and flipped.
 """
 
-from numba import njit
+from numba import boolean, int64, njit, prange
 
+from minicnn.kernels.cpu.arrays import empty
+from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.simd import LANES, address, prefetch, transpose
 from minicnn.kernels.cpu.winograd_transforms import nine, weight_tile
 
-__all__ = ["SPAN", "transform_weights"]
+__all__ = ["SPAN", "in_blocks", "transform_weights"]
 
 SPAN = 32  # output channels that a thread takes at a time
 AHEAD = 8  # filters between the one whose kernels are asked of memory and the one that is read
+
+
+def in_blocks(weight, flipped):
+    """Cut kernels into blocks of 3x3; return weights of so many times the input channels, and (down, across).
+
+    The input channels of the first block come first.  Where kernels are ``flipped`` afterwards, and the input
+    channels are the first axis, blocks are cut from the flipped kernels.
+    """
+    k, c, r, s = weight.shape
+    down, across = -(-r // 3), -(-s // 3)
+    if (r, s) == (3, 3):
+        return weight, (down, across)
+    parts = down * across
+    cut = empty((parts * k, c, 3, 3) if flipped else (k, parts * c, 3, 3))
+    _cut(weight, flipped, cut.reshape(parts, k, c, 9) if flipped else cut.reshape(k, parts, c, 9), across)
+    return cut, (down, across)
+
+
+@njit
+def _cut_kernels(kernels, top, left, taps):
+    """Write the 3x3 taps from ``top`` and ``left`` on of some kernels (C, R, S), 0 where there are none."""
+    _, height, width = kernels.shape
+    rows, columns = range(max(0, -top), min(3, height - top)), range(max(0, -left), min(3, width - left))
+    taps[...] = 0
+    for c in range(len(kernels)):
+        for r in rows:
+            for s in columns:
+                taps[c, 3 * r + s] = kernels[c, top + r, left + s]
+
+
+@kernel(reads(4), boolean, writes(4), int64)
+def _cut(weight, flipped, cut, across):
+    for k in prange(len(weight)):
+        for block in range(cut.shape[0] if flipped else cut.shape[1]):
+            top, left = 3 * (block // across), 3 * (block % across)
+            if flipped:
+                top, left = weight.shape[2] - 3 - top, weight.shape[3] - 3 - left
+            _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
 
 
 @njit
