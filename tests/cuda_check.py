@@ -81,6 +81,38 @@ def tiles():
     check("conv2d", _convolution(c=2, k=129, size=(3, 3), kernel_size=3, padding=1), [np.float32])
 
 
+def split():
+    """Products whose depth is shared among blocks: the reference's values, and the same bits in any order."""
+    import cuda_simulator
+
+    from minicnn.kernels import cuda
+    from minicnn.kernels.cuda import convolution
+
+    convolution.LEAST, plain, seen = 1, convolution.shares, []
+    convolution.shares = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
+    cases = [
+        ("conv2d", _convolution(c=5, k=9, size=(5, 4), n=2, stride=2)),
+        ("conv2d", _convolution(c=6, k=16, size=(4, 3), n=1, groups=2)),
+        ("conv_transpose2d", drawn("conv_transpose2d", 1)[0]),
+        ("conv2d_relu", drawn("conv2d_relu", 2)[1]),
+        ("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 29, 17), "bias": True}),
+    ]
+    for operation, setting in cases:
+        check(operation, setting, [np.float32])
+        for name, call in calls_of(operation, setting, np.float32).items():
+            results = []
+            for seed in range(2):
+                cuda_simulator.Blocks.rng = np.random.default_rng(seed)
+                results.append([np.asarray(part).tobytes() for part in parts(call.on(cuda, name))])
+            assert results[0] == results[1], name
+    convolution.fits = lambda x, *_: x.dtype == np.float32
+    check("conv2d", _convolution(c=17, k=9, size=(4, 4), n=1), [np.float32])
+    assert max(count for _, count in seen) > 4, seen
+    assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
+    convolution.LEAST = 32
+    assert plain(20, 1) == (20, 1)
+
+
 def example():
     """A net with every kind of layer that a paper's net has, small."""
     layers = [
@@ -169,5 +201,5 @@ if __name__ == "__main__":
     import cuda_simulator
 
     cuda_simulator.install()
-    {"operations": operations, "tiles": tiles, "network": network, "order": order}[sys.argv[1]]()
+    {"operations": operations, "tiles": tiles, "split": split, "network": network, "order": order}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

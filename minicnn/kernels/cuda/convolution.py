@@ -12,7 +12,7 @@ from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.direct import direct, direct_weight
 from minicnn.kernels.cuda.launch import each, number
 from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
-from minicnn.kernels.cuda.product import BK, LARGE, SMALL, gather_kernel, sum_parts, weight_kernel
+from minicnn.kernels.cuda.product import BK, LARGE, SMALL, finish_split, gather_kernel, sum_parts, weight_kernel
 from minicnn.kernels.cuda.reduction import sum_of_products
 from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 FEW = 8  # filters of a group below which a tile would be mostly empty
-BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have
+BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have, on any GPU: same bits
+LEAST = 32  # steps along the depth below which a share is not worth its sums' way to memory and back
 
 _REALS = {"float32": float32, "float64": float64}
 _GATHER = {(tile, name): gather_kernel(tile, real) for tile in (LARGE, SMALL) for name, real in _REALS.items()}
@@ -45,20 +46,37 @@ def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype):
     return LARGE if dtype == np.float32 and rows > SMALL.bm and 2 * blocks >= BLOCKS else SMALL
 
 
+def shares(steps: int, blocks: int) -> tuple[int, int]:
+    """Split the depth of a launch of few blocks: steps of each share, and how many shares.
+
+    A function of the shapes alone, not of the GPU at hand, so the sums are in the same order everywhere.
+    """
+    share = max(1, -(-steps // max(1, min(BLOCKS // blocks, steps // LEAST))))
+    return share, max(1, -(-steps // share))
+
+
 def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, most=np.inf):
     """Launch one gather; ``mask`` given means rectified."""
     g = plan.geometry
     spare, no_mask = weight.memory, empty((1,), np.bool_)
+    factors = [spare if a is None else a.memory for a in (scale, shift)]
+    results = [y.memory, (no_mask if mask is None else mask).memory]
     arrays = [weight.memory, x.memory, plan.taps.memory]
-    arrays += [spare if a is None else a.memory for a in (scale, shift)]
-    arrays += [y.memory, (no_mask if mask is None else mask).memory]
     flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
     if g.filters < FEW:
-        each(direct, g.pixels * g.total_filters, *arrays, g, groups, *flags)
+        each(direct, g.pixels * g.total_filters, *arrays, *factors, *results, g, groups, *flags)
         return
     tile = tile_for(g.filters, g.pixels, groups, x.dtype)
-    grid = -(-g.pixels // tile.bn), -(-g.filters // tile.bm), groups
-    _GATHER[tile, x.dtype.name][grid, tile.threads](*arrays, g, *flags)
+    tiles = -(-g.pixels // tile.bn), -(-g.filters // tile.bm)
+    share, count = shares(-(-g.depth // BK), tiles[0] * tiles[1] * groups)
+    launch = _GATHER[tile, x.dtype.name][(*tiles, groups * count), tile.threads]
+    if count == 1:
+        launch(*arrays, *factors, *results, g, share, *flags)
+        return
+    size = g.total_filters * g.pixels
+    parts = empty((count, size), x.dtype).memory
+    launch(*arrays, spare, spare, parts, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
+    each(finish_split, size, parts, *factors, *results, g, count, *flags)
 
 
 def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=False, most=np.inf):
@@ -127,9 +145,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     tile = tile_for(filters, columns, groups, x.dtype)
     blocks = -(-filters // tile.bm) * -(-columns // tile.bn) * groups
     steps = -(-area // BK) * n
-    # shares of the pixels, so that few weights still fill the GPU; a function of the shapes, so the same bits
-    share = -(-steps // max(1, min(BLOCKS // blocks, steps // 32)))
-    count = -(-steps // share)
+    share, count = shares(steps, blocks)
     parts = empty((count, dweight.size), x.dtype)
     grid = -(-columns // tile.bn), -(-filters // tile.bm), groups * count
     _WEIGHT[tile, x.dtype.name][grid, tile.threads](dy.memory, x.memory, *tables, parts.memory, *sizes, share)

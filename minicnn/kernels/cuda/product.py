@@ -7,6 +7,9 @@ per step it reads TM + TN values from shared memory for TM TN multiply-adds.
 
 The right-hand matrix is never built: column n is an output pixel, row d a tap of the window, and the element is
 gathered from the maps where the pixel's corner plus the tap's offset lies (implicit GEMM).
+
+Where a launch has few tiles, each is computed by several blocks, a share of the depth each: they write their sums
+side by side, and ``finish_split`` adds them, first share to last, whichever block is done first.
 """
 
 from __future__ import annotations
@@ -16,7 +19,17 @@ from typing import NamedTuple
 
 from numba import cuda, int64
 
-__all__ = ["BK", "LARGE", "SMALL", "Geometry", "Tile", "gather_kernel", "sum_parts", "weight_kernel"]
+__all__ = [
+    "BK",
+    "LARGE",
+    "SMALL",
+    "Geometry",
+    "Tile",
+    "finish_split",
+    "gather_kernel",
+    "sum_parts",
+    "weight_kernel",
+]
 
 BK = 8  # depth of a tile
 PAD = 4  # a shared row's extra values: stores of 8 rows x 4 columns then meet 32 different banks
@@ -53,7 +66,8 @@ def gather_kernel(tile: Tile, real: type):
     """Kernel of y[n, m, pixel] = epilogue(sum_d weight[m, d] x[n, pixel + tap d]) for one tile size and dtype.
 
     ``taps`` has three ints for every d: the tap's offset in the source, its (row, column) packed as 65536 row +
-    column, both from -32768, and its offset in the weight.
+    column, both from -32768, and its offset in the weight.  The grid's z is (group, share of the depth), a share
+    ``share`` steps of BK; with more than one, y is their sums, y[share, m, pixel], without the epilogue.
     """
     bm, bn, tm, tn = tile
     threads = tile.threads
@@ -63,15 +77,17 @@ def gather_kernel(tile: Tile, real: type):
     left_shape, right_shape, total_shape = (2, BK, bm + PAD), (2, BK, bn + PAD), (tm, tn)
 
     @cuda.jit
-    def gather_product(weight, x, taps, scale, shift, y, mask, g, scaled, shifted, rectified, most):
+    def gather_product(weight, x, taps, scale, shift, y, mask, g, share, scaled, shifted, rectified, most):
         left = cuda.shared.array(left_shape, real, 16)
         right = cuda.shared.array(right_shape, real, 16)
         total, a, b = cuda.local.array(total_shape, real), cuda.local.array(tm, real), cuda.local.array(tn, real)
         a_next, b_next = cuda.local.array(a_loads, real), cuda.local.array(b_loads, real)
-        t, group = cuda.threadIdx.x, cuda.blockIdx.z
+        groups = g.total_filters // g.filters
+        t, group, part = cuda.threadIdx.x, cuda.blockIdx.z % groups, cuda.blockIdx.z // groups
         first_filter, first_pixel = cuda.blockIdx.y * bm, cuda.blockIdx.x * bn
         places = cuda.local.array(tn, int64)
         zero, one, plane = real(0), real(1), g.out_height * g.out_width
+        split = cuda.gridDim.z > groups
         # what this thread fetches: taps t % BK of some filters, and some taps of one pixel
         a_depth, a_filter = t % BK, t // BK
         b_depth, b_pixel = t // bn, t % bn
@@ -82,15 +98,16 @@ def gather_kernel(tile: Tile, real: type):
         row = rest // g.columns * g.step_y + g.corner_y
         column = rest % g.columns * g.step_x + g.corner_x
         source = ((image * g.channels) * g.height + row) * g.width + column
-        source += group * (g.channels // cuda.gridDim.z) * g.height * g.width
+        source += group * (g.channels // groups) * g.height * g.width
         weights = g.weight_start + group * g.weight_group + (first_filter + a_filter) * g.weight_filter
         for i in range(tm):
             for j in range(tn):
                 total[i, j] = zero
-        steps = (g.depth + BK - 1) // BK
+        begin = part * share
+        end = min(begin + share, (g.depth + BK - 1) // BK)
         down, right_of = t // across, t % across
-        for step in range(steps + 1):
-            if step < steps:
+        for step in range(begin, end + 1):
+            if step < end:
                 d = step * BK + a_depth
                 for i in range(a_loads):
                     a_next[i] = zero
@@ -105,7 +122,7 @@ def gather_kernel(tile: Tile, real: type):
                         w = column + ((packed & 65535) - 32768)
                         if h >= 0 and h < g.height and w >= 0 and w < g.width:
                             b_next[i] = x[source + taps[3 * d]]
-            if step > 0:
+            if step > begin:
                 now = (step - 1) % 2
                 for d in range(BK):
                     for i in range(tm):
@@ -115,7 +132,7 @@ def gather_kernel(tile: Tile, real: type):
                     for i in range(tm):
                         for j in range(tn):
                             total[i, j] += a[i] * b[j]
-            if step < steps:
+            if step < end:
                 for i in range(a_loads):
                     left[step % 2, a_depth, a_filter + i * a_step] = a_next[i]
                 for i in range(b_loads):
@@ -126,7 +143,11 @@ def gather_kernel(tile: Tile, real: type):
             image, rest = pixel // area, pixel % area
             place = (rest // g.columns * g.out_step_y + g.out_y) * g.out_width
             place += rest % g.columns * g.out_step_x + g.out_x
-            places[j] = image * g.total_filters * plane + place if pixel < g.pixels else -1
+            place += image * g.total_filters * plane
+            if split:
+                place = part * g.total_filters * g.pixels + pixel
+            places[j] = place if pixel < g.pixels else -1
+        plane = g.pixels if split else plane
         # four short loops, since the compiler unrolls no long one, and only then are the sums in registers
         for i in range(tm):
             k = group * g.filters + min(first_filter + i // 4 * row_gap + down * 4 + i % 4, g.filters - 1)
@@ -244,3 +265,24 @@ def sum_parts(parts, y, count, size):
         for part in range(1, count):
             total += parts[part * size + i]
         y[i] = total
+
+
+@cuda.jit
+def finish_split(parts, scale, shift, y, mask, g, count, scaled, shifted, rectified, most, size):
+    """Sum of the shares of a split product, first to last, and its epilogue: one (m, pixel) a thread."""
+    i = cuda.grid(1)
+    if i < size:
+        total, zero = parts[i], parts.dtype.type(0)
+        for part in range(1, count):
+            total += parts[part * size + i]
+        k, pixel = i // g.pixels, i % g.pixels
+        image, rest = pixel // (g.rows * g.columns), pixel % (g.rows * g.columns)
+        h = rest // g.columns * g.out_step_y + g.out_y
+        w = rest % g.columns * g.out_step_x + g.out_x
+        at = ((image * g.total_filters + k) * g.out_height + h) * g.out_width + w
+        total = total * scale[k] if scaled else total
+        total = total + shift[k] if shifted else total
+        if rectified:
+            mask[at] = total > zero and total < most
+            total = zero if total < zero else (most if total > most else total)
+        y[at] = total
