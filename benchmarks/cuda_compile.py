@@ -81,6 +81,8 @@ def launches():
     cuda.conv2d_weight_grad(
         np.zeros((8, 1024, 8, 8), np.float32), np.zeros((8, 2048, 8, 8), np.float32), (3, 3), padding=1
     )
+    for dtype in (np.float32, np.float64):  # few tiles of much depth, which is shared
+        cuda.conv2d(np.zeros((1, 512, 8, 8), dtype), np.zeros((64, 512, 1, 1), dtype))
     return found
 
 

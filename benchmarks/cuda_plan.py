@@ -21,6 +21,8 @@ from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d
 
 PEAK, RATE, MULTIPROCESSORS = 67e12, 3.35e12, 132
 INNER, MEMORY, LAUNCH = 0.70, 0.85, 4e-6
+SMALL_AT_ONCE = 2  # blocks of the small tile that a multiprocessor has registers for
+STEP, LEAST = 8, 32  # depth of a step, and the steps that a share of a split depth has at least
 LARGE, SMALL, FEW = 128, 64, 4  # tile edges, and the images up to which a full layer is a matrix-vector product
 
 
@@ -44,14 +46,29 @@ class Cost(NamedTuple):
         return max(arithmetic, self.bytes / (RATE * MEMORY)) + self.launches * LAUNCH
 
 
-def tiled(rows: int, columns: int) -> float:
-    """Return the share of a launch's multiply-adds and time that is not lost to edges and to the last wave."""
+def tiled(rows: int, columns: int, depth: int) -> tuple[float, int]:
+    """Return the share of a launch's multiply-adds and time that is wanted, and the shares its depth is split into.
+
+    The tile and the split are those of ``minicnn.kernels.cuda.convolution``: ``tile_for`` and ``shares``.
+    """
     large = -(-rows // LARGE) * -(-columns // LARGE)
-    edge, at_once = (LARGE, 1) if rows > SMALL and large >= MULTIPROCESSORS else (SMALL, 3)
+    edge, at_once = (LARGE, 1) if rows > SMALL and large >= MULTIPROCESSORS else (SMALL, SMALL_AT_ONCE)
     blocks = -(-rows // edge) * -(-columns // edge)
+    steps = -(-depth // STEP)
+    share = max(1, -(-steps // max(1, min(2 * MULTIPROCESSORS // blocks, steps // LEAST))))
+    parts = -(-steps // share)
     slots = MULTIPROCESSORS * at_once
-    waves = -(-blocks // slots)
-    return rows * columns / (blocks * edge * edge) * blocks / (waves * slots)
+    waves = -(-blocks * parts // slots)
+    return rows * columns * steps / (waves * slots * edge * edge * share), parts
+
+
+def product(operations: float, moved: float, rows: int, columns: int, depth: int, launches: int = 1) -> Cost:
+    """Return the cost of a tiled product; the shares of a split one are written and read once more."""
+    efficiency, parts = tiled(rows, columns, depth)
+    if parts > 1:
+        moved += 8 * parts * rows * columns
+        launches *= 2
+    return Cost(operations, moved, efficiency, launches)
 
 
 def costs(layer, shape, out, n: int) -> tuple[Cost, Cost] | None:
@@ -62,18 +79,19 @@ def costs(layer, shape, out, n: int) -> tuple[Cost, Cost] | None:
         weights = layer.weight.size
         pixels = n * out[1] * out[2]
         s = layer.stride[0] * layer.stride[1]
-        forward = Cost(operations, 4 * (inputs + weights + outputs) + outputs, tiled(out[0], pixels), 1)
+        taps = layer.weight[0, 0].size
+        forward = product(operations, 4 * (inputs + weights + outputs) + outputs, out[0], pixels, shape[0] * taps)
         # the rectifier's gradient is a pass of its own: dy and mask read, dy written
         moved = 4 * (inputs + weights + outputs) + 9 * outputs
         back = n * shape[1] * shape[2] // s
-        return forward, Cost(operations, moved, tiled(shape[0], back), s + 1)
+        # one product for each phase of the stride, each of some of the taps
+        gradient = product(operations, moved, shape[0], back, -(-out[0] * taps // s), s)
+        return forward, gradient._replace(launches=gradient.launches + 1)
     if isinstance(layer, Linear):
         moved = 4 * (inputs + layer.weight.size + outputs)
-        few = n <= FEW
-        return (
-            Cost(operations, moved, 1 if few else tiled(out[0], n), 1),
-            Cost(operations, moved, 1 if few else tiled(shape[0], n), 2 if few else 1),
-        )
+        if n <= FEW:
+            return Cost(operations, moved, 1, 1), Cost(operations, moved, 1, 2)
+        return product(operations, moved, out[0], n, shape[0]), product(operations, moved, shape[0], n, out[0])
     if isinstance(layer, MaxPool2d):
         moved = 4 * (inputs + outputs) + outputs
         return Cost(0, moved, 1, 1), Cost(0, moved, 1, 1)
