@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 
 
 def tiled(rows: int, columns: int, depth: int) -> tuple[float, int]:
-    """Return the share of a launch's multiply-adds and time that is wanted, and the shares its depth is split into.
+    """Return the share of a launch's multiply-adds and time that is wanted, and the number of the depth's shares.
 
     The tile and the split are those of ``minicnn.kernels.cuda.convolution``: ``tile_for`` and ``shares``.
     """
