@@ -103,18 +103,18 @@ def gather_kernel(tile: Tile, real: type):
         for i in range(tm):
             for j in range(tn):
                 total[i, j] = zero
-        begin = part * share
-        end = min(begin + share, (g.depth + BK - 1) // BK)
+        first_depth = part * share * BK
+        steps = min(share, (g.depth - first_depth + BK - 1) // BK)
         down, right_of = t // across, t % across
-        for step in range(begin, end + 1):
-            if step < end:
-                d = step * BK + a_depth
+        for step in range(steps + 1):
+            if step < steps:
+                d = first_depth + step * BK + a_depth
                 for i in range(a_loads):
                     a_next[i] = zero
                     if d < g.depth and first_filter + a_filter + i * a_step < g.filters:
                         a_next[i] = weight[weights + i * a_step * g.weight_filter + taps[3 * d + 2]]
                 for i in range(b_loads):
-                    d = step * BK + b_depth + i * b_step
+                    d = first_depth + step * BK + b_depth + i * b_step
                     b_next[i] = zero
                     if inside and d < g.depth:
                         packed = taps[3 * d + 1]
@@ -122,7 +122,7 @@ def gather_kernel(tile: Tile, real: type):
                         w = column + ((packed & 65535) - 32768)
                         if h >= 0 and h < g.height and w >= 0 and w < g.width:
                             b_next[i] = x[source + taps[3 * d]]
-            if step > begin:
+            if step > 0:
                 now = (step - 1) % 2
                 for d in range(BK):
                     for i in range(tm):
@@ -132,7 +132,7 @@ def gather_kernel(tile: Tile, real: type):
                     for i in range(tm):
                         for j in range(tn):
                             total[i, j] += a[i] * b[j]
-            if step < end:
+            if step < steps:
                 for i in range(a_loads):
                     left[step % 2, a_depth, a_filter + i * a_step] = a_next[i]
                 for i in range(b_loads):
