@@ -36,7 +36,7 @@ LONE = LANES // 4  # tiles beyond whole vectors that are multiplied one by one, 
 LONE_APART = SPAN + LANES
 WEIGHTS = 1 << 18  # floats of transformed weights that stay in a core's cache
 PART = 128  # input channels at a time, where the weights of all do not stay there
-KEPT = 1 << 21  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
+KEPT = 7 << 18  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
 
 def forward(x, weight, epilogue, padding):
@@ -93,7 +93,7 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     weight, blocks = in_blocks(dense(weight), flipped)
     grid, c = tiles_of(corner, y.shape), x.shape[1] * blocks[0] * blocks[1]
     tiles, threads = len(y) * int(grid[2] * grid[3]), num_threads()
-    most = max(WIDTH, KEPT // (36 * c) // LANES * LANES)
+    most = max(WIDTH, KEPT // (36 * c))
     width, part = room(min(tiles, most)), c if 36 * SPAN * c <= WEIGHTS else PART
     v, u = empty((36, spread(c * width))), empty((threads, 36 * spread(SPAN * part)))
     m = empty((threads, (1 if part == c else -(-width // WIDTH)) * 36 * M_APART + LANES))
