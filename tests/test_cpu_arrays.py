@@ -64,6 +64,19 @@ def test_no_more_waits_than_may(monkeypatch):
     assert 1 <= len(arrays._waiting) <= 2
 
 
+def test_what_has_waited_longest_goes_first(monkeypatch):
+    """Memory of an earlier shape must not keep that of the present one from waiting."""
+    monkeypatch.setattr(arrays, "KEPT", 1_000_000)
+    first = [arrays.empty((110_000,)) for _ in range(2)]
+    first.clear()
+    for _ in range(2):
+        a = arrays.empty((200_000,))
+        at = address(a)
+        del a
+    assert address(arrays.empty((200_000,))) == at
+    assert not any(block.size == 440_000 for block in arrays._waiting)
+
+
 def test_threads_never_share_memory():
     """Each thread marks its array, lets others run, and must find its mark."""
     wrong = []

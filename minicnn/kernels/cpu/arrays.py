@@ -18,7 +18,7 @@ from minicnn.kernels import reference
 __all__ = ["add", "dense", "empty", "float32_or", "release"]
 
 SMALL = 1 << 16  # bytes below which an array is NumPy's own: its memory stays at hand anyway
-KEPT = 1 << 28  # bytes that wait at most
+KEPT = 1 << 28  # bytes that wait at most; what has waited longest goes first
 LINE = 64  # bytes of a cache line, where every block begins
 
 
@@ -84,8 +84,13 @@ class _Lease:
         }
 
     def __del__(self):
-        if self.block.size + sum(map(_size, list(_waiting))) <= KEPT:
+        if self.block.size <= KEPT:
             _waiting.append(self.block)
+            while sum(map(_size, list(_waiting))) > KEPT:
+                try:
+                    _waiting.pop(0)  # it has waited longest
+                except IndexError:  # another thread took it
+                    break
 
 
 # a lease may end at any moment, on any thread; there is no lock, since each step on the list is whole in itself
