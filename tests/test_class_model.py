@@ -97,6 +97,12 @@ def test_units_of_other_layers(digits):
     )
 
 
+def test_what_is_later_than_the_paper_is_named():
+    assert Ascent(steps=7, l2=0.1, restarts=2, radius=3.0).later() == {}
+    everything = Ascent(clip=True, jitter=3, blur=0.5, total_variation=0.1, levels=2).later()
+    assert everything == {"clip": True, "jitter": 3, "blur": 0.5, "total_variation": 0.1, "levels": 2}
+
+
 def test_lambda_s_default_follows_the_image_s_size():
     assert Ascent().resolved((1, 28, 28)).l2 == pytest.approx(0.05)
     assert Ascent().resolved((3, 224, 224)).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))

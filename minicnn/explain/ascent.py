@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,11 @@ class Ascent:
         _need(self.blur <= 1000, "blur", "at most 1000 pixels")
         for name in ("step", "radius"):
             _need(0 < getattr(self, name) < np.inf, name, "a number > 0")
+
+    def later(self) -> dict[str, Any]:
+        """Return the settings in use that are later than the paper, by name."""
+        names = ("clip", "jitter", "blur", "total_variation", "levels")
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Ascent, name)}
 
     def resolved(self, shape: Sequence[int]) -> Ascent:
         """Return the same with its lambda for inputs of that shape, (C, H, W)."""

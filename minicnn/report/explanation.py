@@ -118,7 +118,8 @@ def _class_model_figure(found, origin, unit, stimuli, searched):
     kept = f"in the ball of radius {found.settings.radius:.3g}" if ball else f"lambda {found.settings.l2:.3g}"
     words = {
         "title": _title(found, unit),
-        "subtitle": f"{origin['name']}, {'class model' if unit is None else 'unit'}, {kept}, {found.stopped}",
+        "subtitle": f"{origin['name']}, {'class model' if unit is None else 'unit'}, {kept}, {found.stopped}"
+        + _later(found.settings.later()),
     }
     if not stimuli:
         return panels(climb, **words)
@@ -126,6 +127,11 @@ def _class_model_figure(found, origin, unit, stimuli, searched):
     rows = [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
     heading = f"Top stimuli: of {searched} images, those of largest {climb[1][1]}"
     return contact_sheet([climb, *rows], ("", heading), cell=260, **words)
+
+
+def _later(settings: Mapping[str, Any]) -> str:
+    said = [name.replace("_", " ") + ("" if value is True else f" {value:g}") for name, value in settings.items()]
+    return f"; later than the paper: {', '.join(said)}" if said else ""
 
 
 def _title(found: Any, unit: Mapping[str, Any] | None) -> str:
