@@ -43,12 +43,8 @@ def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
         spares = 54 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third of the multiplications
         if spares and (kernel_size == [3, 3] or not gradient_of_weight):
             return "winograd"
-    if (
-        geometry[7]
-        and groups == 1
-        and not gradient_of_weight
-        and pointwise.suits(filters, channels, math.prod(out))
-    ):
+    product = geometry[7] and groups == 1 and not gradient_of_weight
+    if product and pointwise.suits(filters, channels, math.prod(out)):
         return "pointwise"
     return "im2col"
 

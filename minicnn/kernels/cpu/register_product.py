@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, VECTOR, fused, loaded, splatted, vector_pointer
 
-__all__ = ["ROWS", "product_of_1", "product_of_2", "product_of_3", "product_of_row", "product_sums"]
+__all__ = ["ROWS", "product_of_1", "product_of_2", "product_of_3", "product_sums", "small_product"]
 
 ROWS = 8 if LANES == 16 else 4  # with three vectors of columns their sums fill the registers
 
@@ -53,7 +53,7 @@ def _loaded_if(builder, condition, places):
     return vectors
 
 
-def _product(columns, rows=ROWS):
+def small_product(columns, rows=ROWS):
     """Make the product of ``rows`` rows by ``columns`` vectors; (r, j) is put at ``c + r c_row + j``, or added."""
 
     def product(typingctx, a, row, step, b, width, c, c_row, depth, adds):
@@ -75,5 +75,4 @@ def _product(columns, rows=ROWS):
     return intrinsic(product)
 
 
-product_of_1, product_of_2, product_of_3 = (_product(columns) for columns in (1, 2, 3))
-product_of_row = _product(columns=32 // LANES, rows=1)  # one row by 32 numbers
+product_of_1, product_of_2, product_of_3 = (small_product(columns) for columns in (1, 2, 3))

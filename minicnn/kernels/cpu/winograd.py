@@ -22,7 +22,7 @@ from numba import boolean, float32, int64, njit, prange
 from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
-from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, product_of_row
+from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.threads import num_threads
 from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
@@ -34,6 +34,7 @@ WIDTH = 3 * LANES  # tiles of one product
 M_APART = SPAN * WIDTH + LANES  # floats from one element's products to the next's, see ``spread``
 LONE = LANES // 4  # tiles beyond whole vectors that are multiplied one by one, not as a vector of their own
 LONE_APART = SPAN + LANES
+product_of_tile = small_product(columns=SPAN // LANES, rows=1)
 WEIGHTS = 1 << 18  # floats of transformed weights that stay in a core's cache
 PART = 128  # input channels at a time, where the weights of all do not stay there
 KEPT = 7 << 18  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
@@ -202,7 +203,7 @@ def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
     """M[f, k] = sum_c U[f, c, k] V[f, c], or M plus it, for one tile."""
     for f in range(36):
         b, c = u + 4 * f * apart, m + 4 * f * LONE_APART
-        product_of_row(v + 4 * f * v_apart, 0, width, b, SPAN, c, 0, depth, adds)
+        product_of_tile(v + 4 * f * v_apart, 0, width, b, SPAN, c, 0, depth, adds)
 
 
 @njit
