@@ -19,22 +19,30 @@ from minicnn.kernels.cpu.simd import (
     LANES,
     VECTOR,
     address,
+    byte,
     fused,
     lanes,
     load,
+    number,
+    set_byte,
+    set_number,
     splat,
     splatted,
+    store,
     vector_pointer,
 )
 
 __all__ = [
     "Epilogue",
     "Prologue",
+    "clamp",
     "finish",
     "finished",
     "moves",
     "no_mask",
     "prepare",
+    "prepared_vector",
+    "settle",
     "where_positive",
     "where_set",
 ]
@@ -73,61 +81,102 @@ def finish(row, scale, shift, least, most, y, mask):
     if count < LANES:
         for i in range(count):
             v = row[i] * scale + shift
-            y[i] = least if v <= least else most if v >= most else v  # NaN stays NaN
+            y[i] = least if v < least else most if v > most else v  # NaN stays NaN
             if len(mask):
                 mask[i] = (v > least) & ((v < most) | (most == np.inf))
     else:
         by, plus = splat(scale), splat(shift)
         source, to, flags = address(row), address(y), address(mask) if len(mask) else 0
         for start in range(0, count, LANES):
-            i = min(start, count - LANES)  # the last vector begins earlier
-            finish_vector(load(source, i), by, plus, least, most, to, flags, i)
-
-
-@intrinsic
-def finish_vector(typingctx, sums, scale, shift, least, most, y, mask, index):
-    """Finish a vector of sums at ``y[index]``, with its mask, where that is not address 0."""
-
-    def codegen(context, builder, sig, args):
-        sums, scale, shift, least, most, y, mask, index = args
-        ends = splatted(builder, least), splatted(builder, most)
-        before, after = finished(builder, sums, scale, shift, *ends)
-        builder.store(after, vector_pointer(builder, y, index), align=4)
-        with builder.if_then(builder.icmp_signed("!=", mask, ir.Constant(mask.type, 0))):
-            flags = moves(builder, before, *ends)
-            builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
-        return context.get_dummy_value()
-
-    return types.void(lanes, lanes, lanes, types.float32, types.float32, *[types.int64] * 3), codegen
+            i = min(start, count - LANES)
+            settle_vector(clamp(load(source, i), by, plus, least, most), least, most, to, flags, i)
 
 
 @njit
-def prepare(dy, scale, mask, only_positive, row):
-    """Prepare one row of cotangents: ``row`` from dy, through the mask, where that is not empty."""
-    if len(mask):
-        for i in range(len(dy)):
-            passed = mask[i] & ((dy[i] > 0) | (not only_positive))
-            row[i] = dy[i] * scale if passed else np.float32(0)
-    elif only_positive:
-        for i in range(len(dy)):
-            row[i] = dy[i] * scale if dy[i] > 0 else np.float32(0)
+def settle(row, count, least, most, y, mask):
+    """Copy ``count`` finished values from ``row`` to y, and set their mask; addresses, 0 for no mask."""
+    if count < LANES:
+        for i in range(count):
+            v = number(row, i)
+            set_number(y, i, v)
+            if mask:
+                set_byte(mask, i, np.uint8((v > least) & ((v != most) | (most == np.inf))))
     else:
-        for i in range(len(dy)):
-            row[i] = dy[i] * scale
+        for start in range(0, count, LANES):
+            i = min(start, count - LANES)  # the last vector begins earlier
+            settle_vector(load(row, i), least, most, y, mask, i)
+
+
+@intrinsic
+def clamp(typingctx, sums, scale, shift, least, most):
+    """Vector of sums, scaled, shifted and clamped."""
+
+    def codegen(context, builder, sig, args):
+        sums, scale, shift, least, most = args
+        return finished(builder, sums, scale, shift, splatted(builder, least), splatted(builder, most))
+
+    return lanes(lanes, lanes, lanes, types.float32, types.float32), codegen
+
+
+@intrinsic
+def settle_vector(typingctx, value, least, most, y, mask, index):
+    """Write a vector of finished values to ``y[index]``, and its mask, where that is not address 0."""
+
+    def codegen(context, builder, sig, args):
+        value, least, most, y, mask, index = args
+        builder.store(value, vector_pointer(builder, y, index), align=4)
+        with builder.if_then(builder.icmp_signed("!=", mask, ir.Constant(mask.type, 0))):
+            flags = moves(builder, value, splatted(builder, least), splatted(builder, most))
+            builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(lanes, types.float32, types.float32, *[types.int64] * 3), codegen
+
+
+@njit
+def prepare(dy, count, scale, mask, only_positive, row):
+    """Prepare ``count`` cotangents from dy to ``row``, through the mask; addresses, 0 for no mask."""
+    if count < LANES:
+        for i in range(count):
+            v = number(dy, i)
+            passed = ((not mask) or byte(mask, i) != 0) and (v > 0 or not only_positive)
+            set_number(row, i, v * scale if passed else np.float32(0))
+    elif mask or only_positive:
+        by = splat(scale)
+        for start in range(0, count, LANES):
+            i = min(start, count - LANES)
+            store(row, i, prepared_vector(load(dy, i), by, mask, only_positive, i))
+    else:
+        by = splat(scale)
+        for start in range(0, count, LANES):
+            i = min(start, count - LANES)
+            store(row, i, by * load(dy, i))
+
+
+@njit
+def prepared_vector(v, scale, mask, only_positive, index):
+    """Vector of cotangents through the rule and the mask from ``mask[index]`` on, where that is not address 0."""
+    if only_positive:
+        v = where_positive(v)
+    if mask:
+        v = where_set(mask, index, v)
+    return scale * v
 
 
 def finished(builder, sums, scale, shift, least, most):
-    """Emit ``finish`` for a vector of sums: the values before the clamp, and after it."""
-    before = fused(builder, sums, scale, shift)
-    below, above = builder.fcmp_ordered("<=", before, least), builder.fcmp_ordered(">=", before, most)
-    return before, builder.select(below, least, builder.select(above, most, before))
+    """Emit ``finish`` for a vector of sums: one multiplication with addition, one maximum, one minimum."""
+    v = fused(builder, sums, scale, shift)
+    for end, order in ((least, "<"), (most, ">")):
+        v = builder.select(builder.fcmp_ordered(order, v, end), end, v)  # NaN stays NaN
+    return v
 
 
-def moves(builder, before, least, most):
-    """Emit the mask of a vector of values before the clamp: LANES bytes of 0 or 1."""
-    endless = builder.fcmp_ordered("==", most, ir.Constant(VECTOR, [float("inf")] * LANES))
-    inside = builder.or_(builder.fcmp_ordered("<", before, most), endless)
-    return builder.zext(builder.and_(builder.fcmp_ordered(">", before, least), inside), BYTES)
+def moves(builder, after, least, most):
+    """Emit the mask of a vector of clamped values: LANES bytes of 0 or 1."""
+    infinite = builder.fcmp_ordered("==", most, ir.Constant(VECTOR, [float("inf")] * LANES))
+    top = builder.select(infinite, ir.Constant(VECTOR, [float("nan")] * LANES), most)  # from which all differ
+    inside = builder.and_(builder.fcmp_ordered(">", after, least), builder.fcmp_unordered("!=", after, top))
+    return builder.zext(inside, BYTES)
 
 
 @intrinsic

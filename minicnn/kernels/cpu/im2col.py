@@ -13,6 +13,7 @@ from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import multiply
+from minicnn.kernels.cpu.simd import address
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
@@ -202,11 +203,10 @@ def _forward(x, weight, geometry, cut, plain, scale, shift, least, most, y, mask
 
 @kernel(reads(4), reads(1), reads(4, boolean), boolean, writes(4))
 def _prepare(dy, scale, mask, only_positive, out):
-    k = dy.shape[1]
+    k, size = dy.shape[1], dy.shape[2] * dy.shape[3]
     for i in prange(len(dy) * k):
-        n, c = i // k, i % k
-        own = mask[n, c].reshape(-1) if mask.size else mask.reshape(-1)
-        prepare(dy[n, c].reshape(-1), scale[c], own, only_positive, out[n, c].reshape(-1))
+        flags = address(mask) + i * size if mask.size else 0
+        prepare(address(dy) + 4 * i * size, size, scale[i % k], flags, only_positive, address(out) + 4 * i * size)
 
 
 @njit

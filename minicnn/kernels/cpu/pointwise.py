@@ -13,7 +13,7 @@ import functools
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
-from minicnn.kernels.cpu.epilogue import no_mask, where_positive, where_set
+from minicnn.kernels.cpu.epilogue import no_mask, prepared_vector
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS
@@ -89,12 +89,8 @@ def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
         factor = splat(scale[c % len(scale)])
         for j in range(vectors):
             here = at + c * apart + j * LANES
-            v = load(x, here)
-            if only_positive:
-                v = where_positive(v)
-            if mask:
-                v = where_set(mask, here, v)
-            store(block, (c * vectors + j) * LANES, factor * v)
+            v = prepared_vector(load(x, here), factor, mask, only_positive, here)
+            store(block, (c * vectors + j) * LANES, v)
 
 
 @njit

@@ -54,13 +54,13 @@ def _finished_product(columns):
                 if j == 0:
                     by, plus = (_splat_of(builder, start, r) for start in (scale, shift))
                     line = builder.mul(y_row, INT64(r))
-                before, after = finished(builder, total, by, plus, *ends)
+                after = finished(builder, total, by, plus, *ends)
                 place = builder.add(line, INT64(LANES * j))
                 builder.store(after, vector_pointer(builder, y, place), align=4)
-                values.append((before, place))
+                values.append((after, place))
             with builder.if_then(builder.icmp_signed("!=", mask, INT64(0))):
-                for before, place in values:
-                    flags = moves(builder, before, *ends)
+                for after, place in values:
+                    flags = moves(builder, after, *ends)
                     builder.store(flags, vector_pointer(builder, mask, place, flags.type), align=1)
             return context.get_dummy_value()
 

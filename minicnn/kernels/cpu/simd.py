@@ -20,13 +20,18 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 __all__ = [
     "LANES",
     "address",
+    "byte",
     "first",
     "fma",
     "lanes",
     "load",
     "load_fours",
     "load_twos",
+    "number",
     "prefetch",
+    "set_byte",
+    "set_number",
+    "shift_in",
     "splat",
     "store",
     "store_fours",
@@ -134,6 +139,33 @@ def store(typingctx, start, index, value):
     return types.void(types.int64, types.int64, lanes), codegen
 
 
+def _scalar(kind, element, text):
+    """Make the functions that read and write one number at ``start[index]``."""
+
+    def place(builder, start, index):
+        return builder.gep(builder.inttoptr(start, element.as_pointer()), [index])
+
+    def read(typingctx, start, index):
+        def codegen(context, builder, sig, args):
+            return builder.load(place(builder, *args))
+
+        return kind(types.int64, types.int64), codegen
+
+    def write(typingctx, start, index, value):
+        def codegen(context, builder, sig, args):
+            builder.store(args[2], place(builder, *args[:2]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, kind), codegen
+
+    read.__doc__, write.__doc__ = f"Return {text}.", f"Set {text}."
+    return intrinsic(read), intrinsic(write)
+
+
+number, set_number = _scalar(types.float32, FLOAT, "the number ``start[index]``")
+byte, set_byte = _scalar(types.uint8, BYTE, "the byte ``start[index]``")
+
+
 @intrinsic
 def prefetch(typingctx, start, index):
     """Ask the cache for the line of ``start[index]``, which will be read soon."""
@@ -181,17 +213,72 @@ def first(typingctx, value, count):
     return lanes(lanes, types.int64), codegen
 
 
-def _apart(step, text):
+# two vectors shuffled into two: their even and odd numbers, both dealt like halves of a pack of cards, their first
+# and second halves, and those of each four numbers dealt, which AVX2 and SSE do in one step where others take two
+EVENS = range(0, 2 * LANES, 2), range(1, 2 * LANES, 2)
+CARDS = [[i // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, LANES // 2)]
+HALVES = [[i + i // (LANES // 2) * LANES // 2 + half for i in range(LANES)] for half in (0, LANES // 2)]
+PAIRS = [[i // 4 * 4 + i % 4 // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, 2)]
+
+
+def _shuffled(builder, a, b, orders):
+    return [builder.shuffle_vector(a, b, _indices(order)) for order in orders]
+
+
+def _four_by_four(builder, a, b, c, d):
+    """Emit the transpose of each block of 4 x 4 numbers of four vectors."""
+    (a, b), (c, d) = _shuffled(builder, a, c, PAIRS), _shuffled(builder, b, d, PAIRS)
+    return [*_shuffled(builder, a, c, PAIRS), *_shuffled(builder, b, d, PAIRS)]
+
+
+def _twos(builder, a, b):
+    return _shuffled(builder, a, b, EVENS)
+
+
+def _fours(builder, a, b, c, d):
+    """Emit four vectors, the j-th of which has every fourth number of a, b, c, d from the j-th on."""
+    if LANES == 16:
+        (a, b), (c, d) = _shuffled(builder, a, b, EVENS), _shuffled(builder, c, d, EVENS)
+        (a, c), (b, d) = _shuffled(builder, a, c, EVENS), _shuffled(builder, b, d, EVENS)
+        return [a, b, c, d]
+    if LANES == 8:
+        (a, b), (c, d) = _shuffled(builder, a, c, HALVES), _shuffled(builder, b, d, HALVES)
+    return _four_by_four(builder, a, b, c, d)
+
+
+def _woven(builder, a, b, c, d):
+    """Emit the vectors of which ``_fours`` makes a, b, c, d."""
+    if LANES == 16:
+        (a, c), (b, d) = _shuffled(builder, a, c, CARDS), _shuffled(builder, b, d, CARDS)
+        return [*_shuffled(builder, a, b, CARDS), *_shuffled(builder, c, d, CARDS)]
+    a, b, c, d = _four_by_four(builder, a, b, c, d)
+    if LANES == 8:
+        (a, c), (b, d) = _shuffled(builder, a, b, HALVES), _shuffled(builder, c, d, HALVES)
+    return [a, b, c, d]
+
+
+def _transposed(builder, rows):
+    """Emit the columns of LANES rows."""
+    if LANES == 16:
+        for _ in range(4):
+            pairs = [(rows[i], rows[i + LANES // 2]) for i in range(LANES // 2)]
+            rows = [vector for pair in pairs for vector in _shuffled(builder, *pair, CARDS)]
+        return rows
+    blocks = [_four_by_four(builder, *rows[i : i + 4]) for i in range(0, LANES, 4)]
+    if LANES == 4:
+        return blocks[0]
+    low, high = zip(*(_shuffled(builder, a, b, HALVES) for a, b in zip(*blocks, strict=True)), strict=True)
+    return [*low, *high]
+
+
+def _apart(step, deal, text):
     """Make the load of ``step`` vectors, the j-th of which has every ``step``-th number from the j-th on."""
 
     def load_apart(typingctx, start, index):
         def codegen(context, builder, sig, args):
-            together = loaded(builder, *args, ir.VectorType(FLOAT, LANES * step))
-            found = [
-                builder.shuffle_vector(together, together, _indices(range(j, LANES * step, step)))
-                for j in range(step)
-            ]
-            return context.make_tuple(builder, sig.return_type, found)
+            start, index = args
+            together = [loaded(builder, start, builder.add(index, INT64(LANES * j))) for j in range(step)]
+            return context.make_tuple(builder, sig.return_type, deal(builder, *together))
 
         return types.UniTuple(lanes, step)(types.int64, types.int64), codegen
 
@@ -199,8 +286,8 @@ def _apart(step, text):
     return intrinsic(load_apart)
 
 
-load_twos = _apart(2, "Two vectors: the numbers 0, 2, 4, ... and 1, 3, 5, ... from ``start[index]`` on.")
-load_fours = _apart(4, "Four vectors: the j-th has the numbers j, j + 4, j + 8, ... from ``start[index]`` on.")
+load_twos = _apart(2, _twos, "Two vectors: the j-th has every second number from ``start[index + j]`` on.")
+load_fours = _apart(4, _fours, "Four vectors: the j-th has every fourth number from ``start[index + j]`` on.")
 
 
 @intrinsic
@@ -213,12 +300,7 @@ def transpose(typingctx, start, index, apart, to, at):
     def codegen(context, builder, sig, args):
         start, index, apart, to, at = args
         rows = [loaded(builder, start, builder.add(index, builder.mul(apart, INT64(r)))) for r in range(LANES)]
-        low = _indices([i // 2 + i % 2 * LANES for i in range(LANES)])
-        high = _indices([LANES // 2 + i // 2 + i % 2 * LANES for i in range(LANES)])
-        for _ in range(LANES.bit_length() - 1):  # each round deals the rows like two halves of a pack of cards
-            pairs = [(rows[i], rows[i + LANES // 2]) for i in range(LANES // 2)]
-            rows = [builder.shuffle_vector(a, b, order) for a, b in pairs for order in (low, high)]
-        for i, row in enumerate(rows):
+        for i, row in enumerate(_transposed(builder, rows)):
             builder.store(row, vector_pointer(builder, to, builder.add(at, INT64(LANES * i))), align=4)
         return context.get_dummy_value()
 
@@ -244,12 +326,20 @@ def store_fours(typingctx, start, index, a, b, c, d):
     """Write a[0], b[0], c[0], d[0], a[1], ... from ``start[index]`` on."""
 
     def codegen(context, builder, sig, args):
-        start, index, a, b, c, d = args
-        both = _indices(range(2 * LANES))
-        halves = builder.shuffle_vector(a, b, both), builder.shuffle_vector(c, d, both)
-        order = [i % 4 * LANES + i // 4 for i in range(4 * LANES)]
-        together = builder.shuffle_vector(*halves, _indices(order))
-        builder.store(together, vector_pointer(builder, start, index, together.type), align=4)
+        start, index, *vectors = args
+        for j, vector in enumerate(_woven(builder, *vectors)):
+            place = vector_pointer(builder, start, builder.add(index, INT64(LANES * j)))
+            builder.store(vector, place, align=4)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, lanes, lanes, lanes, lanes), codegen
+
+
+@intrinsic
+def shift_in(typingctx, a, b):
+    """Vector of a[1], a[2], ... and, last, b[0]."""
+
+    def codegen(context, builder, sig, args):
+        return builder.shuffle_vector(*args, _indices(range(1, LANES + 1)))
+
+    return lanes(lanes, lanes), codegen

@@ -20,10 +20,10 @@ import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.arrays import dense, empty
-from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, finish, prepare
+from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, prepare, settle
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
-from minicnn.kernels.cpu.simd import LANES, address
+from minicnn.kernels.cpu.simd import LANES, address, number, set_number
 from minicnn.kernels.cpu.threads import num_threads
 from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
 from minicnn.kernels.cpu.winograd_weights import SPAN, in_blocks, transform_weights
@@ -130,56 +130,54 @@ def _mask(mask):
 
 
 @njit
-def _lines(grid, rows):
-    """``rows`` rows of a row of tiles, with room for what vectors read and write beyond them."""
-    return np.empty((rows, 4 * ((grid[3] + LANES - 1) // LANES + 1) * LANES), np.float32)
+def _zero(line, begin, end):
+    for j in range(begin, end):
+        set_number(line, j, np.float32(0))
 
 
 @njit
-def _read_tiles(source, c, lower, righter, first, last, grid, lines, tiles, apart):
-    """Transform the tiles from ``first`` to ``last`` of channel c, moved by a block, into 36 runs, ``apart``."""
-    x, mask, scale, only_positive = source
-    top, left, down, across = grid
-    top, left = top - lower, left - righter
-    height, width = x.shape[2:]
-    t = first
-    while t < last:
-        row, q = divmod(t, across)
-        n, p = divmod(row, down)
-        count = min(across - q, last - t)
-        begin, length = 4 * q - left, 4 * count + 2
-        low = min(length, max(0, -begin))
-        high = max(low, min(length, width - begin))
-        for i in range(6):
-            h, line = 4 * p - top + i, lines[i]
-            if 0 <= h < height and low < high:
-                line[:low] = 0
-                line[high:length] = 0
-                at = slice(begin + low, begin + high)
-                passed = mask[n, c, h, at] if mask.size else mask[0, 0, 0]
-                prepare(x[n, c, h, at], scale[c], passed, only_positive, line[low:high])
-            else:
-                line[:length] = 0
-        input_tiles(address(lines), lines.shape[1], count, tiles + 4 * (t - first), apart)
-        t += count
+def _read_tiles(source, at, top, left, rows, width, count, lines, length, tiles, apart):
+    """Transform ``count`` tiles of one map, the first of which begins ``top`` and ``left`` in it.
+
+    at : index of the map's first value
+    lines : address of 12 lines of ``length`` floats
+    tiles : address of the first of 36 runs, which lie ``apart`` floats apart
+    """
+    x, total, mask, scale, only_positive = source
+    end = 4 * count + 2
+    low = min(end, max(0, -left))
+    high = max(low, min(end, width - left))
+    for i in range(6):
+        h, line = top + i, lines + 4 * i * length
+        if 0 <= h < rows and low < high:
+            # padding too is read, from rows nearby, since vectors that start a line are written and read as one
+            pixel = at + h * width + left
+            first, last = max(0, -pixel), min(end, total - pixel)
+            flags = mask + pixel + first if mask else 0
+            prepare(x + 4 * (pixel + first), last - first, scale, flags, only_positive, line + 4 * first)
+            _zero(line, 0, low)
+            _zero(line, high, end)
+        else:
+            _zero(line, 0, end)
+    input_tiles(lines, length, count, tiles, apart)
 
 
 @njit
 def _write_tiles(tiles, apart, k, first, last, sink, grid, lines):
     """Transform 36 runs of products into the tiles from ``first`` to ``last`` of channel k."""
-    y, mask, scale, shift, least, most = sink
-    _, _, down, across = grid
+    channels, height, width, y, mask, scale, shift, least, most = sink
+    down, across = grid
+    factor, plus = number(scale, k), number(shift, k)
+    output_tiles(tiles, apart, last - first, factor, plus, least, most, lines, 4 * WIDTH)
     t = first
     while t < last:
         row, q = divmod(t, across)
         n, p = divmod(row, down)
         count = min(across - q, last - t)
-        output_tiles(tiles + 4 * (t - first), apart, count, address(lines), lines.shape[1])
-        begin, end = 4 * q, min(4 * (q + count), y.shape[3])
-        for i in range(min(4, y.shape[2] - 4 * p)):
-            h = 4 * p + i
-            moves = mask[n, k, h, begin:end] if mask.size else mask[0, 0, 0]
-            finish(lines[i, : end - begin], scale[k], shift[k], least, most, y[n, k, h, begin:end], moves)
+        length, at = min(4 * count, width - 4 * q), ((n * channels + k) * height + 4 * p) * width + 4 * q
+        for i in range(min(4, height - 4 * p)):
+            line, pixel = lines + 16 * (i * WIDTH + t - first), at + i * width
+            settle(line, length, least, most, y + 4 * pixel, mask + pixel if mask else 0)
         t += count
 
 
@@ -210,6 +208,7 @@ def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
 def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, part, buffers):
     """Compute ``span`` channels of outputs from k on, in the tiles from ``first`` to ``last``."""
     u, m, alone, lines, kernels = buffers
+    lines = address(lines)
     depth, apart, v_apart = (weight.shape[0] if flipped else weight.shape[1]), spread(part * SPAN), v.shape[1]
     lone = (last - first) % LANES
     lone = lone if lone <= LONE else 0
@@ -235,17 +234,36 @@ def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, p
                     _write_tiles(to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines)
 
 
+@njit
+def _some_inputs(source, channels, size, c, top, left, first, last, grid, tiles, apart):
+    """Transform the tiles from ``first`` to ``last`` of channel c; tile 0 begins ``top`` and ``left``."""
+    (rows, width), (down, across) = size, grid
+    length = 4 * ((across + LANES - 1) // LANES + 1) * LANES
+    lines = np.empty(12 * length, np.float32)
+    t = first
+    while t < last:
+        row, q = divmod(t, across)
+        n, p = divmod(row, down)
+        count, at = min(across - q, last - t), (n * channels + c) * rows * width
+        begin = 4 * p + top, 4 * q + left
+        to = tiles + 4 * (t - first)
+        _read_tiles(source, at, *begin, rows, width, count, address(lines), length, to, apart)
+        t += count
+    lines[0] = 0  # kept until here
+
+
 @kernel(
     *(reads(4), reads(4, boolean), reads(1), boolean, int64, int64),
     *(reads(1, int64), int64, int64, writes(2), int64),
 )
 def _inputs(x, mask, scale, only_positive, down, across, grid, first, last, v, width):
-    for i in prange(x.shape[1] * down * across):
-        block, c = i // x.shape[1], i % x.shape[1]
-        lower, righter = 3 * (block // across), 3 * (block % across)
-        tiles, apart = address(v) + 4 * i * width, v.shape[1]
-        source, lines = (x, mask, scale, only_positive), _lines(grid, 12)
-        _read_tiles(source, c, lower, righter, first, last, grid, lines, tiles, apart)
+    channels, size = x.shape[1], x.shape[2:]
+    for i in prange(channels * down * across):
+        block, c = i // channels, i % channels
+        top, left = 3 * (block // across) - grid[0], 3 * (block % across) - grid[1]
+        source = address(x), x.size, address(mask) if mask.size else 0, scale[c], only_positive
+        tiles, counts = address(v) + 4 * i * width, (grid[2], grid[3])
+        _some_inputs(source, channels, size, c, top, left, first, last, counts, tiles, v.shape[1])
 
 
 @kernel(
@@ -255,8 +273,10 @@ def _inputs(x, mask, scale, only_positive, down, across, grid, first, last, v, w
 )
 def _outputs(v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, part, u, m):
     for thread in prange(len(u)):
-        alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), _lines(grid, 4)
+        alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), np.empty((4, 4 * WIDTH), np.float32)
         buffers = u[thread], m[thread], alone, lines, np.empty(9 * LANES * LANES, np.float32)
+        flags = address(mask) if mask.size else 0
+        sink = *y.shape[1:], address(y), flags, address(scale), address(shift), least, most
         for k in range(thread * SPAN, y.shape[1], len(u) * SPAN):
-            span, sink = min(SPAN, y.shape[1] - k), (y, mask, scale, shift, least, most)
-            _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, part, buffers)
+            span = min(SPAN, y.shape[1] - k)
+            _some_outputs(v, width, weight, flipped, sink, (grid[2], grid[3]), first, last, k, span, part, buffers)

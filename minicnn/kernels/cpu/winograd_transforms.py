@@ -10,7 +10,8 @@ may lie across the end of a row; the caller holds them, and says how far apart t
 import numpy as np
 from numba import njit
 
-from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, splat, store, store_fours
+from minicnn.kernels.cpu.epilogue import clamp
+from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, shift_in, splat, store, store_fours
 
 __all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "nine", "output_tiles", "weight_tile"]
 
@@ -87,8 +88,10 @@ def input_tiles(rows, length, count, tiles, apart):
         _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
     for t in range(0, count, LANES):
         for r in range(6):
-            a, b, c, d = load_fours(columns, r * length + 4 * t)
-            e, f, _, _ = load_fours(columns, r * length + 4 * t + 4)
+            at = r * length + 4 * t
+            a, b, c, d = load_fours(columns, at)
+            # a tile's last two columns are the next one's first
+            e, f = shift_in(a, load(columns, at + 4 * LANES)), shift_in(b, load(columns, at + 4 * LANES + 1))
             _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
 
 
@@ -98,8 +101,16 @@ def _output_column(tiles, at, apart):
 
 
 @njit
-def output_tiles(tiles, apart, count, rows, length):
-    """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of outputs, in whole vectors."""
+def _finish_fours(line, scale, shift, least, most, rows, at):
+    a, b = clamp(line[0], scale, shift, least, most), clamp(line[1], scale, shift, least, most)
+    c, d = clamp(line[2], scale, shift, least, most), clamp(line[3], scale, shift, least, most)
+    store_fours(rows, at, a, b, c, d)
+
+
+@njit
+def output_tiles(tiles, apart, count, scale, shift, least, most, rows, length):
+    """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of finished outputs, in vectors."""
+    by, plus = splat(scale), splat(shift)
     for t in range(0, count, LANES):
         a, b, c = (
             _output_column(tiles, t, apart),
@@ -112,13 +123,13 @@ def output_tiles(tiles, apart, count, rows, length):
             _output_column(tiles, t + 5 * apart, apart),
         )
         line = _output_line(a[0], b[0], c[0], d[0], e[0], f[0])
-        store_fours(rows, 4 * t, line[0], line[1], line[2], line[3])
+        _finish_fours(line, by, plus, least, most, rows, 4 * t)
         line = _output_line(a[1], b[1], c[1], d[1], e[1], f[1])
-        store_fours(rows, 4 * t + length, line[0], line[1], line[2], line[3])
+        _finish_fours(line, by, plus, least, most, rows, 4 * t + length)
         line = _output_line(a[2], b[2], c[2], d[2], e[2], f[2])
-        store_fours(rows, 4 * t + 2 * length, line[0], line[1], line[2], line[3])
+        _finish_fours(line, by, plus, least, most, rows, 4 * t + 2 * length)
         line = _output_line(a[3], b[3], c[3], d[3], e[3], f[3])
-        store_fours(rows, 4 * t + 3 * length, line[0], line[1], line[2], line[3])
+        _finish_fours(line, by, plus, least, most, rows, 4 * t + 3 * length)
 
 
 @njit
