@@ -11,7 +11,7 @@ is written over by the next one; buffers have room for what lies beyond the last
 import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
-from minicnn.kernels.cpu.epilogue import finish, no_mask, where_positive, where_set
+from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.simd import LANES, address, first, fma, load, load_twos, splat, store, store_twos
 
@@ -86,11 +86,7 @@ def _spread(x, mask, only_positive, scale, top, chosen, plane):
                     plane[row, phase, at + i] = x[row - top, start + i * across]
             for i in range(0, count if across <= 2 else 0, LANES):
                 v = load(of, begin + i) if across == 1 else load_twos(of, begin + 2 * i)[0]
-                if only_positive:
-                    v = where_positive(v)
-                if passed:
-                    v = where_set(passed, begin + i, v)
-                store(to, line + i, first(factor * v, count - i))
+                store(to, line + i, first(prepared_vector(v, factor, passed, only_positive, begin + i), count - i))
 
 
 @njit
@@ -155,7 +151,7 @@ def _some_forward(x, weight, geometry, finishing, y, mask, part):
     height, width = y.shape[2:]
     plane, rows = _plane(y.shape[2:], kernel_height, kernel_width, geometry), _bands(height, width)
     places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
-    weights, flat, flags = weight.reshape(channels, -1), y.reshape(-1), mask.reshape(-1)
+    weights = weight.reshape(channels, -1)
     chosen, none = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2]), np.empty((0, 0), np.bool_)
     for task in range(part * PLANES, min(len(x) * channels, (part + 1) * PLANES)):
         n, c = task // channels, task % channels
@@ -163,8 +159,9 @@ def _some_forward(x, weight, geometry, finishing, y, mask, part):
         for begin in range(0, height, rows):
             end = min(height, begin + rows)
             _sums(plane, places, weights[c], begin, end, width, geometry[0], sums)
-            place = slice((task * height + begin) * width, (task * height + end) * width)
-            finish(sums, scale[c], shift[c], least, most, flat[place], flags[place] if flags.size else flags)
+            at, count = (task * height + begin) * width, (end - begin) * width
+            flags = address(mask) + at if mask.size else 0
+            finish(address(sums), count, scale[c], shift[c], least, most, address(y) + 4 * at, flags)
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32, writes(4), writes(4, boolean))
@@ -223,8 +220,7 @@ def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
     rows = _bands((height + down - 1) // down, (width + across - 1) // across)
     parts = np.empty((down * across, rows * ((width + across - 1) // across) + 2 * LANES), np.float32)
     line, own = np.empty(rows * down * width + 2 * LANES, np.float32), np.empty(taps.shape[2], np.float32)
-    weights, flat, none = weight.reshape(channels, -1), dx.reshape(-1), np.empty((0, 0), np.bool_)
-    nothing = none.reshape(-1)
+    weights, none = weight.reshape(channels, -1), np.empty((0, 0), np.bool_)
     for task in range(part * PLANES, min(len(dy) * channels, (part + 1) * PLANES)):
         n, c = task // channels, task % channels
         through = _roomy(mask, n, c) if mask.size else none
@@ -236,15 +232,11 @@ def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
                     own[tap] = weights[c, taps[0, phase, tap]]
                 end = min(begin + rows, (height - phase // across + down - 1) // down)
                 _sums(plane, taps[1, phase, :count], own, begin, end, wide, 1, parts[phase])
-            to = flat[
-                (task * height + begin * down) * width : (task * height + min(height, (begin + rows) * down))
-                * width
-            ]
+            at, lines = (task * height + begin * down) * width, min(height - begin * down, rows * down)
             if down * across > 1:
-                _weave(parts, len(to) // width, (height, width), (down, across), line)
-            finish(
-                line if down * across > 1 else parts[0], np.float32(1), np.float32(0), -np.inf, np.inf, to, nothing
-            )
+                _weave(parts, lines, (height, width), (down, across), line)
+            source = address(line) if down * across > 1 else address(parts)
+            settle(source, lines * width, -np.inf, np.inf, address(dx) + 4 * at, 0)
 
 
 @kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))

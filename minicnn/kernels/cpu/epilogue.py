@@ -18,7 +18,6 @@ from minicnn.kernels.cpu.simd import (
     FLOAT,
     LANES,
     VECTOR,
-    address,
     byte,
     fused,
     lanes,
@@ -75,21 +74,20 @@ class Prologue(NamedTuple):
 
 
 @njit
-def finish(row, scale, shift, least, most, y, mask):
-    """Finish one row of sums: y from ``row``, and its mask, where that is not empty."""
-    least, most, count = np.float32(least), np.float32(most), len(y)
+def finish(sums, count, scale, shift, least, most, y, mask):
+    """Finish ``count`` sums: y, and its mask; addresses, 0 for no mask.  y may be ``sums``."""
     if count < LANES:
         for i in range(count):
-            v = row[i] * scale + shift
-            y[i] = least if v < least else most if v > most else v  # NaN stays NaN
-            if len(mask):
-                mask[i] = (v > least) & ((v < most) | (most == np.inf))
+            v = number(sums, i) * scale + shift
+            set_number(y, i, least if v < least else most if v > most else v)  # NaN stays NaN
+        settle(y, count, least, most, y, mask)
     else:
         by, plus = splat(scale), splat(shift)
-        source, to, flags = address(row), address(y), address(mask) if len(mask) else 0
-        for start in range(0, count, LANES):
-            i = min(start, count - LANES)
-            settle_vector(clamp(load(source, i), by, plus, least, most), least, most, to, flags, i)
+        whole = count // LANES * LANES
+        tail = clamp(load(sums, count - LANES), by, plus, least, most)  # begins earlier, so it is read before
+        for i in range(0, whole, LANES):
+            settle_vector(clamp(load(sums, i), by, plus, least, most), least, most, y, mask, i)
+        settle_vector(tail, least, most, y, mask, count - LANES)
 
 
 @njit

@@ -151,11 +151,10 @@ def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, sc
     columns[0] = 0  # kept until here
     if plain:
         return
-    sums, none = np.empty(width, np.float32), mask.reshape(-1)[:0]
     for i in range(k, k + filters):
-        for p in range(first, last):
-            sums[:] = y[i, p]
-            finish(sums, scale[i], shift[i], least, most, y[i, p], mask[i, p] if mask.size else none)
+        at = (i * y.shape[1] + first) * width
+        sums, flags = address(y) + 4 * at, address(mask) + at if mask.size else 0
+        finish(sums, size, scale[i], shift[i], least, most, sums, flags)
 
 
 @kernel(
