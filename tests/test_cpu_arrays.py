@@ -44,16 +44,16 @@ def test_memory_waits_until_the_last_view_is_gone():
 
 
 def test_large_arrays_begin_at_a_cache_line():
-    kept = [arrays.empty((20_000 + n,)) for n in range(5)]
+    kept = [arrays.empty((40_000 + n,)) for n in range(5)]
     assert all(address(a) % arrays.LINE == 0 for a in kept)
 
 
 def test_memory_much_too_large_is_left_for_others():
-    a = arrays.empty((100_000,))
+    a = arrays.empty((200_000,))
     at = address(a)
     del a
-    assert address(arrays.empty((20_000,))) != at
-    assert address(arrays.empty((60_000,))) == at
+    assert address(arrays.empty((40_000,))) != at
+    assert address(arrays.empty((120_000,))) == at
 
 
 def test_no_more_waits_than_may(monkeypatch):
@@ -83,9 +83,9 @@ def test_threads_never_share_memory():
 
     def work(mark):
         for _ in range(300):
-            a = arrays.empty((20_000,))
+            a = arrays.empty((40_000,))
             a[:] = mark
-            b = arrays.empty((20_000,))
+            b = arrays.empty((40_000,))
             b[:] = -mark
             if (a != mark).any() or (b != -mark).any():
                 wrong.append(mark)

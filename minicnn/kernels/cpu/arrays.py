@@ -17,7 +17,7 @@ from minicnn.kernels import reference
 
 __all__ = ["add", "dense", "empty", "float32_or", "release"]
 
-SMALL = 1 << 16  # bytes below which an array is NumPy's own: its memory stays at hand anyway
+SMALL = 1 << 17  # bytes below which an array is NumPy's own: its memory stays at hand anyway
 KEPT = 1 << 28  # bytes that wait at most; what has waited longest goes first
 LINE = 64  # bytes of a cache line, where every block begins
 
@@ -78,7 +78,7 @@ class _Lease:
         self.block = block
         self.__array_interface__ = {
             "version": 3,
-            "shape": tuple(map(int, shape)),
+            "shape": shape,
             "typestr": dtype.str,
             "data": (block.address, False),
         }
@@ -99,14 +99,18 @@ _waiting: list[_Block] = []
 
 def _taken(size: int) -> _Block | None:
     """Take the smallest block that waits and holds ``size`` bytes, but not many times as much."""
-    while fitting := [block for block in list(_waiting) if size <= block.size <= 4 * size]:
-        smallest = min(fitting, key=_size)
+    while True:
+        found = None
+        for block in list(_waiting):  # of the same size the last, which a cache may still hold
+            if size <= block.size <= 4 * size and (found is None or block.size <= found.size):
+                found = block
+        if found is None:
+            return None
         try:
-            _waiting.remove(smallest)
+            _waiting.remove(found)
         except ValueError:  # another thread took it
             continue
-        return smallest
-    return None
+        return found
 
 
 _size = operator.attrgetter("size")

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,60 +57,70 @@ def geometry_of(size, out, kernel_size, stride, padding, dilation, groups):
     return np.array([*stride, top, left, *dilation, groups, plain], np.int64)
 
 
+class Plan(NamedTuple):
+    """What the shapes of a convolution say: size of its output, padding, geometry, algorithm."""
+
+    size: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    geometry: np.ndarray
+    algorithm: str
+
+
 @functools.lru_cache(4096)
 def planned(size, weight_shape, stride, padding, dilation, groups, out=None, gradient_of_weight=False):
-    """Output size, geometry and algorithm of a convolution, worked out once for all maps of these shapes."""
+    """Return the ``Plan`` of a convolution, worked out once for all maps of these shapes."""
+    stride, padding, dilation = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
     geometry.flags.writeable = False
-    return out, geometry, algorithm(weight_shape, geometry, out, gradient_of_weight)
+    return Plan(out, padding, geometry, algorithm(weight_shape, geometry, out, gradient_of_weight))
 
 
-def _whole(stride, padding, dilation, groups):
-    """Arguments of a convolution as tuples, which ``planned`` can tell apart."""
-    return pair(stride, "stride"), sides(padding), pair(dilation, "dilation"), int(groups)
+@functools.lru_cache(512)
+def constant(value, count):
+    """Return ``count`` times a number, once and for all."""
+    found = np.full(count, value, np.float32)
+    found.flags.writeable = False
+    return found
 
 
 @float32_or(reference.conv2d)
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
-    k = len(weight)
-    shift = np.zeros(k, np.float32) if bias is None else dense(bias)
-    arguments = _whole(stride, padding, dilation, groups)
-    plan = planned(x.shape[2:], weight.shape, *arguments)
-    return _forward(x, weight, Epilogue(np.ones(k, np.float32), shift), plan, arguments[1])
+    plan = planned(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    shift = constant(0, len(weight)) if bias is None else dense(bias)
+    return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
 
 
 @float32_or(reference.conv2d_relu)
 def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
-    k, arguments = len(weight), _whole(stride, padding, dilation, groups)
-    plan = planned(x.shape[2:], weight.shape, *arguments)
-    mask = empty((len(x), k, *plan[0]), bool) if keep_mask else None
-    scale = np.ones(k, np.float32) if scale is None else dense(scale)
-    shift = np.zeros(k, np.float32) if shift is None else dense(shift)
+    k = len(weight)
+    plan = planned(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
+    scale = constant(1, k) if scale is None else dense(scale)
+    shift = constant(0, k) if shift is None else dense(shift)
     epilogue = Epilogue(scale, shift, 0.0, np.inf if most is None else float(most), mask)
-    return _forward(x, weight, epilogue, plan, arguments[1]), mask
+    return _forward(x, weight, epilogue, plan), mask
 
 
-def _forward(x, weight, epilogue, plan, padding):
+def _forward(x, weight, epilogue, plan):
     x, weight = dense(x), dense(weight)
-    size, geometry, chosen = plan
-    if chosen == "winograd":
-        return winograd.forward(x, weight, epilogue, padding)
-    y = empty((len(x), len(weight), *size))
-    if chosen == "pointwise":
+    if plan.algorithm == "winograd":
+        return winograd.forward(x, weight, epilogue, plan.padding)
+    y = empty((len(x), len(weight), *plan.size))
+    if plan.algorithm == "pointwise":
         pointwise.forward(x, weight, epilogue, y)
         return y
-    (depthwise if chosen == "depthwise" else im2col).forward(x, weight, epilogue, geometry, y)
+    (depthwise if plan.algorithm == "depthwise" else im2col).forward(x, weight, epilogue, plan.geometry, y)
     return y
 
 
 @float32_or(reference.conv2d_input_grad)
 def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the input, as ``reference.conv2d_input_grad``, by the adjoint algorithm."""
-    prologue = Prologue(np.ones(len(weight), np.float32))
+    prologue = Prologue(constant(1, len(weight)))
     return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
 
 
@@ -118,23 +129,22 @@ def conv2d_relu_input_grad(
     dy, mask, rule, weight, scale, input_size, *, stride=1, padding=0, dilation=1, groups=1
 ):
     """Gradient with respect to the input through rectifier and scale, as ``reference.conv2d_relu_input_grad``."""
-    scale = np.ones(len(weight), np.float32) if scale is None else dense(scale)
+    scale = constant(1, len(weight)) if scale is None else dense(scale)
     mask = dense(mask) if rule.where_input_positive else None
     prologue = Prologue(scale, mask, rule.where_cotangent_positive)
     return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
 
 
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
-    dy, weight, arguments = dense(dy), dense(weight), _whole(stride, padding, dilation, groups)
-    input_size = tuple(int(n) for n in input_size)
-    _, geometry, chosen = planned(input_size, weight.shape, *arguments, dy.shape[2:])
-    if chosen == "winograd":
-        return winograd.input_grad(dy, weight, prologue, input_size, arguments[1])
+    dy, weight, input_size = dense(dy), dense(weight), tuple(map(int, input_size))
+    plan = planned(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:])
+    if plan.algorithm == "winograd":
+        return winograd.input_grad(dy, weight, prologue, input_size, plan.padding)
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
-    if chosen == "pointwise":
+    if plan.algorithm == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)
         return dx
-    (depthwise if chosen == "depthwise" else im2col).input_grad(dy, weight, prologue, geometry, dx)
+    (depthwise if plan.algorithm == "depthwise" else im2col).input_grad(dy, weight, prologue, plan.geometry, dx)
     return dx
 
 
@@ -143,12 +153,12 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     """Gradient with respect to the weight, as ``reference.conv2d_weight_grad``."""
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
-    arguments = _whole(stride, padding, dilation, groups)
-    _, geometry, chosen = planned(x.shape[2:], dweight.shape, *arguments, dy.shape[2:], gradient_of_weight=True)
-    if chosen == "winograd" and winograd_weight_grad.suits(*dweight.shape[:2], dy.shape):
-        winograd_weight_grad.weight_grad(x, dy, geometry[2:4], dweight)
+    size = x.shape[2:]
+    plan = planned(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], gradient_of_weight=True)
+    if plan.algorithm == "winograd" and winograd_weight_grad.suits(*dweight.shape[:2], dy.shape):
+        winograd_weight_grad.weight_grad(x, dy, plan.geometry[2:4], dweight)
         return dweight
-    (depthwise if chosen == "depthwise" else im2col).weight_grad(x, dy, geometry, dweight)
+    (depthwise if plan.algorithm == "depthwise" else im2col).weight_grad(x, dy, plan.geometry, dweight)
     return dweight
 
 

@@ -14,6 +14,7 @@ from numba import boolean, float32, int64, njit, prange
 from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.simd import LANES, address, first, fma, load, load_twos, splat, store, store_twos
+from minicnn.kernels.cpu.tasks import new_counter, next_task
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
@@ -26,18 +27,25 @@ def forward(x, weight, epilogue, geometry, y):
     """Fill y (N, C, P, Q) and the epilogue's mask."""
     mask = no_mask(4) if epilogue.mask is None else epilogue.mask
     ends = np.float32(epilogue.least), np.float32(epilogue.most)
-    _forward(x, weight, geometry, epilogue.scale, epilogue.shift, *ends, y, mask)
+    _forward(new_counter(), x, weight, geometry, epilogue.scale, epilogue.shift, *ends, y, mask)
 
 
 def input_grad(dy, weight, prologue, geometry, dx):
     """Fill dx (N, C, H, W)."""
     mask = no_mask(4) if prologue.mask is None else prologue.mask
-    _input_grad(dy, weight, geometry, prologue.scale, mask, prologue.only_positive, dx)
+    _input_grad(new_counter(), dy, weight, geometry, prologue.scale, mask, prologue.only_positive, dx)
 
 
 def weight_grad(x, dy, geometry, dweight):
     """Fill dweight (C, 1, R, S)."""
     _weight_grad(x, dy, geometry, dweight)
+
+
+@njit
+def _some(counter, thread, planes):
+    """Return the first and last of the next planes for a thread."""
+    first = PLANES * next_task(counter, thread, (planes + PLANES - 1) // PLANES)
+    return min(first, planes), min(first + PLANES, planes)
 
 
 @njit
@@ -144,8 +152,8 @@ def _roomy(x, n, c):
 
 
 @njit
-def _some_forward(x, weight, geometry, finishing, y, mask, part):
-    """Every plane of one part of them, in buffers that they share."""
+def _forward_of_one(counter, thread, x, weight, geometry, finishing, y, mask):
+    """Planes of one thread, in buffers that they share."""
     scale, shift, least, most = finishing
     channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
     height, width = y.shape[2:]
@@ -153,7 +161,9 @@ def _some_forward(x, weight, geometry, finishing, y, mask, part):
     places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
     weights = weight.reshape(channels, -1)
     chosen, none = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2]), np.empty((0, 0), np.bool_)
-    for task in range(part * PLANES, min(len(x) * channels, (part + 1) * PLANES)):
+    planes = len(x) * channels
+    task, last = _some(counter, thread, planes)
+    while task < last:
         n, c = task // channels, task % channels
         _spread(_roomy(x, n, c), none, False, 1, geometry[2], chosen, plane)
         for begin in range(0, height, rows):
@@ -162,12 +172,18 @@ def _some_forward(x, weight, geometry, finishing, y, mask, part):
             at, count = (task * height + begin) * width, (end - begin) * width
             flags = address(mask) + at if mask.size else 0
             finish(address(sums), count, scale[c], shift[c], least, most, address(y) + 4 * at, flags)
+        task += 1
+        if task == last:
+            task, last = _some(counter, thread, planes)
 
 
-@kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32, writes(4), writes(4, boolean))
-def _forward(x, weight, geometry, scale, shift, least, most, y, mask):
-    for part in prange((len(x) * x.shape[1] + PLANES - 1) // PLANES):
-        _some_forward(x, weight, geometry, (scale, shift, least, most), y, mask, part)
+@kernel(
+    *(writes(1, int64), reads(4), reads(4), reads(1, int64), reads(1), reads(1)),
+    *(float32, float32, writes(4), writes(4, boolean)),
+)
+def _forward(counter, x, weight, geometry, scale, shift, least, most, y, mask):
+    for thread in prange(len(counter)):
+        _forward_of_one(counter, thread, x, weight, geometry, (scale, shift, least, most), y, mask)
 
 
 @njit
@@ -208,8 +224,8 @@ def _weave(parts, rows, size, stride, to):
 
 
 @njit
-def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part):
-    """Every plane of one part of them, in buffers that they share."""
+def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_positive, dx):
+    """Planes of one thread, in buffers that they share."""
     down, across, top, left, apart, aside = geometry[:6]
     channels, height, width = dx.shape[1:]
     # rows and columns of dy that dx depends on
@@ -221,7 +237,9 @@ def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
     parts = np.empty((down * across, rows * ((width + across - 1) // across) + 2 * LANES), np.float32)
     line, own = np.empty(rows * down * width + 2 * LANES, np.float32), np.empty(taps.shape[2], np.float32)
     weights, none = weight.reshape(channels, -1), np.empty((0, 0), np.bool_)
-    for task in range(part * PLANES, min(len(dy) * channels, (part + 1) * PLANES)):
+    planes = len(dy) * channels
+    task, last = _some(counter, thread, planes)
+    while task < last:
         n, c = task // channels, task % channels
         through = _roomy(mask, n, c) if mask.size else none
         _spread(_roomy(dy, n, c), through, only_positive, scale[c], -low[0], chosen, plane)
@@ -237,12 +255,18 @@ def _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
                 _weave(parts, lines, (height, width), (down, across), line)
             source = address(line) if down * across > 1 else address(parts)
             settle(source, lines * width, -np.inf, np.inf, address(dx) + 4 * at, 0)
+        task += 1
+        if task == last:
+            task, last = _some(counter, thread, planes)
 
 
-@kernel(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean, writes(4))
-def _input_grad(dy, weight, geometry, scale, mask, only_positive, dx):
-    for part in prange((len(dy) * dy.shape[1] + PLANES - 1) // PLANES):
-        _some_input_grad(dy, weight, geometry, scale, mask, only_positive, dx, part)
+@kernel(
+    *(writes(1, int64), reads(4), reads(4), reads(1, int64), reads(1)),
+    *(reads(4, boolean), boolean, writes(4)),
+)
+def _input_grad(counter, dy, weight, geometry, scale, mask, only_positive, dx):
+    for thread in prange(len(counter)):
+        _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_positive, dx)
 
 
 @njit(fastmath={"reassoc", "contract"})

@@ -18,12 +18,15 @@ from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS
 from minicnn.kernels.cpu.simd import LANES, address, load, splat, store
+from minicnn.kernels.cpu.tasks import new_counter, next_task
 
 __all__ = ["forward", "input_grad", "suits"]
 
 VECTORS = 3  # of a block at most: with ROWS rows their sums fill the registers
-PARTS = 8  # into which the work is cut at least, whatever the number of threads
-BANDS = 16  # runs of blocks that share a buffer
+PARTS = 16  # into which the work is cut, whatever the number of threads
+BANDS = 16  # runs of blocks that share a buffer, at most
+FEW = 8  # blocks, of fewer than which all go with a part of the rows
+TALL = 48  # rows of such a part at least: each part reads all columns
 
 
 def suits(filters, channels, pixels):
@@ -39,6 +42,7 @@ def forward(x, weight, epilogue, y):
     nothing = no_mask(3), np.ones(1, np.float32), False
     x, y, weight = _flat(x), _flat(y), weight.reshape(k, c)
     _pointwise(
+        new_counter(),
         x,
         *nothing,
         weight,
@@ -61,7 +65,19 @@ def input_grad(dy, weight, prologue, dx):
     ends = np.float32(-np.inf), np.float32(np.inf)
     source = _flat(dy), mask, prologue.scale, prologue.only_positive
     dy, dx, weight = source[0], _flat(dx), weight.reshape(k, c)
-    _pointwise(*source, weight, 1, c, ones, zeros, *ends, _cut(len(dy), dy.shape[2], dx.shape[1]), dx, no_mask(3))
+    _pointwise(
+        new_counter(),
+        *source,
+        weight,
+        1,
+        c,
+        ones,
+        zeros,
+        *ends,
+        _cut(len(dy), dy.shape[2], dx.shape[1]),
+        dx,
+        no_mask(3),
+    )
 
 
 def _flat(maps):
@@ -74,10 +90,11 @@ def _flat(maps):
 def _cut(images, pixels, rows):
     """How many blocks of columns, runs of blocks, and parts of the rows; by the shapes alone."""
     vectors, most = -(-pixels // LANES), min(VECTORS, pixels // LANES)
-    blocks = -(-vectors // most)
-    bands = min(blocks, BANDS) if blocks >= PARTS else 1
-    panels = -(-rows // ROWS)
-    cut = np.array([vectors, blocks, bands, panels, min(panels, -(-PARTS // max(1, images * bands)))])
+    blocks, panels = -(-vectors // most), -(-rows // ROWS)
+    bands = min(blocks, BANDS) if blocks >= FEW else 1
+    parts = -(-PARTS // max(1, images * bands))
+    parts = min(panels, parts if bands > 1 else min(parts, -(-rows // TALL)))
+    cut = np.array([vectors, blocks, bands, panels, parts])
     cut.flags.writeable = False
     return cut
 
@@ -130,14 +147,26 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     buffer[0] = 0  # kept until here
 
 
+@njit
+def _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, mask):
+    """Do the tasks of one thread."""
+    bands, parts = cut[2], cut[4]
+    tasks = len(y) * parts * bands
+    task = next_task(counter, thread, tasks)
+    while task < tasks:
+        band, rest = task % bands, task // bands
+        _band(source, weight, row, step, finish, cut, rest // parts, band, rest % parts, y, mask)
+        task = next_task(counter, thread, tasks)
+
+
 @kernel(
-    *(reads(3), reads(3, boolean), reads(1), boolean),
+    *(writes(1, int64), reads(3), reads(3, boolean), reads(1), boolean),
     *(reads(2), int64, int64, reads(1), reads(1), float32, float32),
     *(reads(1, int64), writes(3), writes(3, boolean)),
 )
-def _pointwise(x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask):
-    bands, parts = cut[2], cut[4]
-    for task in prange(len(x) * parts * bands):
-        band, rest = task % bands, task // bands
+def _pointwise(
+    counter, x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask
+):
+    for thread in prange(len(counter)):
         source, finish = (x, passed, factors, only_positive), (scale, shift, least, most)
-        _band(source, weight, row, step, finish, cut, rest // parts, band, rest % parts, y, mask)
+        _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, mask)

@@ -24,6 +24,7 @@ from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, prepare, settle
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
 from minicnn.kernels.cpu.simd import LANES, address, number, set_number
+from minicnn.kernels.cpu.tasks import new_counter, next_task
 from minicnn.kernels.cpu.threads import num_threads
 from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
 from minicnn.kernels.cpu.winograd_weights import SPAN, in_blocks, transform_weights
@@ -37,6 +38,7 @@ LONE_APART = SPAN + LANES
 product_of_tile = small_product(columns=SPAN // LANES, rows=1)
 WEIGHTS = 1 << 18  # floats of transformed weights that stay in a core's cache
 PART = 128  # input channels at a time, where the weights of all do not stay there
+TASKS = 4  # for each thread, so that none waits long for another's last one
 KEPT = 7 << 18  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
 
@@ -98,10 +100,11 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     width, part = room(min(tiles, most)), c if 36 * SPAN * c <= WEIGHTS else PART
     v, u = empty((36, spread(c * width))), empty((threads, 36 * spread(SPAN * part)))
     m = empty((threads, (1 if part == c else -(-width // WIDTH)) * 36 * M_APART + LANES))
+    parts = min(-(-TASKS * threads // -(-y.shape[1] // SPAN)), max(1, width // (4 * WIDTH)))
     for first in range(0, tiles, most):
         last = min(tiles, first + most)
-        _inputs(*source, *blocks, grid, first, last, v, width)
-        _outputs(v, width, weight, flipped, *sink, grid, first, last, part, u, m)
+        _inputs(new_counter(), *source, *blocks, grid, first, last, v, width)
+        _outputs(new_counter(), v, width, weight, flipped, *sink, grid, first, last, part, parts, u, m)
 
 
 def room(tiles):
@@ -122,7 +125,20 @@ def tiles_of(corner, size):
 
 def tile_inputs(x, grid, first, last, v, width):
     """Fill v with the transformed tiles from ``first`` to ``last`` of x, C runs of ``width`` for each element."""
-    _inputs(dense(x), _mask(None), np.ones(x.shape[1], np.float32), False, 1, 1, grid, first, last, v, width)
+    _inputs(
+        new_counter(),
+        dense(x),
+        _mask(None),
+        np.ones(x.shape[1], np.float32),
+        False,
+        1,
+        1,
+        grid,
+        first,
+        last,
+        v,
+        width,
+    )
 
 
 def _mask(mask):
@@ -205,18 +221,17 @@ def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
 
 
 @njit
-def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, part, buffers):
-    """Compute ``span`` channels of outputs from k on, in the tiles from ``first`` to ``last``."""
+def _some_outputs(v, v_apart, width, weight, flipped, sink, grid, first, last, k, span, part, buffers):
+    """Compute ``span`` channels of outputs from k on, in tiles ``first`` to ``last``, from v on."""
     u, m, alone, lines, kernels = buffers
-    lines = address(lines)
-    depth, apart, v_apart = (weight.shape[0] if flipped else weight.shape[1]), spread(part * SPAN), v.shape[1]
+    depth, apart, lines = (weight.shape[0] if flipped else weight.shape[1]), spread(part * SPAN), address(lines)
     lone = (last - first) % LANES
     lone = lone if lone <= LONE else 0
     together = last - first - lone
     vectors = (together + LANES - 1) // LANES
     blocks = (vectors + 2) // 3  # of two or three vectors each, where there are two
     for c in range(0, depth, part):
-        end, of = min(depth, c + part), address(v) + 4 * c * width
+        end, of = min(depth, c + part), v + 4 * c * width
         transform_weights(weight, flipped, k, span, c, end, address(u), apart, kernels)
         for block in range(blocks):
             at, stop = vectors * block // blocks * LANES, min(vectors * (block + 1) // blocks * LANES, together)
@@ -232,6 +247,23 @@ def _some_outputs(v, width, weight, flipped, sink, grid, first, last, k, span, p
             if end == depth:
                 for j in range(span):
                     _write_tiles(to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines)
+
+
+@njit
+def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, first, last, part, parts, u, m):
+    """Do the tasks of one thread: each is some output channels, and one of some parts of the tiles."""
+    channels, blocks = sink[0], (last - first + WIDTH - 1) // WIDTH
+    alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), np.empty((4, 4 * WIDTH), np.float32)
+    buffers = u, m, alone, lines, np.empty(9 * LANES * LANES, np.float32)
+    tasks = (channels + SPAN - 1) // SPAN * parts
+    task = next_task(counter, thread, tasks)
+    while task < tasks:
+        k, some = task // parts * SPAN, task % parts
+        begin = first + blocks * some // parts * WIDTH
+        end, span = min(last, first + blocks * (some + 1) // parts * WIDTH), min(SPAN, channels - k)
+        of = address(v) + 4 * (begin - first)
+        _some_outputs(of, v.shape[1], width, weight, flipped, sink, grid, begin, end, k, span, part, buffers)
+        task = next_task(counter, thread, tasks)
 
 
 @njit
@@ -252,31 +284,41 @@ def _some_inputs(source, channels, size, c, top, left, first, last, grid, tiles,
     lines[0] = 0  # kept until here
 
 
-@kernel(
-    *(reads(4), reads(4, boolean), reads(1), boolean, int64, int64),
-    *(reads(1, int64), int64, int64, writes(2), int64),
-)
-def _inputs(x, mask, scale, only_positive, down, across, grid, first, last, v, width):
-    channels, size = x.shape[1], x.shape[2:]
-    for i in prange(channels * down * across):
-        block, c = i // channels, i % channels
+@njit
+def _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
+    """Do the tasks of one thread: each is a channel, moved by a block."""
+    channels, size, counts = x.shape[1], x.shape[2:], (grid[2], grid[3])
+    tasks = channels * down * across
+    task = next_task(counter, thread, tasks)
+    while task < tasks:
+        block, c = task // channels, task % channels
         top, left = 3 * (block // across) - grid[0], 3 * (block % across) - grid[1]
         source = address(x), x.size, address(mask) if mask.size else 0, scale[c], only_positive
-        tiles, counts = address(v) + 4 * i * width, (grid[2], grid[3])
+        tiles = address(v) + 4 * task * width
         _some_inputs(source, channels, size, c, top, left, first, last, counts, tiles, v.shape[1])
+        task = next_task(counter, thread, tasks)
 
 
 @kernel(
-    *(reads(2), int64, reads(4), boolean),
-    *(writes(4), writes(4, boolean), reads(1), reads(1), float32, float32),
-    *(reads(1, int64), int64, int64, int64, writes(2), writes(2)),
+    *(writes(1, int64), reads(4), reads(4, boolean), reads(1), boolean, int64, int64),
+    *(reads(1, int64), int64, int64, writes(2), int64),
 )
-def _outputs(v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, part, u, m):
+def _inputs(counter, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
+    for thread in prange(len(counter)):
+        _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width)
+
+
+@kernel(
+    *(writes(1, int64), reads(2), int64, reads(4), boolean),
+    *(writes(4), writes(4, boolean), reads(1), reads(1), float32, float32),
+    *(reads(1, int64), int64, int64, int64, int64, writes(2), writes(2)),
+)
+def _outputs(
+    counter, v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, part, parts, u, m
+):
+    counts = grid[2], grid[3]
     for thread in prange(len(u)):
-        alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), np.empty((4, 4 * WIDTH), np.float32)
-        buffers = u[thread], m[thread], alone, lines, np.empty(9 * LANES * LANES, np.float32)
         flags = address(mask) if mask.size else 0
         sink = *y.shape[1:], address(y), flags, address(scale), address(shift), least, most
-        for k in range(thread * SPAN, y.shape[1], len(u) * SPAN):
-            span = min(SPAN, y.shape[1] - k)
-            _some_outputs(v, width, weight, flipped, sink, (grid[2], grid[3]), first, last, k, span, part, buffers)
+        own = u[thread], m[thread]
+        _outputs_of_one(counter, thread, v, width, weight, flipped, sink, counts, first, last, part, parts, *own)
