@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu import depthwise, im2col, pointwise, winograd, winograd_weight_grad
+from minicnn.kernels.cpu import depthwise, im2col, pointwise, strided, winograd, winograd_weight_grad
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
@@ -32,6 +32,7 @@ def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
       that share, and outputs of less than a tile waste it; its transforms cost more where channels are few.  It
       errs by some 1e-5 of the largest output.  The gradient of 3x3 weights has a form of its own, F(3x3, 4x4),
       which wants some tiles to add up.
+    - strided winograd: kernels much larger than their stride, made into smaller ones of stride 1 on more channels.
     - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, finished in registers.
     - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
@@ -39,11 +40,14 @@ def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
     groups = int(geometry[6])
     if channels == 1 and groups == filters and groups > 1:
         return "depthwise"
-    if (geometry[[0, 1, 4, 5, 6]] == 1).all() and channels >= 3 and filters >= 16 and min(kernel_size) >= 3:
-        blocks, tiles = (-(-sizes[0] // n) * -(-sizes[1] // n) for sizes, n in ((kernel_size, 3), (out, 4)))
-        spares = 54 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third of the multiplications
-        if spares and (kernel_size == [3, 3] or not gradient_of_weight):
-            return "winograd"
+    stride = int(geometry[0])
+    if geometry[1] == stride and (geometry[4:7] == 1).all() and channels * stride**2 >= 3 and filters >= 16:
+        tiles = math.prod(-(-n // 4) for n in out)
+        blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
+        spares = 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third at least
+        plain = kernel_size == [3, 3] and stride == 1
+        if spares and min(kernel_size) >= 3 and (plain or not gradient_of_weight):
+            return "winograd" if stride == 1 else "strided winograd"
     product = geometry[7] and groups == 1 and not gradient_of_weight
     if product and pointwise.suits(filters, channels, math.prod(out)):
         return "pointwise"
@@ -109,6 +113,8 @@ def _forward(x, weight, epilogue, plan):
     x, weight = dense(x), dense(weight)
     if plan.algorithm == "winograd":
         return winograd.forward(x, weight, epilogue, plan.padding)
+    if plan.algorithm == "strided winograd":
+        return strided.forward(x, weight, epilogue, int(plan.geometry[0]), plan.padding, plan.size)
     y = empty((len(x), len(weight), *plan.size))
     if plan.algorithm == "pointwise":
         pointwise.forward(x, weight, epilogue, y)
@@ -140,6 +146,8 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
     plan = planned(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:])
     if plan.algorithm == "winograd":
         return winograd.input_grad(dy, weight, prologue, input_size, plan.padding)
+    if plan.algorithm == "strided winograd":
+        return strided.input_grad(dy, weight, prologue, input_size, int(plan.geometry[0]), plan.padding)
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
     if plan.algorithm == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)

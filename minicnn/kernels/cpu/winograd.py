@@ -20,13 +20,13 @@ import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.arrays import dense, empty
-from minicnn.kernels.cpu.epilogue import Epilogue, Prologue, prepare, settle
+from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
-from minicnn.kernels.cpu.simd import LANES, address, number, set_number
+from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.tasks import new_counter, next_task
 from minicnn.kernels.cpu.threads import num_threads
-from minicnn.kernels.cpu.winograd_transforms import input_tiles, output_tiles
+from minicnn.kernels.cpu.winograd_maps import read_tiles, write_tiles
 from minicnn.kernels.cpu.winograd_weights import SPAN, in_blocks, transform_weights
 
 __all__ = ["forward", "input_grad", "room", "spread", "tile_inputs", "tiles_of"]
@@ -146,58 +146,6 @@ def _mask(mask):
 
 
 @njit
-def _zero(line, begin, end):
-    for j in range(begin, end):
-        set_number(line, j, np.float32(0))
-
-
-@njit
-def _read_tiles(source, at, top, left, rows, width, count, lines, length, tiles, apart):
-    """Transform ``count`` tiles of one map, the first of which begins ``top`` and ``left`` in it.
-
-    at : index of the map's first value
-    lines : address of 12 lines of ``length`` floats
-    tiles : address of the first of 36 runs, which lie ``apart`` floats apart
-    """
-    x, total, mask, scale, only_positive = source
-    end = 4 * count + 2
-    low = min(end, max(0, -left))
-    high = max(low, min(end, width - left))
-    for i in range(6):
-        h, line = top + i, lines + 4 * i * length
-        if 0 <= h < rows and low < high:
-            # padding too is read, from rows nearby, since vectors that start a line are written and read as one
-            pixel = at + h * width + left
-            first, last = max(0, -pixel), min(end, total - pixel)
-            flags = mask + pixel + first if mask else 0
-            prepare(x + 4 * (pixel + first), last - first, scale, flags, only_positive, line + 4 * first)
-            _zero(line, 0, low)
-            _zero(line, high, end)
-        else:
-            _zero(line, 0, end)
-    input_tiles(lines, length, count, tiles, apart)
-
-
-@njit
-def _write_tiles(tiles, apart, k, first, last, sink, grid, lines):
-    """Transform 36 runs of products into the tiles from ``first`` to ``last`` of channel k."""
-    channels, height, width, y, mask, scale, shift, least, most = sink
-    down, across = grid
-    factor, plus = number(scale, k), number(shift, k)
-    output_tiles(tiles, apart, last - first, factor, plus, least, most, lines, 4 * WIDTH)
-    t = first
-    while t < last:
-        row, q = divmod(t, across)
-        n, p = divmod(row, down)
-        count = min(across - q, last - t)
-        length, at = min(4 * count, width - 4 * q), ((n * channels + k) * height + 4 * p) * width + 4 * q
-        for i in range(min(4, height - 4 * p)):
-            line, pixel = lines + 16 * (i * WIDTH + t - first), at + i * width
-            settle(line, length, least, most, y + 4 * pixel, mask + pixel if mask else 0)
-        t += count
-
-
-@njit
 def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
     """M[f, k, t] = sum_c U[f, c, k] V[f, c, t], or M plus it, for ``span`` channels k and ``count`` tiles t."""
     for f in range(36):
@@ -240,13 +188,15 @@ def _some_outputs(v, v_apart, width, weight, flipped, sink, grid, first, last, k
             if end == depth:
                 for j in range(span):
                     tiles = to + 4 * j * WIDTH
-                    _write_tiles(tiles, M_APART, k + j, first + at, first + stop, sink, grid, lines)
+                    write_tiles(tiles, M_APART, k + j, first + at, first + stop, sink, grid, lines, 4 * WIDTH)
         for i in range(lone):
             at, to = together + i, address(alone) + 4 * 36 * LONE_APART * i
             _multiply_lone(address(u), apart, of + 4 * at, v_apart, width, end - c, c > 0, to)
             if end == depth:
                 for j in range(span):
-                    _write_tiles(to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines)
+                    write_tiles(
+                        to + 4 * j, LONE_APART, k + j, first + at, first + at + 1, sink, grid, lines, 4 * WIDTH
+                    )
 
 
 @njit
@@ -267,35 +217,16 @@ def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, firs
 
 
 @njit
-def _some_inputs(source, channels, size, c, top, left, first, last, grid, tiles, apart):
-    """Transform the tiles from ``first`` to ``last`` of channel c; tile 0 begins ``top`` and ``left``."""
-    (rows, width), (down, across) = size, grid
-    length = 4 * ((across + LANES - 1) // LANES + 1) * LANES
-    lines = np.empty(12 * length, np.float32)
-    t = first
-    while t < last:
-        row, q = divmod(t, across)
-        n, p = divmod(row, down)
-        count, at = min(across - q, last - t), (n * channels + c) * rows * width
-        begin = 4 * p + top, 4 * q + left
-        to = tiles + 4 * (t - first)
-        _read_tiles(source, at, *begin, rows, width, count, address(lines), length, to, apart)
-        t += count
-    lines[0] = 0  # kept until here
-
-
-@njit
 def _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
     """Do the tasks of one thread: each is a channel, moved by a block."""
-    channels, size, counts = x.shape[1], x.shape[2:], (grid[2], grid[3])
+    channels, counts = x.shape[1], (grid[2], grid[3])
     tasks = channels * down * across
     task = next_task(counter, thread, tasks)
     while task < tasks:
         block, c = task // channels, task % channels
         top, left = 3 * (block // across) - grid[0], 3 * (block % across) - grid[1]
-        source = address(x), x.size, address(mask) if mask.size else 0, scale[c], only_positive
-        tiles = address(v) + 4 * task * width
-        _some_inputs(source, channels, size, c, top, left, first, last, counts, tiles, v.shape[1])
+        source = address(x), x.shape, address(mask) if mask.size else 0, scale[c], only_positive
+        read_tiles(source, c, top, left, first, last, counts, address(v) + 4 * task * width, v.shape[1])
         task = next_task(counter, thread, tasks)
 
 

@@ -13,7 +13,15 @@ from numba import njit
 from minicnn.kernels.cpu.epilogue import clamp
 from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, shift_in, splat, store, store_fours
 
-__all__ = ["gradient_tile", "gradient_tiles", "input_tiles", "nine", "output_tiles", "weight_tile"]
+__all__ = [
+    "gradient_tile",
+    "gradient_tiles",
+    "input_columns",
+    "input_tiles",
+    "nine",
+    "output_tiles",
+    "weight_tile",
+]
 
 
 @njit
@@ -76,22 +84,27 @@ def _weight_line(a, b, c):
 
 
 @njit
-def input_tiles(rows, length, count, tiles, apart):
-    """Transform ``count`` tiles side by side: 6 rows of inputs become 36 runs of tiles.
+def input_columns(rows, length, count, columns):
+    """Transform 6 rows of ``count`` inputs, ``length`` apart, down their columns, in whole vectors."""
+    for i in range(0, count, LANES):
+        _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
 
-    rows : address of 12 rows of ``length`` >= 4 LANES (ceil(count / LANES) + 1) floats, the last 6 for what lies
-        between; what is read beyond 4 count + 2 of them is of no account
+
+@njit
+def input_tiles(columns, length, count, beyond, tiles, apart):
+    """Transform the rows of ``count`` tiles side by side: 6 rows of ``input_columns`` become 36 runs of tiles.
+
+    columns : address of 6 rows of ``length`` floats: the first four columns of each tile, its last two ``beyond``
     tiles : address of the first run; the runs lie ``apart`` floats apart, and are written in whole vectors
     """
-    columns = rows + 24 * length
-    for i in range(0, 4 * count + 4, LANES):
-        _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
     for t in range(0, count, LANES):
         for r in range(6):
             at = r * length + 4 * t
             a, b, c, d = load_fours(columns, at)
-            # a tile's last two columns are the next one's first
-            e, f = shift_in(a, load(columns, at + 4 * LANES)), shift_in(b, load(columns, at + 4 * LANES + 1))
+            if beyond == 4:  # the next tile's first columns
+                e, f = shift_in(a, load(columns, at + 4 * LANES)), shift_in(b, load(columns, at + 4 * LANES + 1))
+            else:
+                e, f, _, _ = load_fours(columns, at + beyond)
             _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
 
 

@@ -17,7 +17,8 @@ from minicnn.kernels.cpu.kernel import kernel, reads, writes
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.winograd import room, spread, tile_inputs, tiles_of
-from minicnn.kernels.cpu.winograd_transforms import gradient_tile, gradient_tiles
+from minicnn.kernels.cpu.winograd_maps import read_gradients
+from minicnn.kernels.cpu.winograd_transforms import gradient_tile
 
 __all__ = ["suits", "weight_grad"]
 
@@ -51,29 +52,12 @@ def weight_grad(x, dy, corner, dweight):
     _taps(sums, dweight)
 
 
-@njit
-def _read_gradients(dy, k, first, last, grid, lines, tiles, apart):
-    """Transform dy in the tiles from ``first`` to ``last`` of filter k into 36 runs, ``apart`` floats apart."""
-    _, _, down, across = grid
-    t = first
-    while t < last:
-        row, q = divmod(t, across)
-        n, p = divmod(row, down)
-        count = min(across - q, last - t)
-        length = min(4 * count, dy.shape[3] - 4 * q)
-        for i in range(4):
-            lines[i, : 4 * count] = 0
-            if 4 * p + i < dy.shape[2]:
-                lines[i, :length] = dy[n, k, 4 * p + i, 4 * q : 4 * q + length]
-        gradient_tiles(address(lines), lines.shape[1], count, tiles + 4 * (t - first), apart)
-        t += count
-
-
 @kernel(reads(4), reads(1, int64), int64, int64, writes(2), int64)
 def _gradients(dy, grid, first, last, d, width):
     for k in prange(dy.shape[1]):
-        lines = np.zeros((10, 4 * ((grid[3] + LANES - 1) // LANES + 1) * LANES), np.float32)
-        _read_gradients(dy, k, first, last, grid, lines, address(d) + 4 * k * width, d.shape[1])
+        source = address(dy), dy.shape, 0, np.float32(1), False
+        tiles = address(d) + 4 * k * width
+        read_gradients(source, k, first, last, (grid[2], grid[3]), tiles, d.shape[1])
 
 
 @njit
