@@ -369,7 +369,7 @@ class Network:
         scores, saved = chain.forward(plan.layers, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
         labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
-        _, gradients = chain.backward(plan.layers, dy, saved, self._kernels, weights=True)
+        gradients = chain.parameter_gradients(plan.layers, dy, saved, self._kernels)
         ordered = {
             name: np.asarray(gradients[name]) for name in chain.parameter_shapes(plan.layers) if name in gradients
         }

@@ -9,6 +9,7 @@ from torch import nn
 
 from minicnn import Network
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
+from minicnn.kernels import reference
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -191,6 +192,20 @@ def test_every_layer_s_parameter_gradient_equals_torch():
     assert ours.keys() == expected.keys()
     for name, gradient in expected.items():
         np.testing.assert_allclose(ours[name], gradient, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_loss_gradient_stops_at_the_first_parameters(monkeypatch):
+    """Nobody sees the gradient with respect to the input there, so it is not computed."""
+    layers = [ZeroPad2d(1), Conv2d(2, 4, 3), ReLU(), Conv2d(4, 4, 3), Flatten()]
+    net, labels, calls = Network(layers, (2, 11, 11)), np.array([0, 2, 1]), []
+    whole = reference.conv2d_input_grad
+    monkeypatch.setattr(
+        reference, "conv2d_input_grad", lambda *args, **geometry: calls.append(1) or whole(*args, **geometry)
+    )
+    monkeypatch.delattr(reference, "zero_pad2d_input_grad")
+    _, gradients = net.loss_gradient(inputs(), labels)
+    assert list(gradients) == list(net.state_dict()) and len(calls) == 1
+    assert Network([Flatten()], (2, 11, 11)).loss_gradient(inputs(), labels)[1] == {}
 
 
 def test_upto_layer_and_cotangent():

@@ -60,6 +60,10 @@ class Layer:
         """Gradient dx with respect to the input, and {name: gradient} of the parameters if ``weights``."""
         raise NotImplementedError
 
+    def parameter_gradients(self, dy, saved, kernels) -> dict[str, np.ndarray]:
+        """Gradients of the parameters alone, by name, for the first layer that has some: no dx is wanted there."""
+        return self.backward(dy, saved, kernels, weights=True)[1]
+
     def state(self) -> dict[str, np.ndarray]:
         """Parameters by name."""
         return {name: getattr(self, name) for name in self.parameter_shapes()}

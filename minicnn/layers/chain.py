@@ -22,6 +22,7 @@ __all__ = [
     "initialised",
     "named",
     "output_shape",
+    "parameter_gradients",
     "parameter_shapes",
     "shapes",
     "state",
@@ -62,6 +63,17 @@ def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
         dy, own = layer.backward(dy, saved, kernels, rule, weights)
         gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
     return dy, gradients
+
+
+def parameter_gradients(chain: Chain, dy, tape, kernels):
+    """{name: gradient} of the chain's parameters, without the work of the gradient with respect to its input."""
+    first = next((i for i, (_, layer) in enumerate(chain) if layer.parameter_shapes()), None)
+    if first is None:
+        return {}
+    name, layer = chain[first]
+    dy, gradients = backward(chain[first + 1 :], dy, tape[first + 1 :], kernels, weights=True)
+    own = layer.parameter_gradients(dy, tape[first], kernels)
+    return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}
 
 
 def shapes(chain: Chain, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:

@@ -94,13 +94,14 @@ class Conv2d(Layer):
         return y, (size, x if keep == Keep.INPUTS else None)
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        size, _ = saved
+        gradients = self.parameter_gradients(dy, saved, kernels) if weights else {}
+        return kernels.conv2d_input_grad(dy, self.weight, size, **self.geometry(size)), gradients
+
+    def parameter_gradients(self, dy, saved, kernels):
         size, x = saved
-        geometry, gradients = self.geometry(size), {}
-        if weights:
-            gradients["weight"] = kernels.conv2d_weight_grad(x, dy, self.kernel_size, **geometry)
-            if self.bias is not None:
-                gradients["bias"] = kernels.conv2d_bias_grad(dy)
-        return kernels.conv2d_input_grad(dy, self.weight, size, **geometry), gradients
+        gradients = {"weight": kernels.conv2d_weight_grad(x, dy, self.kernel_size, **self.geometry(size))}
+        return gradients if self.bias is None else gradients | {"bias": kernels.conv2d_bias_grad(dy)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
