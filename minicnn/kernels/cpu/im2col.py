@@ -69,9 +69,13 @@ def weight_grad(x, dy, geometry, dweight):
     k, channels, taps = len(dweight) // groups, dweight.shape[1], dweight.shape[2] * dweight.shape[3]
     few = min(channels, max(1, 64 // taps))
     blocks = groups * -(-channels // few)
-    filters = k if blocks >= PARTS else max(32, -(-k * blocks // PARTS))
+    parts = max(1, min(len(x), -(-PARTS // blocks)))  # of the images: few channels are too little to be cut
+    filters = min(k, max(32, -(-k * blocks * parts // PARTS)))
     rows = min(dy.shape[2], max(1, COLUMNS // (few * taps * dy.shape[3])))
-    _weight_grad(x, dy, geometry, np.array([few, min(filters, k), rows]), dweight)
+    sums = dweight[None] if parts == 1 else empty((parts, *dweight.shape))
+    _weight_grad(x, dy, geometry, np.array([few, filters, rows]), sums)
+    if parts > 1:
+        np.sum(sums, axis=0, out=dweight)
 
 
 @njit
@@ -242,7 +246,7 @@ def _input_grad(dy, weight, geometry, few, dx):
 
 @njit
 def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweight):
-    """Sum over all images, for some channels and filters of a group."""
+    """Sum over the images given, for some channels and filters of a group."""
     _, channels, kernel_height, kernel_width = dweight.shape
     taps, (height, width) = kernel_height * kernel_width, dy.shape[2:]
     to, row = dweight[k, c:].ctypes.data, channels * taps
@@ -268,13 +272,17 @@ def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweigh
     columns[0] = 0  # kept until here
 
 
-@kernel(reads(4), reads(4), reads(1, int64), reads(1, int64), writes(4))
-def _weight_grad(x, dy, geometry, cut, dweight):
+@kernel(reads(4), reads(4), reads(1, int64), reads(1, int64), writes(5))
+def _weight_grad(x, dy, geometry, cut, sums):
+    """sums[i] = the gradient that the i-th part of the images gives."""
     groups, (few, filters, rows) = geometry[6], cut
-    channels, each = dweight.shape[1], len(dweight) // groups
+    images, channels, each = len(sums), sums.shape[2], sums.shape[1] // groups
     blocks, parts = (channels + few - 1) // few, (each + filters - 1) // filters
-    for task in prange(groups * blocks * parts):
-        part, rest = task % parts, task // parts
+    for task in prange(images * groups * blocks * parts):
+        i, rest = task % images, task // images
+        part, rest = rest % parts, rest // parts
         group, c, k = rest // blocks, rest % blocks * few, part * filters
         count, number = min(few, channels - c), min(filters, each - k)
-        _weight_grad_part(x, dy, geometry, group, c, count, group * each + k, number, rows, dweight)
+        some = slice(i * len(x) // images, (i + 1) * len(x) // images)
+        at = group * each + k
+        _weight_grad_part(x[some], dy[some], geometry, group, c, count, at, number, rows, sums[i])
