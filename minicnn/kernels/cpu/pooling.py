@@ -21,8 +21,6 @@ __all__ = [
     "max_pool2d_input_grad",
 ]
 
-LONG = 128  # columns of a map beyond which whole rows are read, since memory likes long runs
-
 # tap of a value that lies on padding: any other wins
 PADDING = np.int32(1 << 20)
 
@@ -182,12 +180,7 @@ def _some_max_pools(x, y, switches, geometry, begin, end):
     """Fill maps from ``begin`` on, by whole vectors where there is room behind them."""
     (count, height, width), size, area = x.shape, (y.shape[1], y.shape[2]), y.shape[1] * y.shape[2]
     taps_down, taps_across, down, across, apart, aside, top, left = geometry
-    whole = (
-        width <= LONG
-        and top == left == 0
-        and across == 2
-        and (size[0] - 1) * down + (taps_down - 1) * apart < height
-    )
+    whole = top == left == 0 and across == 2 and (size[0] - 1) * down + (taps_down - 1) * apart < height
     whole = whole and (size[1] - 1) * across + (taps_across - 1) * aside < width
     for c in range(begin, end):
         free = (end - c - 1) * area >= LANES or size[1] >= LANES  # what a vector writes stays in these maps
