@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import time
 from collections import defaultdict
 
@@ -165,10 +166,15 @@ def _multiply_adds(algorithm, given, result) -> int:
     if weight.ndim == 2:
         return len(result) * weight.size
     n, _, p, q = given["dy"].shape if "dy" in given else result.shape
-    if algorithm == "winograd":
-        side = 7 - weight.shape[2]  # of a tile's outputs: six points are six inputs
-        return 36 * n * -(-p // side) * -(-q // side) * weight.shape[0] * weight.shape[1]
+    if algorithm.endswith("winograd"):  # by tiles of 4x4 outputs, in blocks of 3x3 weights
+        stride = _stride(given.get("stride", 1)) if algorithm.startswith("strided") else 1
+        blocks = stride**2 * math.prod(-(-size // (3 * stride)) for size in weight.shape[2:])
+        return 36 * n * -(-p // 4) * -(-q // 4) * blocks * weight.shape[0] * weight.shape[1]
     return n * p * q * weight.size
+
+
+def _stride(stride) -> int:
+    return stride if isinstance(stride, int) else stride[0]
 
 
 def profile(work: Work, rounds: int, limits: dict[str, float]) -> dict:

@@ -13,7 +13,20 @@ from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
 from minicnn.kernels.cpu.kernel import kernel, reads, writes
-from minicnn.kernels.cpu.simd import LANES, address, first, fma, load, load_twos, splat, store, store_twos
+from minicnn.kernels.cpu.simd import (
+    LANES,
+    address,
+    byte,
+    first,
+    fma,
+    load,
+    load_twos,
+    number,
+    set_number,
+    splat,
+    store,
+    store_twos,
+)
 from minicnn.kernels.cpu.tasks import new_counter, next_task
 
 __all__ = ["forward", "input_grad", "weight_grad"]
@@ -76,25 +89,24 @@ def _columns(across, left, width, columns):
 
 
 @njit
-def _spread(x, mask, only_positive, scale, top, chosen, plane):
-    """Copy x (H, W) into the plane, through the prologue, columns sorted by remainder.
+def _spread(x, size, mask, only_positive, scale, top, chosen, plane):
+    """Copy x, of ``size`` (H, W), into the plane, through the prologue, columns sorted by remainder.
 
-    x and mask have room behind them; an empty mask is none.  What vectors write beyond a row are zeros,
+    x and mask are addresses and have room behind them; 0 is no mask.  What vectors write beyond a row are zeros,
     so that the padding stays as it is, whatever was copied before.
     """
-    (rows, across, columns), width = plane.shape, x.shape[1]
-    to, of, factor = address(plane), address(x), splat(np.float32(scale))
-    passed = address(mask) if mask.size else 0
-    for row in range(max(0, top), min(rows, top + x.shape[0])):
+    (rows, across, columns), (height, width) = plane.shape, size
+    to, factor = address(plane), splat(np.float32(scale))
+    for row in range(max(0, top), min(rows, top + height)):
         for phase in range(across):
-            start, at, count = chosen[phase]
+            start, at, count = chosen[phase, 0], chosen[phase, 1], chosen[phase, 2]
             line, begin = (row * across + phase) * columns + at, (row - top) * width + start
             if across > 2:
                 for i in range(count):
-                    plane[row, phase, at + i] = x[row - top, start + i * across]
+                    set_number(to, line + i, number(x, begin + i * across))
             for i in range(0, count if across <= 2 else 0, LANES):
-                v = load(of, begin + i) if across == 1 else load_twos(of, begin + 2 * i)[0]
-                store(to, line + i, first(prepared_vector(v, factor, passed, only_positive, begin + i), count - i))
+                v = load(x, begin + i) if across == 1 else load_twos(x, begin + 2 * i)[0]
+                store(to, line + i, first(prepared_vector(v, factor, mask, only_positive, begin + i), count - i))
 
 
 @njit
@@ -111,9 +123,12 @@ def _taps(plane, height, width, geometry):
 
 
 @njit
-def _sums(plane, places, weights, begin, end, width, down, sums):
-    """Rows ``begin`` to ``end`` of outputs, one behind the other, each sum in a register until it is whole."""
-    start, to, row = address(plane), address(sums), down * plane.shape[1] * plane.shape[2]
+def _sums(plane, row, places, count, weights, begin, end, width, sums):
+    """Rows ``begin`` to ``end`` of outputs, one behind the other, each sum in a register until it is whole.
+
+    plane, weights, sums : addresses; from one output's row of the plane to the next are ``row`` numbers
+    places : where in the plane each of ``count`` taps of the first output is
+    """
     for p in range(begin, end, ROWS):
         # rows beyond the last repeat it
         a, b, c, d = p * row, min(p + 1, end - 1) * row, min(p + 2, end - 1) * row, min(p + 3, end - 1) * row
@@ -121,16 +136,16 @@ def _sums(plane, places, weights, begin, end, width, down, sums):
         for i in range(0, width, LANES):
             q = min(i, max(0, width - LANES))  # the last vector begins earlier; only a short row reaches beyond
             one = two = three = four = splat(np.float32(0))
-            for tap in range(len(places)):
-                weight, at = splat(weights[tap]), places[tap] + q
-                one = fma(weight, load(start, a + at), one)
-                two = fma(weight, load(start, b + at), two)
-                three = fma(weight, load(start, c + at), three)
-                four = fma(weight, load(start, d + at), four)
-            store(to, line + q, one)
-            store(to, line + width + q, two)
-            store(to, line + 2 * width + q, three)
-            store(to, line + 3 * width + q, four)
+            for tap in range(count):
+                weight, at = splat(number(weights, tap)), places[tap] + q
+                one = fma(weight, load(plane, a + at), one)
+                two = fma(weight, load(plane, b + at), two)
+                three = fma(weight, load(plane, c + at), three)
+                four = fma(weight, load(plane, d + at), four)
+            store(sums, line + q, one)
+            store(sums, line + width + q, two)
+            store(sums, line + 2 * width + q, three)
+            store(sums, line + 3 * width + q, four)
 
 
 @njit
@@ -140,15 +155,23 @@ def _bands(height, width):
 
 
 @njit
-def _roomy(x, n, c):
-    """Plane (n, c) of x; a copy, if there is no room to read beyond its end."""
-    plane = x[n, c]
-    behind = ((len(x) - n) * x.shape[1] - c - 1) * plane.size
-    if behind >= 2 * LANES:
-        return plane
-    copy = np.empty(plane.size + 2 * LANES, x.dtype)[: plane.size]
-    copy[:] = plane.reshape(-1)
-    return copy.reshape(plane.shape)
+def _roomy(x, at, total, copy):
+    """Address of the plane of x from ``at`` on; of its ``copy``, if there is no room to read beyond its end."""
+    if total - at - len(copy) >= 0:
+        return x + 4 * at
+    for i in range(min(len(copy), total - at)):
+        copy[i] = number(x, at + i)
+    return address(copy)
+
+
+@njit
+def _roomy_mask(mask, at, total, copy):
+    """Do the same as ``_roomy`` for a mask, of bytes; 0 if there is none."""
+    if mask == 0 or total - at - len(copy) >= 0:
+        return mask + at if mask else 0
+    for i in range(min(len(copy), total - at)):
+        copy[i] = byte(mask, at + i)
+    return address(copy)
 
 
 @njit
@@ -156,25 +179,28 @@ def _forward_of_one(counter, thread, x, weight, geometry, finishing, y, mask):
     """Planes of one thread, in buffers that they share."""
     scale, shift, least, most = finishing
     channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
-    height, width = y.shape[2:]
+    (height, width), size, taps = y.shape[2:], x.shape[2:], kernel_height * kernel_width
     plane, rows = _plane(y.shape[2:], kernel_height, kernel_width, geometry), _bands(height, width)
     places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
-    weights = weight.reshape(channels, -1)
-    chosen, none = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2]), np.empty((0, 0), np.bool_)
-    planes = len(x) * channels
+    chosen = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2])
+    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
+    row, planes = geometry[0] * plane.shape[1] * plane.shape[2], len(x) * channels
     task, last = _some(counter, thread, planes)
     while task < last:
-        n, c = task // channels, task % channels
-        _spread(_roomy(x, n, c), none, False, 1, geometry[2], chosen, plane)
+        c = task % channels
+        own = address(weight) + 4 * c * taps
+        of = _roomy(address(x), task * size[0] * size[1], x.size, copy)
+        _spread(of, size, 0, False, np.float32(1), geometry[2], chosen, plane)
         for begin in range(0, height, rows):
             end = min(height, begin + rows)
-            _sums(plane, places, weights[c], begin, end, width, geometry[0], sums)
+            _sums(address(plane), row, places, taps, own, begin, end, width, address(sums))
             at, count = (task * height + begin) * width, (end - begin) * width
             flags = address(mask) + at if mask.size else 0
             finish(address(sums), count, scale[c], shift[c], least, most, address(y) + 4 * at, flags)
         task += 1
         if task == last:
             task, last = _some(counter, thread, planes)
+    plane[0, 0, 0], sums[0] = 0, 0  # kept until here
 
 
 @kernel(
@@ -236,20 +262,21 @@ def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_
     rows = _bands((height + down - 1) // down, (width + across - 1) // across)
     parts = np.empty((down * across, rows * ((width + across - 1) // across) + 2 * LANES), np.float32)
     line, own = np.empty(rows * down * width + 2 * LANES, np.float32), np.empty(taps.shape[2], np.float32)
-    weights, none = weight.reshape(channels, -1), np.empty((0, 0), np.bool_)
-    planes = len(dy) * channels
+    weights, size, planes = address(weight), dy.shape[2:], len(dy) * channels
+    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
+    copy_of_mask, flags = np.empty(copy.size, np.uint8), address(mask) if mask.size else 0
     task, last = _some(counter, thread, planes)
     while task < last:
-        n, c = task // channels, task % channels
-        through = _roomy(mask, n, c) if mask.size else none
-        _spread(_roomy(dy, n, c), through, only_positive, scale[c], -low[0], chosen, plane)
+        c, at = task % channels, task * size[0] * size[1]
+        of, passed = _roomy(address(dy), at, dy.size, copy), _roomy_mask(flags, at, dy.size, copy_of_mask)
+        _spread(of, size, passed, only_positive, scale[c], -low[0], chosen, plane)
         for begin in range(0, (height + down - 1) // down, rows):
             for phase in range(down * across):
                 wide, count = (width - phase % across + across - 1) // across, counts[phase]
                 for tap in range(count):
-                    own[tap] = weights[c, taps[0, phase, tap]]
-                end = min(begin + rows, (height - phase // across + down - 1) // down)
-                _sums(plane, taps[1, phase, :count], own, begin, end, wide, 1, parts[phase])
+                    own[tap] = number(weights, c * taps.shape[2] + taps[0, phase, tap])
+                end, sums = min(begin + rows, (height - phase // across + down - 1) // down), address(parts[phase])
+                _sums(address(plane), plane.shape[2], taps[1, phase], count, address(own), begin, end, wide, sums)
             at, lines = (task * height + begin * down) * width, min(height - begin * down, rows * down)
             if down * across > 1:
                 _weave(parts, lines, (height, width), (down, across), line)
@@ -258,6 +285,7 @@ def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_
         task += 1
         if task == last:
             task, last = _some(counter, thread, planes)
+    plane[0, 0, 0], parts[0, 0], line[0], own[0] = 0, 0, 0, 0  # kept until here
 
 
 @kernel(
@@ -278,12 +306,12 @@ def _product(a, b):
 
 
 @njit
-def _weight_grad_plane(x, dy, geometry, dweight):
-    """Add one image's part."""
+def _weight_grad_plane(x, size, dy, geometry, dweight):
+    """Add one image's part; x is an address, with room behind it."""
     height, width = dweight.shape
     plane = _plane(dy.shape, height, width, geometry)
-    chosen = _columns(geometry[1], geometry[3], x.shape[1], plane.shape[2])
-    _spread(x, np.empty((0, 0), np.bool_), False, 1, geometry[2], chosen, plane)
+    chosen = _columns(geometry[1], geometry[3], size[1], plane.shape[2])
+    _spread(x, size, 0, False, np.float32(1), geometry[2], chosen, plane)
     for r in range(height):
         for s in range(width):
             at = s * geometry[5]
@@ -292,9 +320,18 @@ def _weight_grad_plane(x, dy, geometry, dweight):
                 dweight[r, s] += _product(row[at // geometry[1] : at // geometry[1] + dy.shape[1]], dy[p])
 
 
+@njit
+def _weight_grad_channel(x, dy, geometry, c, dweight):
+    size = x.shape[2:]
+    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
+    for n in range(len(x)):
+        of = _roomy(address(x), (n * x.shape[1] + c) * size[0] * size[1], x.size, copy)
+        _weight_grad_plane(of, size, dy[n, c], geometry, dweight)
+    copy[0] = 0  # kept until here
+
+
 @kernel(reads(4), reads(4), reads(1, int64), writes(4))
 def _weight_grad(x, dy, geometry, dweight):
     for c in prange(x.shape[1]):
         dweight[c] = 0
-        for n in range(len(x)):
-            _weight_grad_plane(_roomy(x, n, c), dy[n, c], geometry, dweight[c, 0])
+        _weight_grad_channel(x, dy, geometry, c, dweight[c, 0])

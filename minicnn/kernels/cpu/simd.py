@@ -142,18 +142,18 @@ def store(typingctx, start, index, value):
 def _scalar(kind, element, text):
     """Make the functions that read and write one number at ``start[index]``."""
 
-    def place(builder, start, index):
+    def pointer(builder, start, index):
         return builder.gep(builder.inttoptr(start, element.as_pointer()), [index])
 
     def read(typingctx, start, index):
         def codegen(context, builder, sig, args):
-            return builder.load(place(builder, *args))
+            return builder.load(pointer(builder, *args))
 
         return kind(types.int64, types.int64), codegen
 
     def write(typingctx, start, index, value):
         def codegen(context, builder, sig, args):
-            builder.store(args[2], place(builder, *args[:2]))
+            builder.store(args[2], pointer(builder, *args[:2]))
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, kind), codegen
