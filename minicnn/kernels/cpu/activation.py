@@ -1,11 +1,11 @@
 """ReLU and its backward rules, each in one pass over its arrays."""
 
 import numpy as np
-from numba import boolean, float32, njit, prange
+from numba import boolean, float32, prange
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 
@@ -43,7 +43,7 @@ def relu_input_grad(dy, mask, rule):
     return dx
 
 
-@njit
+@inner
 def _clip(x, ceiling, y, mask):
     for i in range(len(x)):
         v = x[i]
@@ -58,7 +58,7 @@ def _relu(x, ceiling, y, mask):
         _clip(x[part], ceiling, y[part], mask[part])
 
 
-@njit
+@inner
 def _select(dy, mask, where_input, where_cotangent, dx):
     for i in range(len(dy)):
         passed = (mask[i] | (not where_input)) & ((dy[i] > 0) | (not where_cotangent))

@@ -12,7 +12,7 @@ import numpy as np
 from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.simd import (
     LANES,
     address,
@@ -54,14 +54,14 @@ def weight_grad(x, dy, geometry, dweight):
     _weight_grad(x, dy, geometry, dweight)
 
 
-@njit
+@inner
 def _some(counter, thread, planes):
     """Return the first and last of the next planes for a thread."""
     first = PLANES * next_task(counter, thread, (planes + PLANES - 1) // PLANES)
     return min(first, planes), min(first + PLANES, planes)
 
 
-@njit
+@inner
 def _plane(size, kernel_height, kernel_width, geometry):
     """Plane of zeros (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
     down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
@@ -69,13 +69,13 @@ def _plane(size, kernel_height, kernel_width, geometry):
     return _zeros(rows, across, size[1] + (kernel_width - 1) * aside // across)
 
 
-@njit
+@inner
 def _zeros(rows, across, columns):
     count = rows * across * columns
     return np.zeros(count + 4 * LANES, np.float32)[:count].reshape(rows, across, columns)
 
 
-@njit
+@inner
 def _columns(across, left, width, columns):
     """For each remainder: the first column of x that the plane has, where it goes, and how many there are."""
     found = np.empty((across, 3), np.int64)
@@ -88,7 +88,7 @@ def _columns(across, left, width, columns):
     return found
 
 
-@njit
+@inner
 def _spread(x, size, mask, only_positive, scale, top, chosen, plane):
     """Copy x, of ``size`` (H, W), into the plane, through the prologue, columns sorted by remainder.
 
@@ -109,7 +109,7 @@ def _spread(x, size, mask, only_positive, scale, top, chosen, plane):
                 store(to, line + i, first(prepared_vector(v, factor, mask, only_positive, begin + i), count - i))
 
 
-@njit
+@inner
 def _taps(plane, height, width, geometry):
     """Where in the plane each tap of the first output is."""
     across, columns = plane.shape[1], plane.shape[2]
@@ -122,7 +122,7 @@ def _taps(plane, height, width, geometry):
     return places
 
 
-@njit
+@inner
 def _sums(plane, row, places, count, weights, begin, end, width, sums):
     """Rows ``begin`` to ``end`` of outputs, one behind the other, each sum in a register until it is whole.
 
@@ -148,13 +148,13 @@ def _sums(plane, row, places, count, weights, begin, end, width, sums):
             store(sums, line + 3 * width + q, four)
 
 
-@njit
+@inner
 def _bands(height, width):
     """Rows of a band of outputs, in whole sets."""
     return min((height + ROWS - 1) // ROWS, max(1, BAND // (ROWS * max(1, width)))) * ROWS
 
 
-@njit
+@inner
 def _roomy(x, at, total, copy):
     """Address of the plane of x from ``at`` on; of its ``copy``, if there is no room to read beyond its end."""
     if total - at - len(copy) >= 0:
@@ -164,7 +164,7 @@ def _roomy(x, at, total, copy):
     return address(copy)
 
 
-@njit
+@inner
 def _roomy_mask(mask, at, total, copy):
     """Do the same as ``_roomy`` for a mask, of bytes; 0 if there is none."""
     if mask == 0 or total - at - len(copy) >= 0:
@@ -174,7 +174,7 @@ def _roomy_mask(mask, at, total, copy):
     return address(copy)
 
 
-@njit
+@inner
 def _forward_of_one(counter, thread, x, weight, geometry, finishing, y, mask):
     """Planes of one thread, in buffers that they share."""
     scale, shift, least, most = finishing
@@ -212,7 +212,7 @@ def _forward(counter, x, weight, geometry, scale, shift, least, most, y, mask):
         _forward_of_one(counter, thread, x, weight, geometry, (scale, shift, least, most), y, mask)
 
 
-@njit
+@inner
 def _adjoint_taps(kernel_size, geometry, offset, columns):
     """For each remainder of a row and of a column of dx: how many taps reach it, which, and where in the plane."""
     (height, width), (down, across, top, left, apart, aside) = kernel_size, geometry[:6]
@@ -228,7 +228,7 @@ def _adjoint_taps(kernel_size, geometry, offset, columns):
     return counts, taps
 
 
-@njit
+@inner
 def _weave(parts, rows, size, stride, to):
     """Rows of dx, one behind the other, from those of each remainder; what is beyond a row is written over."""
     (_, width), (down, across), start = size, stride, address(to)
@@ -249,7 +249,7 @@ def _weave(parts, rows, size, stride, to):
                 store(start, h * width + i, load(source, some + i))
 
 
-@njit
+@inner
 def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_positive, dx):
     """Planes of one thread, in buffers that they share."""
     down, across, top, left, apart, aside = geometry[:6]
@@ -305,7 +305,7 @@ def _product(a, b):
     return total
 
 
-@njit
+@inner
 def _weight_grad_plane(x, size, dy, geometry, dweight):
     """Add one image's part; x is an address, with room behind it."""
     height, width = dweight.shape
@@ -320,7 +320,7 @@ def _weight_grad_plane(x, size, dy, geometry, dweight):
                 dweight[r, s] += _product(row[at // geometry[1] : at // geometry[1] + dy.shape[1]], dy[p])
 
 
-@njit
+@inner
 def _weight_grad_channel(x, dy, geometry, c, dweight):
     size = x.shape[2:]
     copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)

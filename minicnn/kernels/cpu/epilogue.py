@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.simd import (
     FLOAT,
     LANES,
@@ -73,7 +74,7 @@ class Prologue(NamedTuple):
     only_positive: bool = False
 
 
-@njit
+@inner
 def finish(sums, count, scale, shift, least, most, y, mask):
     """Finish ``count`` sums: y, and its mask; addresses, 0 for no mask.  y may be ``sums``."""
     if count < LANES:
@@ -90,7 +91,7 @@ def finish(sums, count, scale, shift, least, most, y, mask):
         settle_vector(tail, least, most, y, mask, count - LANES)
 
 
-@njit
+@inner
 def settle(row, count, least, most, y, mask):
     """Copy ``count`` finished values from ``row`` to y, and set their mask; addresses, 0 for no mask."""
     if count < LANES:
@@ -131,7 +132,7 @@ def settle_vector(typingctx, value, least, most, y, mask, index):
     return types.void(lanes, types.float32, types.float32, *[types.int64] * 3), codegen
 
 
-@njit
+@inner
 def prepare(dy, count, scale, mask, only_positive, row):
     """Prepare ``count`` cotangents from dy to ``row``, through the mask; addresses, 0 for no mask."""
     if count < LANES:
@@ -151,7 +152,7 @@ def prepare(dy, count, scale, mask, only_positive, row):
             store(row, i, by * load(dy, i))
 
 
-@njit
+@inner
 def prepared_vector(v, scale, mask, only_positive, index):
     """Vector of cotangents through the rule and the mask from ``mask[index]`` on, where that is not address 0."""
     if only_positive:

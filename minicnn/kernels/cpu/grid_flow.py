@@ -16,9 +16,9 @@ by nature: the order of the augmentations is the result's.
 """
 
 import numpy as np
-from numba import float64, from_dtype, int32, int64, njit
+from numba import float64, from_dtype, int32, int64
 
-from minicnn.kernels.cpu.kernel import Kernel, kernel, reads, writes
+from minicnn.kernels.cpu.kernel import Kernel, inner, kernel, reads, writes
 
 __all__ = ["solve"]
 
@@ -112,7 +112,7 @@ def _maximise(flow, capacity, pixels, queues, steps):
         flow[0] += _grow(capacity, pixels, queues, steps, 1 if source_next else -1)
 
 
-@njit
+@inner
 def _grow(capacity, pixels, queues, steps, side):
     """Let the deepest level of a tree take its free neighbours and meet the other tree; return the flow pushed."""
     flow = 0
@@ -142,13 +142,13 @@ def _grow(capacity, pixels, queues, steps, side):
     return flow
 
 
-@njit
+@inner
 def _outward(p, q, d, side):
     """Where the arc between p and its neighbour q in direction d is kept that leads from p's side on to q."""
     return 8 * p + d if side > 0 else 8 * q + (d ^ 1)
 
 
-@njit
+@inner
 def _augment(capacity, pixels, queues, steps, p, d, side):
     """Push all that the path through p and its neighbour d, of the other tree, can carry; the amount."""
     q = p + steps[d]
@@ -163,7 +163,7 @@ def _augment(capacity, pixels, queues, steps, p, d, side):
     return amount
 
 
-@njit
+@inner
 def _room(capacity, pixels, steps, p, side):
     """Least capacity left between p and its terminal."""
     room = np.int64(2**62)
@@ -175,7 +175,7 @@ def _room(capacity, pixels, steps, p, side):
     return min(room, side * pixels[p].excess)
 
 
-@njit
+@inner
 def _push(capacity, pixels, steps, p, side, amount):
     """Push flow between p and its terminal, making orphans where arcs fill up; their least level."""
     least = abs(pixels[p].level) + 1
@@ -192,7 +192,7 @@ def _push(capacity, pixels, steps, p, side, amount):
     return _orphan(pixels, p) if pixels[p].excess == 0 else least
 
 
-@njit
+@inner
 def _orphan(pixels, p):
     """Take p's parent away and put p on the list of its level, which is returned."""
     level = abs(pixels[p].level)
@@ -202,7 +202,7 @@ def _orphan(pixels, p):
     return level
 
 
-@njit
+@inner
 def _adopt(capacity, pixels, queues, steps, side, level, last):
     """Settle the orphans of one tree, from ``level`` down to ``last`` and further where orphans have children.
 
@@ -236,7 +236,7 @@ def _adopt(capacity, pixels, queues, steps, side, level, last):
         _enqueue(pixels, queues, p, side)
 
 
-@njit
+@inner
 def _enqueue(pixels, queues, p, side):
     """Queue p, if its level may have something to reach, for this pass or the next; it waits at most once."""
     s = (side + 1) // 2
@@ -255,7 +255,7 @@ def _enqueue(pixels, queues, p, side):
     pixels[p].queued |= s + 1
 
 
-@njit
+@inner
 def _pop(pixels, queues, s):
     """Take the first pixel out of a queue."""
     p = np.int64(queues[s, RING + queues[s, FRONT]])

@@ -7,11 +7,11 @@ needs none: there X is x.  How the work is cut depends on shapes alone.
 """
 
 import numpy as np
-from numba import boolean, float32, int64, njit, prange
+from numba import boolean, float32, int64, prange
 
 from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.epilogue import finish, prepare
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import address
 
@@ -78,7 +78,7 @@ def weight_grad(x, dy, geometry, dweight):
         np.sum(sums, axis=0, out=dweight)
 
 
-@njit
+@inner
 def _unfold(x, geometry, r, s, first, last, width, columns):
     """Write one tap's row of columns: the pixel that it reads for output rows ``first`` to ``last``."""
     down, across, top, left, apart, aside = geometry[:6]
@@ -99,7 +99,7 @@ def _unfold(x, geometry, r, s, first, last, width, columns):
                 row[q] = x[h, w + q * across]
 
 
-@njit
+@inner
 def _fold(columns, geometry, r, s, height, width, x):
     """Add one tap's row of columns to the pixels that it reads: the adjoint of ``_unfold``."""
     down, across, top, left, apart, aside = geometry[:6]
@@ -119,7 +119,7 @@ def _fold(columns, geometry, r, s, height, width, x):
                 x[h, w + q * across] += columns[p * width + q]
 
 
-@njit
+@inner
 def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, scale, shift, least, most, y, mask):
     """One image, group, block of rows and block of filters; x (C, H, W), y and mask (K, P, Q)."""
     _, channels, kernel_height, kernel_width = weight.shape
@@ -212,7 +212,7 @@ def _prepare(dy, scale, mask, only_positive, out):
         prepare(address(dy) + 4 * i * size, size, scale[i % k], flags, only_positive, address(out) + 4 * i * size)
 
 
-@njit
+@inner
 def _input_grad_part(dy, weight, geometry, group, c, count, dx):
     """One image, group and some of its channels; dy (K, P, Q), dx (C, H, W)."""
     _, channels, kernel_height, kernel_width = weight.shape
@@ -244,7 +244,7 @@ def _input_grad(dy, weight, geometry, few, dx):
         _input_grad_part(dy[n], weight, geometry, rest % groups, c, min(few, channels - c), dx[n])
 
 
-@njit
+@inner
 def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweight):
     """Sum over the images given, for some channels and filters of a group."""
     _, channels, kernel_height, kernel_width = dweight.shape

@@ -7,7 +7,7 @@
 
 A kernel returns nothing, has one signature, and loops with ``prange`` over work whose parts don't depend on the
 number of threads: each part writes its own outputs, in a fixed order, so that the same input gives the same bits.
-Functions called from inside a kernel are plain ``numba.njit`` functions; keep the body of a long ``prange`` in
+Functions called from inside a kernel are ``inner`` functions; keep the body of a long ``prange`` in
 one, since Numba compiles what stands inside the loop itself about three times.
 """
 
@@ -25,12 +25,16 @@ from minicnn.errors import DeviceError
 from minicnn.kernels.cpu.cache import KernelCache, locked
 from minicnn.kernels.cpu.threads import is_serial, parallel
 
-__all__ = ["Kernel", "compiled_names", "kernel", "reads", "warm_up", "writes"]
+__all__ = ["Kernel", "compiled_names", "inner", "kernel", "reads", "warm_up", "writes"]
 
 # of all that Numba would make parallel, only the loops that say so
 _PARALLEL = dict.fromkeys(
     ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
 ) | {"prange": True}
+
+
+# a function for kernels alone: without the two wrappers for callers from elsewhere, a sixth of compiling is saved
+inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def reads(ndim: int, dtype: Type = float32) -> Array:

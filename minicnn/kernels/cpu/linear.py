@@ -5,11 +5,11 @@ same on any number of them.
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 
 __all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
 
@@ -71,13 +71,13 @@ def _products(weight, x, rows, y):
             np.dot(weight[part], x.T, y[part])
 
 
-@njit
+@inner
 def _add_four(dx, a, fa, b, fb, c, fc, d, fd):
     for i in range(len(dx)):
         dx[i] += fa * a[i] + fb * b[i] + (fc * c[i] + fd * d[i])
 
 
-@njit
+@inner
 def _sum_rows(rows, factors, weight, dx):
     """Set dx to the sum of factors[o] weight[o] over ``rows``, four of them at a time."""
     dx[:] = 0

@@ -1,11 +1,11 @@
 """Local response normalisation across channels, and batch normalisation as inference uses it."""
 
 import numpy as np
-from numba import float32, int64, njit, prange
+from numba import float32, int64, prange
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, float32_or
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 
 __all__ = [
     "batch_norm2d",
@@ -76,7 +76,7 @@ def _scale_and_shift(x, scale, shift, y):
             y[n, c, i] = x[n, c, i] * scale[c] + shift[c]
 
 
-@njit
+@inner
 def _inverse_powers(d, beta):
     """Replace each d by d^-beta."""
     if beta == 0.75:
@@ -88,7 +88,7 @@ def _inverse_powers(d, beta):
             d[i] = d[i] ** -beta
 
 
-@njit
+@inner
 def _add_window(values, c, below, above, total):
     """Add to ``total`` the channels c - below, ..., c + above that exist."""
     for j in range(max(0, c - below), min(len(values), c + above + 1)):
@@ -96,7 +96,7 @@ def _add_window(values, c, below, above, total):
             total[i] += values[j, i]
 
 
-@njit
+@inner
 def _denominators(x, size, share, k):
     """d[c] = k + share sum_j x[j]^2 for the channels of a few pixels."""
     squares, d = x * x, np.zeros(x.shape, np.float32)
@@ -107,7 +107,7 @@ def _denominators(x, size, share, k):
     return d
 
 
-@njit
+@inner
 def _normalise_pixels(x, size, share, beta, k, y):
     d = _denominators(x, size, share, k)
     for c in range(len(x)):
@@ -125,7 +125,7 @@ def _normalise(x, size, share, beta, k, y):
         _normalise_pixels(np.ascontiguousarray(x[n, :, part]), size, share, beta, k, y[n, :, part])
 
 
-@njit
+@inner
 def _normalise_pixels_input_grad(x, dy, size, share, beta, k, dx):
     d = _denominators(x, size, share, k)
     shared = np.empty(x.shape, np.float32)

@@ -11,10 +11,10 @@ whole vectors: the last ones of a map begin a little earlier instead, and comput
 import functools
 
 import numpy as np
-from numba import boolean, float32, int64, njit, prange
+from numba import boolean, float32, int64, prange
 
 from minicnn.kernels.cpu.epilogue import no_mask, prepared_vector
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS
 from minicnn.kernels.cpu.simd import LANES, address, load, splat, store
@@ -99,7 +99,7 @@ def _cut(images, pixels, rows):
     return cut
 
 
-@njit
+@inner
 def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
     """Copy ``vectors`` vectors of each of ``depth`` channels into a block, through the prologue."""
     for c in range(depth):
@@ -110,7 +110,7 @@ def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
             store(block, (c * vectors + j) * LANES, v)
 
 
-@njit
+@inner
 def _multiply(source, weight, row, step, finish, first, last, at, vectors, n, block, y, mask):
     """Rows ``first`` to ``last`` of panels, ``vectors`` vectors of columns from ``at`` on, image n."""
     scale, shift, least, most = finish
@@ -128,7 +128,7 @@ def _multiply(source, weight, row, step, finish, first, last, at, vectors, n, bl
             finished_product_of_1(a, row, step, block, LANES, depth, *ends, out, pixels, moves)
 
 
-@njit
+@inner
 def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     """One image, some of its columns, some of the rows."""
     x, passed, factors, only_positive = source
@@ -147,7 +147,7 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     buffer[0] = 0  # kept until here
 
 
-@njit
+@inner
 def _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, mask):
     """Do the tasks of one thread."""
     bands, parts = cut[2], cut[4]

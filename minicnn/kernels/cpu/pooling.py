@@ -5,11 +5,11 @@ same.  One row of a tap is one loop over the row's outputs, which the compiler t
 """
 
 import numpy as np
-from numba import int32, int64, njit, prange, uint8
+from numba import int32, int64, prange, uint8
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.pooling_vectors import max_pool, unpool, unpools
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.reference.windows import Windows
@@ -107,7 +107,7 @@ def _counts(windows, axis, count_include_pad):
     return np.maximum(((at >= low) & (at < high)).sum(axis=1), 1).astype(np.float32)
 
 
-@njit
+@inner
 def _start(row, best, taps, tap):
     """Begin a column maximum: ``row``, read by tap ``tap``."""
     for i in range(len(row)):
@@ -115,7 +115,7 @@ def _start(row, best, taps, tap):
         taps[i] = tap
 
 
-@njit
+@inner
 def _down(row, best, taps, tap):
     """Let one more row compete, at every column."""
     for i in range(len(row)):
@@ -125,7 +125,7 @@ def _down(row, best, taps, tap):
         taps[i] = tap if better else taps[i]
 
 
-@njit
+@inner
 def _across(column_best, column_taps, y, switches, width, stride, dilation):
     """Maximum along the columns of each window; of equal ones, and of NaNs, what row order would choose."""
     for q in range(len(y)):
@@ -140,7 +140,7 @@ def _across(column_best, column_taps, y, switches, width, stride, dilation):
         switches[q] = tap if tap < PADDING else 0
 
 
-@njit
+@inner
 def _max_map(x, y, switches, geometry):
     taps_down, taps_across, down, across, dilation_down, dilation_across, top, left = geometry
     height, width = x.shape
@@ -169,13 +169,13 @@ def _max_map(x, y, switches, geometry):
             _across(padded_best, padded_taps, y[p], switches[p], taps_across, across, dilation_across)
 
 
-@njit
+@inner
 def _together(y):
     """Return how many maps a thread takes: many, where a vector writes beyond the end of a map into the next."""
     return 64 if y.shape[2] < LANES else 1
 
 
-@njit
+@inner
 def _some_max_pools(x, y, switches, geometry, begin, end):
     """Fill maps from ``begin`` on, by whole vectors where there is room behind them."""
     (count, height, width), size, area = x.shape, (y.shape[1], y.shape[2]), y.shape[1] * y.shape[2]
@@ -198,7 +198,7 @@ def _max_pool(x, y, switches, geometry):
         _some_max_pools(x, y, switches, geometry, part * maps, min(len(x), (part + 1) * maps))
 
 
-@njit
+@inner
 def _unpool_map(dy, switches, dx, geometry):
     taps_down, taps_across, down, across, dilation_down, dilation_across, top, left = geometry
     height, width = dx.shape
@@ -216,7 +216,7 @@ def _unpool_map(dy, switches, dx, geometry):
                 dx[h, w] += dy[p, q]
 
 
-@njit
+@inner
 def _some_max_pool_input_grads(dy, switches, dx, geometry, begin, end):
     """Fill maps from ``begin`` on, by whole vectors where windows lie side by side and there is room behind."""
     (count, height, width), size, area = dx.shape, (dy.shape[1], dy.shape[2]), dy.shape[1] * dy.shape[2]
@@ -237,14 +237,14 @@ def _max_pool_input_grad(dy, switches, dx, geometry):
         _some_max_pool_input_grads(dy, switches, dx, geometry, part * maps, min(len(dx), (part + 1) * maps))
 
 
-@njit
+@inner
 def _inside(count, stride, offset, size):
     """Range of outputs q with 0 <= q stride + offset < size."""
     first = max(0, -(offset // stride))
     return first, max(first, min(count, (size - 1 - offset) // stride + 1))
 
 
-@njit
+@inner
 def _sum_map(x, y, rows, columns, geometry):
     taps_down, taps_across, down, across, _, _, top, left = geometry
     for p in range(y.shape[0]):
@@ -266,7 +266,7 @@ def _avg_pool(x, y, rows, columns, geometry):
         _sum_map(x[c], y[c], rows, columns, geometry)
 
 
-@njit
+@inner
 def _share_map(share, dx, geometry):
     taps_down, taps_across, down, across, _, _, top, left = geometry
     for h in range(dx.shape[0]):

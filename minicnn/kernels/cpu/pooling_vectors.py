@@ -6,9 +6,10 @@ written over by the next, and beyond a map by the next map.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.simd import (
     LANES,
     VECTOR,
@@ -69,7 +70,7 @@ def _where_tap(typingctx, switches, index, tap, value):
     return lanes(types.int64, types.int64, types.int64, lanes), codegen
 
 
-@njit
+@inner
 def max_pool(x, width, geometry, size, y, switches):
     """Maxima and switches of one map, columns two apart; addresses, that of x with two vectors' room behind."""
     taps_down, taps_across, down, _, apart, aside, _, _ = geometry
@@ -86,7 +87,7 @@ def max_pool(x, width, geometry, size, y, switches):
             _store_bytes(switches, p * size[1] + q, taps)
 
 
-@njit
+@inner
 def unpools(geometry, size, input_size):
     """Whether ``unpool`` can do it: windows of 2 x 2 side by side, all pixels covered, or by the zeros behind."""
     taps_down, taps_across, down, across, apart, aside, top, left = geometry
@@ -95,7 +96,7 @@ def unpools(geometry, size, input_size):
     return side_by_side and (beyond == (0, 0) or (0 <= min(beyond) and max(beyond) <= 1 and 2 * size[1] < LANES))
 
 
-@njit
+@inner
 def unpool(dy, switches, size, width, dx):
     """Fill one map; all are addresses, dy and switches with room behind.
 

@@ -7,10 +7,11 @@ distance between rows.  Each call runs on the thread that makes it (see ``thread
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.epilogue import finished, moves
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.register_product import product_sums
 from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, splatted, vector_pointer
 
@@ -21,7 +22,7 @@ _gemm = types.ExternalFunction("numba_xxgemm", types.intc(*[types.char] * 3, *[t
 _SINGLE, _AS_IT_IS, _TURNED = ord("s"), ord("n"), ord("t")
 
 
-@njit
+@inner
 def multiply(m, n, k, a, a_row, a_turned, b, b_row, b_turned, adds, c, c_row):
     """C = A B, or C + A B if ``adds``, of float32 matrices (m, k), (k, n) and (m, n) in C order.
 

@@ -9,11 +9,11 @@ The sum has the same terms, and some zeros; but Winograd's algorithm can do it: 
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 
 from minicnn.kernels.cpu import winograd
 from minicnn.kernels.cpu.arrays import empty
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 
 __all__ = ["forward", "input_grad"]
 
@@ -53,14 +53,14 @@ def _weights(weight, stride):
     return np.ascontiguousarray(parts).reshape(k, c * stride**2, rows, columns)
 
 
-@njit
+@inner
 def _inside(begin, stride, size, count):
     """Return the first and last of ``count`` steps from ``begin`` on that are inside of a row of ``size``."""
     low = min(count, max(0, (stride - 1 - begin) // stride))
     return low, max(low, min(count, (size - begin + stride - 1) // stride))
 
 
-@njit
+@inner
 def _gather_map(x, stride, top, left, to):
     """Fill a map with every ``stride``-th pixel of x (H, W), from above and left of it on; 0 outside of it."""
     low, high = _inside(-left, stride, x.shape[1], to.shape[1])
@@ -72,7 +72,7 @@ def _gather_map(x, stride, top, left, to):
                 to[i, j] = x[h, stride * j - left]
 
 
-@njit
+@inner
 def _scatter_rows(gathered, stride, top, left, x):
     """Fill every ``stride``-th row of x (H, W), from ``top`` above it on, from ``stride`` maps; 0 beyond them."""
     for h in range(-top % stride, x.shape[0], stride):

@@ -13,9 +13,10 @@ left to chance; what it writes must not depend on that.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.threads import num_threads
 
 __all__ = ["new_counter", "next_task"]
@@ -37,7 +38,7 @@ def _take(typingctx, counter, share):
     return types.int64(counter, types.int64), codegen
 
 
-@njit
+@inner
 def next_task(counter, thread, count):
     """Return a thread's next task: of its own share, or of another's; ``count`` if none is left."""
     shares = len(counter)

@@ -17,11 +17,11 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 """
 
 import numpy as np
-from numba import boolean, float32, int64, njit, prange
+from numba import boolean, float32, int64, prange
 
 from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.tasks import new_counter, next_task
@@ -112,7 +112,7 @@ def room(tiles):
     return (tiles + LANES - 1) // LANES * LANES + LANES
 
 
-@njit
+@inner
 def spread(size):
     """Floats from one of 36 runs to the next: an odd number of vectors, so that no two share a set of a cache."""
     return (size // LANES | 1) * LANES + 2 * LANES
@@ -145,7 +145,7 @@ def _mask(mask):
     return np.empty((1, 1, 1, 0), bool) if mask is None else dense(mask)
 
 
-@njit
+@inner
 def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
     """M[f, k, t] = sum_c U[f, c, k] V[f, c, t], or M plus it, for ``span`` channels k and ``count`` tiles t."""
     for f in range(36):
@@ -160,7 +160,7 @@ def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
                 product_of_1(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
 
 
-@njit
+@inner
 def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
     """M[f, k] = sum_c U[f, c, k] V[f, c], or M plus it, for one tile."""
     for f in range(36):
@@ -168,7 +168,7 @@ def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
         product_of_tile(v + 4 * f * v_apart, 0, width, b, SPAN, c, 0, depth, adds)
 
 
-@njit
+@inner
 def _some_outputs(v, v_apart, width, weight, flipped, sink, grid, first, last, k, span, part, buffers):
     """Compute ``span`` channels of outputs from k on, in tiles ``first`` to ``last``, from v on."""
     u, m, alone, lines, kernels = buffers
@@ -199,7 +199,7 @@ def _some_outputs(v, v_apart, width, weight, flipped, sink, grid, first, last, k
                     )
 
 
-@njit
+@inner
 def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, first, last, part, parts, u, m):
     """Do the tasks of one thread: each is some output channels, and one of some parts of the tiles."""
     channels, blocks = sink[0], (last - first + WIDTH - 1) // WIDTH
@@ -216,7 +216,7 @@ def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, firs
         task = next_task(counter, thread, tasks)
 
 
-@njit
+@inner
 def _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
     """Do the tasks of one thread: each is a channel, moved by a block."""
     channels, counts = x.shape[1], (grid[2], grid[3])

@@ -5,9 +5,9 @@ images stand side by side.
 """
 
 import numpy as np
-from numba import njit
 
 from minicnn.kernels.cpu.epilogue import prepare, settle
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.simd import LANES, address, number, set_number
 from minicnn.kernels.cpu.winograd_transforms import gradient_tiles, input_columns, input_tiles, output_tiles
 
@@ -16,13 +16,13 @@ __all__ = ["read_gradients", "read_tiles", "write_tiles"]
 MANY = 4 * LANES  # tiles side by side, with which few lanes of the last vector are empty
 
 
-@njit
+@inner
 def _whole(count):
     """``count`` rounded up to whole vectors."""
     return (count + LANES - 1) // LANES * LANES
 
 
-@njit
+@inner
 def _segment(t, last, grid):
     """Image, row and first column of tile t, and how many tiles from there on lie side by side on one map."""
     down, across = grid
@@ -31,13 +31,13 @@ def _segment(t, last, grid):
     return n, p, q, min(across - q, last - t)
 
 
-@njit
+@inner
 def _zero(line, begin, end):
     for j in range(begin, end):
         set_number(line, j, np.float32(0))
 
 
-@njit
+@inner
 def _read_rows(source, n, c, rows, top, left, end, lines, length):
     """Prepare ``end`` numbers of ``rows`` rows of map (n, c), from its row ``top`` and column ``left`` on.
 
@@ -61,7 +61,7 @@ def _read_rows(source, n, c, rows, top, left, end, lines, length):
         lines += 4 * length
 
 
-@njit
+@inner
 def read_tiles(source, c, top, left, begin, last, grid, tiles, apart):
     """Transform the tiles from ``begin`` to ``last`` of channel c into 36 runs, which lie ``apart`` floats apart.
 
@@ -92,7 +92,7 @@ def read_tiles(source, c, top, left, begin, last, grid, tiles, apart):
     lines[0] = 0  # kept until here
 
 
-@njit
+@inner
 def read_gradients(source, k, begin, last, grid, tiles, apart):
     """Transform dy in the tiles from ``begin`` to ``last`` of filter k into 36 runs, ``apart`` floats apart."""
     _, across = grid
@@ -109,7 +109,7 @@ def read_gradients(source, k, begin, last, grid, tiles, apart):
     lines[0] = 0  # kept until here
 
 
-@njit
+@inner
 def write_tiles(tiles, apart, k, begin, last, sink, grid, lines, length):
     """Transform 36 runs of products into the tiles from ``begin`` to ``last`` of channel k.
 

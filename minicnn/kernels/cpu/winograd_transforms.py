@@ -8,9 +8,9 @@ may lie across the end of a row; the caller holds them, and says how far apart t
 """
 
 import numpy as np
-from numba import njit
 
 from minicnn.kernels.cpu.epilogue import clamp
+from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.simd import LANES, fma, load, load_fours, shift_in, splat, store, store_fours
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@njit
+@inner
 def _six(start, at, apart):
     """Load six vectors that lie ``apart`` floats apart."""
     return (
@@ -37,7 +37,7 @@ def _six(start, at, apart):
     )
 
 
-@njit
+@inner
 def _store_six(line, start, at, apart):
     """Store six vectors ``apart`` floats apart."""
     store(start, at, line[0])
@@ -48,7 +48,7 @@ def _store_six(line, start, at, apart):
     store(start, at + 5 * apart, line[5])
 
 
-@njit
+@inner
 def _input_line(a, b, c, d, e, f):
     """Return B' times one column of six."""
     two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
@@ -64,7 +64,7 @@ def _input_line(a, b, c, d, e, f):
     )
 
 
-@njit
+@inner
 def _output_line(a, b, c, d, e, f):
     """Return A' times one column of six."""
     two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
@@ -72,7 +72,7 @@ def _output_line(a, b, c, d, e, f):
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near), fma(eight, far_odd, near_odd) + f
 
 
-@njit
+@inner
 def _weight_line(a, b, c):
     """Return G times one column of three."""
     quarter, sixth = splat(np.float32(1 / 4)), splat(np.float32(1 / 6))
@@ -83,14 +83,14 @@ def _weight_line(a, b, c):
     return quarter * a, zero - outer - half, half - outer, fma(twelfth, b, far), far - twelfth * b, c
 
 
-@njit
+@inner
 def input_columns(rows, length, count, columns):
     """Transform 6 rows of ``count`` inputs, ``length`` apart, down their columns, in whole vectors."""
     for i in range(0, count, LANES):
         _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
 
 
-@njit
+@inner
 def input_tiles(columns, length, count, beyond, tiles, apart):
     """Transform the rows of ``count`` tiles side by side: 6 rows of ``input_columns`` become 36 runs of tiles.
 
@@ -108,19 +108,19 @@ def input_tiles(columns, length, count, beyond, tiles, apart):
             _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
 
 
-@njit
+@inner
 def _output_column(tiles, at, apart):
     return _output_line(*_six(tiles, at, 6 * apart))
 
 
-@njit
+@inner
 def _finish_fours(line, scale, shift, least, most, rows, at):
     a, b = clamp(line[0], scale, shift, least, most), clamp(line[1], scale, shift, least, most)
     c, d = clamp(line[2], scale, shift, least, most), clamp(line[3], scale, shift, least, most)
     store_fours(rows, at, a, b, c, d)
 
 
-@njit
+@inner
 def output_tiles(tiles, apart, count, scale, shift, least, most, rows, length):
     """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of finished outputs, in vectors."""
     by, plus = splat(scale), splat(shift)
@@ -145,12 +145,12 @@ def output_tiles(tiles, apart, count, scale, shift, least, most, rows, length):
         _finish_fours(line, by, plus, least, most, rows, 4 * t + 3 * length)
 
 
-@njit
+@inner
 def _weight_row(a, b, c, tile, at, apart):
     _store_six(_weight_line(a, b, c), tile, at, apart)
 
 
-@njit
+@inner
 def nine(start, at, apart):
     """Load nine vectors that lie ``apart`` floats apart."""
     return (
@@ -161,7 +161,7 @@ def nine(start, at, apart):
     )
 
 
-@njit
+@inner
 def weight_tile(taps, tile, apart):
     """Transform LANES kernels: nine vectors become 36, ``apart`` floats apart."""
     a, b, c, d, e, f, g, h, i = taps
@@ -174,7 +174,7 @@ def weight_tile(taps, tile, apart):
     _weight_row(left[5], middle[5], right[5], tile, 30 * apart, apart)
 
 
-@njit
+@inner
 def _four_line(a, b, c, d):
     """Return G times one column of four: the gradient of 4 outputs takes the place of the weights."""
     quarter, sixth, third = splat(np.float32(1 / 4)), splat(np.float32(1 / 6)), splat(np.float32(1 / 3))
@@ -185,7 +185,7 @@ def _four_line(a, b, c, d):
     return quarter * a, zero - even - odd, odd - even, far + far_odd, far - far_odd, d
 
 
-@njit
+@inner
 def _three_line(a, b, c, d, e, f):
     """Return A' times one column of six, for three outputs."""
     two, four = splat(np.float32(2)), splat(np.float32(4))
@@ -193,7 +193,7 @@ def _three_line(a, b, c, d, e, f):
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near) + f
 
 
-@njit
+@inner
 def gradient_tiles(rows, length, count, tiles, apart):
     """Transform ``count`` tiles of dy side by side: 4 rows become 36 runs of tiles; see ``input_tiles``.
 
@@ -211,12 +211,12 @@ def gradient_tiles(rows, length, count, tiles, apart):
             _store_six(_four_line(a, b, c, d), tiles, 6 * r * apart + t, apart)
 
 
-@njit
+@inner
 def _three_column(tiles, at, apart):
     return _three_line(*_six(tiles, at, 6 * apart))
 
 
-@njit
+@inner
 def gradient_tile(products, apart, taps):
     """Transform 36 vectors of products, ``apart``, into 9 vectors: the taps of LANES kernels."""
     a, b, c = (

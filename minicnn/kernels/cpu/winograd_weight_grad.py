@@ -10,10 +10,10 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", s
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 
 from minicnn.kernels.cpu.arrays import empty
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.winograd import room, spread, tile_inputs, tiles_of
@@ -60,7 +60,7 @@ def _gradients(dy, grid, first, last, d, width):
         read_gradients(source, k, first, last, (grid[2], grid[3]), tiles, d.shape[1])
 
 
-@njit
+@inner
 def _add_product(d, v, width, tiles, k, count, c, adds, sums):
     at = sums[k * c :]
     multiply(count, c, tiles, address(d[k * width :]), width, False, address(v), width, True, adds, address(at), c)
@@ -74,7 +74,7 @@ def _add_products(d, v, width, tiles, filters, c, adds, sums):
         _add_product(d[f], v[f], width, tiles, k, end - k, c, adds > 0, sums[f])
 
 
-@njit
+@inner
 def _write_taps(sums, apart, k, buffer, dweight):
     c = dweight.shape[1]
     for first in range(0, c, LANES):

@@ -4,10 +4,10 @@ Kernels are read as vectors over output channels.  Where these are the first axi
 are transposed; where they are the second, as in an input gradient, each kernel's nine taps are, and flipped.
 """
 
-from numba import boolean, int64, njit, prange
+from numba import boolean, int64, prange
 
 from minicnn.kernels.cpu.arrays import empty
-from minicnn.kernels.cpu.kernel import kernel, reads, writes
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.simd import LANES, address, prefetch, transpose
 from minicnn.kernels.cpu.winograd_transforms import nine, weight_tile
 
@@ -33,7 +33,7 @@ def in_blocks(weight, flipped):
     return cut, (down, across)
 
 
-@njit
+@inner
 def _cut_kernels(kernels, top, left, taps):
     """Write the 3x3 taps from ``top`` and ``left`` on of some kernels (C, R, S), 0 where there are none."""
     _, height, width = kernels.shape
@@ -55,7 +55,7 @@ def _cut(weight, flipped, cut, across):
             _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
 
 
-@njit
+@inner
 def transform_weights(weight, flipped, k, span, begin, end, u, apart, buffer):
     """Transform the kernels of ``span`` output channels from k on and of some input channels: U[f, c, k]."""
     taps = address(buffer)
@@ -73,7 +73,7 @@ def transform_weights(weight, flipped, k, span, begin, end, u, apart, buffer):
                     weight_tile(nine(taps, 9 * LANES * j, LANES), tile + 4 * SPAN * j, apart)
 
 
-@njit
+@inner
 def _read_kernels(weight, k, c, buffer):
     """Read LANES kernels from k on, of LANES channels from c on: the nine taps of a channel as vectors over k."""
     filters, channels = weight.shape[:2]
@@ -87,7 +87,7 @@ def _read_kernels(weight, k, c, buffer):
                 buffer[LANES * j + i] = weight.reshape(-1)[at + 9 * channels * i + j]
 
 
-@njit
+@inner
 def _read_flipped(weight, k, c, buffer):
     """Read LANES kernels of filter k from channel c on: the nine taps as vectors over c."""
     channels = weight.shape[1]
@@ -101,7 +101,7 @@ def _read_flipped(weight, k, c, buffer):
                 buffer[LANES * tap + i] = weight.reshape(-1)[at + 9 * i + tap]
 
 
-@njit
+@inner
 def _fetch(weight, k, c, span):
     """Ask for the kernels of ``span`` channels from c on of filter k, which lie far from the last filter's."""
     if k < len(weight):
