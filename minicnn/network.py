@@ -242,9 +242,9 @@ class Network:
             self._plans[upto] = _Plan(layers, self._steps(layers), wide)
         return self._plans[upto]
 
-    def _steps(self, layers: chain.Chain) -> chain.Chain:
-        """Return what runs where no weight gradients are wanted: the specification keeps to one step a layer."""
-        return layers if self.device == "reference" else fused(layers)
+    def _steps(self, layers: chain.Chain, training: bool = False) -> chain.Chain:
+        """Return what runs in the layers' place: the specification keeps to one step a layer."""
+        return layers if self.device == "reference" else fused(layers, training)
 
     def _ready(self, x, upto, allow_nonfinite) -> _Plan:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
@@ -366,10 +366,11 @@ class Network:
         }
 
     def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
-        scores, saved = chain.forward(plan.layers, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
+        steps = self._steps(plan.layers, training=True)
+        scores, saved = chain.forward(steps, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
         labels = checked_classes(labels, scores)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
-        gradients = chain.parameter_gradients(plan.layers, dy, saved, self._kernels)
+        gradients = chain.parameter_gradients(steps, dy, saved, self._kernels)
         ordered = {
             name: np.asarray(gradients[name]) for name in chain.parameter_shapes(plan.layers) if name in gradients
         }

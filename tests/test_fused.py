@@ -5,7 +5,20 @@ import pytest
 
 from minicnn import Network
 from minicnn.kernels import reference
-from minicnn.layers import BatchNorm2d, Concat, Conv2d, Keep, MaxPool2d, ReLU, ReLU6, Residual, Tanh, chain
+from minicnn.layers import (
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Keep,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    ReLU6,
+    Residual,
+    Tanh,
+    chain,
+)
 from minicnn.layers.fused import RectifiedConv2d, fused
 from minicnn.rules import DECONVNET, GRADIENT, GUIDED
 
@@ -52,6 +65,45 @@ def test_same_output_and_same_gradient(rule):
     dx, _ = chain.backward(layers, dy, tape, reference, rule)
     found, _ = chain.backward(fused(layers), dy, saved, reference, rule)
     np.testing.assert_allclose(found, dx, rtol=0, atol=1e-12 * np.abs(dx).max())
+
+
+def test_same_gradients_of_parameters():
+    """In training, where a normalisation stays a step of its own and the first step merges nothing."""
+    layers = _net()
+    x, steps = np.random.default_rng(1).normal(size=(2, 3, 13, 12)), fused(layers, training=True)
+    assert [name for name, _ in steps] == ["c1", "n1", "r1", "b", "r2", "i", "c3", "n3", "t"]
+    y, tape = chain.forward(layers, x, reference, Keep.INPUTS)
+    dy = np.random.default_rng(2).normal(size=y.shape)
+    for start in (0, 3):  # with the block of merged steps as the first layer too
+        wanted = chain.parameter_gradients(layers[start:], dy, tape[start:], reference)
+        again, saved = chain.forward(steps, x, reference, Keep.INPUTS)
+        found = chain.parameter_gradients(steps[start:], dy, saved[start:], reference)
+        np.testing.assert_array_equal(again, y)
+        assert found.keys() == wanted.keys()
+        for name, gradient in wanted.items():
+            np.testing.assert_allclose(
+                found[name], gradient, rtol=0, atol=1e-12 * np.abs(gradient).max(), err_msg=name
+            )
+
+
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_a_merged_first_layer_has_its_parameters_gradients(device):
+    if device == "cpu":
+        pytest.importorskip("numba")
+    layers = [
+        Conv2d(3, 4, 3),
+        ReLU(),
+        Residual([Conv2d(4, 4, 1), ReLU6()]),
+        MaxPool2d(3),
+        Flatten(),
+        Linear(36, 3),
+    ]
+    net, x = Network(layers, (3, 11, 11)), np.random.default_rng(1).standard_normal((2, 3, 11, 11), dtype="f4")
+    loss, wanted = net.loss_gradient(x, np.array([0, 2]))
+    again, found = net.to(device).loss_gradient(x, np.array([0, 2]))
+    assert again == pytest.approx(loss, rel=1e-5) and list(found) == list(net.state_dict()) == list(wanted)
+    for name, gradient in wanted.items():
+        np.testing.assert_allclose(found[name], gradient, rtol=0, atol=1e-5 * np.abs(gradient).max(), err_msg=name)
 
 
 def test_shapes_and_work_stay():

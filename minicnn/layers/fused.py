@@ -1,7 +1,8 @@
-"""Layers merged for inference: a convolution, the batch normalisation and the rectifier behind it as one step.
+"""Layers merged: a convolution, the batch normalisation and the rectifier behind it as one step.
 
 A fast device then writes each map once, rectified, instead of three times.  The function and its gradient are the
-same; what is lost are the outputs in between and the gradients of the parameters, so training does without.
+same; what is lost are the outputs in between, and with a normalisation the gradients of the parameters, so that
+training merges a convolution with a rectifier alone.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ __all__ = ["RectifiedConv2d", "fused"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RectifiedConv2d(Layer):
-    """Convolution, batch normalisation (or None) and rectifier as one step, without weight gradients."""
+    """Convolution, batch normalisation and rectifier as one step; without the second it has weight gradients."""
 
     convolution: Conv2d
     norm: BatchNorm2d | None
     most: int | None  # the rectifier's ceiling: 6, or None
+
+    def parameter_shapes(self):
+        return {} if self.norm else self.convolution.parameter_shapes()
+
+    def state(self):
+        return {} if self.norm else self.convolution.state()
 
     def output_shape(self, shape):
         return self.convolution.output_shape(shape)
@@ -45,24 +52,38 @@ class RectifiedConv2d(Layer):
         geometry = self.convolution.geometry(size)
         arguments = geometry | {"most": self.most, "keep_mask": keep != Keep.NOTHING}
         y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, **arguments)
-        return y, (size, mask, scale) if keep else None
+        return y, (size, mask, scale, x if keep == Keep.INPUTS else None) if keep else None
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        size, mask, scale = saved
+        size, mask, scale, x = saved
+        if weights:
+            dy = kernels.relu_input_grad(dy, mask, rule)
+            return self.convolution.backward(dy, (size, x), kernels, weights=True)
         weight, geometry = self.convolution.weight, self.convolution.geometry(size)
         return kernels.conv2d_relu_input_grad(dy, mask, rule, weight, scale, size, **geometry), {}
 
+    def parameter_gradients(self, dy, saved, kernels):
+        size, mask, _, x = saved
+        return self.convolution.parameter_gradients(
+            kernels.relu_input_grad(dy, mask, GRADIENT), (size, x), kernels
+        )
 
-def fused(chain: Chain) -> Chain:
-    """Return a chain of fewer steps that computes the same, blocks included; a merged one has its last name."""
+
+def fused(chain: Chain, training: bool = False) -> Chain:
+    """Return a chain of fewer steps that computes the same, blocks included.
+
+    A merged step has its last layer's name.  In ``training``, where it has no normalisation, it has its
+    convolution's, by which parameters are called.
+    """
     merged: Chain = []
     for name, layer in chain:
         steps = _before_rectifier(merged) if isinstance(layer, ReLU | ReLU6) else 0
-        if steps:
-            convolution, norm = merged[-steps][1], merged[-1][1] if steps == 2 else None
-            merged[-steps:] = [(name, RectifiedConv2d(convolution, norm, 6 if isinstance(layer, ReLU6) else None))]
+        if steps == 1 or (steps == 2 and not training):
+            first, convolution = merged[-steps]
+            norm, most = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
+            merged[-steps:] = [(first if training else name, RectifiedConv2d(convolution, norm, most))]
         else:
-            merged.append((name, _inside(layer)))
+            merged.append((name, _inside(layer, training)))
     return merged
 
 
@@ -74,7 +95,7 @@ def _before_rectifier(chain: Chain) -> int:
     return int(kinds[-1:] == [Conv2d])
 
 
-def _inside(layer: Layer) -> Layer:
-    return (
-        layer.with_branches([fused(branch) for branch in layer.branches()]) if isinstance(layer, Block) else layer
-    )
+def _inside(layer: Layer, training: bool) -> Layer:
+    if not isinstance(layer, Block):
+        return layer
+    return layer.with_branches([fused(branch, training) for branch in layer.branches()])
