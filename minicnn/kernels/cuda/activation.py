@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device, upload
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import channel, each, number
 from minicnn.kernels.cuda.reduction import sum_of_products
 
 __all__ = [
@@ -49,14 +49,14 @@ def _slope(x, weight, y, mask, channels, area, size):
     if i < size:
         value = x[i]
         mask[i] = value > 0
-        y[i] = value if value > 0 else weight[i // area % channels] * value
+        y[i] = value if value > 0 else weight[channel(i, area, channels)] * value
 
 
 @cuda.jit
 def _slope_grad(dy, mask, weight, dx, channels, area, size):
     i = cuda.grid(1)
     if i < size:
-        dx[i] = dy[i] if mask[i] else weight[i // area % channels] * dy[i]
+        dx[i] = dy[i] if mask[i] else weight[channel(i, area, channels)] * dy[i]
 
 
 @cuda.jit

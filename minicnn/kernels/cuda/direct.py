@@ -6,8 +6,9 @@ the window's rows.  The geometry and the taps are those of ``product``.
 
 from __future__ import annotations
 
-from numba import cuda, float32, float64
+from numba import cuda, float32, float64, int32
 
+from minicnn.kernels.cuda.launch import divided
 from minicnn.kernels.cuda.reduction import WIDTH, add_up
 
 __all__ = ["direct", "direct_weight"]
@@ -19,19 +20,19 @@ def direct(weight, x, taps, scale, shift, y, mask, g, groups, scaled, shifted, r
     i = cuda.grid(1)
     if i < size:
         zero = x.dtype.type(0)
-        column, row = i % g.columns, i // g.columns % g.rows
-        k = i // g.columns // g.rows % g.total_filters
-        image = i // g.columns // g.rows // g.total_filters
-        group = k // g.filters
+        rest, column = divided(i, g.columns)
+        rest, row = divided(rest, g.rows)
+        image, k = divided(rest, g.total_filters)
+        group, _ = divided(k, g.filters)
         h, w = row * g.step_y + g.corner_y, column * g.step_x + g.corner_x
         source = (image * g.channels + group * (g.channels // groups)) * g.height * g.width + h * g.width + w
-        weights = g.weight_start + group * g.weight_group + k % g.filters * g.weight_filter
+        weights = k * g.deep
         total = zero
-        for d in range(g.depth):
-            packed = taps[3 * d + 1]
-            at_h, at_w = h + (packed >> 16), w + ((packed & 65535) - 32768)
+        for d in range(g.deep):
+            place = taps[d] >> 32
+            at_h, at_w = h + (place >> 16), w + ((place & 65535) - 32768)
             if at_h >= 0 and at_h < g.height and at_w >= 0 and at_w < g.width:
-                total += weight[weights + taps[3 * d + 2]] * x[source + taps[3 * d]]
+                total += weight[weights + d] * x[source + int32(taps[d])]
         if scaled:
             total *= scale[k]
         if shifted:
@@ -51,14 +52,15 @@ def _weight_kernel(real):
         shares = cuda.shared.array(WIDTH, real)
         k, c, t = cuda.blockIdx.x // columns, cuda.blockIdx.x % columns, cuda.threadIdx.x
         group = k // filters
-        tap_row, tap_column = taps[2 * c + 1] >> 16, (taps[2 * c + 1] & 65535) - 32768
+        place = taps[c] >> 32
+        tap_row, tap_column = place >> 16, (place & 65535) - 32768
         total = real(0)
         for i in range(t, images * area, WIDTH):
-            image, pixel = i // area, i % area
-            h = (pixels[2 * pixel + 1] >> 16) + tap_row
-            w = (pixels[2 * pixel + 1] & 65535) - 32768 + tap_column
+            image, pixel = divided(i, area)
+            row, column = pixels[pixel] >> 32, (pixels[pixel] & 0xFFFFFFFF) - 2147483648
+            h, w = row + tap_row, column + tap_column
             if h >= 0 and h < height and w >= 0 and w < width:
-                value = x[(image * groups + group) * source + pixels[2 * pixel] + taps[2 * c]]
+                value = x[(image * groups + group) * source + row * width + column + int32(taps[c])]
                 total += dy[(image * groups * filters + k) * area + pixel] * value
         shares[t] = total
         add_up(shares, t)

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import cuda, int64, uint32
 
-__all__ = ["THREADS", "each", "number"]
+from minicnn.errors import DeviceMemoryError
+
+__all__ = ["THREADS", "channel", "divided", "each", "number"]
 
 THREADS = 256  # a block's, where a thread has one value
+MOST = 1 << 32  # values of an array, which ``divided`` can number
 
 
 def each(kernel, size: int, *args) -> None:
-    """Run ``kernel(*args, size)`` with one thread for each of ``size`` values."""
+    """Run ``kernel(*args, size)`` with one thread for each of ``size`` values.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If they are more than 32 bits can number; a batch is then done by halves.
+
+    """
+    if size >= MOST:
+        raise DeviceMemoryError(
+            f"an array of {size:,} values is more than one launch on the GPU can number ({MOST:,}); "
+            "give fewer images at a time, or use device 'cpu'"
+        )
     if size:
         kernel[-(-size // THREADS), THREADS](*args, size)
 
@@ -18,3 +34,17 @@ def each(kernel, size: int, *args) -> None:
 def number(array, value) -> np.floating:
     """Return a number in the array's dtype, so that no kernel computes in another."""
     return array.dtype.type(value)
+
+
+@cuda.jit(device=True)
+def divided(i, n):
+    """Quotient and remainder of two numbers below 2^32: a fifth of the instructions that 64 bits take."""
+    quotient = uint32(uint32(i) // uint32(n))
+    return int64(quotient), int64(uint32(uint32(i) - quotient * uint32(n)))
+
+
+@cuda.jit(device=True)
+def channel(i, area, channels):
+    """Channel of value i of maps of ``area`` pixels."""
+    _, c = divided(divided(i, area)[0], channels)
+    return c
