@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import cuda
@@ -107,8 +108,10 @@ def relu_input_grad(dy, mask, rule):
     return dx
 
 
-def _slopes(like, negative_slope):
-    return upload(np.full(1, negative_slope, like.dtype))
+@lru_cache(64)
+def _slopes(dtype, negative_slope):
+    """Slope on the GPU, sent once."""
+    return upload(np.full(1, negative_slope, dtype))
 
 
 def _sloped(x, slopes, channels):
@@ -130,13 +133,13 @@ def _area(x):
 @on_device
 def leaky_relu(x, negative_slope):
     """Leaky rectifier and its mask: ``reference.leaky_relu``."""
-    return _sloped(x, _slopes(x, negative_slope), 1)
+    return _sloped(x, _slopes(x.dtype, negative_slope), 1)
 
 
 @on_device
 def leaky_relu_input_grad(dy, mask, negative_slope):
     """Gradient with respect to the input of a leaky rectifier: ``reference.leaky_relu_input_grad``."""
-    return _sloped_grad(dy, mask, _slopes(dy, negative_slope), 1)
+    return _sloped_grad(dy, mask, _slopes(dy.dtype, negative_slope), 1)
 
 
 @on_device

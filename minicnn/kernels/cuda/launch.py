@@ -5,28 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import cuda, int64, uint32
 
-from minicnn.errors import DeviceMemoryError
-
 __all__ = ["THREADS", "channel", "divided", "each", "number"]
 
 THREADS = 256  # a block's, where a thread has one value
-MOST = 1 << 32  # values of an array, which ``divided`` can number
 
 
 def each(kernel, size: int, *args) -> None:
-    """Run ``kernel(*args, size)`` with one thread for each of ``size`` values.
-
-    Raises
-    ------
-    DeviceMemoryError
-        If they are more than 32 bits can number; a batch is then done by halves.
-
-    """
-    if size >= MOST:
-        raise DeviceMemoryError(
-            f"an array of {size:,} values is more than one launch on the GPU can number ({MOST:,}); "
-            "give fewer images at a time, or use device 'cpu'"
-        )
+    """Run ``kernel(*args, size)`` with one thread for each of ``size`` values."""
     if size:
         kernel[-(-size // THREADS), THREADS](*args, size)
 

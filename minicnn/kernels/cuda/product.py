@@ -80,7 +80,7 @@ def _multiplier(tile: Tile, real: type):
     row_gap, column_gap = gaps(tile)
 
     @cuda.jit(device=True)
-    def once(left, right, at_left, at_right, d, total):
+    def row_of_depth(d, left, right, at_left, at_right, total):
         a, b = cuda.local.array(tm, real), cuda.local.array(tn, real)
         for i in range(0, tm, 4):
             at = at_left + d * (bm + PAD) + i // 4 * row_gap
@@ -92,17 +92,49 @@ def _multiplier(tile: Tile, real: type):
             for j in range(tn):
                 total[i, j] += a[i] * b[j]
 
-    # the compiler unrolls no loop of such length, and counting costs it half of the issue slots
-    return _twice(_twice(_twice(once, 1), 2), 4)
+    return _unrolled(row_of_depth, BK)
 
 
-def _twice(steps, count: int):
+def _unrolled(body, count: int):
+    """Device function of body(d, ...), body(d + 1, ...) and so on: the compiler unrolls no loop of such length."""
+    if count == 1:
+        return body
+    half, step = _unrolled(body, count // 2), count // 2
+
     @cuda.jit(device=True)
-    def both(left, right, at_left, at_right, d, total):
-        steps(left, right, at_left, at_right, d, total)
-        steps(left, right, at_left, at_right, d + count, total)
+    def both(d, *arguments):
+        half(d, *arguments)
+        half(d + step, *arguments)
 
     return both
+
+
+def _finisher(tile: Tile):
+    """Device function that scales, shifts, rectifies and writes a thread's sums.
+
+    ``beside`` is where each of the thread's columns lies in the output's first map, ``wanted`` how many columns
+    there are from the thread's first one on.
+    """
+    row_gap, column_gap = gaps(tile)
+    tn = tile.tn
+
+    @cuda.jit(device=True)
+    def row(i, total, beside, wanted, m, group, scale, shift, y, mask, g, scaled, shifted, rectified, most):
+        m += i // 4 * row_gap + i % 4
+        if m < g.filters:
+            k, zero = group * g.filters + m, y.dtype.type(0)
+            here = uint32(k * (g.out_height * g.out_width))
+            for j in range(tn):
+                value = total[i, j]
+                value = value * scale[k] if scaled else value
+                value = value + shift[k] if shifted else value
+                if j // 4 * column_gap + j % 4 < wanted:
+                    if rectified:
+                        mask[uint32(here + beside[j])] = value > zero and value < most
+                        value = zero if value < zero else (most if value > most else value)
+                    y[uint32(here + beside[j])] = value
+
+    return _unrolled(row, tile.tm)
 
 
 def gaps(tile: Tile) -> tuple[int, int]:
@@ -126,7 +158,8 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
     split : write the sums of a share of ``share`` steps of BK, y[share, m, pixel], without the epilogue
     """
     bm, bn, tm, tn = tile
-    (row_gap, column_gap), multiply, lanes = gaps(tile), _multiplier(tile, real), bn // 4
+    (row_gap, column_gap), lanes = gaps(tile), bn // 4
+    multiply, finish = _multiplier(tile, real), _finisher(tile)
     left_row, right_row, total_shape = bm + PAD, bn + PAD, (tm, tn)
     left_size, right_size = 2 * BK * left_row, 2 * BK * right_row
 
@@ -138,13 +171,13 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
         groups = g.total_filters // g.filters
         t, group, part = cuda.threadIdx.x, cuda.blockIdx.z % groups, cuda.blockIdx.z // groups
         first_filter, first_pixel = cuda.blockIdx.y * bm, cuda.blockIdx.x * bn
-        zero, one, area = real(0), real(1), g.rows * g.columns
+        zero, area = real(0), g.rows * g.columns
         begin = part * share
-        steps = min(share, g.deep // BK - begin)
+        steps = int32(min(share, g.deep // BK - begin))
         # what this thread fetches: four taps of one filter, the last one's again where there is none, ...
         a_depth, a_filter = t % 2 * 4, t // 2
         filter_here = group * g.filters + min(first_filter + a_filter, g.filters - 1)
-        weights = filter_here * g.deep + begin * BK + a_depth
+        weights = uint32(filter_here * g.deep + begin * BK + a_depth)
         # ... and four pixels of one tap, or four taps of one pixel
         b_depth = t // lanes if dense else t // bn
         b_pixel = t % lanes * 4 if dense else t % bn
@@ -159,8 +192,8 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
         corner = int32(row * g.width + column)
         row = row if pixel < g.pixels else int32(OUTSIDE)
         column = int32(column - BIAS)
-        tap_here = begin * BK + b_depth
-        source += tap_here * area + rest
+        tap_here = uint32(begin * BK + b_depth)
+        beyond = uint32(source + (begin * BK + b_depth) * area + rest)
         for i in range(tm):
             for j in range(tn):
                 total[i, j] = zero
@@ -170,23 +203,23 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
         for step in range(int32(steps + 1)):
             if step < steps:
                 a0, a1, a2, a3 = read_four(weight, weights)
-                weights += BK
+                weights = uint32(weights + BK)
                 if dense:
-                    b0, b1, b2, b3 = read_four(x, source)
-                    source += BK * area
+                    b0, b1, b2, b3 = read_four(x, beyond)
+                    beyond = uint32(beyond + BK * area)
                 else:
                     for i in range(4):
-                        tap = taps[uint64(tap_here + 2 * i)]
+                        tap = taps[uint32(tap_here + 2 * i)]
                         place = int32(tap >> 32)
                         h = uint32(row + (place >> 16))
                         w = uint32(column + (place & 65535))
                         fetched[i] = zero
                         if h < height and w < width:
                             fetched[i] = maps[uint32(corner + int32(tap))]
-                    tap_here += BK
+                    tap_here = uint32(tap_here + BK)
             if step > 0:
                 now = (step + 1 & 1) * BK
-                multiply(left, right, now * left_row + first, now * right_row + second, 0, total)
+                multiply(0, left, right, now * left_row + first, now * right_row + second, total)
             if step < steps:
                 now = (step & 1) * BK
                 at = (now + a_depth) * left_row + a_filter
@@ -207,39 +240,15 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
                     if m < g.filters and pixel < g.pixels:
                         y[(part * g.total_filters + group * g.filters + m) * g.pixels + pixel] = total[i, j]
             return
-        plane = g.out_height * g.out_width
-        places = cuda.local.array(tn, int64)
+        plane, beside = g.out_height * g.out_width, cuda.local.array(tn, uint32)
         for j in range(tn):
-            pixel = first_pixel + second + j // 4 * column_gap + j % 4
-            image, rest = divided(pixel, area)
+            image, rest = divided(first_pixel + second + j // 4 * column_gap + j % 4, area)
             h, w = divided(rest, g.columns)
             place = (h * g.out_step_y + g.out_y) * g.out_width + w * g.out_step_x + g.out_x
-            places[j] = place + image * g.total_filters * plane if pixel < g.pixels else -1
-        # four short loops, since the compiler unrolls no long one, and only then are the sums in registers
-        for i in range(tm):
-            k = group * g.filters + min(first_filter + first + i // 4 * row_gap + i % 4, g.filters - 1)
-            factor = scale[k] if scaled else one
-            term = shift[k] if shifted else zero
-            for j in range(tn):
-                total[i, j] = total[i, j] * factor + term
-        if rectified:
-            for i in range(tm):
-                m = first_filter + first + i // 4 * row_gap + i % 4
-                for j in range(tn):
-                    if m < g.filters and places[j] >= 0:
-                        mask[places[j] + (group * g.filters + m) * plane] = (
-                            total[i, j] > zero and total[i, j] < most
-                        )
-            for i in range(tm):
-                for j in range(tn):
-                    value = total[i, j]
-                    value = zero if value < zero else value
-                    total[i, j] = most if value > most else value
-        for i in range(tm):
-            m = first_filter + first + i // 4 * row_gap + i % 4
-            for j in range(tn):
-                if m < g.filters and places[j] >= 0:
-                    y[places[j] + (group * g.filters + m) * plane] = total[i, j]
+            beside[j] = uint32(image * g.total_filters * plane + place)
+        wanted = g.pixels - (first_pixel + second)
+        m = first_filter + first
+        finish(0, total, beside, wanted, m, group, scale, shift, y, mask, g, scaled, shifted, rectified, most)
 
     return gather_product
 
@@ -280,7 +289,7 @@ def weight_kernel(tile: Tile, real: type):
         tall, wide = uint32(height), uint32(width)
         per_image = (area + BK - 1) // BK
         begin = part * share
-        steps = min(share, per_image * images - begin)
+        steps = int32(min(share, per_image * images - begin))
         image, at = begin // per_image, begin % per_image * BK + depth
         maps, slopes = (image * groups + group) * source, image * groups * filters * area
         for step in range(int32(steps + 1)):
@@ -303,7 +312,7 @@ def weight_kernel(tile: Tile, real: type):
                     at, maps, slopes = depth, maps + groups * source, slopes + groups * filters * area
             if step > 0:
                 now = (step + 1 & 1) * BK
-                multiply(left, right, now * left_row + first, now * right_row + second, 0, total)
+                multiply(0, left, right, now * left_row + first, now * right_row + second, total)
             if step < steps:
                 for i in range(4):
                     left[uint64(((step & 1) * BK + depth) * left_row + lane + i * apart)] = fetched[i]
