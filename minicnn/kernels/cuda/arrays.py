@@ -72,7 +72,7 @@ class _Block:
     """Memory for at least ``size`` values; when the last array in it dies, it waits for the next of its size."""
 
     def __init__(self, size: int, dtype: np.dtype):
-        self.size, self.dtype = size, dtype
+        self.size, self.dtype, self.most = size, dtype, _most_kept()
         waiting = _waiting.get((size, dtype))
         try:
             self.memory = waiting.pop() if waiting else _allocated(size, dtype)
@@ -82,7 +82,7 @@ class _Block:
     def __del__(self):
         memory = getattr(self, "memory", None)
         held = sum(len(kept) * size * dtype.itemsize for (size, dtype), kept in list(_waiting.items()))
-        if memory is not None and held + self.size * self.dtype.itemsize <= _most_kept():
+        if memory is not None and held + self.size * self.dtype.itemsize <= self.most:
             _waiting.setdefault((self.size, self.dtype), []).append(memory)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numba import float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.direct import direct, direct_weight
+from minicnn.kernels.cuda.direct import FEW, direct, direct_weight
 from minicnn.kernels.cuda.launch import each, number
-from minicnn.kernels.cuda.plans import FEW, backward_plans, forward_plan, weight_plan
+from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
 from minicnn.kernels.cuda.product import (
     BK,
     LARGE,
@@ -78,7 +78,7 @@ def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, mos
     arrays = [weight.memory, x.memory, plan.taps.memory]
     flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
     if g.filters < FEW:
-        each(direct, g.pixels * g.total_filters, *arrays, *factors, *results, g, groups, *flags)
+        each(direct[g.filters], g.pixels * groups, *arrays, *factors, *results, g, groups, *flags)
         return
     tile = tile_for(g.filters, g.pixels, groups, x.dtype)
     tiles, steps = (-(-g.pixels // tile.bn), -(-g.filters // tile.bm)), g.deep // BK

@@ -15,13 +15,13 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.kernels.cuda.arrays import DeviceArray, upload
-from minicnn.kernels.cuda.product import BK, Geometry
+from minicnn.kernels.cuda.direct import FEW
+from minicnn.kernels.cuda.product import BIAS, BK, Geometry
 from minicnn.kernels.reference.windows import Windows
 
-__all__ = ["FEW", "Gather", "backward_plans", "forward_plan", "weight_plan"]
+__all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
 
 KEPT = 512  # plans that wait for their shape to come again
-FEW = 8  # filters of a group below which a tile would be mostly empty
 
 
 class Packing(NamedTuple):
@@ -64,12 +64,12 @@ def _table(offset, rows, columns) -> np.ndarray:
 
     """
     far = max(np.abs(a).max(initial=0) for a in (rows, columns))
-    if far >= 1 << 15 or np.abs(offset).max(initial=0) >= 1 << 31:
+    if far >= BIAS or np.abs(offset).max(initial=0) >= 1 << 31:
         raise ShapeError(
             f"device 'cuda': a window of {far + 1} pixels or its maps are too large; use device 'cpu'"
         )
     rows, columns = rows.astype(np.int64), columns.astype(np.int64)
-    return (rows << 48) + ((columns + 32768) << 32) + (offset & 0xFFFFFFFF)
+    return (rows << 48) + ((columns + BIAS) << 32) + (offset & 0xFFFFFFFF)
 
 
 def _taps(channels, rows, columns, source) -> np.ndarray:
@@ -77,7 +77,7 @@ def _taps(channels, rows, columns, source) -> np.ndarray:
     h, w = np.asarray(rows)[:, None], np.asarray(columns)
     offset = np.arange(channels)[:, None, None] * source[0] * source[1] + h * source[1] + w
     table = _table(offset, *np.broadcast_arrays(h, w)).reshape(-1)
-    beyond = np.full(max(1, -(-table.size // BK) * BK) - table.size, -32768 << 48, np.int64)
+    beyond = np.full(max(1, -(-table.size // BK) * BK) - table.size, -BIAS << 48, np.int64)
     return np.concatenate([table, beyond])
 
 
