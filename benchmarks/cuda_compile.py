@@ -3,8 +3,9 @@
     python benchmarks/cuda_compile.py --cc 9.0 --keep FILE.json      # for each compute capability
     python benchmarks/cuda_compile.py --keep FILE.json --table       # the table, as Markdown
 
-Needs numba-cuda[cu13] and an assembler ``ptxas``, of the package nvidia-cuda-nvcc or on the PATH.  The operations
-are called as the tests call them; in the place of a launch, the kernel and the types of its arguments are noted.
+Needs numba-cuda[cu13], the assembler ``ptxas`` and the disassembler ``nvdisasm``, of the packages nvidia-cuda-nvcc
+and nvidia-cuda-nvdisasm or on the PATH.  The operations are called as the tests call them; in the place of a
+launch, the kernel and the types of its arguments are noted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +36,7 @@ LIMITS = {
     "10.0": (64, 32, 233472, 1024),
 }
 REGISTERS = 65536
+LEAST = 0.70  # of the large products' inner loops that are multiply-adds: the design's aim of 70 % of peak
 
 
 class Memory(np.ndarray):
@@ -66,33 +69,68 @@ def launches():
         return run
 
     CUDADispatcher.__getitem__ = note
-    arrays._allocated = lambda size, dtype: np.zeros(size, dtype).view(Memory)
+    arrays._allocated, arrays._most_kept = lambda size, dtype: np.zeros(size, dtype).view(Memory), lambda: 0
     cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
     cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
-    wide = CONVOLUTIONS["VGG's 3x3"] | {"c": 256, "k": 256, "n": 8, "size": (64, 64)}
     for dtype in (np.float32, np.float64):
         for operation, setting in cases:
             for name, call in calls_of(operation, setting, dtype).items():
                 call.on(cuda, name)
-    x = np.zeros((8, wide["c"], 64, 64), np.float32)
-    weight = np.zeros((wide["k"], wide["c"], 3, 3), np.float32)
-    y = cuda.conv2d(x, weight, padding=1)
-    cuda.conv2d_input_grad(y, weight, (64, 64), padding=1)
+    # the large tile: Winograd's products, gathered ones of both directions, and weights
+    images = {c: np.zeros((8, c, 64, 64), np.float32) for c in (64, 128, 256)}
+    cuda.conv2d(images[256], np.zeros((256, 256, 3, 3), np.float32), padding=1)
+    weight = np.zeros((128, 64, 3, 3), np.float32)
+    cuda.conv2d(images[64], weight, padding=1)
+    cuda.conv2d_input_grad(images[128], weight, (64, 64), padding=1)
     cuda.conv2d_weight_grad(
         np.zeros((8, 1024, 8, 8), np.float32), np.zeros((8, 2048, 8, 8), np.float32), (3, 3), padding=1
     )
-    for dtype in (np.float32, np.float64):  # few tiles of much depth, which is shared
-        cuda.conv2d(np.zeros((1, 512, 8, 8), dtype), np.zeros((64, 512, 1, 1), dtype))
+    # the small one: of much depth, which is shared, or of little; dense or gathered
+    for dtype, c, size in product((np.float32, np.float64), (512, 16), (1, 3)):
+        cuda.conv2d(np.zeros((1, c, 8, 8), dtype), np.zeros((32, c, size, size), dtype), padding=size // 2)
     return found
 
 
-def assembler() -> str:
-    """Return the path of ptxas."""
-    beside = sorted(Path(sys.prefix).rglob("bin/ptxas"))
-    path = str(beside[0]) if beside else shutil.which("ptxas")
+def tool(name: str, package: str) -> str:
+    """Return the path of one of NVIDIA's programs."""
+    beside = sorted(Path(sys.prefix).rglob(f"bin/{name}"))
+    path = str(beside[0]) if beside else shutil.which(name)
     if path is None:
-        sys.exit("no ptxas; pip install nvidia-cuda-nvcc")
+        sys.exit(f"no {name}; pip install {package}")
     return path
+
+
+def inner_loop(program: Path) -> dict | None:
+    """Count the instructions of a product's inner loop, the one with the most multiply-adds; None without any.
+
+    A warp scheduler issues one instruction a cycle, so that the multiply-adds' share of them bounds the share of
+    the GPU's peak that the loop can reach.
+    """
+    command = [tool("nvdisasm", "nvidia-cuda-nvdisasm"), "-c", str(program)]
+    code, labels, found = [], {}, []
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        if label_here := re.match(r"\s*(\.L_x_\d+):", line):
+            labels[label_here[1]] = len(code)
+        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
+            code.append(instruction[1])
+            to = re.search(r"\bBRA\b.*?(\.L_x_\d+)", instruction[1])
+            if to and to[1] in labels:
+                found.append(code[labels[to[1]] :])
+    names = [[re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in loop] for loop in found]
+    counts = [
+        {
+            "instructions": len(loop),
+            "multiply-adds": sum(name in ("FFMA", "DFMA") for name in loop),
+            **{kind: sum(name.startswith(kind) for name in loop) for kind in ("LDS", "LDG", "STS")},
+            **{
+                f"{kind}.128": sum(name.startswith(kind) and "128" in name for name in loop)
+                for kind in ("LDS", "LDG")
+            },
+        }
+        for loop in names
+    ]
+    best = max(counts, key=lambda count: count["multiply-adds"], default=None)
+    return best if best and best["multiply-adds"] else None
 
 
 def compiled(kernel, types, capability: str) -> dict:
@@ -106,16 +144,14 @@ def compiled(kernel, types, capability: str) -> dict:
     dispatcher.get_current_device = cuda.api.get_current_device = lambda: device
     ptx, _ = cuda.compile_ptx(kernel.py_func, types, cc=(int(major), int(minor)))
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "kernel.ptx")
+        source, program = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         source.write_text(ptx)
-        done = subprocess.run(
-            [assembler(), "-v", f"-arch=sm_{major}{minor}", str(source), "-o", str(Path(folder, "out"))],
-            capture_output=True,
-            text=True,
-        )
-    said = done.stdout + done.stderr
-    if done.returncode:
-        sys.exit(f"{kernel.py_func.__name__}: {said}")
+        command = [tool("ptxas", "nvidia-cuda-nvcc"), "-v", f"-arch=sm_{major}{minor}"]
+        done = subprocess.run([*command, str(source), "-o", str(program)], capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        if done.returncode:
+            sys.exit(f"{kernel.py_func.__name__}: {said}")
+        loop = inner_loop(program) if "bm" in closed_over(kernel) else None
 
     def number(pattern):
         return sum(int(n) for n in re.findall(pattern, said))
@@ -125,8 +161,7 @@ def compiled(kernel, types, capability: str) -> dict:
         "shared": number(r"(\d+) bytes smem"),
         "stack": number(r"(\d+) bytes stack frame"),
         "spills": number(r"(\d+) bytes spill"),
-        "fused": ptx.count("fma.rn"),
-        "vector": len(re.findall(r"ld\.shared\.v[24]", ptx)),
+        "loop": loop,
     }
 
 
@@ -145,11 +180,18 @@ def occupancy(threads: int, registers: int, shared: int, capability: str) -> tup
     return round(100 * bounds[least] * per_block / warps), least
 
 
+def closed_over(kernel) -> dict:
+    """Return what a kernel's source names from outside of it: its tile, above all."""
+    cells = kernel.py_func.__closure__ or ()
+    return dict(zip(kernel.py_func.__code__.co_freevars, (cell.cell_contents for cell in cells), strict=True))
+
+
 def label(kernel, types) -> str:
     """Kernel's name, its dtype, and its tile where it has one."""
-    names = kernel.py_func.__code__.co_freevars
-    closed = dict(zip(names, (c.cell_contents for c in kernel.py_func.__closure__ or ()), strict=True))
+    closed = closed_over(kernel)
     tile = f" {closed['bm']}x{closed['bn']}" if "bm" in closed else ""
+    tile += f" of {closed['filters']}" if "filters" in closed else ""
+    tile += "".join(f" {word}" for word in ("dense", "split") if closed.get(word))
     reals = {str(getattr(t, "dtype", "")) for t in types}
     dtype = "float64" if "float64" in reals else "float32" if "float32" in reals else "any"
     switches = " (uint16)" if "uint16" in reals else ""
@@ -180,6 +222,28 @@ def table(results: dict) -> str:
     return "\n".join(lines)
 
 
+def loops(results: dict, capability: str) -> str:
+    """Return what was counted in the inner loops of one capability as Markdown, a line a product."""
+    lines = [
+        f"| a step of 8 along the depth, on {capability} | instructions | multiply-adds | their share "
+        "| shared reads (128 bits) | shared writes | global reads (128 bits) |",
+        "|---|---:|---:|---:|---|---:|---|",
+    ]
+    for name in sorted(results):
+        loop = results[name].get(capability, {}).get("loop")
+        if loop:
+            lines.append(
+                f"| {name} | {loop['instructions']} | {loop['multiply-adds']} | {share(loop):.0%} "
+                f"| {loop['LDS']} ({loop['LDS.128']}) | {loop['STS']} | {loop['LDG']} ({loop['LDG.128']}) |"
+            )
+    return "\n".join(lines)
+
+
+def share(loop: dict) -> float:
+    """Return the multiply-adds' share of a loop's instructions."""
+    return loop["multiply-adds"] / loop["instructions"]
+
+
 def main():
     """Compile for the capabilities that were asked for, or print the table of what was compiled."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -190,7 +254,7 @@ def main():
     arguments = parser.parse_args()
     results = json.loads(arguments.keep.read_text()) if arguments.keep.exists() else {}
     if arguments.table:
-        print(table(results))
+        print(table(results), loops(results, "9.0"), sep="\n\n")
         return
     found = launches()
     labels = {label(kernel, types) for kernel, types in found}
@@ -207,6 +271,13 @@ def main():
     bad = [name for name, entry in results.items() for c in CAPABILITIES if entry.get(c, {}).get("spills")]
     if bad:
         sys.exit(f"registers spill in {', '.join(sorted(set(bad)))}")
+    slow = [
+        name
+        for name, entry in results.items()
+        if "128x128" in name and any(share(entry[c]["loop"]) < LEAST for c in CAPABILITIES if c in entry)
+    ]
+    if slow:
+        sys.exit(f"less than {LEAST:.0%} of the inner loop are multiply-adds in {', '.join(slow)}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Network:
         name: str = "network",
     ):
         self._chain = chain.initialised(chain.named(layers), np.random.default_rng(seed))
-        self._plans: dict[str | None, _Plan] = {}  # by the last layer's name
+        self._plans: dict[tuple[str | None, bool], _Plan] = {}  # by the last layer's name, and whether widened
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
@@ -230,21 +230,41 @@ class Network:
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
+        y, tape = self._traced(x, upto, allow_nonfinite)
+        return np.asarray(y), tape
+
+    def _traced(self, x, upto, allow_nonfinite):
+        """Return the output where it was computed, on the device, and the tape."""
         plan = self._ready(x, upto, allow_nonfinite)
         y, saved = chain.forward(plan.steps, self._as(x, plan), self._kernels, Keep.MASKS)
-        return np.asarray(y), Tape(plan.steps, saved)
+        return y, Tape(plan.steps, saved)
 
     def _plan(self, upto: str | None) -> _Plan:
         """Return what runs up to a layer, made once."""
-        if upto not in self._plans:
+        if (upto, False) not in self._plans:
             layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
             wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
-            self._plans[upto] = _Plan(layers, self._steps(layers), wide)
-        return self._plans[upto]
+            self._plans[upto, False] = _Plan(layers, self._steps(layers), wide)
+        return self._plans[upto, False]
+
+    def _widened(self, upto: str | None) -> _Plan:
+        """Return the plan in float64; kept on "cuda" alone, where parameters are sent once."""
+        if (upto, True) in self._plans:
+            return self._plans[upto, True]
+        layers = chain.astype(self._plan(upto).layers, np.float64)
+        plan = _Plan(layers, self._steps(layers), True)
+        if self.device == "cuda":
+            self._plans[upto, True] = plan
+        return plan
 
     def _steps(self, layers: chain.Chain, training: bool = False) -> chain.Chain:
         """Return what runs in the layers' place: the specification keeps to one step a layer."""
-        return layers if self.device == "reference" else fused(layers, training)
+        if self.device == "reference":
+            return layers
+        if self.device == "cuda" and not training:
+            # a normalisation's scale would be sent with every call; folded into the weights it stays there
+            layers = fold_batch_norm(layers)
+        return fused(layers, training)
 
     def _ready(self, x, upto, allow_nonfinite) -> _Plan:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
@@ -260,10 +280,7 @@ class Network:
         plan = self._plan(upto)
         if self.input_shape is None:
             chain.output_shape(plan.layers, x.shape[1:])
-        if x.dtype != np.float64:
-            return plan
-        layers = chain.astype(plan.layers, np.float64)
-        return _Plan(layers, self._steps(layers), True)
+        return plan if x.dtype != np.float64 else self._widened(upto)
 
     def _as(self, x, plan):
         """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
@@ -319,7 +336,9 @@ class Network:
         rule = rules.named(rule)
 
         def run(x, target):
-            y, tape = self.trace(x, layer, allow_nonfinite=allow_nonfinite)
+            y, tape = self._traced(
+                x, layer, allow_nonfinite
+            )  # the output stays where it is: only its shape counts
             return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
 
         return joined(by_halves(run, x, np.asarray(target)))
@@ -332,6 +351,7 @@ class Network:
         if of == "probability":
             if y.ndim != 2:
                 raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
+            dy = dy if isinstance(y, np.ndarray) else send(dy, self.device)
             dy = self._kernels.softmax_input_grad(dy, self._kernels.softmax(y))
         return dy
 
@@ -368,7 +388,7 @@ class Network:
     def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
         steps = self._steps(plan.layers, training=True)
         scores, saved = chain.forward(steps, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
-        labels = checked_classes(labels, scores)
+        labels = send(checked_classes(labels, scores), self.device)
         dy = self._kernels.cross_entropy_input_grad(scores, labels)
         gradients = chain.parameter_gradients(steps, dy, saved, self._kernels)
         ordered = {

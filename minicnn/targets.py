@@ -36,7 +36,7 @@ def as_cotangent(y: np.ndarray, target) -> np.ndarray:
             "that shape, such as one that is 1 at the unit and 0 elsewhere"
         )
     classes = checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
-    dy = np.zeros_like(y)
+    dy = np.zeros(y.shape, y.dtype)
     dy[np.arange(len(y)), classes] = 1
     return dy
 

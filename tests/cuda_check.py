@@ -3,6 +3,7 @@
 ``python cuda_check.py PART`` with a part of ``PARTS``; blocks and threads run in shuffled orders throughout.
 """
 
+import gc
 import sys
 
 import numpy as np
@@ -11,20 +12,24 @@ from kernel_cases import calls_of
 from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
 
 from minicnn import Network
-from minicnn.errors import DeviceError
+from minicnn.errors import DeviceError, DeviceMemoryError
 from minicnn.kernels import reference
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
     Flatten,
+    LeakyReLU,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Permute,
+    PReLU,
     ReLU,
     ReLU6,
     Residual,
     Softmax,
+    Tanh,
 )
 
 BARRIERS = ("conv2d", "conv2d_relu", "conv_transpose2d", "linear", "softmax", "log_softmax", "global_avg_pool2d")
@@ -113,39 +118,38 @@ def split():
     assert plain(20, 1) == (20, 1)
 
 
-def example():
-    """A net with every kind of layer that a paper's net has, small."""
+def example(filters=9, beside=()):
+    """A net with every kind of layer that a paper's net has, small, and others behind its pool."""
     layers = [
-        Conv2d(1, 9, 3, padding=1),
-        BatchNorm2d(9),
+        Conv2d(1, filters, 3, padding=1),
+        BatchNorm2d(filters),
         ReLU(),
         MaxPool2d(3, 2, padding=1, ceil_mode=True),
-        Residual([Conv2d(9, 9, 3, padding=1), ReLU6()]),
+        *beside,
+        Residual([Conv2d(filters, filters, 3, padding=1), ReLU6()]),
         LocalResponseNorm(3),
         AvgPool2d(2),
         Flatten(),
-        Linear(9, 4),
+        Linear(filters, 4),
         Softmax(),
     ]
     return Network(layers, input_shape=(1, 5, 5))
 
 
 def network():
-    """A whole net: scores, three rules, loss gradient, and nothing crosses in between."""
+    """A whole net: scores, three rules, both scalars, loss gradient; and what it says where memory runs out."""
     from minicnn.kernels.cuda import arrays
 
     net = example()
     gpu, x = net.to("cuda"), np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32)
-    crossed, plain = [], arrays.upload
-    arrays.upload = lambda array: crossed.append(array.shape) or plain(array)
     assert_close(gpu(x), net(x), 1e-5, "scores")
     for rule in ("gradient", "deconvnet", "guided"):
         assert_close(gpu.input_gradient(x, 1, rule), net.input_gradient(x, 1, rule), 1e-5, rule)
-    sent = len(crossed)
-    gpu(x)
-    again = crossed[sent:]
-    # what goes along: the input, and the scale and shift that the fused convolution makes of its normalisation
-    assert len(again) <= 3, again
+    of_probability = [n.input_gradient(x, 1, of="probability") for n in (gpu, net)]
+    assert_close(*of_probability, 1e-5, "probability")
+    wide = x.astype(np.float64)
+    assert gpu(wide).dtype == gpu.input_gradient(wide, 1).dtype == np.float64
+    assert_close(gpu.input_gradient(wide, 1), net.input_gradient(wide, 1), 1e-10, "float64")
     loss, gradients = net.loss_gradient(x, np.array([1, 2]))
     found, others = gpu.loss_gradient(x, np.array([1, 2]))
     assert abs(loss - found) < 1e-5
@@ -172,13 +176,63 @@ def _memory(arrays):
     cuda.device_array, kept = full, cuda.device_array
     cuda.current_context, context = Context, cuda.current_context
     try:
-        arrays.empty((1 << 22, 4), np.float32)
-    except DeviceError as error:
-        assert "67 MB were needed" in str(error) and "3 of 8,000 MB are free" in str(error), error
-    else:
-        raise AssertionError("memory did not run out")
+        refused = [_refused(arrays, (1 << 22, 4)), _refused(arrays, (1 << 20, 1 << 13))]
+        assert "67 MB were needed" in refused[0] and "3 of 8,000 MB are free" in refused[0], refused
+        assert "8,589,934,592 values is too large" in refused[1], refused
     finally:
         cuda.device_array, cuda.current_context = kept, context
+
+
+def _refused(arrays, shape):
+    """Return what is said of an array that there is no room for."""
+    try:
+        arrays.empty(shape, np.float32)
+    except DeviceMemoryError as error:
+        assert isinstance(error, DeviceError)
+        return str(error)
+    raise AssertionError(f"there was room for {shape}")
+
+
+def copies():
+    """Nothing crosses the bus but inputs and answers: every copy is counted, once the parameters are there."""
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    from minicnn import Preprocess, explain
+    from minicnn.explain import Ascent
+    from minicnn.kernels.cuda import arrays
+
+    crossed = []
+    for name in ("copy_to_device", "copy_to_host"):
+        plain = getattr(FakeCUDAArray, name)
+        counted = lambda self, *args, _plain=plain, _name=name: crossed.append(_name) or _plain(self, *args)  # noqa: E731
+        setattr(FakeCUDAArray, name, counted)
+
+    def crossings(run):
+        run()
+        crossed.clear()
+        run()
+        return crossed.count("copy_to_device"), crossed.count("copy_to_host")
+
+    net = example(3, [LeakyReLU(0.1), PReLU(3), Tanh(), Permute((0, 2, 1))]).to("cuda")
+    net.preprocess = Preprocess((5, 5), channels="L", mean=(0.5,), std=(1.0,), mirror=False)
+    x, labels = np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32), np.array([1, 2])
+    image, parameters = np.full((8, 8, 3), 128, np.uint8), len(net.loss_gradient(x, labels)[1])
+    assert crossings(lambda: net(x)) == (1, 1)
+    assert crossings(lambda: net(x.astype(np.float64))) == (1, 1)
+    # x and the cotangent there, dx back: scores stay
+    assert crossings(lambda: net.input_gradient(x, 1)) == (2, 1)
+    assert crossings(lambda: net.input_gradient(x, 1, of="probability")) == (2, 1)
+    assert crossings(lambda: net.loss_gradient(x, labels)) == (2, 1 + parameters)
+    # the view and the cotangent there; scores and gradient back
+    assert crossings(lambda: explain.saliency(net, image, 1, crops="one")) == (2, 2)
+    # the cotangent; at each of the three places the image there, score and gradient back; scores at both ends
+    assert crossings(lambda: explain.class_model(net, 1, settings=Ascent(steps=2))) == (1 + 3 + 2, 2 * 3 + 2)
+    known, other = len(arrays._parameters), example(3).to("cuda")
+    other(x)
+    assert len(arrays._parameters) > known
+    del other
+    gc.collect()
+    assert len(arrays._parameters) == known, "parameters stay on the GPU when their net is gone"
 
 
 def order():
@@ -201,5 +255,6 @@ if __name__ == "__main__":
     import cuda_simulator
 
     cuda_simulator.install()
-    {"operations": operations, "tiles": tiles, "split": split, "network": network, "order": order}[sys.argv[1]]()
+    every = operations, tiles, split, network, copies, order
+    {part.__name__: part for part in every}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

@@ -24,6 +24,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.ascent import Ascent, climb
 from minicnn.explain.prediction import class_index, label_of, posterior
+from minicnn.kernels import send
 from minicnn.network import Network
 from minicnn.targets import unit_cotangent
 
@@ -137,9 +138,11 @@ def maximise(
 
 
 def _climbed(net, layer, dy, settings, seed, progress, ball=False):
+    there = send(dy, net.device)  # once for all steps
+
     def value_and_gradient(x):
         y, tape = net.trace(x, upto=layer)
-        return float(y[dy != 0].sum()), net.backward(tape, dy)
+        return float(y[dy != 0].sum()), net.backward(tape, there)
 
     zero, limits = _zero(net), _limits(net)
     settings = (settings or Ascent()).resolved(zero.shape[1:])

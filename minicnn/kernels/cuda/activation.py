@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device, upload
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import channel, each, number
 from minicnn.kernels.cuda.reduction import sum_of_products
 
 __all__ = [
@@ -49,14 +50,14 @@ def _slope(x, weight, y, mask, channels, area, size):
     if i < size:
         value = x[i]
         mask[i] = value > 0
-        y[i] = value if value > 0 else weight[i // area % channels] * value
+        y[i] = value if value > 0 else weight[channel(i, area, channels)] * value
 
 
 @cuda.jit
 def _slope_grad(dy, mask, weight, dx, channels, area, size):
     i = cuda.grid(1)
     if i < size:
-        dx[i] = dy[i] if mask[i] else weight[i // area % channels] * dy[i]
+        dx[i] = dy[i] if mask[i] else weight[channel(i, area, channels)] * dy[i]
 
 
 @cuda.jit
@@ -107,8 +108,10 @@ def relu_input_grad(dy, mask, rule):
     return dx
 
 
-def _slopes(like, negative_slope):
-    return upload(np.full(1, negative_slope, like.dtype))
+@lru_cache(64)
+def _slopes(dtype, negative_slope):
+    """Slope on the GPU, sent once."""
+    return upload(np.full(1, negative_slope, dtype))
 
 
 def _sloped(x, slopes, channels):
@@ -130,13 +133,13 @@ def _area(x):
 @on_device
 def leaky_relu(x, negative_slope):
     """Leaky rectifier and its mask: ``reference.leaky_relu``."""
-    return _sloped(x, _slopes(x, negative_slope), 1)
+    return _sloped(x, _slopes(x.dtype, negative_slope), 1)
 
 
 @on_device
 def leaky_relu_input_grad(dy, mask, negative_slope):
     """Gradient with respect to the input of a leaky rectifier: ``reference.leaky_relu_input_grad``."""
-    return _sloped_grad(dy, mask, _slopes(dy, negative_slope), 1)
+    return _sloped_grad(dy, mask, _slopes(dy.dtype, negative_slope), 1)
 
 
 @on_device

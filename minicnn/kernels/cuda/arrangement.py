@@ -5,11 +5,13 @@ Every copy is one gather: thread i writes value i of the result.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device, upload
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import divided, each, number
 from minicnn.shapes import sides
 
 __all__ = [
@@ -35,10 +37,11 @@ def _shift(x, y, height, width, out_height, out_width, top, left, size):
     """y[.., h, w] = x[.., h - top, w - left], 0 outside of x."""
     i = cuda.grid(1)
     if i < size:
-        h = i // out_width % out_height - top
-        w = i % out_width - left
+        rest, w = divided(i, out_width)
+        plane, h = divided(rest, out_height)
+        h, w = h - top, w - left
         inside = h >= 0 and h < height and w >= 0 and w < width
-        y[i] = x[(i // out_width // out_height * height + h) * width + w] if inside else x.dtype.type(0)
+        y[i] = x[(plane * height + h) * width + w] if inside else x.dtype.type(0)
 
 
 @cuda.jit
@@ -46,18 +49,18 @@ def _copy_rows(x, y, x_length, x_start, y_length, y_start, length, size):
     """Row by row, y[y_start + j] = x[x_start + j] for ``length`` values j."""
     i = cuda.grid(1)
     if i < size:
-        row, j = i // length, i % length
+        row, j = divided(i, length)
         y[row * y_length + y_start + j] = x[row * x_length + x_start + j]
 
 
 @cuda.jit
-def _permute(x, y, lengths, steps, axes, size):
+def _permute(x, y, lengths, steps, size):
     i = cuda.grid(1)
     if i < size:
         rest, at = i, 0
-        for axis in range(axes - 1, -1, -1):
-            at += rest % lengths[axis] * steps[axis]
-            rest //= lengths[axis]
+        for axis in range(len(lengths) - 1, -1, -1):
+            rest, place = divided(rest, lengths[axis])
+            at += place * steps[axis]
         y[i] = x[at]
 
 
@@ -124,10 +127,9 @@ def permute(x, axes):
     """Axes of each image in another order: ``reference.permute``."""
     order = (0, *(axis + 1 for axis in axes))
     shape = tuple(x.shape[axis] for axis in order)
-    steps = [int(np.prod(x.shape[axis + 1 :], dtype=np.int64)) for axis in order]
+    steps = tuple(int(np.prod(x.shape[axis + 1 :], dtype=np.int64)) for axis in order)
     y = empty(shape, x.dtype)
-    lengths, steps = (upload(np.array(values, np.int64)) for values in (shape, steps))
-    each(_permute, x.size, x.memory, y.memory, lengths.memory, steps.memory, len(order))
+    each(_permute, x.size, x.memory, y.memory, shape, steps)
     return y
 
 
@@ -141,10 +143,10 @@ def concatenate(arrays):
     """Channels of several arrays one after the other: ``reference.concatenate``."""
     n, _, *rest = arrays[0].shape
     y = empty((n, sum(x.shape[1] for x in arrays), *rest), arrays[0].dtype)
-    start = 0
+    start, whole = 0, math.prod(y.shape[1:])
     for x in arrays:
-        length = x.size // n
-        each(_copy_rows, x.size, x.memory, y.memory, length, 0, y.size // n, start, length)
+        length = math.prod(x.shape[1:])
+        each(_copy_rows, x.size, x.memory, y.memory, length, 0, whole, start, length)
         start += length
     return y
 
@@ -153,11 +155,11 @@ def concatenate(arrays):
 def concatenate_input_grad(dy, channels):
     """Gradients with respect to the arrays of a concatenation: ``reference.concatenate_input_grad``."""
     n, _, *rest = dy.shape
-    pieces, start = [], 0
+    pieces, start, whole = [], 0, math.prod(dy.shape[1:])
     for count in channels:
         piece = empty((n, count, *rest), dy.dtype)
-        length = piece.size // n
-        each(_copy_rows, piece.size, dy.memory, piece.memory, dy.size // n, start, length, 0, length)
+        length = math.prod(piece.shape[1:])
+        each(_copy_rows, piece.size, dy.memory, piece.memory, whole, start, length, 0, length)
         pieces.append(piece)
         start += length
     return tuple(pieces)

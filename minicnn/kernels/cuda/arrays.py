@@ -21,7 +21,8 @@ from minicnn.errors import DeviceMemoryError
 
 __all__ = ["DeviceArray", "empty", "on_device", "upload"]
 
-KEPT = 1 << 31  # bytes that wait for the next array at most
+KEPT = 0.5  # share of the GPU's memory that waits for the next array at most: freeing would wait for the GPU
+MOST = 1 << 32  # values of an array: the kernels number them in 32 bits
 
 
 class DeviceArray:
@@ -71,7 +72,7 @@ class _Block:
     """Memory for at least ``size`` values; when the last array in it dies, it waits for the next of its size."""
 
     def __init__(self, size: int, dtype: np.dtype):
-        self.size, self.dtype = size, dtype
+        self.size, self.dtype, self.most = size, dtype, _most_kept()
         waiting = _waiting.get((size, dtype))
         try:
             self.memory = waiting.pop() if waiting else _allocated(size, dtype)
@@ -81,8 +82,13 @@ class _Block:
     def __del__(self):
         memory = getattr(self, "memory", None)
         held = sum(len(kept) * size * dtype.itemsize for (size, dtype), kept in list(_waiting.items()))
-        if memory is not None and held + self.size * self.dtype.itemsize <= KEPT:
+        if memory is not None and held + self.size * self.dtype.itemsize <= self.most:
             _waiting.setdefault((self.size, self.dtype), []).append(memory)
+
+
+@functools.cache
+def _most_kept() -> float:
+    return KEPT * cuda.current_context().get_memory_info().total
 
 
 _waiting: dict[tuple[int, np.dtype], list] = {}
@@ -114,11 +120,22 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> DeviceArray:
-    """Return an array of unset values, in memory that was used before where there is some."""
+    """Return an array of unset values, in memory that was used before where there is some.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If the GPU has no room for it, or it has more values than the kernels can number.
+
+    """
     size, dtype = max(1, int(np.prod(shape, dtype=np.int64))), np.dtype(dtype)
-    grain = max(
-        256, 1 << max(0, size.bit_length() - 4)
-    )  # sizes rounded up by at most an eighth, so that they meet again
+    if size >= MOST:
+        raise DeviceMemoryError(
+            f"an array of {size:,} values is too large for the GPU's kernels, which number {MOST:,}; "
+            "give fewer images at a time, or use device 'cpu'"
+        )
+    # sizes rounded up by at most an eighth, so that they meet again
+    grain = max(256, 1 << max(0, size.bit_length() - 4))
     return DeviceArray(_Block(-(-size // grain) * grain, dtype), shape)
 
 

@@ -9,10 +9,19 @@ import numpy as np
 from numba import float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.direct import direct, direct_weight
+from minicnn.kernels.cuda.direct import FEW, direct, direct_weight
 from minicnn.kernels.cuda.launch import each, number
 from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
-from minicnn.kernels.cuda.product import BK, LARGE, SMALL, finish_split, gather_kernel, sum_parts, weight_kernel
+from minicnn.kernels.cuda.product import (
+    BK,
+    LARGE,
+    SMALL,
+    finish_split,
+    gather_kernel,
+    pack,
+    sum_parts,
+    weight_kernel,
+)
 from minicnn.kernels.cuda.reduction import sum_of_products
 from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
@@ -31,13 +40,18 @@ __all__ = [
     "tile_for",
 ]
 
-FEW = 8  # filters of a group below which a tile would be mostly empty
 BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have, on any GPU: same bits
 LEAST = 32  # steps along the depth below which a share is not worth its sums' way to memory and back
 
 _REALS = {"float32": float32, "float64": float64}
-_GATHER = {(tile, name): gather_kernel(tile, real) for tile in (LARGE, SMALL) for name, real in _REALS.items()}
-_WEIGHT = {(tile, name): weight_kernel(tile, real) for tile in (LARGE, SMALL) for name, real in _REALS.items()}
+_TILES = [(LARGE, "float32"), (SMALL, "float32"), (SMALL, "float64")]
+_GATHER = {
+    (tile, name, dense, split): gather_kernel(tile, _REALS[name], dense, split)
+    for tile, name in _TILES
+    for dense in (False, True)
+    for split in (False, True)[: 1 + (tile is SMALL)]
+}
+_WEIGHT = {(tile, name): weight_kernel(tile, _REALS[name]) for tile, name in _TILES}
 
 
 def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype):
@@ -57,19 +71,19 @@ def shares(steps: int, blocks: int) -> tuple[int, int]:
 
 def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, most=np.inf):
     """Launch one gather; ``mask`` given means rectified."""
-    g = plan.geometry
+    g, weight = plan.geometry, _packed(plan, weight)
     spare, no_mask = weight.memory, empty((1,), np.bool_)
     factors = [spare if a is None else a.memory for a in (scale, shift)]
     results = [y.memory, (no_mask if mask is None else mask).memory]
     arrays = [weight.memory, x.memory, plan.taps.memory]
     flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
     if g.filters < FEW:
-        each(direct, g.pixels * g.total_filters, *arrays, *factors, *results, g, groups, *flags)
+        each(direct[g.filters], g.pixels * groups, *arrays, *factors, *results, g, groups, *flags)
         return
     tile = tile_for(g.filters, g.pixels, groups, x.dtype)
-    tiles = -(-g.pixels // tile.bn), -(-g.filters // tile.bm)
-    share, count = shares(-(-g.depth // BK), tiles[0] * tiles[1] * groups)
-    launch = _GATHER[tile, x.dtype.name][(*tiles, groups * count), tile.threads]
+    tiles, steps = (-(-g.pixels // tile.bn), -(-g.filters // tile.bm)), g.deep // BK
+    share, count = (steps, 1) if tile is LARGE else shares(steps, tiles[0] * tiles[1] * groups)
+    launch = _GATHER[tile, x.dtype.name, plan.dense, count > 1][(*tiles, groups * count), tile.threads]
     if count == 1:
         launch(*arrays, *factors, *results, g, share, *flags)
         return
@@ -77,6 +91,16 @@ def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, mos
     parts = empty((count, size), x.dtype).memory
     launch(*arrays, spare, spare, parts, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
     each(finish_split, size, parts, *factors, *results, g, count, *flags)
+
+
+def _packed(plan, weight):
+    if plan.packing is None:
+        return weight
+    g, packing = plan.geometry, plan.packing
+    y = empty((g.total_filters, g.deep), weight.dtype)
+    steps = g.deep, packing.of_group, packing.of_filter
+    each(pack, y.size, weight.memory, packing.order.memory, y.memory, g.filters, *steps)
+    return y
 
 
 def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=False, most=np.inf):

@@ -7,7 +7,7 @@ from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.convolution import convolved, convolved_back
-from minicnn.kernels.cuda.launch import each
+from minicnn.kernels.cuda.launch import channel, each
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["conv2d_relu", "conv2d_relu_input_grad"]
@@ -21,7 +21,7 @@ def _scaled_rectify_grad(dy, mask, scale, dx, where_input, where_cotangent, scal
         value = dy[i]
         kept = (mask[i] or not where_input) and (value > zero or not where_cotangent)
         value = value if kept else zero
-        dx[i] = value * scale[i // area % channels] if scaled else value
+        dx[i] = value * scale[channel(i, area, channels)] if scaled else value
 
 
 @on_device

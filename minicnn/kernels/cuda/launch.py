@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import cuda, int64, uint32
 
-__all__ = ["THREADS", "each", "number"]
+__all__ = ["THREADS", "channel", "divided", "each", "number"]
 
 THREADS = 256  # a block's, where a thread has one value
 
@@ -18,3 +19,17 @@ def each(kernel, size: int, *args) -> None:
 def number(array, value) -> np.floating:
     """Return a number in the array's dtype, so that no kernel computes in another."""
     return array.dtype.type(value)
+
+
+@cuda.jit(device=True)
+def divided(i, n):
+    """Quotient and remainder of two numbers below 2^32: a fifth of the instructions that 64 bits take."""
+    quotient = uint32(uint32(i) // uint32(n))
+    return int64(quotient), int64(uint32(uint32(i) - quotient * uint32(n)))
+
+
+@cuda.jit(device=True)
+def channel(i, area, channels):
+    """Channel of value i of maps of ``area`` pixels."""
+    _, c = divided(divided(i, area)[0], channels)
+    return c

@@ -9,8 +9,8 @@ from __future__ import annotations
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.convolution import conv2d_weight_grad, convolved, convolved_back
-from minicnn.kernels.cuda.launch import THREADS, each
+from minicnn.kernels.cuda.convolution import convolved, convolved_back
+from minicnn.kernels.cuda.launch import THREADS, divided, each
 from minicnn.kernels.cuda.product import sum_parts
 from minicnn.kernels.cuda.reduction import WIDTH, add_up, sum_of_products
 from minicnn.kernels.reference.windows import Windows
@@ -23,17 +23,18 @@ ROWS = 256  # rows of the weight that one thread of ``_columns`` sums
 
 def _rows_kernel(real):
     @cuda.jit
-    def row_products(x, weight, bias, y, biased, length):
+    def row_products(x, weight, bias, y, biased, images, length):
         """One output a block: y[n, o] = bias[o] + weight[o] . x[n], the threads along the row."""
         shares = cuda.shared.array(WIDTH, real)
-        o, n, t = cuda.blockIdx.x, cuda.blockIdx.y, cuda.threadIdx.x
+        o, n = divided(cuda.blockIdx.x, images)  # neighbours share the row, which they find in the cache
+        t = cuda.threadIdx.x
         total = real(0)
         for i in range(t, length, WIDTH):
             total += weight[o * length + i] * x[n * length + i]
         shares[t] = total
         add_up(shares, t)
         if t == 0:
-            y[n * cuda.gridDim.x + o] = shares[0] + bias[o] if biased else shares[0]
+            y[n * (cuda.gridDim.x // images) + o] = shares[0] + bias[o] if biased else shares[0]
 
     return row_products
 
@@ -65,7 +66,7 @@ def linear(x, weight, bias=None):
         return convolved(_as_maps(x), _as_maps(weight), windows, 1, shift=bias)[0].reshape(n, k)
     y = empty((n, k), x.dtype)
     args = x.memory, weight.memory, (weight if bias is None else bias).memory, y.memory
-    _ROWS[x.dtype.name][(k, n), WIDTH](*args, int(bias is not None), length)
+    _ROWS[x.dtype.name][k * n, WIDTH](*args, int(bias is not None), n, length)
     return y
 
 
@@ -73,9 +74,9 @@ def linear(x, weight, bias=None):
 def linear_input_grad(dy, weight):
     """Gradient with respect to the input: ``reference.linear_input_grad``."""
     (n, rows), length = dy.shape, weight.shape[1]
-    if n > FEW:
-        windows = Windows.over((1, 1), (1, 1))
-        return convolved_back(_as_maps(dy), _as_maps(weight), windows, 1).reshape(n, length)
+    if n > FEW:  # the weight's rows are maps, and dy the filters: both are read as they lie
+        windows = Windows.over((1, length), (1, 1))
+        return convolved(weight.reshape(1, rows, 1, length), _as_maps(dy), windows, 1)[0].reshape(n, length)
     count = -(-rows // ROWS)
     parts, dx = empty((count, n, length), dy.dtype), empty((n, length), dy.dtype)
     _columns[(-(-length // THREADS), n, count), THREADS](dy.memory, weight.memory, parts.memory, rows, length)
@@ -86,7 +87,9 @@ def linear_input_grad(dy, weight):
 @on_device
 def linear_weight_grad(x, dy):
     """Gradient with respect to the weight: ``reference.linear_weight_grad``."""
-    return conv2d_weight_grad(_as_maps(x), _as_maps(dy), (1, 1)).reshape(dy.shape[1], x.shape[1])
+    (n, length), rows = x.shape, dy.shape[1]
+    windows = Windows.over((1, length), (1, 1))  # x's rows are maps, and the images the channels that are summed
+    return convolved_back(x.reshape(1, n, 1, length), _as_maps(dy), windows, 1).reshape(rows, length)
 
 
 @on_device

@@ -8,7 +8,7 @@ from __future__ import annotations
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import channel, divided, each, number
 from minicnn.kernels.cuda.reduction import sum_of_products
 
 __all__ = [
@@ -19,6 +19,14 @@ __all__ = [
     "local_response_norm",
     "local_response_norm_input_grad",
 ]
+
+
+@cuda.jit(device=True)
+def _stack(i, channels, area):
+    """Channel of value i, and where its pixel lies in channel 0."""
+    plane, pixel = divided(i, area)
+    image, c = divided(plane, channels)
+    return c, image * channels * area + pixel
 
 
 @cuda.jit(device=True)
@@ -33,7 +41,7 @@ def _denominator(x, base, c, channels, area, below, above, alpha, k):
 def _lrn(x, y, channels, area, below, above, alpha, beta, k, size):
     i = cuda.grid(1)
     if i < size:
-        c, base = i // area % channels, i // area // channels * channels * area + i % area
+        c, base = _stack(i, channels, area)
         y[i] = x[i] * _denominator(x, base, c, channels, area, below, above, alpha, k) ** -beta
 
 
@@ -42,7 +50,7 @@ def _lrn_terms(x, dy, scaled, shared, channels, area, below, above, alpha, beta,
     """Dy d^-beta, and dy x d^(-beta - 1), which every window that holds the channel sums."""
     i = cuda.grid(1)
     if i < size:
-        c, base = i // area % channels, i // area // channels * channels * area + i % area
+        c, base = _stack(i, channels, area)
         d = _denominator(x, base, c, channels, area, below, above, alpha, k)
         scaled[i] = dy[i] * d**-beta
         shared[i] = scaled[i] * x[i] / d
@@ -52,7 +60,7 @@ def _lrn_terms(x, dy, scaled, shared, channels, area, below, above, alpha, beta,
 def _lrn_grad(x, scaled, shared, dx, channels, area, below, above, factor, size):
     i = cuda.grid(1)
     if i < size:
-        c, base = i // area % channels, i // area // channels * channels * area + i % area
+        c, base = _stack(i, channels, area)
         total = x.dtype.type(0)
         for j in range(max(c - above, 0), min(c + below + 1, channels)):
             total += shared[base + j * area]
@@ -63,7 +71,7 @@ def _lrn_grad(x, scaled, shared, dx, channels, area, below, above, factor, size)
 def _standardise(x, mean, var, weight, bias, y, weighted, biased, channels, area, eps, size):
     i = cuda.grid(1)
     if i < size:
-        c = i // area % channels
+        c = channel(i, area, channels)
         value = (x[i] - mean[c]) / (var[c] + eps) ** x.dtype.type(0.5)
         if weighted:
             value *= weight[c]
@@ -76,7 +84,7 @@ def _standardise(x, mean, var, weight, bias, y, weighted, biased, channels, area
 def _scale(dy, var, weight, dx, weighted, channels, area, eps, size):
     i = cuda.grid(1)
     if i < size:
-        c = i // area % channels
+        c = channel(i, area, channels)
         factor = dy.dtype.type(1) / (var[c] + eps) ** dy.dtype.type(0.5)
         dx[i] = dy[i] * (factor * weight[c] if weighted else factor)
 

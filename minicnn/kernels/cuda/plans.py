@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.errors import ShapeError
 from minicnn.kernels.cuda.arrays import DeviceArray, upload
-from minicnn.kernels.cuda.product import Geometry
+from minicnn.kernels.cuda.direct import FEW
+from minicnn.kernels.cuda.product import BIAS, BK, Geometry
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
@@ -22,11 +24,24 @@ __all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
 KEPT = 512  # plans that wait for their shape to come again
 
 
+class Packing(NamedTuple):
+    """Where the values of a filter lie in the weight: order[d], and the distances of groups and of filters."""
+
+    order: DeviceArray
+    of_group: int
+    of_filter: int
+
+
 class Gather(NamedTuple):
-    """One launch: its geometry and the taps it gathers."""
+    """One launch: its geometry, the taps it gathers, how its filters are packed; None where they are so already.
+
+    ``dense``: the taps of a pixel are whole maps apart, and four pixels lie side by side.
+    """
 
     geometry: Geometry
     taps: DeviceArray
+    packing: Packing | None
+    dense: bool
 
 
 class _Axis(NamedTuple):
@@ -39,25 +54,50 @@ class _Axis(NamedTuple):
     step: int
 
 
-def _packed(rows, columns):
-    return rows * 65536 + columns + 32768
+def _table(offset, rows, columns) -> np.ndarray:
+    """Pack (offset in the source, row, column) of taps as ``product.gather_kernel`` reads them.
 
+    Raises
+    ------
+    ShapeError
+        If a window or a map is larger than its numbers have bits for.
 
-def _taps(channels, rows, columns, source, of_filter) -> DeviceArray:
-    """Send (offset in the source, packed place, offset in the weight) of every channel, row tap and column tap.
-
-    ``rows`` and ``columns`` are pairs of arrays: places in the source, and the taps' numbers r and s;
-    ``of_filter`` is (R, S, what a channel's step in the weight is).
     """
-    (h, r), (w, s) = rows, columns
-    height, width = source
-    _, s_total, step = of_filter
-    c = np.arange(channels)[:, None, None]
-    offset = c * height * width + h[:, None] * width + w
-    place = np.broadcast_to(_packed(h[:, None], w), offset.shape)
-    weight = c * step + r[:, None] * s_total + s
-    table = np.stack([offset, place, np.broadcast_to(weight, offset.shape)], axis=-1)
-    return upload(np.ascontiguousarray(table.reshape(-1), dtype=np.int32) if table.size else np.zeros(3, np.int32))
+    far = max(np.abs(a).max(initial=0) for a in (rows, columns))
+    if far >= BIAS or np.abs(offset).max(initial=0) >= 1 << 31:
+        raise ShapeError(
+            f"device 'cuda': a window of {far + 1} pixels or its maps are too large; use device 'cpu'"
+        )
+    rows, columns = rows.astype(np.int64), columns.astype(np.int64)
+    return (rows << 48) + ((columns + BIAS) << 32) + (offset & 0xFFFFFFFF)
+
+
+def _taps(channels, rows, columns, source) -> np.ndarray:
+    """Table of every channel, row and column of a window, zeros behind it up to a multiple of BK."""
+    h, w = np.asarray(rows)[:, None], np.asarray(columns)
+    offset = np.arange(channels)[:, None, None] * source[0] * source[1] + h * source[1] + w
+    table = _table(offset, *np.broadcast_arrays(h, w)).reshape(-1)
+    beyond = np.full(max(1, -(-table.size // BK) * BK) - table.size, -BIAS << 48, np.int64)
+    return np.concatenate([table, beyond])
+
+
+def _gather(geometry: Geometry, taps: np.ndarray, order: np.ndarray, of_group: int, of_filter: int, dense: bool):
+    """Return a plan; the filters are read in place where they lie in rows that a tile can read."""
+    grain = 1 if geometry.filters < FEW else BK
+    depth = order.size
+    deep = -(-depth // grain) * grain
+    in_place = deep == depth == of_filter and of_group == geometry.filters * deep
+    packing = None
+    if not in_place or (order != np.arange(depth)).any():
+        behind = np.full(max(1, deep) - depth, -1)
+        packing = Packing(upload(np.concatenate([order, behind]).astype(np.int32)), of_group, of_filter)
+    dense = dense and deep == depth and geometry.rows * geometry.columns % 4 == 0
+    return Gather(geometry._replace(deep=deep), upload(taps), packing, dense)
+
+
+def _one_pixel(windows: Windows) -> bool:
+    """Whether the windows are the pixels themselves."""
+    return windows.kernel_size == windows.stride == (1, 1) and windows.size == windows.output_size
 
 
 @lru_cache(KEPT)
@@ -66,33 +106,33 @@ def forward_plan(n: int, c: int, k: int, windows: Windows, groups: int) -> Gathe
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
     (top, _), (left, _) = windows.padding
     rows, columns = (np.arange(count) * far for count, far in zip((r, s), windows.dilation, strict=True))
-    taps = _taps(c // groups, (rows, np.arange(r)), (columns, np.arange(s)), windows.size, (r, s, r * s))
     depth, filters = c // groups * r * s, k // groups
     source = c, height, width, *windows.stride, -top, -left
-    return Gather(
-        Geometry(n * p * q, depth, p, q, filters, *source, p, q, 1, 1, 0, 0, 0, filters * depth, depth, k), taps
-    )
+    geometry = Geometry(n * p * q, depth, p, q, filters, *source, p, q, 1, 1, 0, 0, k)
+    taps = _taps(c // groups, rows, columns, windows.size)
+    return _gather(geometry, taps, np.arange(depth), filters * depth, depth, _one_pixel(windows))
 
 
 @lru_cache(KEPT)
 def backward_plans(n: int, c: int, k: int, windows: Windows, groups: int) -> tuple[Gather, ...]:
     """Plans of ``conv2d_input_grad``, one for each phase of the stride."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
-    plans = []
+    plans, filters = [], c // groups
     for y in _phases(0, windows):
         for x in _phases(1, windows):
-            places = [(-np.arange(len(axis.taps)) * axis.step, np.array(axis.taps, np.int64)) for axis in (y, x)]
-            per_group = c // groups
-            taps = _taps(k // groups, *places, (p, q), (r, s, per_group * r * s))
+            rows, columns = (-np.arange(len(axis.taps)) * axis.step for axis in (y, x))
+            numbers = np.array(y.taps, np.int64)[:, None] * s + np.array(x.taps, np.int64)
+            order = np.arange(k // groups)[:, None, None] * filters * r * s + numbers
             geometry = Geometry(
                 n * y.count * x.count,
-                k // groups * len(y.taps) * len(x.taps),
-                *(y.count, x.count, per_group),
+                order.size,
+                *(y.count, x.count, filters),
                 *(k, p, q, 1, 1, y.corner, x.corner),
-                *(height, width, *windows.stride, y.first, x.first),
-                *(0, k // groups * per_group * r * s, r * s, c),
+                *(height, width, *windows.stride, y.first, x.first, c),
             )
-            plans.append(Gather(geometry, taps))
+            taps, of_group = _taps(k // groups, rows, columns, (p, q)), k // groups * filters * r * s
+            dense = _one_pixel(windows)
+            plans.append(_gather(geometry, taps, order.reshape(-1), of_group, r * s, dense))
     return tuple(plans)
 
 
@@ -112,14 +152,13 @@ def _phases(axis: int, windows: Windows) -> list[_Axis]:
 
 @lru_cache(KEPT)
 def weight_plan(c: int, windows: Windows, groups: int) -> tuple[DeviceArray, DeviceArray]:
-    """Tables of ``conv2d_weight_grad``: (offset, packed place) of every output pixel, and of every (c, r, s)."""
+    """Tables of ``conv2d_weight_grad``: the place of every output pixel's window, and every (c, r, s)."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
     (top, _), (left, _) = windows.padding
-    rows = np.arange(p)[:, None] * windows.stride[0] - top
-    columns = np.arange(q) * windows.stride[1] - left
-    pixels = np.stack([rows * width + columns, _packed(rows, columns)], axis=-1)
-    channel = np.arange(c // groups)[:, None, None]
+    rows = np.arange(p, dtype=np.int64)[:, None] * windows.stride[0] - top
+    columns = np.arange(q, dtype=np.int64) * windows.stride[1] - left
+    places = (rows << 32) + (columns + (1 << 31))
     h, w = np.arange(r)[:, None] * windows.dilation[0], np.arange(s) * windows.dilation[1]
-    offset = channel * height * width + h * width + w
-    taps = np.stack([offset, np.broadcast_to(_packed(h, w), offset.shape)], axis=-1)
-    return tuple(upload(np.ascontiguousarray(t.reshape(-1), dtype=np.int32)) for t in (pixels, taps))
+    offset = np.arange(c // groups)[:, None, None] * height * width + h * width + w
+    taps = _table(offset, *np.broadcast_arrays(h, w))
+    return upload(places.reshape(-1)), upload(taps.reshape(-1))

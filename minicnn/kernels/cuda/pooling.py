@@ -12,7 +12,7 @@ import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import divided, each, number
 from minicnn.kernels.cuda.reduction import sum_of_products
 from minicnn.kernels.reference.windows import Windows
 
@@ -34,13 +34,21 @@ def _pool(windows: Windows) -> _Pool:
     return _Pool(*numbers, *windows.dilation, bottom, right)
 
 
+@cuda.jit(device=True)
+def _pixel(i, height, width):
+    """Map, row and column of value i."""
+    rest, w = divided(i, width)
+    plane, h = divided(rest, height)
+    return plane, h, w
+
+
 @cuda.jit
 def _max(x, y, switches, g, least, size):
     i = cuda.grid(1)
     if i < size:
-        top = i // g.columns % g.rows * g.step_y - g.top
-        left = i % g.columns * g.step_x - g.left
-        base = i // g.columns // g.rows * g.height * g.width
+        plane, p, q = _pixel(i, g.rows, g.columns)
+        top, left = p * g.step_y - g.top, q * g.step_x - g.left
+        base = plane * g.height * g.width
         best, switch = least, -1
         for r in range(g.r):
             h = top + r * g.far_y
@@ -58,16 +66,16 @@ def _max(x, y, switches, g, least, size):
 def _max_grad(dy, switches, dx, g, size):
     i = cuda.grid(1)
     if i < size:
-        h = i // g.width % g.height + g.top
-        w = i % g.width + g.left
-        base = i // g.width // g.height * g.rows * g.columns
+        plane, h, w = _pixel(i, g.height, g.width)
+        h, w = h + g.top, w + g.left
+        base = plane * g.rows * g.columns
         total = dy.dtype.type(0)
         for r in range(g.r):
-            p = (h - r * g.far_y) // g.step_y
-            if p >= 0 and p < g.rows and p * g.step_y == h - r * g.far_y:
+            p, over = divided(h - r * g.far_y, g.step_y)  # where that is negative, p is beyond all rows
+            if p < g.rows and over == 0:
                 for s in range(g.s):
-                    q = (w - s * g.far_x) // g.step_x
-                    if q >= 0 and q < g.columns and q * g.step_x == w - s * g.far_x:
+                    q, over = divided(w - s * g.far_x, g.step_x)
+                    if q < g.columns and over == 0:
                         at = base + p * g.columns + q
                         if switches[at] == r * g.s + s:
                             total += dy[at]
@@ -88,9 +96,9 @@ def _counted(p, q, g, padding_too):
 def _mean(x, y, g, padding_too, size):
     i = cuda.grid(1)
     if i < size:
-        p, q = i // g.columns % g.rows, i % g.columns
+        plane, p, q = _pixel(i, g.rows, g.columns)
         top, left = p * g.step_y - g.top, q * g.step_x - g.left
-        base = i // g.columns // g.rows * g.height * g.width
+        base = plane * g.height * g.width
         total = x.dtype.type(0)
         for h in range(max(top, 0), min(top + g.r, g.height)):
             for w in range(max(left, 0), min(left + g.s, g.width)):
@@ -98,16 +106,25 @@ def _mean(x, y, g, padding_too, size):
         y[i] = total / x.dtype.type(_counted(p, q, g, padding_too))
 
 
+@cuda.jit(device=True)
+def _windows(place, length, step, count):
+    """First window that holds a row or column, and the one behind the last."""
+    first, _ = divided(max(place - length + step, 0), step)
+    return first, min(count, divided(place, step)[0] + 1)
+
+
 @cuda.jit
 def _mean_grad(dy, dx, g, padding_too, size):
     i = cuda.grid(1)
     if i < size:
-        h = i // g.width % g.height + g.top
-        w = i % g.width + g.left
-        base = i // g.width // g.height * g.rows * g.columns
+        plane, h, w = _pixel(i, g.height, g.width)
+        h, w = h + g.top, w + g.left
+        base = plane * g.rows * g.columns
         total = dy.dtype.type(0)
-        for p in range(max(0, (h - g.r + g.step_y) // g.step_y), min(g.rows, h // g.step_y + 1)):
-            for q in range(max(0, (w - g.s + g.step_x) // g.step_x), min(g.columns, w // g.step_x + 1)):
+        top, bottom = _windows(h, g.r, g.step_y, g.rows)
+        left, right = _windows(w, g.s, g.step_x, g.columns)
+        for p in range(top, bottom):
+            for q in range(left, right):
                 total += dy[base + p * g.columns + q] / dy.dtype.type(_counted(p, q, g, padding_too))
         dx[i] = total
 
@@ -116,7 +133,7 @@ def _mean_grad(dy, dx, g, padding_too, size):
 def _spread(dy, dx, share, area, size):
     i = cuda.grid(1)
     if i < size:
-        dx[i] = dy[i // area] / share
+        dx[i] = dy[divided(i, area)[0]] / share
 
 
 @cuda.jit

@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import divided, each, number
 from minicnn.kernels.cuda.reduction import WIDTH, add_up, largest_of
 
 __all__ = [
@@ -24,12 +24,19 @@ __all__ = [
 ]
 
 
+@cuda.jit(device=True)
+def _first(area, classes):
+    """Where the block's image and pixel has its first class."""
+    image, pixel = divided(cuda.blockIdx.x, area)
+    return image * classes * area + pixel
+
+
 def _forward(real):
     @cuda.jit
     def softmax_kernel(x, y, classes, area, logarithm):
         shares = cuda.shared.array(WIDTH, real)
         t = cuda.threadIdx.x
-        base = cuda.blockIdx.x // area * classes * area + cuda.blockIdx.x % area
+        base = _first(area, classes)
         most = x[base]
         for c in range(t, classes, WIDTH):
             most = max(most, x[base + c * area])
@@ -55,7 +62,7 @@ def _backward(real):
     def softmax_grad_kernel(dy, y, dx, classes, area, logarithm):
         shares = cuda.shared.array(WIDTH, real)
         t = cuda.threadIdx.x
-        base = cuda.blockIdx.x // area * classes * area + cuda.blockIdx.x % area
+        base = _first(area, classes)
         total = real(0)
         for c in range(t, classes, WIDTH):
             at = base + c * area
@@ -78,7 +85,8 @@ _BACKWARD = {"float32": _backward(float32), "float64": _backward(float64)}
 def _subtract_label(probabilities, labels, dx, classes, count, size):
     i = cuda.grid(1)
     if i < size:
-        hit = labels[i // classes] == i % classes
+        image, c = divided(i, classes)
+        hit = labels[image] == c
         dx[i] = (probabilities[i] - 1 if hit else probabilities[i]) / count
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty
+from minicnn.kernels.cuda.launch import divided
 
 __all__ = ["WIDTH", "add_up", "largest_of", "sum_of_products"]
 
@@ -58,7 +59,8 @@ def _kernel(real):
         c, t = cuda.blockIdx.x, cuda.threadIdx.x
         total = real(0)
         for i in range(t, batch * area, WIDTH):
-            at = (i // area * channels + c) * area + i % area
+            image, pixel = divided(i, area)
+            at = (image * channels + c) * area + pixel
             total += x[at] * other[at] if multiplied else x[at]
         shares[t] = total
         add_up(shares, t)

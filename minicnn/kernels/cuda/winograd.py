@@ -14,7 +14,7 @@ import numpy as np
 from numba import cuda, float32
 
 from minicnn.kernels.cuda.arrays import empty
-from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.launch import divided, each, number
 
 __all__ = ["fits", "winograd"]
 
@@ -51,13 +51,16 @@ def _outputs(m0, m1, m2, m3, m4, m5):
 
 
 @cuda.jit
-def _transform_inputs(x, v, channels, height, width, tall, wide, top, left, tiles, size):
+def _transform_inputs(x, v, images, channels, height, width, tall, wide, top, left, tiles, size):
     """V[e, c, tile] of one (c, tile) a thread; tiles image by image, ``tall`` x ``wide`` of each."""
     i = cuda.grid(1)
     if i < size:
         d = cuda.local.array((6, 6), float32)
-        c, tile = i // tiles, i % tiles
-        image, h0, w0 = tile // (tall * wide), tile // wide % tall * 4 - top, tile % wide * 4 - left
+        c, tile = divided(i, tiles)
+        rest, w0 = divided(tile, wide)
+        image, h0 = divided(rest, tall)
+        h0, w0 = h0 * 4 - top, w0 * 4 - left
+        height = height if image < images else 0  # the tiles behind the last make whole vectors
         base = (image * channels + c) * height
         for r in range(6):
             for s in range(6):
@@ -82,7 +85,7 @@ def _transform_filters(weight, u, filters, channels, backward, size):
     i = cuda.grid(1)
     if i < size:
         g, half = cuda.local.array((3, 3), float32), cuda.local.array((6, 3), float32)
-        k, c = i // channels, i % channels
+        k, c = divided(i, channels)
         for r in range(3):
             for s in range(3):
                 g[r, s] = weight[(c * filters + k) * 9 + 8 - 3 * r - s] if backward else weight[i * 9 + 3 * r + s]
@@ -99,14 +102,33 @@ def _transform_filters(weight, u, filters, channels, backward, size):
 
 @cuda.jit
 def _transform_outputs(
-    m, scale, shift, y, mask, filters, rows, columns, tall, wide, tiles, scaled, shifted, rectified, most, size
+    m,
+    scale,
+    shift,
+    y,
+    mask,
+    images,
+    filters,
+    rows,
+    columns,
+    tall,
+    wide,
+    tiles,
+    scaled,
+    shifted,
+    rectified,
+    most,
+    size,
 ):
     """Write a 4 x 4 tile of y, scaled, shifted and rectified: one (k, tile) a thread."""
     i = cuda.grid(1)
     if i < size:
         half = cuda.local.array((4, 6), float32)
-        k, tile = i // tiles, i % tiles
-        image, p0, q0 = tile // (tall * wide), tile // wide % tall * 4, tile % wide * 4
+        k, tile = divided(i, tiles)
+        rest, q0 = divided(tile, wide)
+        image, p0 = divided(rest, tall)
+        p0, q0 = p0 * 4, q0 * 4
+        rows = rows if image < images else 0  # the tiles behind the last are nobody's
         for s in range(6):
             half[0, s], half[1, s], half[2, s], half[3, s] = _outputs(
                 m[s * size + i],
@@ -158,13 +180,13 @@ def winograd(x, weight, y, top_left, product, scale=None, shift=None, mask=None,
     """
     (n, c, height, width), (_, k, rows, columns) = x.shape, y.shape
     tall, wide = -(-rows // 4), -(-columns // 4)
-    tiles = n * tall * wide
+    tiles = -(-n * tall * wide // 4) * 4  # whole vectors of four
     v, u = empty((1, 36 * c, 1, tiles), x.dtype), empty((36 * k, c, 1, 1), x.dtype)
-    each(_transform_inputs, c * tiles, x.memory, v.memory, c, height, width, tall, wide, *top_left, tiles)
+    each(_transform_inputs, c * tiles, x.memory, v.memory, n, c, height, width, tall, wide, *top_left, tiles)
     each(_transform_filters, k * c, weight.memory, u.memory, k, c, int(backward))
     m = product(v, u)
     no_mask = empty((1,), np.bool_)
     arrays = [(m if a is None else a).memory for a in (scale, shift)]
     arrays += [y.memory, (no_mask if mask is None else mask).memory]
     flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
-    each(_transform_outputs, k * tiles, m.memory, *arrays, k, rows, columns, tall, wide, tiles, *flags)
+    each(_transform_outputs, k * tiles, m.memory, *arrays, n, k, rows, columns, tall, wide, tiles, *flags)
