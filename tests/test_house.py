@@ -112,3 +112,42 @@ def test_every_package_is_shipped():
     listed = set(config["options"]["packages"].split())
     found = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
     assert found <= listed
+
+
+COMPILED = ("inner", "njit", "kernel", "intrinsic", "Kernel")  # decorators, and the class, that compile a function
+
+
+def _calls(node):
+    """Names of what is called inside of a node."""
+    return {c.func.id for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)}
+
+
+def test_inner_functions_of_kernels_are_called_by_compiled_functions_alone():
+    """They have no wrapper for Python, and a call from there ends the process."""
+    trees = {
+        path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "kernels/cpu").glob("*.py")
+    }
+    inner = {
+        (module, node.name)
+        for module, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and "inner" in map(ast.unparse, node.decorator_list)
+    }
+    assert len(inner) > 50
+    for module, tree in trees.items():
+        own = {name for where, name in inner if where == module}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                source = (node.module or "").rpartition(".")[2]
+                own |= {alias.name for alias in node.names if (source, alias.name) in inner}
+        handed = {
+            argument.id
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Kernel"
+            for argument in call.args
+            if isinstance(argument, ast.Name)
+        }
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name not in handed:
+                if not any(ast.unparse(d).startswith(COMPILED) for d in node.decorator_list):
+                    assert not _calls(node) & own, f"{module}.{node.name} calls {_calls(node) & own}"

@@ -17,7 +17,7 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 """
 
 import numpy as np
-from numba import boolean, float32, int64, prange
+from numba import boolean, float32, int64, njit, prange
 
 from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
@@ -112,7 +112,7 @@ def room(tiles):
     return (tiles + LANES - 1) // LANES * LANES + LANES
 
 
-@inner
+@njit  # called from Python too
 def spread(size):
     """Floats from one of 36 runs to the next: an odd number of vectors, so that no two share a set of a cache."""
     return (size // LANES | 1) * LANES + 2 * LANES
