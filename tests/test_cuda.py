@@ -23,7 +23,7 @@ def simulated(part):
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(HERE.parent)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
 
 
