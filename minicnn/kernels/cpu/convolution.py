@@ -70,9 +70,16 @@ class Plan(NamedTuple):
     algorithm: str
 
 
-@functools.lru_cache(4096)
-def planned(size, weight_shape, stride, padding, dilation, groups, out=None, gradient_of_weight=False):
+def planned(*shapes, **more):
     """Return the ``Plan`` of a convolution, worked out once for all maps of these shapes."""
+    try:
+        return _planned(*shapes, **more)
+    except TypeError:  # a list among them, which can't be looked up
+        return _planned.__wrapped__(*shapes, **more)
+
+
+@functools.lru_cache(4096)
+def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, gradient_of_weight=False):
     stride, padding, dilation = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)

@@ -70,8 +70,8 @@ def solve(source, sink, links, scale, half):
     plant = _plant_whole if source.dtype == np.int64 else _plant_real
     plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half)
     _maximise(flow, capacity, pixels, queues, steps)
-    inner = pixels["level"][stride : stride * (height + 1)].reshape(height, stride)[:, :width]
-    return int(flow[0]), inner > 0
+    levels = pixels["level"][stride : stride * (height + 1)].reshape(height, stride)[:, :width]
+    return int(flow[0]), levels > 0
 
 
 def _plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half):
