@@ -336,9 +336,8 @@ class Network:
         rule = rules.named(rule)
 
         def run(x, target):
-            y, tape = self._traced(
-                x, layer, allow_nonfinite
-            )  # the output stays where it is: only its shape counts
+            # the output stays where it is: only its shape counts
+            y, tape = self._traced(x, layer, allow_nonfinite)
             return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
 
         return joined(by_halves(run, x, np.asarray(target)))

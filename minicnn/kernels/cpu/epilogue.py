@@ -43,8 +43,6 @@ __all__ = [
     "prepare",
     "prepared_vector",
     "settle",
-    "where_positive",
-    "where_set",
 ]
 
 BYTES = ir.VectorType(ir.IntType(8), LANES)
