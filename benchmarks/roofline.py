@@ -20,12 +20,13 @@ from collections import defaultdict
 
 import measure
 import numpy as np
-from numba import int64, prange
+from numba import int64
 from peers import Work, input_shape, inputs, network, scores_of
 
 from minicnn.kernels import cpu, reference
 from minicnn.kernels.cpu import convolution
-from minicnn.kernels.cpu.kernel import Kernel, kernel, reads, writes
+from minicnn.kernels.cpu.kernel import Kernel, inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.register_product import ROWS, product_of_3
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.threads import num_threads, set_num_threads
@@ -58,20 +59,26 @@ def main() -> None:
 # the machine
 
 
+@inner
+def _product(part, a, b, c, times):
+    width = 3 * LANES
+    for _ in range(times):
+        product_of_3(address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH, False)
+
+
 @kernel(reads(2), reads(2), writes(2), int64)
 def _products(a, b, c, times):
-    for part in prange(len(a)):
-        for _ in range(times):
-            width = 3 * LANES
-            product_of_3(
-                address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH, False
-            )
+    on_threads(_product, len(a), (a, b, c, times))
+
+
+@inner
+def _copy_part(part, x, y):
+    y[part] = x[part]
 
 
 @kernel(reads(2), writes(2))
 def _copy(x, y):
-    for part in prange(len(x)):
-        y[part] = x[part]
+    on_threads(_copy_part, len(x), (x, y))
 
 
 def peak() -> float:

@@ -92,10 +92,10 @@ def minicnn(arguments) -> dict:
     net, making = network(arguments.net)
     seconds, compiling = {}, kernel.Kernel._compile
 
-    def timed(self, serial):
+    def timed(self):
         start = time.perf_counter()
         try:
-            return compiling(self, serial)
+            return compiling(self)
         finally:
             seconds[self.name] = time.perf_counter() - start
 

@@ -191,7 +191,7 @@ def test_warm_up_compiles_ahead(tmp_path, fresh):
     seen = []
     monkey = [one for one in kernel._kernels() if one.name == "activation._relu"]
     fresh.setattr(kernel, "_kernels", lambda: monkey)
-    fresh.setattr(monkey[0], "_compiled", {})
+    fresh.setattr(monkey[0], "_compiled", None)
     assert kernel.warm_up(lambda *progress: seen.append(progress)) > 0
     assert seen == [(0, 1, "activation._relu")]
     assert kernel.compiled_names() == ["activation._relu"]

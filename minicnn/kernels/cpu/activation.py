@@ -1,11 +1,12 @@
 """ReLU and its backward rules, each in one pass over its arrays."""
 
 import numpy as np
-from numba import boolean, float32, prange
+from numba import boolean, float32
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 
@@ -51,11 +52,15 @@ def _clip(x, ceiling, y, mask):
         mask[i] = (v > 0) & ((v < ceiling) | (ceiling == np.inf))
 
 
+@inner
+def _relu_block(block, x, ceiling, y, mask):
+    part = slice(block * BLOCK, block * BLOCK + BLOCK)
+    _clip(x[part], ceiling, y[part], mask[part])
+
+
 @kernel(reads(1), float32, writes(1), writes(1, boolean))
 def _relu(x, ceiling, y, mask):
-    for block in prange((len(x) + BLOCK - 1) // BLOCK):
-        part = slice(block * BLOCK, block * BLOCK + BLOCK)
-        _clip(x[part], ceiling, y[part], mask[part])
+    on_threads(_relu_block, (len(x) + BLOCK - 1) // BLOCK, (x, ceiling, y, mask))
 
 
 @inner
@@ -65,8 +70,13 @@ def _select(dy, mask, where_input, where_cotangent, dx):
         dx[i] = dy[i] if passed else np.float32(0)
 
 
+@inner
+def _relu_input_grad_block(block, dy, mask, where_input, where_cotangent, dx):
+    part = slice(block * BLOCK, block * BLOCK + BLOCK)
+    _select(dy[part], mask[part], where_input, where_cotangent, dx[part])
+
+
 @kernel(reads(1), reads(1, boolean), boolean, boolean, writes(1))
 def _relu_input_grad(dy, mask, where_input, where_cotangent, dx):
-    for block in prange((len(dy) + BLOCK - 1) // BLOCK):
-        part = slice(block * BLOCK, block * BLOCK + BLOCK)
-        _select(dy[part], mask[part], where_input, where_cotangent, dx[part])
+    arguments = dy, mask, where_input, where_cotangent, dx
+    on_threads(_relu_input_grad_block, (len(dy) + BLOCK - 1) // BLOCK, arguments)

@@ -9,10 +9,11 @@ is written over by the next one; buffers have room for what lies beyond the last
 """
 
 import numpy as np
-from numba import boolean, float32, int64, njit, prange
+from numba import boolean, float32, int64, njit
 
 from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.simd import (
     LANES,
     address,
@@ -175,7 +176,7 @@ def _roomy_mask(mask, at, total, copy):
 
 
 @inner
-def _forward_of_one(counter, thread, x, weight, geometry, finishing, y, mask):
+def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
     """Planes of one thread, in buffers that they share."""
     scale, shift, least, most = finishing
     channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
@@ -208,8 +209,8 @@ def _forward_of_one(counter, thread, x, weight, geometry, finishing, y, mask):
     *(float32, float32, writes(4), writes(4, boolean)),
 )
 def _forward(counter, x, weight, geometry, scale, shift, least, most, y, mask):
-    for thread in prange(len(counter)):
-        _forward_of_one(counter, thread, x, weight, geometry, (scale, shift, least, most), y, mask)
+    finishing = scale, shift, least, most
+    on_threads(_forward_of_one, len(counter), (counter, x, weight, geometry, finishing, y, mask))
 
 
 @inner
@@ -250,7 +251,7 @@ def _weave(parts, rows, size, stride, to):
 
 
 @inner
-def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_positive, dx):
+def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_positive, dx):
     """Planes of one thread, in buffers that they share."""
     down, across, top, left, apart, aside = geometry[:6]
     channels, height, width = dx.shape[1:]
@@ -293,8 +294,8 @@ def _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_
     *(reads(4, boolean), boolean, writes(4)),
 )
 def _input_grad(counter, dy, weight, geometry, scale, mask, only_positive, dx):
-    for thread in prange(len(counter)):
-        _input_grad_of_one(counter, thread, dy, weight, geometry, scale, mask, only_positive, dx)
+    arguments = counter, dy, weight, geometry, scale, mask, only_positive, dx
+    on_threads(_input_grad_of_one, len(counter), arguments)
 
 
 @njit(fastmath={"reassoc", "contract"})
@@ -321,17 +322,16 @@ def _weight_grad_plane(x, size, dy, geometry, dweight):
 
 
 @inner
-def _weight_grad_channel(x, dy, geometry, c, dweight):
+def _weight_grad_channel(c, x, dy, geometry, dweight):
+    dweight[c] = 0
     size = x.shape[2:]
     copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
     for n in range(len(x)):
         of = _roomy(address(x), (n * x.shape[1] + c) * size[0] * size[1], x.size, copy)
-        _weight_grad_plane(of, size, dy[n, c], geometry, dweight)
+        _weight_grad_plane(of, size, dy[n, c], geometry, dweight[c, 0])
     copy[0] = 0  # kept until here
 
 
 @kernel(reads(4), reads(4), reads(1, int64), writes(4))
 def _weight_grad(x, dy, geometry, dweight):
-    for c in prange(x.shape[1]):
-        dweight[c] = 0
-        _weight_grad_channel(x, dy, geometry, c, dweight[c, 0])
+    on_threads(_weight_grad_channel, x.shape[1], (x, dy, geometry, dweight))

@@ -7,11 +7,12 @@ needs none: there X is x.  How the work is cut depends on shapes alone.
 """
 
 import numpy as np
-from numba import boolean, float32, int64, prange
+from numba import boolean, float32, int64
 
 from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import address
 
@@ -120,8 +121,24 @@ def _fold(columns, geometry, r, s, height, width, x):
 
 
 @inner
-def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, scale, shift, least, most, y, mask):
+def _forward_task(task, x, weight, geometry, cut, plain, finishing, y, mask):
+    groups, (rows, blocks, filters, parts) = geometry[6], cut
+    each = y.shape[1] // groups
+    part, rest = task % parts, task // parts
+    block, rest = rest % blocks, rest // blocks
+    group, n = rest % groups, rest // groups
+    k, last = part * filters, min(y.shape[2], (block + 1) * rows)
+    count = min(filters, each - k)
+    k += group * each
+    own = mask[n] if mask.size else mask.reshape((0, 0, 0))
+    rows_of = block * rows, last
+    _forward_part(x[n], weight, geometry, group, rows_of, k, count, plain, finishing, y[n], own)
+
+
+@inner
+def _forward_part(x, weight, geometry, group, rows, k, filters, plain, finishing, y, mask):
     """One image, group, block of rows and block of filters; x (C, H, W), y and mask (K, P, Q)."""
+    (first, last), (scale, shift, least, most) = rows, finishing
     _, channels, kernel_height, kernel_width = weight.shape
     window, width = channels * kernel_height * kernel_width, y.shape[2]
     size, c = (last - first) * width, group * channels
@@ -138,20 +155,8 @@ def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, sc
                     at += size
         of, apart = columns.ctypes.data, size
     to = y[k, first:].ctypes.data
-    multiply(
-        filters,
-        size,
-        window,
-        weight[k].ctypes.data,
-        window,
-        False,
-        of,
-        apart,
-        False,
-        False,
-        to,
-        y.shape[1] * width,
-    )
+    a, area = weight[k].ctypes.data, y.shape[1] * width
+    multiply(filters, size, window, a, window, False, of, apart, False, False, to, area)
     columns[0] = 0  # kept until here
     if plain:
         return
@@ -162,54 +167,33 @@ def _forward_part(x, weight, geometry, group, first, last, k, filters, plain, sc
 
 
 @kernel(
-    reads(4),
-    reads(4),
-    reads(1, int64),
-    reads(1, int64),
-    boolean,
-    reads(1),
-    reads(1),
-    float32,
-    float32,
-    writes(4),
-    writes(4, boolean),
+    *(reads(4), reads(4), reads(1, int64), reads(1, int64), boolean),
+    *(reads(1), reads(1), float32, float32, writes(4), writes(4, boolean)),
 )
 def _forward(x, weight, geometry, cut, plain, scale, shift, least, most, y, mask):
-    groups, (rows, blocks, filters, parts) = geometry[6], cut
-    each = y.shape[1] // groups
-    for task in prange(len(x) * groups * blocks * parts):
-        part, rest = task % parts, task // parts
-        block, rest = rest % blocks, rest // blocks
-        group, n = rest % groups, rest // groups
-        k, last = part * filters, min(y.shape[2], (block + 1) * rows)
-        count = min(filters, each - k)
-        k += group * each
-        own = mask[n] if mask.size else mask.reshape((0, 0, 0))
-        _forward_part(
-            x[n],
-            weight,
-            geometry,
-            group,
-            block * rows,
-            last,
-            k,
-            count,
-            plain,
-            scale,
-            shift,
-            least,
-            most,
-            y[n],
-            own,
-        )
+    tasks, finishing = len(x) * geometry[6] * cut[1] * cut[3], (scale, shift, least, most)
+    on_threads(_forward_task, tasks, (x, weight, geometry, cut, plain, finishing, y, mask))
+
+
+@inner
+def _prepare_map(i, dy, scale, mask, only_positive, out):
+    k, size = dy.shape[1], dy.shape[2] * dy.shape[3]
+    flags = address(mask) + i * size if mask.size else 0
+    prepare(address(dy) + 4 * i * size, size, scale[i % k], flags, only_positive, address(out) + 4 * i * size)
 
 
 @kernel(reads(4), reads(1), reads(4, boolean), boolean, writes(4))
 def _prepare(dy, scale, mask, only_positive, out):
-    k, size = dy.shape[1], dy.shape[2] * dy.shape[3]
-    for i in prange(len(dy) * k):
-        flags = address(mask) + i * size if mask.size else 0
-        prepare(address(dy) + 4 * i * size, size, scale[i % k], flags, only_positive, address(out) + 4 * i * size)
+    on_threads(_prepare_map, len(dy) * dy.shape[1], (dy, scale, mask, only_positive, out))
+
+
+@inner
+def _input_grad_task(task, dy, weight, geometry, few, dx):
+    channels = weight.shape[1]
+    rest, block = divmod(task, (channels + few - 1) // few)
+    n, group = divmod(rest, geometry[6])
+    c = block * few
+    _input_grad_part(dy[n], weight, geometry, group, c, min(few, channels - c), dx[n])
 
 
 @inner
@@ -236,12 +220,22 @@ def _input_grad_part(dy, weight, geometry, group, c, count, dx):
 
 @kernel(reads(4), reads(4), reads(1, int64), int64, writes(4))
 def _input_grad(dy, weight, geometry, few, dx):
-    groups, channels = geometry[6], weight.shape[1]
-    blocks = (channels + few - 1) // few
-    for task in prange(len(dy) * groups * blocks):
-        block, rest = task % blocks, task // blocks
-        n, c = rest // groups, block * few
-        _input_grad_part(dy[n], weight, geometry, rest % groups, c, min(few, channels - c), dx[n])
+    blocks = (weight.shape[1] + few - 1) // few
+    on_threads(_input_grad_task, len(dy) * geometry[6] * blocks, (dy, weight, geometry, few, dx))
+
+
+@inner
+def _weight_grad_task(task, x, dy, geometry, cut, sums):
+    groups, (few, filters, _) = geometry[6], cut
+    images, channels, each = len(sums), sums.shape[2], sums.shape[1] // groups
+    blocks, parts = (channels + few - 1) // few, (each + filters - 1) // filters
+    i, rest = task % images, task // images
+    part, rest = rest % parts, rest // parts
+    group, c, k = rest // blocks, rest % blocks * few, part * filters
+    count, number = min(few, channels - c), min(filters, each - k)
+    some = slice(i * len(x) // images, (i + 1) * len(x) // images)
+    at = group * each + k
+    _weight_grad_part(x[some], dy[some], geometry, group, c, count, at, number, cut[2], sums[i])
 
 
 @inner
@@ -275,14 +269,7 @@ def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweigh
 @kernel(reads(4), reads(4), reads(1, int64), reads(1, int64), writes(5))
 def _weight_grad(x, dy, geometry, cut, sums):
     """sums[i] = the gradient that the i-th part of the images gives."""
-    groups, (few, filters, rows) = geometry[6], cut
-    images, channels, each = len(sums), sums.shape[2], sums.shape[1] // groups
-    blocks, parts = (channels + few - 1) // few, (each + filters - 1) // filters
-    for task in prange(images * groups * blocks * parts):
-        i, rest = task % images, task // images
-        part, rest = rest % parts, rest // parts
-        group, c, k = rest // blocks, rest % blocks * few, part * filters
-        count, number = min(few, channels - c), min(filters, each - k)
-        some = slice(i * len(x) // images, (i + 1) * len(x) // images)
-        at = group * each + k
-        _weight_grad_part(x[some], dy[some], geometry, group, c, count, at, number, rows, sums[i])
+    groups, (few, filters, _) = geometry[6], cut
+    blocks = (sums.shape[2] + few - 1) // few
+    parts = (sums.shape[1] // groups + filters - 1) // filters
+    on_threads(_weight_grad_task, len(sums) * groups * blocks * parts, (x, dy, geometry, cut, sums))

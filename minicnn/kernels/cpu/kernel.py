@@ -1,20 +1,21 @@
 """A compiled kernel: a plain function with its argument types, compiled when it is first called.
 
+    @inner
+    def _row(o, weight, x, y):
+        ...
+
     @kernel(reads(2), reads(1), writes(1))
     def _rows(weight, x, y):
-        for o in prange(len(y)):
-            ...
+        on_threads(_row, len(y), (weight, x, y))
 
-A kernel returns nothing, has one signature, and loops with ``prange`` over work whose parts don't depend on the
-number of threads: each part writes its own outputs, in a fixed order, so that the same input gives the same bits.
-Functions called from inside a kernel are ``inner`` functions; keep the body of a long ``prange`` in
-one, since Numba compiles what stands inside the loop itself about three times.
+A kernel returns nothing, has one signature, and shares work among threads, in parts that don't depend on their
+number: each part writes its own outputs, in a fixed order, so that the same input gives the same bits.  Functions
+called from inside a kernel are ``inner`` functions.
 """
 
 import pkgutil
 import sys
 import time
-import types
 from collections.abc import Callable
 from importlib import import_module
 
@@ -23,15 +24,9 @@ from numba.core.types import Array, Type, float32, void
 
 from minicnn.errors import DeviceError
 from minicnn.kernels.cpu.cache import KernelCache, locked
-from minicnn.kernels.cpu.threads import is_serial, parallel
+from minicnn.kernels.cpu.threads import parallel
 
 __all__ = ["Kernel", "compiled_names", "inner", "kernel", "reads", "warm_up", "writes"]
-
-# of all that Numba would make parallel, only the loops that say so
-_PARALLEL = dict.fromkeys(
-    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
-) | {"prange": True}
-
 
 # a function for kernels alone: without the two wrappers for callers from elsewhere, a sixth of compiling is saved
 inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -66,34 +61,28 @@ class Kernel:
         self.function = function
         self.arguments = arguments
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        self.has_loop = "prange" in function.__code__.co_names
-        self._compiled: dict[bool, Callable] = {}  # by whether it is the serial twin
+        self._compiled: Callable | None = None
 
     def __call__(self, *args) -> None:
         """Run; compile first, or load what an earlier process compiled, where that was not done yet."""
         with parallel():
-            serial = self._is_serial()
-            (self._compiled.get(serial) or self._compile(serial))(*args)
+            (self._compiled or self._compile())(*args)
 
     def compile(self) -> None:
         """Compile ahead of the first call."""
         with parallel():
-            if self._is_serial() not in self._compiled:
-                self._compile(self._is_serial())
+            if self._compiled is None:
+                self._compile()
 
-    def _is_serial(self) -> bool:
-        return is_serial() or not self.has_loop
-
-    def _compile(self, serial: bool) -> Callable:
-        function = _renamed(self.function, "_serial") if serial else self.function
-        dispatcher = numba.njit(nogil=True, error_model="numpy", parallel=not serial and _PARALLEL)(function)
+    def _compile(self) -> Callable:
+        dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(self.function)
         progress = _Progress(self.name)
-        dispatcher._cache = KernelCache(function, progress.start)
+        dispatcher._cache = KernelCache(self.function, progress.start)
         with locked(self.name):  # while one process compiles, the others wait for its file
             dispatcher.compile(void(*self.arguments))
         progress.end()
         dispatcher.disable_compile()
-        self._compiled[serial] = dispatcher
+        self._compiled = dispatcher
         return dispatcher
 
 
@@ -138,15 +127,6 @@ def _kernels() -> list[Kernel]:
     modules = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
     values = {id(value): value for module in modules for value in vars(module).values()}
     return sorted((v for v in values.values() if isinstance(v, Kernel)), key=lambda one: one.name)
-
-
-def _renamed(function: Callable, suffix: str) -> Callable:
-    """Copy of a function under another name, by which Numba's cache tells it from the first."""
-    twin = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__ + suffix, None, function.__closure__
-    )
-    twin.__qualname__ = function.__qualname__ + suffix
-    return twin
 
 
 class _Progress:

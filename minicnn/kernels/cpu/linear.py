@@ -5,11 +5,12 @@ same on any number of them.
 """
 
 import numpy as np
-from numba import int64, prange
+from numba import int64
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 
 __all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
 
@@ -60,15 +61,19 @@ def _rows(count):
     return min(256, max(32, -(-count // 8)))
 
 
+@inner
+def _product(block, weight, x, rows, y):
+    part = slice(block * rows, block * rows + rows)
+    if len(x) == 1:
+        np.dot(weight[part], x[0], y[part].reshape(-1))
+    else:
+        np.dot(weight[part], x.T, y[part])
+
+
 @kernel(reads(2), reads(2), int64, writes(2))
 def _products(weight, x, rows, y):
     """Transposed product: y[o, n] = sum_i weight[o, i] x[n, i]."""
-    for block in prange((len(weight) + rows - 1) // rows):
-        part = slice(block * rows, block * rows + rows)
-        if len(x) == 1:
-            np.dot(weight[part], x[0], y[part].reshape(-1))
-        else:
-            np.dot(weight[part], x.T, y[part])
+    on_threads(_product, (len(weight) + rows - 1) // rows, (weight, x, rows, y))
 
 
 @inner
@@ -92,26 +97,38 @@ def _sum_rows(rows, factors, weight, dx):
             dx[i] += factor * row[i]
 
 
+@inner
+def _sum_of_rows(j, rows, dy, weight, parts):
+    some = rows[j * len(rows) // len(parts) : (j + 1) * len(rows) // len(parts)]
+    for n in range(len(dy)):
+        _sum_rows(some, dy[n], weight, parts[j, n])
+
+
 @kernel(reads(1, int64), reads(2), reads(2), writes(3))
 def _sums_of_rows(rows, dy, weight, parts):
     """parts[j, n] = sum of dy[n, o] weight[o] over the j-th part of ``rows``."""
-    for j in prange(len(parts)):
-        some = rows[j * len(rows) // len(parts) : (j + 1) * len(rows) // len(parts)]
-        for n in range(len(dy)):
-            _sum_rows(some, dy[n], weight, parts[j, n])
+    on_threads(_sum_of_rows, len(parts), (rows, dy, weight, parts))
+
+
+@inner
+def _partial_product(j, dy, weight, parts):
+    part = slice(j * len(weight) // len(parts), (j + 1) * len(weight) // len(parts))
+    np.dot(np.ascontiguousarray(dy[:, part]), weight[part], parts[j])
 
 
 @kernel(reads(2), reads(2), writes(3))
 def _partial_products(dy, weight, parts):
     """parts[j] = dy[:, block j] weight[block j], whose sum is dx."""
-    for j in prange(len(parts)):
-        part = slice(j * len(weight) // len(parts), (j + 1) * len(weight) // len(parts))
-        np.dot(np.ascontiguousarray(dy[:, part]), weight[part], parts[j])
+    on_threads(_partial_product, len(parts), (dy, weight, parts))
+
+
+@inner
+def _outer_product(block, dy, x, rows, dweight):
+    part = slice(block * rows, block * rows + rows)
+    np.dot(dy[part], x, dweight[part])
 
 
 @kernel(reads(2), reads(2), int64, writes(2))
 def _outer_products(dy, x, rows, dweight):
     """dweight[o, i] = sum_n dy[o, n] x[n, i], with dy transposed."""
-    for block in prange((len(dy) + rows - 1) // rows):
-        part = slice(block * rows, block * rows + rows)
-        np.dot(dy[part], x, dweight[part])
+    on_threads(_outer_product, (len(dy) + rows - 1) // rows, (dy, x, rows, dweight))

@@ -1,11 +1,12 @@
 """Local response normalisation across channels, and batch normalisation as inference uses it."""
 
 import numpy as np
-from numba import float32, int64, prange
+from numba import float32, int64
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 
 __all__ = [
     "batch_norm2d",
@@ -67,13 +68,16 @@ def _channels(array):
     return dense(array).reshape(*array.shape[:2], -1)
 
 
+@inner
+def _scale_and_shift_map(map, x, scale, shift, y):
+    n, c = divmod(map, x.shape[1])
+    for i in range(x.shape[2]):
+        y[n, c, i] = x[n, c, i] * scale[c] + shift[c]
+
+
 @kernel(reads(3), reads(1), reads(1), writes(3))
 def _scale_and_shift(x, scale, shift, y):
-    channels = x.shape[1]
-    for map in prange(x.shape[0] * channels):
-        n, c = map // channels, map % channels
-        for i in range(x.shape[2]):
-            y[n, c, i] = x[n, c, i] * scale[c] + shift[c]
+    on_threads(_scale_and_shift_map, x.shape[0] * x.shape[1], (x, scale, shift, y))
 
 
 @inner
@@ -108,7 +112,21 @@ def _denominators(x, size, share, k):
 
 
 @inner
-def _normalise_pixels(x, size, share, beta, k, y):
+def _pixels(part, x):
+    """Return the image and the pixels of a part."""
+    n, block = divmod(part, (x.shape[2] + PIXELS - 1) // PIXELS)
+    return n, slice(block * PIXELS, block * PIXELS + PIXELS)
+
+
+@inner
+def _parts(x):
+    return len(x) * ((x.shape[2] + PIXELS - 1) // PIXELS)
+
+
+@inner
+def _normalise_pixels(part, image, size, share, beta, k, out):
+    n, some = _pixels(part, image)
+    x, y = np.ascontiguousarray(image[n, :, some]), out[n, :, some]
     d = _denominators(x, size, share, k)
     for c in range(len(x)):
         _inverse_powers(d[c], beta)
@@ -118,15 +136,14 @@ def _normalise_pixels(x, size, share, beta, k, y):
 
 @kernel(reads(3), int64, float32, float32, float32, writes(3))
 def _normalise(x, size, share, beta, k, y):
-    blocks = (x.shape[2] + PIXELS - 1) // PIXELS
-    for block in prange(len(x) * blocks):
-        n, start = block // blocks, block % blocks * PIXELS
-        part = slice(start, start + PIXELS)
-        _normalise_pixels(np.ascontiguousarray(x[n, :, part]), size, share, beta, k, y[n, :, part])
+    on_threads(_normalise_pixels, _parts(x), (x, size, share, beta, k, y))
 
 
 @inner
-def _normalise_pixels_input_grad(x, dy, size, share, beta, k, dx):
+def _normalise_pixels_input_grad(part, image, cotangent, size, share, beta, k, out):
+    n, some = _pixels(part, image)
+    x, dy = np.ascontiguousarray(image[n, :, some]), np.ascontiguousarray(cotangent[n, :, some])
+    dx = out[n, :, some]
     d = _denominators(x, size, share, k)
     shared = np.empty(x.shape, np.float32)
     for c in range(len(x)):
@@ -145,9 +162,4 @@ def _normalise_pixels_input_grad(x, dy, size, share, beta, k, dx):
 
 @kernel(reads(3), reads(3), int64, float32, float32, float32, writes(3))
 def _normalise_input_grad(x, dy, size, share, beta, k, dx):
-    blocks = (x.shape[2] + PIXELS - 1) // PIXELS
-    for block in prange(len(x) * blocks):
-        n, start = block // blocks, block % blocks * PIXELS
-        part = slice(start, start + PIXELS)
-        columns, cotangents = np.ascontiguousarray(x[n, :, part]), np.ascontiguousarray(dy[n, :, part])
-        _normalise_pixels_input_grad(columns, cotangents, size, share, beta, k, dx[n, :, part])
+    on_threads(_normalise_pixels_input_grad, _parts(x), (x, dy, size, share, beta, k, dx))

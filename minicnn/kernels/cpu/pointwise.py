@@ -11,10 +11,11 @@ whole vectors: the last ones of a map begin a little earlier instead, and comput
 import functools
 
 import numpy as np
-from numba import boolean, float32, int64, prange
+from numba import boolean, float32, int64
 
 from minicnn.kernels.cpu.epilogue import no_mask, prepared_vector
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS
 from minicnn.kernels.cpu.simd import LANES, address, load, splat, store
@@ -148,7 +149,7 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
 
 
 @inner
-def _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, mask):
+def _bands_of_one(thread, counter, source, weight, row, step, finish, cut, y, mask):
     """Do the tasks of one thread."""
     bands, parts = cut[2], cut[4]
     tasks = len(y) * parts * bands
@@ -167,6 +168,5 @@ def _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, ma
 def _pointwise(
     counter, x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask
 ):
-    for thread in prange(len(counter)):
-        source, finish = (x, passed, factors, only_positive), (scale, shift, least, most)
-        _bands_of_one(counter, thread, source, weight, row, step, finish, cut, y, mask)
+    source, finish = (x, passed, factors, only_positive), (scale, shift, least, most)
+    on_threads(_bands_of_one, len(counter), (counter, source, weight, row, step, finish, cut, y, mask))

@@ -5,11 +5,12 @@ same.  One row of a tap is one loop over the row's outputs, which the compiler t
 """
 
 import numpy as np
-from numba import int32, int64, prange, uint8
+from numba import int32, int64, uint8
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, empty, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.pooling_vectors import max_pool, unpool, unpools
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.reference.windows import Windows
@@ -176,8 +177,9 @@ def _together(y):
 
 
 @inner
-def _some_max_pools(x, y, switches, geometry, begin, end):
-    """Fill maps from ``begin`` on, by whole vectors where there is room behind them."""
+def _some_max_pools(part, maps, x, y, switches, geometry):
+    """Fill the maps of a part, by whole vectors where there is room behind them."""
+    begin, end = part * maps, min(len(x), (part + 1) * maps)
     (count, height, width), size, area = x.shape, (y.shape[1], y.shape[2]), y.shape[1] * y.shape[2]
     taps_down, taps_across, down, across, apart, aside, top, left = geometry
     whole = top == left == 0 and across == 2 and (size[0] - 1) * down + (taps_down - 1) * apart < height
@@ -194,8 +196,7 @@ def _some_max_pools(x, y, switches, geometry, begin, end):
 @kernel(reads(3), writes(3), writes(3, uint8), reads(1, int64))
 def _max_pool(x, y, switches, geometry):
     maps = _together(y)
-    for part in prange((len(x) + maps - 1) // maps):
-        _some_max_pools(x, y, switches, geometry, part * maps, min(len(x), (part + 1) * maps))
+    on_threads(_some_max_pools, (len(x) + maps - 1) // maps, (maps, x, y, switches, geometry))
 
 
 @inner
@@ -217,8 +218,9 @@ def _unpool_map(dy, switches, dx, geometry):
 
 
 @inner
-def _some_max_pool_input_grads(dy, switches, dx, geometry, begin, end):
-    """Fill maps from ``begin`` on, by whole vectors where windows lie side by side and there is room behind."""
+def _some_max_pool_input_grads(part, maps, dy, switches, dx, geometry):
+    """Fill the maps of a part, by whole vectors where windows lie side by side and there is room behind."""
+    begin, end = part * maps, min(len(dx), (part + 1) * maps)
     (count, height, width), size, area = dx.shape, (dy.shape[1], dy.shape[2]), dy.shape[1] * dy.shape[2]
     vectors = unpools(geometry, size, (height, width))
     for c in range(begin, end):
@@ -233,8 +235,7 @@ def _some_max_pool_input_grads(dy, switches, dx, geometry, begin, end):
 @kernel(reads(3), reads(3, uint8), writes(3), reads(1, int64))
 def _max_pool_input_grad(dy, switches, dx, geometry):
     maps = _together(dy)
-    for part in prange((len(dx) + maps - 1) // maps):
-        _some_max_pool_input_grads(dy, switches, dx, geometry, part * maps, min(len(dx), (part + 1) * maps))
+    on_threads(_some_max_pool_input_grads, (len(dx) + maps - 1) // maps, (maps, dy, switches, dx, geometry))
 
 
 @inner
@@ -245,7 +246,8 @@ def _inside(count, stride, offset, size):
 
 
 @inner
-def _sum_map(x, y, rows, columns, geometry):
+def _sum_map(c, maps, sums, rows, columns, geometry):
+    x, y = maps[c], sums[c]
     taps_down, taps_across, down, across, _, _, top, left = geometry
     for p in range(y.shape[0]):
         y[p] = 0
@@ -262,12 +264,12 @@ def _sum_map(x, y, rows, columns, geometry):
 
 @kernel(reads(3), writes(3), reads(1), reads(1), reads(1, int64))
 def _avg_pool(x, y, rows, columns, geometry):
-    for c in prange(x.shape[0]):
-        _sum_map(x[c], y[c], rows, columns, geometry)
+    on_threads(_sum_map, len(x), (x, y, rows, columns, geometry))
 
 
 @inner
-def _share_map(share, dx, geometry):
+def _share_map(c, shares, maps, geometry):
+    share, dx = shares[c], maps[c]
     taps_down, taps_across, down, across, _, _, top, left = geometry
     for h in range(dx.shape[0]):
         dx[h] = 0
@@ -282,5 +284,4 @@ def _share_map(share, dx, geometry):
 
 @kernel(reads(3), writes(3), reads(1, int64))
 def _avg_pool_input_grad(share, dx, geometry):
-    for c in prange(dx.shape[0]):
-        _share_map(share[c], dx[c], geometry)
+    on_threads(_share_map, len(dx), (share, dx, geometry))

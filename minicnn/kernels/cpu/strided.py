@@ -9,11 +9,12 @@ The sum has the same terms, and some zeros; but Winograd's algorithm can do it: 
 """
 
 import numpy as np
-from numba import int64, prange
+from numba import int64
 
 from minicnn.kernels.cpu import winograd
 from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 
 __all__ = ["forward", "input_grad"]
 
@@ -84,18 +85,25 @@ def _scatter_rows(gathered, stride, top, left, x):
                 x[h, b - left + stride * j] = gathered[b, i, j]
 
 
+@inner
+def _gather_one(task, x, stride, top, left, gathered):
+    channels, phases = gathered.shape[1], stride * stride
+    n, c, phase = task // channels, task % channels // phases, task % phases
+    _gather_map(x[n, c], stride, top - phase // stride, left - phase % stride, gathered[n, task % channels])
+
+
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _gather(x, stride, top, left, gathered):
-    channels, phases = gathered.shape[1], stride * stride
-    for task in prange(len(x) * channels):
-        n, c, phase = task // channels, task % channels // phases, task % phases
-        _gather_map(x[n, c], stride, top - phase // stride, left - phase % stride, gathered[n, task % channels])
+    on_threads(_gather_one, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
+
+
+@inner
+def _scatter_one(task, gathered, stride, top, left, x):
+    n, row = divmod(task, x.shape[1] * stride)
+    maps = gathered[n, row * stride : (row + 1) * stride]
+    _scatter_rows(maps, stride, top - row % stride, left, x[n, row // stride])
 
 
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _scatter(gathered, stride, top, left, x):
-    channels = x.shape[1] * stride
-    for task in prange(len(x) * channels):
-        n, row = task // channels, task % channels
-        maps = gathered[n, row * stride : (row + 1) * stride]
-        _scatter_rows(maps, stride, top - row % stride, left, x[n, row // stride])
+    on_threads(_scatter_one, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))

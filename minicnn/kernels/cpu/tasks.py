@@ -1,12 +1,12 @@
 """Tasks that threads share: each does its own, then helps the others, so that none waits for a busy core.
 
-    for thread in prange(len(counter)):  # of ``new_counter``
+    def _some(thread, counter, ...):  # one for each thread
         task = next_task(counter, thread, count)
         while task < count:
             ...
             task = next_task(counter, thread, count)
 
-Numba's own loops give each thread its share beforehand, and then the whole waits for the slowest.  Here a thread
+The pool gives each thread its share beforehand, and then the whole waits for the slowest.  Here a thread
 begins with the same share, which the last kernel may have left in its core's cache.  Who does a task in the end is
 left to chance; what it writes must not depend on that.
 """

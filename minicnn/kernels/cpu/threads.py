@@ -1,8 +1,8 @@
 """One pool of threads: Numba's, with the BLAS below it held to a single thread.
 
-Compiled kernels run their ``prange`` loops on Numba's threads and call BLAS inside them.  A BLAS with threads of
-its own would fight that pool for the cores (measured: twice as slow), and its sums would depend on their number.
-So every kernel runs inside ``parallel()``, which
+Compiled kernels share their work among Numba's threads (see ``loop``), and call BLAS there.  A BLAS with threads
+of its own would fight that pool for the cores (measured: twice as slow), and its sums would depend on their
+number.  So every kernel runs inside ``parallel()``, which
 
 - takes the process's one lock: Numba's simplest threading layer aborts when two Python threads enter it at once,
   and taking turns on the cores is faster than sharing each of them;
@@ -10,7 +10,7 @@ So every kernel runs inside ``parallel()``, which
   that a user's own linear algebra keeps its threads.
 
 After ``os.fork`` GNU OpenMP, the layer that Numba prefers, ends the child at its first parallel loop.  There
-``is_serial()`` is true and kernels run their serial twins: the same bits on one thread.
+kernels run on one thread: the same bits.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ import scipy
 
 from minicnn.errors import DeviceError
 
-__all__ = ["is_serial", "num_threads", "parallel", "set_num_threads"]
+__all__ = ["num_threads", "parallel", "set_num_threads"]
 
 VARIABLES = ("MINICNN_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -77,11 +77,6 @@ def set_num_threads(count: int | None) -> None:
     _region.threads = count
 
 
-def is_serial() -> bool:
-    """Whether this is a forked child in which parallel loops can't run."""
-    return _region.serial
-
-
 def parallel() -> "_Region":
     """Context in which compiled kernels may run; it may be entered again by the thread that is inside.
 
@@ -97,7 +92,7 @@ class _Region:
         self.lock = threading.RLock()
         self.depth = 0
         self.threads: int | None = None  # of the pool, once known
-        self.serial = False
+        self.alone = False  # a forked child, in which the pool can't run
         self.undo: list = []  # (function, number of threads) that give back what the outermost entry changed
 
     def __enter__(self):
@@ -118,9 +113,8 @@ class _Region:
         self.lock.release()
 
     def _take(self):
-        pools = [(*_blas(), 1)]
-        if not self.serial:
-            pools.append((numba.set_num_threads, numba.get_num_threads, num_threads()))
+        count = 1 if self.alone else num_threads()
+        pools = (*_blas(), 1), (numba.set_num_threads, numba.get_num_threads, count)
         for set_threads, get_threads, count in pools:
             before = get_threads()
             if before != count:
@@ -128,7 +122,9 @@ class _Region:
                 self.undo.append((set_threads, before))
 
     def after_fork_in_child(self):
-        self.serial = self.serial or _layer() == "omp"
+        self.alone = self.alone or _layer() == "omp"
+        if self.alone and self.depth:  # forked inside of the region: its threads did not come along
+            numba.set_num_threads(1)
         self.lock.release()
 
 

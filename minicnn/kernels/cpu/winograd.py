@@ -17,11 +17,12 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 """
 
 import numpy as np
-from numba import boolean, float32, int64, njit, prange
+from numba import boolean, float32, int64, njit
 
 from minicnn.kernels.cpu.arrays import dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.tasks import new_counter, next_task
@@ -200,11 +201,11 @@ def _some_outputs(v, v_apart, width, weight, flipped, sink, grid, first, last, k
 
 
 @inner
-def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, first, last, part, parts, u, m):
+def _outputs_of_one(thread, counter, v, width, weight, flipped, sink, grid, first, last, part, parts, u, m):
     """Do the tasks of one thread: each is some output channels, and one of some parts of the tiles."""
     channels, blocks = sink[0], (last - first + WIDTH - 1) // WIDTH
     alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), np.empty((4, 4 * WIDTH), np.float32)
-    buffers = u, m, alone, lines, np.empty(9 * LANES * LANES, np.float32)
+    buffers = u[thread], m[thread], alone, lines, np.empty(9 * LANES * LANES, np.float32)
     tasks = (channels + SPAN - 1) // SPAN * parts
     task = next_task(counter, thread, tasks)
     while task < tasks:
@@ -217,7 +218,7 @@ def _outputs_of_one(counter, thread, v, width, weight, flipped, sink, grid, firs
 
 
 @inner
-def _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
+def _inputs_of_one(thread, counter, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
     """Do the tasks of one thread: each is a channel, moved by a block."""
     channels, counts = x.shape[1], (grid[2], grid[3])
     tasks = channels * down * across
@@ -235,8 +236,8 @@ def _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across,
     *(reads(1, int64), int64, int64, writes(2), int64),
 )
 def _inputs(counter, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
-    for thread in prange(len(counter)):
-        _inputs_of_one(counter, thread, x, mask, scale, only_positive, down, across, grid, first, last, v, width)
+    source, tiles = (x, mask, scale, only_positive), (grid, first, last, v, width)
+    on_threads(_inputs_of_one, len(counter), (counter, *source, down, across, *tiles))
 
 
 @kernel(
@@ -247,9 +248,7 @@ def _inputs(counter, x, mask, scale, only_positive, down, across, grid, first, l
 def _outputs(
     counter, v, width, weight, flipped, y, mask, scale, shift, least, most, grid, first, last, part, parts, u, m
 ):
-    counts = grid[2], grid[3]
-    for thread in prange(len(u)):
-        flags = address(mask) if mask.size else 0
-        sink = *y.shape[1:], address(y), flags, address(scale), address(shift), least, most
-        own = u[thread], m[thread]
-        _outputs_of_one(counter, thread, v, width, weight, flipped, sink, counts, first, last, part, parts, *own)
+    counts, flags = (grid[2], grid[3]), address(mask) if mask.size else 0
+    sink = *y.shape[1:], address(y), flags, address(scale), address(shift), least, most
+    tiles = counts, first, last, part, parts
+    on_threads(_outputs_of_one, len(u), (counter, v, width, weight, flipped, sink, *tiles, u, m))

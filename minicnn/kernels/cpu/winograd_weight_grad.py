@@ -10,10 +10,11 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", s
 """
 
 import numpy as np
-from numba import int64, prange
+from numba import int64
 
 from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.winograd import room, spread, tile_inputs, tiles_of
@@ -52,33 +53,37 @@ def weight_grad(x, dy, corner, dweight):
     _taps(sums, dweight)
 
 
+@inner
+def _gradients_of(k, dy, grid, first, last, d, width):
+    source = address(dy), dy.shape, 0, np.float32(1), False
+    tiles = address(d) + 4 * k * width
+    read_gradients(source, k, first, last, (grid[2], grid[3]), tiles, d.shape[1])
+
+
 @kernel(reads(4), reads(1, int64), int64, int64, writes(2), int64)
 def _gradients(dy, grid, first, last, d, width):
-    for k in prange(dy.shape[1]):
-        source = address(dy), dy.shape, 0, np.float32(1), False
-        tiles = address(d) + 4 * k * width
-        read_gradients(source, k, first, last, (grid[2], grid[3]), tiles, d.shape[1])
+    on_threads(_gradients_of, dy.shape[1], (dy, grid, first, last, d, width))
 
 
 @inner
-def _add_product(d, v, width, tiles, k, count, c, adds, sums):
-    at = sums[k * c :]
-    multiply(count, c, tiles, address(d[k * width :]), width, False, address(v), width, True, adds, address(at), c)
+def _add_product(task, d, v, width, tiles, filters, c, adds, sums):
+    """One of PARTS parts of the filters, for one of the 36 elements."""
+    f, part = task // PARTS, task % PARTS
+    k, end = part * filters // PARTS, (part + 1) * filters // PARTS
+    a, b, to = address(d[f, k * width :]), address(v[f]), address(sums[f, k * c :])
+    multiply(end - k, c, tiles, a, width, False, b, width, True, adds > 0, to, c)
 
 
 @kernel(reads(2), reads(2), int64, int64, int64, int64, int64, writes(2))
 def _add_products(d, v, width, tiles, filters, c, adds, sums):
-    for task in prange(36 * PARTS):
-        f, part = task // PARTS, task % PARTS
-        k, end = part * filters // PARTS, (part + 1) * filters // PARTS
-        _add_product(d[f], v[f], width, tiles, k, end - k, c, adds > 0, sums[f])
+    on_threads(_add_product, 36 * PARTS, (d, v, width, tiles, filters, c, adds, sums))
 
 
 @inner
-def _write_taps(sums, apart, k, buffer, dweight):
-    c = dweight.shape[1]
+def _write_taps(k, sums, dweight):
+    c, buffer = dweight.shape[1], np.empty(9 * LANES, np.float32)
     for first in range(0, c, LANES):
-        gradient_tile(sums + 4 * (k * c + first), apart, address(buffer))
+        gradient_tile(address(sums) + 4 * (k * c + first), sums.shape[1], address(buffer))
         for j in range(min(LANES, c - first)):
             for tap in range(9):
                 dweight[k, first + j, tap // 3, tap % 3] = buffer[tap * LANES + j]
@@ -86,6 +91,4 @@ def _write_taps(sums, apart, k, buffer, dweight):
 
 @kernel(reads(2), writes(4))
 def _taps(sums, dweight):
-    for k in prange(len(dweight)):
-        buffer = np.empty(9 * LANES, np.float32)
-        _write_taps(address(sums), sums.shape[1], k, buffer, dweight)
+    on_threads(_write_taps, len(dweight), (sums, dweight))

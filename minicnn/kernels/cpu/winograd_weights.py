@@ -4,10 +4,11 @@ Kernels are read as vectors over output channels.  Where these are the first axi
 are transposed; where they are the second, as in an input gradient, each kernel's nine taps are, and flipped.
 """
 
-from numba import boolean, int64, prange
+from numba import boolean, int64
 
 from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.simd import LANES, address, prefetch, transpose
 from minicnn.kernels.cpu.winograd_transforms import nine, weight_tile
 
@@ -45,14 +46,18 @@ def _cut_kernels(kernels, top, left, taps):
                 taps[c, 3 * r + s] = kernels[c, top + r, left + s]
 
 
+@inner
+def _cut_filter(k, weight, flipped, cut, across):
+    for block in range(cut.shape[0] if flipped else cut.shape[1]):
+        top, left = 3 * (block // across), 3 * (block % across)
+        if flipped:
+            top, left = weight.shape[2] - 3 - top, weight.shape[3] - 3 - left
+        _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
+
+
 @kernel(reads(4), boolean, writes(4), int64)
 def _cut(weight, flipped, cut, across):
-    for k in prange(len(weight)):
-        for block in range(cut.shape[0] if flipped else cut.shape[1]):
-            top, left = 3 * (block // across), 3 * (block % across)
-            if flipped:
-                top, left = weight.shape[2] - 3 - top, weight.shape[3] - 3 - left
-            _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
+    on_threads(_cut_filter, len(weight), (weight, flipped, cut, across))
 
 
 @inner

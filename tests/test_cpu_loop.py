@@ -1,0 +1,53 @@
+"""The loop over a kernel's parts: each is done once, on any number of threads, and failures are told."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+pytest.importorskip("scipy")
+
+from numba import float32, int64
+
+from minicnn.errors import DeviceError
+from minicnn.kernels.cpu import threads
+from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.loop import on_threads
+
+TOO_MUCH = 1 << 58  # numbers that no machine has room for
+
+
+@inner
+def _add(part, x, pair, out):
+    factor, at = pair
+    room = np.empty(at if part == len(out) - 1 else 1, np.float32)
+    room[0] = factor * x[part]
+    out[part] += room[0]
+
+
+@kernel(reads(1), float32, int64, writes(1))
+def _add_all(x, factor, at, out):
+    on_threads(_add, len(out), (x, (factor, at), out))
+
+
+@pytest.fixture(params=(1, 2, 3))
+def some_threads(request):
+    """Use that many threads, where Numba has them."""
+    try:
+        threads.set_num_threads(request.param)
+    except DeviceError:
+        pytest.skip("Numba started with fewer threads")
+    yield request.param
+    threads.set_num_threads(None)
+
+
+@pytest.mark.parametrize("count", (0, 1, 2, 5, 64, 1000))
+def test_every_part_is_done_once(some_threads, count):
+    x, out = np.arange(count, dtype=np.float32), np.ones(count, np.float32)
+    _add_all(x, np.float32(2), 1, out)
+    np.testing.assert_array_equal(out, 1 + 2 * x)
+
+
+def test_a_part_that_runs_out_of_memory_raises(some_threads):
+    out = np.zeros(7, np.float32)
+    with pytest.raises(MemoryError, match="a kernel ran out of memory"):
+        _add_all(out, np.float32(1), TOO_MUCH, out)
