@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.halves import by_halves, joined
-from minicnn.kernels import choose, on, send
+from minicnn.kernels import choose, on, running, send
 from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
 from minicnn.layers.fused import fused
@@ -226,7 +226,7 @@ class Network:
             y, _ = chain.forward(plan.steps, self._as(x, plan), self._kernels)
             return np.asarray(y)
 
-        return joined(by_halves(run, x))
+        return joined(self._run(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
@@ -286,6 +286,11 @@ class Network:
         """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
         return send(x.astype(np.float64) if plan.wide and x.dtype != np.float64 else x, self.device)
 
+    def _run(self, pass_, *arrays):
+        """Return what a pass gives for the parts of a batch, see ``by_halves``."""
+        with running(self.device):
+            return by_halves(pass_, *arrays)
+
     # backward
 
     def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
@@ -340,7 +345,7 @@ class Network:
             y, tape = self._traced(x, layer, allow_nonfinite)
             return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
 
-        return joined(by_halves(run, x, np.asarray(target)))
+        return joined(self._run(run, x, np.asarray(target)))
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
@@ -374,7 +379,7 @@ class Network:
 
         """
         plan = self._ready(x, None, allow_nonfinite=False)
-        parts = by_halves(lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels))
+        parts = self._run(lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels))
         loss = sum(n / len(x) * loss for n, (loss, _) in parts)
         first = parts[0][1][1]
         if len(parts) == 1:

@@ -1,5 +1,6 @@
 """The maths, once per device: ``on(device)`` gives the module whose functions compute there."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "on", "send"]
+__all__ = ["DEVICES", "choose", "on", "running", "send"]
 
 DEVICES = ("reference", "cpu", "cuda")
 
@@ -67,6 +68,15 @@ def send(x: Any, device: str) -> Any:
     from minicnn.kernels.cuda.arrays import upload
 
     return upload(x)
+
+
+def running(device: str) -> AbstractContextManager:
+    """Return a context for many calls of a device's kernels: "cpu" takes its pool of threads once for all."""
+    if device != "cpu":
+        return nullcontext()
+    from minicnn.kernels.cpu.threads import parallel
+
+    return parallel()
 
 
 def choose(multiply_adds: int) -> str:

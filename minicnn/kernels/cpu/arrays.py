@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 
-__all__ = ["add", "dense", "empty", "float32_or", "release"]
+__all__ = ["add", "constant", "dense", "empty", "float32_or", "release"]
 
 SMALL = 1 << 17  # bytes below which an array is NumPy's own: its memory stays at hand anyway
 KEPT = 1 << 28  # bytes that wait at most; what has waited longest goes first
@@ -39,6 +39,14 @@ def float32_or(function: Callable) -> Callable[[Callable], Callable]:
         return either
 
     return decorate
+
+
+@functools.lru_cache(512)
+def constant(value: float, count: int) -> np.ndarray:
+    """Return ``count`` times a number, made once, not to be written to."""
+    found = np.full(count, value, np.float32)
+    found.flags.writeable = False
+    return found
 
 
 def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:

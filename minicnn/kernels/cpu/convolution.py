@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu import depthwise, im2col, pointwise, strided, winograd, winograd_weight_grad
-from minicnn.kernels.cpu.arrays import dense, empty, float32_or
+from minicnn.kernels.cpu.arrays import constant, dense, empty, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
 
@@ -86,14 +86,6 @@ def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, gr
     geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
     geometry.flags.writeable = False
     return Plan(out, padding, geometry, algorithm(weight_shape, geometry, out, gradient_of_weight))
-
-
-@functools.lru_cache(512)
-def constant(value, count):
-    """Return ``count`` times a number, once and for all."""
-    found = np.full(count, value, np.float32)
-    found.flags.writeable = False
-    return found
 
 
 @float32_or(reference.conv2d)

@@ -13,6 +13,7 @@ import functools
 import numpy as np
 from numba import boolean, float32, int64
 
+from minicnn.kernels.cpu.arrays import constant
 from minicnn.kernels.cpu.epilogue import no_mask, prepared_vector
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
@@ -37,59 +38,25 @@ def suits(filters, channels, pixels):
 
 def forward(x, weight, epilogue, y):
     """Fill y (N, K, P, Q) and the epilogue's mask."""
-    mask = no_mask(3) if epilogue.mask is None else _flat(epilogue.mask)
-    ends = np.float32(epilogue.least), np.float32(epilogue.most)
-    k, c = weight.shape[:2]
-    nothing = no_mask(3), np.ones(1, np.float32), False
-    x, y, weight = _flat(x), _flat(y), weight.reshape(k, c)
-    _pointwise(
-        new_counter(),
-        x,
-        *nothing,
-        weight,
-        c,
-        1,
-        epilogue.scale,
-        epilogue.shift,
-        *ends,
-        _cut(len(x), x.shape[2], y.shape[1]),
-        y,
-        mask,
-    )
+    mask = no_mask(4) if epilogue.mask is None else epilogue.mask
+    finish = epilogue.scale, epilogue.shift, np.float32(epilogue.least), np.float32(epilogue.most)
+    source, steps = (x, no_mask(4), constant(1, 1), False), (weight.shape[1], 1)
+    _pointwise(new_counter(), *source, weight, *steps, *finish, _cut(*y.shape), y, mask)
 
 
 def input_grad(dy, weight, prologue, dx):
     """Fill dx (N, C, H, W)."""
-    mask = no_mask(3) if prologue.mask is None else _flat(prologue.mask)
-    k, c = weight.shape[:2]
-    ones, zeros = np.ones(c, np.float32), np.zeros(c, np.float32)
-    ends = np.float32(-np.inf), np.float32(np.inf)
-    source = _flat(dy), mask, prologue.scale, prologue.only_positive
-    dy, dx, weight = source[0], _flat(dx), weight.reshape(k, c)
-    _pointwise(
-        new_counter(),
-        *source,
-        weight,
-        1,
-        c,
-        ones,
-        zeros,
-        *ends,
-        _cut(len(dy), dy.shape[2], dx.shape[1]),
-        dx,
-        no_mask(3),
-    )
-
-
-def _flat(maps):
-    """(N, C, H, W) as (N, C, H W)."""
-    n, c, h, w = maps.shape
-    return maps.reshape(n, c, h * w)  # -1 would not do for no images
+    mask = no_mask(4) if prologue.mask is None else prologue.mask
+    c = weight.shape[1]
+    source, steps = (dy, mask, prologue.scale, prologue.only_positive), (1, c)
+    finish = constant(1, c), constant(0, c), np.float32(-np.inf), np.float32(np.inf)
+    _pointwise(new_counter(), *source, weight, *steps, *finish, _cut(*dx.shape), dx, no_mask(4))
 
 
 @functools.lru_cache(512)
-def _cut(images, pixels, rows):
+def _cut(images, rows, height, width):
     """How many blocks of columns, runs of blocks, and parts of the rows; by the shapes alone."""
+    pixels = height * width
     vectors, most = -(-pixels // LANES), min(VECTORS, pixels // LANES)
     blocks, panels = -(-vectors // most), -(-rows // ROWS)
     bands = min(blocks, BANDS) if blocks >= FEW else 1
@@ -115,7 +82,7 @@ def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
 def _multiply(source, weight, row, step, finish, first, last, at, vectors, n, block, y, mask):
     """Rows ``first`` to ``last`` of panels, ``vectors`` vectors of columns from ``at`` on, image n."""
     scale, shift, least, most = finish
-    rows, pixels, depth = y.shape[1], y.shape[2], source[0].shape[1]
+    rows, pixels, depth = y.shape[1], y.shape[2] * y.shape[3], source[0].shape[1]
     for panel in range(first, last):
         k = min(panel * ROWS, rows - ROWS)
         a, to = address(weight) + 4 * k * row, (n * rows + k) * pixels + at
@@ -134,7 +101,7 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     """One image, some of its columns, some of the rows."""
     x, passed, factors, only_positive = source
     vectors, blocks, bands, panels, parts = cut
-    depth, pixels = x.shape[1:]
+    depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
     buffer = np.empty(depth * VECTORS * LANES, np.float32)
     chosen = address(passed) if passed.size else 0
     for block in range(blocks * band // bands, blocks * (band + 1) // bands):
@@ -161,9 +128,9 @@ def _bands_of_one(thread, counter, source, weight, row, step, finish, cut, y, ma
 
 
 @kernel(
-    *(writes(1, int64), reads(3), reads(3, boolean), reads(1), boolean),
-    *(reads(2), int64, int64, reads(1), reads(1), float32, float32),
-    *(reads(1, int64), writes(3), writes(3, boolean)),
+    *(writes(1, int64), reads(4), reads(4, boolean), reads(1), boolean),
+    *(reads(4), int64, int64, reads(1), reads(1), float32, float32),
+    *(reads(1, int64), writes(4), writes(4, boolean)),
 )
 def _pointwise(
     counter, x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask

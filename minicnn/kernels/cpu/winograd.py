@@ -19,7 +19,7 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 import numpy as np
 from numba import boolean, float32, int64, njit
 
-from minicnn.kernels.cpu.arrays import dense, empty
+from minicnn.kernels.cpu.arrays import constant, dense, empty
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
@@ -62,7 +62,7 @@ def forward(x, weight, epilogue, padding):
     n, c, height, width = x.shape
     k, _, r, s = weight.shape
     y = empty((n, k, height + top + bottom - r + 1, width + left + right - s + 1))
-    _convolve(x, Prologue(np.ones(c, np.float32)), weight, False, (top, left), epilogue, y)
+    _convolve(x, Prologue(constant(1, c)), weight, False, (top, left), epilogue, y)
     return y
 
 
@@ -85,7 +85,7 @@ def input_grad(dy, weight, prologue, input_size, padding):
     (top, _), (left, _) = padding
     _, c, r, s = weight.shape
     dx = empty((len(dy), c, *input_size))
-    plain = Epilogue(np.ones(c, np.float32), np.zeros(c, np.float32))
+    plain = Epilogue(constant(1, c), constant(0, c))
     _convolve(dy, prologue, weight, True, (r - 1 - top, s - 1 - left), plain, dx)
     return dx
 
@@ -126,20 +126,8 @@ def tiles_of(corner, size):
 
 def tile_inputs(x, grid, first, last, v, width):
     """Fill v with the transformed tiles from ``first`` to ``last`` of x, C runs of ``width`` for each element."""
-    _inputs(
-        new_counter(),
-        dense(x),
-        _mask(None),
-        np.ones(x.shape[1], np.float32),
-        False,
-        1,
-        1,
-        grid,
-        first,
-        last,
-        v,
-        width,
-    )
+    source = dense(x), _mask(None), constant(1, x.shape[1]), False
+    _inputs(new_counter(), *source, 1, 1, grid, first, last, v, width)
 
 
 def _mask(mask):
