@@ -28,6 +28,7 @@ VECTORS = 3  # of a block at most: with ROWS rows their sums fill the registers
 PARTS = 16  # into which the work is cut, whatever the number of threads
 BANDS = 16  # runs of blocks that share a buffer, at most
 FEW = 8  # blocks, of fewer than which all go with a part of the rows
+TOGETHER = 1 << 12  # floats of blocks that go through the rows together: more of a row is then written at once
 TALL = 48  # rows of such a part at least: each part reads all columns
 
 
@@ -79,39 +80,55 @@ def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
 
 
 @inner
-def _multiply(source, weight, row, step, finish, first, last, at, vectors, n, block, y, mask):
-    """Rows ``first`` to ``last`` of panels, ``vectors`` vectors of columns from ``at`` on, image n."""
+def _columns(block, cut, pixels):
+    """Return the first column of a block, and its number of vectors."""
+    vectors, blocks = cut[0], cut[1]
+    begin = vectors * block // blocks
+    count = vectors * (block + 1) // blocks - begin
+    return min(begin * LANES, pixels - count * LANES), count
+
+
+@inner
+def _multiply(source, weight, row, step, finish, cut, first, last, block, stop, n, buffer, y, mask):
+    """Panels ``first`` to ``last`` of rows, blocks ``block`` to ``stop`` of columns, image n."""
     scale, shift, least, most = finish
     rows, pixels, depth = y.shape[1], y.shape[2] * y.shape[3], source[0].shape[1]
     for panel in range(first, last):
         k = min(panel * ROWS, rows - ROWS)
-        a, to = address(weight) + 4 * k * row, (n * rows + k) * pixels + at
-        ends = address(scale) + 4 * k, address(shift) + 4 * k, least, most
-        out, moves = address(y) + 4 * to, address(mask) + to if mask.size else 0
-        if vectors == 3:
-            finished_product_of_3(a, row, step, block, 3 * LANES, depth, *ends, out, pixels, moves)
-        elif vectors == 2:
-            finished_product_of_2(a, row, step, block, 2 * LANES, depth, *ends, out, pixels, moves)
-        else:
-            finished_product_of_1(a, row, step, block, LANES, depth, *ends, out, pixels, moves)
+        a, ends = address(weight) + 4 * k * row, (address(scale) + 4 * k, address(shift) + 4 * k, least, most)
+        for b in range(block, stop):
+            at, vectors = _columns(b, cut, pixels)
+            to, of = (n * rows + k) * pixels + at, buffer + 4 * (b - block) * depth * VECTORS * LANES
+            out, moves = address(y) + 4 * to, address(mask) + to if mask.size else 0
+            if vectors == 3:
+                finished_product_of_3(a, row, step, of, 3 * LANES, depth, *ends, out, pixels, moves)
+            elif vectors == 2:
+                finished_product_of_2(a, row, step, of, 2 * LANES, depth, *ends, out, pixels, moves)
+            else:
+                finished_product_of_1(a, row, step, of, LANES, depth, *ends, out, pixels, moves)
 
 
 @inner
 def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     """One image, some of its columns, some of the rows."""
     x, passed, factors, only_positive = source
-    vectors, blocks, bands, panels, parts = cut
+    _, blocks, bands, panels, parts = cut
     depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    buffer = np.empty(depth * VECTORS * LANES, np.float32)
-    chosen = address(passed) if passed.size else 0
-    for block in range(blocks * band // bands, blocks * (band + 1) // bands):
-        begin = vectors * block // blocks
-        count = vectors * (block + 1) // blocks - begin
-        at = min(begin * LANES, pixels - count * LANES)
-        start = n * depth * pixels + at
-        _read(address(x), start, chosen, only_positive, factors, depth, pixels, count, address(buffer))
-        first, last = panels * part // parts, panels * (part + 1) // parts
-        _multiply(source, weight, row, step, finish, first, last, at, count, n, address(buffer), y, mask)
+    size, together = depth * VECTORS * LANES, max(1, TOGETHER // (depth * VECTORS * LANES))
+    buffer = np.empty(together * size, np.float32)
+    chosen, first, last = (
+        address(passed) if passed.size else 0,
+        panels * part // parts,
+        panels * (part + 1) // parts,
+    )
+    end = blocks * (band + 1) // bands
+    for block in range(blocks * band // bands, end, together):
+        stop = min(end, block + together)
+        for b in range(block, stop):
+            at, count = _columns(b, cut, pixels)
+            start, to = n * depth * pixels + at, address(buffer) + 4 * (b - block) * size
+            _read(address(x), start, chosen, only_positive, factors, depth, pixels, count, to)
+        _multiply(source, weight, row, step, finish, cut, first, last, block, stop, n, address(buffer), y, mask)
     buffer[0] = 0  # kept until here
 
 
