@@ -68,9 +68,9 @@ def _convolution(**changed):
     return CONVOLUTIONS["VGG's 3x3, odd size"] | changed
 
 
-def tiles():
+def edges():
     """Shapes that cross the tiles' edges: filters, pixels and depths that are no multiples; groups; one pixel."""
-    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda import convolution, tiles
 
     check("conv2d", _convolution(c=3, k=65, size=(9, 8), n=1), [np.float32])
     check("conv2d", _convolution(c=2, k=9, size=(7, 5), n=3, groups=2, stride=2), [np.float32])
@@ -82,18 +82,18 @@ def tiles():
     check("conv2d", _convolution(c=9, k=10, size=(6, 9), n=2), [np.float32])
     check("conv2d", _convolution(c=8, k=9, size=(7, 6), n=1, padding=((0, 1), (2, 1))), [np.float32])
     convolution.fits = plain
-    convolution.BLOCKS = 1  # the large tile, which the shapes above are too small for
+    tiles.BLOCKS = 1  # the large tile, which the shapes above are too small for
     check("conv2d", _convolution(c=2, k=129, size=(3, 3), kernel_size=3, padding=1), [np.float32])
 
 
-def split():
+def shares():
     """Products whose depth is shared among blocks: the reference's values, and the same bits in any order."""
     import cuda_simulator
 
     from minicnn.kernels import cuda
-    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda import convolution, split
 
-    convolution.LEAST, plain, seen = 1, convolution.shares, []
+    split.LEAST, plain, seen = 1, convolution.shares, []
     convolution.shares = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
     cases = [
         ("conv2d", _convolution(c=5, k=9, size=(5, 4), n=2, stride=2)),
@@ -114,7 +114,7 @@ def split():
     check("conv2d", _convolution(c=17, k=9, size=(4, 4), n=1), [np.float32])
     assert max(count for _, count in seen) > 4, seen
     assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
-    convolution.LEAST = 32
+    split.LEAST = 32
     assert plain(20, 1) == (20, 1)
 
 
@@ -255,6 +255,6 @@ if __name__ == "__main__":
     import cuda_simulator
 
     cuda_simulator.install()
-    every = operations, tiles, split, network, copies, order
+    every = operations, edges, shares, network, copies, order
     {part.__name__: part for part in every}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

@@ -62,11 +62,13 @@ direct = {filters: _kernel(filters) for filters in range(1, FEW)}
 
 def _weight_kernel(real):
     @cuda.jit
-    def direct_weight(dy, x, pixels, taps, dweight, filters, columns, area, groups, images, height, width, source):
+    def direct_weight(
+        dy, x, pixels, taps, dweight, filters, columns, area, groups, images, height, width, x_image, dy_image
+    ):
         """One weight a block, dweight[k, (c, r, s)] = sum of dy[n, k, pixel] x[n, c, pixel + tap]."""
         shares = cuda.shared.array(WIDTH, real)
         k, c, t = cuda.blockIdx.x // columns, cuda.blockIdx.x % columns, cuda.threadIdx.x
-        group = k // filters
+        maps = k // filters * (x_image // groups)
         place = taps[c] >> 32
         tap_row, tap_column = place >> 16, (place & 65535) - 32768
         total = real(0)
@@ -75,8 +77,8 @@ def _weight_kernel(real):
             row, column = pixels[pixel] >> 32, (pixels[pixel] & 0xFFFFFFFF) - 2147483648
             h, w = row + tap_row, column + tap_column
             if h >= 0 and h < height and w >= 0 and w < width:
-                value = x[(image * groups + group) * source + row * width + column + int32(taps[c])]
-                total += dy[(image * groups * filters + k) * area + pixel] * value
+                value = x[maps + image * x_image + row * width + column + int32(taps[c])]
+                total += dy[image * dy_image + k * area + pixel] * value
         shares[t] = total
         add_up(shares, t)
         if t == 0:
