@@ -9,7 +9,7 @@ import numpy as np
 from numba import float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.direct import FEW, direct, direct_weight
+from minicnn.kernels.cuda.direct import FEW, back_through, direct, direct_back, direct_weight
 from minicnn.kernels.cuda.launch import each, number
 from minicnn.kernels.cuda.packing import packed
 from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
@@ -94,16 +94,28 @@ def _products(v, u):
 
 
 def convolved_back(dy, weight, windows, groups):
-    """Return the gradient with respect to the input, one launch for each phase of the stride."""
+    """Return the gradient with respect to the input."""
     c = weight.shape[1] * groups
     dx = empty((len(dy), c, *windows.size), dy.dtype)
     if fits(dy, c, windows, groups):
         (top, _), (left, _) = windows.padding
         winograd(dy, weight, dx, (2 - top, 2 - left), _products, backward=True)
         return dx
-    for plan in backward_plans(len(dy), c, dy.shape[1], windows, groups):
-        _gathered(plan, dy, weight, dx, groups)
+    _scattered(dy, weight, dx, windows, groups)
     return dx
+
+
+def _scattered(dy, weight, dx, windows, groups, shift=None):
+    """Write what the transpose of a convolution gives, plus ``shift``: a product for each phase of the stride."""
+    (n, c, height, _), k = dx.shape, dy.shape[1]
+    if c // groups < FEW:
+        b = back_through(k, windows, groups)
+        arrays = dy.memory, weight.memory, (weight if shift is None else shift).memory, dx.memory
+        threads = n * groups * height * b.step_x * b.wide
+        each(direct_back[c // groups], threads, *arrays, b, int(shift is not None))
+        return
+    for plan in backward_plans(n, c, k, windows, groups):
+        _gathered(plan, dy, weight, dx, groups, shift=shift)
 
 
 @on_device
@@ -166,8 +178,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     windows = Windows.over(size, weight.shape[2:], stride, padding, dilation)
     k = weight.shape[1] * groups
     y = empty((len(x), k, *size), x.dtype)
-    for plan in backward_plans(len(x), k, x.shape[1], windows, groups):
-        _gathered(plan, x, weight, y, groups, shift=bias)
+    _scattered(x, weight, y, windows, groups, shift=bias)
     return y
 
 

@@ -18,7 +18,7 @@ from minicnn.kernels.reference.windows import Windows
 __all__ = ["linear", "linear_bias_grad", "linear_input_grad", "linear_weight_grad"]
 
 FEW = 4  # images up to which the weight's bytes are the work
-ROWS = 256  # rows of the weight that one thread of ``_columns`` sums
+ROWS = 64  # rows of the weight that one thread of ``_columns`` sums: few, so that enough threads wait for memory
 
 
 def _rows_kernel(real):

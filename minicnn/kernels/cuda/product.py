@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from numba import cuda, int32, uint32, uint64
+from numba import cuda, int32, int64, uint32, uint64
 
 from minicnn.kernels.cuda.launch import divided
 from minicnn.kernels.cuda.tiles import BK, OUTSIDE, PAD, Tile, first_outputs, gaps, multiplier, unrolled
@@ -32,8 +32,8 @@ Geometry = namedtuple(
 )
 
 
-def _finisher(tile: Tile):
-    """Device function that scales, shifts, rectifies and writes a thread's sums.
+def _finisher(tile: Tile, dense: bool):
+    """Device function that scales, shifts, rectifies and writes a thread's sums; if ``dense``, four at a time.
 
     ``beside`` is where each of the thread's columns lies in the output's first map, ``wanted`` how many columns
     there are from the thread's first one on.
@@ -46,16 +46,24 @@ def _finisher(tile: Tile):
         m += i // 4 * row_gap + i % 4
         if m < g.filters:
             k, zero = group * g.filters + m, y.dtype.type(0)
-            here = uint32(k * (g.out_height * g.out_width))
+            factor, term = scale[k] if scaled else y.dtype.type(1), shift[k] if shifted else zero
+            here = k * (g.out_height * g.out_width)
             for j in range(tn):
-                value = total[i, j]
-                value = value * scale[k] if scaled else value
-                value = value + shift[k] if shifted else value
-                if j // 4 * column_gap + j % 4 < wanted:
-                    if rectified:
-                        mask[uint32(here + beside[j])] = value > zero and value < most
-                        value = zero if value < zero else (most if value > most else value)
-                    y[uint32(here + beside[j])] = value
+                value = total[i, j] * factor + term
+                at = here + beside[j] if dense else uint32(here + beside[j])
+                within = j // 4 * column_gap + (0 if dense else j % 4) < wanted
+                if rectified and within:
+                    mask[at] = value > zero and value < most
+                    value = zero if value < zero else (most if value > most else value)
+                if dense:
+                    total[i, j] = value
+                elif within:
+                    y[at] = value
+            if dense:
+                for j in range(0, tn, 4):
+                    if j // 4 * column_gap < wanted:
+                        four = total[i, j], total[i, j + 1], total[i, j + 2], total[i, j + 3]
+                        write_four(y, here + beside[j], four)
 
     return unrolled(row, tile.tm)
 
@@ -71,8 +79,9 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
     """
     bm, bn, tm, tn = tile
     (row_gap, column_gap), lanes = gaps(tile), bn // 4
-    multiply, finish = multiplier(tile, real), _finisher(tile)
+    multiply, finish = multiplier(tile, real), _finisher(tile, dense)
     left_row, right_row, total_shape = bm + PAD, bn + PAD, (tm, tn)
+    whole = int64 if dense else uint32  # fewest registers either way
     left_size, right_size = 2 * BK * left_row, 2 * BK * right_row
 
     @cuda.jit
@@ -152,12 +161,12 @@ def gather_kernel(tile: Tile, real: type, dense: bool, split: bool):
                     if m < g.filters and pixel < g.pixels:
                         y[(part * g.total_filters + group * g.filters + m) * g.pixels + pixel] = total[i, j]
             return
-        plane, beside = g.out_height * g.out_width, cuda.local.array(tn, uint32)
+        plane, beside = g.out_height * g.out_width, cuda.local.array(tn, whole)
         for j in range(tn):
             image, rest = divided(first_pixel + second + j // 4 * column_gap + j % 4, area)
             h, w = divided(rest, g.columns)
             place = (h * g.out_step_y + g.out_y) * g.out_width + w * g.out_step_x + g.out_x
-            beside[j] = uint32(image * g.total_filters * plane + place)
+            beside[j] = whole(image * g.total_filters * plane + place)
         wanted = g.pixels - (first_pixel + second)
         m = first_filter + first
         finish(0, total, beside, wanted, m, group, scale, shift, y, mask, g, scaled, shifted, rectified, most)
