@@ -66,9 +66,9 @@ def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, mos
         launch(*arrays, *factors, *results, g, share, *flags)
         return
     size = g.total_filters * g.pixels
-    parts = empty((count, size), x.dtype).memory
-    launch(*arrays, spare, spare, parts, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
-    each(finish_split, size, parts, *factors, *results, g, count, *flags)
+    parts = empty((count, size), x.dtype)  # held by name until it is read: memory that nobody holds is taken again
+    launch(*arrays, spare, spare, parts.memory, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
+    each(finish_split, size, parts.memory, *factors, *results, g, count, *flags)
 
 
 def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=False, most=np.inf):
