@@ -31,11 +31,13 @@ CAPABILITY = "9.0"
 PEAK, RATE, MULTIPROCESSORS, LANES = 67e12, 3.35e12, 132, 128
 CLOCK = PEAK / (2 * MULTIPROCESSORS * LANES)  # cycles a second
 MEMORY, LAUNCH = 0.85, 4e-6  # assumed: share of the rate, and seconds from one launch to the next
+STEP = 8  # along the depth, of a tile's loop
 HIDING = 8  # assumed: warps of a multiprocessor, two a scheduler, that hide each other's latency
 IN_FLIGHT, LATENCY = 16, 700e-9  # assumed: bytes that a thread of these kernels waits for at a time, and how long
 BY_COLUMNS = {"row_products", "_columns", "sum_parts", "finish_split"}
 PYTORCH = 0.80  # assumed: the share of peak that PyTorch reaches, by the operations of the direct algorithm
 AIM = 1.5  # times PyTorch's, forward and gradient of VGG-16 at batch 32
+LARGE, SHARE = 9e9, 0.70  # operations of a large product, and the share of peak that it should reach
 
 
 class Compiled(NamedTuple):
@@ -68,11 +70,12 @@ class Cost(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """A layer in one direction: the algorithm's name, the floor in seconds, the cost of its launches."""
+    """A layer in one direction: the algorithm's name, the floor in seconds, the cost, and its products' own."""
 
     algorithm: str
     floor: float
     cost: Cost
+    products: list[Cost]
 
 
 class Row(NamedTuple):
@@ -101,48 +104,55 @@ def compiled(page: str) -> dict[str, Compiled]:
 
 def work(launch: Launch) -> tuple[float, float, float]:
     """Return a launch's operations that are wanted, the multiply-adds of each block, and the values it moves."""
-    name, a, closed = launch.kernel.py_func.__name__, launch.named, closed_over(launch.kernel)
-    size = a.get("size", 0)
-    if name == "direct_back":
-        b, channels = a["b"], closed["channels"]
-        images = launch.args[-1] // (b.groups * b.height * b.step_x * b.wide)
-        cotangents, weights = images * b.groups * b.filters * b.rows * b.columns, b.groups * b.filters * channels
-        values = cotangents + images * b.groups * channels * b.height * b.width + weights * b.r * b.s
-        each = launch.threads * b.filters * channels * b.r * b.s / (b.step_x * b.step_y)
-        return 2 * cotangents * channels * b.r * b.s, each, values
-    if name in ("gather_product", "direct"):
-        g = a["g"]
-        images, groups = g.pixels // (g.rows * g.columns), g.total_filters // g.filters
-        outputs = g.pixels * g.total_filters
-        values = g.total_filters * g.deep + images * g.channels * g.height * g.width
-        if name == "direct":
-            each = launch.threads * g.deep * g.filters
-        else:
-            each = closed["bm"] * closed["bn"] * 8 * a["share"]
-            outputs *= launch.grid[2] // groups  # the shares of a split depth
-        return 2 * g.pixels * g.total_filters * g.deep, each, values + outputs * (1.25 if a["rectified"] else 1)
+    by_name = {"direct_back": _direct_back, "direct": _gathered, "gather_product": _gathered}
+    return by_name.get(launch.kernel.py_func.__name__, _streamed)(launch)
+
+
+def _direct_back(launch: Launch) -> tuple[float, float, float]:
+    b, channels = launch.named["b"], closed_over(launch.kernel)["channels"]
+    images = launch.args[-1] // (b.groups * b.height * b.step_x * b.wide)
+    filters, taps = b.groups * b.filters, channels * b.r * b.s
+    cotangents = images * filters * b.rows * b.columns
+    moved = cotangents + images * b.groups * channels * b.height * b.width + filters * taps
+    return 2 * cotangents * taps, launch.threads * b.filters * taps / (b.step_x * b.step_y), moved
+
+
+def _gathered(launch: Launch) -> tuple[float, float, float]:
+    a, closed = launch.named, closed_over(launch.kernel)
+    g = a["g"]
+    images, groups = g.pixels // (g.rows * g.columns), g.total_filters // g.filters
+    outputs = g.pixels * g.total_filters * (1.25 if a["rectified"] else 1)
+    each = launch.threads * g.deep * g.filters
+    if "bm" in closed:
+        each = closed["bm"] * closed["bn"] * STEP * a["share"]
+        outputs *= launch.grid[2] // groups  # the shares of a split depth
+    moved = g.total_filters * g.deep + images * g.channels * g.height * g.width + outputs
+    return 2 * g.pixels * g.total_filters * g.deep, each, moved
+
+
+def _streamed(launch: Launch) -> tuple[float, float, float]:
+    """Return the work of a kernel that the memory bounds; what is not listed reads and writes a value a thread."""
+    a = launch.named
+    size, written = a.get("size", 0), 1.25 if a.get("rectified") else 1
     moved = {
-        "_pack": lambda: 2 * size,
         "sum_parts": lambda: (a["count"] + 1) * size,
-        "finish_split": lambda: (a["count"] + (1.25 if a["rectified"] else 1)) * size,
+        "finish_split": lambda: (a["count"] + written) * size,
         "_transform_inputs": lambda: a["images"] * a["channels"] * a["height"] * a["width"] + 36 * size,
         "_transform_filters": lambda: (9 + 36) * size,
-        "_transform_outputs": lambda: (
-            36 * size + a["images"] * a["filters"] * a["rows"] * a["columns"] * (1.25 if a["rectified"] else 1)
-        ),
+        "_transform_outputs": lambda: 36 * size + a["images"] * a["filters"] * a["rows"] * a["columns"] * written,
         "_scaled_rectify_grad": lambda: 2.25 * size,
         "_rectify": lambda: 2.25 * size,
         "_rectify_grad": lambda: 2.25 * size,
         "row_products": lambda: launch.blocks // a["images"] * a["length"] + a["images"] * a["length"],
         "_columns": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],
-        "_max": lambda: size // (a["g"].rows * a["g"].columns) * a["g"].height * a["g"].width + 1.25 * size,
-        "_max_grad": lambda: size + 1.25 * size // (a["g"].height * a["g"].width) * a["g"].rows * a["g"].columns,
-    }[name]()
+        "_max": lambda: size / (a["g"].rows * a["g"].columns) * a["g"].height * a["g"].width + 1.25 * size,
+        "_max_grad": lambda: size + 1.25 * size / (a["g"].height * a["g"].width) * a["g"].rows * a["g"].columns,
+    }.get(launch.kernel.py_func.__name__, lambda: 2 * size)()
     operations = {
         "row_products": lambda: 2 * launch.blocks * a["length"],
         "_columns": lambda: 2 * launch.grid[1] * a["rows"] * a["length"],
-    }
-    return operations.get(name, lambda: 0)(), 0, moved
+    }.get(launch.kernel.py_func.__name__, lambda: 0)()
+    return operations, 0, moved
 
 
 def cost(launch: Launch, kernels: dict[str, Compiled]) -> Cost:
@@ -208,7 +218,8 @@ def _pass(launches: list[Launch], values: tuple[int, int], kernels: dict[str, Co
     split = ", split" if "finish_split" in names else ""
     direct = "direct" if {"direct", "direct_back"} & set(names) else ""
     algorithm = f"{kind} {'/'.join(sorted(tiles))}{split}" if tiles else direct
-    return Pass(algorithm, max(whole.operations / PEAK, 4 * sum(values) / RATE), whole)
+    products = [c for c, launch in zip(costs, names, strict=True) if launch == "gather_product"]
+    return Pass(algorithm, max(whole.operations / PEAK, 4 * sum(values) / RATE), whole, products)
 
 
 def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = None, page: str | None = None) -> str:
@@ -236,6 +247,22 @@ def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = Non
     return "\n".join([*lines, _line(cells)])
 
 
+def aims(page: str | None = None) -> str:
+    """Return where the plan of VGG-16 at batch 32 reaches the design's aims, as Markdown."""
+    found = rows("vgg16", 32, page)
+    passes = [p for row in found for p in (row.forward, row.gradient)]
+    shares = [p.operations / p.seconds / PEAK for each in passes for p in each.products if p.operations >= LARGE]
+    ours = sum(p.cost.seconds for p in passes)
+    theirs = 2 * sum(row.operations for row in found) / (PYTORCH * PEAK)
+    words = [
+        f"- Products of {LARGE / 1e9:.0f} GFLOP and more: {min(shares):.0%} to {max(shares):.0%} of peak; "
+        f"{sum(s >= SHARE for s in shares)} of {len(shares)} reach {SHARE:.0%}.",
+        f"- Forward and gradient: {ours * 1e3:.1f} ms. If PyTorch reaches {PYTORCH:.0%} of peak by the direct "
+        f"algorithm's operations, it takes {theirs * 1e3:.1f} ms: {ours / theirs:.2f} times that; the aim is {AIM}.",
+    ]
+    return "\n".join(words)
+
+
 def _times(milliseconds) -> list[str]:
     if milliseconds is None:
         return ["not measured"] * 4
@@ -253,6 +280,7 @@ def main():
         "--page", type=Path, default=PAGE, help="where the compiler's tables are (default: CUDA.md)"
     )
     page = parser.parse_args().page.read_text()
+    print(aims(page), end="\n\n")
     print("\n\n".join(table(name, n, page=page) for name in ("vgg16", "alexnet") for n in (1, 32)))
 
 
