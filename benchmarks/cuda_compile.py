@@ -47,6 +47,7 @@ def launches():
     from numba import typeof
 
     from minicnn.kernels import cuda
+    from minicnn.kernels.cuda.direct import FEW
 
     cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
     cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
@@ -67,6 +68,13 @@ def launches():
         # the small one: of much depth, which is shared, or of little; dense or gathered
         for dtype, c, size in product((np.float32, np.float64), (512, 16), (1, 3)):
             cuda.conv2d(np.zeros((1, c, 8, 8), dtype), np.zeros((32, c, size, size), dtype), padding=size // 2)
+        # too few filters for a tile; and windows of so many taps that a switch takes two bytes
+        for dtype in (np.float32, np.float64):
+            for few in range(1, FEW):
+                cuda.conv2d(np.zeros((1, 1, 8, 8), dtype), np.zeros((few, 1, 3, 3), dtype))
+                cuda.conv2d_input_grad(np.zeros((1, 1, 6, 6), dtype), np.zeros((1, few, 3, 3), dtype), (8, 8))
+            y, switches = cuda.max_pool2d(np.zeros((1, 1, 17, 17), dtype), 17)
+            cuda.max_pool2d_input_grad(y, switches, (17, 17), 17)
     return {(launch.kernel, tuple(map(typeof, launch.args))): launch.threads for launch in found}
 
 

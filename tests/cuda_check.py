@@ -80,6 +80,7 @@ def edges():
 
     check("conv2d", _convolution(c=1, k=65, size=(9, 8), n=1), [np.float32])
     check("conv2d", _convolution(c=8, k=9, size=(5, 4), n=3, groups=2, stride=2), [np.float32])
+    check("conv2d", _convolution(c=4, k=7, size=(4, 3), n=1, stride=(2, 3)), [np.float32])
     check("conv2d", _convolution(c=9, k=10, size=(1, 1), n=3, kernel_size=1, padding=0), [np.float64])
     check("conv2d", _convolution(c=8, k=8, size=(9, 9), kernel_size=3, dilation=2, stride=(3, 1)), [np.float32])
     check("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 9, 70), "bias": True}, [np.float32])
