@@ -15,12 +15,10 @@ import os
 import sys
 from pathlib import Path
 
+import cuda_plan  # which takes this folder off the path: this file is named as a package that Numba loads
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-# this file is named as the package that Numba's compiler loads, so its folder comes last
-sys.path[:] = [str(ROOT), str(ROOT / "tests"), *sys.path[1:], str(ROOT / "benchmarks")]
-
 PAGE = ROOT / "benchmarks" / "CUDA.md"
 MEASURED, TABLES = "\n## Measured\n", "\n### "  # where on the page the first begins, and the plan's tables
 AIM = 1.5  # times PyTorch's, of VGG-16 at batch 32
@@ -93,8 +91,6 @@ def theirs(layer, x, rounds: int) -> tuple[float, float]:
 
 def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
     """Milliseconds of each layer that costs something: ours and PyTorch's forward, ours and PyTorch's gradient."""
-    import cuda_plan
-
     from minicnn import zoo
     from minicnn.layers import chain
     from minicnn.layers.fused import fused
@@ -141,8 +137,6 @@ def page(text: str, words: str, tables: list[str]) -> str:
 
 def main():
     """Check, time, write."""
-    import cuda_plan
-
     from minicnn.errors import DeviceError
     from minicnn.kernels import on
 

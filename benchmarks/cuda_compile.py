@@ -22,10 +22,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from cuda_launches import closed_over, name_of, noted
 
 ROOT = Path(__file__).resolve().parent.parent
-# this folder holds a cuda.py, which must not hide the package that Numba's compiler loads
-sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
+# this folder holds a cuda.py, which would hide the package that Numba's compiler loads
+sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
 
 CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
 # of a multiprocessor: warps, blocks, bytes of shared memory, bytes of it that each block costs beside its own
@@ -39,56 +40,42 @@ REGISTERS = 65536
 LEAST = 0.70  # of the large products' inner loops that are multiply-adds: the design's aim of 70 % of peak
 
 
-class Memory(np.ndarray):
-    """An array that stands in for one on the GPU."""
-
-    def copy_to_host(self):
-        """Return the values, such as they are."""
-        return np.asarray(self)
-
-    def copy_to_device(self, _):
-        """Send nothing."""
-
-
 def launches():
     """Return {(kernel, types of its arguments): threads of a block} of everything that the engine launches."""
     from kernel_cases import calls_of
     from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
     from numba import typeof
-    from numba.cuda.dispatcher import CUDADispatcher
 
     from minicnn.kernels import cuda
-    from minicnn.kernels.cuda import arrays
+    from minicnn.kernels.cuda.direct import FEW
 
-    found = {}
-
-    def note(dispatcher, configuration):
-        def run(*args):
-            found[dispatcher, tuple(typeof(a) for a in args)] = int(np.prod(configuration[1]))
-
-        return run
-
-    CUDADispatcher.__getitem__ = note
-    arrays._allocated, arrays._most_kept = lambda size, dtype: np.zeros(size, dtype).view(Memory), lambda: 0
     cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
     cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
-    for dtype in (np.float32, np.float64):
-        for operation, setting in cases:
-            for name, call in calls_of(operation, setting, dtype).items():
-                call.on(cuda, name)
-    # the large tile: Winograd's products, gathered ones of both directions, and weights
-    images = {c: np.zeros((8, c, 64, 64), np.float32) for c in (64, 128, 256)}
-    cuda.conv2d(images[256], np.zeros((256, 256, 3, 3), np.float32), padding=1)
-    weight = np.zeros((128, 64, 3, 3), np.float32)
-    cuda.conv2d(images[64], weight, padding=1)
-    cuda.conv2d_input_grad(images[128], weight, (64, 64), padding=1)
-    cuda.conv2d_weight_grad(
-        np.zeros((8, 1024, 8, 8), np.float32), np.zeros((8, 2048, 8, 8), np.float32), (3, 3), padding=1
-    )
-    # the small one: of much depth, which is shared, or of little; dense or gathered
-    for dtype, c, size in product((np.float32, np.float64), (512, 16), (1, 3)):
-        cuda.conv2d(np.zeros((1, c, 8, 8), dtype), np.zeros((32, c, size, size), dtype), padding=size // 2)
-    return found
+    with noted() as found:
+        for dtype in (np.float32, np.float64):
+            for operation, setting in cases:
+                for name, call in calls_of(operation, setting, dtype).items():
+                    call.on(cuda, name)
+        # the large tile: Winograd's products, gathered ones of both directions, and weights
+        images = {c: np.zeros((8, c, 64, 64), np.float32) for c in (64, 128, 256)}
+        cuda.conv2d(images[256], np.zeros((256, 256, 3, 3), np.float32), padding=1)
+        weight = np.zeros((128, 64, 5, 5), np.float32)
+        cuda.conv2d(images[64], weight, padding=2)
+        cuda.conv2d_input_grad(images[128], weight, (64, 64), padding=2)
+        cuda.conv2d_weight_grad(
+            np.zeros((8, 1024, 8, 8), np.float32), np.zeros((8, 2048, 8, 8), np.float32), (3, 3), padding=1
+        )
+        # the small one: of much depth, which is shared, or of little; dense or gathered
+        for dtype, c, size in product((np.float32, np.float64), (512, 16), (1, 3)):
+            cuda.conv2d(np.zeros((1, c, 8, 8), dtype), np.zeros((32, c, size, size), dtype), padding=size // 2)
+        # too few filters for a tile; and windows of so many taps that a switch takes two bytes
+        for dtype in (np.float32, np.float64):
+            for few in range(1, FEW):
+                cuda.conv2d(np.zeros((1, 1, 8, 8), dtype), np.zeros((few, 1, 3, 3), dtype))
+                cuda.conv2d_input_grad(np.zeros((1, 1, 6, 6), dtype), np.zeros((1, few, 3, 3), dtype), (8, 8))
+            y, switches = cuda.max_pool2d(np.zeros((1, 1, 17, 17), dtype), 17)
+            cuda.max_pool2d_input_grad(y, switches, (17, 17), 17)
+    return {(launch.kernel, tuple(map(typeof, launch.args))): launch.threads for launch in found}
 
 
 def tool(name: str, package: str) -> str:
@@ -101,7 +88,7 @@ def tool(name: str, package: str) -> str:
 
 
 def inner_loop(program: Path) -> dict | None:
-    """Count the instructions of a product's inner loop, the one with the most multiply-adds; None without any.
+    """Count the instructions of the innermost loop with the most multiply-adds; None without any.
 
     A warp scheduler issues one instruction a cycle, so that the multiply-adds' share of them bounds the share of
     the GPU's peak that the loop can reach.
@@ -115,11 +102,13 @@ def inner_loop(program: Path) -> dict | None:
             code.append(instruction[1])
             to = re.search(r"\bBRA\b.*?(\.L_x_\d+)", instruction[1])
             if to and to[1] in labels:
-                found.append(code[labels[to[1]] :])
-    names = [[re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in loop] for loop in found]
+                found.append((labels[to[1]], len(code)))
+    innermost = [(a, b) for a, b in found if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in found)]
+    names = [[re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in code[a:b]] for a, b in innermost]
     counts = [
         {
             "instructions": len(loop),
+            "outside": len(code) - len(loop),
             "multiply-adds": sum(name in ("FFMA", "DFMA") for name in loop),
             **{kind: sum(name.startswith(kind) for name in loop) for kind in ("LDS", "LDG", "STS")},
             **{
@@ -151,7 +140,7 @@ def compiled(kernel, types, capability: str) -> dict:
         said = done.stdout + done.stderr
         if done.returncode:
             sys.exit(f"{kernel.py_func.__name__}: {said}")
-        loop = inner_loop(program) if "bm" in closed_over(kernel) else None
+        loop = inner_loop(program) if {"bm", "filters", "channels"} & closed_over(kernel).keys() else None
 
     def number(pattern):
         return sum(int(n) for n in re.findall(pattern, said))
@@ -180,24 +169,9 @@ def occupancy(threads: int, registers: int, shared: int, capability: str) -> tup
     return round(100 * bounds[least] * per_block / warps), least
 
 
-def closed_over(kernel) -> dict:
-    """Return what a kernel's source names from outside of it: its tile, above all."""
-    cells = kernel.py_func.__closure__ or ()
-    return dict(zip(kernel.py_func.__code__.co_freevars, (cell.cell_contents for cell in cells), strict=True))
-
-
 def label(kernel, types) -> str:
-    """Kernel's name, its dtype, and its tile where it has one."""
-    closed = closed_over(kernel)
-    tile = f" {closed['bm']}x{closed['bn']}" if "bm" in closed else ""
-    tile += f" of {closed['filters']}" if "filters" in closed else ""
-    tile += "".join(f" {word}" for word in ("dense", "split") if closed.get(word))
-    reals = {str(getattr(t, "dtype", "")) for t in types}
-    dtype = "float64" if "float64" in reals else "float32" if "float32" in reals else "any"
-    switches = " (uint16)" if "uint16" in reals else ""
-    return (
-        f"{kernel.py_func.__module__.split('.')[-1]}.{kernel.py_func.__name__.strip('_')}{tile} {dtype}{switches}"
-    )
+    """Kernel's name and what tells its specialisations apart."""
+    return name_of(kernel, {str(getattr(t, "dtype", "")) for t in types})
 
 
 def table(results: dict) -> str:
@@ -225,16 +199,17 @@ def table(results: dict) -> str:
 def loops(results: dict, capability: str) -> str:
     """Return what was counted in the inner loops of one capability as Markdown, a line a product."""
     lines = [
-        f"| a step of 8 along the depth, on {capability} | instructions | multiply-adds | their share "
+        f"| inner loops, on {capability} | instructions | multiply-adds | their share | instructions outside "
         "| shared reads (128 bits) | shared writes | global reads (128 bits) |",
-        "|---|---:|---:|---:|---|---:|---|",
+        "|---|---:|---:|---:|---:|---|---:|---|",
     ]
     for name in sorted(results):
         loop = results[name].get(capability, {}).get("loop")
         if loop:
             lines.append(
                 f"| {name} | {loop['instructions']} | {loop['multiply-adds']} | {share(loop):.0%} "
-                f"| {loop['LDS']} ({loop['LDS.128']}) | {loop['STS']} | {loop['LDG']} ({loop['LDG.128']}) |"
+                f"| {loop['outside']} | {loop['LDS']} ({loop['LDS.128']}) | {loop['STS']} "
+                f"| {loop['LDG']} ({loop['LDG.128']}) |"
             )
     return "\n".join(lines)
 

@@ -1,142 +1,266 @@
 """What an H100 should need for each layer: bytes, operations, their floor, and what our kernels may expect.
 
-    python benchmarks/cuda_plan.py            # Markdown tables: VGG-16 and AlexNet at batch 1 and 32
+    python benchmarks/cuda_plan.py [--page FILE]    # Markdown tables: VGG-16 and AlexNet at batch 1 and 32
 
-The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s,
-each array counted once.  The expectation multiplies the arithmetic by what is known to be lost before anything is
-measured: tiles that stick out over the edges, the last wave of blocks that leaves multiprocessors idle, and the
-design target of 70 % of peak in the inner loop; bytes move at 85 % of the memory's rate, and a launch costs 4 us.
+The engine itself chooses the kernels: its launches are noted (``cuda_launches``), and each is given its time, so
+that the plan follows the code.  Registers and inner loops are those that the compiler made for capability 9.0,
+from the tables of ``benchmarks/CUDA.md``.
+
+The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s: the
+operations of the algorithm that runs, and the layer's own arrays, each counted once.  A launch may expect the
+largest of three times.  Instructions: a scheduler issues one a cycle, so the loop takes its multiply-adds over
+their share of it, what is around it is counted once and whole, blocks go round evenly until the last of them, and
+fewer than two warps a scheduler can't hide their latency.  Memory: what the launch reads and writes, each array
+once, at 85 % of the rate.  Flight: a thread of a matrix-vector product has 16 bytes on their way, for 700 ns.  And
+4 us begin each launch; what Python takes to launch is not in it.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import numpy as np
+from cuda_compile import occupancy  # which takes this folder, with its cuda.py, off the path
+from cuda_launches import Launch, closed_over, name_of, noted
 
-from minicnn import zoo
-from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "benchmarks" / "CUDA.md"
+CAPABILITY = "9.0"
+PEAK, RATE, MULTIPROCESSORS, LANES = 67e12, 3.35e12, 132, 128
+CLOCK = PEAK / (2 * MULTIPROCESSORS * LANES)  # cycles a second
+MEMORY, LAUNCH = 0.85, 4e-6  # assumed: share of the rate, and seconds from one launch to the next
+STEP = 8  # along the depth, of a tile's loop
+HIDING = 8  # assumed: warps of a multiprocessor, two a scheduler, that hide each other's latency
+IN_FLIGHT, LATENCY = 16, 700e-9  # assumed: bytes that a thread of these kernels waits for at a time, and how long
+BY_COLUMNS = {"row_products", "_columns", "sum_parts", "finish_split"}
+PYTORCH = 0.80  # assumed: the share of peak that PyTorch reaches, by the operations of the direct algorithm
+AIM = 1.5  # times PyTorch's, forward and gradient of VGG-16 at batch 32
+LARGE, SHARE = 9e9, 0.70  # operations of a large product, and the share of peak that it should reach
 
-PEAK, RATE, MULTIPROCESSORS = 67e12, 3.35e12, 132
-INNER, MEMORY, LAUNCH = 0.70, 0.85, 4e-6
-SMALL_AT_ONCE = 2  # blocks of the small tile that a multiprocessor has registers for
-STEP, LEAST = 8, 32  # depth of a step, and the steps that a share of a split depth has at least
-LARGE, SMALL, FEW = 128, 64, 4  # tile edges, and the images up to which a full layer is a matrix-vector product
+
+class Compiled(NamedTuple):
+    """A kernel as the compiler made it, and the instructions of its inner loop (0 without one) and around it."""
+
+    threads: int
+    registers: int
+    shared: int
+    instructions: int = 0
+    multiply_adds: int = 0
+    outside: int = 0
+
+    @property
+    def warps(self) -> int:
+        """Warps of one block."""
+        return -(-self.threads // 32)
+
+    @property
+    def at_once(self) -> int:
+        """Blocks that a multiprocessor has room for."""
+        return occupancy(self.threads, self.registers, self.shared, CAPABILITY)[0] * 64 // 100 // self.warps
 
 
 class Cost(NamedTuple):
-    """Work of one layer in one direction."""
+    """What a launch, or all of a layer's in one direction, does and should take."""
 
     operations: float
     bytes: float
-    efficiency: float  # share of the launched multiply-adds that are wanted, with the last wave's idle time
-    launches: int
-
-    @property
-    def floor(self) -> float:
-        """Seconds that no kernel can beat."""
-        return max(self.operations / PEAK, self.bytes / RATE)
-
-    @property
-    def expected(self) -> float:
-        """Seconds that ours should need."""
-        arithmetic = self.operations / (PEAK * INNER * self.efficiency)
-        return max(arithmetic, self.bytes / (RATE * MEMORY)) + self.launches * LAUNCH
+    seconds: float
 
 
-def tiled(rows: int, columns: int, depth: int) -> tuple[float, int]:
-    """Return the share of a launch's multiply-adds and time that is wanted, and the number of the depth's shares.
+class Pass(NamedTuple):
+    """A layer in one direction: the algorithm's name, the floor in seconds, the cost, and its products' own."""
 
-    The tile and the split are those of ``minicnn.kernels.cuda.convolution``: ``tile_for`` and ``shares``.
-    """
-    large = -(-rows // LARGE) * -(-columns // LARGE)
-    edge, at_once = (LARGE, 1) if rows > SMALL and large >= MULTIPROCESSORS else (SMALL, SMALL_AT_ONCE)
-    blocks = -(-rows // edge) * -(-columns // edge)
-    steps = -(-depth // STEP)
-    share = max(1, -(-steps // max(1, min(2 * MULTIPROCESSORS // blocks, steps // LEAST))))
-    parts = -(-steps // share)
-    slots = MULTIPROCESSORS * at_once
-    waves = -(-blocks * parts // slots)
-    return rows * columns * steps / (waves * slots * edge * edge * share), parts
+    algorithm: str
+    floor: float
+    cost: Cost
+    products: list[Cost]
 
 
-def product(operations: float, moved: float, rows: int, columns: int, depth: int, launches: int = 1) -> Cost:
-    """Return the cost of a tiled product; the shares of a split one are written and read once more."""
-    efficiency, parts = tiled(rows, columns, depth)
-    if parts > 1:
-        moved += 8 * parts * rows * columns
-        launches *= 2
-    return Cost(operations, moved, efficiency, launches)
+class Row(NamedTuple):
+    """A layer of the plan: its name, output shape, operations of the direct algorithm, and both directions."""
+
+    layer: str
+    output: tuple
+    operations: float
+    forward: Pass
+    gradient: Pass
 
 
-def costs(layer, shape, out, n: int) -> tuple[Cost, Cost] | None:
-    """Return the costs forward and for the input gradient; None for what is fused away or free."""
-    inputs, outputs = n * _size(shape), n * _size(out)
-    operations = 2 * n * layer.multiply_adds(shape)
-    if isinstance(layer, Conv2d):
-        weights = layer.weight.size
-        pixels = n * out[1] * out[2]
-        s = layer.stride[0] * layer.stride[1]
-        taps = layer.weight[0, 0].size
-        forward = product(operations, 4 * (inputs + weights + outputs) + outputs, out[0], pixels, shape[0] * taps)
-        # the rectifier's gradient is a pass of its own: dy and mask read, dy written
-        moved = 4 * (inputs + weights + outputs) + 9 * outputs
-        back = n * shape[1] * shape[2] // s
-        # one product for each phase of the stride, each of some of the taps
-        gradient = product(operations, moved, shape[0], back, -(-out[0] * taps // s), s)
-        return forward, gradient._replace(launches=gradient.launches + 1)
-    if isinstance(layer, Linear):
-        moved = 4 * (inputs + layer.weight.size + outputs)
-        if n <= FEW:
-            return Cost(operations, moved, 1, 1), Cost(operations, moved, 1, 2)
-        return product(operations, moved, out[0], n, shape[0]), product(operations, moved, shape[0], n, out[0])
-    if isinstance(layer, MaxPool2d):
-        moved = 4 * (inputs + outputs) + outputs
-        return Cost(0, moved, 1, 1), Cost(0, moved, 1, 1)
-    return None
-
-
-def _size(shape) -> int:
-    return shape[0] if len(shape) == 1 else shape[0] * shape[1] * shape[2]
-
-
-def rows(name: str, n: int) -> list[tuple[str, tuple, Cost, Cost]]:
-    """Return (layer, output shape, forward, input gradient) of every layer of a zoo net that costs something."""
-    net = zoo.build(name)
-    shape, found = net.input_shape, []
-    for layer_name, layer in net.named_layers:
-        out = layer.output_shape(shape)
-        cost = None if isinstance(layer, Flatten) else costs(layer, shape, out, n)
-        if cost is not None:
-            found.append((layer_name, out, *cost))
-        shape = out
+def compiled(page: str) -> dict[str, Compiled]:
+    """Return what the tables of the page say of each kernel, by its name there."""
+    found = {}
+    for line in page.splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if len(cells) == 7 and cells[0].isdigit() and " / " in cells[1]:
+            found[name] = Compiled(int(cells[0]), int(cells[1].split(" / ")[2]), int(cells[2]))
+        elif len(cells) == 7 and name in found:
+            found[name] = found[name]._replace(
+                instructions=int(cells[0]), multiply_adds=int(cells[1]), outside=int(cells[3])
+            )
     return found
 
 
-def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = None) -> str:
+def work(launch: Launch) -> tuple[float, float, float]:
+    """Return a launch's operations that are wanted, the multiply-adds of each block, and the values it moves."""
+    by_name = {"direct_back": _direct_back, "direct": _gathered, "gather_product": _gathered}
+    return by_name.get(launch.kernel.py_func.__name__, _streamed)(launch)
+
+
+def _direct_back(launch: Launch) -> tuple[float, float, float]:
+    b, channels = launch.named["b"], closed_over(launch.kernel)["channels"]
+    images = launch.args[-1] // (b.groups * b.height * b.step_x * b.wide)
+    filters, taps = b.groups * b.filters, channels * b.r * b.s
+    cotangents = images * filters * b.rows * b.columns
+    moved = cotangents + images * b.groups * channels * b.height * b.width + filters * taps
+    return 2 * cotangents * taps, launch.threads * b.filters * taps / (b.step_x * b.step_y), moved
+
+
+def _gathered(launch: Launch) -> tuple[float, float, float]:
+    a, closed = launch.named, closed_over(launch.kernel)
+    g = a["g"]
+    images, groups = g.pixels // (g.rows * g.columns), g.total_filters // g.filters
+    outputs = g.pixels * g.total_filters * (1.25 if a["rectified"] else 1)
+    each = launch.threads * g.deep * g.filters
+    if "bm" in closed:
+        each = closed["bm"] * closed["bn"] * STEP * a["share"]
+        outputs *= launch.grid[2] // groups  # the shares of a split depth
+    moved = g.total_filters * g.deep + images * g.channels * g.height * g.width + outputs
+    return 2 * g.pixels * g.total_filters * g.deep, each, moved
+
+
+def _streamed(launch: Launch) -> tuple[float, float, float]:
+    """Return the work of a kernel that the memory bounds; what is not listed reads and writes a value a thread."""
+    a = launch.named
+    size, written = a.get("size", 0), 1.25 if a.get("rectified") else 1
+    moved = {
+        "sum_parts": lambda: (a["count"] + 1) * size,
+        "finish_split": lambda: (a["count"] + written) * size,
+        "_transform_inputs": lambda: a["images"] * a["channels"] * a["height"] * a["width"] + 36 * size,
+        "_transform_filters": lambda: (9 + 36) * size,
+        "_transform_outputs": lambda: 36 * size + a["images"] * a["filters"] * a["rows"] * a["columns"] * written,
+        "_scaled_rectify_grad": lambda: 2.25 * size,
+        "_rectify": lambda: 2.25 * size,
+        "_rectify_grad": lambda: 2.25 * size,
+        "row_products": lambda: launch.blocks // a["images"] * a["length"] + a["images"] * a["length"],
+        "_columns": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],
+        "_max": lambda: size / (a["g"].rows * a["g"].columns) * a["g"].height * a["g"].width + 1.25 * size,
+        "_max_grad": lambda: size + 1.25 * size / (a["g"].height * a["g"].width) * a["g"].rows * a["g"].columns,
+    }.get(launch.kernel.py_func.__name__, lambda: 2 * size)()
+    operations = {
+        "row_products": lambda: 2 * launch.blocks * a["length"],
+        "_columns": lambda: 2 * launch.grid[1] * a["rows"] * a["length"],
+    }.get(launch.kernel.py_func.__name__, lambda: 0)()
+    return operations, 0, moved
+
+
+def cost(launch: Launch, kernels: dict[str, Compiled]) -> Cost:
+    """Return what one launch should cost, by what the compiler made of its kernel."""
+    made = kernels[name_of(launch.kernel, {str(getattr(a, "dtype", "")) for a in launch.args})]
+    operations, multiply_adds, values = work(launch)
+    moved = 4 * values
+    seconds = moved / (RATE * MEMORY)
+    busiest = -(-launch.blocks // MULTIPROCESSORS)  # blocks of one multiprocessor
+    warps = min(busiest, made.at_once) * made.warps
+    if multiply_adds:
+        loop = multiply_adds * made.instructions / made.multiply_adds + made.outside * made.threads
+        seconds = max(seconds, busiest * loop / LANES / CLOCK / min(1, warps / HIDING))
+    if launch.kernel.py_func.__name__ in BY_COLUMNS:
+        at_once = min(launch.blocks, made.at_once * MULTIPROCESSORS) * made.threads * IN_FLIGHT
+        seconds = max(seconds, moved / (at_once / LATENCY))
+    return Cost(operations, moved, seconds + LAUNCH)
+
+
+def rows(name: str, n: int, page: str | None = None) -> list[Row]:
+    """Return the plan of a zoo net's layers that launch anything, by the compiler's tables on a page (CUDA.md)."""
+    from minicnn import zoo
+    from minicnn.kernels import cuda
+    from minicnn.kernels.cuda.arrays import empty
+    from minicnn.layers import Keep, chain
+    from minicnn.layers.fused import fused
+    from minicnn.rules import GRADIENT
+
+    kernels, net, found = compiled(page or PAGE.read_text()), zoo.build(name), []
+    with noted() as launches:
+        for step_name, step, shape, out in chain.shapes(fused(net.named_layers), net.input_shape):
+            x = empty((n, *shape), np.float32)
+            launches.clear()
+            _, saved = step.forward(x, cuda, Keep.MASKS)
+            forward = list(launches)
+            launches.clear()
+            step.backward(empty((n, *out), np.float32), saved, cuda, GRADIENT)
+            direct = 2 * n * step.multiply_adds(shape)
+            values = n * (np.prod(shape) + np.prod(out)), sum(p.size for p in _parameters(step))
+            passes = [_pass(noted_here, values, kernels) for noted_here in (forward, list(launches))]
+            if forward:
+                found.append(Row(_convolution(net, step_name, step), out, direct, *passes))
+    return found
+
+
+def _parameters(step) -> list:
+    layer = getattr(step, "convolution", step)
+    return [p for p in (getattr(layer, "weight", None), getattr(layer, "bias", None)) if p is not None]
+
+
+def _convolution(net, step_name: str, step) -> str:
+    """Name of the layer that is measured: of a merged step, the convolution's."""
+    inner = getattr(step, "convolution", step)
+    return next(name for name, layer in net.named_layers if layer is inner or name == step_name)
+
+
+def _pass(launches: list[Launch], values: tuple[int, int], kernels: dict[str, Compiled]) -> Pass:
+    costs = [cost(launch, kernels) for launch in launches]
+    whole = Cost(*(sum(column) for column in zip(*costs, strict=True))) if costs else Cost(0, 0, 0)
+    names = [launch.kernel.py_func.__name__ for launch in launches]
+    tiles = {f"{c['bm']}" for c in map(closed_over, (x.kernel for x in launches)) if "bm" in c}
+    kind = "Winograd" if "_transform_inputs" in names else "product" if tiles else ""
+    split = ", split" if "finish_split" in names else ""
+    direct = "direct" if {"direct", "direct_back"} & set(names) else ""
+    algorithm = f"{kind} {'/'.join(sorted(tiles))}{split}" if tiles else direct
+    products = [c for c, launch in zip(costs, names, strict=True) if launch == "gather_product"]
+    return Pass(algorithm, max(whole.operations / PEAK, 4 * sum(values) / RATE), whole, products)
+
+
+def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = None, page: str | None = None) -> str:
     """Return the plan of one net at one batch size as Markdown.
 
     measured : {layer: milliseconds of ours and of PyTorch forward, ours and PyTorch's gradient}
     """
-    units = ("MB", "floor ms", "plan ms", "ms", "PyTorch ms")
+    units = ("by", "GFLOP", "MB", "floor ms", "plan ms", "ms", "PyTorch ms")
     head = ["layer", "output", "GFLOP", *(f"{what} {unit}" for what in ("forward", "gradient") for unit in units)]
     lines = [f"### {name}, batch {n}", "", _line(head), _line(["---"] * len(head))]
-    found = rows(name, n)
-    for layer, out, *both in found:
-        cells = [layer, " x ".join(map(str, out)), f"{both[0].operations / 1e9:.2f}"]
-        times = _times(measured and measured[layer])
-        for cost, own in zip(both, (times[:2], times[2:]), strict=True):
-            cells += [f"{cost.bytes / 1e6:.1f}", f"{cost.floor * 1e3:.4f}", f"{cost.expected * 1e3:.4f}", *own]
+    found = rows(name, n, page)
+    for row in found:
+        cells = [row.layer, " x ".join(map(str, row.output)), f"{row.operations / 1e9:.2f}"]
+        times = _times(measured and measured[row.layer])
+        for each, own in ((row.forward, times[:2]), (row.gradient, times[2:])):
+            cells += [each.algorithm, f"{each.cost.operations / 1e9:.2f}", f"{each.cost.bytes / 1e6:.1f}"]
+            cells += [f"{each.floor * 1e3:.4f}", f"{each.cost.seconds * 1e3:.4f}", *own]
         lines.append(_line(cells))
-    cells = ["**all**", "", f"{sum(f.operations for *_, f, _ in found) / 1e9:.1f}"]
+    cells = ["**all**", "", f"{sum(row.operations for row in found) / 1e9:.1f}"]
     times = _times(measured and [sum(column) for column in zip(*measured.values(), strict=True)])
-    for costs_of, own in (([f for *_, f, _ in found], times[:2]), ([b for *_, b in found], times[2:])):
-        cells += [f"{sum(c.bytes for c in costs_of) / 1e6:.0f}"]
-        cells += [f"{sum(getattr(c, kind) for c in costs_of) * 1e3:.3f}" for kind in ("floor", "expected")]
-        cells += own
+    for passes, own in (([r.forward for r in found], times[:2]), ([r.gradient for r in found], times[2:])):
+        cells += ["", f"{sum(p.cost.operations for p in passes) / 1e9:.1f}"]
+        cells += [f"{sum(p.cost.bytes for p in passes) / 1e6:.0f}", f"{sum(p.floor for p in passes) * 1e3:.3f}"]
+        cells += [f"{sum(p.cost.seconds for p in passes) * 1e3:.3f}", *own]
     return "\n".join([*lines, _line(cells)])
+
+
+def aims(page: str | None = None) -> str:
+    """Return where the plan of VGG-16 at batch 32 reaches the design's aims, as Markdown."""
+    found = rows("vgg16", 32, page)
+    passes = [p for row in found for p in (row.forward, row.gradient)]
+    shares = [p.operations / p.seconds / PEAK for each in passes for p in each.products if p.operations >= LARGE]
+    ours = sum(p.cost.seconds for p in passes)
+    theirs = 2 * sum(row.operations for row in found) / (PYTORCH * PEAK)
+    words = [
+        f"- Products of {LARGE / 1e9:.0f} GFLOP and more: {min(shares):.0%} to {max(shares):.0%} of peak; "
+        f"{sum(s >= SHARE for s in shares)} of {len(shares)} reach {SHARE:.0%}.",
+        f"- Forward and gradient: {ours * 1e3:.1f} ms. If PyTorch reaches {PYTORCH:.0%} of peak by the direct "
+        f"algorithm's operations, it takes {theirs * 1e3:.1f} ms: {ours / theirs:.2f} times that (aim {AIM}).",
+    ]
+    return "\n".join(words)
 
 
 def _times(milliseconds) -> list[str]:
@@ -149,5 +273,16 @@ def _line(cells) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--page", type=Path, default=PAGE, help="where the compiler's tables are (default: CUDA.md)"
+    )
+    page = parser.parse_args().page.read_text()
+    print(aims(page), end="\n\n")
+    print("\n\n".join(table(name, n, page=page) for name in ("vgg16", "alexnet") for n in (1, 32)))
+
+
 if __name__ == "__main__":
-    print("\n\n".join(table(name, n) for name in ("vgg16", "alexnet") for n in (1, 32)))
+    main()

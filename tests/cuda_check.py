@@ -68,54 +68,57 @@ def _convolution(**changed):
     return CONVOLUTIONS["VGG's 3x3, odd size"] | changed
 
 
-def tiles():
-    """Shapes that cross the tiles' edges: filters, pixels and depths that are no multiples; groups; one pixel."""
-    from minicnn.kernels.cuda import convolution
+def _by_winograd(convolution):
+    """Let Winograd take every 3x3 convolution of a case in float32, however small; return what was there."""
+    plain, convolution.fits = convolution.fits, lambda x, *_: x.dtype == np.float32
+    return plain
 
-    check("conv2d", _convolution(c=3, k=65, size=(9, 8), n=1), [np.float32])
-    check("conv2d", _convolution(c=2, k=9, size=(7, 5), n=3, groups=2, stride=2), [np.float32])
+
+def edges():
+    """Shapes that cross the tiles' edges: filters, pixels and depths that are no multiples; groups; one pixel."""
+    from minicnn.kernels.cuda import convolution, tiles
+
+    check("conv2d", _convolution(c=1, k=65, size=(9, 8), n=1), [np.float32])
+    check("conv2d", _convolution(c=8, k=9, size=(5, 4), n=3, groups=2, stride=2), [np.float32])
+    check("conv2d", _convolution(c=4, k=7, size=(4, 3), n=1, stride=(2, 3)), [np.float32])
     check("conv2d", _convolution(c=9, k=10, size=(1, 1), n=3, kernel_size=1, padding=0), [np.float64])
     check("conv2d", _convolution(c=8, k=8, size=(9, 9), kernel_size=3, dilation=2, stride=(3, 1)), [np.float32])
     check("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 9, 70), "bias": True}, [np.float32])
     check("linear", {"layout": "contiguous", "seed": 1, "shape": (1, 300, 9), "bias": True}, [np.float32])
-    plain, convolution.fits = convolution.fits, lambda x, *_: x.dtype == np.float32
-    check("conv2d", _convolution(c=9, k=10, size=(6, 9), n=2), [np.float32])
-    check("conv2d", _convolution(c=8, k=9, size=(7, 6), n=1, padding=((0, 1), (2, 1))), [np.float32])
+    plain = _by_winograd(convolution)
+    # forward of a depth that is packed, backward of one that is read as it lies
+    check("conv2d", _convolution(c=9, k=8, size=(5, 7), n=3, padding=((0, 1), (2, 1))), [np.float32])
     convolution.fits = plain
-    convolution.BLOCKS = 1  # the large tile, which the shapes above are too small for
-    check("conv2d", _convolution(c=2, k=129, size=(3, 3), kernel_size=3, padding=1), [np.float32])
+    tiles.BLOCKS = 1  # the large tile, which the shapes above are too small for
+    check("conv2d", _convolution(c=1, k=129, size=(2, 3), kernel_size=3, padding=1), [np.float32])
+    check("conv2d", _convolution(c=8, k=65, size=(2, 2), kernel_size=1, padding=0), [np.float32])
 
 
-def split():
-    """Products whose depth is shared among blocks: the reference's values, and the same bits in any order."""
-    import cuda_simulator
+def shares():
+    """Products whose depth is shared among blocks; and which shares a depth is cut into."""
+    from minicnn.kernels.cuda import convolution, split
 
-    from minicnn.kernels import cuda
-    from minicnn.kernels.cuda import convolution
-
-    convolution.LEAST, plain, seen = 1, convolution.shares, []
+    split.LEAST, plain, seen = 1, convolution.shares, []
     convolution.shares = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
-    cases = [
-        ("conv2d", _convolution(c=5, k=9, size=(5, 4), n=2, stride=2)),
-        ("conv2d", _convolution(c=6, k=16, size=(4, 3), n=1, groups=2)),
-        ("conv_transpose2d", drawn("conv_transpose2d", 1)[0]),
-        ("conv2d_relu", drawn("conv2d_relu", 2)[1]),
-        ("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 29, 17), "bias": True}),
-    ]
-    for operation, setting in cases:
+    for operation, setting in _shared():
         check(operation, setting, [np.float32])
-        for name, call in calls_of(operation, setting, np.float32).items():
-            results = []
-            for seed in range(2):
-                cuda_simulator.Blocks.rng = np.random.default_rng(seed)
-                results.append([np.asarray(part).tobytes() for part in parts(call.on(cuda, name))])
-            assert results[0] == results[1], name
-    convolution.fits = lambda x, *_: x.dtype == np.float32
+    _by_winograd(convolution)
     check("conv2d", _convolution(c=17, k=9, size=(4, 4), n=1), [np.float32])
     assert max(count for _, count in seen) > 4, seen
     assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
-    convolution.LEAST = 32
+    split.LEAST = 32
     assert plain(20, 1) == (20, 1)
+
+
+def _shared():
+    """Cases of a few steps along the depth."""
+    return [
+        ("conv2d", _convolution(c=9, k=9, size=(5, 4), n=2, stride=2)),
+        ("conv2d", _convolution(c=8, k=16, size=(4, 3), n=1, groups=2)),
+        ("conv_transpose2d", drawn("conv_transpose2d", 1)[0] | {"c": 8, "k": 8, "groups": 1}),
+        ("conv2d_relu", drawn("conv2d_relu", 2)[1] | {"c": 8, "k": 8}),
+        ("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 29, 17), "bias": True}),
+    ]
 
 
 def example(filters=9, beside=()):
@@ -157,6 +160,39 @@ def network():
     for name, gradient in gradients.items():
         assert_close(others[name], gradient, 1e-5, name)
     _memory(arrays)
+    _room(gpu, net, np.random.default_rng(0).standard_normal((5, 1, 5, 5)).astype(np.float32))
+
+
+class _FullGpu:
+    """Numba's context of a GPU whose memory is full."""
+
+    deallocations = type("Deallocations", (), {"clear": staticmethod(lambda: None)})
+
+    @staticmethod
+    def get_memory_info():
+        return 3_000_000, 8_000_000_000
+
+
+def _room(gpu, net, x):
+    """A GPU without room for an array of five images does five by halves."""
+    from numba import cuda
+
+    plain, refused, most = cuda.device_array, [], len(x) * 9 * 25  # values of all images' first maps
+
+    def allocated(size, dtype):
+        if size >= most:
+            refused.append(size)
+            raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
+        return plain(size, dtype)
+
+    cuda.device_array = allocated
+    cuda.current_context, context = _FullGpu, cuda.current_context
+    try:
+        assert_close(gpu(x), net(x), 1e-5, "scores by halves")
+        assert_close(gpu.input_gradient(x, 1), net.input_gradient(x, 1), 1e-5, "gradient by halves")
+    finally:
+        cuda.device_array, cuda.current_context = plain, context
+    assert refused
 
 
 def _memory(arrays):
@@ -166,15 +202,8 @@ def _memory(arrays):
     def full(*_):
         raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
 
-    class Context:
-        deallocations = type("Deallocations", (), {"clear": staticmethod(lambda: None)})
-
-        @staticmethod
-        def get_memory_info():
-            return 3_000_000, 8_000_000_000
-
     cuda.device_array, kept = full, cuda.device_array
-    cuda.current_context, context = Context, cuda.current_context
+    cuda.current_context, context = _FullGpu, cuda.current_context
     try:
         refused = [_refused(arrays, (1 << 22, 4)), _refused(arrays, (1 << 20, 1 << 13))]
         assert "67 MB were needed" in refused[0] and "3 of 8,000 MB are free" in refused[0], refused
@@ -236,25 +265,49 @@ def copies():
 
 
 def order():
-    """No result depends on the order of blocks or threads: the same bits in four shuffled orders."""
+    """No result depends on the order of blocks or threads: every kernel, the same bits in two shuffled orders."""
     import cuda_simulator
 
     from minicnn.kernels import cuda
+    from minicnn.kernels.cuda import convolution, split
 
-    for operation in SETTINGS:
-        (setting,) = drawn(operation, 2)[1:]
+    def same(operation, setting):
         for name, call in calls_of(operation, setting, np.float32).items():
             results = []
-            for seed in range(2 if operation in BARRIERS else 4):
+            for seed in range(2):
                 cuda_simulator.Blocks.rng = np.random.default_rng(seed)
                 results.append([np.asarray(part).tobytes() for part in parts(call.on(cuda, name))])
-            assert all(result == results[0] for result in results), name
+            assert results[0] == results[1], name
+
+    for operation in SETTINGS:
+        same(operation, drawn(operation, 2)[1])
+    split.LEAST = 1
+    same(*_shared()[0])
+    _by_winograd(convolution)
+    same("conv2d", _convolution(c=8, k=9, size=(4, 5), n=1))
+    missing = cuda_simulator.kernels() - cuda_simulator.Blocks.ran
+    assert not missing, f"not launched here: {sorted(code.co_name for code in missing)}"
+
+
+def _spoil(arrays):
+    """Let memory that is given back lose its values: a kernel that is launched after that finds NaN."""
+    given_back = arrays._Block.__del__
+
+    def spoilt(block):
+        if block.dtype.kind == "f" and hasattr(block, "memory"):
+            block.memory[:] = np.nan
+        given_back(block)
+
+    arrays._Block.__del__ = spoilt
 
 
 if __name__ == "__main__":
     import cuda_simulator
 
     cuda_simulator.install()
-    every = operations, tiles, split, network, copies, order
+    from minicnn.kernels.cuda import arrays
+
+    _spoil(arrays)
+    every = operations, edges, shares, network, copies, order
     {part.__name__: part for part in every}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

@@ -6,8 +6,11 @@ Numba's does not have, are barriers of 32 threads.
 """
 
 import os
+import pkgutil
 import sys
 import threading
+from importlib import import_module
+from typing import ClassVar
 
 os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
@@ -70,11 +73,13 @@ class Blocks:
     """What the simulator calls for each block of a launch."""
 
     rng = np.random.default_rng(0)
+    ran: ClassVar[set] = set()  # code of the kernels that were launched
 
     def __init__(self, function, grid_dim, block_dim, debug):
         self.function, self._grid_dim, self._block_dim = function, grid_dim, block_dim
 
     def run(self, block, *args):
+        self.ran.add(self.function.__code__)
         points = list(np.ndindex(*self._block_dim))
         order = [points[i] for i in self.rng.permutation(len(points))]
         if "syncthreads" not in _names(self.function):
@@ -116,6 +121,18 @@ def _names(function):
         if isinstance(used, simulated.FakeCUDAKernel):
             names |= _names(used.fn)
     return names
+
+
+def kernels():
+    """Code of every kernel of device "cuda", whatever tile or type it is made for."""
+    import minicnn.kernels.cuda as package
+
+    modules = [import_module(f"{package.__name__}.{part.name}") for part in pkgutil.iter_modules(package.__path__)]
+    named = [value for module in modules for value in vars(module).values()]
+    made = [*named, *(each for table in named if isinstance(table, dict) for each in table.values())]
+    found = {k.fn.__code__ for k in made if isinstance(k, simulated.FakeCUDAKernel) and not k._device}
+    assert len(found) > 30
+    return found
 
 
 def _alone(function, args, block, order, dims):

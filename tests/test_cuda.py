@@ -13,7 +13,7 @@ from minicnn.errors import DeviceError
 from minicnn.kernels import gpu, on
 
 HERE = Path(__file__).parent
-PARTS = ("operations", "tiles", "split", "network", "copies", "order")
+PARTS = ("operations", "edges", "shares", "network", "copies", "order")
 
 
 def simulated(part):

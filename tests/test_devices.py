@@ -27,11 +27,19 @@ SHARED = {
 
 
 def _module(request):
-    """The device's module; the test is skipped where what it needs is not installed."""
+    """The device's module; skipped where it can't compute: test_cuda.py runs device "cuda" in a simulator then."""
     try:
         return on(request.param)
     except DeviceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def declared(request):
+    """The device's module, which can be read without a GPU; skipped where Numba is not installed."""
+    if request.param != "reference":
+        pytest.importorskip("numba")
+    return import_module(f"minicnn.kernels.{request.param}")
 
 
 kernels = pytest.fixture(_module, scope="module", params=DEVICES, name="kernels")
@@ -45,15 +53,15 @@ def parameters(kernels, name):
 # The contract.
 
 
-def test_names_are_the_references(kernels):
-    assert kernels.__all__ == reference.__all__ == sorted(set(reference.__all__))
-    assert all(callable(getattr(kernels, name)) for name in kernels.__all__)
+def test_names_are_the_references(declared):
+    assert declared.__all__ == reference.__all__ == sorted(set(reference.__all__))
+    assert all(callable(getattr(declared, name)) for name in declared.__all__)
 
 
 @pytest.mark.parametrize("name", reference.__all__)
-def test_signature_is_the_references(kernels, name):
+def test_signature_is_the_references(declared, name):
     """Same parameters with the same defaults; a device may add keyword-only ones that have a default."""
-    wanted, found = parameters(reference, name), parameters(kernels, name)
+    wanted, found = parameters(reference, name), parameters(declared, name)
     assert [(p.name, p.kind, p.default) for p in found[: len(wanted)]] == [
         (p.name, p.kind, p.default) for p in wanted
     ]
@@ -63,8 +71,8 @@ def test_signature_is_the_references(kernels, name):
 
 
 @pytest.mark.parametrize("name", reference.__all__)
-def test_every_kernel_says_what_it_is(kernels, name):
-    text = inspect.getdoc(getattr(kernels, name))
+def test_every_kernel_says_what_it_is(declared, name):
+    text = inspect.getdoc(getattr(declared, name))
     assert text and text.split("\n")[0].endswith(".")
 
 

@@ -9,20 +9,15 @@ import numpy as np
 from numba import float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.direct import FEW, direct, direct_weight
+from minicnn.kernels.cuda.direct import FEW, back_through, direct, direct_back, direct_weight
 from minicnn.kernels.cuda.launch import each, number
+from minicnn.kernels.cuda.packing import packed
 from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
-from minicnn.kernels.cuda.product import (
-    BK,
-    LARGE,
-    SMALL,
-    finish_split,
-    gather_kernel,
-    pack,
-    sum_parts,
-    weight_kernel,
-)
+from minicnn.kernels.cuda.product import gather_kernel
 from minicnn.kernels.cuda.reduction import sum_of_products
+from minicnn.kernels.cuda.split import finish_split, shares, sum_parts
+from minicnn.kernels.cuda.tiles import BK, LARGE, SMALL, tile_for
+from minicnn.kernels.cuda.weight_product import weight_kernel
 from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
 from minicnn.shapes import pair, sides, transposed_size
@@ -37,11 +32,7 @@ __all__ = [
     "conv_transpose2d_weight_grad",
     "convolved",
     "convolved_back",
-    "tile_for",
 ]
-
-BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have, on any GPU: same bits
-LEAST = 32  # steps along the depth below which a share is not worth its sums' way to memory and back
 
 _REALS = {"float32": float32, "float64": float64}
 _TILES = [(LARGE, "float32"), (SMALL, "float32"), (SMALL, "float64")]
@@ -54,24 +45,11 @@ _GATHER = {
 _WEIGHT = {(tile, name): weight_kernel(tile, _REALS[name]) for tile, name in _TILES}
 
 
-def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype):
-    """Choose a tile: the large one in float32 where it still gives every multiprocessor a block."""
-    blocks = -(-rows // LARGE.bm) * -(-columns // LARGE.bn) * deep
-    return LARGE if dtype == np.float32 and rows > SMALL.bm and 2 * blocks >= BLOCKS else SMALL
-
-
-def shares(steps: int, blocks: int) -> tuple[int, int]:
-    """Split the depth of a launch of few blocks: steps of each share, and how many shares.
-
-    A function of the shapes alone, not of the GPU at hand, so the sums are in the same order everywhere.
-    """
-    share = max(1, -(-steps // max(1, min(BLOCKS // blocks, steps // LEAST))))
-    return share, max(1, -(-steps // share))
-
-
 def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, most=np.inf):
     """Launch one gather; ``mask`` given means rectified."""
-    g, weight = plan.geometry, _packed(plan, weight)
+    g = plan.geometry
+    if plan.packing is not None:
+        weight = packed(weight, plan.packing, (g.total_filters, g.deep), g.filters)
     spare, no_mask = weight.memory, empty((1,), np.bool_)
     factors = [spare if a is None else a.memory for a in (scale, shift)]
     results = [y.memory, (no_mask if mask is None else mask).memory]
@@ -88,19 +66,9 @@ def _gathered(plan, x, weight, y, groups, scale=None, shift=None, mask=None, mos
         launch(*arrays, *factors, *results, g, share, *flags)
         return
     size = g.total_filters * g.pixels
-    parts = empty((count, size), x.dtype).memory
-    launch(*arrays, spare, spare, parts, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
-    each(finish_split, size, parts, *factors, *results, g, count, *flags)
-
-
-def _packed(plan, weight):
-    if plan.packing is None:
-        return weight
-    g, packing = plan.geometry, plan.packing
-    y = empty((g.total_filters, g.deep), weight.dtype)
-    steps = g.deep, packing.of_group, packing.of_filter
-    each(pack, y.size, weight.memory, packing.order.memory, y.memory, g.filters, *steps)
-    return y
+    parts = empty((count, size), x.dtype)  # held by name until it is read: memory that nobody holds is taken again
+    launch(*arrays, spare, spare, parts.memory, no_mask.memory, g, share, 0, 0, 0, number(x, np.inf))
+    each(finish_split, size, parts.memory, *factors, *results, g, count, *flags)
 
 
 def convolved(x, weight, windows, groups, scale=None, shift=None, rectified=False, most=np.inf):
@@ -126,16 +94,28 @@ def _products(v, u):
 
 
 def convolved_back(dy, weight, windows, groups):
-    """Return the gradient with respect to the input, one launch for each phase of the stride."""
+    """Return the gradient with respect to the input."""
     c = weight.shape[1] * groups
     dx = empty((len(dy), c, *windows.size), dy.dtype)
     if fits(dy, c, windows, groups):
         (top, _), (left, _) = windows.padding
         winograd(dy, weight, dx, (2 - top, 2 - left), _products, backward=True)
         return dx
-    for plan in backward_plans(len(dy), c, dy.shape[1], windows, groups):
-        _gathered(plan, dy, weight, dx, groups)
+    _scattered(dy, weight, dx, windows, groups)
     return dx
+
+
+def _scattered(dy, weight, dx, windows, groups, shift=None):
+    """Write what the transpose of a convolution gives, plus ``shift``: a product for each phase of the stride."""
+    (n, c, height, _), k = dx.shape, dy.shape[1]
+    if c // groups < FEW:
+        b = back_through(k, windows, groups)
+        arrays = dy.memory, weight.memory, (weight if shift is None else shift).memory, dx.memory
+        threads = n * groups * height * b.step_x * b.wide
+        each(direct_back[c // groups], threads, *arrays, b, int(shift is not None))
+        return
+    for plan in backward_plans(n, c, k, windows, groups):
+        _gathered(plan, dy, weight, dx, groups, shift=shift)
 
 
 @on_device
@@ -161,7 +141,8 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     area = windows.output_size[0] * windows.output_size[1]
     plan = weight_plan(c, windows, groups)
     tables = [table.memory for table in plan]
-    sizes = filters, columns, area, groups, n, *windows.size, c // groups * windows.size[0] * windows.size[1]
+    values = x.size // max(n, 1), dy.size // max(n, 1)  # of an image
+    sizes = filters, columns, area, groups, n, *windows.size, *values
     dweight = empty((k, c // groups, *windows.kernel_size), x.dtype)
     if filters < FEW:
         direct_weight[x.dtype.name][dweight.size, 128](dy.memory, x.memory, *tables, dweight.memory, *sizes)
@@ -197,8 +178,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     windows = Windows.over(size, weight.shape[2:], stride, padding, dilation)
     k = weight.shape[1] * groups
     y = empty((len(x), k, *size), x.dtype)
-    for plan in backward_plans(len(x), k, x.shape[1], windows, groups):
-        _gathered(plan, x, weight, y, groups, shift=bias)
+    _scattered(x, weight, y, windows, groups, shift=bias)
     return y
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import cuda, int64, uint32
+from numba.core import config
 
 __all__ = ["THREADS", "channel", "divided", "each", "number"]
+
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # Numba warns of every small grid, and a small net has no other
 
 THREADS = 256  # a block's, where a thread has one value
 

@@ -16,20 +16,14 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.kernels.cuda.arrays import DeviceArray, upload
 from minicnn.kernels.cuda.direct import FEW
-from minicnn.kernels.cuda.product import BIAS, BK, Geometry
+from minicnn.kernels.cuda.packing import Packing
+from minicnn.kernels.cuda.product import BIAS, Geometry
+from minicnn.kernels.cuda.tiles import BK
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
 
 KEPT = 512  # plans that wait for their shape to come again
-
-
-class Packing(NamedTuple):
-    """Where the values of a filter lie in the weight: order[d], and the distances of groups and of filters."""
-
-    order: DeviceArray
-    of_group: int
-    of_filter: int
 
 
 class Gather(NamedTuple):

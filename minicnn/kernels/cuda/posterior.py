@@ -138,15 +138,15 @@ def log_softmax_input_grad(dy, y):
 @on_device
 def cross_entropy(scores, labels):
     """Mean of -log softmax at the labels, a NumPy scalar: ``reference.cross_entropy``."""
-    loss = empty((1,), scores.dtype)
-    _label_mean[1, 1](_normalised(scores, 1).memory, labels.memory, loss.memory, scores.shape[1], len(scores))
+    loss, logarithms = empty((1,), scores.dtype), _normalised(scores, 1)
+    _label_mean[1, 1](logarithms.memory, labels.memory, loss.memory, scores.shape[1], len(scores))
     return np.asarray(loss)[0]
 
 
 @on_device
 def cross_entropy_input_grad(scores, labels):
     """Gradient of the mean cross-entropy with respect to the scores: ``reference.cross_entropy_input_grad``."""
-    dx = empty(scores.shape, scores.dtype)
+    dx, probabilities = empty(scores.shape, scores.dtype), _normalised(scores, 0)
     count = number(scores, len(scores))
-    each(_subtract_label, dx.size, _normalised(scores, 0).memory, labels.memory, dx.memory, scores.shape[1], count)
+    each(_subtract_label, dx.size, probabilities.memory, labels.memory, dx.memory, scores.shape[1], count)
     return dx

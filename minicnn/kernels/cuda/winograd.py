@@ -3,7 +3,8 @@
 Each 6 x 6 patch d of a map and each filter g are transformed, V = B^T d B and U = G g G^T; the 36 elements are
 then 36 products over channels, M = U V, and a 4 x 4 tile of the output is A^T M A.  The products run in the tiled
 kernel as one grouped 1x1 convolution of 36 groups; the transforms have one thread a patch.
-The transforms move 2.25 times the maps once more each way, so only many channels pay for them (``fits``).
+The transforms move 2.25 times the maps once more each way, and 36 values of each filter, so only many channels
+and pixels pay for them (``fits``).
 
 Source: Lavin, Gray 2016, section 4.3, with the points 0, 1, -1, 2, -2.
 """
@@ -15,8 +16,11 @@ from numba import cuda, float32
 
 from minicnn.kernels.cuda.arrays import empty
 from minicnn.kernels.cuda.launch import divided, each, number
+from minicnn.kernels.cuda.tiles import SMALL
 
 __all__ = ["fits", "winograd"]
+
+GAIN = 20  # operations that must be saved for a byte: 47 TFLOP/s and 2.8 TB/s, 70 and 85 % of an H100's, and some
 
 TWO, FOUR, FIVE, EIGHT = np.float32(2), np.float32(4), np.float32(5), np.float32(8)
 QUARTER, SIXTH, TWELFTH, TWENTYFOURTH = (np.float32(1 / n) for n in (4, 6, 12, 24))
@@ -157,20 +161,19 @@ def _transform_outputs(
 
 
 def fits(x, filters: int, windows, groups: int) -> bool:
-    """Whether Winograd computes it, and pays: multiplications saved against bytes moved twice more.
+    """Whether Winograd computes it, and pays: operations saved against bytes that move beside the maps.
 
-    A pixel saves 13.5 C K operations and moves 18 (C + K) more bytes.  At 47 TFLOP/s and 2.8 TB/s, 70 and 85 % of
-    an H100's, they balance at C K / (C + K) = 22; the rule wants twice that gain.
+    The transforms write and read 36 values of each tile and channel, of inputs and outputs, and of each filter of
+    each channel; the products have columns for whole tiles of ``SMALL``, so few pixels save nothing.
     """
     shaped = windows.kernel_size == (3, 3) and windows.stride == (1, 1) and windows.dilation == (1, 1)
-    channels = x.shape[1]
-    return (
-        shaped
-        and groups == 1
-        and x.dtype == np.float32
-        and channels * filters >= 44 * (channels + filters)
-        and min(windows.output_size) >= 4
-    )
+    if not shaped or groups > 1 or x.dtype != np.float32:
+        return False
+    (n, channels, *_), (rows, columns) = x.shape, windows.output_size
+    tiles = n * -(-rows // 4) * -(-columns // 4)
+    saved = channels * filters * (18 * n * rows * columns - 72 * max(tiles, SMALL.bn))
+    moved = 4 * (72 * (channels + filters) * tiles + 81 * channels * filters)
+    return saved > GAIN * moved
 
 
 def winograd(x, weight, y, top_left, product, scale=None, shift=None, mask=None, most=np.inf, backward=False):
