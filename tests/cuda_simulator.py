@@ -33,7 +33,7 @@ class _Thread(threading.Thread):
         self.turn, self.back = threading.Lock(), threading.Lock()
         self.turn.acquire()
         self.back.acquire()
-        self.done, self.exception, self.waits_for = False, None, None
+        self.done, self.exception, self.waits_for, self.offered = False, None, None, []
 
     def run(self):
         self.turn.acquire()
@@ -49,12 +49,11 @@ class _Thread(threading.Thread):
 
     def shuffled_down(self, value, delta):
         """Value of the thread ``delta`` further in the warp; beyond its end, of this one."""
-        self.offered = value
+        self.offered.append(value)  # one for each shuffle, so that none is written over before all have read
         self._wait("warp")
-        lane = self.thread_id % WARP
-        found = self.mates[self.thread_id + delta].offered if lane + delta < WARP else value
-        self._wait("warp")  # nobody offers again before all have read
-        return found
+        if self.thread_id % WARP + delta >= WARP:
+            return value
+        return self.mates[self.thread_id + delta].offered[len(self.offered) - 1]
 
     def _wait(self, for_what):
         self.waits_for = for_what
