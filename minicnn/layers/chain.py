@@ -61,7 +61,8 @@ def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
     gradients = {}
     for (name, layer), saved in zip(reversed(chain), reversed(tape), strict=True):
         dy, own = layer.backward(dy, saved, kernels, rule, weights)
-        gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
+        if own:
+            gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
     return dy, gradients
 
 
