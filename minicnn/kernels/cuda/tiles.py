@@ -34,6 +34,7 @@ __all__ = [
 BK = 8  # depth of a tile
 PAD = 4  # a shared row's extra values: stores of 8 rows x 4 columns then meet 32 different banks
 OUTSIDE = -(1 << 20)  # a source row that no tap leads back from
+DEARER = 1.15  # instructions a multiply-add of the small tile, in the large one's: 10 % more dense, 19 % gathered
 BLOCKS = 264  # two for each multiprocessor of an H100: so many blocks a launch should have, on any GPU: same bits
 
 
@@ -55,9 +56,16 @@ LARGE, SMALL = Tile(128, 128, 8, 8), Tile(64, 64, 8, 4)
 
 
 def tile_for(rows: int, columns: int, deep: int, dtype: np.dtype) -> Tile:
-    """Choose a tile: the large one in float32 where it still gives every multiprocessor a block."""
-    blocks = -(-rows // LARGE.bm) * -(-columns // LARGE.bn) * deep
-    return LARGE if dtype == np.float32 and rows > SMALL.bm and 2 * blocks >= BLOCKS else SMALL
+    """Choose a tile, in float32 by what the busiest multiprocessor has to do: whole blocks, their edges included.
+
+    The large tile takes fewer instructions a multiply-add; the small one sticks out less, and deals out evenly.
+    """
+
+    def work(tile):
+        blocks = -(-rows // tile.bm) * -(-columns // tile.bn) * deep
+        return -(-blocks // (BLOCKS // 2)) * tile.bm * tile.bn
+
+    return LARGE if dtype == np.float32 and work(LARGE) <= DEARER * work(SMALL) else SMALL
 
 
 def gaps(tile: Tile) -> tuple[int, int]:
