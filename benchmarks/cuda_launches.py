@@ -9,7 +9,12 @@ from unittest import mock
 
 import numpy as np
 
-__all__ = ["Launch", "closed_over", "name_of", "noted"]
+__all__ = ["Launch", "closed_over", "name_of", "noted", "source"]
+
+
+def source(kernel):
+    """Return the function that a kernel was made of, on a GPU or in Numba's simulator."""
+    return getattr(kernel, "py_func", None) or kernel.fn
 
 
 class Memory(np.ndarray):
@@ -37,9 +42,14 @@ class Launch(NamedTuple):
         return int(np.prod(self.grid))
 
     @property
+    def name(self) -> str:
+        """Name of the kernel in its source."""
+        return source(self.kernel).__name__
+
+    @property
     def named(self) -> dict:
         """Arguments by their names in the kernel's source."""
-        names = self.kernel.py_func.__code__.co_varnames
+        names = source(self.kernel).__code__.co_varnames
         return dict(zip(names[: len(self.args)], self.args, strict=True))
 
 
@@ -73,8 +83,8 @@ def noted() -> Iterator[list[Launch]]:
 
 def closed_over(kernel) -> dict:
     """Return what a kernel's source names from outside of it: its tile, above all."""
-    cells = kernel.py_func.__closure__ or ()
-    return dict(zip(kernel.py_func.__code__.co_freevars, (cell.cell_contents for cell in cells), strict=True))
+    cells = source(kernel).__closure__ or ()
+    return dict(zip(source(kernel).__code__.co_freevars, (cell.cell_contents for cell in cells), strict=True))
 
 
 def name_of(kernel, dtypes: set[str]) -> str:
@@ -85,5 +95,5 @@ def name_of(kernel, dtypes: set[str]) -> str:
     tile += "".join(f" {word}" for word in ("dense", "split") if closed.get(word))
     dtype = "float64" if "float64" in dtypes else "float32" if "float32" in dtypes else "any"
     switches = " (uint16)" if "uint16" in dtypes else ""
-    module = kernel.py_func.__module__.split(".")[-1]
-    return f"{module}.{kernel.py_func.__name__.strip('_')}{tile} {dtype}{switches}"
+    module = source(kernel).__module__.split(".")[-1]
+    return f"{module}.{source(kernel).__name__.strip('_')}{tile} {dtype}{switches}"

@@ -105,7 +105,7 @@ def compiled(page: str) -> dict[str, Compiled]:
 def work(launch: Launch) -> tuple[float, float, float]:
     """Return a launch's operations that are wanted, the multiply-adds of each block, and the values it moves."""
     by_name = {"direct_back": _direct_back, "direct": _gathered, "gather_product": _gathered}
-    return by_name.get(launch.kernel.py_func.__name__, _streamed)(launch)
+    return by_name.get(launch.name, _streamed)(launch)
 
 
 def _direct_back(launch: Launch) -> tuple[float, float, float]:
@@ -147,11 +147,11 @@ def _streamed(launch: Launch) -> tuple[float, float, float]:
         "_columns": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],
         "_max": lambda: size / (a["g"].rows * a["g"].columns) * a["g"].height * a["g"].width + 1.25 * size,
         "_max_grad": lambda: size + 1.25 * size / (a["g"].height * a["g"].width) * a["g"].rows * a["g"].columns,
-    }.get(launch.kernel.py_func.__name__, lambda: 2 * size)()
+    }.get(launch.name, lambda: 2 * size)()
     operations = {
         "row_products": lambda: 2 * launch.blocks * a["length"],
         "_columns": lambda: 2 * launch.grid[1] * a["rows"] * a["length"],
-    }.get(launch.kernel.py_func.__name__, lambda: 0)()
+    }.get(launch.name, lambda: 0)()
     return operations, 0, moved
 
 
@@ -166,7 +166,7 @@ def cost(launch: Launch, kernels: dict[str, Compiled]) -> Cost:
     if multiply_adds:
         loop = multiply_adds * made.instructions / made.multiply_adds + made.outside * made.threads
         seconds = max(seconds, busiest * loop / LANES / CLOCK / min(1, warps / HIDING))
-    if launch.kernel.py_func.__name__ in BY_COLUMNS:
+    if launch.name in BY_COLUMNS:
         at_once = min(launch.blocks, made.at_once * MULTIPROCESSORS) * made.threads * IN_FLIGHT
         seconds = max(seconds, moved / (at_once / LATENCY))
     return Cost(operations, moved, seconds + LAUNCH)
@@ -212,7 +212,7 @@ def _convolution(net, step_name: str, step) -> str:
 def _pass(launches: list[Launch], values: tuple[int, int], kernels: dict[str, Compiled]) -> Pass:
     costs = [cost(launch, kernels) for launch in launches]
     whole = Cost(*(sum(column) for column in zip(*costs, strict=True))) if costs else Cost(0, 0, 0)
-    names = [launch.kernel.py_func.__name__ for launch in launches]
+    names = [launch.name for launch in launches]
     tiles = {f"{c['bm']}" for c in map(closed_over, (x.kernel for x in launches)) if "bm" in c}
     kind = "Winograd" if "_transform_inputs" in names else "product" if tiles else ""
     split = ", split" if "finish_split" in names else ""
