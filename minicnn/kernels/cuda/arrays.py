@@ -3,8 +3,8 @@
 Operations of this device take NumPy arrays and give NumPy arrays, or take device arrays and give device arrays.
 What is NumPy among device arrays is a parameter: it is sent once and stays there as long as its owner keeps it.
 All work is queued on one stream, in order, so memory that is given back can be taken again at once: no operation
-waits for the GPU except the one that brings an answer home.  (An array must therefore live until its kernel is
-launched, no longer.)
+waits for the GPU except those that bring an answer home or send an array.  (An array must therefore live until its
+kernel is launched, no longer.)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba import cuda
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["DeviceArray", "empty", "on_device", "upload"]
+__all__ = ["DeviceArray", "empty", "numbered", "on_device", "upload"]
 
 KEPT = 0.5  # share of the GPU's memory that waits for the next array at most: freeing would wait for the GPU
 MOST = 1 << 32  # values of an array: the kernels number them in 32 bits
@@ -128,15 +128,27 @@ def empty(shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         If the GPU has no room for it, or it has more values than the kernels can number.
 
     """
-    size, dtype = max(1, int(np.prod(shape, dtype=np.int64))), np.dtype(dtype)
+    size, dtype = max(1, numbered(int(np.prod(shape, dtype=np.int64)))), np.dtype(dtype)
+    # sizes rounded up by at most an eighth, so that they meet again
+    grain = max(256, 1 << max(0, size.bit_length() - 4))
+    return DeviceArray(_Block(-(-size // grain) * grain, dtype), shape)
+
+
+def numbered(size: int) -> int:
+    """Return the number of values or threads that it was given.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If there are more than the kernels can number.
+
+    """
     if size >= MOST:
         raise DeviceMemoryError(
             f"an array of {size:,} values is too large for the GPU's kernels, which number {MOST:,}; "
             "give fewer images at a time, or use device 'cpu'"
         )
-    # sizes rounded up by at most an eighth, so that they meet again
-    grain = max(256, 1 << max(0, size.bit_length() - 4))
-    return DeviceArray(_Block(-(-size // grain) * grain, dtype), shape)
+    return size
 
 
 def upload(array: np.ndarray) -> DeviceArray:

@@ -6,6 +6,8 @@ import numpy as np
 from numba import cuda, int64, uint32
 from numba.core import config
 
+from minicnn.kernels.cuda.arrays import numbered
+
 __all__ = ["THREADS", "channel", "divided", "each", "number"]
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # Numba warns of every small grid, and a small net has no other
@@ -16,7 +18,7 @@ THREADS = 256  # a block's, where a thread has one value
 def each(kernel, size: int, *args) -> None:
     """Run ``kernel(*args, size)`` with one thread for each of ``size`` values."""
     if size:
-        kernel[-(-size // THREADS), THREADS](*args, size)
+        kernel[-(-numbered(size) // THREADS), THREADS](*args, size)
 
 
 def number(array, value) -> np.floating:
