@@ -131,8 +131,7 @@ def _forward_task(task, x, weight, geometry, cut, plain, finishing, y, mask):
     count = min(filters, each - k)
     k += group * each
     own = mask[n] if mask.size else mask.reshape((0, 0, 0))
-    rows_of = block * rows, last
-    _forward_part(x[n], weight, geometry, group, rows_of, k, count, plain, finishing, y[n], own)
+    _forward_part(x[n], weight, geometry, group, (block * rows, last), k, count, plain, finishing, y[n], own)
 
 
 @inner

@@ -114,14 +114,10 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     x, passed, factors, only_positive = source
     _, blocks, bands, panels, parts = cut
     depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    size, together = depth * VECTORS * LANES, max(1, TOGETHER // (depth * VECTORS * LANES))
-    buffer = np.empty(together * size, np.float32)
-    chosen, first, last = (
-        address(passed) if passed.size else 0,
-        panels * part // parts,
-        panels * (part + 1) // parts,
-    )
-    end = blocks * (band + 1) // bands
+    size = depth * VECTORS * LANES
+    together = max(1, TOGETHER // size)
+    buffer, chosen = np.empty(together * size, np.float32), address(passed) if passed.size else 0
+    first, last, end = panels * part // parts, panels * (part + 1) // parts, blocks * (band + 1) // bands
     for block in range(blocks * band // bands, end, together):
         stop = min(end, block + together)
         for b in range(block, stop):
