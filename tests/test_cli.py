@@ -338,3 +338,15 @@ def test_warm_up_compiles_every_kernel_into_the_folder(tmp_path):
     names = run.stdout.split()
     assert {"activation._relu", "pooling._max_pool", "grid_flow._maximise"} <= set(names)
     assert str(tmp_path / "kernels") in run.stdout
+
+
+def test_memory_that_is_full_is_told_in_one_sentence(monkeypatch, capsys):
+    def full(_):
+        raise MemoryError("Unable to allocate 9.1 TiB")
+
+    monkeypatch.setattr("minicnn.cli.commands.predict", full)
+    assert main(["predict", "image.png"]) == 1
+    assert capsys.readouterr().err == (
+        "minicnn: the computer's memory is full (Unable to allocate 9.1 TiB); "
+        "give fewer or smaller images at a time\n"
+    )

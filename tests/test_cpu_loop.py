@@ -8,8 +8,9 @@ pytest.importorskip("scipy")
 
 from numba import float32, int64
 
-from minicnn.errors import DeviceError
-from minicnn.kernels.cpu import threads
+from minicnn import zoo
+from minicnn.errors import DeviceError, DeviceMemoryError
+from minicnn.kernels.cpu import arrays, convolution, threads
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
 
@@ -49,5 +50,26 @@ def test_every_part_is_done_once(some_threads, count):
 
 def test_a_part_that_runs_out_of_memory_raises(some_threads):
     out = np.zeros(7, np.float32)
-    with pytest.raises(MemoryError, match="a kernel ran out of memory"):
+    with pytest.raises(DeviceMemoryError, match=r"memory is full: the kernel .*_add_all found no room"):
         _add_all(out, np.float32(1), TOO_MUCH, out)
+
+
+def test_an_array_without_room_raises():
+    with pytest.raises(DeviceMemoryError, match="MB were needed for one more array; give fewer or smaller"):
+        arrays.empty((TOO_MUCH,))
+
+
+def test_a_batch_without_room_is_done_by_halves(monkeypatch):
+    net = zoo.build("digits").to("cpu")
+    x = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(np.float32)
+    whole, refused, empty = net.input_gradient(x, 3), [], convolution.empty
+
+    def refusing(shape, *dtype):
+        if shape[0] > 3:
+            refused.append(shape)
+            raise arrays.no_memory("so it is said")
+        return empty(shape, *dtype)
+
+    monkeypatch.setattr(convolution, "empty", refusing)
+    np.testing.assert_allclose(net.input_gradient(x, 3), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+    assert refused

@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (MinicnnError, OSError) as error:
         commands.complain(error)
+    except MemoryError as error:
+        commands.complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
     except KeyboardInterrupt:
         print("minicnn: interrupted", file=sys.stderr)
     return 1

@@ -312,7 +312,7 @@ def _shown(path: Path) -> None:
     print(f"wrote {path}", file=sys.stderr)
 
 
-def complain(error: Exception) -> None:
+def complain(error: Exception | str) -> None:
     """Say what went wrong, in one line on stderr."""
     print(f"minicnn: {' '.join(str(error).split())}", file=sys.stderr)
 

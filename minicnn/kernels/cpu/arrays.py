@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minicnn.errors import DeviceMemoryError
 from minicnn.kernels import reference
 
-__all__ = ["add", "constant", "dense", "empty", "float32_or", "release"]
+__all__ = ["add", "constant", "dense", "empty", "float32_or", "no_memory", "release"]
 
 SMALL = 1 << 17  # bytes below which an array is NumPy's own: its memory stays at hand anyway
 KEPT = 1 << 28  # bytes that wait at most; what has waited longest goes first
@@ -50,7 +51,14 @@ def constant(value: float, count: int) -> np.ndarray:
 
 
 def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Return an array of unset values, like ``np.empty``, in memory that was used before where there is some."""
+    """Return an array of unset values, like ``np.empty``, in memory that was used before where there is some.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If there is no room for it.
+
+    """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
@@ -64,6 +72,11 @@ def add(x, other):
     return np.add(x, other, out=empty(x.shape))
 
 
+def no_memory(what: str) -> DeviceMemoryError:
+    """Return the error that says what there was no memory for."""
+    return DeviceMemoryError(f"the computer's memory is full: {what}; give fewer or smaller images at a time")
+
+
 def release() -> None:
     """Give the memory that waits back to the system."""
     _waiting.clear()
@@ -73,7 +86,10 @@ class _Block:
     """Memory, and its first byte's address."""
 
     def __init__(self, size: int):
-        self.memory = np.empty(size + LINE, np.uint8)
+        try:
+            self.memory = np.empty(size + LINE, np.uint8)
+        except MemoryError:
+            raise no_memory(f"{size / 1e6:,.0f} MB were needed for one more array") from None
         self.size = size
         address = self.memory.ctypes.data
         self.address = address + -address % LINE

@@ -23,6 +23,7 @@ import numba
 from numba.core.types import Array, Type, float32, void
 
 from minicnn.errors import DeviceError
+from minicnn.kernels.cpu.arrays import no_memory
 from minicnn.kernels.cpu.cache import KernelCache, locked
 from minicnn.kernels.cpu.threads import parallel
 
@@ -64,9 +65,20 @@ class Kernel:
         self._compiled: Callable | None = None
 
     def __call__(self, *args) -> None:
-        """Run; compile first, or load what an earlier process compiled, where that was not done yet."""
+        """Run; compile first, or load what an earlier process compiled, where that was not done yet.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If there is no room for what a part of the work needs, which batches then do by halves.
+
+        """
         with parallel():
-            (self._compiled or self._compile())(*args)
+            run = self._compiled or self._compile()
+            try:
+                run(*args)
+            except MemoryError:
+                raise no_memory(f"the kernel {self.name} found no room for its work") from None
 
     def compile(self) -> None:
         """Compile ahead of the first call."""

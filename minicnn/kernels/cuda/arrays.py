@@ -145,7 +145,7 @@ def numbered(size: int) -> int:
     """
     if size >= MOST:
         raise DeviceMemoryError(
-            f"an array of {size:,} values is too large for the GPU's kernels, which number {MOST:,}; "
+            f"an array of {size:,} values is too large for the GPU's kernels, which number at most {MOST - 1:,}; "
             "give fewer images at a time, or use device 'cpu'"
         )
     return size
