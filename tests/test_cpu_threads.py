@@ -112,6 +112,40 @@ with ThreadPoolExecutor(8) as pool:
     assert run(tmp_path, script, **layer_or_skip(tmp_path, layer)) == "True"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can't be chosen on this system")
+def test_helpers_keep_off_the_callers_core_wherever_it_is(tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one core")
+    script = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from minicnn.kernels.cpu.cores import _pool
+allowed = os.sched_getaffinity(0)
+
+def keeps_off():
+    found = []
+    for core in sorted(allowed)[:2]:
+        os.sched_setaffinity(0, {core})  # moves this thread there
+        os.sched_setaffinity(0, allowed)
+        check()
+        with cpu.threads.parallel():
+            found += [os.sched_getaffinity(helper) == allowed - {_pool.core} for helper in _pool.ids]
+    return found, os.sched_getaffinity(0) == allowed
+
+print(keeps_off())
+with ThreadPoolExecutor(1) as other:  # OpenMP gives this thread helpers of its own
+    print(other.submit(keeps_off).result())
+cpu.threads.set_num_threads(1)
+check()
+cpu.threads.set_num_threads(2)
+print(keeps_off())
+os.sched_setaffinity(0, {min(allowed)})  # no other core is left
+print(check())
+"""
+    environment = layer_or_skip(tmp_path, "omp") | {"MINICNN_NUM_THREADS": "2"}
+    assert run(tmp_path, script, **environment).splitlines() == ["([True, True], True)"] * 3 + ["True"]
+
+
 # Serving: a process that has computed starts workers, and computes on itself, in several threads.
 WORKERS = """
 import multiprocessing

@@ -7,7 +7,8 @@ number.  So every kernel runs inside ``parallel()``, which
 - takes the process's one lock: Numba's simplest threading layer aborts when two Python threads enter it at once,
   and taking turns on the cores is faster than sharing each of them;
 - holds BLAS to one thread, and Numba to ``num_threads()``; the outermost exit gives both back as they were, so
-  that a user's own linear algebra keeps its threads.
+  that a user's own linear algebra keeps its threads;
+- keeps the pool's threads off this thread's core (see ``cores``).
 
 After ``os.fork`` GNU OpenMP, the layer that Numba prefers, ends the child at its first parallel loop.  There
 kernels run on one thread: the same bits.
@@ -26,6 +27,7 @@ import numba
 import scipy
 
 from minicnn.errors import DeviceError
+from minicnn.kernels.cpu.cores import keep_clear
 
 __all__ = ["num_threads", "parallel", "set_num_threads"]
 
@@ -120,6 +122,7 @@ class _Region:
             if before != count:
                 set_threads(count)
                 self.undo.append((set_threads, before))
+        keep_clear(count)
 
     def after_fork_in_child(self):
         self.alone = self.alone or _layer() == "omp"
