@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.halves import by_halves, joined
-from minicnn.kernels import choose, on, running, send
+from minicnn.kernels import choose, on, passes, running, send
 from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
-from minicnn.layers.fused import fused
+from minicnn.layers.fused import fused, normalises
 from minicnn.shapes import check_array
 from minicnn.targets import as_cotangent, checked_classes
 
@@ -28,11 +29,15 @@ class Tape(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What runs up to some layer: the layers, these merged into steps, and whether parameters are float64."""
+    """What runs up to some layer.
+
+    The layers, these merged into steps, whether parameters are float64, and whether steps compute scales.
+    """
 
     layers: chain.Chain
     steps: chain.Chain
     wide: bool
+    normalises: bool
 
 
 class Network:
@@ -83,7 +88,7 @@ class Network:
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
-        self.name, self.device, self._kernels = name, device, on(device)
+        self.name, self.device, self._kernels, self._passes = name, device, on(device), passes(device)
         self.check_labels()
 
     def check_labels(self) -> None:
@@ -189,6 +194,7 @@ class Network:
         """
         arrays = {name: np.array(array) for name, array in chain.fitted(mapping, self._chain).items()}
         self._chain, self._plans = chain.with_state(self._chain, arrays), {}
+        self._passes = passes(self.device)
 
     # forward
 
@@ -223,28 +229,31 @@ class Network:
         plan = self._ready(x, upto, allow_nonfinite)
 
         def run(x, _):
-            y, _ = chain.forward(plan.steps, self._as(x, plan), self._kernels)
-            return np.asarray(y)
+            with self._pass(plan, x, upto) as one:
+                return np.asarray(one.forward(self._as(x, plan)))
 
         return joined(self._run(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
-        y, tape = self._traced(x, upto, allow_nonfinite)
-        return np.asarray(y), tape
-
-    def _traced(self, x, upto, allow_nonfinite):
-        """Return the output where it was computed, on the device, and the tape."""
         plan = self._ready(x, upto, allow_nonfinite)
         y, saved = chain.forward(plan.steps, self._as(x, plan), self._kernels, Keep.MASKS)
-        return y, Tape(plan.steps, saved)
+        return np.asarray(y), Tape(plan.steps, saved)
+
+    def _pass(self, plan, x, upto, keep=Keep.NOTHING, rule=rules.GRADIENT):
+        """Context of the pass up to a layer for inputs of x's shape, noted where the device repeats passes."""
+        one = chain.Pass(plan.steps, self._kernels, keep, rule)
+        if self._passes is None or plan.wide or x.dtype != np.float32 or plan.normalises:
+            return nullcontext(one)
+        return self._passes.of((upto, x.shape, keep, rule), one)
 
     def _plan(self, upto: str | None) -> _Plan:
         """Return what runs up to a layer, made once."""
         if (upto, False) not in self._plans:
             layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
             wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
-            self._plans[upto, False] = _Plan(layers, self._steps(layers), wide)
+            steps = self._steps(layers)
+            self._plans[upto, False] = _Plan(layers, steps, wide, normalises(steps))
         return self._plans[upto, False]
 
     def _widened(self, upto: str | None) -> _Plan:
@@ -252,7 +261,7 @@ class Network:
         if (upto, True) in self._plans:
             return self._plans[upto, True]
         layers = chain.astype(self._plan(upto).layers, np.float64)
-        plan = _Plan(layers, self._steps(layers), True)
+        plan = self._plan(upto)._replace(layers=layers, steps=self._steps(layers), wide=True)
         if self.device == "cuda":
             self._plans[upto, True] = plan
         return plan
@@ -338,12 +347,14 @@ class Network:
             not covered by the rule.
 
         """
-        rule = rules.named(rule)
+        rule, plan = rules.named(rule), self._ready(x, layer, allow_nonfinite)
 
         def run(x, target):
             # the output stays where it is: only its shape counts
-            y, tape = self._traced(x, layer, allow_nonfinite)
-            return self.backward(tape, self.cotangent(y, target, of), rule).astype(x.dtype, copy=False)
+            with self._pass(plan, x, layer, Keep.MASKS, rule) as one:
+                y = one.forward(self._as(x, plan))
+                dx = one.backward(send(self.cotangent(y, target, of), self.device))
+            return np.asarray(dx).astype(x.dtype, copy=False)
 
         return joined(self._run(run, x, np.asarray(target)))
 

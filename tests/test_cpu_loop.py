@@ -10,7 +10,7 @@ from numba import float32, int64
 
 from minicnn import zoo
 from minicnn.errors import DeviceError, DeviceMemoryError
-from minicnn.kernels.cpu import arrays, convolution, threads
+from minicnn.kernels.cpu import convolution, memory, threads
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
 
@@ -56,7 +56,7 @@ def test_a_part_that_runs_out_of_memory_raises(some_threads):
 
 def test_an_array_without_room_raises():
     with pytest.raises(DeviceMemoryError, match="MB were needed for one more array; give fewer or smaller"):
-        arrays.empty((TOO_MUCH,))
+        memory.empty((TOO_MUCH,))
 
 
 def test_a_batch_without_room_is_done_by_halves(monkeypatch):
@@ -67,7 +67,7 @@ def test_a_batch_without_room_is_done_by_halves(monkeypatch):
     def refusing(shape, *dtype):
         if shape[0] > 3:
             refused.append(shape)
-            raise arrays.no_memory("so it is said")
+            raise memory.no_memory("so it is said")
         return empty(shape, *dtype)
 
     monkeypatch.setattr(convolution, "empty", refusing)

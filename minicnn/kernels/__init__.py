@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "on", "running", "send"]
+__all__ = ["DEVICES", "choose", "on", "passes", "running", "send"]
 
 DEVICES = ("reference", "cpu", "cuda")
 
@@ -77,6 +77,15 @@ def running(device: str) -> AbstractContextManager:
     from minicnn.kernels.cpu.threads import parallel
 
     return parallel()
+
+
+def passes(device: str) -> Any:
+    """Return what notes and repeats the passes of one network, see ``cpu.replay``; None but for "cpu"."""
+    if device != "cpu":
+        return None
+    from minicnn.kernels.cpu.replay import Passes
+
+    return Passes()
 
 
 def choose(multiply_adds: int) -> str:

@@ -13,6 +13,7 @@ from minicnn.layers.base import Keep, Layer, Shape
 from minicnn.rules import GRADIENT
 
 __all__ = [
+    "Pass",
     "astype",
     "backward",
     "before_softmax",
@@ -64,6 +65,23 @@ def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
         if own:
             gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
     return dy, gradients
+
+
+class Pass:
+    """One pass forward, and back again from what it kept: two functions of an array."""
+
+    def __init__(self, steps: Chain, kernels, keep=Keep.NOTHING, rule=GRADIENT):
+        self.steps, self.kernels, self.keep, self.rule = steps, kernels, keep, rule
+        self._tape = None
+
+    def forward(self, x):
+        """Output of the last step."""
+        y, self._tape = forward(self.steps, x, self.kernels, self.keep)
+        return y
+
+    def backward(self, dy):
+        """Gradient with respect to the input, by the rule."""
+        return backward(self.steps, dy, self._tape, self.kernels, self.rule)[0]
 
 
 def parameter_gradients(chain: Chain, dy, tape, kernels):

@@ -17,7 +17,7 @@ from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
 from minicnn.rules import GRADIENT
 
-__all__ = ["RectifiedConv2d", "fused"]
+__all__ = ["RectifiedConv2d", "fused", "normalises"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +85,14 @@ def fused(chain: Chain, training: bool = False) -> Chain:
         else:
             merged.append((name, _inside(layer, training)))
     return merged
+
+
+def normalises(chain: Chain) -> bool:
+    """Whether some step computes a normalisation's scale from its parameters whenever it runs."""
+    return any(
+        layer.norm is not None if isinstance(layer, RectifiedConv2d) else any(map(normalises, layer.branches()))
+        for _, layer in chain
+    )
 
 
 def _before_rectifier(chain: Chain) -> int:

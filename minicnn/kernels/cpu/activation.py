@@ -4,9 +4,11 @@ import numpy as np
 from numba import boolean, float32
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, empty, float32_or
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.calls import again
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 
@@ -18,13 +20,13 @@ BLOCK = 8192
 @float32_or(reference.relu)
 def relu(x):
     """Rectifier and its mask, as ``reference.relu``."""
-    return _rectified(x, np.inf) if x.size > BLOCK else reference.relu(x)
+    return _rectified(x, np.inf) if x.size > BLOCK else again(reference.relu, x)
 
 
 @float32_or(reference.relu6)
 def relu6(x):
     """Rectifier with a ceiling and its mask, as ``reference.relu6``."""
-    return _rectified(x, 6) if x.size > BLOCK else reference.relu6(x)
+    return _rectified(x, 6) if x.size > BLOCK else again(reference.relu6, x)
 
 
 def _rectified(x, ceiling):
@@ -37,7 +39,7 @@ def _rectified(x, ceiling):
 def relu_input_grad(dy, mask, rule):
     """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""
     if dy.size <= BLOCK:
-        return reference.relu_input_grad(dy, mask, rule)
+        return again(reference.relu_input_grad, dy, mask, rule)
     dx = empty(dy.shape)
     where = rule.where_input_positive, rule.where_cotangent_positive
     _relu_input_grad(dense(dy).reshape(-1), dense(mask).reshape(-1), *where, dx.reshape(-1))

@@ -8,8 +8,9 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu import depthwise, im2col, pointwise, strided, winograd, winograd_weight_grad
-from minicnn.kernels.cpu.arrays import constant, dense, empty, float32_or
+from minicnn.kernels.cpu.arrays import constant, dense, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
+from minicnn.kernels.cpu.memory import empty
 from minicnn.shapes import output_size, pair, sides, transposed_size
 
 __all__ = [

@@ -9,10 +9,11 @@ needs none: there X is x.  How the work is cut depends on shapes alone.
 import numpy as np
 from numba import boolean, float32, int64
 
-from minicnn.kernels.cpu.arrays import empty
+from minicnn.kernels.cpu.arrays import constant
 from minicnn.kernels.cpu.epilogue import finish, prepare
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import address
 
@@ -37,7 +38,7 @@ def forward(x, weight, epilogue, geometry, y):
     filters = max(16, -(-k // wanted))
     cut = np.array([rows, blocks, filters, -(-k // filters)])
     plain = epilogue.mask is None and epilogue.least == -np.inf and epilogue.most == np.inf
-    plain = plain and (epilogue.scale == 1).all() and not epilogue.shift.any()
+    plain = plain and epilogue.scale is constant(1, len(weight)) and epilogue.shift is constant(0, len(weight))
     mask = np.empty((0, 0, 0, 0), bool) if epilogue.mask is None else epilogue.mask
     ends = np.float32(epilogue.least), np.float32(epilogue.most)
     _forward(x, weight, geometry, cut, plain, epilogue.scale, epilogue.shift, *ends, y, mask)
@@ -56,7 +57,7 @@ def input_grad(dy, weight, prologue, geometry, dx):
 def prepared(dy, prologue):
     """Dy through the prologue: itself where that does nothing."""
     nothing = prologue.mask is None and not prologue.only_positive
-    if nothing and (prologue.scale == 1).all():
+    if nothing and prologue.scale is constant(1, len(prologue.scale)):
         return dy
     mask = np.empty((0, 0, 0, 0), bool) if prologue.mask is None else prologue.mask
     out = empty(dy.shape)

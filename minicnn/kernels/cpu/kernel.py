@@ -23,8 +23,9 @@ import numba
 from numba.core.types import Array, Type, float32, void
 
 from minicnn.errors import DeviceError
-from minicnn.kernels.cpu.arrays import no_memory
 from minicnn.kernels.cpu.cache import KernelCache, locked
+from minicnn.kernels.cpu.calls import note
+from minicnn.kernels.cpu.memory import no_memory
 from minicnn.kernels.cpu.threads import parallel
 
 __all__ = ["Kernel", "compiled_names", "inner", "kernel", "reads", "warm_up", "writes"]
@@ -79,6 +80,7 @@ class Kernel:
                 run(*args)
             except MemoryError:
                 raise no_memory(f"the kernel {self.name} found no room for its work") from None
+            note(run, *args)
 
     def compile(self) -> None:
         """Compile ahead of the first call."""

@@ -8,9 +8,10 @@ import numpy as np
 from numba import int64
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, empty, float32_or
+from minicnn.kernels.cpu.arrays import dense, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 
 __all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
 

@@ -8,9 +8,11 @@ import numpy as np
 from numba import int32, int64, uint8
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, empty, float32_or
+from minicnn.kernels.cpu.arrays import dense, float32_or
+from minicnn.kernels.cpu.calls import again
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.pooling_vectors import max_pool, unpool, unpools
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.reference.windows import Windows
@@ -36,7 +38,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
     if windows.kernel_size[0] * windows.kernel_size[1] > 256:  # their switches are uint16
-        return reference.max_pool2d(x, kernel_size, **geometry)
+        return again(reference.max_pool2d, x, kernel_size, **geometry)
     y = empty(x.shape[:2] + windows.output_size)
     switches = empty(y.shape, np.uint8)
     _max_pool(_maps(x), _maps(y), _maps(switches), _geometry(windows))
@@ -53,7 +55,7 @@ def max_pool2d_input_grad(
     """
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     if switches.dtype != np.uint8:
-        return reference.max_pool2d_input_grad(dy, switches, input_size, kernel_size, **geometry)
+        return again(reference.max_pool2d_input_grad, dy, switches, input_size, kernel_size, **geometry)
     windows = Windows.over(tuple(input_size), kernel_size, **geometry)
     dx = empty(dy.shape[:2] + windows.size)
     _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _geometry(windows))

@@ -12,9 +12,11 @@ import numpy as np
 from numba import int64
 
 from minicnn.kernels.cpu import winograd
-from minicnn.kernels.cpu.arrays import empty
+from minicnn.kernels.cpu.arrays import dense
+from minicnn.kernels.cpu.calls import noted
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 
 __all__ = ["forward", "input_grad"]
 
@@ -49,9 +51,9 @@ def _weights(weight, stride):
     k, c, r, s = weight.shape
     rows, columns = -(-r // stride), -(-s // stride)
     whole = np.zeros((k, c, rows * stride, columns * stride), np.float32)
-    whole[:, :, :r, :s] = weight
+    noted(np.copyto, whole[:, :, :r, :s], weight)
     parts = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(parts).reshape(k, c * stride**2, rows, columns)
+    return dense(parts).reshape(k, c * stride**2, rows, columns)
 
 
 @inner

@@ -16,6 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.calls import noted
 from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.threads import num_threads
 
@@ -24,7 +25,9 @@ __all__ = ["new_counter", "next_task"]
 
 def new_counter() -> np.ndarray:
     """Return how many tasks have been taken of each thread's share: none."""
-    return np.zeros(num_threads(), np.int64)
+    counter = np.empty(num_threads(), np.int64)
+    noted(counter.fill, 0)
+    return counter
 
 
 @intrinsic

@@ -19,10 +19,11 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks".
 import numpy as np
 from numba import boolean, float32, int64, njit
 
-from minicnn.kernels.cpu.arrays import constant, dense, empty
+from minicnn.kernels.cpu.arrays import constant, dense
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.register_product import ROWS, product_of_1, product_of_2, product_of_3, small_product
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.tasks import new_counter, next_task

@@ -12,9 +12,9 @@ Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", s
 import numpy as np
 from numba import int64
 
-from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.product import multiply
 from minicnn.kernels.cpu.simd import LANES, address
 from minicnn.kernels.cpu.winograd import room, spread, tile_inputs, tiles_of

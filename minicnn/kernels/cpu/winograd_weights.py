@@ -6,9 +6,9 @@ are transposed; where they are the second, as in an input gradient, each kernel'
 
 from numba import boolean, int64
 
-from minicnn.kernels.cpu.arrays import empty
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.simd import LANES, address, prefetch, transpose
 from minicnn.kernels.cpu.winograd_transforms import nine, weight_tile
 

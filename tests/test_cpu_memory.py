@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("numba")
 pytest.importorskip("scipy")
 
-from minicnn.kernels.cpu import arrays
+from minicnn.kernels.cpu import memory
 
 SHAPE = (3, 50, 1000)
 
@@ -20,13 +20,13 @@ def address(array):
 
 @pytest.fixture(autouse=True)
 def nothing_waits(monkeypatch):
-    monkeypatch.setattr(arrays, "_waiting", [])
+    monkeypatch.setattr(memory.shared, "waiting", [])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, bool, np.uint8])
 @pytest.mark.parametrize("shape", [SHAPE, (), (0, 7), (1 << 20,)])
 def test_an_array_like_any_other(shape, dtype):
-    a = arrays.empty(shape, dtype)
+    a = memory.empty(shape, dtype)
     assert a.shape == shape and a.dtype == dtype
     assert a.flags.c_contiguous and a.flags.aligned and a.flags.writeable
     a[...] = 1
@@ -34,47 +34,47 @@ def test_an_array_like_any_other(shape, dtype):
 
 
 def test_memory_waits_until_the_last_view_is_gone():
-    a = arrays.empty(SHAPE)
+    a = memory.empty(SHAPE)
     at, view = address(a), a[1:].reshape(-1)[5:]
     del a
-    other = arrays.empty(SHAPE)
+    other = memory.empty(SHAPE)
     assert address(other) != at
     del view
-    assert address(arrays.empty(SHAPE)) == at
+    assert address(memory.empty(SHAPE)) == at
 
 
 def test_large_arrays_begin_at_a_cache_line():
-    kept = [arrays.empty((40_000 + n,)) for n in range(5)]
-    assert all(address(a) % arrays.LINE == 0 for a in kept)
+    kept = [memory.empty((40_000 + n,)) for n in range(5)]
+    assert all(address(a) % memory.LINE == 0 for a in kept)
 
 
 def test_memory_much_too_large_is_left_for_others():
-    a = arrays.empty((200_000,))
+    a = memory.empty((200_000,))
     at = address(a)
     del a
-    assert address(arrays.empty((40_000,))) != at
-    assert address(arrays.empty((120_000,))) == at
+    assert address(memory.empty((40_000,))) != at
+    assert address(memory.empty((120_000,))) == at
 
 
 def test_no_more_waits_than_may(monkeypatch):
-    monkeypatch.setattr(arrays, "KEPT", 1_000_000)
-    kept = [arrays.empty((100_000,)) for _ in range(5)]
+    monkeypatch.setattr(memory, "KEPT", 1_000_000)
+    kept = [memory.empty((100_000,)) for _ in range(5)]
     kept.clear()
     gc.collect()
-    assert 1 <= len(arrays._waiting) <= 2
+    assert 1 <= len(memory.shared.waiting) <= 2
 
 
 def test_what_has_waited_longest_goes_first(monkeypatch):
     """Memory of an earlier shape must not keep that of the present one from waiting."""
-    monkeypatch.setattr(arrays, "KEPT", 1_000_000)
-    first = [arrays.empty((110_000,)) for _ in range(2)]
+    monkeypatch.setattr(memory, "KEPT", 1_000_000)
+    first = [memory.empty((110_000,)) for _ in range(2)]
     first.clear()
     for _ in range(2):
-        a = arrays.empty((200_000,))
+        a = memory.empty((200_000,))
         at = address(a)
         del a
-    assert address(arrays.empty((200_000,))) == at
-    assert not any(block.size == 440_000 for block in arrays._waiting)
+    assert address(memory.empty((200_000,))) == at
+    assert not any(block.size == 440_000 for block in memory.shared.waiting)
 
 
 def test_threads_never_share_memory():
@@ -83,9 +83,9 @@ def test_threads_never_share_memory():
 
     def work(mark):
         for _ in range(300):
-            a = arrays.empty((40_000,))
+            a = memory.empty((40_000,))
             a[:] = mark
-            b = arrays.empty((40_000,))
+            b = memory.empty((40_000,))
             b[:] = -mark
             if (a != mark).any() or (b != -mark).any():
                 wrong.append(mark)
@@ -99,8 +99,8 @@ def test_threads_never_share_memory():
 
 
 def test_memory_that_waits_is_given_back():
-    held = arrays.empty((arrays.SMALL,))
+    held = memory.empty((memory.SMALL,))
     del held
-    assert arrays._waiting
-    arrays.release()
-    assert not arrays._waiting
+    assert memory.shared.waiting
+    memory.release()
+    assert not memory.shared.waiting
