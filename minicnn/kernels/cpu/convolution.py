@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu import depthwise, im2col, pointwise, strided, winograd, winograd_weight_grad
+from minicnn.kernels.cpu import depthwise, first_layer, im2col, pointwise, strided, winograd, winograd_weight_grad
 from minicnn.kernels.cpu.arrays import constant, dense, float32_or
 from minicnn.kernels.cpu.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.memory import empty
@@ -24,10 +24,16 @@ __all__ = [
     "conv_transpose2d_weight_grad",
 ]
 
+DIRECT = {"depthwise": depthwise, "first layer": first_layer}
 
-def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
-    """Name of the algorithm for a convolution with outputs of size ``out``.
 
+def algorithm(size, weight_shape, geometry, out, of="output"):
+    """Name of the algorithm for a convolution of maps of ``size`` with outputs of size ``out``.
+
+    ``of`` says what is wanted: the "output", or the gradient with respect to the "input" or to the "weight".
+
+    - first layer: two or three channels are worth neither a transform nor a copy of each pixel for each tap; nor
+      is one, but its gradient is a product of one row, which leaves registers empty.
     - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
     - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)), larger kernels up to twice
       that share, and outputs of less than a tile waste it; its transforms cost more where channels are few.  It
@@ -41,15 +47,18 @@ def algorithm(weight_shape, geometry, out, gradient_of_weight=False):
     groups = int(geometry[6])
     if channels == 1 and groups == filters and groups > 1:
         return "depthwise"
-    stride = int(geometry[0])
+    stride, first = int(geometry[0]), first_layer.suits(size, weight_shape, geometry, out)
+    first = first and (of == "output" or (of == "input" and channels > 1))
     if geometry[1] == stride and (geometry[4:7] == 1).all() and channels * stride**2 >= 3 and filters >= 16:
         tiles = math.prod(-(-n // 4) for n in out)
         blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
         spares = 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third at least
         plain = kernel_size == [3, 3] and stride == 1
-        if spares and min(kernel_size) >= 3 and (plain or not gradient_of_weight):
+        if spares and min(kernel_size) >= 3 and (plain or of != "weight") and not (first and stride == 1):
             return "winograd" if stride == 1 else "strided winograd"
-    product = geometry[7] and groups == 1 and not gradient_of_weight
+    if first:
+        return "first layer"
+    product = geometry[7] and groups == 1 and of != "weight"
     if product and pointwise.suits(filters, channels, math.prod(out)):
         return "pointwise"
     return "im2col"
@@ -80,13 +89,13 @@ def planned(*shapes, **more):
 
 
 @functools.lru_cache(4096)
-def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, gradient_of_weight=False):
+def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, of="output"):
     stride, padding, dilation = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
     geometry.flags.writeable = False
-    return Plan(out, padding, geometry, algorithm(weight_shape, geometry, out, gradient_of_weight))
+    return Plan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
 
 
 @float32_or(reference.conv2d)
@@ -119,7 +128,7 @@ def _forward(x, weight, epilogue, plan):
     if plan.algorithm == "pointwise":
         pointwise.forward(x, weight, epilogue, y)
         return y
-    (depthwise if plan.algorithm == "depthwise" else im2col).forward(x, weight, epilogue, plan.geometry, y)
+    DIRECT.get(plan.algorithm, im2col).forward(x, weight, epilogue, plan.geometry, y)
     return y
 
 
@@ -143,7 +152,7 @@ def conv2d_relu_input_grad(
 
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
     dy, weight, input_size = dense(dy), dense(weight), tuple(map(int, input_size))
-    plan = planned(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:])
+    plan = planned(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:], of="input")
     if plan.algorithm == "winograd":
         return winograd.input_grad(dy, weight, prologue, input_size, plan.padding)
     if plan.algorithm == "strided winograd":
@@ -152,7 +161,7 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
     if plan.algorithm == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)
         return dx
-    (depthwise if plan.algorithm == "depthwise" else im2col).input_grad(dy, weight, prologue, plan.geometry, dx)
+    DIRECT.get(plan.algorithm, im2col).input_grad(dy, weight, prologue, plan.geometry, dx)
     return dx
 
 
@@ -162,7 +171,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     size = x.shape[2:]
-    plan = planned(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], gradient_of_weight=True)
+    plan = planned(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], of="weight")
     if plan.algorithm == "winograd" and winograd_weight_grad.suits(*dweight.shape[:2], dy.shape):
         winograd_weight_grad.weight_grad(x, dy, plan.geometry[2:4], dweight)
         return dweight

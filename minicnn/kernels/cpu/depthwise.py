@@ -1,8 +1,7 @@
 """Depthwise convolution, one filter a channel: a plane at a time, at the speed of memory.
 
-Each plane is first copied with its padding, columns sorted by their remainder modulo the stride: then whatever
-the stride, a tap reads consecutive values, and a row of outputs is a sum of scaled rows.  The pixels of the
-input gradient with one remainder, of rows and of columns, are such sums over dy too, by the taps that reach them.
+Each map is first copied into a plane (``planes``), from which a tap reads consecutive values: a row of outputs is
+a sum of scaled rows of it, and so is a row of the input gradient's pixels with one remainder modulo the stride.
 
 Everything moves in whole vectors.  Rows are written in order, so that what a vector writes beyond the end of a row
 is written over by the next one; buffers have room for what lies beyond the last.
@@ -11,19 +10,16 @@ is written over by the next one; buffers have room for what lies beyond the last
 import numpy as np
 from numba import boolean, float32, int64, njit
 
-from minicnn.kernels.cpu.epilogue import finish, no_mask, prepared_vector, settle
+from minicnn.kernels.cpu.epilogue import finish, no_mask, settle
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.planes import adjoint_taps, columns_of, spread, zeros
 from minicnn.kernels.cpu.simd import (
     LANES,
     address,
-    byte,
-    first,
     fma,
     load,
-    load_twos,
     number,
-    set_number,
     splat,
     store,
     store_twos,
@@ -67,47 +63,7 @@ def _plane(size, kernel_height, kernel_width, geometry):
     """Plane of zeros (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
     down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
     rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
-    return _zeros(rows, across, size[1] + (kernel_width - 1) * aside // across)
-
-
-@inner
-def _zeros(rows, across, columns):
-    count = rows * across * columns
-    return np.zeros(count + 4 * LANES, np.float32)[:count].reshape(rows, across, columns)
-
-
-@inner
-def _columns(across, left, width, columns):
-    """For each remainder: the first column of x that the plane has, where it goes, and how many there are."""
-    found = np.empty((across, 3), np.int64)
-    for phase in range(across):
-        # the columns w of x with (w + left) % across == phase
-        start = (phase - left) % across
-        start += max(0, (-left - start + across - 1) // across) * across
-        at = min((start + left) // across, columns)
-        found[phase] = start, at, max(0, min((width - start + across - 1) // across, columns - at))
-    return found
-
-
-@inner
-def _spread(x, size, mask, only_positive, scale, top, chosen, plane):
-    """Copy x, of ``size`` (H, W), into the plane, through the prologue, columns sorted by remainder.
-
-    x and mask are addresses and have room behind them; 0 is no mask.  What vectors write beyond a row are zeros,
-    so that the padding stays as it is, whatever was copied before.
-    """
-    (rows, across, columns), (height, width) = plane.shape, size
-    to, factor = address(plane), splat(np.float32(scale))
-    for row in range(max(0, top), min(rows, top + height)):
-        for phase in range(across):
-            start, at, count = chosen[phase, 0], chosen[phase, 1], chosen[phase, 2]
-            line, begin = (row * across + phase) * columns + at, (row - top) * width + start
-            if across > 2:
-                for i in range(count):
-                    set_number(to, line + i, number(x, begin + i * across))
-            for i in range(0, count if across <= 2 else 0, LANES):
-                v = load(x, begin + i) if across == 1 else load_twos(x, begin + 2 * i)[0]
-                store(to, line + i, first(prepared_vector(v, factor, mask, only_positive, begin + i), count - i))
+    return zeros(rows, across, size[1] + (kernel_width - 1) * aside // across)
 
 
 @inner
@@ -156,26 +112,6 @@ def _bands(height, width):
 
 
 @inner
-def _roomy(x, at, total, copy):
-    """Address of the plane of x from ``at`` on; of its ``copy``, if there is no room to read beyond its end."""
-    if total - at - len(copy) >= 0:
-        return x + 4 * at
-    for i in range(min(len(copy), total - at)):
-        copy[i] = number(x, at + i)
-    return address(copy)
-
-
-@inner
-def _roomy_mask(mask, at, total, copy):
-    """Do the same as ``_roomy`` for a mask, of bytes; 0 if there is none."""
-    if mask == 0 or total - at - len(copy) >= 0:
-        return mask + at if mask else 0
-    for i in range(min(len(copy), total - at)):
-        copy[i] = byte(mask, at + i)
-    return address(copy)
-
-
-@inner
 def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
     """Planes of one thread, in buffers that they share."""
     scale, shift, least, most = finishing
@@ -183,15 +119,14 @@ def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
     (height, width), size, taps = y.shape[2:], x.shape[2:], kernel_height * kernel_width
     plane, rows = _plane(y.shape[2:], kernel_height, kernel_width, geometry), _bands(height, width)
     places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
-    chosen = _columns(geometry[1], geometry[3], x.shape[3], plane.shape[2])
-    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
+    chosen = columns_of(geometry[1], geometry[3], x.shape[3], plane.shape[2])
     row, planes = geometry[0] * plane.shape[1] * plane.shape[2], len(x) * channels
     task, last = _some(counter, thread, planes)
     while task < last:
         c = task % channels
         own = address(weight) + 4 * c * taps
-        of = _roomy(address(x), task * size[0] * size[1], x.size, copy)
-        _spread(of, size, 0, False, np.float32(1), geometry[2], chosen, plane)
+        at = task * size[0] * size[1]
+        spread(address(x) + 4 * at, x.size - at, size, 0, False, np.float32(1), geometry[2], chosen, plane)
         for begin in range(0, height, rows):
             end = min(height, begin + rows)
             _sums(address(plane), row, places, taps, own, begin, end, width, address(sums))
@@ -211,22 +146,6 @@ def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
 def _forward(counter, x, weight, geometry, scale, shift, least, most, y, mask):
     finishing = scale, shift, least, most
     on_threads(_forward_of_one, len(counter), (counter, x, weight, geometry, finishing, y, mask))
-
-
-@inner
-def _adjoint_taps(kernel_size, geometry, offset, columns):
-    """For each remainder of a row and of a column of dx: how many taps reach it, which, and where in the plane."""
-    (height, width), (down, across, top, left, apart, aside) = kernel_size, geometry[:6]
-    counts = np.zeros(down * across, np.int64)
-    taps = np.empty((2, down * across, height * width), np.int64)
-    for phase in range(down * across):
-        for tap in range(height * width):
-            p, q = phase // across + top - tap // width * apart, phase % across + left - tap % width * aside
-            if p % down == 0 and q % across == 0:
-                taps[0, phase, counts[phase]] = tap
-                taps[1, phase, counts[phase]] = (p // down - offset[0]) * columns + q // across - offset[1]
-                counts[phase] += 1
-    return counts, taps
 
 
 @inner
@@ -257,20 +176,19 @@ def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_
     channels, height, width = dx.shape[1:]
     # rows and columns of dy that dx depends on
     low = (top - (weight.shape[2] - 1) * apart) // down, (left - (weight.shape[3] - 1) * aside) // across
-    plane = _zeros((height - 1 + top) // down - low[0] + 1, 1, (width - 1 + left) // across - low[1] + 1)
-    counts, taps = _adjoint_taps(weight.shape[2:], geometry, low, plane.shape[2])
-    chosen = _columns(1, -low[1], dy.shape[3], plane.shape[2])
+    plane = zeros((height - 1 + top) // down - low[0] + 1, 1, (width - 1 + left) // across - low[1] + 1)
+    counts, taps = adjoint_taps(weight.shape[2:], geometry, low, plane.shape[2])
+    chosen = columns_of(1, -low[1], dy.shape[3], plane.shape[2])
     rows = _bands((height + down - 1) // down, (width + across - 1) // across)
     parts = np.empty((down * across, rows * ((width + across - 1) // across) + 2 * LANES), np.float32)
     line, own = np.empty(rows * down * width + 2 * LANES, np.float32), np.empty(taps.shape[2], np.float32)
     weights, size, planes = address(weight), dy.shape[2:], len(dy) * channels
-    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
-    copy_of_mask, flags = np.empty(copy.size, np.uint8), address(mask) if mask.size else 0
+    flags = address(mask) if mask.size else 0
     task, last = _some(counter, thread, planes)
     while task < last:
         c, at = task % channels, task * size[0] * size[1]
-        of, passed = _roomy(address(dy), at, dy.size, copy), _roomy_mask(flags, at, dy.size, copy_of_mask)
-        _spread(of, size, passed, only_positive, scale[c], -low[0], chosen, plane)
+        source, passed = (address(dy) + 4 * at, dy.size - at), flags + at if flags else 0
+        spread(*source, size, passed, only_positive, scale[c], -low[0], chosen, plane)
         for begin in range(0, (height + down - 1) // down, rows):
             for phase in range(down * across):
                 wide, count = (width - phase % across + across - 1) // across, counts[phase]
@@ -307,12 +225,12 @@ def _product(a, b):
 
 
 @inner
-def _weight_grad_plane(x, size, dy, geometry, dweight):
-    """Add one image's part; x is an address, with room behind it."""
+def _weight_grad_plane(x, room, size, dy, geometry, dweight):
+    """Add one image's part; x is an address, with so many values behind it."""
     height, width = dweight.shape
     plane = _plane(dy.shape, height, width, geometry)
-    chosen = _columns(geometry[1], geometry[3], size[1], plane.shape[2])
-    _spread(x, size, 0, False, np.float32(1), geometry[2], chosen, plane)
+    chosen = columns_of(geometry[1], geometry[3], size[1], plane.shape[2])
+    spread(x, room, size, 0, False, np.float32(1), geometry[2], chosen, plane)
     for r in range(height):
         for s in range(width):
             at = s * geometry[5]
@@ -325,11 +243,9 @@ def _weight_grad_plane(x, size, dy, geometry, dweight):
 def _weight_grad_channel(c, x, dy, geometry, dweight):
     dweight[c] = 0
     size = x.shape[2:]
-    copy = np.empty(size[0] * size[1] + 2 * LANES, np.float32)
     for n in range(len(x)):
-        of = _roomy(address(x), (n * x.shape[1] + c) * size[0] * size[1], x.size, copy)
-        _weight_grad_plane(of, size, dy[n, c], geometry, dweight[c, 0])
-    copy[0] = 0  # kept until here
+        at = (n * x.shape[1] + c) * size[0] * size[1]
+        _weight_grad_plane(address(x) + 4 * at, x.size - at, size, dy[n, c], geometry, dweight[c, 0])
 
 
 @kernel(reads(4), reads(4), reads(1, int64), writes(4))

@@ -2,7 +2,8 @@
 
 Compiled ``np.dot`` takes whole contiguous arrays only, and would copy a block of columns; ``multiply`` takes the
 distance between rows.  Each call runs on the thread that makes it (see ``threads``).  ``finished_product_of_1`` to
-``_3`` are small products of our own, whose sums go through the epilogue before they are written.
+``_3`` are small products of our own, whose sums go through the epilogue before they are written, and those of
+``placed_product_of_1`` to ``_3``, the rows of whose second matrix lie anywhere, do so too.
 """
 
 import numpy as np
@@ -15,7 +16,15 @@ from minicnn.kernels.cpu.kernel import inner
 from minicnn.kernels.cpu.register_product import product_sums
 from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, splatted, vector_pointer
 
-__all__ = ["finished_product_of_1", "finished_product_of_2", "finished_product_of_3", "multiply"]
+__all__ = [
+    "finished_product_of_1",
+    "finished_product_of_2",
+    "finished_product_of_3",
+    "multiply",
+    "placed_product_of_1",
+    "placed_product_of_2",
+    "placed_product_of_3",
+]
 
 # Numba's own way to SciPy's BLAS; addresses are passed as whole numbers
 _gemm = types.ExternalFunction("numba_xxgemm", types.intc(*[types.char] * 3, *[types.intp] * 11))
@@ -38,17 +47,17 @@ def multiply(m, n, k, a, a_row, a_turned, b, b_row, b_turned, adds, c, c_row):
     factors[0] = 0  # a use after the call: until its last use an array is kept
 
 
-def _finished_product(columns):
+def _finished_product(columns, placed=False):
     """Make the product of ROWS rows by ``columns`` vectors, finished: y and mask at ``r y_row + j``.
 
-    a, b and depth are as for ``simd.product_sums``; scale and shift are addresses of ROWS numbers, mask is 0 where
-    there is none.
+    a, b, width and depth are as for ``product_sums``; scale and shift are addresses of ROWS numbers, mask is 0
+    where there is none.
     """
 
     def product(typingctx, a, row, step, b, width, depth, scale, shift, least, most, y, y_row, mask):
         def codegen(context, builder, sig, args):
             a, row, step, b, width, depth, scale, shift, least, most, y, y_row, mask = args
-            sums = product_sums(builder, columns, a, row, step, b, width, depth)
+            sums = product_sums(builder, columns, a, row, step, b, width, depth, placed=placed)
             ends, values = (splatted(builder, least), splatted(builder, most)), []
             for n, total in enumerate(sums):
                 r, j = divmod(n, columns)
@@ -77,3 +86,4 @@ def _splat_of(builder, start, index):
 
 
 finished_product_of_1, finished_product_of_2, finished_product_of_3 = map(_finished_product, (1, 2, 3))
+placed_product_of_1, placed_product_of_2, placed_product_of_3 = (_finished_product(n, True) for n in (1, 2, 3))
