@@ -10,6 +10,7 @@ is written over by the next one; buffers have room for what lies beyond the last
 import numpy as np
 from numba import boolean, float32, int64, njit
 
+from minicnn.kernels.cpu.depthwise_sums import ROWS, kind_of, sums_of_rows
 from minicnn.kernels.cpu.epilogue import finish, no_mask, settle
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
@@ -17,10 +18,8 @@ from minicnn.kernels.cpu.planes import adjoint_taps, columns_of, spread, zeros
 from minicnn.kernels.cpu.simd import (
     LANES,
     address,
-    fma,
     load,
     number,
-    splat,
     store,
     store_twos,
 )
@@ -28,7 +27,6 @@ from minicnn.kernels.cpu.tasks import new_counter, next_task
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
-ROWS = 4  # of outputs at a time: as many sums as hide a multiplication's delay
 PLANES = 8  # that a thread takes at a time
 BAND = 2048  # outputs whose sums wait in the first-level cache for the epilogue
 
@@ -60,7 +58,7 @@ def _some(counter, thread, planes):
 
 @inner
 def _plane(size, kernel_height, kernel_width, geometry):
-    """Plane of zeros (rows, across, columns) for outputs of ``size``, with room behind it for vectors."""
+    """Plane of zeros (rows, across, columns) for outputs of ``size``."""
     down, across, apart, aside = geometry[0], geometry[1], geometry[4], geometry[5]
     rows = (size[0] - 1) * down + (kernel_height - 1) * apart + 1
     return zeros(rows, across, size[1] + (kernel_width - 1) * aside // across)
@@ -80,32 +78,6 @@ def _taps(plane, height, width, geometry):
 
 
 @inner
-def _sums(plane, row, places, count, weights, begin, end, width, sums):
-    """Rows ``begin`` to ``end`` of outputs, one behind the other, each sum in a register until it is whole.
-
-    plane, weights, sums : addresses; from one output's row of the plane to the next are ``row`` numbers
-    places : where in the plane each of ``count`` taps of the first output is
-    """
-    for p in range(begin, end, ROWS):
-        # rows beyond the last repeat it
-        a, b, c, d = p * row, min(p + 1, end - 1) * row, min(p + 2, end - 1) * row, min(p + 3, end - 1) * row
-        line = (p - begin) * width
-        for i in range(0, width, LANES):
-            q = min(i, max(0, width - LANES))  # the last vector begins earlier; only a short row reaches beyond
-            one = two = three = four = splat(np.float32(0))
-            for tap in range(count):
-                weight, at = splat(number(weights, tap)), places[tap] + q
-                one = fma(weight, load(plane, a + at), one)
-                two = fma(weight, load(plane, b + at), two)
-                three = fma(weight, load(plane, c + at), three)
-                four = fma(weight, load(plane, d + at), four)
-            store(sums, line + q, one)
-            store(sums, line + width + q, two)
-            store(sums, line + 2 * width + q, three)
-            store(sums, line + 3 * width + q, four)
-
-
-@inner
 def _bands(height, width):
     """Rows of a band of outputs, in whole sets."""
     return min((height + ROWS - 1) // ROWS, max(1, BAND // (ROWS * max(1, width)))) * ROWS
@@ -117,7 +89,8 @@ def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
     scale, shift, least, most = finishing
     channels, kernel_height, kernel_width = x.shape[1], weight.shape[2], weight.shape[3]
     (height, width), size, taps = y.shape[2:], x.shape[2:], kernel_height * kernel_width
-    plane, rows = _plane(y.shape[2:], kernel_height, kernel_width, geometry), _bands(height, width)
+    room, rows = (y.shape[2] + ROWS - 1, y.shape[3]), _bands(height, width)
+    plane, kind = _plane(room, kernel_height, kernel_width, geometry), kind_of(weight.shape[2:], geometry)
     places, sums = _taps(plane, kernel_height, kernel_width, geometry), np.empty(rows * width + LANES, np.float32)
     chosen = columns_of(geometry[1], geometry[3], x.shape[3], plane.shape[2])
     row, planes = geometry[0] * plane.shape[1] * plane.shape[2], len(x) * channels
@@ -129,7 +102,8 @@ def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
         spread(address(x) + 4 * at, x.size - at, size, 0, False, np.float32(1), geometry[2], chosen, plane)
         for begin in range(0, height, rows):
             end = min(height, begin + rows)
-            _sums(address(plane), row, places, taps, own, begin, end, width, address(sums))
+            of, to = address(plane), address(sums)
+            sums_of_rows(kind, of, row, plane.shape[2], places, taps, own, begin, end, width, to)
             at, count = (task * height + begin) * width, (end - begin) * width
             flags = address(mask) + at if mask.size else 0
             finish(address(sums), count, scale[c], shift[c], least, most, address(y) + 4 * at, flags)
@@ -176,7 +150,8 @@ def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_
     channels, height, width = dx.shape[1:]
     # rows and columns of dy that dx depends on
     low = (top - (weight.shape[2] - 1) * apart) // down, (left - (weight.shape[3] - 1) * aside) // across
-    plane = zeros((height - 1 + top) // down - low[0] + 1, 1, (width - 1 + left) // across - low[1] + 1)
+    tall, wide = (height - 1 + top) // down - low[0] + 1, (width - 1 + left) // across - low[1] + 1
+    plane, kind = zeros(tall + ROWS - 1, 1, wide), kind_of(weight.shape[2:], geometry) if down * across == 1 else 0
     counts, taps = adjoint_taps(weight.shape[2:], geometry, low, plane.shape[2])
     chosen = columns_of(1, -low[1], dy.shape[3], plane.shape[2])
     rows = _bands((height + down - 1) // down, (width + across - 1) // across)
@@ -193,9 +168,13 @@ def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_
             for phase in range(down * across):
                 wide, count = (width - phase % across + across - 1) // across, counts[phase]
                 for tap in range(count):
-                    own[tap] = number(weights, c * taps.shape[2] + taps[0, phase, tap])
+                    # unrolled sums take a kernel's taps as they lie in the plane: flipped
+                    own[count - 1 - tap if kind else tap] = number(
+                        weights, c * taps.shape[2] + taps[0, phase, tap]
+                    )
                 end, sums = min(begin + rows, (height - phase // across + down - 1) // down), address(parts[phase])
-                _sums(address(plane), plane.shape[2], taps[1, phase], count, address(own), begin, end, wide, sums)
+                arguments = plane.shape[2], taps[1, phase], count, address(own), begin, end, wide, sums
+                sums_of_rows(kind, address(plane), plane.shape[2], *arguments)
             at, lines = (task * height + begin * down) * width, min(height - begin * down, rows * down)
             if down * across > 1:
                 _weave(parts, lines, (height, width), (down, across), line)

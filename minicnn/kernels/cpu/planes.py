@@ -61,9 +61,9 @@ def spread(x, room, size, mask, only_positive, scale, top, chosen, plane):
         for phase in range(across):
             start, at, count = chosen[phase, 0], chosen[phase, 1], chosen[phase, 2]
             line, begin = (row * across + phase) * columns + at, (row - top) * width + start
+            i = 0
             # vectors read on beyond the end of a row, but not of memory
-            safe = min(count, max(0, (room - begin) // across // LANES * LANES)) if vectors else 0
-            for i in range(0, safe, LANES):
+            while vectors and i < count and begin + across * (i + LANES) <= room:
                 if across == 1:
                     v = prepared_vector(load(x, begin + i), factor, mask, only_positive, begin + i)
                 elif across == 2:
@@ -71,10 +71,11 @@ def spread(x, room, size, mask, only_positive, scale, top, chosen, plane):
                 else:
                     v = factor * load_fours(x, begin + 4 * i)[0]
                 store(to, line + i, first(v, count - i))
-            for i in range(safe, count):
-                at_x = begin + i * across
+                i += LANES
+            for j in range(i, count):
+                at_x = begin + j * across
                 passed = (mask == 0 or byte(mask, at_x) != 0) and (number(x, at_x) > 0 or not only_positive)
-                set_number(to, line + i, scale * number(x, at_x) if passed else np.float32(0))
+                set_number(to, line + j, scale * number(x, at_x) if passed else np.float32(0))
 
 
 @inner
