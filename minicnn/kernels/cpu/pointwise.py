@@ -9,6 +9,7 @@ whole vectors: the last ones of a map begin a little earlier instead, and comput
 """
 
 import functools
+import math
 
 import numpy as np
 from numba import boolean, float32, int64
@@ -29,7 +30,7 @@ PARTS = 16  # into which the work is cut, whatever the number of threads
 BANDS = 16  # runs of blocks that share a buffer, at most
 FEW = 8  # blocks, of fewer than which all go with a part of the rows
 TOGETHER = 1 << 12  # floats of blocks that go through the rows together: more of a row is then written at once
-TALL = 48  # rows of such a part at least: each part reads all columns
+TALL = 48  # rows of such a part or more: each part reads all columns
 
 
 def suits(filters, channels, pixels):
@@ -62,10 +63,16 @@ def _cut(images, rows, height, width):
     blocks, panels = -(-vectors // most), -(-rows // ROWS)
     bands = min(blocks, BANDS) if blocks >= FEW else 1
     parts = -(-PARTS // max(1, images * bands))
-    parts = min(panels, parts if bands > 1 else min(parts, -(-rows // TALL)))
+    # parts of one size are shared evenly by 2, 4 or 8 threads if they are as many, or twice that, ...
+    parts = min(panels, parts if bands > 1 else min(parts, _power_of_two(rows / TALL)))
     cut = np.array([vectors, blocks, bands, panels, parts])
     cut.flags.writeable = False
     return cut
+
+
+def _power_of_two(number):
+    """Return the power of two that is nearest to a number, by their quotient; 1 at least."""
+    return 2 ** max(0, round(math.log2(number)))
 
 
 @inner
