@@ -38,8 +38,8 @@ M_APART = SPAN * WIDTH + LANES  # floats from one element's products to the next
 LONE = LANES // 4  # tiles beyond whole vectors that are multiplied one by one, not as a vector of their own
 LONE_APART = SPAN + LANES
 product_of_tile = small_product(columns=SPAN // LANES, rows=1)
-WEIGHTS = 1 << 18  # floats of transformed weights that stay in a core's cache
-PART = 128  # input channels at a time, where the weights of all do not stay there
+WEIGHTS = 5 << 15  # floats of transformed weights that stay in a core's cache
+PART = 64  # input channels at a time, where the weights of all do not stay there
 TASKS = 4  # for each thread, so that none waits long for another's last one
 KEPT = 7 << 18  # floats of transformed inputs that are kept at a time: with the rest they fit a shared cache
 
