@@ -36,8 +36,11 @@ def test_convolutions_in_shorter_vectors_are_the_references(lanes, tmp_path):
     }
     asked = [sys.executable, "-c", "from minicnn.kernels.cpu import simd; print(simd.LANES)"]
     assert subprocess.run(asked, env=environment, capture_output=True, text=True).stdout == f"{lanes}\n"
-    files = [str(Path(__file__).with_name(name)) for name in ("test_devices.py", "test_first_layer.py")]
-    tests = [*files, "-k", "first_layer or (cpu and (conv2d or real_networks))"]
+    files = [
+        str(Path(__file__).with_name(name))
+        for name in ("test_devices.py", "test_first_layer.py", "test_pointwise.py")
+    ]
+    tests = [*files, "-k", "first_layer or pointwise or (cpu and (conv2d or real_networks))"]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     found = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert found.returncode == 0 and " skipped" not in found.stdout, found.stdout[-3000:] + found.stderr[-1000:]

@@ -27,6 +27,10 @@ SHAPES = [  # N, C, K, H, W: below and beyond whole vectors, panels and blocks; 
     (3, 40, 12, 1, 1),
     (2, 3, 5, 6, 6),
     (0, 16, 16, 8, 8),
+    (2, 53, 17, 7, 7),  # from here on with columns beyond whole vectors that are multiplied alone
+    (1, 16, 12, 25, 25),
+    (1, 12, 40, 3, 11),
+    (1, 20, 8, 2, 25),
 ]
 
 
@@ -83,7 +87,7 @@ def test_nan_and_infinity_stay():
     assert np.isposinf(y[:, :, 4, 6]).all() and mask[:, :, 4, 6].all()
 
 
-@pytest.mark.parametrize("shape", SHAPES[:6])
+@pytest.mark.parametrize("shape", [*SHAPES[:6], *SHAPES[9:]])
 def test_same_bits_on_any_number_of_threads(shape):
     x, weight, scale, shift, dy = arrays(shape)
     found = []

@@ -5,7 +5,8 @@
 BLAS is made for large matrices; these are narrow, 49 to 12544 columns, and come with a rectifier.  Here a block of
 some columns is copied into a core's cache, in vectors, through the prologue; then ROWS rows of weights at a time
 are multiplied with it, and scale, shift and clamp are applied before the sums leave their registers.  Blocks are
-whole vectors: the last ones of a map begin a little earlier instead, and compute some columns twice.
+whole vectors: the last ones of a map begin a little earlier instead, and compute some columns twice; or a column
+that would be left is multiplied alone.
 """
 
 import functools
@@ -15,8 +16,10 @@ import numpy as np
 from numba import boolean, float32, int64
 
 from minicnn.kernels.cpu.arrays import constant
-from minicnn.kernels.cpu.epilogue import no_mask, prepared_vector
+from minicnn.kernels.cpu.epilogue import finish as apply
+from minicnn.kernels.cpu.epilogue import no_mask, prepare, prepared_vector
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
+from minicnn.kernels.cpu.lone_product import column_by_depth, column_by_rows
 from minicnn.kernels.cpu.loop import on_threads
 from minicnn.kernels.cpu.product import finished_product_of_1, finished_product_of_2, finished_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS
@@ -30,6 +33,7 @@ PARTS = 16  # into which the work is cut, whatever the number of threads
 BANDS = 16  # runs of blocks that share a buffer, at most
 FEW = 8  # blocks, of fewer than which all go with a part of the rows
 TOGETHER = 1 << 12  # floats of blocks that go through the rows together: more of a row is then written at once
+LONE = LANES // 8  # columns beyond whole vectors that are multiplied one by one, at most: a 7x7 map has 1
 TALL = 48  # rows of such a part or more: each part reads all columns
 
 
@@ -57,15 +61,16 @@ def input_grad(dy, weight, prologue, dx):
 
 @functools.lru_cache(512)
 def _cut(images, rows, height, width):
-    """How many blocks of columns, runs of blocks, and parts of the rows; by the shapes alone."""
+    """How many vectors, blocks of them, runs of blocks, panels of rows, parts of these, lone columns."""
     pixels = height * width
-    vectors, most = -(-pixels // LANES), min(VECTORS, pixels // LANES)
+    lone = pixels % LANES if pixels % LANES <= LONE else 0
+    vectors, most = -(-(pixels - lone) // LANES), min(VECTORS, pixels // LANES)
     blocks, panels = -(-vectors // most), -(-rows // ROWS)
     bands = min(blocks, BANDS) if blocks >= FEW else 1
     parts = -(-PARTS // max(1, images * bands))
     # parts of one size are shared evenly by 2, 4 or 8 threads if they are as many, or twice that, ...
     parts = min(panels, parts if bands > 1 else min(parts, _power_of_two(rows / TALL)))
-    cut = np.array([vectors, blocks, bands, panels, parts])
+    cut = np.array([vectors, blocks, bands, panels, parts, lone])
     cut.flags.writeable = False
     return cut
 
@@ -92,7 +97,7 @@ def _columns(block, cut, pixels):
     vectors, blocks = cut[0], cut[1]
     begin = vectors * block // blocks
     count = vectors * (block + 1) // blocks - begin
-    return min(begin * LANES, pixels - count * LANES), count
+    return min(begin * LANES, pixels - cut[5] - count * LANES), count
 
 
 @inner
@@ -116,10 +121,41 @@ def _multiply(source, weight, row, step, finish, cut, first, last, block, stop, 
 
 
 @inner
+def _read_column(x, at, mask, only_positive, scale, depth, apart, column):
+    """Copy one pixel of each of ``depth`` channels, through the prologue."""
+    for c in range(depth):
+        prepare(
+            x + 4 * (at + c * apart),
+            1,
+            scale[c % len(scale)],
+            mask + at + c * apart if mask else 0,
+            only_positive,
+            column + 4 * c,
+        )
+
+
+@inner
+def _multiply_column(weight, row, step, finish, first, last, column, depth, n, at, y, mask):
+    """Panels ``first`` to ``last`` of rows, one column, image n."""
+    scale, shift, least, most = finish
+    rows, pixels, sums = y.shape[1], y.shape[2] * y.shape[3], np.empty(ROWS, np.float32)
+    for panel in range(first, last):
+        k = min(panel * ROWS, rows - ROWS)
+        if step == 1:
+            column_by_depth(address(weight) + 4 * k * row, row, column, depth, address(sums))
+        else:
+            column_by_rows(address(weight) + 4 * k, step, column, depth, address(sums))
+        for r in range(ROWS):
+            to = (n * rows + k + r) * pixels + at
+            moves = address(mask) + to if mask.size else 0
+            apply(address(sums) + 4 * r, 1, scale[k + r], shift[k + r], least, most, address(y) + 4 * to, moves)
+
+
+@inner
 def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
     """One image, some of its columns, some of the rows."""
     x, passed, factors, only_positive = source
-    _, blocks, bands, panels, parts = cut
+    _, blocks, bands, panels, parts, lone = cut
     depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
     size = depth * VECTORS * LANES
     together = max(1, TOGETHER // size)
@@ -132,6 +168,10 @@ def _band(source, weight, row, step, finish, cut, n, band, part, y, mask):
             start, to = n * depth * pixels + at, address(buffer) + 4 * (b - block) * size
             _read(address(x), start, chosen, only_positive, factors, depth, pixels, count, to)
         _multiply(source, weight, row, step, finish, cut, first, last, block, stop, n, address(buffer), y, mask)
+    for at in range(pixels - lone if end == blocks else pixels, pixels):
+        start, column = n * depth * pixels + at, address(buffer)
+        _read_column(address(x), start, chosen, only_positive, factors, depth, pixels, column)
+        _multiply_column(weight, row, step, finish, first, last, column, depth, n, at, y, mask)
     buffer[0] = 0  # kept until here
 
 
