@@ -8,6 +8,7 @@ of them.
 
 from minicnn.kernels.cpu.activation import relu, relu6, relu_input_grad
 from minicnn.kernels.cpu.arrays import add
+from minicnn.kernels.cpu.bias_grad import conv2d_bias_grad
 from minicnn.kernels.cpu.convolution import (
     conv2d,
     conv2d_input_grad,
@@ -39,7 +40,6 @@ from minicnn.kernels.reference import (
     batch_norm2d_weight_grad,
     concatenate,
     concatenate_input_grad,
-    conv2d_bias_grad,
     cross_entropy,
     cross_entropy_input_grad,
     dropout,

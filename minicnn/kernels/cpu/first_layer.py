@@ -26,7 +26,7 @@ from minicnn.kernels.cpu.simd import LANES, address, load, number, set_number, s
 __all__ = ["MOST", "forward", "input_grad", "suits"]
 
 MOST = 3  # channels
-BANDS = 16  # of rows, into which an image is cut
+BANDS = 16  # of rows, into which the images are cut at least
 SPACE = 1 << 17  # floats of planes that stay in a core's cache
 
 narrow, wide = (small_product(columns, MOST, placed=True) for columns in (1, 4 if LANES == 16 else 3))
@@ -45,19 +45,26 @@ def forward(x, weight, epilogue, geometry, y):
     """Fill y (N, K, P, Q) and the epilogue's mask."""
     mask = no_mask(4) if epilogue.mask is None else epilogue.mask
     ends = np.float32(epilogue.least), np.float32(epilogue.most)
-    _forward(x, weight, geometry, epilogue.scale, epilogue.shift, *ends, -(-y.shape[2] // BANDS), y, mask)
+    down = int(geometry[0])
+    band = _band(len(x), y.shape[2], x.shape[1] * down * (x.shape[3] + weight.shape[3]), weight.shape[2] // down)
+    _forward(x, weight, geometry, epilogue.scale, epilogue.shift, *ends, band, y, mask)
 
 
 def input_grad(dy, weight, prologue, geometry, dx):
     """Fill dx (N, C, H, W)."""
     mask = no_mask(4) if prologue.mask is None else prologue.mask
-    rows, down = -(-dx.shape[2] // int(geometry[0])), int(geometry[0])
-    fits = SPACE // (len(weight) * (dy.shape[3] + weight.shape[3])) - weight.shape[2] // down
-    band, phases = max(1, min(-(-rows // BANDS), fits)), int(geometry[0] * geometry[1])
+    rows, phases = -(-dx.shape[2] // int(geometry[0])), int(geometry[0] * geometry[1])
+    line = len(weight) * (dy.shape[3] + weight.shape[3])
+    band = _band(len(dy), rows, line, weight.shape[2] // int(geometry[0]))
     factors = empty((phases, MOST, weight[:, 0].size))
     places = empty((phases, weight[:, 0].size), np.int64)
     source = dy, weight, geometry, prologue.scale, mask, prologue.only_positive
     _input_grad(*source, band, factors, places, dx)
+
+
+def _band(images, rows, line, more):
+    """Return the rows of a band, whose planes have ``line`` floats a row, and ``more`` rows than it."""
+    return max(1, min(-(-rows // max(1, BANDS // max(1, images))), SPACE // line - more))
 
 
 @inner
