@@ -32,8 +32,10 @@ def algorithm(size, weight_shape, geometry, out, of="output"):
 
     ``of`` says what is wanted: the "output", or the gradient with respect to the "input" or to the "weight".
 
-    - first layer: two or three channels are worth neither a transform nor a copy of each pixel for each tap; nor
-      is one, but its gradient is a product of one row, which leaves registers empty.
+    - first layer: three channels or fewer are worth neither a transform nor a copy of each pixel for each tap.
+      But the gradient of one is a product of a single row, which leaves registers empty; that of a 3x3 kernel with
+      stride 1 takes Winograd's algorithm as long, and this is compiled for the layers behind; and kernels much
+      larger than their stride are faster as strided winograd.
     - depthwise: a filter has 9 or 25 weights, too few for a product; reading and writing maps is all there is.
     - winograd: 3x3 with stride 1 takes a quarter of the multiplications (F(4x4, 3x3)), larger kernels up to twice
       that share, and outputs of less than a tile waste it; its transforms cost more where channels are few.  It
@@ -48,15 +50,16 @@ def algorithm(size, weight_shape, geometry, out, of="output"):
     if channels == 1 and groups == filters and groups > 1:
         return "depthwise"
     stride, first = int(geometry[0]), first_layer.suits(size, weight_shape, geometry, out)
-    first = first and (of == "output" or (of == "input" and channels > 1))
+    if first and stride == 1 and of == "output":
+        return "first layer"
     if geometry[1] == stride and (geometry[4:7] == 1).all() and channels * stride**2 >= 3 and filters >= 16:
         tiles = math.prod(-(-n // 4) for n in out)
         blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
         spares = 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third at least
         plain = kernel_size == [3, 3] and stride == 1
-        if spares and min(kernel_size) >= 3 and (plain or of != "weight") and not (first and stride == 1):
+        if spares and min(kernel_size) >= 3 and (plain or of != "weight"):
             return "winograd" if stride == 1 else "strided winograd"
-    if first:
+    if first and (of == "output" or (of == "input" and channels > 1)):
         return "first layer"
     product = geometry[7] and groups == 1 and of != "weight"
     if product and pointwise.suits(filters, channels, math.prod(out)):

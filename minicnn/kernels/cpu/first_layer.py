@@ -21,7 +21,7 @@ from minicnn.kernels.cpu.memory import empty
 from minicnn.kernels.cpu.planes import adjoint_taps, columns_of, spread, zeros
 from minicnn.kernels.cpu.product import placed_product_of_1, placed_product_of_2, placed_product_of_3
 from minicnn.kernels.cpu.register_product import ROWS, small_product
-from minicnn.kernels.cpu.simd import LANES, address, load, number, set_number, store_fours, store_twos
+from minicnn.kernels.cpu.simd import LANES, address, load, number, set_number, store_twos
 
 __all__ = ["MOST", "forward", "input_grad", "suits"]
 
@@ -82,8 +82,10 @@ def _places(weight, geometry, plane):
 @inner
 def _read(x, room, size, mask, only_positive, scale, top, chosen, plane):
     """Fill a plane with the rows of a map that it wants, and zeros where there are none."""
-    plane[: min(len(plane), max(0, top))] = 0
-    plane[max(0, min(len(plane), top + size[0])) :] = 0
+    above, below = min(len(plane), max(0, top)), max(0, min(len(plane), top + size[0]))
+    for row in range(len(plane)):
+        if row < above or row >= below:
+            plane[row] = 0
     spread(x, room, size, mask, only_positive, scale, top, chosen, plane)
 
 
@@ -175,17 +177,11 @@ def _pixels(factors, places, depth, of, width, to, row):
 @inner
 def _weave(parts, part, width, across, to):
     """Write a row of pixels from those of each remainder, which lie ``part`` floats apart; addresses."""
-    whole = width // across
-    if across == 2 or across == 4:
-        for start in range(0, whole, LANES):
-            i = min(start, whole - LANES)
-            if across == 2:
-                store_twos(to, 2 * i, load(parts, i), load(parts, part + i))
-            else:
-                both = load(parts, i), load(parts, part + i)
-                store_fours(to, 4 * i, *both, load(parts, 2 * part + i), load(parts, 3 * part + i))
-    done = whole * across if across == 2 or across == 4 else 0
-    for w in range(done, width):
+    whole = width // across if across == 2 else 0
+    for start in range(0, whole, LANES):
+        i = min(start, whole - LANES)
+        store_twos(to, 2 * i, load(parts, i), load(parts, part + i))
+    for w in range(2 * whole, width):
         set_number(to, w, number(parts, w % across * part + w // across))
 
 

@@ -14,7 +14,6 @@ from minicnn.kernels.cpu.simd import (
     byte,
     first,
     load,
-    load_fours,
     load_twos,
     number,
     set_number,
@@ -41,7 +40,9 @@ def columns_of(across, left, width, columns):
         start = (phase - left) % across
         start += max(0, (-left - start + across - 1) // across) * across
         at = min((start + left) // across, columns)
-        found[phase] = start, at, max(0, min((width - start + across - 1) // across, columns - at))
+        # one by one: a row set to a tuple takes a second and more to compile
+        found[phase, 0], found[phase, 1] = start, at
+        found[phase, 2] = max(0, min((width - start + across - 1) // across, columns - at))
     return found
 
 
@@ -56,20 +57,17 @@ def spread(x, room, size, mask, only_positive, scale, top, chosen, plane):
     """
     (rows, across, columns), (height, width) = plane.shape, size
     to, factor = address(plane), splat(np.float32(scale))
-    vectors = across == 1 or across == 2 or across == 4
     for row in range(max(0, top), min(rows, top + height)):
         for phase in range(across):
             start, at, count = chosen[phase, 0], chosen[phase, 1], chosen[phase, 2]
             line, begin = (row * across + phase) * columns + at, (row - top) * width + start
             i = 0
             # vectors read on beyond the end of a row, but not of memory
-            while vectors and i < count and begin + across * (i + LANES) <= room:
+            while across <= 2 and i < count and begin + across * (i + LANES) <= room:
                 if across == 1:
                     v = prepared_vector(load(x, begin + i), factor, mask, only_positive, begin + i)
-                elif across == 2:
-                    v = factor * load_twos(x, begin + 2 * i)[0]
                 else:
-                    v = factor * load_fours(x, begin + 4 * i)[0]
+                    v = factor * load_twos(x, begin + 2 * i)[0]
                 store(to, line + i, first(v, count - i))
                 i += LANES
             for j in range(i, count):
