@@ -1,4 +1,4 @@
-"""Processors with shorter vectors than this one's: the compiled convolutions hold there too."""
+"""Processors with shorter vectors than this one's: the compiled convolutions and products hold there too."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ SHORTER = {
 
 
 @pytest.mark.parametrize("lanes", SHORTER)
-def test_convolutions_in_shorter_vectors_are_the_references(lanes, tmp_path):
+def test_layers_in_shorter_vectors_are_the_references(lanes, tmp_path):
     """In a process that compiles for an older processor, which this one can run."""
     if simd.LANES <= lanes:
         pytest.skip(f"this processor's vectors have {simd.LANES} numbers: the other tests cover what it can run")
@@ -36,7 +36,8 @@ def test_convolutions_in_shorter_vectors_are_the_references(lanes, tmp_path):
     }
     asked = [sys.executable, "-c", "from minicnn.kernels.cpu import simd; print(simd.LANES)"]
     assert subprocess.run(asked, env=environment, capture_output=True, text=True).stdout == f"{lanes}\n"
-    tests = [str(Path(__file__).with_name("test_devices.py")), "-k", "cpu and (conv2d or real_networks)"]
+    files = [str(Path(__file__).with_name(name)) for name in ("test_devices.py", "test_linear_batch.py")]
+    tests = [*files, "-k", "cpu and (conv2d or real_networks) or test_linear_batch"]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     found = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert found.returncode == 0 and " skipped" not in found.stdout, found.stdout[-3000:] + found.stderr[-1000:]
