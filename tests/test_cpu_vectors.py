@@ -1,4 +1,4 @@
-"""Processors with shorter vectors than this one's: the compiled convolutions hold there too."""
+"""Processors with shorter vectors than this one's: the compiled convolutions and products hold there too."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ SHORTER = {
 
 
 @pytest.mark.parametrize("lanes", SHORTER)
-def test_convolutions_in_shorter_vectors_are_the_references(lanes, tmp_path):
+def test_layers_in_shorter_vectors_are_the_references(lanes, tmp_path):
     """In a process that compiles for an older processor, which this one can run."""
     if simd.LANES <= lanes:
         pytest.skip(f"this processor's vectors have {simd.LANES} numbers: the other tests cover what it can run")
@@ -36,11 +36,9 @@ def test_convolutions_in_shorter_vectors_are_the_references(lanes, tmp_path):
     }
     asked = [sys.executable, "-c", "from minicnn.kernels.cpu import simd; print(simd.LANES)"]
     assert subprocess.run(asked, env=environment, capture_output=True, text=True).stdout == f"{lanes}\n"
-    files = [
-        str(Path(__file__).with_name(name))
-        for name in ("test_devices.py", "test_first_layer.py", "test_pointwise.py")
-    ]
-    tests = [*files, "-k", "first_layer or pointwise or (cpu and (conv2d or real_networks))"]
+    files = ("test_devices.py", "test_first_layer.py", "test_linear_batch.py", "test_pointwise.py")
+    chosen = "first_layer or linear_batch or pointwise or (cpu and (conv2d or real_networks))"
+    tests = [*(str(Path(__file__).with_name(name)) for name in files), "-k", chosen]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     found = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert found.returncode == 0 and " skipped" not in found.stdout, found.stdout[-3000:] + found.stderr[-1000:]

@@ -6,7 +6,7 @@ from minicnn.kernels import reference
 from minicnn.kernels.cpu.arrays import dense, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
-from minicnn.kernels.cpu.simd import LANES, address, load, number, splat, store
+from minicnn.kernels.cpu.simd import LANES, address, load, number, splat, total
 
 __all__ = ["conv2d_bias_grad"]
 
@@ -23,18 +23,15 @@ def conv2d_bias_grad(dy):
 def _channel(c, dy, dbias):
     """Add in vectors, first the pixels of an image, then images, so that no sum has very many terms."""
     images, channels, pixels = dy.shape
-    total, lanes, left = splat(0), np.empty(LANES, np.float32), 0.0
+    sums, left = splat(0), 0.0
     for n in range(images):
         at, own = (n * channels + c) * pixels, splat(0)
         for i in range(0, pixels - LANES + 1, LANES):
             own = own + load(address(dy), at + i)
         for i in range(pixels // LANES * LANES, pixels):
             left += number(address(dy), at + i)
-        total = total + own
-    store(address(lanes), 0, total)
-    for lane in lanes:
-        left += lane
-    dbias[c] = left
+        sums = sums + own
+    dbias[c] = left + total(sums)
 
 
 @kernel(reads(3), writes(1))

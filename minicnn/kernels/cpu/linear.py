@@ -1,13 +1,14 @@
 """The fully connected layer and its gradients: one pass over the weight, which is all that takes time.
 
 The weight is cut into blocks of rows, whatever the number of threads; these take blocks, so that the sums are the
-same on any number of them.
+same on any number of them.  Several images go through the weight together (see ``linear_batch``).
 """
 
 import numpy as np
 from numba import int64
 
 from minicnn.kernels import reference
+from minicnn.kernels.cpu import linear_batch
 from minicnn.kernels.cpu.arrays import dense, float32_or
 from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
 from minicnn.kernels.cpu.loop import on_threads
@@ -21,10 +22,13 @@ FEW = 2  # images up to which rows with dy = 0 are not read; of more, few rows a
 
 @float32_or(reference.linear)
 def linear(x, weight, bias=None):
-    """Fully connected layer, as ``reference.linear``: a product for each block of rows."""
-    transposed = np.empty((len(weight), len(x)), np.float32)
-    _products(dense(weight), dense(x), _rows(len(weight)), transposed)
-    y = np.ascontiguousarray(transposed.T)
+    """Fully connected layer, as ``reference.linear``."""
+    if len(x) > 1 and linear_batch.suits(x.shape[1]):
+        y = linear_batch.forward(dense(x), dense(weight))
+    else:  # one vector BLAS multiplies as fast as it can read the weight
+        transposed = np.empty((len(weight), len(x)), np.float32)
+        _products(dense(weight), dense(x), _rows(len(weight)), transposed)
+        y = np.ascontiguousarray(transposed.T)
     if bias is not None:
         y += bias
     return y
@@ -37,16 +41,12 @@ def linear_input_grad(dy, weight):
     For a few images only the rows of the weight are read whose dy is not zero: behind a ReLU that is a small part
     of them, and a single one for the gradient of a class score.
     """
-    weight, dx = dense(weight), np.empty((len(dy), weight.shape[1]), np.float32)
-    if len(dy) <= FEW:
-        rows = np.flatnonzero(dy.any(axis=0))
-        parts = empty((min(PARTS, max(1, len(rows) // 4)), *dx.shape))
-        _sums_of_rows(rows, dense(dy), weight, parts)
-    else:
-        parts = empty((min(PARTS, max(1, len(weight) // 64)), *dx.shape))
-        _partial_products(dense(dy), weight, parts)
-    np.sum(parts, axis=0, out=dx)
-    return dx
+    if len(dy) > FEW and linear_batch.suits(weight.shape[1]):
+        return linear_batch.input_grad(dense(dy), dense(weight))
+    rows = np.flatnonzero(dy.any(axis=0))
+    parts = empty((min(PARTS, max(1, len(rows) // 4)), len(dy), weight.shape[1]))
+    _sums_of_rows(rows, dense(dy), dense(weight), parts)
+    return np.sum(parts, axis=0)
 
 
 @float32_or(reference.linear_weight_grad)
@@ -109,18 +109,6 @@ def _sum_of_rows(j, rows, dy, weight, parts):
 def _sums_of_rows(rows, dy, weight, parts):
     """parts[j, n] = sum of dy[n, o] weight[o] over the j-th part of ``rows``."""
     on_threads(_sum_of_rows, len(parts), (rows, dy, weight, parts))
-
-
-@inner
-def _partial_product(j, dy, weight, parts):
-    part = slice(j * len(weight) // len(parts), (j + 1) * len(weight) // len(parts))
-    np.dot(np.ascontiguousarray(dy[:, part]), weight[part], parts[j])
-
-
-@kernel(reads(2), reads(2), writes(3))
-def _partial_products(dy, weight, parts):
-    """parts[j] = dy[:, block j] weight[block j], whose sum is dx."""
-    on_threads(_partial_product, len(parts), (dy, weight, parts))
 
 
 @inner

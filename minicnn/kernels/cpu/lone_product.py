@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.register_product import ROWS
-from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, VECTOR, fused, loaded, vector_pointer
+from minicnn.kernels.cpu.simd import FLOAT, INT64, LANES, VECTOR, fused, loaded, totalled, vector_pointer
 
 __all__ = ["column_by_depth", "column_by_rows"]
 
@@ -43,18 +43,6 @@ def _loop(builder, depth, step, begin, body):
     return found[0], found[1:]
 
 
-def _total(builder, vector):
-    """Emit the sum of a vector's numbers, halves added first."""
-    for apart in (8, 4, 2, 1):
-        if apart < LANES:
-            order = [(i + apart) % LANES for i in range(LANES)]
-            other = builder.shuffle_vector(
-                vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), LANES), order)
-            )
-            vector = builder.fadd(vector, other)
-    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
-
-
 @intrinsic
 def column_by_depth(typingctx, a, row, b, depth, to):
     """Put the products of ROWS rows, ``row`` floats apart at a, with a column of ``depth`` at b to ``to``."""
@@ -84,7 +72,7 @@ def column_by_depth(typingctx, a, row, b, depth, to):
             ]
 
         left = builder.sub(depth, done)
-        _, sums = _loop(builder, left, 1, [_total(builder, vector) for vector in sums], numbers)
+        _, sums = _loop(builder, left, 1, [totalled(builder, vector) for vector in sums], numbers)
         for r, total in enumerate(sums):
             builder.store(total, builder.gep(builder.inttoptr(to, FLOAT.as_pointer()), [INT64(r)]))
         return context.get_dummy_value()

@@ -36,6 +36,7 @@ __all__ = [
     "store",
     "store_fours",
     "store_twos",
+    "total",
     "transpose",
 ]
 
@@ -166,15 +167,20 @@ number, set_number = _scalar(types.float32, FLOAT, "the number ``start[index]``"
 byte, set_byte = _scalar(types.uint8, BYTE, "the byte ``start[index]``")
 
 
+def fetched(builder, start, index):
+    """Emit the question for the cache line of ``start[index]``."""
+    place = builder.inttoptr(builder.add(start, builder.mul(index, INT64(4))), BYTE.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [place, INT32(0), INT32(3), INT32(1)])  # to read, to keep, data
+
+
 @intrinsic
 def prefetch(typingctx, start, index):
     """Ask the cache for the line of ``start[index]``, which will be read soon."""
 
     def codegen(context, builder, sig, args):
-        place = builder.inttoptr(builder.add(args[0], builder.mul(args[1], INT64(4))), BYTE.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])  # to read, to keep, data
+        fetched(builder, *args)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
@@ -198,6 +204,26 @@ def fma(typingctx, a, b, c):
         return fused(builder, *args)
 
     return lanes(lanes, lanes, lanes), codegen
+
+
+def totalled(builder, value):
+    """Emit the sum of a vector's numbers: one half is added to the other, until one number is left."""
+    count = LANES
+    while count > 1:
+        count //= 2
+        low, high = _indices(range(count)), _indices(range(count, 2 * count))
+        value = builder.fadd(*(builder.shuffle_vector(value, value, half) for half in (low, high)))
+    return builder.extract_element(value, INT32(0))
+
+
+@intrinsic
+def total(typingctx, value):
+    """Sum of a vector's numbers."""
+
+    def codegen(context, builder, sig, args):
+        return totalled(builder, *args)
+
+    return types.float32(lanes), codegen
 
 
 @intrinsic
