@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn import rules, summary
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.halves import by_halves, joined
-from minicnn.kernels import choose, on, passes, running, send
+from minicnn.halves import joined
+from minicnn.kernels import choose, send
 from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
-from minicnn.layers.fused import fused, normalises
+from minicnn.runner import Plan, Runner
 from minicnn.shapes import check_array
 from minicnn.targets import as_cotangent, checked_classes
 
@@ -26,18 +25,6 @@ class Tape(NamedTuple):
 
     layers: chain.Chain
     saved: list[Any]
-
-
-class _Plan(NamedTuple):
-    """What runs up to some layer.
-
-    The layers, these merged into steps, whether parameters are float64, and whether steps compute scales.
-    """
-
-    layers: chain.Chain
-    steps: chain.Chain
-    wide: bool
-    normalises: bool
 
 
 class Network:
@@ -84,11 +71,10 @@ class Network:
         name: str = "network",
     ):
         self._chain = chain.initialised(chain.named(layers), np.random.default_rng(seed))
-        self._plans: dict[tuple[str | None, bool], _Plan] = {}  # by the last layer's name, and whether widened
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
-        self.name, self.device, self._kernels, self._passes = name, device, on(device), passes(device)
+        self.name, self.device, self._runner = name, device, Runner(self._chain, device)
         self.check_labels()
 
     def check_labels(self) -> None:
@@ -193,8 +179,8 @@ class Network:
 
         """
         arrays = {name: np.array(array) for name, array in chain.fitted(mapping, self._chain).items()}
-        self._chain, self._plans = chain.with_state(self._chain, arrays), {}
-        self._passes = passes(self.device)
+        self._chain = chain.with_state(self._chain, arrays)
+        self._runner = Runner(self._chain, self.device)
 
     # forward
 
@@ -229,53 +215,18 @@ class Network:
         plan = self._ready(x, upto, allow_nonfinite)
 
         def run(x, _):
-            with self._pass(plan, x, upto) as one:
-                return np.asarray(one.forward(self._as(x, plan)))
+            with self._runner.one(plan, x, upto) as one:
+                return np.asarray(one.forward(self._runner.send(x, plan)))
 
-        return joined(self._run(run, x))
+        return joined(self._runner.parts(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
         plan = self._ready(x, upto, allow_nonfinite)
-        y, saved = chain.forward(plan.steps, self._as(x, plan), self._kernels, Keep.MASKS)
+        y, saved = chain.forward(plan.steps, self._runner.send(x, plan), self._runner.kernels, Keep.MASKS)
         return np.asarray(y), Tape(plan.steps, saved)
 
-    def _pass(self, plan, x, upto, keep=Keep.NOTHING, rule=rules.GRADIENT):
-        """Context of the pass up to a layer for inputs of x's shape, noted where the device repeats passes."""
-        one = chain.Pass(plan.steps, self._kernels, keep, rule)
-        if self._passes is None or plan.wide or x.dtype != np.float32 or plan.normalises:
-            return nullcontext(one)
-        return self._passes.of((upto, x.shape, keep, rule), one)
-
-    def _plan(self, upto: str | None) -> _Plan:
-        """Return what runs up to a layer, made once."""
-        if (upto, False) not in self._plans:
-            layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
-            wide = any(a.dtype == np.float64 for a in chain.state(layers).values())
-            steps = self._steps(layers)
-            self._plans[upto, False] = _Plan(layers, steps, wide, normalises(steps))
-        return self._plans[upto, False]
-
-    def _widened(self, upto: str | None) -> _Plan:
-        """Return the plan in float64; kept on "cuda" alone, where parameters are sent once."""
-        if (upto, True) in self._plans:
-            return self._plans[upto, True]
-        layers = chain.astype(self._plan(upto).layers, np.float64)
-        plan = self._plan(upto)._replace(layers=layers, steps=self._steps(layers), wide=True)
-        if self.device == "cuda":
-            self._plans[upto, True] = plan
-        return plan
-
-    def _steps(self, layers: chain.Chain, training: bool = False) -> chain.Chain:
-        """Return what runs in the layers' place: the specification keeps to one step a layer."""
-        if self.device == "reference":
-            return layers
-        if self.device == "cuda" and not training:
-            # a normalisation's scale would be sent with every call; folded into the weights it stays there
-            layers = fold_batch_norm(layers)
-        return fused(layers, training)
-
-    def _ready(self, x, upto, allow_nonfinite) -> _Plan:
+    def _ready(self, x, upto, allow_nonfinite) -> Plan:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
         check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
         if self.input_shape is not None and x.shape[1:] != self.input_shape:
@@ -286,26 +237,17 @@ class Network:
             raise ShapeError(
                 f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"
             )
-        plan = self._plan(upto)
+        plan = self._runner.plan(upto)
         if self.input_shape is None:
             chain.output_shape(plan.layers, x.shape[1:])
-        return plan if x.dtype != np.float64 else self._widened(upto)
-
-    def _as(self, x, plan):
-        """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
-        return send(x.astype(np.float64) if plan.wide and x.dtype != np.float64 else x, self.device)
-
-    def _run(self, pass_, *arrays):
-        """Return what a pass gives for the parts of a batch, see ``by_halves``."""
-        with running(self.device):
-            return by_halves(pass_, *arrays)
+        return plan if x.dtype != np.float64 else self._runner.widened(upto)
 
     # backward
 
     def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
         """Return the gradient with respect to the input of <dy, y>, from ``trace``'s tape."""
         dy = send(dy, self.device)
-        dx, _ = chain.backward(tape.layers, dy, tape.saved, self._kernels, rules.named(rule))
+        dx, _ = chain.backward(tape.layers, dy, tape.saved, self._runner.kernels, rules.named(rule))
         return np.asarray(dx)
 
     def input_gradient(
@@ -351,12 +293,12 @@ class Network:
 
         def run(x, target):
             # the output stays where it is: only its shape counts
-            with self._pass(plan, x, layer, Keep.MASKS, rule) as one:
-                y = one.forward(self._as(x, plan))
+            with self._runner.one(plan, x, layer, Keep.MASKS, rule) as one:
+                y = one.forward(self._runner.send(x, plan))
                 dx = one.backward(send(self.cotangent(y, target, of), self.device))
             return np.asarray(dx).astype(x.dtype, copy=False)
 
-        return joined(self._run(run, x, np.asarray(target)))
+        return joined(self._runner.parts(run, x, np.asarray(target)))
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
@@ -367,7 +309,7 @@ class Network:
             if y.ndim != 2:
                 raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
             dy = dy if isinstance(y, np.ndarray) else send(dy, self.device)
-            dy = self._kernels.softmax_input_grad(dy, self._kernels.softmax(y))
+            dy = self._runner.kernels.softmax_input_grad(dy, self._runner.kernels.softmax(y))
         return dy
 
     def loss_gradient(
@@ -390,7 +332,9 @@ class Network:
 
         """
         plan = self._ready(x, None, allow_nonfinite=False)
-        parts = self._run(lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels))
+        parts = self._runner.parts(
+            lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels)
+        )
         loss = sum(n / len(x) * loss for n, (loss, _) in parts)
         first = parts[0][1][1]
         if len(parts) == 1:
@@ -401,12 +345,12 @@ class Network:
         }
 
     def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
-        steps = self._steps(plan.layers, training=True)
-        scores, saved = chain.forward(steps, self._as(x, plan), self._kernels, Keep.INPUTS, rng)
+        kernels, steps = self._runner.kernels, self._runner.steps(plan.layers, training=True)
+        scores, saved = chain.forward(steps, self._runner.send(x, plan), kernels, Keep.INPUTS, rng)
         labels = send(checked_classes(labels, scores), self.device)
-        dy = self._kernels.cross_entropy_input_grad(scores, labels)
-        gradients = chain.parameter_gradients(steps, dy, saved, self._kernels)
+        dy = kernels.cross_entropy_input_grad(scores, labels)
+        gradients = chain.parameter_gradients(steps, dy, saved, kernels)
         ordered = {
             name: np.asarray(gradients[name]) for name in chain.parameter_shapes(plan.layers) if name in gradients
         }
-        return float(self._kernels.cross_entropy(scores, labels)), ordered
+        return float(kernels.cross_entropy(scores, labels)), ordered

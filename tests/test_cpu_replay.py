@@ -79,7 +79,7 @@ def agree(net, x, target, rule="gradient", layer=None):
 
 def noted(net):
     """Count the passes that are noted."""
-    return sum(not isinstance(known, str) for known in net._passes._known.values())
+    return sum(not isinstance(known, str) for known in net._runner._passes._known.values())
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -218,7 +218,7 @@ def test_a_batch_goes_by_halves_where_a_kernel_finds_no_room():
     def full():
         raise MemoryError
 
-    (kept,) = net._passes._known.values()
+    (kept,) = net._runner._passes._known.values()
     given, calls, found = kept._lists["forward"]
     kept._lists["forward"] = given, [*calls[:3], (full, ()), *calls[3:]], found
     assert net(x).tobytes() == expected.tobytes()
@@ -259,5 +259,5 @@ def test_no_more_is_kept_than_may(monkeypatch, limit):
     for _ in range(3):
         for size in range(9, 40, 3):
             assert agree(net, images(1, size, (3, size, size)), 1)
-            assert len(net._passes._known) <= (3 if limit == "MOST" else replay.MOST)
-            assert sum(map(replay._size, net._passes._known.values())) <= replay.ALL
+            assert len(net._runner._passes._known) <= (3 if limit == "MOST" else replay.MOST)
+            assert sum(map(replay._size, net._runner._passes._known.values())) <= replay.ALL

@@ -22,6 +22,7 @@ FLOORS = [
     ["images"],
     ["layers"],
     ["summary"],
+    ["runner"],
     ["network"],
     ["catalogue"],
     ["formats", "zoo"],
