@@ -12,7 +12,7 @@ from minicnn.halves import by_halves
 from minicnn.kernels import on, passes, running, send
 from minicnn.layers import Keep, chain
 from minicnn.layers.fold import fold_batch_norm
-from minicnn.layers.fused import fused, normalises
+from minicnn.layers.fused import fused, repeatable
 
 __all__ = ["Plan", "Runner"]
 
@@ -20,13 +20,13 @@ __all__ = ["Plan", "Runner"]
 class Plan(NamedTuple):
     """What runs up to some layer.
 
-    The layers, these merged into steps, whether parameters are float64, and whether steps compute scales.
+    The layers, these merged into steps, whether parameters are float64, and whether steps may be repeated.
     """
 
     layers: chain.Chain
     steps: chain.Chain
     wide: bool
-    normalises: bool
+    repeatable: bool
 
 
 class Runner:
@@ -48,7 +48,7 @@ class Runner:
         if (upto, False) not in self._plans:
             layers = chain.before_softmax(self._chain) if upto is None else chain.upto(self._chain, upto)
             wide, steps = any(a.dtype == np.float64 for a in chain.state(layers).values()), self.steps(layers)
-            self._plans[upto, False] = Plan(layers, steps, wide, normalises(steps))
+            self._plans[upto, False] = Plan(layers, steps, wide, repeatable(steps))
         return self._plans[upto, False]
 
     def widened(self, upto: str | None) -> Plan:
@@ -84,7 +84,7 @@ class Runner:
     ) -> AbstractContextManager[Any]:
         """Context that gives a pass up to a layer for inputs of x's shape, inside of ``parts``."""
         one = chain.Pass(plan.steps, self.kernels, keep, rule)
-        if self._passes is None or plan.wide or x.dtype != np.float32 or plan.normalises:
+        if self._passes is None or plan.wide or x.dtype != np.float32 or not plan.repeatable:
             return nullcontext(one)
         return self._passes.of((upto, x.shape, keep, rule), one)
 

@@ -85,7 +85,8 @@ def hang(monkeypatch, name, wrong):
 
 def test_every_kernel_of_the_device_is_here():
     own = {n for n in cpu.__all__ if inspect.getmodule(getattr(cpu, n)).__name__.startswith("minicnn.kernels.cpu")}
-    assert {name for name in own if not name.endswith("_weight_grad")} == {*FORWARD, *BACK}
+    of_parameters = ("_weight_grad", "_bias_grad")
+    assert {name for name in own if not name.endswith(of_parameters)} == {*FORWARD, *BACK}
 
 
 @pytest.mark.parametrize("peer", ["reference", "torch"])

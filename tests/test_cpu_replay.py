@@ -21,6 +21,8 @@ from minicnn.layers import (
     ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
+    Keep,
+    Layer,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -142,6 +144,60 @@ def test_statistics_that_are_written_to_count():
         assert agree(net, x, 1)
 
 
+class Square(Layer):
+    """A user's layer, which computes by itself."""
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        return x * x, x
+
+    def backward(self, dy, saved, kernels, rule=None, weights=False):
+        return 2 * saved * dy, {}
+
+
+class Louder(ReLU):
+    """Another, which is nearly one of ours."""
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        y, saved = super().forward(x, kernels, keep, rng)
+        return 3 * y, saved
+
+
+@pytest.mark.parametrize("theirs", [Square, Louder])
+@pytest.mark.parametrize("inside", [False, True])
+def test_layers_from_elsewhere_are_not_repeated(theirs, inside):
+    between = Residual([Conv2d(4, 4, 1), theirs()]) if inside else theirs()
+    net = Network([Conv2d(3, 4, 3), between, Flatten(), Linear(4 * 36, 3)], (3, 8, 8), device="cpu")
+    for seed in range(5):
+        x = images(1, seed, (3, 8, 8))
+        assert agree(net, x, 1)
+        np.testing.assert_allclose(net(x), net.to("reference")(x), rtol=0, atol=1e-4)  # nor merged with others
+    assert noted(net) == 0
+
+
+@pytest.mark.parametrize("layers", [every_layer, smooth])
+def test_all_that_a_list_holds_is_counted_but_weights(layers):
+    net = Network(layers(), device="cpu")
+    for seed in range(3):
+        net.input_gradient(images(1, seed), 1)
+    (kept,) = net._runner._passes._known.values()
+    weights = [array for array in net.state_dict().values()]
+
+    def arrays(value):
+        if isinstance(value, tuple | list):
+            return [array for one in value for array in arrays(one)]
+        return [value] if isinstance(value, np.ndarray) and value.nbytes > 1000 else []
+
+    held, blocks = arrays(list(kept._lists.values())), {}
+    for array in held:
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        array = array if array.base is None else array.base.block.memory
+        if not any(array is weight for weight in weights):
+            assert array.dtype == np.uint8, "the memory of a block"
+            blocks[id(array)] = array.nbytes
+    assert held and 0 < sum(blocks.values()) <= kept.memory.size + 64 * len(blocks)
+
+
 def test_other_weights_count():
     net, other = (Network(every_layer(), (3, 32, 32), device="cpu", seed=seed) for seed in (0, 1))
     x = images(1, 0)
@@ -244,8 +300,10 @@ def test_many_threads_with_one_network():
     assert found == expected * 4
 
 
-def test_long_passes_are_left_alone(monkeypatch):
-    monkeypatch.setattr(replay, "LARGE", 1000)
+@pytest.mark.parametrize("large", [1000, 60_000])
+def test_long_passes_are_left_alone(monkeypatch, large):
+    """Notes end in the middle of a pass where it becomes long."""
+    monkeypatch.setattr(replay, "LARGE", large)
     net = Network(every_layer(), (3, 32, 32), device="cpu")
     for seed in range(4):
         assert agree(net, images(1, seed), 1)

@@ -19,7 +19,7 @@ pytest.importorskip("scipy")
 
 from minicnn.errors import DeviceError
 from minicnn.kernels import cpu
-from minicnn.kernels.cpu import threads
+from minicnn.kernels.cpu import cores, threads
 
 # A few operations, large enough for several threads, and what the reference makes of them.
 WORK = """
@@ -144,6 +144,38 @@ print(check())
 """
     environment = layer_or_skip(tmp_path, "omp") | {"MINICNN_NUM_THREADS": "2"}
     assert run(tmp_path, script, **environment).splitlines() == ["([True, True], True)"] * 3 + ["True"]
+
+
+def test_cores_that_may_not_be_chosen_are_asked_for_once(monkeypatch):
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("cores can't be chosen on this system")
+    asked = []
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(cores, "_pool", cores._Pool())
+    monkeypatch.setattr(cores, "_helpers", lambda count: asked.append(count) or (os.getpid(),))
+    monkeypatch.setattr(cores.os, "sched_setaffinity", refuse)
+    for core in (0, 1, 0, 1):
+        monkeypatch.setattr(cores, "_current_core", lambda core=core: lambda: core)
+        cores.keep_clear(2)
+    assert asked == [2] and cores._pool.ids == ()
+
+
+def test_helpers_that_have_ended_are_looked_for_again(monkeypatch):
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("cores can't be chosen on this system")
+    asked, changed = [], []
+    monkeypatch.setattr(cores, "_pool", cores._Pool())
+    monkeypatch.setattr(cores, "_helpers", lambda count: asked.append(count) or (os.getpid(), 1 << 30))
+    monkeypatch.setattr(cores.os, "sched_setaffinity", lambda one, allowed: changed.append((one, allowed)))
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 1})
+    for core in (0, 1, 1):
+        monkeypatch.setattr(cores, "_current_core", lambda core=core: lambda: core)
+        cores.keep_clear(2)
+    assert asked == [2, 2]
+    assert changed[0] == (os.getpid(), {1}) and changed[-2] == (os.getpid(), {0})
 
 
 # Serving: a process that has computed starts workers, and computes on itself, in several threads.

@@ -17,7 +17,7 @@ from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
 from minicnn.rules import GRADIENT
 
-__all__ = ["RectifiedConv2d", "fused", "normalises"]
+__all__ = ["RectifiedConv2d", "fused", "repeatable"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +77,7 @@ def fused(chain: Chain, training: bool = False) -> Chain:
     """
     merged: Chain = []
     for name, layer in chain:
-        steps = _before_rectifier(merged) if isinstance(layer, ReLU | ReLU6) else 0
+        steps = _before_rectifier(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
         if steps == 1 or (steps == 2 and not training):
             first, convolution = merged[-steps]
             norm, most = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
@@ -87,12 +87,17 @@ def fused(chain: Chain, training: bool = False) -> Chain:
     return merged
 
 
-def normalises(chain: Chain) -> bool:
-    """Whether some step computes a normalisation's scale from its parameters whenever it runs."""
-    return any(
-        layer.norm is not None if isinstance(layer, RectifiedConv2d) else any(map(normalises, layer.branches()))
-        for _, layer in chain
-    )
+def repeatable(chain: Chain) -> bool:
+    """Whether steps leave all computing to the functions of ``kernels``, so that a device may repeat their calls.
+
+    Our own layers do, but for a merged normalisation, which computes its scale; layers from elsewhere may not.
+    """
+    return all(_only_calls(layer) and all(map(repeatable, layer.branches())) for _, layer in chain)
+
+
+def _only_calls(layer: Layer) -> bool:
+    ours = type(layer).__module__.startswith("minicnn.layers.")
+    return ours and not (isinstance(layer, RectifiedConv2d) and layer.norm is not None)
 
 
 def _before_rectifier(chain: Chain) -> int:

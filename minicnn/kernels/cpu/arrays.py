@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.calls import noted
+from minicnn.kernels.cpu.calls import again, noted
 from minicnn.kernels.cpu.memory import empty
 
 __all__ = ["add", "constant", "dense", "float32_or"]
@@ -17,7 +17,7 @@ def dense(array: np.ndarray) -> np.ndarray:
     flags = array.flags
     if flags.c_contiguous and flags.aligned:
         return array
-    copy = np.empty(array.shape, array.dtype)
+    copy = empty(array.shape, array.dtype)
     noted(np.copyto, copy, array)
     return copy
 
@@ -28,7 +28,9 @@ def float32_or(function: Callable) -> Callable[[Callable], Callable]:
     def decorate(operation):
         @functools.wraps(operation)
         def either(array, *args, **kwargs):
-            return (operation if array.dtype == np.float32 else function)(array, *args, **kwargs)
+            if array.dtype == np.float32:
+                return operation(array, *args, **kwargs)
+            return again(function, array, *args, **kwargs)
 
         return either
 

@@ -14,8 +14,9 @@ __all__ = ["conv2d_bias_grad"]
 @float32_or(reference.conv2d_bias_grad)
 def conv2d_bias_grad(dy):
     """Gradient with respect to the bias, as ``reference.conv2d_bias_grad``."""
-    dbias = np.empty(dy.shape[1], np.float32)
-    _bias_grad(dense(dy).reshape(*dy.shape[:2], -1), dbias)
+    n, k, height, width = dy.shape
+    dbias = np.empty(k, np.float32)
+    _bias_grad(dense(dy).reshape(n, k, height * width), dbias)
     return dbias
 
 

@@ -3,8 +3,8 @@
 Linux may wake a thread up on the core of its waker, whose caches hold what it will read.  But here the waker goes
 on working, and the woken thread gets its first turn when the scheduler next looks at its cores, up to 10 ms later:
 a pass after a pause takes as long as on one thread, or longer (measured on two cores: EfficientNet-Lite0 forward
-18 ms after 0.2 s, 6 ms with this).  So before a pass the threads of the pool are allowed every core that this
-thread is allowed, but for the one on which it runs.
+18 ms after 0.2 s, 6 ms with this).  So where a pass begins on another core than the last one, the threads of the
+pool are from then on allowed every core that this thread is allowed, but for that one.
 
 Elsewhere than on Linux, and with another pool than OpenMP's, nothing is done.
 """
@@ -44,15 +44,18 @@ def keep_clear(count: int) -> None:
     core = current()
     if core == _pool.core and count == _pool.count:
         return
-    if count != _pool.count:
+    # a smaller team, of a user's own loop, ends threads, whose ids may become anybody's
+    if count != _pool.count or not all(os.path.exists(f"/proc/self/task/{one}") for one in _pool.ids):
         _pool.ids, _pool.count = _helpers(count), count
-    _pool.core = core
-    others = os.sched_getaffinity(0) - {core}
-    for thread in _pool.ids if others else ():
-        try:
-            os.sched_setaffinity(thread, others)
-        except OSError:  # it has ended
-            _pool.count = 0
+    allowed = os.sched_getaffinity(0)
+    _pool.core = core if len(allowed) > 1 else -1  # on the one core all are together, until there are others
+    try:
+        for thread in _pool.ids:
+            os.sched_setaffinity(thread, allowed - {core} or allowed)
+    except ProcessLookupError:  # it has just ended
+        _pool.count = 0
+    except OSError:  # this may not be done here
+        _pool.ids = ()
 
 
 @functools.cache

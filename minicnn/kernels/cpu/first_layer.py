@@ -34,7 +34,7 @@ WIDE = 4 if LANES == 16 else 3
 
 
 def suits(size, weight_shape, geometry, out):
-    """Whether rows are whole vectors, and every pixel is reached by a tap."""
+    """Whether channels are few, a row has room for a vector, and every pixel is reached by a tap."""
     filters, channels, *kernel_size = weight_shape
     down, across, _, _, apart, aside, groups = geometry[:7]
     dense = groups == apart == aside == 1 and kernel_size[0] >= down and kernel_size[1] >= across

@@ -7,6 +7,7 @@ when the last array that lies in a block of memory dies, the block waits here fo
 
 import math
 import operator
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ class Memory:
         Bytes below which an array is NumPy's own.
     source : Memory, optional
         Whose blocks to take where none waits here, before new ones.
+    most : int
+        Bytes that whoever counts ``size`` allows.
 
     Attributes
     ----------
@@ -101,8 +104,8 @@ class Memory:
 
     """
 
-    def __init__(self, small: int = SMALL, source: "Memory | None" = None):
-        self.small, self.source = small, source
+    def __init__(self, small: int = SMALL, source: "Memory | None" = None, most: int = sys.maxsize):
+        self.small, self.source, self.most = small, source, most
         self.waiting: list[_Block] = []
         self.size = 0
 

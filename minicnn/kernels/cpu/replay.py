@@ -5,8 +5,9 @@ buffers.  For one network and one shape of input the answers are always the same
 list holds compiled kernels with their arguments, among them the buffers, which are the list's own; a new input is
 copied into the first of them.
 
-Operations that are not compiled, or look at values, are called again as a whole.  Weights are read where they lie,
-so that a change in place counts.
+Operations of ``kernels`` that are not compiled, or look at values, are called again as a whole.  Weights are read
+where they lie, so that a change in place counts.  What layers compute by themselves is not noted: see
+``layers.fused.repeatable``.
 """
 
 from collections import OrderedDict
@@ -37,9 +38,9 @@ NOTED = {
     "relu6",
     "relu_input_grad",
 }
-MOST = 8  # passes of a network that are kept, and
-ALL = 1 << 27  # bytes of buffers of all of them; what was used longest ago goes first
-LARGE = 1 << 25  # bytes of one, of more than which Python is a small part and memory a large one
+MOST = 8  # passes of a network that are kept, with
+ALL = 1 << 27  # bytes at most together; what was used longest ago goes first
+LARGE = 1 << 25  # a pass with more bytes than this is not noted: of its time Python takes a small part
 
 
 class Pass(Protocol):
@@ -73,7 +74,7 @@ class Passes:
         try:
             yield known if isinstance(known, _Noted) else one
         finally:
-            too_large = isinstance(known, _Noted) and known.memory.size > LARGE
+            too_large = _size(known) > LARGE
             self._known[kind] = "large" if too_large else "seen" if known == "new" else known
             while len(self._known) > MOST or sum(map(_size, self._known.values())) > ALL:
                 self._known.popitem(last=False)
@@ -87,7 +88,7 @@ class _Noted:
     """A pass as lists of calls, one forward and one back; the buffers in these arguments are its own."""
 
     def __init__(self, one: Pass):
-        self.memory = Memory(small=0, source=shared)
+        self.memory = Memory(small=0, source=shared, most=LARGE)
         self._pass, self._lists = one, {}
 
     def forward(self, x):
@@ -104,8 +105,9 @@ class _Noted:
             repeat(calls)
         else:
             given, calls, found = self._note(function, x)
-            self._lists[name] = given, calls, found
-        result = empty(found.shape)
+            if self.memory.size <= LARGE:
+                self._lists[name] = given, calls, found
+        result = empty(found.shape, found.dtype)
         np.copyto(result, found)
         return result
 
@@ -113,7 +115,7 @@ class _Noted:
         calls, plain = [], self._pass.kernels
         self._pass.kernels = _Noting()
         try:
-            with notes(calls), self.memory.lending():
+            with notes(calls, self.memory):
                 given = empty(x.shape)
                 np.copyto(given, x)
                 return given, calls, function(given)

@@ -50,7 +50,8 @@ def _weights(weight, stride):
     """Return the weights of the convolution without a stride."""
     k, c, r, s = weight.shape
     rows, columns = -(-r // stride), -(-s // stride)
-    whole = np.zeros((k, c, rows * stride, columns * stride), np.float32)
+    whole = empty((k, c, rows * stride, columns * stride))
+    noted(whole.fill, 0)
     noted(np.copyto, whole[:, :, :r, :s], weight)
     parts = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
     return dense(parts).reshape(k, c * stride**2, rows, columns)
