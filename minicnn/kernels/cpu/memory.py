@@ -20,7 +20,7 @@ from minicnn.errors import DeviceMemoryError
 __all__ = ["Memory", "empty", "no_memory", "release", "shared", "unleased"]
 
 SMALL = 1 << 17  # bytes below which an array is NumPy's own: its memory stays at hand anyway
-KEPT = 1 << 28  # bytes that wait at most; what has waited longest goes first
+KEPT = 1 << 29  # bytes that wait at most; what has waited longest goes first
 LINE = 64  # bytes of a cache line, where every block begins
 
 
