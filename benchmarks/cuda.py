@@ -26,15 +26,15 @@ AIM = 1.5  # times PyTorch's, of VGG-16 at batch 32
 
 def conformance(cases: int) -> int:
     """Hold every operation against the reference on random settings; return how many were compared."""
-    import cuda_check
-    from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
+    from tests.cuda import check
+    from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn
 
     if cases < 1:
         return 0
     chosen = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, cases)]
     chosen += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
     for operation, setting in chosen:
-        cuda_check.check(operation, setting)
+        check.check(operation, setting)
     return len(chosen)
 
 
@@ -77,10 +77,10 @@ def theirs(layer, x, rounds: int) -> tuple[float, float]:
     if not torch.cuda.is_available():
         return np.nan, np.nan
     from minicnn import Network
-    from minicnn.verify import torch_peer
+    from minicnn.verify.comparison.peers import pytorch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    module = torch_peer.twin(Network([layer], input_shape=x.shape[1:])).cuda().eval()
+    module = pytorch.twin(Network([layer], input_shape=x.shape[1:])).cuda().eval()
     x = torch.from_numpy(x).cuda().requires_grad_()
     y = module(x)
     dy = torch.ones_like(y)
@@ -92,13 +92,13 @@ def theirs(layer, x, rounds: int) -> tuple[float, float]:
 def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
     """Milliseconds of each layer that costs something: ours and PyTorch's forward, ours and PyTorch's gradient."""
     from minicnn import zoo
-    from minicnn.layers import chain
-    from minicnn.layers.fused import fused
+    from minicnn.layers import sequence
+    from minicnn.layers.transforms.fuse import fused
 
     net, found = zoo.build(name), {}
     planned = {layer for layer, *_ in cuda_plan.rows(name, n)}
     steps = dict(fused(net.named_layers))
-    for place, (layer_name, layer, shape, _) in enumerate(chain.shapes(net.named_layers, net.input_shape)):
+    for place, (layer_name, layer, shape, _) in enumerate(sequence.shapes(net.named_layers, net.input_shape)):
         if layer_name in planned:
             step = steps.get(layer_name) or steps[net.names[place + 1]]  # with the rectifier behind it
             x = np.random.default_rng(0).standard_normal((n, *shape), dtype=np.float32)
@@ -110,9 +110,9 @@ def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
 
 def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:
     """Return what the page says under "Measured"."""
-    from minicnn.kernels import gpu
+    from minicnn.kernels import cuda_availability
 
-    device = next((found.name for found in gpu.gpus()), "Numba's simulator: no times of a GPU")
+    device = next((found.name for found in cuda_availability.gpus()), "Numba's simulator: no times of a GPU")
     lines = [
         f"{datetime.date.today()}, {device}: {cases} cases as the reference. Sums over layers, milliseconds:",
         "",

@@ -26,7 +26,7 @@ from cuda_launches import closed_over, name_of, noted
 
 ROOT = Path(__file__).resolve().parent.parent
 # this folder holds a cuda.py, which would hide the package that Numba's compiler loads
-sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
+sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
 
 CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
 # of a multiprocessor: warps, blocks, bytes of shared memory, bytes of it that each block costs beside its own
@@ -42,12 +42,12 @@ LEAST = 0.70  # of the large products' inner loops that are multiply-adds: the d
 
 def launches():
     """Return {(kernel, types of its arguments): threads of a block} of everything that the engine launches."""
-    from kernel_cases import calls_of
-    from kernel_settings import CONVOLUTIONS, SETTINGS, drawn
     from numba import typeof
 
     from minicnn.kernels import cuda
     from minicnn.kernels.cuda.direct import FEW
+    from tests.helpers.kernel_cases import calls_of
+    from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn
 
     cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
     cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]

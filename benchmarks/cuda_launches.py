@@ -56,7 +56,8 @@ class Launch(NamedTuple):
 @contextmanager
 def noted() -> Iterator[list[Launch]]:
     """Give a list, to which the engine's launches are appended in place of done; arrays hold no values inside."""
-    from minicnn.kernels.cuda import activation, arrays, plans, split
+    from minicnn.kernels.cuda import activation, arrays
+    from minicnn.kernels.cuda.gemm import split_k, tap_tables
 
     found = []
 
@@ -70,9 +71,12 @@ def noted() -> Iterator[list[Launch]]:
         "_most_kept": lambda: 0,
         "_parameters": {},
     }
-    kept = plans.forward_plan, plans.backward_plans, plans.weight_plan, activation._slopes
+    kept = tap_tables.forward_plan, tap_tables.backward_plans, tap_tables.weight_plan, activation._slopes
     try:
-        with mock.patch.object(type(split.sum_parts), "__getitem__", note), mock.patch.multiple(arrays, **memory):
+        with (
+            mock.patch.object(type(split_k.sum_parts), "__getitem__", note),
+            mock.patch.multiple(arrays, **memory),
+        ):
             for tables in kept:
                 tables.cache_clear()
             yield found

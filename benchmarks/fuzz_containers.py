@@ -16,9 +16,9 @@ import numpy as np
 from minicnn.errors import WeightsError
 from minicnn.formats import keras, matconvnet
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import keras_files
-from keras_files import floats, functional, layer, nested, norm, sequential
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.helpers import keras_files
+from tests.helpers.keras_files import floats, functional, layer, nested, norm, sequential
 
 __all__ = [
     "archived",

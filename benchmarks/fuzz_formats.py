@@ -36,7 +36,8 @@ import fuzz_containers as nested
 import fuzz_networks
 
 from minicnn.errors import WeightsError
-from minicnn.formats import npz, numpy_pickle, pickles, pytorch, safetensors
+from minicnn.formats import numpy_pickle, pytorch, safetensors
+from minicnn.formats.containers import npz, unpickler
 
 SLOWEST, LARGEST = 5.0, 2.0  # seconds; times (size + 1 MiB)
 FLOOR = 1 << 20
@@ -129,7 +130,7 @@ def legacy(file: bytes) -> bytes:
     import torch
 
     code = program(file)
-    storages = pickles.run(code, "", "")[2].values()
+    storages = unpickler.run(code, "", "")[2].values()
     code = re.sub(rb"t(q.|r.{4})Q", rb"Nt\1Q", code, flags=re.DOTALL)  # a sixth item: this storage is no view
     head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
     parts = [*(pickle.dumps(value, 2) for value in head), code, pickle.dumps([s.key for s in storages], 2)]

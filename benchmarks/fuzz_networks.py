@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import caffe, onnx, wire
+from minicnn.formats import caffe, onnx
+from minicnn.formats.containers import protobuf
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -68,33 +69,40 @@ def folding() -> bytes:
     ]
     constants = {"zero": np.array(0), "axis": np.array([1]), "minus": np.array([-1]), "k": normal(2, 3, 1, 1)}
     constants["pads"] = np.array([0, 0, 1, 1, 0, 0, 1, 1])
-    graph = [chunk for part in nodes for chunk in wire.message(1, part)]
-    graph += [chunk for item in constants.items() for chunk in wire.message(5, tensor(*item))]
-    graph += [*wire.message(11, port("x", (0, 3, 4, 4))), *wire.message(12, wire.text(1, "y"))]
-    return b"".join([*wire.integer(1, 8), *wire.message(7, graph), *wire.message(8, wire.integer(2, 17))])
+    graph = [chunk for part in nodes for chunk in protobuf.message(1, part)]
+    graph += [chunk for item in constants.items() for chunk in protobuf.message(5, tensor(*item))]
+    graph += [*protobuf.message(11, port("x", (0, 3, 4, 4))), *protobuf.message(12, protobuf.text(1, "y"))]
+    return b"".join(
+        [*protobuf.integer(1, 8), *protobuf.message(7, graph), *protobuf.message(8, protobuf.integer(2, 17))]
+    )
 
 
-def node(op: str, inputs: list[str], output: str, *attributes: tuple[str, int]) -> wire.Chunks:
-    chunks = [chunk for name in inputs for chunk in wire.text(1, name)]
-    chunks += [*wire.text(2, output), *wire.text(4, op)]
+def node(op: str, inputs: list[str], output: str, *attributes: tuple[str, int]) -> protobuf.Chunks:
+    chunks = [chunk for name in inputs for chunk in protobuf.text(1, name)]
+    chunks += [*protobuf.text(2, output), *protobuf.text(4, op)]
     for name, value in attributes:
-        chunks += wire.message(5, [*wire.text(1, name), *wire.integer(3, value), *wire.integer(20, 2)])
+        chunks += protobuf.message(
+            5, [*protobuf.text(1, name), *protobuf.integer(3, value), *protobuf.integer(20, 2)]
+        )
     return chunks
 
 
-def tensor(name: str, array: np.ndarray) -> wire.Chunks:
+def tensor(name: str, array: np.ndarray) -> protobuf.Chunks:
     kind = 1 if array.dtype == np.float32 else 7
     return [
-        *wire.packed(1, array.shape),
-        *wire.integer(2, kind),
-        *wire.text(8, name),
-        *wire.message(9, [array.tobytes()]),
+        *protobuf.packed(1, array.shape),
+        *protobuf.integer(2, kind),
+        *protobuf.text(8, name),
+        *protobuf.message(9, [array.tobytes()]),
     ]
 
 
-def port(name: str, dims: tuple[int, ...]) -> wire.Chunks:
-    shape = [chunk for n in dims for chunk in wire.message(1, wire.integer(1, n))]
-    return [*wire.text(1, name), *wire.message(2, wire.message(1, [*wire.integer(1, 1), *wire.message(2, shape)]))]
+def port(name: str, dims: tuple[int, ...]) -> protobuf.Chunks:
+    shape = [chunk for n in dims for chunk in protobuf.message(1, protobuf.integer(1, n))]
+    return [
+        *protobuf.text(1, name),
+        *protobuf.message(2, protobuf.message(1, [*protobuf.integer(1, 1), *protobuf.message(2, shape)])),
+    ]
 
 
 def read_onnx(path: Path) -> dict[str, np.ndarray]:
@@ -143,25 +151,25 @@ def caffe_weights() -> list[bytes]:
     today = [
         chunk
         for name, parts in arrays.items()
-        for chunk in wire.message(
-            100, [*wire.text(1, name), *(c for a in parts for c in wire.message(7, blob(a)))]
+        for chunk in protobuf.message(
+            100, [*protobuf.text(1, name), *(c for a in parts for c in protobuf.message(7, blob(a)))]
         )
     ]
     then = [
         chunk
         for name, parts in arrays.items()
-        for chunk in wire.message(
-            2, [*wire.text(4, name), *(c for a in parts for c in wire.message(6, blob(a, True)))]
+        for chunk in protobuf.message(
+            2, [*protobuf.text(4, name), *(c for a in parts for c in protobuf.message(6, blob(a, True)))]
         )
     ]
     return [b"".join(today), b"".join(then)]
 
 
-def blob(array: np.ndarray, old: bool = False) -> wire.Chunks:
+def blob(array: np.ndarray, old: bool = False) -> protobuf.Chunks:
     sizes = (1, 1, 1, 1, *array.shape)[-4:]
-    shape = [c for i, n in enumerate(sizes, 1) for c in wire.integer(i, n)]
-    shape = shape if old else wire.message(7, wire.packed(1, array.shape))
-    return [*shape, *wire.message(5, [array.tobytes()])]
+    shape = [c for i, n in enumerate(sizes, 1) for c in protobuf.integer(i, n)]
+    shape = shape if old else protobuf.message(7, protobuf.packed(1, array.shape))
+    return [*shape, *protobuf.message(5, [array.tobytes()])]
 
 
 def reading_text() -> Callable[[Path], dict[str, np.ndarray]]:

@@ -18,11 +18,11 @@ import measure
 import numpy as np
 from PIL import Image
 
-from minicnn import catalogue
-from minicnn.colour import rgb_to_lab
-from minicnn.explain import colour_model
-from minicnn.explain.graph_cut import boundary_term, region_term
-from minicnn.explain.max_flow import STEPS, cut_capacity, max_flow
+from minicnn.images.lab import rgb_to_lab
+from minicnn.io import catalogue
+from minicnn.segmentation import colour_model
+from minicnn.segmentation.graph_cut import boundary_term, region_term
+from minicnn.segmentation.max_flow import STEPS, cut_capacity, max_flow
 
 SIZE = (500, 375)
 # real energies times this are rounded to the integers that everybody gets; SciPy's fit in 32 bits

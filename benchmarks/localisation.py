@@ -15,10 +15,10 @@ from pathlib import Path
 from two_objects import counted, section_of, shuffled, with_section
 
 import minicnn
+from minicnn.evaluate.confidence import Figure
+from minicnn.evaluate.dataset import read_dataset
+from minicnn.evaluate.localisation import CAUTION, MEASURES, Evaluation
 from minicnn.explain import evaluate_localisation
-from minicnn.explain.dataset import read_dataset
-from minicnn.explain.evaluation import CAUTION, MEASURES, Evaluation
-from minicnn.explain.intervals import Figure
 from minicnn.explain.localise import METHODS
 
 READING = """## How to read it

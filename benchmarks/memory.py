@@ -71,11 +71,11 @@ def peak() -> float:
 def network(name: str):
     """Build a net whose weights are drawn in place: no memory is used but their own."""
     from minicnn import Network, zoo
-    from minicnn.layers import chain
+    from minicnn.layers import sequence
 
     found, rng = zoo.architecture(name), np.random.default_rng(0)
     arrays = {}
-    for key, shape in chain.parameter_shapes(chain.named(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.named(found.layers)).items():
         array = arrays[key] = np.empty(shape, np.float32)
         rng.standard_normal(dtype=np.float32, out=array)
         array *= np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)
@@ -114,7 +114,7 @@ def minicnn_arrays(arguments) -> dict[str, float]:
     """Peaks of what NumPy allocates during one run of ours: activations, masks, work buffers."""
     import tracemalloc
 
-    from minicnn.kernels.cpu.memory import release
+    from minicnn.kernels.cpu.runtime.allocator import release
 
     net = network(arguments.net).to("cpu")
     found = {}

@@ -123,13 +123,13 @@ def inputs(work: Work, scores: int) -> tuple[np.ndarray, np.ndarray]:
 
 def scores_of(net, shape: tuple[int, int, int]) -> int:
     """Return the number of scores for inputs of ``shape``."""
-    from minicnn.layers import chain
+    from minicnn.layers import sequence
 
-    return chain.output_shape(net.named_layers, shape)[0]
+    return sequence.output_shape(net.named_layers, shape)[0]
 
 
 def _prepare_minicnn(work, threads):
-    from minicnn.kernels.cpu.threads import set_num_threads
+    from minicnn.kernels.cpu.runtime.thread_pool import set_num_threads
 
     set_num_threads(threads)
     net = network(work).to("cpu")
@@ -184,9 +184,9 @@ def torch_module(pairs, shape):
     """Return torch's modules for (name, layer) pairs, sharing their parameters, for inputs of ``shape``."""
     from torch import nn
 
-    from minicnn.layers import chain
+    from minicnn.layers import sequence
 
-    return nn.Sequential(*(_torch_layer(layer, given) for _, layer, given, _ in chain.shapes(pairs, shape)))
+    return nn.Sequential(*(_torch_layer(layer, given) for _, layer, given, _ in sequence.shapes(pairs, shape)))
 
 
 def _torch_layer(layer, shape):

@@ -17,7 +17,7 @@ from pathlib import Path
 import measure
 from PIL import Image
 
-from minicnn import catalogue
+from minicnn.io import catalogue
 
 LITE0, DIGITS = ["--net", "efficientnet-lite0"], ["--net", "digits"]
 COMMANDS = {

@@ -25,12 +25,12 @@ from numba import int64
 from peers import Work, input_shape, inputs, network, scores_of
 
 from minicnn.kernels import cpu, reference
-from minicnn.kernels.cpu import convolution
-from minicnn.kernels.cpu.kernel import Kernel, inner, kernel, reads, writes
-from minicnn.kernels.cpu.loop import on_threads
-from minicnn.kernels.cpu.register_product import ROWS, product_of_3
-from minicnn.kernels.cpu.simd import LANES, address
-from minicnn.kernels.cpu.threads import num_threads, set_num_threads
+from minicnn.kernels.cpu.conv import dispatch
+from minicnn.kernels.cpu.runtime.jit import Kernel, inner, kernel, reads, writes
+from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.thread_pool import num_threads, set_num_threads
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, product_of_3
+from minicnn.kernels.cpu.simd.vector import LANES, address
 
 DEPTH = 128  # of the products that find the peak
 COPIED = 1 << 26  # floats
@@ -141,7 +141,7 @@ class Recorder:
 
     def recording(self, run) -> float:
         """Seconds of a run, with all that happens in it recorded."""
-        compiled, planned = Kernel.__call__, convolution.planned
+        compiled, planned = Kernel.__call__, dispatch.planned
 
         def timed_kernel(kernel, *args):
             seconds, _ = _timed(compiled, kernel, *args)
@@ -152,11 +152,11 @@ class Recorder:
             self._algorithm = plan[-1]
             return plan
 
-        Kernel.__call__, convolution.planned = timed_kernel, noted
+        Kernel.__call__, dispatch.planned = timed_kernel, noted
         try:
             return _timed(run)[0]
         finally:
-            Kernel.__call__, convolution.planned = compiled, planned
+            Kernel.__call__, dispatch.planned = compiled, planned
 
 
 def _kind(name, algorithm, weight) -> str:

@@ -15,12 +15,12 @@ from datetime import date
 from pathlib import Path
 
 import minicnn
-from minicnn.explain.comparison import Comparison
-from minicnn.explain.dataset import read_dataset
-from minicnn.explain.faithfulness import evaluate_curves
-from minicnn.explain.pointing import evaluate_pointing
-from minicnn.explain.sanity import sanity_check
-from minicnn.explain.sanity_result import THRESHOLDS, SanityCheck
+from minicnn.evaluate.dataset import read_dataset
+from minicnn.evaluate.insertion_deletion import evaluate_curves
+from minicnn.evaluate.method_comparison import Comparison
+from minicnn.evaluate.pointing_game import evaluate_pointing
+from minicnn.evaluate.sanity_checks import sanity_check
+from minicnn.evaluate.sanity_result import THRESHOLDS, SanityCheck
 from minicnn.images.folder import images_of
 
 # all methods, those of many passes with fewer than by default

@@ -68,13 +68,13 @@ def since_start() -> float:
 def network(name: str):
     """Build a net with weights of about the right size, quickly; return it and the seconds that took."""
     from minicnn import Network, zoo
-    from minicnn.layers import chain
+    from minicnn.layers import sequence
 
     start = time.time()
     found = zoo.architecture(name)
     values = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
     arrays = {}
-    for key, shape in chain.parameter_shapes(chain.named(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.named(found.layers)).items():
         scale = np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)
         arrays[key] = np.resize(values * scale, shape)
         if key.endswith("running_var"):
@@ -86,11 +86,11 @@ def network(name: str):
 def minicnn(arguments) -> dict:
     """Import, load or compile the kernels, compute one map, and one more."""
     import minicnn.zoo  # noqa: F401
-    from minicnn.kernels.cpu import kernel
+    from minicnn.kernels.cpu.runtime import jit
 
     stages = {"imported": since_start()}
     net, making = network(arguments.net)
-    seconds, compiling = {}, kernel.Kernel._compile
+    seconds, compiling = {}, jit.Kernel._compile
 
     def timed(self):
         start = time.perf_counter()
@@ -99,7 +99,7 @@ def minicnn(arguments) -> dict:
         finally:
             seconds[self.name] = time.perf_counter() - start
 
-    kernel.Kernel._compile = timed
+    jit.Kernel._compile = timed
     _first_maps(stages, peers.minicnn_run(net.to("cpu"), peers.Work(arguments.net, "gradient", 1)), making)
     return stages | {"kernels": seconds}
 

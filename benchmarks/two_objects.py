@@ -25,15 +25,15 @@ import numpy as np
 
 import minicnn
 from minicnn.errors import MinicnnError
+from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.dataset import Example, read_dataset, read_mask
+from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import localise
-from minicnn.explain.components import bounding_box
-from minicnn.explain.dataset import Example, read_dataset, read_mask
-from minicnn.explain.intervals import Figure, interval
-from minicnn.explain.journal import digest, resumed
 from minicnn.explain.localise import METHODS
-from minicnn.explain.overlap import box_iou, mask_iou
 from minicnn.images import load_image
 from minicnn.network import Network
+from minicnn.segmentation.components import bounding_box
 
 HEADING = "## Two objects in one picture"
 WEIGHTS = {"trained": None, "last layer shuffled": "last", "all layers shuffled": "all"}

@@ -12,6 +12,7 @@ __all__ = [
     "Network",
     "Preprocess",
     "errors",
+    "evaluate",
     "explain",
     "formats",
     "images",
@@ -20,11 +21,12 @@ __all__ = [
     "report",
     "rules",
     "save",
+    "segmentation",
     "verify",
     "zoo",
 ]
 
-_HOMES = {"Network": "network", "Preprocess": "images", "load": "loading", "save": "loading"}
+_HOMES = {"Network": "network", "Preprocess": "images", "load": "io.load", "save": "io.load"}
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ def attributed(
 
     """
     from minicnn.explain import attribution
-    from minicnn.report.attribution import write_attribution
+    from minicnn.figures.attribution import write_attribution
     from minicnn.report.files import distinct_names
 
     names = distinct_names(arguments.images, Path(arguments.output), arguments.method)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.json import finite
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
-from minicnn.plain import finite
 
 __all__ = [
     "check",
@@ -36,7 +36,7 @@ __all__ = [
 
 def demo(arguments: Namespace) -> int:
     """Predict and explain the shipped images."""
-    from minicnn.demo import demo
+    from minicnn.paper.demo import demo
 
     page = Path(arguments.output) / "index.html"
     found = demo(page.parent, device=arguments.device, crops=arguments.crops, done=_shown)
@@ -62,7 +62,7 @@ def saliency(arguments: Namespace) -> int:
     """Write saliency figures, or maps of later work."""
     from minicnn.cli import attribution
     from minicnn.explain import saliency
-    from minicnn.report.explanation import write_explanation
+    from minicnn.figures.explanation import write_explanation
     from minicnn.report.files import distinct_names, make_folder
 
     net, origin = _network_and_origin(arguments)
@@ -86,8 +86,8 @@ def localise(arguments: Namespace) -> int:
 
     from minicnn.explain import localise
     from minicnn.explain.localise import method_named, seeds_of
+    from minicnn.figures.localisation import write_detection
     from minicnn.report.files import distinct_names, make_folder
-    from minicnn.report.localisation import write_detection
 
     net, origin = _network_and_origin(arguments)
     make_folder(arguments.output)
@@ -154,7 +154,7 @@ def inspect(arguments: Namespace) -> int:
         return 0 if found.get("verdict", {"match": True})["match"] else 1
     if arguments.verify:
         raise MinicnnError(f"--verify: expected a figure that minicnn wrote, a .png file, got {arguments.source}")
-    from minicnn.inspection import inspect, text
+    from minicnn.io.inspect import inspect, text
 
     _print(arguments, inspect(arguments.source, arguments.architecture, arguments.weights), text)
     return 0
@@ -162,8 +162,8 @@ def inspect(arguments: Namespace) -> int:
 
 def convert(arguments: Namespace) -> int:
     """Write a network in another format; with ``--check``, 1 if a peer disagrees."""
-    from minicnn.conversion import agree, check
-    from minicnn.loading import load, resolve, save
+    from minicnn.io.convert import agree, check
+    from minicnn.io.load import load, resolve, save
 
     net = _preprocessed(load(arguments.source, arguments.weights, arguments.architecture), arguments)
     save(net, arguments.destination)
@@ -222,7 +222,7 @@ def compare(arguments: Namespace) -> int:
 
 def diagnose(arguments: Namespace) -> int:
     """Find the wrong convention; 1 if there is a fault that no known change heals."""
-    from minicnn.loading import save
+    from minicnn.io.load import save
     from minicnn.verify import diagnose
 
     net = _loaded(arguments)
@@ -244,10 +244,10 @@ def warm_up(arguments: Namespace) -> int:
     from minicnn.kernels import on
 
     on("cpu")  # says what is not installed
-    from minicnn.kernels.cpu import cache, kernel
+    from minicnn.kernels.cpu.runtime import cache, jit
 
-    seconds = kernel.warm_up()
-    found = {"kernels": len(kernel.compiled_names()), "seconds": round(seconds, 2), "folder": str(cache.folder())}
+    seconds = jit.warm_up()
+    found = {"kernels": len(jit.compiled_names()), "seconds": round(seconds, 2), "folder": str(cache.folder())}
     _print(arguments, found, lambda f: f"{f['kernels']} kernels ready in {f['folder']} ({f['seconds']} s)")
     return 0
 
@@ -261,7 +261,7 @@ def devices(arguments: Namespace) -> int:
 
 
 def _loaded(arguments: Namespace):
-    from minicnn.loading import load
+    from minicnn.io.load import load
 
     return _preprocessed(load(arguments.net, arguments.weights, arguments.architecture), arguments)
 
@@ -272,11 +272,11 @@ def _network(arguments: Namespace):
 
 def _network_and_origin(arguments: Namespace):
     """Return the network, and which one it is, for the figures' records."""
-    from minicnn.provenance import of_network
+    from minicnn.io.digest import digest_network
 
     net = _network(arguments)
     more = {"weights": arguments.weights, "architecture": arguments.architecture}
-    return net, of_network(net, arguments.net, **more)
+    return net, digest_network(net, arguments.net, **more)
 
 
 def _preprocessed(net, arguments: Namespace):

@@ -15,9 +15,10 @@ __all__ = ["compared", "dumper", "input_of"]
 
 def compared(arguments: Namespace, net: Any) -> Any:
     """Return the comparison; write the peer's values where ``--save`` says so."""
-    from minicnn.verify import compare, dump
-    from minicnn.verify.compare import input_for
-    from minicnn.verify.peers import as_peer
+    from minicnn.verify import compare
+    from minicnn.verify.comparison.compare import input_for
+    from minicnn.verify.comparison.peers import dump
+    from minicnn.verify.comparison.peers.registry import as_peer
 
     peer, x = as_peer(arguments.peer, net), input_of(arguments, net)
     if arguments.save is not None:
@@ -39,6 +40,6 @@ def input_of(arguments: Namespace, net: Any) -> np.ndarray | None:
 
 def dumper(which: str) -> str:
     """Return the lines that write a dump with nothing but a framework installed."""
-    from minicnn.verify.dump import DUMPERS
+    from minicnn.verify.comparison.peers.dump import DUMPERS
 
     return DUMPERS[which].rstrip()

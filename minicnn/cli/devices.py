@@ -31,7 +31,7 @@ def _about(name: str) -> str:
         import os
 
         return f"Numba and BLAS on {os.cpu_count()} cores"
-    from minicnn.kernels.gpu import gpus
+    from minicnn.kernels.cuda_availability import gpus
 
     found = [
         f"{g.name}, compute capability {'.'.join(map(str, g.compute_capability))}, {g.memory / 2**30:.0f} GiB"

@@ -14,9 +14,9 @@ Found = tuple[dict[str, Any], Callable[[dict[str, Any]], str]]
 
 def localisation(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> Found:
     """Boxes and masks by the ILSVRC protocol: figures, ``images.csv`` and a sheet of the worst and the best."""
-    from minicnn.explain.dataset import read_classes, read_dataset
-    from minicnn.explain.evaluation import evaluate_localisation
-    from minicnn.report.evaluation import write_csv, write_sheet
+    from minicnn.evaluate.dataset import read_classes, read_dataset
+    from minicnn.evaluate.localisation import evaluate_localisation
+    from minicnn.figures.evaluation import write_csv, write_sheet
     from minicnn.report.files import make_folder
 
     classes = None if arguments.classes is None else read_classes(arguments.classes)

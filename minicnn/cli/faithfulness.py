@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from minicnn.plain import finite
+from minicnn._utils.json import finite
 
 __all__ = ["curves", "pointing"]
 
@@ -16,8 +16,8 @@ Found = tuple[dict[str, Any], Callable[[dict[str, Any]], str]]
 
 def pointing(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> Found:
     """Pointing game: the table, ``pointing.csv``, and the first pictures with every map's point."""
-    from minicnn.explain.pointing import evaluate_pointing
-    from minicnn.report.comparison import write_comparison, write_points
+    from minicnn.evaluate.pointing_game import evaluate_pointing
+    from minicnn.figures.method_comparison import write_comparison, write_points
 
     examples, folder, how = _common(arguments, with_progress)
     sizes = {"tolerance": arguments.tolerance, "smoothing": arguments.smoothing, "crops": arguments.crops}
@@ -30,8 +30,8 @@ def pointing(arguments: Namespace, net: Any, origin: dict[str, Any], with_progre
 
 def curves(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> Found:
     """Areas under deletion and insertion curves: the table, ``curves.csv``, and a chart."""
-    from minicnn.explain.faithfulness import evaluate_curves
-    from minicnn.report.comparison import write_comparison, write_curves
+    from minicnn.evaluate.insertion_deletion import evaluate_curves
+    from minicnn.figures.method_comparison import write_comparison, write_curves
 
     examples, folder, how = _common(arguments, with_progress)
     found = evaluate_curves(net, examples, steps=arguments.steps, **how)
@@ -43,8 +43,8 @@ def curves(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress
 
 def _common(arguments: Namespace, with_progress: Callable) -> tuple[list[Any], Path, dict[str, Any]]:
     """Return examples, folder and what both measures are told."""
-    from minicnn.explain.comparison import COMPARED
-    from minicnn.explain.dataset import read_classes, read_dataset
+    from minicnn.evaluate.dataset import read_classes, read_dataset
+    from minicnn.evaluate.method_comparison import COMPARED
     from minicnn.report.files import make_folder
 
     classes = None if arguments.classes is None else read_classes(arguments.classes)
@@ -61,7 +61,7 @@ def _common(arguments: Namespace, with_progress: Callable) -> tuple[list[Any], P
 
 def _record(kind: str, origin: dict[str, Any], examples: list[Any], found: Any) -> dict[str, Any]:
     """Return where a figure comes from; it shows no map that could be computed again."""
-    from minicnn import provenance
+    from minicnn.figures import provenance
 
     figures, images = found.record()["figures"], [str(example.image) for example in examples]
     return provenance.record(kind, origin, images, None, found.settings, {}, figures=finite(figures))

@@ -13,12 +13,12 @@ WIDTH, LONGEST = 18, 2000
 
 def inspected(arguments: Namespace) -> dict[str, Any]:
     """Return a figure's record; with ``--verify``, what came of computing it again under "verdict"."""
-    from minicnn.provenance import read
+    from minicnn.figures.provenance import read
 
     found = {"figure": arguments.source, **read(arguments.source)}
     if arguments.verify:
-        from minicnn.loading import load
-        from minicnn.recompute import verify
+        from minicnn.figures.recompute import verify
+        from minicnn.io.load import load
 
         net = arguments.net and load(arguments.net, arguments.weights, arguments.architecture)
         verdict = verify(arguments.source, net or None, arguments.image, arguments.device)

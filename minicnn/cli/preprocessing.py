@@ -71,7 +71,7 @@ def _mean(text: str) -> tuple[float, ...] | np.ndarray:
 
         return read_mean(text)
     if text.endswith(".npy"):
-        from minicnn.formats.npz import read_npy
+        from minicnn.formats.containers.npz import read_npy
 
         return read_npy(text)
     return _numbers(text)

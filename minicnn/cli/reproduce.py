@@ -12,8 +12,8 @@ __all__ = ["reproduced", "text"]
 
 def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> dict[str, Any]:
     """Run what is missing; say on stderr what is being done where there is no bar."""
-    from minicnn.explain.dataset import read_classes
-    from minicnn.reproduce import reproduce
+    from minicnn.evaluate.dataset import read_classes
+    from minicnn.paper.reproduce import reproduce
 
     def progress(items, word):
         items = list(items)

@@ -16,10 +16,10 @@ def sanity(
     arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable
 ) -> tuple[dict, Callable]:
     """Sanity checks: the table, ``sanity.csv``, a chart, and a figure with its verdict for each method."""
-    from minicnn import provenance
-    from minicnn.explain.sanity import CHECKED, sanity_check
+    from minicnn.evaluate.sanity_checks import CHECKED, sanity_check
+    from minicnn.figures import provenance
+    from minicnn.figures.sanity import write_cascade_chart, write_similarities
     from minicnn.report.files import make_folder
-    from minicnn.report.sanity import write_cascade_chart, write_similarities
 
     methods = CHECKED if arguments.methods is None else arguments.methods.split(",")
     images = files(arguments.images)
@@ -53,10 +53,10 @@ def _sheets(net: Any, origin: dict[str, Any], images: list[str], check: Any, fol
     """Write each method's figure."""
     import numpy as np
 
-    from minicnn import provenance
+    from minicnn.evaluate.sanity_checks import cascade_maps
     from minicnn.explain.prediction import views_of
-    from minicnn.explain.sanity import cascade_maps
-    from minicnn.report.sanity import write_cascade_sheet
+    from minicnn.figures import provenance
+    from minicnn.figures.sanity import write_cascade_sheet
 
     last = len(check.stages)
     counts = sorted({0, 1, *np.linspace(1, last, COLUMNS).round().astype(int).tolist()})

@@ -13,13 +13,13 @@ from minicnn.explain import Ascent, class_model, deconvnet, maximise, top_activa
 from minicnn.explain.deconvnet import strongest_channel
 from minicnn.explain.prediction import class_index
 from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
-from minicnn.explain.stimuli import top_stimuli
+from minicnn.explain.top_images import top_stimuli
+from minicnn.figures.explanation import write_class_model
+from minicnn.figures.reconstruction import write_reconstructions
+from minicnn.figures.rules import write_rules
 from minicnn.images import images_of
 from minicnn.network import Network
-from minicnn.report.explanation import write_class_model
 from minicnn.report.files import distinct_names, make_folder
-from minicnn.report.reconstruction import write_reconstructions
-from minicnn.report.rules import write_rules
 
 __all__ = ["class_or_unit", "feature_map", "rules_table"]
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain.ascent import Ascent, climb
+from minicnn.explain.gradient_ascent import Ascent, climb
 from minicnn.explain.prediction import class_index, label_of, posterior
 from minicnn.kernels import send
 from minicnn.network import Network
-from minicnn.targets import unit_cotangent
+from minicnn.network.targets import unit_cotangent
 
 __all__ = ["ClassModel", "class_model", "maximise"]
 

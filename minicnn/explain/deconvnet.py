@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.explain.prediction import views_of
 from minicnn.explain.receptive_field import Box, receptive_field
-from minicnn.explain.stimuli import Unread, strongest
+from minicnn.explain.top_images import Unread, strongest
 from minicnn.images import View, load_image
 from minicnn.network import Network
 

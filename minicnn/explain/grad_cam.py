@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.layers import BatchNorm2d, Conv2d, Layer, LeakyReLU, PReLU, ReLU, ReLU6, Sequential, Tanh, chain
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sequential,
+    Tanh,
+    sequence,
+)
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
@@ -76,7 +87,7 @@ def last_maps(net: Network, shape: tuple[int, ...]) -> str:
         If the network has no convolution with maps of more than a pixel.
 
     """
-    layers = list(chain.shapes(net.named_layers, shape))
+    layers = list(sequence.shapes(net.named_layers, shape))
     found = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _spread(out)]
     if not found:
         raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
@@ -96,7 +107,7 @@ def _convolves(layer: Layer) -> bool:
     return isinstance(layer, Conv2d)
 
 
-def _after(layers: chain.Chain, path: str) -> chain.Chain:
+def _after(layers: sequence.Chain, path: str) -> sequence.Chain:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
     for i, (name, layer) in enumerate(layers):
         if name == path:
@@ -108,7 +119,7 @@ def _after(layers: chain.Chain, path: str) -> chain.Chain:
                 )
             inner = _after(layer.layers, path[len(name) + 1 :])
             return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
-    chain.upto(layers, path)  # says which layers there are
+    sequence.upto(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")
 
 

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain import colour_model
-from minicnn.explain.components import bounding_box, largest_component
-from minicnn.explain.graph_cut import segment
 from minicnn.explain.saliency import Saliency, saliencies
-from minicnn.explain.smoothing import gaussian_blur
 from minicnn.images import load_image
+from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.network import Network
+from minicnn.segmentation import colour_model
+from minicnn.segmentation.components import bounding_box, largest_component
+from minicnn.segmentation.graph_cut import segment
 
 __all__ = [
     "METHODS",

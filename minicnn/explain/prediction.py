@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils.suggest import nearest
 from minicnn.errors import MinicnnError
-from minicnn.names import nearest
 from minicnn.network import Network
 
 __all__ = ["Prediction", "class_index", "label_of", "posterior", "predict", "views_of"]

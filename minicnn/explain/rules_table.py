@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import views_of
-from minicnn.layers import chain
+from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.rules import DECONVNET, GRADIENT, GUIDED
 
@@ -78,7 +78,7 @@ def rules_by_layer(net: Network, image: Any, seed: int = 0) -> Iterator[LayerByR
 
     """
     x, _ = views_of(net, image, "one")
-    yield from _walked(chain.before_softmax(net.named_layers), x, net.device, np.random.default_rng(seed), "")
+    yield from _walked(sequence.before_softmax(net.named_layers), x, net.device, np.random.default_rng(seed), "")
 
 
 def kinds_of_layers(layers: Iterable[LayerByRules]) -> list[KindOfLayer]:

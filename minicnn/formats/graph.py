@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from minicnn.errors import WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.layers import Concat, Flatten, Layer, LogSoftmax, Residual, Softmax
 from minicnn.layers.base import Shape
-from minicnn.layers.chain import Chain
+from minicnn.layers.sequence import Chain
 
 __all__ = ["ADD", "CONCAT", "Step", "chain_of", "flat_scores"]
 

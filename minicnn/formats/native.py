@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import layers as zoo_of_layers
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats import npz
+from minicnn.formats.containers import npz
 from minicnn.images import Preprocess
 from minicnn.layers import Layer
 from minicnn.layers.blocks import Block

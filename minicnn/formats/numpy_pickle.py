@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import files, npz, pickles
-from minicnn.formats.files import shown
-from minicnn.formats.nested import flattened, unwrapped, without_prefix
-from minicnn.formats.pickle_names import KNOWN, counts
+from minicnn.formats.checkpoint import flattened, unwrapped, without_prefix
+from minicnn.formats.containers import files, npz, unpickler
+from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.pickle_types import KNOWN, counts
 
 __all__ = ["read"]
 
@@ -48,7 +48,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             f"{path}: holds one array, {shown(descr)} of shape {shown(shape)}; expected a dictionary of arrays, "
             "as numpy.savez or numpy.save({name: array, ...}) writes it"
         )
-    value, _, _ = pickles.run(data, path, "the file", at, _KNOWN, len(data))
+    value, _, _ = unpickler.run(data, path, "the file", at, _KNOWN, len(data))
     if not isinstance(value, _Array) or not isinstance(value.data, list) or len(value.data) != 1:
         raise WeightsError(
             f"{path}: an array of objects; expected a dictionary of arrays, as numpy.save writes it"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import archive, files, pickles
-from minicnn.formats.files import shown
-from minicnn.formats.nested import flattened, unwrapped, without_prefix
-from minicnn.formats.pickle_names import STORAGES, Storage, Tensor
+from minicnn.formats.checkpoint import flattened, unwrapped, without_prefix
+from minicnn.formats.containers import files, unpickler, zip_archive
+from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.pickle_types import STORAGES, Storage, Tensor
 
 __all__ = ["read", "write"]
 
@@ -77,7 +77,7 @@ def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
 
 
 def _open_zip(data: mmap.mmap, path: str | Path, check: bool | None) -> tuple[Any, _Fetch, str]:
-    members = archive.members(data, path)
+    members = zip_archive.members(data, path)
     programs = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(programs) != 1:
         raise WeightsError(
@@ -92,26 +92,26 @@ def _open_zip(data: mmap.mmap, path: str | Path, check: bool | None) -> tuple[An
     def contents(name: str, check: bool) -> memoryview:
         if name not in members:
             raise WeightsError(f"{path}: has no member {shown(name)!r}; the file is cut short or damaged")
-        return archive.contents(data, path, members[name], check)
+        return zip_archive.contents(data, path, members[name], check)
 
     program = contents(programs[0], summed)
     order = bytes(contents(f"{folder}byteorder", summed)) if f"{folder}byteorder" in members else b"little"
     if order not in (b"little", b"big"):
         raise WeightsError(f"{path}: member 'byteorder': expected little or big, found {shown(order)}")
-    value, _, _ = pickles.run(bytes(program[: pickles.MAX_BYTES]), path, "data.pkl")
+    value, _, _ = unpickler.run(bytes(program[: unpickler.MAX_BYTES]), path, "data.pkl")
     return value, lambda s: contents(f"{folder}data/{s.key}", check), "<" if order == b"little" else ">"
 
 
 def _open_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, _Fetch, str]:
-    magic, at, _ = pickles.run(data, path, "the file")
+    magic, at, _ = unpickler.run(data, path, "the file")
     if magic != _MAGIC:
         raise WeightsError(f"{path}: a pickle, but not one of torch.save; save model.state_dict() with torch.save")
-    protocol, at, _ = pickles.run(data, path, "the file", at)
+    protocol, at, _ = unpickler.run(data, path, "the file", at)
     if protocol != _PROTOCOL:
         raise WeightsError(f"{path}: legacy PyTorch file of an unknown protocol; expected {_PROTOCOL}")
-    _info, at, _ = pickles.run(data, path, "the file", at)
-    value, at, storages = pickles.run(data, path, "the file", at)
-    keys, at, _ = pickles.run(data, path, "the file", at)
+    _info, at, _ = unpickler.run(data, path, "the file", at)
+    value, at, storages = unpickler.run(data, path, "the file", at)
+    keys, at, _ = unpickler.run(data, path, "the file", at)
     spans = _legacy_spans(data, path, at, keys, storages)
 
     def contents(storage: Storage) -> memoryview:
@@ -215,7 +215,7 @@ def write(path: str | Path, state_dict: Mapping[str, np.ndarray]) -> None:
                 f"{path}: array {shown(name)!r} is of type {array.dtype}; expected a float, a signed integer, "
                 "uint8 or bool"
             )
-    archive.write(path, _parts(arrays))
+    zip_archive.write(path, _parts(arrays))
 
 
 def _parts(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list]]:

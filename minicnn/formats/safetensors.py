@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import files
-from minicnn.formats.files import shown
+from minicnn.formats.containers import files
+from minicnn.formats.containers.files import shown
 
 __all__ = ["read", "read_metadata", "write"]
 

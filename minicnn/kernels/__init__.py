@@ -48,9 +48,9 @@ def on(device: str) -> ModuleType:
 
 
 def _cuda() -> ModuleType:
-    from minicnn.kernels import gpu
+    from minicnn.kernels import cuda_availability
 
-    reason = gpu.missing()
+    reason = cuda_availability.missing()
     if reason is not None:
         raise DeviceError(f"device 'cuda' can't be used here: {reason}; or use device 'cpu'")
     from minicnn.kernels import cuda
@@ -74,7 +74,7 @@ def running(device: str) -> AbstractContextManager:
     """Return a context for many calls of a device's kernels: "cpu" takes its pool of threads once for all."""
     if device != "cpu":
         return nullcontext()
-    from minicnn.kernels.cpu.threads import parallel
+    from minicnn.kernels.cpu.runtime.thread_pool import parallel
 
     return parallel()
 
@@ -83,7 +83,7 @@ def passes(device: str) -> Any:
     """Return what notes and repeats the passes of one network, see ``cpu.replay``; None but for "cpu"."""
     if device != "cpu":
         return None
-    from minicnn.kernels.cpu.replay import Passes
+    from minicnn.kernels.cpu.runtime.replay import Passes
 
     return Passes()
 

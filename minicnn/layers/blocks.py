@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.layers import chain
+from minicnn.layers import sequence
 from minicnn.layers.base import Keep, Layer
 from minicnn.rules import GRADIENT
 
@@ -16,32 +16,32 @@ __all__ = ["Block", "Concat", "Residual", "Sequential"]
 class Block(Layer):
     """A layer whose parameters are those of the chains it is made of, named ``child.parameter``."""
 
-    def branches(self) -> list[chain.Chain]:
+    def branches(self) -> list[sequence.Chain]:
         """Return the chains that the block is made of."""
         raise NotImplementedError
 
-    def with_branches(self, branches: list[chain.Chain]) -> Block:
+    def with_branches(self, branches: list[sequence.Chain]) -> Block:
         """Return the same block made of other chains."""
         return type(self)(*branches)
 
     def parameter_shapes(self):
-        return {key: s for branch in self.branches() for key, s in chain.parameter_shapes(branch).items()}
+        return {key: s for branch in self.branches() for key, s in sequence.parameter_shapes(branch).items()}
 
     def multiply_adds(self, shape):
-        parts = (part for branch in self.branches() for part in chain.shapes(branch, shape))
+        parts = (part for branch in self.branches() for part in sequence.shapes(branch, shape))
         return sum(layer.multiply_adds(s) for _, layer, s, _ in parts)
 
     def state(self):
-        return {key: array for branch in self.branches() for key, array in chain.state(branch).items()}
+        return {key: array for branch in self.branches() for key, array in sequence.state(branch).items()}
 
     def with_state(self, state):
-        return self.with_branches([chain.with_state(branch, state) for branch in self.branches()])
+        return self.with_branches([sequence.with_state(branch, state) for branch in self.branches()])
 
     def initialised(self, rng):
-        return self.with_branches([chain.initialised(branch, rng) for branch in self.branches()])
+        return self.with_branches([sequence.initialised(branch, rng) for branch in self.branches()])
 
     def astype(self, dtype):
-        return self.with_branches([chain.astype(branch, dtype) for branch in self.branches()])
+        return self.with_branches([sequence.astype(branch, dtype) for branch in self.branches()])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,19 +57,19 @@ class Sequential(Block):
     layers: list
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", chain.named(self.layers))
+        object.__setattr__(self, "layers", sequence.named(self.layers))
 
     def branches(self):
         return [self.layers]
 
     def output_shape(self, shape):
-        return chain.output_shape(self.layers, shape)
+        return sequence.output_shape(self.layers, shape)
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        return chain.forward(self.layers, x, kernels, keep, rng)
+        return sequence.forward(self.layers, x, kernels, keep, rng)
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        return chain.backward(self.layers, dy, saved, kernels, rule, weights)
+        return sequence.backward(self.layers, dy, saved, kernels, rule, weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,28 +88,28 @@ class Residual(Block):
     shortcut: list = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "body", chain.named(self.body, "body."))
-        object.__setattr__(self, "shortcut", chain.named(self.shortcut, "shortcut."))
+        object.__setattr__(self, "body", sequence.named(self.body, "body."))
+        object.__setattr__(self, "shortcut", sequence.named(self.shortcut, "shortcut."))
 
     def branches(self):
         return [self.body, self.shortcut]
 
     def output_shape(self, shape):
-        body, shortcut = (chain.output_shape(branch, shape) for branch in self.branches())
+        body, shortcut = (sequence.output_shape(branch, shape) for branch in self.branches())
         if body != shortcut:
             raise ShapeError(f"Residual: the body gives {body}, the shortcut {shortcut}; they must agree")
         return body
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        y, body_tape = chain.forward(self.body, x, kernels, keep, rng)
-        other, shortcut_tape = chain.forward(self.shortcut, x, kernels, keep, rng)
+        y, body_tape = sequence.forward(self.body, x, kernels, keep, rng)
+        other, shortcut_tape = sequence.forward(self.shortcut, x, kernels, keep, rng)
         return kernels.add(y, other), (body_tape, shortcut_tape)
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
         body_tape, shortcut_tape = saved
         dbody, dshortcut = kernels.add_input_grad(dy)
-        dx, gradients = chain.backward(self.body, dbody, body_tape, kernels, rule, weights)
-        other, more = chain.backward(self.shortcut, dshortcut, shortcut_tape, kernels, rule, weights)
+        dx, gradients = sequence.backward(self.body, dbody, body_tape, kernels, rule, weights)
+        other, more = sequence.backward(self.shortcut, dshortcut, shortcut_tape, kernels, rule, weights)
         return kernels.add(dx, other), gradients | more
 
 
@@ -130,21 +130,21 @@ class Concat(Block):
     def __init__(self, *parts):
         if not parts:
             raise MinicnnError("Concat: expected at least one list of layers")
-        chains = [chain.named(part, f"{i}.") for i, part in enumerate(parts)]
-        chain.named([pair for part in chains for pair in part])  # names differ across the parts too
+        chains = [sequence.named(part, f"{i}.") for i, part in enumerate(parts)]
+        sequence.named([pair for part in chains for pair in part])  # names differ across the parts too
         object.__setattr__(self, "parts", chains)
 
     def branches(self):
         return self.parts
 
     def output_shape(self, shape):
-        shapes = [chain.output_shape(part, shape) for part in self.parts]
+        shapes = [sequence.output_shape(part, shape) for part in self.parts]
         if len({len(s) for s in shapes}) > 1 or len({s[1:] for s in shapes}) > 1:
             raise ShapeError(f"Concat: the parts give {shapes}; they must agree in all but the channels")
         return sum(s[0] for s in shapes), *shapes[0][1:]
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        outputs, tapes = zip(*(chain.forward(part, x, kernels, keep, rng) for part in self.parts), strict=True)
+        outputs, tapes = zip(*(sequence.forward(part, x, kernels, keep, rng) for part in self.parts), strict=True)
         return kernels.concatenate(outputs), ([y.shape[1] for y in outputs], tapes)
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
@@ -152,6 +152,6 @@ class Concat(Block):
         pieces = kernels.concatenate_input_grad(dy, channels)
         dx, gradients = None, {}
         for part, piece, tape in zip(self.parts, pieces, tapes, strict=True):
-            own, more = chain.backward(part, piece, tape, kernels, rule, weights)
+            own, more = sequence.backward(part, piece, tape, kernels, rule, weights)
             dx, gradients = own if dx is None else kernels.add(dx, own), gradients | more
         return dx, gradients

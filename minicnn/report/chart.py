@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.figure import HAIRLINE, INK, PAPER, SOFT
+from minicnn.report.panels import HAIRLINE, INK, PAPER, SOFT
 from minicnn.report.text import font, plain
 
 __all__ = ["chart"]

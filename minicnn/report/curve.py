@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.figure import HAIRLINE, INK, ORANGE, PAPER, SOFT
+from minicnn.report.panels import HAIRLINE, INK, ORANGE, PAPER, SOFT
 from minicnn.report.text import font
 
 __all__ = ["curve"]

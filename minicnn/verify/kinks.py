@@ -29,10 +29,10 @@ from minicnn.layers import (
     ReLU6,
     Reshape,
     ZeroPad2d,
-    chain,
+    sequence,
 )
 from minicnn.layers.blocks import Block
-from minicnn.layers.fused import RectifiedConv2d
+from minicnn.layers.transforms.fuse import RectifiedConv2d
 from minicnn.verify.rounding import AFFINE, SMOOTH
 
 __all__ = [
@@ -261,7 +261,7 @@ class Tangent(Layer):
         return np.concatenate([y, w]), None
 
 
-def wrapped(layers: chain.Chain, wrap, prefix: str = "") -> chain.Chain:
+def wrapped(layers: sequence.Chain, wrap, prefix: str = "") -> sequence.Chain:
     """Return the chain with ``wrap(layer, dotted name)`` in each layer's place, inside of blocks too."""
 
     def inside(name, layer):
@@ -272,7 +272,7 @@ def wrapped(layers: chain.Chain, wrap, prefix: str = "") -> chain.Chain:
     return [(name, inside(f"{prefix}{name}", layer)) for name, layer in layers]
 
 
-def leaves(layers: chain.Chain) -> dict[str, Layer]:
+def leaves(layers: sequence.Chain) -> dict[str, Layer]:
     """Return the layers that are no blocks, by dotted name, those inside of blocks too."""
     found: dict[str, Layer] = {}
     wrapped(layers, lambda layer, name: found.setdefault(name, layer))
@@ -280,7 +280,7 @@ def leaves(layers: chain.Chain) -> dict[str, Layer]:
 
 
 def around(
-    layers: chain.Chain,
+    layers: sequence.Chain,
     x: np.ndarray,
     v: np.ndarray,
     moves: Mapping[str, np.ndarray] | None = None,
@@ -292,6 +292,6 @@ def around(
     """
     seen = Around(ahead=ahead)
     both = wrapped(layers, lambda layer, name: Tangent(layer, name, seen, moves or {}))
-    yw, _ = chain.forward(both, np.concatenate([x, v]), reference)
+    yw, _ = sequence.forward(both, np.concatenate([x, v]), reference)
     y, w = np.split(yw, 2)
     return y, w, seen

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.kernels import on
-from minicnn.layers import Keep, Layer, ReLU, ReLU6, chain
+from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
 from minicnn.layers.blocks import Block
-from minicnn.layers.fused import RectifiedConv2d, fused
+from minicnn.layers.transforms.fuse import RectifiedConv2d, fused
 from minicnn.network import Network
 from minicnn.rules import GRADIENT
 from minicnn.shapes import check_array
@@ -96,7 +96,7 @@ def _in_place_of(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
     return (other.reshape(y.shape) if other.size == y.size else other).astype(y.dtype, copy=False)
 
 
-def probed(layers: chain.Chain, log: Log, prefix: str = "") -> chain.Chain:
+def probed(layers: sequence.Chain, log: Log, prefix: str = "") -> sequence.Chain:
     """Return the chain with a probe around each layer, blocks and what is inside of them included."""
     return [
         (name, Probe(_inside(layer, log, f"{prefix}{name}."), f"{prefix}{name}", log)) for name, layer in layers
@@ -131,14 +131,14 @@ def run(
 
     """
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
-    layers = chain.astype(net.named_layers, dtype)
+    layers = sequence.astype(net.named_layers, dtype)
     layers = layers if device == "reference" else fused(layers)
     log, kernels = Log(given or {}), on(device)
-    last = len(chain.before_softmax(layers))
+    last = len(sequence.before_softmax(layers))
     steps, x = probed(layers, log), x.astype(dtype, copy=False)
-    scores, tape = chain.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
-    chain.forward(steps[last:], scores, kernels)
+    scores, tape = sequence.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
+    sequence.forward(steps[last:], scores, kernels)
     if target is not None:
-        dx, _ = chain.backward(steps[:last], net.cotangent(scores, target), tape, kernels)
+        dx, _ = sequence.backward(steps[:last], net.cotangent(scores, target), tape, kernels)
         log.gradients["input"] = dx
     return log

@@ -29,7 +29,7 @@ from minicnn.layers import (
     Softmax,
     Tanh,
 )
-from minicnn.layers.fused import RectifiedConv2d
+from minicnn.layers.transforms.fuse import RectifiedConv2d
 
 __all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
 

@@ -13,11 +13,11 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, views_of
 from minicnn.kernels import reference
-from minicnn.layers import Keep, Layer, chain
+from minicnn.layers import Keep, Layer, sequence
 from minicnn.network import Network
+from minicnn.verify.gradcheck.network import scores_chain
 from minicnn.verify.kinks import affine_piece, around, leaves, wrapped
 from minicnn.verify.rounding import SMOOTH
-from minicnn.verify.whole import scores_chain
 
 __all__ = ["Validity", "validity"]
 
@@ -127,7 +127,7 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     )
 
 
-def _piecewise_linear(net: Network) -> chain.Chain:
+def _piecewise_linear(net: Network) -> sequence.Chain:
     layers = scores_chain(net)
     smooth = [name for name, layer in leaves(layers).items() if isinstance(layer, SMOOTH)]
     if smooth:
@@ -156,8 +156,8 @@ class _Piece(Layer):
         return np.concatenate([self.layer.forward(x, kernels)[0], affine_piece(self.layer, x, z)]), None
 
 
-def _piece_at_zero(layers: chain.Chain, x: np.ndarray) -> np.ndarray:
+def _piece_at_zero(layers: sequence.Chain, x: np.ndarray) -> np.ndarray:
     """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
     both = wrapped(layers, lambda layer, name: _Piece(layer))
-    y, _ = chain.forward(both, np.concatenate([x, np.zeros_like(x)]), reference)
+    y, _ = sequence.forward(both, np.concatenate([x, np.zeros_like(x)]), reference)
     return y[-1]

@@ -4,18 +4,18 @@ from functools import partial
 
 import numpy as np
 
+from minicnn._utils.suggest import nearest
 from minicnn.errors import MinicnnError
-from minicnn.names import nearest
 from minicnn.network import Network
 from minicnn.zoo.alexnet import alexnet, alexnet_caffe, caffenet
 from minicnn.zoo.architecture import Architecture
+from minicnn.zoo.deep_inside import paper
 from minicnn.zoo.digits import digits
 from minicnn.zoo.efficientnet import efficientnet_lite0
 from minicnn.zoo.hed import hed_trunk
 from minicnn.zoo.initialisation import drawn
 from minicnn.zoo.lenet import lenet5
 from minicnn.zoo.mtcnn import onet, pnet, rnet
-from minicnn.zoo.paper import paper
 from minicnn.zoo.resnet import resnet
 from minicnn.zoo.squeezenet import squeezenet
 from minicnn.zoo.vgg import vgg

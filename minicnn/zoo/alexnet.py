@@ -1,6 +1,14 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton 2012) as torchvision and Caffe have it, and Caffe's CaffeNet."""
 
-from minicnn.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from minicnn.layers import (
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+)
 from minicnn.zoo.architecture import Architecture, Draw
 from minicnn.zoo.initialisation import normal, with_bias
 from minicnn.zoo.inputs import CAFFE_MEAN, bgr_minus_mean, rgb_standardised

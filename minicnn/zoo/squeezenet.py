@@ -1,6 +1,14 @@
 """SqueezeNet 1.0 and 1.1 (Iandola et al. 2016), torchvision's names."""
 
-from minicnn.layers import Concat, Conv2d, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, ReLU
+from minicnn.layers import (
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    MaxPool2d,
+    ReLU,
+)
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_uniform, normal, with_bias
 from minicnn.zoo.inputs import rgb_standardised

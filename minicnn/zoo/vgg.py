@@ -1,6 +1,14 @@
 """VGG networks of 11, 13, 16 and 19 layers (Simonyan, Zisserman 2014), torchvision's names."""
 
-from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from minicnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_normal, normal, with_bias
 from minicnn.zoo.inputs import rgb_standardised

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import wire
-from minicnn.formats.files import shown
+from minicnn.formats.containers import protobuf
+from minicnn.formats.containers.files import shown
 
 __all__ = ["Blob", "read", "read_mean"]
 
@@ -39,7 +39,7 @@ def read(path: str | Path) -> dict[str, list[Blob]]:
         If the file is missing or damaged, or holds no layers.
 
     """
-    net = wire.opened(path, "a .caffemodel")
+    net = protobuf.opened(path, "a .caffemodel")
     found: dict[str, list[Blob]] = {}
     for layer in net.messages(LAYERS):
         found.setdefault(layer.text(NAME), []).extend(_blob(b) for b in layer.messages(BLOBS))
@@ -66,7 +66,7 @@ def read_mean(path: str | Path) -> np.ndarray:
         If the file is missing, damaged, or holds anything but one image.
 
     """
-    proto = wire.opened(path, "a mean image (.binaryproto)")
+    proto = protobuf.opened(path, "a mean image (.binaryproto)")
     shape, values = _blob(proto)
     shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
     if len(shape) != 3 or not prod(shape):
@@ -74,7 +74,7 @@ def read_mean(path: str | Path) -> np.ndarray:
     return values.astype(np.float32, copy=False).reshape(shape)
 
 
-def _blob(proto: wire.Message) -> Blob:
+def _blob(proto: protobuf.Message) -> Blob:
     inner = proto.message(SHAPE)
     if inner is None:
         shape = tuple(proto.integer(n) for n in SIZES)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minicnn.errors import WeightsError
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 
 __all__ = ["Described", "layers", "shape_dims"]
 

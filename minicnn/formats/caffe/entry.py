@@ -11,7 +11,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
 from minicnn.formats.caffe.describe import Described, shape_dims
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 

@@ -15,7 +15,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
 from minicnn.formats.caffe.describe import Described
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,

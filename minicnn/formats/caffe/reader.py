@@ -15,7 +15,7 @@ from minicnn.formats.caffe import blobs, describe, text
 from minicnn.formats.caffe.describe import Described
 from minicnn.formats.caffe.entry import SOURCES, entry_of, preprocess_of
 from minicnn.formats.caffe.layers import LAYERS, Call
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of, flat_scores
 from minicnn.layers import BatchNorm2d, Layer
 from minicnn.layers.base import Shape

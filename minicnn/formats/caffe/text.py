@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicnn.errors import WeightsError
-from minicnn.formats import files
-from minicnn.formats.files import shown
+from minicnn.formats.containers import files
+from minicnn.formats.containers.files import shown
 
 __all__ = ["Fields", "read"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats import archive, files
-from minicnn.formats.hdf5 import Group
-from minicnn.formats.hdf5 import read as read_hdf5
+from minicnn.formats.containers import files, zip_archive
+from minicnn.formats.containers.hdf5 import Group
+from minicnn.formats.containers.hdf5 import read as read_hdf5
 from minicnn.formats.keras.model import model_of, parsed
 from minicnn.formats.keras.steps import chain_from
 from minicnn.formats.keras.weights import shelf_of, state_of
@@ -72,16 +72,16 @@ def _opened(path: str | Path) -> tuple[str | None, Group]:
         root = read_hdf5(memoryview(data), path)
         found = root.attributes.get("model_config")
         return found if isinstance(found, str) else None, root
-    members = archive.members(data, path)
+    members = zip_archive.members(data, path)
     for name in ("config.json", "model.weights.h5"):
         if name not in members:
             raise WeightsError(f"{path}: expected a Keras file, found a zip archive without {name}")
     if members["config.json"].size > LONGEST_TEXT:
         raise WeightsError(f"{path}: config.json is {members['config.json'].size} bytes long; no network's is")
-    text = bytes(archive.contents(data, path, members["config.json"], check=True)).decode("utf-8", "replace")
+    text = bytes(zip_archive.contents(data, path, members["config.json"], check=True)).decode("utf-8", "replace")
     weights = members["model.weights.h5"]
     check = weights.size <= files.CHECKED
-    return text, read_hdf5(memoryview(archive.contents(data, path, weights, check)), path)
+    return text, read_hdf5(memoryview(zip_archive.contents(data, path, weights, check)), path)
 
 
 def _network(description: str, root: Group, name: str) -> Network:

@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import Layer, LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
+from minicnn.layers import (
+    Layer,
+    LeakyReLU,
+    LogSoftmax,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Softmax,
+    Tanh,
+)
 
 __all__ = ["activation", "leaky_rectifier", "rectifier", "rectifier_with_slopes"]
 

@@ -14,8 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.formats.files import shown
-from minicnn.formats.keras.activations import activation, leaky_rectifier, rectifier, rectifier_with_slopes
+from minicnn.formats.containers.files import shown
+from minicnn.formats.keras.activations import (
+    activation,
+    leaky_rectifier,
+    rectifier,
+    rectifier_with_slopes,
+)
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.weights import filters
 from minicnn.layers import (

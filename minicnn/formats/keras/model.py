@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minicnn.errors import WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 
 __all__ = ["MODELS", "Model", "Spec", "model_of", "parsed"]
 

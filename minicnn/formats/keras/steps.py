@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn.errors import ShapeError, WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
 from minicnn.formats.keras.layers import Place, layers_of
 from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
 from minicnn.formats.keras.weights import Listed, Numbered
 from minicnn.layers import GlobalAvgPool2d, Layer
-from minicnn.layers.chain import Chain
+from minicnn.layers.sequence import Chain
 
 __all__ = ["chain_from"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.hdf5 import Group
+from minicnn.formats.containers.hdf5 import Group
 
 __all__ = ["Listed", "Numbered", "filters", "shelf_of", "state_of"]
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats import matlab
-from minicnn.formats.files import shown
+from minicnn.formats.containers import matlab
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
 from minicnn.formats.matconvnet.blocks import INPUT, Block, blocks_of, flat
 from minicnn.formats.matconvnet.layers import layer_of
 from minicnn.formats.matconvnet.meta import input_shape_of, labels_of, preprocess_of
-from minicnn.layers import Flatten, Layer, Softmax, chain
+from minicnn.layers import Flatten, Layer, Softmax, sequence
 from minicnn.network import Network
 
 __all__ = ["read"]
@@ -59,7 +59,7 @@ def _network(net: Mapping[str, Any], name: str) -> Network:
     input_shape = input_shape_of(meta)
     target, steps = _steps(blocks_of(net), input_shape[0] if input_shape else None)
     layers = _flattened(chain_of(steps, INPUT, target), input_shape)
-    scores = chain.output_shape(layers, input_shape) if input_shape else None
+    scores = sequence.output_shape(layers, input_shape) if input_shape else None
     return Network(layers, input_shape, preprocess_of(meta), labels_of(meta, scores), name=name)
 
 
@@ -110,9 +110,9 @@ def _depth_after(block: Block, layers: tuple[Layer, ...], depths: list[int | Non
     return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
 
 
-def _flattened(layers: chain.Chain, input_shape: tuple[int, int, int] | None) -> chain.Chain:
+def _flattened(layers: sequence.Chain, input_shape: tuple[int, int, int] | None) -> sequence.Chain:
     """Return the chain with a flatten before a last softmax, or at the end, where the maps are single pixels."""
-    out = chain.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
+    out = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
     if out[1:] != (1, 1):
         return layers
     at = len(layers) - bool(layers and isinstance(layers[-1][1], Softmax))

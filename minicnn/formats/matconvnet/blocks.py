@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import ADD, CONCAT
 
 __all__ = ["INPUT", "Block", "blocks_of", "flat"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.matconvnet.blocks import Block, flat
 from minicnn.layers import (
     AvgPool2d,

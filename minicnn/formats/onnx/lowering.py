@@ -10,12 +10,12 @@ from math import prod
 import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import ADD, CONCAT, Step
-from minicnn.formats.onnx import fold, response
+from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
-from minicnn.formats.onnx.call import Call
 from minicnn.formats.onnx.model import Branch, Model, Node
+from minicnn.formats.onnx.node import Call
 from minicnn.formats.onnx.operators import LAYERS, scale_and_shift
 from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
 from minicnn.layers.base import Shape
@@ -60,8 +60,8 @@ class Lowering:
         self.open = shapes[0] != shapes[1]
         self.shapes: dict[str, tuple[Shape, Shape]] = {source: shapes}
         self.steps: dict[str, Step] = {}
-        self.folded: dict[str, fold.Constant] = {}
-        self.squares: dict[str, response.Squares] = {}
+        self.folded: dict[str, constant_folding.Constant] = {}
+        self.squares: dict[str, lrn_pattern.Squares] = {}
         self.budget = Budget(found.folder)
         self.uses = Counter([target, *(name for node in nodes for name in node.reads)])
         for node in nodes:
@@ -87,12 +87,12 @@ class Lowering:
         elif node.op == "Shape" and data == [0] and len(inputs) == 1:
             shape, other = self.shapes[node.inputs[0]]
             marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
-            self.folded[node.outputs[0]] = fold.shape_of(node, (self.batch, *shape), marks)
+            self.folded[node.outputs[0]] = constant_folding.shape_of(node, (self.batch, *shape), marks)
         elif any(node.inputs[i] in self.squares for i in data):
             self._respond(node, data, inputs)
         elif node.op == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
             shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
-            self.squares[node.outputs[0]] = response.Squares(node.inputs[0], shapes[0])
+            self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
         elif node.op not in LAYERS:
             raise node.refusal("no layer does this; cut the part before it out with onnx.utils.extract_model")
         elif node.op in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op != "Add"):
@@ -110,22 +110,24 @@ class Lowering:
         if any(self.uses[name] for name in node.outputs[1:] if name):
             raise node.refusal("has a second output that is used; there are layers with one output")
 
-    def _constant(self, node: Node, name: str) -> fold.Constant | None:
+    def _constant(self, node: Node, name: str) -> constant_folding.Constant | None:
         """Return the constant of that name, None for a value that depends on the input or is omitted."""
         if name in self.folded:
             return self.folded[name]
         if name in self.model.constants:
-            return fold.Constant(self.model.constants[name].array)
+            return constant_folding.Constant(self.model.constants[name].array)
         if name and name not in self.shapes:
             raise node.refusal(f"reads {shown(name)!r}, which no node before it gives")
         return None
 
-    def _fold(self, node: Node, inputs: list[fold.Constant | None]) -> None:
-        if node.op not in fold.FOLDED:
+    def _fold(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
+        if node.op not in constant_folding.FOLDED:
             raise node.refusal("does not depend on the input and is not folded; fold it with onnxsim first")
-        self.folded[node.outputs[0]] = fold.fold(node, inputs, self.model.opset, self.budget, self.model.folder)
+        self.folded[node.outputs[0]] = constant_folding.fold(
+            node, inputs, self.model.opset, self.budget, self.model.folder
+        )
 
-    def _branch(self, node: Node, inputs: list[fold.Constant | None]) -> None:
+    def _branch(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
         """Take in the nodes of the branch that a constant condition chooses."""
         condition = inputs[0] if inputs else None
         if condition is None or condition.array.size != 1 or (condition.open is not None and condition.open.any()):
@@ -133,26 +135,26 @@ class Lowering:
         branch = node.attributes.get("then_branch" if condition.array.any() else "else_branch")
         if not isinstance(branch, Branch) or len(branch.outputs) != 1:
             raise node.refusal("has no such branch with one output")
-        self.folded |= {name: fold.Constant(tensor.array) for name, tensor in branch.constants.items()}
+        self.folded |= {name: constant_folding.Constant(tensor.array) for name, tensor in branch.constants.items()}
         for inner in branch.nodes:
             self.add(inner)
         self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], {}, node.path))
 
-    def _respond(self, node: Node, data: list[int], inputs: list[fold.Constant | None]) -> None:
+    def _respond(self, node: Node, data: list[int], inputs: list[constant_folding.Constant | None]) -> None:
         """Follow squares on their way to a local response normalisation, see ``response``."""
         call, output = self._call(node, data[-1], inputs), node.outputs[0]
         squares = self.squares.get(node.inputs[data[-1]])
         if squares is not None and node.op == "Div" and data == [0, 1] and node.inputs[0] == squares.source:
-            layer = response.finished(call, squares)
+            layer = lrn_pattern.finished(call, squares)
             return self._record(node, Step(node.name, (squares.source,), (layer,)), self.shapes[squares.source])
         if squares is None or len(data) > 1:
-            raise response.stranger(call)
-        if node.op in response.MOVES:
+            raise lrn_pattern.stranger(call)
+        if node.op in lrn_pattern.MOVES:
             shapes = _after(LAYERS[node.op](call), call.shape, call.other)
-            self.squares[output] = response.moved(call, squares, shapes[0])
+            self.squares[output] = lrn_pattern.moved(call, squares, shapes[0])
         else:
-            self.squares[output] = response.advanced(call, squares)
-            shapes = tuple(response.widened(self.squares[output], shape) for shape in (call.shape, call.other))
+            self.squares[output] = lrn_pattern.advanced(call, squares)
+            shapes = tuple(lrn_pattern.widened(self.squares[output], shape) for shape in (call.shape, call.other))
         self.shapes[output] = shapes
 
     def _join(self, node: Node, data: list[int]) -> None:
@@ -171,7 +173,7 @@ class Lowering:
             joined = both[0]
         self._record(node, Step(node.name, tuple(node.inputs), join=JOINS[node.op]), joined)
 
-    def _call(self, node: Node, place: int, inputs: list[fold.Constant | None]) -> Call:
+    def _call(self, node: Node, place: int, inputs: list[constant_folding.Constant | None]) -> Call:
         shape, other = self.shapes[node.inputs[place]]
         return Call(node, shape, other, self.batch, place, inputs, self.model.opset, self.budget)
 

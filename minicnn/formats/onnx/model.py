@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import wire
-from minicnn.formats.files import shown
+from minicnn.formats.containers import protobuf
+from minicnn.formats.containers.files import shown
 from minicnn.formats.onnx.tensors import Folder, Tensor
 
 __all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "Port", "opened"]
@@ -119,7 +119,7 @@ def opened(path: str | Path) -> Model:
 
     """
     path = Path(path)
-    proto = wire.opened(path, "an ONNX model")
+    proto = protobuf.opened(path, "an ONNX model")
     graph = proto.message(GRAPH)
     if graph is None or NODES not in graph or OPSETS not in proto:
         raise proto.fault(0, "no graph with nodes and a version of the operators")
@@ -134,7 +134,7 @@ def opened(path: str | Path) -> Model:
     return Model(path, opset, nodes, constants, inputs, outputs, metadata, proto.text(2), folder)
 
 
-def _opset(proto: wire.Message, path: Path) -> int:
+def _opset(proto: protobuf.Message, path: Path) -> int:
     versions = {entry.text(1): entry.integer(2) for entry in proto.messages(OPSETS)}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
@@ -145,12 +145,12 @@ def _opset(proto: wire.Message, path: Path) -> int:
     return opset
 
 
-def _contents(graph: wire.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
+def _contents(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
     nodes = [_node(n, i, folder, depth) for i, n in enumerate(graph.messages(NODES))]
     return nodes, {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
 
 
-def _node(proto: wire.Message, place: int, folder: Folder, depth: int) -> Node:
+def _node(proto: protobuf.Message, place: int, folder: Folder, depth: int) -> Node:
     op, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
     name = proto.text(3) or (outputs[0] if outputs else "") or f"node{place}"
     if domain not in ("", "ai.onnx"):
@@ -159,7 +159,7 @@ def _node(proto: wire.Message, place: int, folder: Folder, depth: int) -> Node:
     return Node(op, name, tuple(proto.texts(1)), outputs, attributes, folder.model)
 
 
-def _attribute(proto: wire.Message, folder: Folder, depth: int) -> Any:
+def _attribute(proto: protobuf.Message, folder: Folder, depth: int) -> Any:
     """Return the value of an attribute; None for kinds that no operator of ours has, and graphs within graphs."""
     readers = {
         GRAPH_VALUE: lambda: _branch(proto.message(6), folder) if depth == 0 else None,
@@ -174,14 +174,14 @@ def _attribute(proto: wire.Message, folder: Folder, depth: int) -> Any:
     return readers.get(proto.integer(20), lambda: None)()
 
 
-def _branch(graph: wire.Message | None, folder: Folder) -> Branch | None:
+def _branch(graph: protobuf.Message | None, folder: Folder) -> Branch | None:
     if graph is None:
         return None
     nodes, constants = _contents(graph, folder, depth=1)
     return Branch(nodes, constants, [port.text(1) for port in graph.messages(OUTPUTS)])
 
 
-def _port(proto: wire.Message) -> Port:
+def _port(proto: protobuf.Message) -> Port:
     kind = proto.message(2)
     tensor = None if kind is None else kind.message(1)
     shape = None if tensor is None else tensor.message(2)

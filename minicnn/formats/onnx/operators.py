@@ -6,8 +6,8 @@ from math import inf, prod
 
 import numpy as np
 
-from minicnn.formats.onnx import arrange, windows
-from minicnn.formats.onnx.call import Call, around
+from minicnn.formats.onnx import reshape, windows
+from minicnn.formats.onnx.node import Call, around
 from minicnn.layers import (
     BatchNorm2d,
     Dropout,
@@ -216,7 +216,7 @@ LAYERS = {
     "ConvTranspose": windows.conv_transpose,
     "Div": _affine,
     "Dropout": _dropout,
-    "Flatten": arrange.flatten,
+    "Flatten": reshape.flatten,
     "Gemm": _gemm,
     "GlobalAveragePool": windows.global_average_pool,
     "GlobalMaxPool": windows.global_max_pool,
@@ -228,15 +228,15 @@ LAYERS = {
     "MaxPool": windows.max_pool,
     "Mul": _affine,
     "PRelu": _prelu,
-    "Pad": arrange.pad,
+    "Pad": reshape.pad,
     "ReduceMean": windows.mean,
     "Relu": lambda call: [ReLU()],
-    "Reshape": arrange.reshape,
+    "Reshape": reshape.reshape,
     "Softmax": _softmax(Softmax()),
-    "Squeeze": arrange.squeeze,
+    "Squeeze": reshape.squeeze,
     "Sub": _affine,
     "Sum": _identity,
     "Tanh": lambda call: [Tanh()],
-    "Transpose": arrange.transpose,
-    "Unsqueeze": arrange.unsqueeze,
+    "Transpose": reshape.transpose,
+    "Unsqueeze": reshape.unsqueeze,
 }

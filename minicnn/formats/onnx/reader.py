@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats.files import shown
+from minicnn.formats.containers.files import shown
 from minicnn.formats.graph import chain_of, flat_scores
 from minicnn.formats.onnx import model
 from minicnn.formats.onnx.lowering import BATCH, LARGEST, Lowering

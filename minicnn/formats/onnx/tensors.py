@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats import files
-from minicnn.formats.files import shown
-from minicnn.formats.wire import Message
+from minicnn.formats.containers import files
+from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.protobuf import Message
 
 __all__ = ["KINDS", "Folder", "Tensor"]
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from minicnn.formats.onnx.call import Call, around, reshaped
-from minicnn.layers import AvgPool2d, Conv2d, ConvTranspose2d, GlobalAvgPool2d, Layer, MaxPool2d
+from minicnn.formats.onnx.node import Call, around, reshaped
+from minicnn.layers import (
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    Layer,
+    MaxPool2d,
+)
 from minicnn.layers.base import Shape
 from minicnn.shapes import Pair, Sides, same_padding, span
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats import files, wire
-from minicnn.formats.onnx.layers_out import NODES
+from minicnn.formats.containers import files, protobuf
+from minicnn.formats.onnx.export import NODES
 from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
 from minicnn.layers import Concat, Layer, Residual, Sequential
 from minicnn.layers.base import Shape
-from minicnn.layers.chain import Chain
+from minicnn.layers.sequence import Chain
 from minicnn.network import Network
 
 __all__ = ["OPSET", "write"]
@@ -45,22 +45,22 @@ def write(path: str | Path, net: Network) -> None:
         chunks = _model(net)
     except MinicnnError as error:
         raise WeightsError(f"{path}: can't be written as ONNX: {error}") from None
-    if wire.length(chunks) > LARGEST:
+    if protobuf.length(chunks) > LARGEST:
         raise WeightsError(
-            f"{path}: {wire.length(chunks):,} bytes, but an ONNX file holds at most 2 GiB; save it as .npz"
+            f"{path}: {protobuf.length(chunks):,} bytes, but an ONNX file holds at most 2 GiB; save it as .npz"
         )
     with files.written(path) as file:
         file.writelines(chunks)
 
 
-def _model(net: Network) -> wire.Chunks:
+def _model(net: Network) -> protobuf.Chunks:
     graph = Graph(net)
     return [
-        *wire.integer(1, IR_VERSION),
-        *wire.text(2, PRODUCER),
-        *wire.message(7, graph.chunks(net.name)),
-        *wire.message(8, [*wire.text(1, ""), *wire.integer(2, OPSET)]),
-        *(chunk for entry in _metadata(net).items() for chunk in wire.message(14, _entry(*entry))),
+        *protobuf.integer(1, IR_VERSION),
+        *protobuf.text(2, PRODUCER),
+        *protobuf.message(7, graph.chunks(net.name)),
+        *protobuf.message(8, [*protobuf.text(1, ""), *protobuf.integer(2, OPSET)]),
+        *(chunk for entry in _metadata(net).items() for chunk in protobuf.message(14, _entry(*entry))),
     ]
 
 
@@ -69,16 +69,16 @@ def _metadata(net: Network) -> dict[str, str]:
     return {key: json.dumps(value, ensure_ascii=False) for key, value in found.items() if value is not None}
 
 
-def _entry(key: str, value: str) -> wire.Chunks:
-    return [*wire.text(1, key), *wire.text(2, value)]
+def _entry(key: str, value: str) -> protobuf.Chunks:
+    return [*protobuf.text(1, key), *protobuf.text(2, value)]
 
 
 class Graph:
     """The graph while it is written: nodes and initialisers, each value's name given once."""
 
     def __init__(self, net: Network):
-        self.nodes: wire.Chunks = []
-        self.initialisers: wire.Chunks = []
+        self.nodes: protobuf.Chunks = []
+        self.initialisers: protobuf.Chunks = []
         self.open_size = net.input_shape is None
         self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
         self._taken: set[str] = set()
@@ -99,20 +99,20 @@ class Graph:
     def node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node called ``name`` and return the name of its output."""
         output = self.value(name)
-        fields = [chunk for value in inputs for chunk in wire.text(1, value)]
-        fields += [*wire.text(2, output), *wire.text(3, name), *wire.text(4, op)]
+        fields = [chunk for value in inputs for chunk in protobuf.text(1, value)]
+        fields += [*protobuf.text(2, output), *protobuf.text(3, name), *protobuf.text(4, op)]
         for key in sorted(attributes):
-            fields += wire.message(5, _attribute(key, attributes[key]))
-        self.nodes += wire.message(1, fields)
+            fields += protobuf.message(5, _attribute(key, attributes[key]))
+        self.nodes += protobuf.message(1, fields)
         return output
 
     def constant(self, name: str, array: np.ndarray) -> str:
         """Add an initialiser and return its name; weights in the precision of the widest of them."""
         name, array = self.value(name), np.asarray(array)
         array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
-        fields = [] if array.ndim == 0 else wire.packed(1, array.shape)
-        fields += [*wire.integer(2, _KINDS[array.dtype]), *wire.text(8, name)]
-        self.initialisers += wire.message(5, [*fields, *wire.message(9, [files.flat_bytes(array)])])
+        fields = [] if array.ndim == 0 else protobuf.packed(1, array.shape)
+        fields += [*protobuf.integer(2, _KINDS[array.dtype]), *protobuf.text(8, name)]
+        self.initialisers += protobuf.message(5, [*fields, *protobuf.message(9, [files.flat_bytes(array)])])
         return name
 
     def _chain(self, layers: Chain, place: Place) -> tuple[str, Shape]:
@@ -135,27 +135,27 @@ class Graph:
             raise WeightsError(f"layer {place.path!r}: no ONNX operator is known for {type(layer).__name__}")
         return NODES[type(layer)](self, layer, place)
 
-    def chunks(self, name: str) -> wire.Chunks:
+    def chunks(self, name: str) -> protobuf.Chunks:
         """Return the GraphProto."""
         named = ("N", None, "H", "W") if self.open_size else ("N",)
         return [
             *self.nodes,
-            *wire.text(2, name),
+            *protobuf.text(2, name),
             *self.initialisers,
-            *wire.message(11, self._port(self.input, self.input_shape, named)),
-            *wire.message(12, self._port(self.output, self.output_shape, ("N",))),
+            *protobuf.message(11, self._port(self.input, self.input_shape, named)),
+            *protobuf.message(12, self._port(self.output, self.output_shape, ("N",))),
         ]
 
-    def _port(self, name: str, shape: Shape, named: tuple) -> wire.Chunks:
+    def _port(self, name: str, shape: Shape, named: tuple) -> protobuf.Chunks:
         """Return a ValueInfoProto, dimensions called by ``named`` where it has a name for them."""
-        dims: wire.Chunks = []
+        dims: protobuf.Chunks = []
         for i, n in enumerate((None, *shape)):
             known = named[i] if i < len(named) else None
             is_open = self.open_size and known is None and i > 1
-            size = wire.text(2, known or f"{name}_{i}") if known or is_open else wire.integer(1, n)
-            dims += wire.message(1, size)
-        tensor = [*wire.integer(1, _KINDS[self.dtype]), *wire.message(2, dims)]
-        return [*wire.text(1, name), *wire.message(2, wire.message(1, tensor))]
+            size = protobuf.text(2, known or f"{name}_{i}") if known or is_open else protobuf.integer(1, n)
+            dims += protobuf.message(1, size)
+        tensor = [*protobuf.integer(1, _KINDS[self.dtype]), *protobuf.message(2, dims)]
+        return [*protobuf.text(1, name), *protobuf.message(2, protobuf.message(1, tensor))]
 
 
 class Place(NamedTuple):
@@ -177,12 +177,12 @@ def _channels(layers: Chain) -> int:
     raise WeightsError("neither the network nor its layers say how many channels the input has; set input_shape")
 
 
-def _attribute(name: str, value: Any) -> wire.Chunks:
-    chunks = wire.text(1, name)
+def _attribute(name: str, value: Any) -> protobuf.Chunks:
+    chunks = protobuf.text(1, name)
     if isinstance(value, str):
-        return [*chunks, *wire.text(4, value), *wire.integer(20, 3)]
+        return [*chunks, *protobuf.text(4, value), *protobuf.integer(20, 3)]
     if isinstance(value, float):
-        return [*chunks, *wire.real(2, value), *wire.integer(20, 1)]
+        return [*chunks, *protobuf.real(2, value), *protobuf.integer(20, 1)]
     if isinstance(value, int):
-        return [*chunks, *wire.integer(3, value), *wire.integer(20, 2)]
-    return [*chunks, *(c for v in value for c in wire.integer(8, int(v))), *wire.integer(20, 7)]
+        return [*chunks, *protobuf.integer(3, value), *protobuf.integer(20, 2)]
+    return [*chunks, *(c for v in value for c in protobuf.integer(8, int(v))), *protobuf.integer(20, 7)]

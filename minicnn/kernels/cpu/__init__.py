@@ -7,9 +7,8 @@ of them.
 """
 
 from minicnn.kernels.cpu.activation import relu, relu6, relu_input_grad
-from minicnn.kernels.cpu.arrays import add
-from minicnn.kernels.cpu.bias_grad import conv2d_bias_grad
-from minicnn.kernels.cpu.convolution import (
+from minicnn.kernels.cpu.conv.bias_grad import conv2d_bias_grad
+from minicnn.kernels.cpu.conv.dispatch import (
     conv2d,
     conv2d_input_grad,
     conv2d_relu,
@@ -19,14 +18,15 @@ from minicnn.kernels.cpu.convolution import (
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
 )
-from minicnn.kernels.cpu.linear import linear, linear_input_grad, linear_weight_grad
+from minicnn.kernels.cpu.dtype import add
+from minicnn.kernels.cpu.linear.linear import linear, linear_input_grad, linear_weight_grad
 from minicnn.kernels.cpu.normalisation import (
     batch_norm2d,
     batch_norm2d_input_grad,
     local_response_norm,
     local_response_norm_input_grad,
 )
-from minicnn.kernels.cpu.pooling import (
+from minicnn.kernels.cpu.pool.pooling import (
     avg_pool2d,
     avg_pool2d_input_grad,
     max_pool2d,

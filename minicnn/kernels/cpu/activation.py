@@ -4,11 +4,11 @@ import numpy as np
 from numba import boolean, float32
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, float32_or
-from minicnn.kernels.cpu.calls import again
-from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
-from minicnn.kernels.cpu.loop import on_threads
-from minicnn.kernels.cpu.memory import empty
+from minicnn.kernels.cpu.dtype import dense, float32_or
+from minicnn.kernels.cpu.runtime.allocator import empty
+from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
+from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.recorder import again
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 

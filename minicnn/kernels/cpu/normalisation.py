@@ -4,9 +4,9 @@ import numpy as np
 from numba import float32, int64
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.arrays import dense, float32_or
-from minicnn.kernels.cpu.kernel import inner, kernel, reads, writes
-from minicnn.kernels.cpu.loop import on_threads
+from minicnn.kernels.cpu.dtype import dense, float32_or
+from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
+from minicnn.kernels.cpu.runtime.parallel_for import on_threads
 
 __all__ = [
     "batch_norm2d",

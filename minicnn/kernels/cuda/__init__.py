@@ -17,7 +17,23 @@ from minicnn.kernels.cuda.activation import (
     tanh,
     tanh_input_grad,
 )
-from minicnn.kernels.cuda.arrangement import (
+from minicnn.kernels.cuda.convolution import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
+from minicnn.kernels.cuda.fused import conv2d_relu, conv2d_relu_input_grad
+from minicnn.kernels.cuda.linear import (
+    linear,
+    linear_bias_grad,
+    linear_input_grad,
+    linear_weight_grad,
+)
+from minicnn.kernels.cuda.movement import (
     add,
     add_input_grad,
     concatenate,
@@ -33,17 +49,6 @@ from minicnn.kernels.cuda.arrangement import (
     zero_pad2d,
     zero_pad2d_input_grad,
 )
-from minicnn.kernels.cuda.convolution import (
-    conv2d,
-    conv2d_bias_grad,
-    conv2d_input_grad,
-    conv2d_weight_grad,
-    conv_transpose2d,
-    conv_transpose2d_input_grad,
-    conv_transpose2d_weight_grad,
-)
-from minicnn.kernels.cuda.fused import conv2d_relu, conv2d_relu_input_grad
-from minicnn.kernels.cuda.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from minicnn.kernels.cuda.normalisation import (
     batch_norm2d,
     batch_norm2d_bias_grad,
@@ -60,7 +65,7 @@ from minicnn.kernels.cuda.pooling import (
     max_pool2d,
     max_pool2d_input_grad,
 )
-from minicnn.kernels.cuda.posterior import (
+from minicnn.kernels.cuda.softmax import (
     cross_entropy,
     cross_entropy_input_grad,
     log_softmax,

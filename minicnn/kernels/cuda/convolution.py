@@ -10,14 +10,14 @@ from numba import float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.direct import FEW, back_through, direct, direct_back, direct_weight
+from minicnn.kernels.cuda.gemm.gather_gemm import gather_kernel
+from minicnn.kernels.cuda.gemm.packing import packed
+from minicnn.kernels.cuda.gemm.split_k import finish_split, shares, sum_parts
+from minicnn.kernels.cuda.gemm.tap_tables import backward_plans, forward_plan, weight_plan
+from minicnn.kernels.cuda.gemm.tiles import BK, LARGE, SMALL, tile_for
+from minicnn.kernels.cuda.gemm.weight_gemm import weight_kernel
 from minicnn.kernels.cuda.launch import each, number
-from minicnn.kernels.cuda.packing import packed
-from minicnn.kernels.cuda.plans import backward_plans, forward_plan, weight_plan
-from minicnn.kernels.cuda.product import gather_kernel
 from minicnn.kernels.cuda.reduction import sum_of_products
-from minicnn.kernels.cuda.split import finish_split, shares, sum_parts
-from minicnn.kernels.cuda.tiles import BK, LARGE, SMALL, tile_for
-from minicnn.kernels.cuda.weight_product import weight_kernel
 from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
 from minicnn.shapes import pair, sides, transposed_size

@@ -12,8 +12,8 @@ from collections import namedtuple
 
 from numba import cuda, float32, float64, int32, uint32
 
+from minicnn.kernels.cuda.gemm.gather_gemm import BIAS
 from minicnn.kernels.cuda.launch import divided
-from minicnn.kernels.cuda.product import BIAS
 from minicnn.kernels.cuda.reduction import WIDTH, add_up
 from minicnn.kernels.reference.windows import Windows
 

@@ -10,9 +10,9 @@ from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.convolution import convolved, convolved_back
+from minicnn.kernels.cuda.gemm.split_k import sum_parts
 from minicnn.kernels.cuda.launch import THREADS, divided, each
 from minicnn.kernels.cuda.reduction import WIDTH, add_up, sum_of_products
-from minicnn.kernels.cuda.split import sum_parts
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["linear", "linear_bias_grad", "linear_input_grad", "linear_weight_grad"]

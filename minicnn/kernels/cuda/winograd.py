@@ -15,8 +15,8 @@ import numpy as np
 from numba import cuda, float32
 
 from minicnn.kernels.cuda.arrays import empty
+from minicnn.kernels.cuda.gemm.tiles import SMALL
 from minicnn.kernels.cuda.launch import divided, each, number
-from minicnn.kernels.cuda.tiles import SMALL
 
 __all__ = ["fits", "winograd"]
 

@@ -30,7 +30,23 @@ from minicnn.kernels.reference.activation import (
     tanh,
     tanh_input_grad,
 )
-from minicnn.kernels.reference.arrangement import (
+from minicnn.kernels.reference.convolution import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_input_grad,
+    conv_transpose2d_weight_grad,
+)
+from minicnn.kernels.reference.fused import conv2d_relu, conv2d_relu_input_grad
+from minicnn.kernels.reference.linear import (
+    linear,
+    linear_bias_grad,
+    linear_input_grad,
+    linear_weight_grad,
+)
+from minicnn.kernels.reference.movement import (
     add,
     add_input_grad,
     concatenate,
@@ -46,17 +62,6 @@ from minicnn.kernels.reference.arrangement import (
     zero_pad2d,
     zero_pad2d_input_grad,
 )
-from minicnn.kernels.reference.convolution import (
-    conv2d,
-    conv2d_bias_grad,
-    conv2d_input_grad,
-    conv2d_weight_grad,
-    conv_transpose2d,
-    conv_transpose2d_input_grad,
-    conv_transpose2d_weight_grad,
-)
-from minicnn.kernels.reference.fused import conv2d_relu, conv2d_relu_input_grad
-from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from minicnn.kernels.reference.normalisation import (
     batch_norm2d,
     batch_norm2d_bias_grad,
@@ -73,7 +78,7 @@ from minicnn.kernels.reference.pooling import (
     max_pool2d,
     max_pool2d_input_grad,
 )
-from minicnn.kernels.reference.posterior import (
+from minicnn.kernels.reference.softmax import (
     cross_entropy,
     cross_entropy_input_grad,
     log_softmax,

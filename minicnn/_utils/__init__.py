@@ -1,0 +1,1 @@
+"""Helpers of no floor of their own: results as JSON, near names for messages."""

@@ -1,0 +1,78 @@
+"""Long measurements that go on where they stopped: each result is a line of a file as soon as it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import minicnn
+from minicnn.errors import ImageError
+from minicnn.io.digest import digest_image, digest_network
+from minicnn.network import Network
+
+__all__ = ["digest", "resumed"]
+
+
+def resumed(
+    path: str | Path | None,
+    count: int,
+    measure: Callable[[int], dict[str, Any]],
+    progress: Callable[[list[int]], Iterable[int]] = lambda numbers: numbers,
+) -> list[dict[str, Any]]:
+    """Results of ``measure`` for 0 to ``count`` - 1, those that an earlier run kept taken from its file.
+
+    Parameters
+    ----------
+    path : of the file, whose name should hold a ``digest`` of all that decides the results; None keeps nothing
+    count : int
+    measure : function of a number that returns plain values for JSON
+    progress : wraps the list of numbers that are left
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written.
+
+    """
+    path = None if path is None else Path(path)
+    done = {} if path is None else _kept(path)
+    for number in progress([n for n in range(count) if n not in done]):
+        done[number] = measure(number)
+        if path is not None:
+            _keep(path, number, done[number])
+    return [done[number] for number in range(count)]
+
+
+def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
+    """Return a digest of version, network, device, preprocessing, pictures and whatever else decides a result."""
+    origin = digest_network(net)
+    ours = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
+    whole = [ours, [digest_image(image)["sha256"] for image in images], *settings]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]
+
+
+def _keep(path: Path, number: int, row: dict[str, Any]) -> None:
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            # the line break comes first, in case an earlier run left its last line unfinished
+            file.write("\n" + json.dumps({"number": number, "row": row}))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ImageError(f"{path}: can't be written ({error.strerror or error})") from error
+
+
+def _kept(path: Path) -> dict[int, dict[str, Any]]:
+    """Results that an earlier run kept; a last line that was cut off is left out."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            one = json.loads(line)
+        except ValueError:
+            continue
+        found[one["number"]] = one["row"]
+    return found

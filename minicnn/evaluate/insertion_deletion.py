@@ -1,0 +1,170 @@
+"""Insertion and deletion: how fast a class comes and goes with a map's pixels (Petsiuk et al. 2018; later)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError, ShapeError
+from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.method_comparison import (
+    COMPARED,
+    Comparison,
+    compared,
+    examples_of,
+    methods_of,
+    right_class,
+)
+from minicnn.explain.attribution import several_maps
+from minicnn.explain.prediction import views_of
+from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.network import Network
+
+__all__ = ["Curves", "area", "curves", "evaluate_curves"]
+
+BLUR = 5.0  # pixels of an input of 224
+
+
+class Curves(NamedTuple):
+    """Probabilities of a class as pixels go and come.
+
+    Attributes
+    ----------
+    deletion : float64 array of shape (steps + 1,), from the whole input to the mean image
+    insertion : float64 array of shape (steps + 1,), from the blurred input to the whole one
+
+    """
+
+    deletion: np.ndarray
+    insertion: np.ndarray
+
+
+def curves(
+    net: Network, x: np.ndarray, target: int, map: np.ndarray, *, steps: int = 32, batch: int = 8
+) -> Curves:
+    """Curves of a class's probability as a map's pixels are deleted, and inserted.
+
+    p_k = softmax(S(x_k))_c,  x_k the input with the k / n most important pixels set to 0, the mean image
+    (deletion), or the blurred input with them set to x (insertion).  Equal pixels go in row order.
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (1, C, H, W), the network's input
+    target : int, the class c
+    map : array of shape (H, W), the importance of each pixel
+    steps : int >= 1, n
+    batch : int >= 1, how many inputs are held at a time
+
+    Returns
+    -------
+    curves : Curves
+
+    Raises
+    ------
+    ShapeError
+        If the map is not of the input's size.
+    MinicnnError
+        If ``steps`` or ``batch`` is less than 1.
+
+    Source: Petsiuk, Das, Saenko 2018, "RISE: randomized input sampling for explanation of black-box models".  They
+    blur by 5 pixels at 224 within a window of 11; here the window is 31, and the blur scales with the input.
+
+    """
+    if steps < 1 or batch < 1:
+        raise MinicnnError(f"curves: expected steps >= 1 and batch >= 1, got {steps} and {batch}")
+    if x.ndim != 4 or len(x) != 1 or map.shape != x.shape[2:]:
+        raise ShapeError(f"curves: expected x (1, C, H, W) and a map (H, W), got {x.shape} and {map.shape}")
+    order = np.argsort(-map, axis=None, kind="stable")
+    blurred = gaussian_blur(x, BLUR * max(x.shape[2:]) / 224)
+    ends = (x, np.zeros_like(x)), (blurred, x)
+    return Curves(*(_curve(net, start, end, order, target, steps, batch) for start, end in ends))
+
+
+def area(curve: np.ndarray) -> float:
+    """Area under a curve over [0, 1], by trapezia."""
+    return float((curve[1:] + curve[:-1]).mean() / 2)
+
+
+def _curve(net, start, end, order, target, steps, batch) -> np.ndarray:
+    """Probabilities on the way from ``start`` to ``end``, pixels replaced in that order."""
+    counts = np.linspace(0, order.size, steps + 1).round().astype(int)
+    found = []
+    for first in range(0, steps + 1, batch):
+        inputs = np.repeat(start, len(counts[first : first + batch]), axis=0)
+        flat, last = inputs.reshape(*inputs.shape[:2], -1), end.reshape(*end.shape[1:2], -1)
+        for n, count in enumerate(counts[first : first + batch]):
+            flat[n][:, order[:count]] = last[:, order[:count]]
+        found.append(_softmax(net(inputs))[:, target])
+    return np.concatenate(found)
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    e = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def evaluate_curves(
+    net: Network,
+    dataset: str | Path | Sequence[Example],
+    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = COMPARED,
+    *,
+    steps: int = 32,
+    seed: int = 0,
+    keep: str | Path | None = None,
+    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+) -> Comparison:
+    """Areas under deletion and insertion curves of the right class, on the whole picture warped to the input.
+
+    A good map's deletion curve falls fast (small area), and its insertion curve rises fast (large).  Beside the
+    methods stand pixels in random order, and from the centre outwards.
+
+    Parameters
+    ----------
+    steps : int >= 1, of each curve
+    net, dataset, methods, seed, keep, progress : as for ``evaluate_pointing``; the seed is of the order too
+
+    Returns
+    -------
+    comparison : Comparison; its rows hold the curves, its figures the areas
+
+    Raises
+    ------
+    ImageError
+        If a picture can't be read.
+    MinicnnError
+        If there are no pictures, or a class or a method is unknown, or ``steps`` is less than 1.
+
+    Source: Petsiuk, Das, Saenko 2018.
+
+    """
+    examples, settings = examples_of(dataset, "evaluate_curves"), methods_of(net, methods)
+    how = {"methods": settings, "steps": steps, "seed": seed}
+    truths = [(e.classes, e.group) for e in examples]
+    key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
+    path = None if keep is None else Path(keep) / f"curves-{key}.jsonl"
+    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], how, (seed, n)), progress)
+    title = f"areas under the curves of the right class's probability, {steps} steps"
+    return compared(title, rows, ("deletion", "insertion"), False, how, seed)
+
+
+def _measured(net: Network, example: Example, how: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
+    x, _ = views_of(net, example.image, "whole")
+    target = right_class(net, example, x)
+    maps = {name: found.map[0] for name, found in several_maps(net, x, target, how["methods"]).items()}
+    rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) for n in x.shape[2:])
+    maps["random order"] = np.random.default_rng(seed).random(x.shape[2:])
+    maps["centre first"] = -np.hypot(rows[:, None], columns[None])
+    found = {name: curves(net, x, target, map, steps=how["steps"]) for name, map in maps.items()}
+    return {
+        "image": example.image.name,
+        "group": example.group,
+        "target": target,
+        "deletion": {name: area(c.deletion) for name, c in found.items()},
+        "insertion": {name: area(c.insertion) for name, c in found.items()},
+        "curves": {name: [np.round(c, 6).tolist() for c in both] for name, both in found.items()},
+    }

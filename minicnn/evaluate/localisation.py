@@ -1,0 +1,254 @@
+"""How good boxes and masks are: the ILSVRC protocol, baselines beside it, intervals over objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.dataset import Example, checked_mask, read_dataset
+from minicnn.evaluate.iou import box_iou, mask_iou
+from minicnn.explain.localise import Method, mask_of, method_named, smoothed
+from minicnn.explain.saliency import saliencies
+from minicnn.images import load_image
+from minicnn.io.digest import digest_image
+from minicnn.network import Network
+from minicnn.segmentation.components import bounding_box, largest_component
+
+__all__ = ["CAUTION", "Evaluation", "evaluate_localisation"]
+
+CAUTION = (
+    "Figures of a set of composites, or of any other set than ILSVRC's own, are not comparable with published "
+    "ILSVRC figures."
+)
+HIT = 0.5  # the intersection over union from which a box counts as right
+SHARES = tuple(n / 20 for n in range(6, 20))  # of the picture's sides, of centre boxes
+QUANTILES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # that maps are thresholded at
+MEASURES = ("IoU >= 0.5", "box IoU", "mask IoU", "top-1 error", "top-5 error")
+PER_CENT = ("IoU >= 0.5", "top-1 error", "top-5 error")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured.
+
+    Attributes
+    ----------
+    method : str
+    rows : list of dict, one a picture
+    figures : {name of the method or baseline: {measure: Figure}}; the measures are "IoU >= 0.5" (the share of
+        boxes of the right class), "box IoU", "mask IoU" (where there are masks; means), "top-1 error" and
+        "top-5 error" (of localisation)
+    classification : {"top-1 error", "top-5 error": Figure}
+    seconds : of the map and of the cut, means a picture
+
+    """
+
+    method: str
+    rows: list[dict[str, Any]]
+    figures: dict[str, dict[str, Figure]]
+    classification: dict[str, Figure]
+    seconds: dict[str, float]
+
+    @property
+    def groups(self) -> int:
+        """How many groups the pictures are of."""
+        return len({row["group"] for row in self.rows})
+
+    def record(self) -> dict[str, Any]:
+        """Return the figures as plain values for JSON."""
+        return {
+            "method": self.method,
+            "images": len(self.rows),
+            "groups": self.groups,
+            "caution": CAUTION,
+            "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.figures.items()},
+            "classification": {name: asdict(figure) for name, figure in self.classification.items()},
+            "seconds": self.seconds,
+        }
+
+    def text(self) -> str:
+        """Return the figures as a table, with what they do not say."""
+        lines = [f"{len(self.rows)} pictures of {self.groups} objects; 95 % intervals by drawing objects anew"]
+        lines.append(f"{'':<30}" + "".join(f"{name:>24}" for name in MEASURES))
+        for name, found in self.figures.items():
+            cells = (found[m].text(m in PER_CENT) if m in found else "-" for m in MEASURES)
+            lines.append(f"{name:<30}" + "".join(f"{cell:>24}" for cell in cells))
+        wrong = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
+        lines.append(f"classification: {wrong}")
+        lines.append("; ".join(f"{name}: {s:.2f} s a picture" for name, s in self.seconds.items()))
+        return "\n".join([*lines, CAUTION])
+
+
+def evaluate_localisation(
+    net: Network,
+    dataset: str | Path | Sequence[Example],
+    method: str | Method = "paper",
+    *,
+    seed: int = 0,
+    keep: str | Path | None = None,
+    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+) -> Evaluation:
+    """Localisation by the ILSVRC protocol (paper, section 3.2), with three baselines beside it.
+
+    A picture is right in its top five if one of the five most probable classes is right and that class's box has
+    an intersection over union of at least 0.5 with one of the true boxes; top one likewise.  The boxes of wrong
+    classes can't be right, so they are not computed.  "IoU >= 0.5", "box IoU" and "mask IoU" are of the right
+    class, the most probable of several, whether the net sees it or not.
+
+    The baselines answer with the same classes and other boxes: the whole picture; the centre box, and the largest
+    part of the map above a quantile.  The share of the sides and the quantile are those that do best on this very
+    set, which flatters them.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess``
+    dataset : folder for ``read_dataset``, or its examples
+    method : name of a method of ``localise``, or a Method
+    seed : int, of the intervals: objects are drawn anew, each with all its pictures, 2,000 times
+    keep : folder, optional
+        Each picture's result is kept there as soon as it is measured; the same net, pictures and method go on
+        from there.
+    progress : wraps the list of pictures that are left
+
+    Returns
+    -------
+    evaluation : Evaluation
+
+    Raises
+    ------
+    ImageError
+        If a picture or a mask can't be read, or a box or mask does not fit its picture.
+    MinicnnError
+        If there are no pictures, or a class is unknown to the net.
+
+    """
+    examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
+    if not examples:
+        raise MinicnnError("evaluate_localisation: expected at least one picture, got none")
+    name, method = (method, method_named(method)) if isinstance(method, str) else ("method", method)
+    path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, method)}.jsonl"
+    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], method), progress)
+    return _summed(name, rows, seed)
+
+
+# one picture
+
+
+def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
+    picture = load_image(example.image)
+    size = picture.size[::-1]
+    truth = checked_mask(example, size)
+    order: list[int] = []
+
+    def right(probability: np.ndarray) -> list[int]:
+        order.extend(int(c) for c in np.argsort(-probability, kind="stable"))
+        if max(example.classes) >= len(order):
+            raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(order)}")
+        wanted = [c for c in order if c in example.classes]
+        return [c for c in wanted if c in order[:5]] or wanted[:1]
+
+    start = time.perf_counter()
+    found = saliencies(net, picture, right, **method.map_arguments())
+    mapped = time.perf_counter()
+    masks = [_mask(picture, one.map, method) for one in found]
+    seconds = {"map": mapped - start, "cut": time.perf_counter() - mapped}
+    ious = [_of_mask(mask, example.boxes, None)[0] for mask in masks]
+    iou, shared = _of_mask(masks[0], example.boxes, truth)
+    top1, top5 = order[0] in example.classes, bool(set(order[:5]) & set(example.classes))
+    return {
+        "image": str(example.image.name),
+        "group": example.group,
+        "target": found[0].target,
+        "top1": top1,
+        "top5": top5,
+        "iou": iou,
+        "mask_iou": shared,
+        "located1": top1 and iou >= HIT,
+        "located5": top5 and max(ious) >= HIT,
+        "box": None if masks[0] is None else list(bounding_box(masks[0])),
+        "seconds": seconds,
+        "thresholded map": _thresholded(found[0].map, method, example.boxes, truth),
+        "centre box": [_of_mask(_centre(size, share), example.boxes, truth) for share in SHARES],
+        "whole picture": [_of_mask(np.ones(size, bool), example.boxes, truth)],
+    }
+
+
+def _mask(picture, map: np.ndarray, method: Method) -> np.ndarray | None:
+    """Mask of a map's object, or None for a map that marks nothing, which counts as a miss."""
+    return mask_of(picture, map, method.settings) if map.min() < map.max() else None
+
+
+def _thresholded(map: np.ndarray, method: Method, boxes, truth) -> list[tuple[float, float | None]]:
+    smooth = smoothed(map, method.settings)
+    parts = (smooth > q for q in np.quantile(smooth, QUANTILES))
+    return [_of_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]
+
+
+def _centre(size: tuple[int, int], share: float) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    (top, left) = (round(n * (1 - share) / 2) for n in size)
+    mask[top : size[0] - top, left : size[1] - left] = True
+    return mask
+
+
+def _of_mask(mask: np.ndarray | None, boxes, truth: np.ndarray | None) -> tuple[float, float | None]:
+    """Intersections over unions of a mask's box, with the nearest true box, and of the mask."""
+    if mask is None:
+        return 0.0, None if truth is None else 0.0
+    found = bounding_box(mask)
+    return max(box_iou(found, box) for box in boxes), None if truth is None else mask_iou(mask, truth)
+
+
+# all pictures
+
+
+def _summed(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
+    groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
+
+    def figure(values) -> Figure:
+        return interval(np.array(values, np.float64), groups, seed)
+
+    def figures(pairs, located1, located5) -> dict[str, Figure]:
+        found = {"IoU >= 0.5": figure([iou >= HIT for iou, _ in pairs]), "box IoU": figure([i for i, _ in pairs])}
+        if all(shared is not None for _, shared in pairs):
+            found["mask IoU"] = figure([shared for _, shared in pairs])
+        found["top-1 error"] = figure([not right for right in located1])
+        found["top-5 error"] = figure([not right for right in located5])
+        return found
+
+    def baseline(pairs) -> dict[str, Figure]:
+        hits = [iou >= HIT for iou, _ in pairs]
+        right = ([row[top] and hit for row, hit in zip(rows, hits, strict=True)] for top in ("top1", "top5"))
+        return figures(pairs, *right)
+
+    own = [(row["iou"], row["mask_iou"]) for row in rows]
+    found = {name: figures(own, [row["located1"] for row in rows], [row["located5"] for row in rows])}
+    for kind, choices in (("thresholded map", QUANTILES), ("centre box", SHARES), ("whole picture", (None,))):
+        best = max(range(len(choices)), key=lambda n: _score([row[kind][n][0] for row in rows]))
+        label = kind if choices[best] is None else f"{kind}, best at {choices[best]:g}"
+        found[label] = baseline([row[kind][best] for row in rows])
+    wrong = {f"top-{n} error": figure([not row[f"top{n}"] for row in rows]) for n in (1, 5)}
+    seconds = {part: float(np.mean([row["seconds"][part] for row in rows])) for part in ("map", "cut")}
+    return Evaluation(name, rows, found, wrong, seconds)
+
+
+def _score(ious: list[float]) -> tuple[float, float]:
+    return float(np.mean([iou >= HIT for iou in ious])), float(np.mean(ious))
+
+
+# what is kept on the way
+
+
+def _key(net: Network, examples: list[Example], method: Method) -> str:
+    """Return a digest of all that decides the results."""
+    masks = [e.mask and digest_image(e.mask)["sha256"] for e in examples]
+    truths = [(example.classes, example.boxes, example.group) for example in examples]
+    return digest(net, [example.image for example in examples], masks, truths, asdict(method))

@@ -1,0 +1,144 @@
+"""Pointing game: whether a map's largest value lies on the object (Zhang et al. 2016; later than the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.dataset import Example, checked_mask
+from minicnn.evaluate.method_comparison import (
+    COMPARED,
+    Comparison,
+    compared,
+    examples_of,
+    methods_of,
+    right_class,
+)
+from minicnn.explain.attribution import several_maps
+from minicnn.explain.prediction import views_of
+from minicnn.images import average_views, load_image
+from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.network import Network
+
+__all__ = ["evaluate_pointing", "hits_box", "hits_mask", "share_of_box"]
+
+TOLERANCE = 15
+SMOOTHING = 0.02
+
+
+def evaluate_pointing(
+    net: Network,
+    dataset: str | Path | Sequence[Example],
+    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = COMPARED,
+    *,
+    tolerance: float = TOLERANCE,
+    smoothing: float = SMOOTHING,
+    crops: str = "whole",
+    seed: int = 0,
+    keep: str | Path | None = None,
+    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+) -> Comparison:
+    """Shares of pictures whose map of the right class is largest on the object.
+
+    A point hits if it is at most ``tolerance`` pixels away from one of the true boxes (measure "box"), or from the
+    mask ("mask", where there are masks).  A map that is the same everywhere points nowhere and misses.  Beside the
+    methods stand the picture's centre, and for boxes a point drawn at random, exactly.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess`` and an ``input_shape``
+    dataset : folder for ``read_dataset``, or its examples
+    methods : names of ``METHODS``, or {name: settings}
+    tolerance : float >= 0, in pixels of the picture; 15 is the publication's
+    smoothing : float >= 0
+        Gaussian blur of every map before it points, sigma in parts of the picture's longer side; ours.
+    crops : "whole", "one" or "ten"; the centre alone can't point beside it
+    seed : int, of the intervals: objects are drawn anew, each with all its pictures
+    keep : folder, optional; each picture's result is kept there, and the same call goes on from there
+    progress : wraps the list of pictures that are left
+
+    Returns
+    -------
+    comparison : Comparison, of shares
+
+    Raises
+    ------
+    ImageError
+        If a picture or a mask can't be read, or a box or mask does not fit its picture.
+    MinicnnError
+        If there are no pictures, a class or a method is unknown, or a number is out of range.
+
+    Source: Zhang et al. 2016, "Top-down neural attention by excitation backprop", section 4.1.
+
+    """
+    if not (0 <= tolerance < np.inf and 0 <= smoothing < 1):
+        raise MinicnnError(
+            f"pointing: expected tolerance >= 0 and smoothing of 0 to 1, got {tolerance}, {smoothing}"
+        )
+    examples, settings = examples_of(dataset, "evaluate_pointing"), methods_of(net, methods)
+    how = {"methods": settings, "tolerance": tolerance, "smoothing": smoothing, "crops": crops}
+    truths = [(e.classes, e.boxes, e.group, str(e.mask)) for e in examples]
+    key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
+    path = None if keep is None else Path(keep) / f"pointing-{key}.jsonl"
+    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], how), progress)
+    title = f"pointing game: the largest value within {tolerance:g} pixels of the object"
+    return compared(title, rows, ("box", "mask"), True, how, seed)
+
+
+def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> bool:
+    """Return whether a pixel (row, column) is at most ``tolerance`` pixels away from a box's pixels."""
+    row, column = point
+    gaps = (
+        np.hypot(max(left - column, 0, column - (right - 1)), max(top - row, 0, row - (bottom - 1)))
+        for left, top, right, bottom in boxes
+    )
+    return bool(min(gaps) <= tolerance)
+
+
+def hits_mask(point: tuple[int, int], mask: np.ndarray, tolerance: float) -> bool:
+    """Return whether a pixel (row, column) is at most ``tolerance`` pixels away from one of the mask (H, W)."""
+    rows, columns = np.nonzero(mask)
+    return bool((np.hypot(rows - point[0], columns - point[1]) <= tolerance).any())
+
+
+def share_of_box(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> float:
+    """Share of the pixels of a picture (H, W) that hit: how often a point drawn at random does."""
+    rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
+    hit = np.zeros(size, bool)
+    for left, top, right, bottom in boxes:
+        across = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
+        down = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
+        hit |= np.hypot(across, down) <= tolerance
+    return float(hit.mean())
+
+
+def _measured(net: Network, example: Example, how: Mapping[str, Any]) -> dict[str, Any]:
+    picture = load_image(example.image)
+    size = picture.size[::-1]
+    truth = checked_mask(example, size)
+    x, views = views_of(net, picture, how["crops"])
+    target = right_class(net, example, x)
+    points: dict[str, Any] = {}
+    for method, maps in several_maps(net, x, target, how["methods"]).items():
+        points[method] = _largest(average_views(maps.map, views), how["smoothing"])
+    points["centre"] = [size[0] // 2, size[1] // 2]
+    tolerance = how["tolerance"]
+    box = {name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()}
+    shown = {} if truth is None else points
+    mask = {name: p is not None and hits_mask(p, truth, tolerance) for name, p in shown.items()}
+    box |= {"random point": share_of_box(size, example.boxes, tolerance)}
+    facts = {"image": example.image.name, "group": example.group, "target": target, "points": points}
+    return {**facts, "box": box, "mask": {name: mask.get(name) for name in box}}
+
+
+def _largest(map: np.ndarray, smoothing: float) -> list[int] | None:
+    """Row and column of the first largest value of a map, blurred; None of a map that is the same everywhere."""
+    if map.max() <= map.min():
+        return None
+    smooth = gaussian_blur(map, smoothing * max(map.shape))
+    return [int(n) for n in np.unravel_index(smooth.argmax(), smooth.shape)]

@@ -1,0 +1,129 @@
+"""Networks whose parameters mean nothing any more: all of them, layer by layer, or the labels of the last."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.layers import BatchNorm2d, Linear, sequence
+from minicnn.network import Network
+
+__all__ = ["Refit", "Stage", "refitted", "shuffled_parameters", "stages", "with_parameters"]
+
+RIDGE = 1e-3  # of the mean eigenvalue of the features' covariances
+
+
+class Stage(NamedTuple):
+    """A layer with parameters, or a convolution and the batch normalisation behind it: its name, theirs."""
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+def stages(net: Network) -> list[Stage]:
+    """Return what is randomised at a time, from the scores down to the input."""
+    found: list[Stage] = []
+    for name, layer in sequence.before_softmax(net.named_layers):
+        own = tuple(f"{name}.{key}" for key in layer.parameter_shapes())
+        if isinstance(layer, BatchNorm2d) and found:
+            found[-1] = Stage(found[-1].name, found[-1].parameters + own)
+        elif own:
+            found.append(Stage(name, own))
+    if not found:
+        raise MinicnnError(f"{net.name}: has no parameters to randomise")
+    return found[::-1]
+
+
+def shuffled_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
+    """Every parameter with its entries in another order, each array by itself.
+
+    The values stay, so that each layer keeps its scale, and what was learnt goes.  Adebayo et al. draw new ones as
+    at the start of training, which a weight file does not tell; shuffled weights are their other variant.  The
+    statistics of batch normalisation are shuffled by one order for mean and variance.
+
+    Parameters
+    ----------
+    net : Network
+    seed : int
+
+    Returns
+    -------
+    parameters : {name: array}, of the shapes and dtypes of the network's
+
+    Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
+
+    """
+    rng, found = np.random.default_rng(seed), {}
+    orders: dict[str, np.ndarray] = {}
+    for name, array in net.state_dict().items():
+        owner, _, key = name.rpartition(".")
+        if key.startswith("running_"):
+            order = orders.setdefault(owner, rng.permutation(array.size))
+        else:
+            order = rng.permutation(array.size)
+        found[name] = array.ravel()[order].reshape(array.shape)
+    return found
+
+
+def with_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:
+    """Return the network with some of its parameters replaced; this one stays as it is."""
+    return net.with_layers(sequence.with_state(net.named_layers, parameters))
+
+
+class Refit(NamedTuple):
+    """A network whose last layer was fitted anew, and how many of its labels it then gets right, 0..1."""
+
+    net: Network
+    accuracy: float
+
+
+def refitted(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -> Refit:
+    """Network whose last layer is fitted anew to labels; all layers before it stay as they are trained.
+
+    W, b minimise sum_n ||W f_n + b - e_(y_n)||^2 + lambda ||W||^2,  f_n the features of image n, e_y the unit
+    vector of its label; lambda is a thousandth of the mean eigenvalue of their covariances.  It is least squares
+    and no training: with permuted labels it tests the last layer alone, where Adebayo et al. train the whole net.
+
+    Parameters
+    ----------
+    net : Network that ends in a linear layer
+    inputs : arrays of shape (1, C, H, W); one is held at a time on the way to its features
+    labels : ints of shape (N,)
+
+    Returns
+    -------
+    refit : Refit
+
+    Raises
+    ------
+    MinicnnError
+        If the network does not end in a linear layer.
+
+    """
+    *before, (name, last) = sequence.before_softmax(net.named_layers)
+    if not isinstance(last, Linear) or not before:
+        raise MinicnnError(f"{net.name}: ends in {name!r}, which is no linear layer that least squares could fit")
+    features = np.concatenate([net.forward(x, upto=before[-1][0]) for x in inputs]).astype(np.float64)
+    state, classes = last.state(), last.parameter_shapes()["weight"][0]
+    wanted = np.eye(classes)[labels]
+    weight, bias = _least_squares(features, wanted)
+    if "bias" not in state:
+        weight, bias = _least_squares(features, wanted, centred=False)
+    right = (features @ weight.T + bias).argmax(axis=1) == labels
+    new = {"weight": weight, "bias": bias}
+    fitted = {f"{name}.{key}": new[key].astype(array.dtype) for key, array in state.items()}
+    return Refit(with_parameters(net, fitted), float(right.mean()))
+
+
+def _least_squares(f: np.ndarray, y: np.ndarray, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (K, D) and biases (K,) of ridge regression from f (N, D) to y (N, K), by its dual where D > N."""
+    mean, target = (f.mean(axis=0), y.mean(axis=0)) if centred else (np.zeros(f.shape[1]), np.zeros(y.shape[1]))
+    f, y = f - mean, y - target
+    ridge = RIDGE * max(np.square(f).sum() / min(f.shape), np.finfo(np.float64).tiny)
+    if f.shape[1] > len(f):
+        weight = f.T @ np.linalg.solve(f @ f.T + ridge * np.eye(len(f)), y)
+    else:
+        weight = np.linalg.solve(f.T @ f + ridge * np.eye(f.shape[1]), f.T @ y)
+    return weight.T, target - mean @ weight

@@ -1,0 +1,179 @@
+"""Sanity checks: whether a map changes when what the network has learnt is destroyed (Adebayo et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.randomise import refitted, shuffled_parameters, stages, with_parameters
+from minicnn.evaluate.sanity_result import SanityCheck
+from minicnn.evaluate.similarity import rank_correlation, structural_similarity
+from minicnn.explain.attribution import Maps, settings_of, several_maps
+from minicnn.explain.prediction import views_of
+from minicnn.network import Network
+
+__all__ = ["CHECKED", "cascade_maps", "sanity_check"]
+
+CHECKED = ("gradient", "deconvnet", "guided", "gradient-x-input", "grad-cam")
+
+Settings = dict[str, dict[str, Any]]
+
+
+def sanity_check(
+    net: Network,
+    images: Sequence[Any],
+    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = CHECKED,
+    *,
+    seed: int = 0,
+    keep: str | Path | None = None,
+    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+) -> SanityCheck:
+    """Comparison of a network's maps with those of the same network once its parameters or labels are destroyed.
+
+    For each picture, at its centre view and for the class that the trained net sees there:
+
+    - cascade: layers are shuffled from the scores down, each added to those before;
+    - independent: one layer is shuffled and all others are as trained;
+    - another class: the rows of the last layer are permuted, which is to ask for a class drawn at random;
+    - permuted labels: the last layer is fitted by least squares to the classes that the net sees in these very
+      pictures, and again with those classes permuted among the pictures, and the two maps are compared.  All other
+      layers stay as they are trained.  Adebayo et al. train the whole net on permuted labels; this asks less.
+
+    Similarity is Spearman's rank correlation of |map| and of the signed map, and SSIM of |map| over its maximum.
+    A map that has vanished has no order and counts as 0.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess``
+    images : paths, PIL images or uint8 arrays of shape (H, W, 3), at least one
+    methods : names of ``METHODS``, or {name: settings}
+    seed : int, of what is drawn
+    keep : folder, optional; each picture's result is kept there, and the same call goes on from there
+    progress : wraps the list of pictures that are left
+
+    Returns
+    -------
+    check : SanityCheck
+
+    Raises
+    ------
+    ImageError
+        If a picture can't be read.
+    MinicnnError
+        If there are no pictures, or a method is unknown.
+
+    Source: Adebayo et al. 2018, "Sanity checks for saliency maps".
+
+    """
+    images = list(images)
+    if not images:
+        raise MinicnnError("sanity_check: expected at least one picture, got none")
+    inputs = _Inputs(net, images)
+    given = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
+    settings = {name: settings_of(net, name, inputs[0].shape[1:], own) for name, own in given.items()}
+    fits, labels = _fits(net, inputs, seed)
+    shuffled = shuffled_parameters(net, seed)
+
+    def measure(n: int) -> dict[str, Any]:
+        found, target = _similarities(net, inputs[n], settings, shuffled, fits, np.random.default_rng((seed, n)))
+        return {"image": str(images[n]) if isinstance(images[n], str | Path) else "", "target": target} | found
+
+    path = None if keep is None else Path(keep) / f"sanity-{digest(net, images, settings, seed)}.jsonl"
+    rows = resumed(path, len(images), measure, progress)
+    return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed)
+
+
+class _Inputs(Sequence):
+    """Inputs of pictures, each made when it is asked for."""
+
+    def __init__(self, net: Network, images: list[Any]):
+        self.net, self.images = net, images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, n: int) -> np.ndarray:
+        return views_of(self.net, self.images[n], "one")[0]
+
+
+def _fits(net: Network, inputs: Sequence[np.ndarray], seed: int):
+    """Return nets fitted to the pictures' classes and to these permuted, or None; and a sentence on it."""
+    seen = np.array([int(net(x).argmax()) for x in inputs])
+    if len(set(seen.tolist())) < 2:
+        return None, "not done, as the net sees one class in all pictures"
+    permuted = np.random.default_rng(seed).permutation(seen)
+    if (permuted == seen).all():
+        permuted = np.roll(seen, 1)
+    try:
+        right, wrong = (refitted(net, inputs, labels) for labels in (seen, permuted))
+    except MinicnnError as error:
+        return None, f"not done: {error}"
+    moved = (permuted != seen).mean()
+    words = (
+        f"the last layer alone, by least squares on {len(seen)} pictures of {len(set(seen.tolist()))} classes, "
+        f"{moved:.0%} of the labels moved; fitted it gets {right.accuracy:.0%} of the labels right, "
+        f"and {wrong.accuracy:.0%} of the permuted ones"
+    )
+    return (right.net, wrong.net), words
+
+
+def _similarities(net, x, settings: Settings, shuffled, fits, rng) -> tuple[dict[str, Any], int]:
+    """Similarities of one picture's maps to those of the net as it is, and its class."""
+    scores = net(x)[0]
+    target = int(scores.argmax())
+    first = several_maps(net, x, target, settings)
+    found: dict[str, Any] = {method: {"cascade": [], "independent": []} for method in settings}
+    gone: dict[str, np.ndarray] = {}
+    for stage in stages(net):
+        own = {name: shuffled[name] for name in stage.parameters}
+        gone |= own
+        for check, parameters in (("cascade", gone), ("independent", own)):
+            maps = several_maps(with_parameters(net, parameters), x, target, settings)
+            for method in settings:
+                found[method][check].append(_alike(first[method], maps[method]))
+    other = (target + int(rng.integers(1, len(scores)))) % len(scores) if len(scores) > 1 else target
+    others = several_maps(net, x, other, settings)
+    pairs = None if fits is None else [several_maps(fit, x, target, settings) for fit in fits]
+    for method in settings:
+        found[method]["another class"] = _alike(first[method], others[method])
+        found[method]["permuted labels"] = None if pairs is None else _alike(*(p[method] for p in pairs))
+    return {"similarity": found}, target
+
+
+def _alike(a: Maps, b: Maps) -> list[float]:
+    """Return the three measures of how alike two methods' maps of one view are."""
+    ranks = [rank_correlation(*pair) for pair in ((a.map[0], b.map[0]), (a.signed[0], b.signed[0]))]
+    scaled = [m.map[0] / (m.map.max() or 1) for m in (a, b)]
+    return [0.0 if np.isnan(rho) else rho for rho in ranks] + [structural_similarity(*scaled)]
+
+
+def cascade_maps(
+    net: Network, image: Any, methods: Settings, shown: Sequence[int], seed: int = 0
+) -> dict[str, list[tuple[np.ndarray, float]]]:
+    """One picture's maps along the cascade, for a figure.
+
+    Parameters
+    ----------
+    methods : {name: complete settings}
+    shown : ints, after how many stages; 0 is the trained net
+
+    Returns
+    -------
+    maps : {method: list of (map (H, W) in the network's coordinates, absolute rank correlation with the first)}
+
+    """
+    x, _ = views_of(net, image, "one")
+    target, shuffled = int(net(x).argmax()), shuffled_parameters(net, seed)
+    first = several_maps(net, x, target, methods)
+    found: dict[str, list] = {method: [] for method in methods}
+    for count in shown:
+        names = [name for stage in stages(net)[:count] for name in stage.parameters]
+        maps = several_maps(with_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
+        for method in methods:
+            found[method].append((maps[method].map[0], _alike(first[method], maps[method])[0]))
+    return found

@@ -1,0 +1,91 @@
+"""How alike two maps are: by the order of their pixels (Spearman), and by structure (SSIM)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.images.gaussian_blur import gaussian_blur
+
+__all__ = ["rank_correlation", "structural_similarity"]
+
+SIGMA, BORDER = 1.5, 5  # of the window, in pixels; what it reaches over
+K1, K2 = 0.01, 0.03
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two maps' pixels.
+
+    rho = cov(r(a), r(b)) / (std(r(a)) std(r(b))),  r the ranks, equal values sharing their mean rank.
+
+    Parameters
+    ----------
+    a, b : arrays of one shape
+
+    Returns
+    -------
+    rho : float in [-1, 1]; NaN where a map is constant, as it has no order
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+
+    Source: Spearman 1904.
+
+    """
+    _alike(a, b, "rank_correlation")
+    p, q = (_ranks(m) for m in (a, b))
+    p, q = p - p.mean(), q - q.mean()
+    spread = np.sqrt((p @ p) * (q @ q))
+    return float(np.clip(p @ q / spread, -1, 1)) if spread > 0 else np.nan
+
+
+def structural_similarity(a: np.ndarray, b: np.ndarray, data_range: float = 1.0) -> float:
+    """Mean structural similarity of two maps.
+
+    SSIM = (2 m_a m_b + c1)(2 s_ab + c2) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)),  m, s^2 and s_ab the means,
+    variances and covariance under a Gaussian window of 1.5 pixels, c1 = (0.01 L)^2, c2 = (0.03 L)^2; the mean is
+    over the places where the window, cut at 5 pixels, is inside of the maps, if there are any.
+
+    Parameters
+    ----------
+    a, b : arrays of shape (H, W)
+    data_range : L > 0, the range of the values
+
+    Returns
+    -------
+    ssim : float in [-1, 1]; 1 for equal maps
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ or are not (H, W).
+
+    Source: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
+
+    """
+    _alike(a, b, "structural_similarity")
+    if a.ndim != 2:
+        raise ShapeError(f"structural_similarity: expected maps of shape (H, W), got {a.shape}")
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    mean_a, mean_b, square_a, square_b, product = (gaussian_blur(m, SIGMA) for m in (a, b, a * a, b * b, a * b))
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    covariance = product - mean_a * mean_b
+    variances = square_a - mean_a**2 + square_b - mean_b**2
+    found = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    found /= (mean_a**2 + mean_b**2 + c1) * (variances + c2)
+    inside = found[BORDER:-BORDER, BORDER:-BORDER]
+    return float((inside if inside.size else found).mean())
+
+
+def _alike(a: np.ndarray, b: np.ndarray, where: str) -> None:
+    if a.shape != b.shape:
+        raise ShapeError(f"{where}: expected two maps of one shape, got {a.shape} and {b.shape}")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0 of all values, equal ones sharing their mean."""
+    _, inverse, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2)[inverse.ravel()]

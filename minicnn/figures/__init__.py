@@ -1,0 +1,1 @@
+"""Figures, one file a kind: drawn, recorded and recomputed in the same place."""

@@ -1,0 +1,96 @@
+"""Section 4's table as a figure: a row for each kind of layer, a column for each rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.figures import provenance
+from minicnn.report.colour_map import colour_map
+from minicnn.report.contact_sheet import contact_sheet
+from minicnn.report.panels import save_png
+
+__all__ = ["arrays_of", "facts_of", "write_rules"]
+
+SAME, APART = "the same, bit for bit", "off by up to {:.3g} of the gradient's largest value"
+
+
+def write_rules(
+    path: Path, image: Any, kinds: Sequence[Any], origin: Mapping[str, Any], seed: int = 0
+) -> dict[str, Any]:
+    """Write the table as a PNG file, and return it as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    image : what was looked at
+    kinds : ``KindOfLayer`` s
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+    seed : int, of what was sent back
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    sheet = contact_sheet(
+        [_row(kind) for kind in kinds],
+        headings=[_heading(kind) for kind in kinds],
+        title="Gradient, deconvnet, guided backpropagation: one table, layer by layer",
+        subtitle=f"{origin['name']}. Each layer alone: its input x, the random dy sent back, dx by each rule; "
+        "blue is negative, red positive.",
+        cell=200,
+    )
+    facts = facts_of(kinds)
+    record = provenance.record("rules", origin, [image], None, {"seed": seed}, arrays_of(kinds), **facts)
+    save_png(sheet, path, provenance.metadata(record, sheet))
+    return {
+        "image": str(image),
+        "net": origin["name"],
+        "kinds": [_plain(kind) for kind in kinds],
+        "figure": str(path),
+    }
+
+
+def arrays_of(kinds: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Return the pictures that the figure shows, by kind and name."""
+    return {f"{kind.kind}, {name}": picture for kind in kinds for name, picture in kind.first.pictures.items()}
+
+
+def facts_of(kinds: Sequence[Any]) -> dict[str, list[float]]:
+    """Return what the figure says in words: how far the two other rules are from the gradient, by kind."""
+    return {f"{kind.kind} apart": list(kind.apart) for kind in kinds if kind.apart is not None}
+
+
+def _plain(kind: Any) -> dict[str, Any]:
+    deconvnet, guided = kind.apart or (None, None)
+    return {"kind": kind.kind, "count": kind.count, "deconvnet": deconvnet, "guided": guided}
+
+
+def _heading(kind: Any) -> str:
+    where = f"{kind.kind} (the first of {kind.count}: {kind.first.layer})" if kind.count > 1 else kind.kind
+    if kind.apart is None:
+        return f"{where}: deconvnet and guided backpropagation are not defined"
+    if not any(kind.apart):
+        return f"{where}: the rules are identical"
+    return f"{where}: the gradient keeps dy where x was let through, deconvnet where dy > 0, guided where both"
+
+
+def _row(kind: Any) -> list[tuple[np.ndarray, str]]:
+    """Return the pictures with captions; x and dy each in their own scale, the rules' dx in the gradient's."""
+    scale = np.abs(kind.first.pictures["gradient"]).max()
+    captions = {"x": "x, the layer's input", "dy": "dy, what is sent back", "gradient": "dx by the gradient"}
+    for rule, apart in zip(("deconvnet", "guided"), kind.first.apart or (), strict=False):
+        captions[rule] = f"dx by {rule}: {APART.format(apart) if apart else SAME}"
+    return [(_coloured(kind.first.pictures[name], scale, name), words) for name, words in captions.items()]
+
+
+def _coloured(picture: np.ndarray, scale: float, name: str) -> np.ndarray:
+    scale = np.abs(picture).max() if name in ("x", "dy") else scale
+    pixels = colour_map(np.clip(picture / (scale or 1), -1, 1), "signed")
+    side = max(1, 180 // max(pixels.shape[:2]))
+    return pixels.repeat(side, 0).repeat(side, 1)

@@ -1,0 +1,1 @@
+"""Networks from names and files, and back to files."""

@@ -1,0 +1,38 @@
+"""The networks that come with minicnn: names, files and where they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from minicnn._utils.suggest import nearest
+from minicnn.errors import MinicnnError
+
+__all__ = ["entries", "folder", "path_of"]
+
+
+def folder(name: str) -> Path:
+    """Return the folder of shipped "weights" or "images": in the package if installed, else in the checkout."""
+    package = Path(__file__).parent.parent
+    checkout = {"weights": package.parent / "weights", "images": package.parent / "notebooks" / "images"}
+    installed = package / "data" / name
+    return installed if installed.is_dir() else checkout[name]
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """Return the catalogue: {name: {"file", "description", "licence", "source", "sha256"}}."""
+    return json.loads((folder("weights") / "catalogue.json").read_text(encoding="utf-8"))
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a network of the catalogue.
+
+    Raises
+    ------
+    MinicnnError
+        If the catalogue has no such name; the nearest names are in the message.
+
+    """
+    known = entries()
+    if name not in known:
+        raise MinicnnError(f"unknown network {name!r}, and no file of that name; {nearest(name, known)}")
+    return folder("weights") / known[name]["file"]

@@ -1,0 +1,1 @@
+"""Convolution and its gradients, one algorithm a file; ``dispatch`` chooses."""

@@ -1,0 +1,40 @@
+"""Gradient with respect to the bias of a convolution: the sum of each channel, over images and pixels."""
+
+import numpy as np
+
+from minicnn.kernels import reference
+from minicnn.kernels.cpu.dtype import dense, float32_or
+from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
+from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, splat, total
+
+__all__ = ["conv2d_bias_grad"]
+
+
+@float32_or(reference.conv2d_bias_grad)
+def conv2d_bias_grad(dy):
+    """Gradient with respect to the bias, as ``reference.conv2d_bias_grad``."""
+    n, k, height, width = dy.shape
+    dbias = np.empty(k, np.float32)
+    _bias_grad(dense(dy).reshape(n, k, height * width), dbias)
+    return dbias
+
+
+@inner
+def _channel(c, dy, dbias):
+    """Add in vectors, first the pixels of an image, then images, so that no sum has very many terms."""
+    images, channels, pixels = dy.shape
+    sums, left = splat(0), 0.0
+    for n in range(images):
+        at, own = (n * channels + c) * pixels, splat(0)
+        for i in range(0, pixels - LANES + 1, LANES):
+            own = own + load(address(dy), at + i)
+        for i in range(pixels // LANES * LANES, pixels):
+            left += number(address(dy), at + i)
+        sums = sums + own
+    dbias[c] = left + total(sums)
+
+
+@kernel(reads(3), writes(1))
+def _bias_grad(dy, dbias):
+    on_threads(_channel, len(dbias), (dy, dbias))

@@ -1,0 +1,112 @@
+"""Convolution with a stride as one without: s x s pixels that lie side by side become s^2 channels of one place.
+
+    x'[c s^2 + a s + b, i, j] = x[c, s i + a - top, s j + b - left]
+    w'[k, c s^2 + a s + b, i, j] = w[k, c, s i + a, s j + b]    and 0 where there is no such weight
+    y = x' * w'    with stride 1 and no padding
+
+The sum has the same terms, and some zeros; but Winograd's algorithm can do it: 36 C multiplications an output, not
+121 C, for AlexNet's first layer of 11 x 11 with stride 4.  The input gradient goes the same way back.
+"""
+
+import numpy as np
+from numba import int64
+
+from minicnn.kernels.cpu.conv.winograd import convolve
+from minicnn.kernels.cpu.dtype import dense
+from minicnn.kernels.cpu.runtime.allocator import empty
+from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
+from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.recorder import noted
+
+__all__ = ["forward", "input_grad"]
+
+NONE = ((0, 0), (0, 0))
+
+
+def forward(x, weight, epilogue, stride, padding, size):
+    """Convolution (N, K, P, Q) of ``size`` (P, Q) with its epilogue; the other arguments as in ``winograd``."""
+    (top, _), (left, _) = padding
+    gathered = empty((len(x), x.shape[1] * stride**2, *_places(weight, stride, size)))
+    _gather(x, stride, top, left, gathered)
+    return convolve.forward(gathered, _weights(weight, stride), epilogue, NONE)
+
+
+def input_grad(dy, weight, prologue, input_size, stride, padding):
+    """Gradient (N, C, H, W) with respect to the input; arguments as in ``winograd``."""
+    (top, _), (left, _) = padding
+    places = _places(weight, stride, dy.shape[2:])
+    gathered = convolve.input_grad(dy, _weights(weight, stride), prologue, places, NONE)
+    dx = empty((len(dy), weight.shape[1], *input_size))
+    _scatter(gathered, stride, top, left, dx)
+    return dx
+
+
+def _places(weight, stride, size):
+    """Height and width of the gathered maps."""
+    return tuple(p + -(-r // stride) - 1 for p, r in zip(size, weight.shape[2:], strict=True))
+
+
+def _weights(weight, stride):
+    """Return the weights of the convolution without a stride."""
+    k, c, r, s = weight.shape
+    rows, columns = -(-r // stride), -(-s // stride)
+    whole = empty((k, c, rows * stride, columns * stride))
+    noted(whole.fill, 0)
+    noted(np.copyto, whole[:, :, :r, :s], weight)
+    parts = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
+    return dense(parts).reshape(k, c * stride**2, rows, columns)
+
+
+@inner
+def _inside(begin, stride, size, count):
+    """Return the first and last of ``count`` steps from ``begin`` on that are inside of a row of ``size``."""
+    low = min(count, max(0, (stride - 1 - begin) // stride))
+    return low, max(low, min(count, (size - begin + stride - 1) // stride))
+
+
+@inner
+def _gather_map(x, stride, top, left, to):
+    """Fill a map with every ``stride``-th pixel of x (H, W), from above and left of it on; 0 outside of it."""
+    low, high = _inside(-left, stride, x.shape[1], to.shape[1])
+    for i in range(to.shape[0]):
+        h = stride * i - top
+        to[i] = 0
+        if 0 <= h < x.shape[0]:
+            for j in range(low, high):
+                to[i, j] = x[h, stride * j - left]
+
+
+@inner
+def _scatter_rows(gathered, stride, top, left, x):
+    """Fill every ``stride``-th row of x (H, W), from ``top`` above it on, from ``stride`` maps; 0 beyond them."""
+    for h in range(-top % stride, x.shape[0], stride):
+        i = (h + top) // stride
+        x[h] = 0
+        for b in range(stride if i < gathered.shape[1] else 0):
+            low, high = _inside(b - left, stride, x.shape[1], gathered.shape[2])
+            for j in range(low, high):
+                x[h, b - left + stride * j] = gathered[b, i, j]
+
+
+@inner
+def _gather_one(task, x, stride, top, left, gathered):
+    channels, phases = gathered.shape[1], stride * stride
+    n, c, phase = task // channels, task % channels // phases, task % phases
+    _gather_map(x[n, c], stride, top - phase // stride, left - phase % stride, gathered[n, task % channels])
+
+
+@kernel(reads(4), int64, int64, int64, writes(4))
+def _gather(x, stride, top, left, gathered):
+    on_threads(_gather_one, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
+
+
+@inner
+def _scatter_one(task, gathered, stride, top, left, x):
+    n, row = divmod(task, x.shape[1] * stride)
+    maps = gathered[n, row * stride : (row + 1) * stride]
+    _scatter_rows(maps, stride, top - row % stride, left, x[n, row // stride])
+
+
+@kernel(reads(4), int64, int64, int64, writes(4))
+def _scatter(gathered, stride, top, left, x):
+    on_threads(_scatter_one, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))

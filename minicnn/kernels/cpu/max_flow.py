@@ -1,0 +1,266 @@
+"""Maximum flow on a grid of pixels in Numba: two search trees, kept breadth-first (see ``explain.max_flow``).
+
+One tree grows from the source along arcs with capacity left, one backwards from the sink (Boykov, Kolmogorov
+2004). Where they touch there is an augmenting path: flow is pushed along it, and a pixel whose arc from its
+parent is now full is an orphan, who finds a new parent, sinks to a deeper level or leaves the tree. Levels are
+distances from the terminal (Goldberg, Hed, Kaplan, Tarjan, Werneck 2011), so that the paths are shortest ones
+and a pixel one level up is never one's own descendant: no orphan walks to the root to see whether its new
+parent is still attached.
+
+Arcs are implicit. The grid has an empty column beside it and an empty row above and below, so neighbour d of
+pixel p is p + steps[d] and always exists. Directions come in pairs, d ^ 1 is the opposite of d; the eight
+capacities of a pixel fill one cache line. Memory: 97 bytes a pixel.
+
+``side`` is 1 for the source's tree, -1 for the sink's, and (side + 1) // 2 where it indexes. The work is serial
+by nature: the order of the augmentations is the result's.
+"""
+
+import numpy as np
+from numba import float64, from_dtype, int32, int64
+
+from minicnn.kernels.cpu.runtime.jit import Kernel, inner, kernel, reads, writes
+
+__all__ = ["solve"]
+
+ROOT, NONE = 8, 9  # parents that are no direction: the terminal itself, nobody
+
+PIXEL = np.dtype(
+    [
+        ("excess", "i8"),  # capacity left from the source if positive, to the sink if negative
+        ("level", "i4"),  # side times the distance from the terminal, 0: in neither tree
+        ("orphan", "i4"),  # an orphan's successor on the list of its level, -1: last
+        ("orphans", "i4"),  # of pixel number l: first orphan of level l, -1: none
+        ("parent", "u1"),  # direction, ROOT or NONE
+        ("queued", "u1"),  # bit mask of the queues it waits in
+    ],
+    align=True,
+)
+
+# Head of each side's queue: deepest level, whether this pass grows it, place of the first, length, how many of
+# them belong to this pass.  The pixels follow, as a ring.
+DEPTH, GROWING, FRONT, LENGTH, NOW, RING = range(6)
+
+
+def solve(source, sink, links, scale, half):
+    """Maximum flow and its smallest source set, capacities taken as floor(scale * capacity + half).
+
+    Parameters
+    ----------
+    source, sink : arrays of shape (H, W), int64 or float64, >= 0
+    links : array of shape (4, H, W), same dtype, >= 0: to the east, south, south-east and south-west
+    scale, half : numbers of the same dtype; 1 and 0 for integers
+
+    Returns
+    -------
+    flow : int, in units of 1 / scale
+    mask : array of shape (H, W), bool, true on the source's side
+
+    """
+    height, width = source.shape
+    stride = width + 1
+    size = (height + 2) * stride + 1
+    capacity = np.zeros(8 * size, np.int64)
+    pixels = np.zeros(size, PIXEL)
+    pixels["parent"] = NONE
+    pixels["orphans"] = -1
+    queues = np.zeros((2, RING + size), np.int32)
+    queues[:, DEPTH] = 1
+    steps = np.array([1, -1, stride, -stride, stride + 1, -stride - 1, stride - 1, 1 - stride])
+    flow = np.zeros(1, np.int64)
+    plant = _plant_whole if source.dtype == np.int64 else _plant_real
+    plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half)
+    _maximise(flow, capacity, pixels, queues, steps)
+    levels = pixels["level"][stride : stride * (height + 1)].reshape(height, stride)[:, :width]
+    return int(flow[0]), levels > 0
+
+
+def _plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half):
+    """Copy the capacities, count as flow what can go straight through a pixel, make what is left over roots."""
+    height, width = source.shape
+    for y in range(height):
+        for x in range(width):
+            p = (y + 1) * (width + 1) + x
+            inflow, outflow = np.int64(scale * source[y, x] + half), np.int64(scale * sink[y, x] + half)
+            flow[0] += min(inflow, outflow)
+            pixels[p].excess = inflow - outflow
+            if inflow != outflow:
+                side = 1 if inflow > outflow else -1
+                pixels[p].parent = ROOT
+                pixels[p].level = side
+                _enqueue(pixels, queues, p, side)
+            for k in range(4):
+                inside = (k == 0 or y + 1 < height) and (k == 1 or (x > 0 if k == 3 else x + 1 < width))
+                if inside:
+                    both_ways = np.int64(scale * links[k, y, x] + half)
+                    capacity[8 * p + 2 * k] = both_ways
+                    capacity[8 * (p + steps[2 * k]) + 2 * k + 1] = both_ways
+
+
+_STATE = (writes(1, int64), writes(1, int64), writes(1, from_dtype(PIXEL)), writes(2, int32), reads(1, int64))
+_plant_whole = Kernel(_plant, (*_STATE, reads(2, int64), reads(2, int64), reads(3, int64), int64, int64))
+_plant_real = Kernel(_plant, (*_STATE, reads(2, float64), reads(2, float64), reads(3, float64), float64, float64))
+
+
+@kernel(*_STATE)
+def _maximise(flow, capacity, pixels, queues, steps):
+    """Grow the trees in turn, a level a pass, until the source's can't grow.
+
+    Then the source's tree is all that the source reaches: the smallest source set.
+    """
+    while queues[1, LENGTH] > 0:
+        source_next = queues[1, DEPTH] <= queues[0, DEPTH] or queues[0, LENGTH] == 0
+        flow[0] += _grow(capacity, pixels, queues, steps, 1 if source_next else -1)
+
+
+@inner
+def _grow(capacity, pixels, queues, steps, side):
+    """Let the deepest level of a tree take its free neighbours and meet the other tree; return the flow pushed."""
+    flow = 0
+    s = (side + 1) // 2
+    depth = queues[s, DEPTH]
+    queues[s, GROWING] = 1
+    queues[s, NOW] = queues[s, LENGTH]
+    while queues[s, NOW] > 0:
+        p = _pop(pixels, queues, s)
+        if side * pixels[p].level > depth:  # it sank while it waited: its turn is the next pass
+            _enqueue(pixels, queues, p, side)
+        d = np.int64(0)  # typed, lest Numba compile all below twice, once for a literal
+        while d < 8 and side * pixels[p].level == depth:
+            q = p + steps[d]
+            met = side * pixels[q].level
+            if met > 0 or capacity[_outward(p, q, d, side)] == 0:
+                d += 1
+            elif met < 0:
+                flow += _augment(capacity, pixels, queues, steps, p, d, side)
+            else:
+                pixels[q].level = side * (depth + 1)
+                pixels[q].parent = d ^ 1
+                _enqueue(pixels, queues, q, side)
+                d += 1
+    queues[s, GROWING] = 0
+    queues[s, DEPTH] += 1
+    return flow
+
+
+@inner
+def _outward(p, q, d, side):
+    """Where the arc between p and its neighbour q in direction d is kept that leads from p's side on to q."""
+    return 8 * p + d if side > 0 else 8 * q + (d ^ 1)
+
+
+@inner
+def _augment(capacity, pixels, queues, steps, p, d, side):
+    """Push all that the path through p and its neighbour d, of the other tree, can carry; the amount."""
+    q = p + steps[d]
+    arc = _outward(p, q, d, side)
+    amount = min(capacity[arc], _room(capacity, pixels, steps, p, side), _room(capacity, pixels, steps, q, -side))
+    capacity[arc] -= amount
+    capacity[_outward(p, q, d, -side)] += amount
+    for leaf, tree in ((p, side), (q, -side)):
+        last = abs(pixels[leaf].level)
+        first = _push(capacity, pixels, steps, leaf, tree, amount)
+        _adopt(capacity, pixels, queues, steps, tree, first, last)
+    return amount
+
+
+@inner
+def _room(capacity, pixels, steps, p, side):
+    """Least capacity left between p and its terminal."""
+    room = np.int64(2**62)
+    while pixels[p].parent != ROOT:
+        d = pixels[p].parent
+        q = p + steps[d]
+        room = min(room, capacity[_outward(q, p, d ^ 1, side)])
+        p = q
+    return min(room, side * pixels[p].excess)
+
+
+@inner
+def _push(capacity, pixels, steps, p, side, amount):
+    """Push flow between p and its terminal, making orphans where arcs fill up; their least level."""
+    least = abs(pixels[p].level) + 1
+    while pixels[p].parent != ROOT:
+        d = pixels[p].parent
+        q = p + steps[d]
+        arc = _outward(q, p, d ^ 1, side)
+        capacity[arc] -= amount
+        capacity[_outward(q, p, d ^ 1, -side)] += amount
+        if capacity[arc] == 0:
+            least = _orphan(pixels, p)
+        p = q
+    pixels[p].excess -= side * amount
+    return _orphan(pixels, p) if pixels[p].excess == 0 else least
+
+
+@inner
+def _orphan(pixels, p):
+    """Take p's parent away and put p on the list of its level, which is returned."""
+    level = abs(pixels[p].level)
+    pixels[p].parent = NONE
+    pixels[p].orphan = pixels[level].orphans
+    pixels[level].orphans = p
+    return level
+
+
+@inner
+def _adopt(capacity, pixels, queues, steps, side, level, last):
+    """Settle the orphans of one tree, from ``level`` down to ``last`` and further where orphans have children.
+
+    A parent one level up is as good as the old one.  Without it the children are orphans too, and the pixel sinks
+    to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.  Nobody has to be
+    told: what the other tree has searched has no capacity left towards it.
+    """
+    limit = queues[(side + 1) // 2, DEPTH] + queues[(side + 1) // 2, GROWING]
+    while level <= last:
+        p = np.int64(pixels[level].orphans)
+        if p < 0:
+            level += 1
+            continue
+        pixels[level].orphans = pixels[p].orphan
+        parent, below = NONE, limit + 1
+        for d in range(8):
+            q = p + steps[d]
+            candidate = side * pixels[q].level + 1
+            if 1 < candidate < below and capacity[_outward(q, p, d ^ 1, side)] > 0:
+                parent, below = d, candidate
+                if candidate == level:
+                    break
+        pixels[p].parent = parent
+        if below == level:
+            continue
+        for d in range(8):
+            q = p + steps[d]
+            if pixels[q].parent == d ^ 1 and side * pixels[q].level > 0:
+                last = max(last, _orphan(pixels, q))
+        pixels[p].level = 0 if parent == NONE else side * below
+        _enqueue(pixels, queues, p, side)
+
+
+@inner
+def _enqueue(pixels, queues, p, side):
+    """Queue p, if its level may have something to reach, for this pass or the next; it waits at most once."""
+    s = (side + 1) // 2
+    ahead = side * pixels[p].level - queues[s, DEPTH]
+    if ahead < 0 or pixels[p].queued & (s + 1):
+        return
+    size = queues.shape[1] - RING
+    if ahead == 0 and queues[s, GROWING]:
+        place = (queues[s, FRONT] + size - 1) % size
+        queues[s, FRONT] = place
+        queues[s, NOW] += 1
+    else:
+        place = (queues[s, FRONT] + queues[s, LENGTH]) % size
+    queues[s, RING + place] = p
+    queues[s, LENGTH] += 1
+    pixels[p].queued |= s + 1
+
+
+@inner
+def _pop(pixels, queues, s):
+    """Take the first pixel out of a queue."""
+    p = np.int64(queues[s, RING + queues[s, FRONT]])
+    queues[s, FRONT] = (queues[s, FRONT] + 1) % (queues.shape[1] - RING)
+    queues[s, LENGTH] -= 1
+    queues[s, NOW] -= 1
+    pixels[p].queued ^= s + 1
+    return p

@@ -1,0 +1,1 @@
+"""Pools, plane by plane and vector by vector."""

@@ -1,0 +1,53 @@
+"""Tasks that threads share: each does its own, then helps the others, so that none waits for a busy core.
+
+    def _some(thread, counter, ...):  # one for each thread
+        task = next_task(counter, thread, count)
+        while task < count:
+            ...
+            task = next_task(counter, thread, count)
+
+The pool gives each thread its share beforehand, and then the whole waits for the slowest.  Here a thread
+begins with the same share, which the last kernel may have left in its core's cache.  Who does a task in the end is
+left to chance; what it writes must not depend on that.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minicnn.kernels.cpu.runtime.jit import inner
+from minicnn.kernels.cpu.runtime.recorder import noted
+from minicnn.kernels.cpu.runtime.thread_pool import num_threads
+
+__all__ = ["new_counter", "next_task"]
+
+
+def new_counter() -> np.ndarray:
+    """Return how many tasks have been taken of each thread's share: none."""
+    counter = np.empty(num_threads(), np.int64)
+    noted(counter.fill, 0)
+    return counter
+
+
+@intrinsic
+def _take(typingctx, counter, share):
+    """Add 1 to ``counter[share]`` and return what was there, as one step that no other thread comes between."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter, types.int64), codegen
+
+
+@inner
+def next_task(counter, thread, count):
+    """Return a thread's next task: of its own share, or of another's; ``count`` if none is left."""
+    shares = len(counter)
+    for i in range(shares):
+        share = (thread + i) % shares
+        task = count * share // shares + _take(counter, share)
+        if task < count * (share + 1) // shares:
+            return task
+    return count

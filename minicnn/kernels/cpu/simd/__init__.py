@@ -1,0 +1,1 @@
+"""Vectors in registers, and the small products that are made of them."""

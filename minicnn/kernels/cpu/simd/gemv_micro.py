@@ -1,0 +1,124 @@
+"""Products of ROWS rows with a single column, for the few columns beyond whole vectors: ROWS sums.
+
+A vector of their own would cost as much as LANES columns.  Here vectors lie along the depth, where a row's
+elements do so in memory, or along the rows.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS
+from minicnn.kernels.cpu.simd.vector import (
+    FLOAT,
+    INT64,
+    LANES,
+    VECTOR,
+    fused,
+    loaded,
+    totalled,
+    vector_pointer,
+)
+
+__all__ = ["column_by_depth", "column_by_rows"]
+
+CONTRACT = ("contract",)  # a multiplication and an addition may become one step
+AT_ONCE = 4  # steps of the depth, whose sums wait for each other no more than that often
+
+
+def _loop(builder, depth, step, begin, body):
+    """Emit ``values = body(i, values)`` for i = 0, step, ... while ``step`` are left; return (i, values)."""
+    before, inside = builder.block, builder.append_basic_block("step")
+    after = builder.append_basic_block("left")
+    kinds = [INT64, *(value.type for value in begin)]
+    some = builder.icmp_signed("<=", INT64(step), depth)
+    builder.cbranch(some, inside, after)
+    builder.position_at_end(inside)
+    variables = [builder.phi(kind) for kind in kinds]
+    for phi, value in zip(variables, [INT64(0), *begin], strict=True):
+        phi.add_incoming(value, before)
+    values = body(variables[0], variables[1:])
+    following = [builder.add(variables[0], INT64(step)), *values]
+    more = builder.icmp_signed("<=", builder.add(following[0], INT64(step)), depth)
+    for phi, value in zip(variables, following, strict=True):
+        phi.add_incoming(value, builder.block)
+    end = builder.block
+    builder.cbranch(more, inside, after)
+    builder.position_at_end(after)
+    found = [builder.phi(kind) for kind in kinds]
+    for phi, first, value in zip(found, [INT64(0), *begin], following, strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(value, end)
+    return found[0], found[1:]
+
+
+@intrinsic
+def column_by_depth(typingctx, a, row, b, depth, to):
+    """Put the products of ROWS rows, ``row`` floats apart at a, with a column of ``depth`` at b to ``to``."""
+
+    def codegen(context, builder, sig, args):
+        a, row, b, depth, to = args
+        starts = [builder.mul(row, INT64(r)) for r in range(ROWS)]
+
+        def vectors(i, sums):
+            x = loaded(builder, b, i)
+            return [
+                fused(builder, loaded(builder, a, builder.add(start, i)), x, total)
+                for start, total in zip(starts, sums, strict=True)
+            ]
+
+        zero = ir.Constant(VECTOR, [0.0] * LANES)
+        done, sums = _loop(builder, depth, LANES, [zero] * ROWS, vectors)
+        at_a, at_b = (builder.inttoptr(start, FLOAT.as_pointer()) for start in (a, b))
+
+        def numbers(i, sums):
+            i = builder.add(done, i)
+            x = builder.load(builder.gep(at_b, [i]))
+            factors = [builder.load(builder.gep(at_a, [builder.add(start, i)])) for start in starts]
+            return [
+                builder.fadd(total, builder.fmul(w, x, flags=CONTRACT), flags=CONTRACT)
+                for w, total in zip(factors, sums, strict=True)
+            ]
+
+        left = builder.sub(depth, done)
+        _, sums = _loop(builder, left, 1, [totalled(builder, vector) for vector in sums], numbers)
+        for r, total in enumerate(sums):
+            builder.store(total, builder.gep(builder.inttoptr(to, FLOAT.as_pointer()), [INT64(r)]))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen
+
+
+@intrinsic
+def column_by_rows(typingctx, a, step, b, depth, to):
+    """Put the products of ROWS columns side by side at a, of rows ``step`` floats apart, with b to ``to``."""
+    kind = ir.VectorType(FLOAT, ROWS)
+
+    def codegen(context, builder, sig, args):
+        a, step, b, depth, to = args
+        at_b = builder.inttoptr(b, FLOAT.as_pointer())
+
+        def add(i, total):
+            number = builder.load(builder.gep(at_b, [i]))
+            first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+            x = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), ROWS), [0] * ROWS))
+            return builder.fadd(
+                total,
+                builder.fmul(loaded(builder, a, builder.mul(i, step), kind), x, flags=CONTRACT),
+                flags=CONTRACT,
+            )
+
+        def several(i, sums):
+            return [add(builder.add(i, INT64(j)), total) for j, total in enumerate(sums)]
+
+        zero = ir.Constant(kind, [0.0] * ROWS)
+        done, sums = _loop(builder, depth, AT_ONCE, [zero] * AT_ONCE, several)
+        total = sums[0]
+        for other in sums[1:]:
+            total = builder.fadd(total, other)
+        left = builder.sub(depth, done)
+        _, (total,) = _loop(builder, left, 1, [total], lambda i, sums: [add(builder.add(done, i), sums[0])])
+        builder.store(total, vector_pointer(builder, to, INT64(0), kind), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen

@@ -1,0 +1,158 @@
+"""Where the product kernels gather: tables of taps, made once per shape and kept on the GPU.
+
+The gradient with respect to the input gathers too.  With stride s, the input rows h with h mod s = f (a phase) are
+read by those taps r alone whose place r dilation - top is h modulo s, so each phase is a convolution of stride 1
+of dy by every so many taps; the phases write disjoint pixels, and no product by zero is computed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.kernels.cuda.arrays import DeviceArray, upload
+from minicnn.kernels.cuda.direct import FEW
+from minicnn.kernels.cuda.gemm.gather_gemm import BIAS, Geometry
+from minicnn.kernels.cuda.gemm.packing import Packing
+from minicnn.kernels.cuda.gemm.tiles import BK
+from minicnn.kernels.reference.windows import Windows
+
+__all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
+
+KEPT = 512  # plans that wait for their shape to come again
+
+
+class Gather(NamedTuple):
+    """One launch: its geometry, the taps it gathers, how its filters are packed; None where they are so already.
+
+    ``dense``: the taps of a pixel are whole maps apart, and four pixels lie side by side.
+    """
+
+    geometry: Geometry
+    taps: DeviceArray
+    packing: Packing | None
+    dense: bool
+
+
+class _Axis(NamedTuple):
+    """Rows (or columns) of one phase: how many, their first, the taps that reach them, the source's first row."""
+
+    count: int
+    first: int
+    taps: range
+    corner: int
+    step: int
+
+
+def _table(offset, rows, columns) -> np.ndarray:
+    """Pack (offset in the source, row, column) of taps as ``product.gather_kernel`` reads them.
+
+    Raises
+    ------
+    ShapeError
+        If a window or a map is larger than its numbers have bits for.
+
+    """
+    far = max(np.abs(a).max(initial=0) for a in (rows, columns))
+    if far >= BIAS or np.abs(offset).max(initial=0) >= 1 << 31:
+        raise ShapeError(
+            f"device 'cuda': a window of {far + 1} pixels or its maps are too large; use device 'cpu'"
+        )
+    rows, columns = rows.astype(np.int64), columns.astype(np.int64)
+    return (rows << 48) + ((columns + BIAS) << 32) + (offset & 0xFFFFFFFF)
+
+
+def _taps(channels, rows, columns, source) -> np.ndarray:
+    """Table of every channel, row and column of a window, zeros behind it up to a multiple of BK."""
+    h, w = np.asarray(rows)[:, None], np.asarray(columns)
+    offset = np.arange(channels)[:, None, None] * source[0] * source[1] + h * source[1] + w
+    table = _table(offset, *np.broadcast_arrays(h, w)).reshape(-1)
+    beyond = np.full(max(1, -(-table.size // BK) * BK) - table.size, -BIAS << 48, np.int64)
+    return np.concatenate([table, beyond])
+
+
+def _gather(geometry: Geometry, taps: np.ndarray, order: np.ndarray, of_group: int, of_filter: int, dense: bool):
+    """Return a plan; the filters are read in place where they lie in rows that a tile can read."""
+    grain = 1 if geometry.filters < FEW else BK
+    depth = order.size
+    deep = -(-depth // grain) * grain
+    in_place = deep == depth == of_filter and of_group == geometry.filters * deep
+    packing = None
+    if not in_place or (order != np.arange(depth)).any():
+        behind = np.full(max(1, deep) - depth, -1)
+        packing = Packing(upload(np.concatenate([order, behind]).astype(np.int32)), of_group, of_filter)
+    dense = dense and deep == depth and geometry.rows * geometry.columns % 4 == 0
+    return Gather(geometry._replace(deep=deep), upload(taps), packing, dense)
+
+
+def _one_pixel(windows: Windows) -> bool:
+    """Whether the windows are the pixels themselves."""
+    return windows.kernel_size == windows.stride == (1, 1) and windows.size == windows.output_size
+
+
+@lru_cache(KEPT)
+def forward_plan(n: int, c: int, k: int, windows: Windows, groups: int) -> Gather:
+    """Plan of ``conv2d``."""
+    (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
+    (top, _), (left, _) = windows.padding
+    rows, columns = (np.arange(count) * far for count, far in zip((r, s), windows.dilation, strict=True))
+    depth, filters = c // groups * r * s, k // groups
+    source = c, height, width, *windows.stride, -top, -left
+    geometry = Geometry(n * p * q, depth, p, q, filters, *source, p, q, 1, 1, 0, 0, k)
+    taps = _taps(c // groups, rows, columns, windows.size)
+    return _gather(geometry, taps, np.arange(depth), filters * depth, depth, _one_pixel(windows))
+
+
+@lru_cache(KEPT)
+def backward_plans(n: int, c: int, k: int, windows: Windows, groups: int) -> tuple[Gather, ...]:
+    """Plans of ``conv2d_input_grad``, one for each phase of the stride."""
+    (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
+    plans, filters = [], c // groups
+    for y in _phases(0, windows):
+        for x in _phases(1, windows):
+            rows, columns = (-np.arange(len(axis.taps)) * axis.step for axis in (y, x))
+            numbers = np.array(y.taps, np.int64)[:, None] * s + np.array(x.taps, np.int64)
+            order = np.arange(k // groups)[:, None, None] * filters * r * s + numbers
+            geometry = Geometry(
+                n * y.count * x.count,
+                order.size,
+                *(y.count, x.count, filters),
+                *(k, p, q, 1, 1, y.corner, x.corner),
+                *(height, width, *windows.stride, y.first, x.first, c),
+            )
+            taps, of_group = _taps(k // groups, rows, columns, (p, q)), k // groups * filters * r * s
+            dense = _one_pixel(windows)
+            plans.append(_gather(geometry, taps, order.reshape(-1), of_group, r * s, dense))
+    return tuple(plans)
+
+
+def _phases(axis: int, windows: Windows) -> list[_Axis]:
+    size, stride, dilation = windows.size[axis], windows.stride[axis], windows.dilation[axis]
+    before, taps = windows.padding[axis][0], windows.kernel_size[axis]
+    every = stride // gcd(stride, dilation)
+    found = []
+    for first in range(min(stride, size)):
+        reaching = [r for r in range(taps) if (first + before - r * dilation) % stride == 0]
+        start = reaching[0] if reaching else 0
+        corner = (first + before - start * dilation) // stride
+        taps_here = range(start, taps, every) if reaching else range(0)
+        found.append(_Axis(-(-(size - first) // stride), first, taps_here, corner, every * dilation // stride))
+    return found
+
+
+@lru_cache(KEPT)
+def weight_plan(c: int, windows: Windows, groups: int) -> tuple[DeviceArray, DeviceArray]:
+    """Tables of ``conv2d_weight_grad``: the place of every output pixel's window, and every (c, r, s)."""
+    (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
+    (top, _), (left, _) = windows.padding
+    rows = np.arange(p, dtype=np.int64)[:, None] * windows.stride[0] - top
+    columns = np.arange(q, dtype=np.int64) * windows.stride[1] - left
+    places = (rows << 32) + (columns + (1 << 31))
+    h, w = np.arange(r)[:, None] * windows.dilation[0], np.arange(s) * windows.dilation[1]
+    offset = np.arange(c // groups)[:, None, None] * height * width + h * width + w
+    taps = _table(offset, *np.broadcast_arrays(h, w))
+    return upload(places.reshape(-1)), upload(taps.reshape(-1))

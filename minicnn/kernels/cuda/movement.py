@@ -1,0 +1,194 @@
+"""What only moves, adds or drops values; see ``minicnn.kernels.reference.movement``.
+
+Every copy is one gather: thread i writes value i of the result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import cuda
+
+from minicnn.kernels.cuda.arrays import empty, on_device, upload
+from minicnn.kernels.cuda.launch import divided, each, number
+from minicnn.shapes import sides
+
+__all__ = [
+    "add",
+    "add_input_grad",
+    "concatenate",
+    "concatenate_input_grad",
+    "dropout",
+    "dropout_input_grad",
+    "flatten",
+    "flatten_input_grad",
+    "permute",
+    "permute_input_grad",
+    "reshape",
+    "reshape_input_grad",
+    "zero_pad2d",
+    "zero_pad2d_input_grad",
+]
+
+
+@cuda.jit
+def _shift(x, y, height, width, out_height, out_width, top, left, size):
+    """y[.., h, w] = x[.., h - top, w - left], 0 outside of x."""
+    i = cuda.grid(1)
+    if i < size:
+        rest, w = divided(i, out_width)
+        plane, h = divided(rest, out_height)
+        h, w = h - top, w - left
+        inside = h >= 0 and h < height and w >= 0 and w < width
+        y[i] = x[(plane * height + h) * width + w] if inside else x.dtype.type(0)
+
+
+@cuda.jit
+def _copy_rows(x, y, x_length, x_start, y_length, y_start, length, size):
+    """Row by row, y[y_start + j] = x[x_start + j] for ``length`` values j."""
+    i = cuda.grid(1)
+    if i < size:
+        row, j = divided(i, length)
+        y[row * y_length + y_start + j] = x[row * x_length + x_start + j]
+
+
+@cuda.jit
+def _permute(x, y, lengths, steps, size):
+    i = cuda.grid(1)
+    if i < size:
+        rest, at = i, 0
+        for axis in range(len(lengths) - 1, -1, -1):
+            rest, place = divided(rest, lengths[axis])
+            at += place * steps[axis]
+        y[i] = x[at]
+
+
+@cuda.jit
+def _add(x, other, y, size):
+    i = cuda.grid(1)
+    if i < size:
+        y[i] = x[i] + other[i]
+
+
+@cuda.jit
+def _keep(x, mask, y, share, size):
+    i = cuda.grid(1)
+    if i < size:
+        y[i] = x[i] / share if mask[i] else x.dtype.type(0)
+
+
+def _shifted(x, height, width, top, left):
+    y = empty((*x.shape[:2], height, width), x.dtype)
+    each(_shift, y.size, x.memory, y.memory, *x.shape[2:], height, width, top, left)
+    return y
+
+
+@on_device
+def zero_pad2d(x, padding):
+    """Zeros around each map: ``reference.zero_pad2d``."""
+    (top, bottom), (left, right) = sides(padding)
+    return _shifted(x, top + x.shape[2] + bottom, left + x.shape[3] + right, top, left)
+
+
+@on_device
+def zero_pad2d_input_grad(dy, padding):
+    """Gradient with respect to the input of a zero padding: ``reference.zero_pad2d_input_grad``."""
+    (top, bottom), (left, right) = sides(padding)
+    return _shifted(dy, dy.shape[2] - top - bottom, dy.shape[3] - left - right, -top, -left)
+
+
+@on_device
+def flatten(x):
+    """All axes but the first in one, no copy: ``reference.flatten``."""
+    return x.reshape(len(x), -1)
+
+
+@on_device
+def flatten_input_grad(dy, input_shape):
+    """Gradient with respect to the input of a flatten, no copy: ``reference.flatten_input_grad``."""
+    return dy.reshape(input_shape)
+
+
+@on_device
+def reshape(x, shape):
+    """Values of each image in another shape, no copy: ``reference.reshape``."""
+    return x.reshape(len(x), *shape)
+
+
+@on_device
+def reshape_input_grad(dy, input_shape):
+    """Gradient with respect to the input of a change of shape: ``reference.reshape_input_grad``."""
+    return dy.reshape(input_shape)
+
+
+@on_device
+def permute(x, axes):
+    """Axes of each image in another order: ``reference.permute``."""
+    order = (0, *(axis + 1 for axis in axes))
+    shape = tuple(x.shape[axis] for axis in order)
+    steps = tuple(int(np.prod(x.shape[axis + 1 :], dtype=np.int64)) for axis in order)
+    y = empty(shape, x.dtype)
+    each(_permute, x.size, x.memory, y.memory, shape, steps)
+    return y
+
+
+def permute_input_grad(dy, axes):
+    """Gradient with respect to the input of a permutation: ``reference.permute_input_grad``."""
+    return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
+
+
+@on_device
+def concatenate(arrays):
+    """Channels of several arrays one after the other: ``reference.concatenate``."""
+    n, _, *rest = arrays[0].shape
+    y = empty((n, sum(x.shape[1] for x in arrays), *rest), arrays[0].dtype)
+    start, whole = 0, math.prod(y.shape[1:])
+    for x in arrays:
+        length = math.prod(x.shape[1:])
+        each(_copy_rows, x.size, x.memory, y.memory, length, 0, whole, start, length)
+        start += length
+    return y
+
+
+@on_device
+def concatenate_input_grad(dy, channels):
+    """Gradients with respect to the arrays of a concatenation: ``reference.concatenate_input_grad``."""
+    n, _, *rest = dy.shape
+    pieces, start, whole = [], 0, math.prod(dy.shape[1:])
+    for count in channels:
+        piece = empty((n, count, *rest), dy.dtype)
+        length = math.prod(piece.shape[1:])
+        each(_copy_rows, piece.size, dy.memory, piece.memory, whole, start, length, 0, length)
+        pieces.append(piece)
+        start += length
+    return tuple(pieces)
+
+
+@on_device
+def add(x, other):
+    """Sum of two arrays of one shape: ``reference.add``."""
+    y = empty(x.shape, x.dtype)
+    each(_add, x.size, x.memory, other.memory, y.memory)
+    return y
+
+
+@on_device
+def add_input_grad(dy):
+    """Gradients with respect to both terms of a sum: ``reference.add_input_grad``."""
+    return dy, dy
+
+
+@on_device
+def dropout(x, p, rng):
+    """Dropout in training, its mask drawn by NumPy and sent: ``reference.dropout``."""
+    mask = upload(rng.random(x.shape, np.float32) >= p)
+    return dropout_input_grad(x, mask, p), mask
+
+
+@on_device
+def dropout_input_grad(dy, mask, p):
+    """Gradient with respect to the input of a dropout: ``reference.dropout_input_grad``."""
+    dx = empty(dy.shape, dy.dtype)
+    each(_keep, dy.size, dy.memory, mask.memory, dx.memory, number(dy, 1 - p))
+    return dx

@@ -1,0 +1,152 @@
+"""Softmax, log-softmax, cross-entropy; see ``minicnn.kernels.reference.softmax``.
+
+A block has one image and pixel: its threads share the classes, then combine maximum and sum.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import cuda, float32, float64
+
+from minicnn.kernels.cuda.arrays import empty, on_device
+from minicnn.kernels.cuda.launch import divided, each, number
+from minicnn.kernels.cuda.reduction import WIDTH, add_up, largest_of
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_input_grad",
+    "log_softmax",
+    "log_softmax_input_grad",
+    "softmax",
+    "softmax_input_grad",
+]
+
+
+@cuda.jit(device=True)
+def _first(area, classes):
+    """Where the block's image and pixel has its first class."""
+    image, pixel = divided(cuda.blockIdx.x, area)
+    return image * classes * area + pixel
+
+
+def _forward(real):
+    @cuda.jit
+    def softmax_kernel(x, y, classes, area, logarithm):
+        shares = cuda.shared.array(WIDTH, real)
+        t = cuda.threadIdx.x
+        base = _first(area, classes)
+        most = x[base]
+        for c in range(t, classes, WIDTH):
+            most = max(most, x[base + c * area])
+        shares[t] = most
+        largest_of(shares, t)
+        most = shares[0]
+        cuda.syncthreads()
+        total = real(0)
+        for c in range(t, classes, WIDTH):
+            total += math.exp(x[base + c * area] - most)
+        shares[t] = total
+        add_up(shares, t)
+        total = shares[0]
+        for c in range(t, classes, WIDTH):
+            shifted = x[base + c * area] - most
+            y[base + c * area] = shifted - math.log(total) if logarithm else math.exp(shifted) / total
+
+    return softmax_kernel
+
+
+def _backward(real):
+    @cuda.jit
+    def softmax_grad_kernel(dy, y, dx, classes, area, logarithm):
+        shares = cuda.shared.array(WIDTH, real)
+        t = cuda.threadIdx.x
+        base = _first(area, classes)
+        total = real(0)
+        for c in range(t, classes, WIDTH):
+            at = base + c * area
+            total += dy[at] if logarithm else dy[at] * y[at]
+        shares[t] = total
+        add_up(shares, t)
+        total = shares[0]
+        for c in range(t, classes, WIDTH):
+            at = base + c * area
+            dx[at] = dy[at] - math.exp(y[at]) * total if logarithm else y[at] * (dy[at] - total)
+
+    return softmax_grad_kernel
+
+
+_FORWARD = {"float32": _forward(float32), "float64": _forward(float64)}
+_BACKWARD = {"float32": _backward(float32), "float64": _backward(float64)}
+
+
+@cuda.jit
+def _subtract_label(probabilities, labels, dx, classes, count, size):
+    i = cuda.grid(1)
+    if i < size:
+        image, c = divided(i, classes)
+        hit = labels[image] == c
+        dx[i] = (probabilities[i] - 1 if hit else probabilities[i]) / count
+
+
+@cuda.jit
+def _label_mean(logarithms, labels, y, classes, images):
+    """Mean of -logarithms[n, labels[n]], by one thread: N values."""
+    total = logarithms.dtype.type(0)
+    for n in range(images):
+        total -= logarithms[n * classes + labels[n]]
+    y[0] = total / logarithms.dtype.type(images)
+
+
+def _normalised(x, logarithm):
+    y, area = empty(x.shape, x.dtype), int(np.prod(x.shape[2:], dtype=np.int64))
+    _FORWARD[x.dtype.name][len(x) * area, WIDTH](x.memory, y.memory, x.shape[1], area, logarithm)
+    return y
+
+
+def _gradient(dy, y, logarithm):
+    dx, area = empty(y.shape, y.dtype), int(np.prod(y.shape[2:], dtype=np.int64))
+    _BACKWARD[y.dtype.name][len(y) * area, WIDTH](dy.memory, y.memory, dx.memory, y.shape[1], area, logarithm)
+    return dx
+
+
+@on_device
+def softmax(x):
+    """Probabilities along axis 1: ``reference.softmax``."""
+    return _normalised(x, 0)
+
+
+@on_device
+def softmax_input_grad(dy, y):
+    """Gradient with respect to the scores, from the probabilities: ``reference.softmax_input_grad``."""
+    return _gradient(dy, y, 0)
+
+
+@on_device
+def log_softmax(x):
+    """Logarithms of the probabilities along axis 1: ``reference.log_softmax``."""
+    return _normalised(x, 1)
+
+
+@on_device
+def log_softmax_input_grad(dy, y):
+    """Gradient with respect to the scores, from the logarithms: ``reference.log_softmax_input_grad``."""
+    return _gradient(dy, y, 1)
+
+
+@on_device
+def cross_entropy(scores, labels):
+    """Mean of -log softmax at the labels, a NumPy scalar: ``reference.cross_entropy``."""
+    loss, logarithms = empty((1,), scores.dtype), _normalised(scores, 1)
+    _label_mean[1, 1](logarithms.memory, labels.memory, loss.memory, scores.shape[1], len(scores))
+    return np.asarray(loss)[0]
+
+
+@on_device
+def cross_entropy_input_grad(scores, labels):
+    """Gradient of the mean cross-entropy with respect to the scores: ``reference.cross_entropy_input_grad``."""
+    dx, probabilities = empty(scores.shape, scores.dtype), _normalised(scores, 0)
+    count = number(scores, len(scores))
+    each(_subtract_label, dx.size, probabilities.memory, labels.memory, dx.memory, scores.shape[1], count)
+    return dx

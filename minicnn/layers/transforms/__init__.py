@@ -1,0 +1,1 @@
+"""Lists of layers rewritten into others that compute the same."""

@@ -1,0 +1,114 @@
+"""Layers merged: a convolution, the batch normalisation and the rectifier behind it as one step.
+
+A fast device then writes each map once, rectified, instead of three times.  The function and its gradient are the
+same; what is lost are the outputs in between, and with a normalisation the gradients of the parameters, so that
+training merges a convolution with a rectifier alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minicnn.layers.activation import ReLU, ReLU6
+from minicnn.layers.base import Keep, Layer
+from minicnn.layers.blocks import Block
+from minicnn.layers.convolution import Conv2d
+from minicnn.layers.normalisation import BatchNorm2d
+from minicnn.layers.sequence import Chain
+from minicnn.rules import GRADIENT
+
+__all__ = ["RectifiedConv2d", "fused", "repeatable"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RectifiedConv2d(Layer):
+    """Convolution, batch normalisation and rectifier as one step; without the second it has weight gradients."""
+
+    convolution: Conv2d
+    norm: BatchNorm2d | None
+    most: int | None  # the rectifier's ceiling: 6, or None
+
+    def parameter_shapes(self):
+        return {} if self.norm else self.convolution.parameter_shapes()
+
+    def state(self):
+        return {} if self.norm else self.convolution.state()
+
+    def output_shape(self, shape):
+        return self.convolution.output_shape(shape)
+
+    def multiply_adds(self, shape):
+        return self.convolution.multiply_adds(shape)
+
+    def _scale_and_shift(self):
+        bias = self.convolution.bias
+        if self.norm is None:
+            return None, bias
+        scale, shift = self.norm.scale_and_shift()
+        return scale, shift if bias is None else shift + scale * bias
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        size, (scale, shift) = x.shape[2:], self._scale_and_shift()
+        geometry = self.convolution.geometry(size)
+        arguments = geometry | {"most": self.most, "keep_mask": keep != Keep.NOTHING}
+        y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, **arguments)
+        return y, (size, mask, scale, x if keep == Keep.INPUTS else None) if keep else None
+
+    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+        size, mask, scale, x = saved
+        if weights:
+            dy = kernels.relu_input_grad(dy, mask, rule)
+            return self.convolution.backward(dy, (size, x), kernels, weights=True)
+        weight, geometry = self.convolution.weight, self.convolution.geometry(size)
+        return kernels.conv2d_relu_input_grad(dy, mask, rule, weight, scale, size, **geometry), {}
+
+    def parameter_gradients(self, dy, saved, kernels):
+        size, mask, _, x = saved
+        return self.convolution.parameter_gradients(
+            kernels.relu_input_grad(dy, mask, GRADIENT), (size, x), kernels
+        )
+
+
+def fused(chain: Chain, training: bool = False) -> Chain:
+    """Return a chain of fewer steps that computes the same, blocks included.
+
+    A merged step has its last layer's name.  In ``training``, where it has no normalisation, it has its
+    convolution's, by which parameters are called.
+    """
+    merged: Chain = []
+    for name, layer in chain:
+        steps = _before_rectifier(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
+        if steps == 1 or (steps == 2 and not training):
+            first, convolution = merged[-steps]
+            norm, most = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
+            merged[-steps:] = [(first if training else name, RectifiedConv2d(convolution, norm, most))]
+        else:
+            merged.append((name, _inside(layer, training)))
+    return merged
+
+
+def repeatable(chain: Chain) -> bool:
+    """Whether steps leave all computing to the functions of ``kernels``, so that a device may repeat their calls.
+
+    Our own layers do, but for a merged normalisation, which computes its scale; layers from elsewhere may not.
+    """
+    return all(_only_calls(layer) and all(map(repeatable, layer.branches())) for _, layer in chain)
+
+
+def _only_calls(layer: Layer) -> bool:
+    ours = type(layer).__module__.startswith("minicnn.layers.")
+    return ours and not (isinstance(layer, RectifiedConv2d) and layer.norm is not None)
+
+
+def _before_rectifier(chain: Chain) -> int:
+    """Count the steps at the end that a rectifier merges with: a convolution, perhaps its normalisation."""
+    kinds = [type(layer) for _, layer in chain[-2:]]
+    if kinds == [Conv2d, BatchNorm2d]:
+        return 2
+    return int(kinds[-1:] == [Conv2d])
+
+
+def _inside(layer: Layer, training: bool) -> Layer:
+    if not isinstance(layer, Block):
+        return layer
+    return layer.with_branches([fused(branch, training) for branch in layer.branches()])

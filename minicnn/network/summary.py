@@ -1,0 +1,60 @@
+"""The table of a network: each layer's output, parameters, work and memory."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from minicnn.layers import sequence
+from minicnn.layers.base import Shape
+
+__all__ = ["rows", "table"]
+
+
+def rows(layers: sequence.Chain, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
+    """One dictionary a layer: name, type, output_shape without N, parameters, multiply_adds, bytes of output."""
+    return [
+        {
+            "name": name,
+            "type": type(layer).__name__,
+            "output_shape": list(out),
+            "parameters": sum(prod(s) for s in layer.parameter_shapes().values()),
+            "multiply_adds": layer.multiply_adds(shape),
+            "bytes": prod(out) * itemsize,
+        }
+        for name, layer, shape, out in sequence.shapes(layers, input_shape)
+    ]
+
+
+def table(found: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> str:
+    """Return rows as text, with a line of totals; memory is the layer's output for one image."""
+    parameters, work, size = (sum(row[key] for row in found) for key in ("parameters", "multiply_adds", "bytes"))
+    cells = [("name", "layer", "output", "parameters", "multiply-adds", "memory")]
+    cells += [("input", "", _times(input_shape), "", "", _kib(prod(input_shape) * itemsize))]
+    cells += [
+        (
+            row["name"],
+            row["type"],
+            _times(row["output_shape"]),
+            f"{row['parameters']:,}" if row["parameters"] else "",
+            f"{row['multiply_adds']:,}" if row["multiply_adds"] else "",
+            _kib(row["bytes"]),
+        )
+        for row in found
+    ]
+    cells += [("total", f"{len(found)} layers", "", f"{parameters:,}", f"{work:,}", _kib(size))]
+    widths = [max(len(row[i]) for row in cells) for i in range(6)]
+    lines = [
+        "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _times(shape) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:,.1f} KiB"

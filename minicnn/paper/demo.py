@@ -1,0 +1,91 @@
+"""The demonstration: the shipped images predicted and explained, as figures and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minicnn.explain import predict, saliency
+from minicnn.figures.explanation import write_explanation
+from minicnn.io import catalogue
+from minicnn.io.digest import digest_network
+from minicnn.io.load import load
+from minicnn.report import Section, write_page
+from minicnn.report.files import make_folder
+
+__all__ = ["demo"]
+
+IMAGES = {
+    "efficientnet-lite0": ("chelsea.png", "coffee.png", "rocket.jpg"),
+    "digits": ("seven.png",),
+}
+
+
+def demo(
+    output: Path, crops: str = "ten", device: str = "auto", done: Callable[[Path], None] | None = None
+) -> list[dict[str, Any]]:
+    """Predict and explain the shipped images; write a figure of each and ``index.html``.
+
+    Parameters
+    ----------
+    output : Path of a folder; made if it is missing
+    crops : of the saliency maps, see ``minicnn.explain.saliency``
+    device : where to compute, see ``Network.to``
+    done : called with the path of each file once it is written
+
+    Returns
+    -------
+    records : list of {"image", "net", "predictions", "figure", ...}, one an image
+
+    Raises
+    ------
+    ImageError
+        If the folder can't be written.
+
+    """
+    make_folder(output)
+    records = []
+    for name, files in IMAGES.items():
+        net = load(name).to(device)
+        origin = digest_network(net, name)
+        for file in files:
+            records.append(_explained(net, origin, catalogue.folder("images") / file, output, crops))
+            if done is not None:
+                done(Path(records[-1]["figure"]))
+    write_page(output / "index.html", "What a ConvNet sees", [_introduction(crops), *map(_section, records)])
+    if done is not None:
+        done(output / "index.html")
+    return records
+
+
+def _explained(net, origin: dict[str, Any], image: Path, output: Path, crops: str) -> dict[str, Any]:
+    predictions = predict(net, image, crops)
+    found = saliency(net, image, predictions[0].target, crops)
+    record = write_explanation(output / f"{image.stem}.saliency.png", image, found, origin)
+    return {**record, "image": image.name, "predictions": [p._asdict() for p in predictions]}
+
+
+def _introduction(crops: str) -> Section:
+    return Section(
+        "How to read it",
+        paragraphs=(
+            "A saliency map answers one question: which pixels would have to change least for the score of a "
+            "class to change most? It is the absolute gradient of the class score with respect to the image, the "
+            "largest over the colour channels, bright where it is large.",
+            f"Each map is that of the class that heads its table; both are means over the views (crops={crops}). "
+            "Method: Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks, 2013.",
+        ),
+    )
+
+
+def _section(record: dict[str, Any]) -> Section:
+    name = record["label"]
+    rows = [(p["label"], f"{p['probability']:.1%}", f"{p['score']:.2f}") for p in record["predictions"]]
+    caption = f"{record['image']}: the map of {name}, {record['net']}, rule {record['rule']}"
+    alt = f"Photograph, saliency map and overlay of {record['image']} for the class {name}"
+    return Section(
+        f"{record['image']}: {name}",
+        figures=((record["figure"], alt, caption),),
+        table=(("class", "probability", "score"), rows),
+    )

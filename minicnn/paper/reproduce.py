@@ -1,0 +1,179 @@
+"""Every experiment of the paper on a net and a folder of images, as one page; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import minicnn
+from minicnn.errors import MinicnnError
+from minicnn.evaluate.dataset import Example, annotations_of, read_dataset
+from minicnn.images import images_of
+from minicnn.io.digest import digest_image, digest_network
+from minicnn.network import Network
+from minicnn.paper import choices
+from minicnn.paper.experiments import EXPERIMENTS, Task
+from minicnn.report import Section, write_page
+from minicnn.report.files import make_folder, write_whole
+
+__all__ = ["examples_of", "reproduce"]
+
+
+def reproduce(
+    net: Network,
+    data: str | Path,
+    output: str | Path,
+    images: int | None = None,
+    steps: int = 200,
+    origin: dict[str, Any] | None = None,
+    classes: Mapping[str, int] | None = None,
+    progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
+) -> dict[str, Any]:
+    """Run the experiments and write ``index.html``.
+
+    Each experiment's result is written beside its figures once it is whole; started again after an interruption,
+    or with other settings, only what is missing or was made from something else is computed.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess``, an ``input_shape`` and scores
+    data : folder of images, or with ``labels.csv`` or annotations a folder for ``read_dataset``
+    output : folder, made if it is missing
+    images : int, optional
+        How many images to use, the first by name; all unless given.
+    steps : int, of each class model
+    origin : dict, optional
+        Which network, as ``minicnn.io.digest.digest_network`` says it.
+    classes : the classes' numbers, where annotations name them; see ``minicnn.evaluate.dataset.read_classes``
+    progress : wraps what takes long, with a word for what it yields
+
+    Returns
+    -------
+    found : {"page", "experiments": {name: {"seconds", "figures", "tables", "failed"}}}
+        Under "failed" stands why an experiment could not be done, or None.
+
+    Raises
+    ------
+    ImageError
+        If there are no images, or the folder can't be written.
+    MinicnnError
+        If ``images`` or ``steps`` is less than 1.
+
+    """
+    for name, value in (("images", images), ("steps", steps)):
+        if value is not None and value < 1:
+            raise MinicnnError(f"{name}: expected at least 1, got {value}")
+    output, examples = Path(output), examples_of(data, classes)[:images]
+    paths = list(dict.fromkeys(e.image for e in examples)) or images_of(data)[:images]
+    make_folder(output)
+    origin = origin or digest_network(net)
+    task = Task(net, origin, paths, output, examples, _unlabelled(data, classes), steps, progress=progress)
+    key = _key(task)
+    found = {name: _once(name, task, key) for name in EXPERIMENTS}
+    parts = [Section(**part) for result in found.values() for part in result["sections"]]
+    parts = [replace(part, figures=[(output / f[0], *f[1:]) for f in part.figures]) for part in parts]
+    page = output / "index.html"
+    write_page(page, "Deep inside convolutional networks", [_head(task, found), *parts, _table()])
+    return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _in_short(found)}
+
+
+def examples_of(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
+    """Images whose objects are known: those of ``labels.csv``, or of annotations whose classes are given."""
+    folder = Path(data)
+    annotated = classes is not None and annotations_of(folder)
+    return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
+
+
+def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
+    """Why no objects are known, where none are."""
+    if classes is None and annotations_of(data):
+        return "The images have annotations, but nothing says which class each name is (--classes)"
+    return "The images came without boxes"
+
+
+def _key(task: Task) -> dict[str, Any]:
+    """Everything that results depend on."""
+    return {
+        "minicnn": minicnn.__version__,
+        "net": {name: task.origin[name] for name in ("sha256", "device", "preprocess")},
+        "images": [digest_image(path) for path in task.images],
+        "truth": [[list(e.classes), [list(box) for box in e.boxes], e.group] for e in task.examples],
+        "steps": task.steps,
+        "shown": task.shown,
+    }
+
+
+def _once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
+    """Return an experiment's result: the one on disk if it was made from the same, else a new one."""
+    path = task.folder / f"{name}.json"
+    known = _read(path)
+    if known.get("key") == key and all((task.folder / file).is_file() for file in _figures(known)):
+        return known
+    start = time.monotonic()
+    try:
+        sections = [asdict(section) for section in EXPERIMENTS[name](task)]
+    except MinicnnError as error:  # such as a rule that a net's rectifiers do not have: the others still run
+        said = asdict(Section(name, (f"This could not be done: {error}.",)))
+        return {"seconds": 0.0, "sections": [said], "failed": str(error)}
+    result = {"key": key, "seconds": round(time.monotonic() - start, 2), "sections": sections}
+    text = json.dumps(result, indent=1)
+    write_whole(path, text.encode(), "reproduce")
+    return json.loads(text)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("sections"), list) else {}
+
+
+def _figures(result: dict[str, Any]) -> list[str]:
+    return [figure[0] for section in result["sections"] for figure in section["figures"]]
+
+
+def _head(task: Task, found: dict[str, Any]) -> Section:
+    net, version, seconds = task.origin, minicnn.__version__, sum(result["seconds"] for result in found.values())
+    return Section(
+        "What this is",
+        (
+            "The experiments of Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks (2013), run on "
+            f"{net['name']} and {len(task.images)} images in {seconds:.0f} s by minicnn {version}. The "
+            "paper's own net was never released and its images are not these: figures here are not the paper's.",
+            "Every figure holds what made it; minicnn inspect FIGURE --verify computes it again and compares.",
+        ),
+        table=(
+            ("what", "value"),
+            [
+                ("net", f"{net['name']}, sha256 {net['sha256']}"),
+                ("device", net["device"]),
+                ("first and last image", f"{task.images[0].name}, {task.images[-1].name}"),
+            ],
+        ),
+    )
+
+
+def _table() -> Section:
+    silent = sum(choice.paper == choices.SILENT for choice in choices.CHOICES)
+    return Section(
+        "The paper says, the paper is silent, we chose",
+        (f"{len(choices.CHOICES)} matters; on {silent} of them the paper is silent.",),
+        table=(choices.HEADER, choices.rows()),
+    )
+
+
+def _in_short(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {
+            "seconds": result["seconds"],
+            "figures": _figures(result),
+            "tables": [section["table"] for section in result["sections"]],
+            "failed": result.get("failed"),
+        }
+        for name, result in found.items()
+    }

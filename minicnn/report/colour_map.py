@@ -1,0 +1,159 @@
+"""Colour maps built from a formula in CIELAB, and the way from a map of any range to one of them.
+
+Nothing here is a copied table: each map is a path through CIELAB (`minicnn.images.lab`), kept inside what sRGB can
+show by giving up chroma, never lightness.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from minicnn.errors import ShapeError
+from minicnn.images.lab import lab_to_rgb
+
+__all__ = ["COLOUR_MAPS", "colour_map", "normalise"]
+
+COLOUR_MAPS = ("heat", "signed", "grey")
+ENTRIES = 256
+
+
+def _polar(lightness, chroma, hue):
+    """CIELAB colours of lightness, chroma and hue in degrees."""
+    angle = np.radians(hue)
+    return np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1)
+
+
+def _most_chroma(lightness, hue):
+    """Largest chroma that sRGB can show at each lightness and hue, found by halving an interval."""
+    low, high = np.zeros_like(lightness), np.full_like(lightness, 150.0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        rgb = lab_to_rgb(_polar(lightness, middle, hue))
+        inside = ((rgb >= 0) & (rgb <= 1)).all(axis=-1)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return low
+
+
+def _smooth_below(values, width):
+    """Smooth curve nowhere above `values`: the moving minimum, then the moving mean of the same odd width."""
+    for reduce in (np.min, np.mean):
+        windows = sliding_window_view(np.pad(values, width // 2, mode="edge"), width)
+        values = reduce(windows, axis=-1)
+    return values
+
+
+def _to_bytes(lab):
+    return np.rint(np.clip(lab_to_rgb(lab), 0, 1) * 255).astype(np.uint8)
+
+
+def _heat():
+    """Deep blue over violet, magenta and orange to pale yellow; L* = 2 + 96 t, hue = 290 + 175 t degrees."""
+    t = np.linspace(0, 1, ENTRIES)
+    lightness, hue = 2 + 96 * t, 290 + 175 * t
+    chroma = _smooth_below(np.minimum(80, _most_chroma(lightness, hue)), 33)
+    return _to_bytes(_polar(lightness, chroma, hue))
+
+
+def _signed():
+    """Blue, near white at zero, orange: L* = 98 - 50 |t|, chroma 60 |t|, hue 282 below zero and 50 above."""
+    t = np.linspace(0, 1, ENTRIES // 2 + 1)
+    below, above = (_to_bytes(_polar(98 - 50 * t, 60 * t, hue)) for hue in (282, 50))
+    return np.concatenate([below[:0:-1], above])
+
+
+def _grey():
+    """Black to white at even steps of L*, without colour."""
+    lightness = np.linspace(0, 100, ENTRIES)
+    return _to_bytes(_polar(lightness, np.zeros_like(lightness), np.zeros_like(lightness)))
+
+
+@cache
+def table(name):
+    """Entries of a colour map, computed at its first use: (n, 3) uint8, read-only."""
+    if name not in COLOUR_MAPS:
+        raise ShapeError(f"colour_map: there is no colour map {name!r}; use one of {', '.join(COLOUR_MAPS)}")
+    entries = {"heat": _heat, "signed": _signed, "grey": _grey}[name]()
+    entries.setflags(write=False)
+    return entries
+
+
+def checked_map(where, values):
+    """Map as float64 of shape (H, W), or a ShapeError that begins with the caller's name."""
+    values = np.asarray(values)
+    if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "buif":
+        raise ShapeError(
+            f"{where}: expected a map of real numbers of shape (H, W), got {values.dtype} {values.shape}; "
+            "reduce a gradient (C, H, W) over its channels first"
+        )
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        bad = np.count_nonzero(~np.isfinite(values))
+        raise ShapeError(
+            f"{where}: expected finite values, got {bad} of {values.size} infinite or NaN; "
+            "check the weights and the input that gave the map"
+        )
+    return values
+
+
+def colour_map(map, name="heat"):
+    """Colours of a map.
+
+    Parameters
+    ----------
+    map : (H, W) array
+        0..1 for "heat" and "grey", -1..1 for "signed"; values outside take the colour of the nearer end.
+        `normalise` brings a map of any range there.
+    name : {"heat", "signed", "grey"}
+        "heat" (default): deep blue over magenta and orange to pale yellow, L* rising evenly from 2 to 98.
+        "signed": blue for negative, near white for zero, orange for positive, alike in lightness on both sides.
+        "grey": black to white at even steps of L*, as in the figures of the paper.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        sRGB.
+
+    Raises
+    ------
+    ShapeError
+        If the map isn't a finite (H, W) array or the name is none of the three.
+    """
+    values, entries = checked_map("colour_map", map), table(name)
+    if name == "signed":
+        values = (values + 1) / 2
+    return entries[np.rint(np.clip(values, 0, 1) * (len(entries) - 1)).astype(np.intp)]
+
+
+def normalise(map, clip=99.9):
+    """Map divided by a quantile of its own magnitude, ready for `colour_map`.
+
+    m' = clip(m / q, -1, 1),  q = the `clip` % quantile of |m|. Zero stays zero and the sign stays: a map without
+    negative values gives 0..1, a signed one -1..1. Values beyond the quantile, (100 - `clip`) % of the pixels,
+    saturate, so that one stray pixel can't darken the rest. Where that quantile is zero though the map isn't, q is
+    the maximum of |m|; a map of zeros gives zeros.
+
+    Parameters
+    ----------
+    map : (H, W) array
+    clip : float
+        In (0, 100]; 100 divides by the maximum and saturates nothing.
+
+    Returns
+    -------
+    (H, W) array
+        The map's own dtype where that is floating, float64 otherwise.
+
+    Raises
+    ------
+    ShapeError
+        If the map isn't a finite (H, W) array or `clip` is outside (0, 100].
+    """
+    values = checked_map("normalise", map)
+    if not 0 < clip <= 100:
+        raise ShapeError(f"normalise: expected clip in (0, 100] per cent, got {clip}; 99.9 is the default")
+    magnitude = np.abs(values)
+    scale = np.percentile(magnitude, clip) or magnitude.max()
+    scaled = np.clip(values, -scale, scale) / scale if scale else np.zeros_like(values)
+    dtype = np.asarray(map).dtype
+    return scaled.astype(dtype if dtype.kind == "f" else np.float64)

@@ -1,0 +1,1 @@
+"""A network beside another program's, layer by layer."""

@@ -1,0 +1,230 @@
+"""What a comparison found: one step a value, a table, the first that diverges."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn._utils.json import finite
+from minicnn.verify.gradcheck.report import table_text
+
+__all__ = ["Comparison", "Step", "distance_of", "error_of", "histogram", "largest_ulps"]
+
+BINS = (0, 1, 4, 16, 64, 256, 4096)  # units in the last place; one more bin for what is beyond
+
+
+@dataclass(frozen=True)
+class Step:
+    """One value of both sides.
+
+    Attributes
+    ----------
+    name, kind : of our layer
+    peer : the peer's name for it
+    shape, peer_shape : of the arrays
+    error : largest difference over the largest value; infinity for shapes that can't be compared; of a gradient in
+        float32 beside kinks, the length of the difference over that of the gradient
+    tolerance : what rounding explains of it
+    ulps : largest difference in units in the last place of the larger of both
+    histogram : how many entries differ by 0, at most 1, 4, 16, 64, 256, 4096, and by more such units
+    ours, theirs : error of each side against our float64; theirs says nothing at a step that diverges
+    caused : error where the layers before it take the peer's values; None where it can't be told
+
+    """
+
+    name: str
+    kind: str
+    peer: str
+    shape: tuple[int, ...]
+    peer_shape: tuple[int, ...]
+    error: float
+    tolerance: float
+    ulps: float
+    histogram: tuple[int, ...]
+    ours: float
+    theirs: float
+    caused: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether rounding explains the difference."""
+        return self.error <= self.tolerance
+
+    @property
+    def guilty(self) -> bool:
+        """Whether the difference arises here: it is there for the peer's own input too."""
+        return not self.ok and self.caused is not None and not self.caused <= self.tolerance
+
+    @property
+    def nearer(self) -> str:
+        """Which side is nearer to float64: "ours", "theirs", or "" where they are as near or diverge."""
+        if not self.ok or self.ours == self.theirs:
+            return ""
+        return "ours" if self.ours < self.theirs else "theirs"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All steps of one comparison.
+
+    Attributes
+    ----------
+    subject, peer, device : what was compared with what; where ours ran
+    steps : list of Step, forward, in order
+    gradients : list of Step, of the class score's gradient at each layer's output and at the input, from the
+        scores back; empty where the peer has none
+    gradient_dtype : in which precision they were computed
+    target : the class
+    unmatched : names of our layers without a counterpart
+    kinks : how many units lie within rounding of a kink, where the gradient is in float32
+
+    """
+
+    subject: str
+    peer: str
+    device: str
+    steps: list[Step]
+    gradients: list[Step]
+    gradient_dtype: str
+    target: int
+    unmatched: list[str]
+    kinks: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether rounding explains every difference."""
+        return bool(self.steps) and all(step.ok for step in [*self.steps, *self.gradients])
+
+    @property
+    def first(self) -> Step | None:
+        """The first step that diverges, in the order of the computation: forward, then back."""
+        return next((step for step in [*self.steps, *self.gradients] if not step.ok), None)
+
+    @property
+    def causes(self) -> list[Step]:
+        """Steps whose difference arises in them and is not handed down."""
+        return [step for step in self.steps if step.guilty]
+
+    def verdict(self) -> str:
+        """One sentence."""
+        first = self.first
+        if first is None:
+            back = f" and {len(self.gradients)} gradients" if self.gradients else ""
+            return f"agree: {len(self.steps)} values{back}, every difference within rounding"
+        if first not in self.steps:
+            size = f"{first.error:.2g} ({_of(first)})"
+            return f"DIVERGE: forward agrees, gradient at {self._way(first)} differs by {size}"
+        others = [step.name for step in self.causes if step is not first]
+        more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
+        return f"DIVERGE: first at {first.name} ({first.kind}), by {first.error:.2g} ({_of(first)}){more}"
+
+    def _way(self, first: Step) -> str:
+        """Say where a gradient is, and where it was right before."""
+        i = self.gradients.index(first)
+        return first.name + (f", come back from {self.gradients[i - 1].name}," if i else "")
+
+    def notes(self) -> list[str]:
+        """Return what a reader needs to weigh the table."""
+        lines = [
+            f"{self.subject} on {self.device} with {self.peer}; float32, errors relative to the largest value.",
+            "Tolerance 4 sqrt(n1 + n2 + ...) u: an output is a sum of n rounded products whose errors, of either "
+            "sign, grow like sqrt(n) u, and those of layer after layer add up like independent ones; u = 2^-24. "
+            "Where the reference's own float32 is farther from float64 than that, four times its distance.",
+        ]
+        if self.gradients:
+            lines.append(f"Gradients of class {self.target}'s score in {self.gradient_dtype}.")
+        if self.kinks and self.gradient_dtype == "float32":
+            lines.append(
+                f"{self.kinks} units lie within rounding of a kink, where the two sides may differ "
+                "in the gradient and both be right: its error is |a - b| / |b| and its tolerance allows for them."
+            )
+        if self.unmatched:
+            lines.append(f"Without a counterpart: {', '.join(self.unmatched)}.")
+        return lines
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and cells."""
+        header = ["value", "kind", "theirs", "shape", "error", "tolerance", "given theirs", "nearer", "ulps"]
+        header += ["0", *(f"<={b}" for b in BINS[1:]), "more", ""]
+        rows = [_cells(step) for step in self.steps]
+        return header, rows + [_cells(step, "gradient at ") for step in self.gradients]
+
+    def text(self) -> str:
+        """Return notes, table and verdict for people."""
+        return table_text(self.notes(), *self.table(), self.verdict())
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON, None for what is not finite."""
+        found = {name: getattr(self, name) for name in ("subject", "peer", "device", "target", "gradient_dtype")}
+        found |= {"ok": self.ok, "verdict": self.verdict(), "unmatched": self.unmatched, "kinks": self.kinks}
+        found["first"] = None if self.first is None else self.first.name
+        found["ulps_bins"] = [*BINS, None]
+        return found | {"steps": _plain(self.steps), "gradients": _plain(self.gradients)}
+
+
+def error_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest difference over the largest value, entries in row order; infinity where one is NaN."""
+    if a.size != b.size or a.size == 0:
+        return float("inf")
+    a, b = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
+    scale = max(np.abs(a).max(), np.abs(b).max())
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(a - b).max()
+        error = float(difference / scale) if difference else 0.0
+    return error if np.isfinite(error) else float("inf")
+
+
+def distance_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Return |a - b| / |b|, Euclidean lengths, which a few units across their kink change little."""
+    if a.size != b.size:
+        return float("inf")
+    b = b.reshape(-1).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = np.linalg.norm(a.reshape(-1) - b)
+        error = float(difference / np.linalg.norm(b)) if difference else 0.0
+    return error if np.isfinite(error) else float("inf")
+
+
+def _ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.size != b.size:
+        return np.full(1, np.inf)
+    dtype = np.float64 if a.dtype == b.dtype == np.float64 else np.float32
+    a, b = a.reshape(-1).astype(dtype), b.reshape(-1).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        units = np.abs(a.astype(np.float64) - b) / np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)
+    return np.where(np.isnan(units), np.inf, units)
+
+
+def largest_ulps(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest difference in units in the last place of the larger entry."""
+    return float(_ulps(a, b).max(initial=0.0))
+
+
+def histogram(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
+    """Return how many entries fall into each bin of units in the last place."""
+    places = np.searchsorted(BINS, _ulps(a, b))
+    return tuple(int(n) for n in np.bincount(places, minlength=len(BINS) + 1))
+
+
+def _of(step: Step) -> str:
+    if step.error == float("inf") and np.prod(step.shape) != np.prod(step.peer_shape):
+        return f"shape {step.shape}, theirs {step.peer_shape}"
+    if step.error == float("inf"):
+        return "not all are finite numbers"
+    return f"tolerance {step.tolerance:.1g}"
+
+
+def _cells(step: Step, prefix: str = "") -> list[str]:
+    total = sum(step.histogram)
+    shares = [f"{100 * n / total:.0f}%" if n else "" for n in step.histogram]
+    caused = "" if step.caused is None else f"{step.caused:.1e}"
+    shape = "x".join(map(str, step.shape[1:]))
+    verdict = "ok" if step.ok else "ARISES HERE" if step.guilty else "differs"
+    numbers = [f"{step.error:.1e}", f"{step.tolerance:.1e}", caused, step.nearer, f"{step.ulps:.3g}"]
+    return [prefix + step.name, step.kind, step.peer, shape, *numbers, *shares, verdict]
+
+
+def _plain(steps: list[Step]) -> list[dict[str, Any]]:
+    return finite([asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps])

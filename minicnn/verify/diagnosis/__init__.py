@@ -1,0 +1,1 @@
+"""Which convention makes a network answer wrongly."""

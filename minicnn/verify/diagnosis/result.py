@@ -1,0 +1,81 @@
+"""What a search for the wrong convention found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn._utils.json import finite
+from minicnn.network import Network
+from minicnn.verify.diagnosis.changes import Change
+
+__all__ = ["Diagnosis"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The changes that heal a network, and how well.
+
+    Attributes
+    ----------
+    subject, reference : what was held against what
+    evidence : what the reference gave, in words
+    first : the value that diverged first, or None
+    changes : list of Change, in the order of the layers; empty where there is no fault or none was found
+    before, after : error of the scores relative to the largest, or minus the logarithm of the class's probability
+    healed : whether rounding explains what is left; for a photograph, whether its class is on top
+    tried : how many changed networks were run
+    rivals : changes that explain as much
+    net : the healed network
+    weak : why the evidence does not prove it, or ""
+
+    """
+
+    subject: str
+    reference: str
+    evidence: str
+    first: str | None
+    changes: list[Change]
+    before: float
+    after: float
+    healed: bool
+    tried: int
+    rivals: list[Change]
+    net: Network = field(repr=False)
+    weak: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether there was nothing to heal."""
+        return self.first is None
+
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.sound:
+            return f"no fault: {self.subject} answers as {self.reference} does ({self.evidence})"
+        if not self.changes:
+            return f"NOT FOUND: differs first at {self.first}; none of {self.tried} known changes explains it"
+        what = " and ".join(map(str, self.changes))
+        size = f"{self.before:.3g} -> {self.after:.3g}"
+        return f"{'FOUND' if self.healed else 'BETTER, NOT HEALED'}: {what}; {size}, of {self.tried} changes tried"
+
+    def text(self) -> str:
+        """Return the verdict and what a reader needs to weigh it."""
+        lines = [f"{self.subject} against {self.reference}: {self.evidence}."]
+        if not self.sound:
+            lines.append(f"First difference: {self.first}.")
+        lines.append(self.verdict())
+        if self.rivals:
+            lines.append(f"Explains as much: {'; '.join(map(str, self.rivals))}.")
+        return "\n".join([*lines, *([self.weak] if self.weak else [])])
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        found = {name: getattr(self, name) for name in ("subject", "reference", "evidence", "first", "weak")}
+        found |= {"no_fault": self.sound, "healed": self.healed, "tried": self.tried, "verdict": self.verdict()}
+        found |= {name: finite(getattr(self, name)) for name in ("before", "after")}
+        return found | {name: [_plain(c) for c in getattr(self, name)] for name in ("changes", "rivals")}
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    return {"convention": change.convention, "what": change.what, "layers": list(change.layers)}

@@ -1,0 +1,1 @@
+"""Gradients checked to rounding error."""

@@ -1,0 +1,173 @@
+"""What a check of gradients found: one row a gradient, a table, a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import inf, isfinite
+from typing import Any
+
+from minicnn._utils.json import finite
+
+__all__ = ["UNDECIDED", "Report", "Row"]
+
+UNDECIDED = "on a kink in every direction"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One gradient, held against what the forward pass says.
+
+    Attributes
+    ----------
+    layer, kind : dotted name and class; "(whole net)" for the chain of all
+    what : "input", the name of a parameter, "loss", or "convention"
+    how : "difference quotient", "adjoint identity", "complex step", "Richardson", or "by construction"
+    probes : how many directions, unit vectors included
+    every_entry : whether each entry had a unit vector of its own
+    error, tolerance : of the probe where error / tolerance is largest
+    ulps : that error in units in the last place of the directional derivative
+    where : an entry's index, or the number of the random direction
+    sees : tolerance / |gradient|: how small a relative error would be noticed
+
+    """
+
+    layer: str
+    kind: str
+    what: str
+    how: str
+    probes: int
+    every_entry: bool
+    error: float
+    tolerance: float
+    ulps: float
+    where: str
+    sees: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Error in units of the tolerance; infinity for NaN."""
+        if self.error == 0:
+            return 0.0
+        ratio = self.error / self.tolerance if self.tolerance > 0 else inf
+        return ratio if ratio == ratio else inf
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within the tolerance."""
+        return self.ratio <= 1 and isfinite(self.tolerance)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of one check.
+
+    Attributes
+    ----------
+    subject : what was checked
+    device, dtype : whose gradients they are
+    seed : with which the directions can be drawn again
+    directions : Gaussian directions for each gradient
+    rows : list of Row
+    seconds : how long it took
+
+    """
+
+    subject: str
+    device: str
+    dtype: str
+    seed: int
+    directions: int
+    rows: list[Row]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row is within its tolerance."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def failures(self) -> list[Row]:
+        """Rows beyond their tolerance, worst first."""
+        return sorted((row for row in self.rows if not row.ok), key=lambda row: -row.ratio)
+
+    def missed(self, tolerances: float = 1000.0) -> float:
+        """Probability at most that an error of so many tolerances passes unseen where directions are random.
+
+        A Gaussian direction v turns an error e of the gradient, whatever its shape, into <e, v> ~ N(0, |e|^2);
+        it is missed if that is within two tolerances of 0: at most 4 / (sqrt(2 pi) |e| / tolerance).
+        """
+        return min(1.0, 1.596 / tolerances) ** self.directions
+
+    def worst_by_layer(self) -> list[Row]:
+        """For each layer, in order, the row with the largest error in units of its tolerance."""
+        worst: dict[str, Row] = {}
+        for row in self.rows:
+            if row.layer not in worst or row.ratio > worst[row.layer].ratio:
+                worst[row.layer] = row
+        return list(worst.values())
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and cells: the worst row of each layer, and every failure."""
+        header = [
+            "layer",
+            "kind",
+            "checks",
+            "worst",
+            "how",
+            "error/tol",
+            "ulps",
+            "error",
+            "tolerance",
+            "where",
+            "",
+        ]
+        worst = self.worst_by_layer()
+        shown = [row for row in self.rows if not row.ok or row in worst]
+        counts = {row.layer: sum(r.probes for r in self.rows if r.layer == row.layer) for row in shown}
+        return header, [[row.layer, row.kind, str(counts[row.layer]), *_cells(row)] for row in shown]
+
+    def verdict(self) -> str:
+        """One sentence."""
+        checks = sum(row.probes for row in self.rows)
+        if self.ok:
+            found = f"{len(self.rows)} gradients, {checks} checks"
+            return f"passed: {found}, every error within its rounding tolerance"
+        worst = self.failures[0]
+        return (
+            f"FAILED: {len(self.failures)} of {len(self.rows)} gradients; worst: {worst.layer}, {worst.what}, by "
+            f"{worst.ratio:.3g} tolerances at {worst.where}"
+        )
+
+    def notes(self) -> list[str]:
+        """Return what a reader needs to weigh the table."""
+        return [
+            f"{self.subject}: gradients of device {self.device} in {self.dtype}, against the reference's forward "
+            f"pass in float64; seed {self.seed}, {self.seconds:.1f} s.",
+            "Tolerances are derived from the rounding of the operations, none is chosen: "
+            "8 u sqrt(sum of n A^2), see minicnn/verify/rounding.py.",
+            f"{self.directions} Gaussian directions for each gradient: an error of 1000 tolerances, in one entry "
+            f"or spread, is missed with probability below {self.missed():.0e}; small tensors go by entry too.",
+        ]
+
+    def text(self) -> str:
+        """Return notes, table and verdict for people."""
+        return table_text(self.notes(), *self.table(), self.verdict())
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        rows = [asdict(row) | {"ratio": row.ratio, "ok": row.ok} for row in self.rows]
+        head = {name: getattr(self, name) for name in ("subject", "device", "dtype", "seed", "directions")}
+        found = head | {"seconds": round(self.seconds, 3), "ok": self.ok, "verdict": self.verdict()}
+        return found | {"missed_at_1000_tolerances": self.missed(), "rows": finite(rows)}
+
+
+def table_text(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:
+    """Return notes, a table in columns and a verdict, for people."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]
+    return "\n".join([*notes, "", *(line.rstrip() for line in lines), "", verdict])
+
+
+def _cells(row: Row) -> list[str]:
+    numbers = [f"{row.ratio:.2g}", f"{row.ulps:.3g}", f"{row.error:.2e}", f"{row.tolerance:.2e}"]
+    return [row.what, row.how, *numbers, row.where, "ok" if row.ok else "FAILED"]

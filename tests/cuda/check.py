@@ -1,0 +1,317 @@
+"""Run by test_cuda.py in a process of its own: the CUDA kernels against the reference, in the simulator.
+
+``python cuda_check.py PART`` with a part of ``PARTS``; blocks and threads run in shuffled orders throughout.
+"""
+
+import gc
+import sys
+
+import numpy as np
+
+from minicnn import Network
+from minicnn.errors import DeviceError, DeviceMemoryError
+from minicnn.kernels import reference
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Permute,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Residual,
+    Softmax,
+    Tanh,
+)
+from tests.helpers.kernel_arrays import assert_close
+from tests.helpers.kernel_cases import calls_of
+from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn
+
+BARRIERS = ("conv2d", "conv2d_relu", "conv_transpose2d", "linear", "softmax", "log_softmax", "global_avg_pool2d")
+SUMS = ("batch_norm2d", "cross_entropy", "prelu")  # whose sums have barriers, among much that has none
+EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)}
+
+
+def parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def check(operation, setting, dtypes=(np.float32, np.float64)):
+    """Hold an operation and all its derivatives against the reference."""
+    from minicnn.kernels import cuda
+
+    for dtype in dtypes:
+        for name, call in calls_of(operation, setting, dtype).items():
+            found, wanted = parts(call.on(cuda, name)), parts(call.on(reference, name))
+            assert [a.dtype for a in found] == [b.dtype for b in wanted], name
+            for a, b in zip(found, wanted, strict=True):
+                # roundings of another order of summation
+                tolerance = 1e-10 if dtype == np.float64 else 1e-4 if name.startswith("conv") else 1e-5
+                assert_close(a, b, 0 if b.dtype in EXACT else tolerance, f"{name} {setting} {dtype.__name__}")
+
+
+def operations():
+    """Every operation on random settings; those with barriers, which the simulator is slow at, on fewer."""
+    from minicnn.kernels import cuda
+
+    assert cuda.__all__ == reference.__all__
+    for operation in SETTINGS:
+        for setting in drawn(operation, 3 if operation in BARRIERS else 5 if operation in SUMS else 12):
+            check(operation, setting)
+
+
+def _convolution(**changed):
+    return CONVOLUTIONS["VGG's 3x3, odd size"] | changed
+
+
+def _by_winograd(convolution):
+    """Let Winograd take every 3x3 convolution in float32, however small."""
+    convolution.fits = lambda x, *_: x.dtype == np.float32
+
+
+def edges():
+    """Shapes that cross the tiles' edges: filters, pixels and depths that are no multiples; groups; one pixel."""
+    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda.gemm import tiles
+
+    check("conv2d", _convolution(c=1, k=65, size=(9, 8), n=1), [np.float32])
+    check("conv2d", _convolution(c=8, k=9, size=(5, 4), n=3, groups=2, stride=2), [np.float32])
+    check("conv2d", _convolution(c=4, k=7, size=(4, 3), n=1, stride=(2, 3), kernel_size=(2, 1)), [np.float32])
+    check("conv2d", _convolution(c=9, k=10, size=(1, 1), n=3, kernel_size=1, padding=0), [np.float64])
+    check("conv2d", _convolution(c=8, k=8, size=(9, 9), kernel_size=3, dilation=2, stride=(3, 1)), [np.float32])
+    check("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 9, 70), "bias": True}, [np.float32])
+    check("linear", {"layout": "contiguous", "seed": 1, "shape": (1, 300, 9), "bias": True}, [np.float32])
+    convolution.tile_for = lambda *_: tiles.LARGE  # which the shapes above are too small for
+    check("conv2d", _convolution(c=1, k=129, size=(2, 3), kernel_size=3, padding=1), [np.float32])
+    check("conv2d", _convolution(c=8, k=65, size=(2, 2), kernel_size=1, padding=0), [np.float32])
+
+
+def shares():
+    """Products whose depth is shared among blocks; and which shares a depth is cut into."""
+    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda.gemm import split_k
+
+    split_k.LEAST, plain, seen = 1, convolution.shares, []
+    convolution.shares = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
+    for operation, setting in _shared():
+        check(operation, setting, [np.float32])
+    assert max(count for _, count in seen) > 4, seen
+    assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
+    split_k.LEAST = 32
+    assert plain(20, 1) == (20, 1)
+
+
+def _shared():
+    """Cases of a few steps along the depth."""
+    return [
+        ("conv2d", _convolution(c=9, k=9, size=(5, 4), n=2, stride=2)),
+        ("conv2d", _convolution(c=8, k=16, size=(4, 3), n=1, groups=2)),
+        ("conv_transpose2d", drawn("conv_transpose2d", 1)[0] | {"c": 8, "k": 8, "groups": 1}),
+        ("conv2d_relu", drawn("conv2d_relu", 2)[1] | {"c": 8, "k": 8}),
+        ("linear", {"layout": "contiguous", "seed": 1, "shape": (6, 29, 17), "bias": True}),
+    ]
+
+
+def example(filters=9, beside=()):
+    """A net with every kind of layer that a paper's net has, small, and others behind its pool."""
+    layers = [
+        Conv2d(1, filters, 3, padding=1),
+        BatchNorm2d(filters),
+        ReLU(),
+        MaxPool2d(3, 2, padding=1, ceil_mode=True),
+        *beside,
+        Residual([Conv2d(filters, filters, 3, padding=1), ReLU6()]),
+        LocalResponseNorm(3),
+        AvgPool2d(2),
+        Flatten(),
+        Linear(filters, 4),
+        Softmax(),
+    ]
+    return Network(layers, input_shape=(1, 5, 5))
+
+
+def network():
+    """A whole net: scores, three rules, both scalars, loss gradient; and what it says where memory runs out."""
+    from minicnn.kernels.cuda import arrays
+
+    net = example()
+    gpu, x = net.to("cuda"), np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32)
+    assert_close(gpu(x), net(x), 1e-5, "scores")
+    for rule in ("gradient", "deconvnet", "guided"):
+        assert_close(gpu.input_gradient(x, 1, rule), net.input_gradient(x, 1, rule), 1e-5, rule)
+    of_probability = [n.input_gradient(x, 1, of="probability") for n in (gpu, net)]
+    assert_close(*of_probability, 1e-5, "probability")
+    wide = x.astype(np.float64)
+    assert gpu(wide).dtype == gpu.input_gradient(wide, 1).dtype == np.float64
+    assert_close(gpu.input_gradient(wide, 1), net.input_gradient(wide, 1), 1e-10, "float64")
+    loss, gradients = net.loss_gradient(x, np.array([1, 2]))
+    found, others = gpu.loss_gradient(x, np.array([1, 2]))
+    assert abs(loss - found) < 1e-5
+    assert gradients.keys() == others.keys()
+    for name, gradient in gradients.items():
+        assert_close(others[name], gradient, 1e-5, name)
+    _memory(arrays)
+    _room(gpu, net, np.random.default_rng(0).standard_normal((5, 1, 5, 5)).astype(np.float32))
+
+
+class _FullGpu:
+    """Numba's context of a GPU whose memory is full."""
+
+    deallocations = type("Deallocations", (), {"clear": staticmethod(lambda: None)})
+
+    @staticmethod
+    def get_memory_info():
+        return 3_000_000, 8_000_000_000
+
+
+def _room(gpu, net, x):
+    """A GPU without room for an array of five images does five by halves."""
+    from numba import cuda
+
+    plain, refused, most = cuda.device_array, [], len(x) * 9 * 25  # values of all images' first maps
+
+    def allocated(size, dtype):
+        if size >= most:
+            refused.append(size)
+            raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
+        return plain(size, dtype)
+
+    cuda.device_array = allocated
+    cuda.current_context, context = _FullGpu, cuda.current_context
+    try:
+        assert_close(gpu(x), net(x), 1e-5, "scores by halves")
+        assert_close(gpu.input_gradient(x, 1), net.input_gradient(x, 1), 1e-5, "gradient by halves")
+    finally:
+        cuda.device_array, cuda.current_context = plain, context
+    assert refused
+
+
+def _memory(arrays):
+    """Memory that runs out is one sentence with what was needed."""
+    from numba import cuda
+
+    from minicnn.kernels.cuda.launch import each
+
+    def full(*_):
+        raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
+
+    cuda.device_array, kept = full, cuda.device_array
+    cuda.current_context, context = _FullGpu, cuda.current_context
+    try:
+        refused = [_refused(lambda s=s: arrays.empty(s, np.float32)) for s in ((1 << 22, 4), (1 << 20, 1 << 13))]
+        assert "67 MB were needed" in refused[0] and "3 of 8,000 MB are free" in refused[0], refused
+        assert "8,589,934,592 values is too large" in refused[1], refused
+        assert "4,294,967,296 values is too large" in _refused(lambda: each(None, 1 << 32))
+    finally:
+        cuda.device_array, cuda.current_context = kept, context
+
+
+def _refused(run):
+    """Return what is said of what there is no room for."""
+    try:
+        run()
+    except DeviceMemoryError as error:
+        assert isinstance(error, DeviceError)
+        return str(error)
+    raise AssertionError("there was room")
+
+
+def copies():
+    """Nothing crosses the bus but inputs and answers: every copy is counted, once the parameters are there."""
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    from minicnn import Preprocess, explain
+    from minicnn.explain import Ascent
+    from minicnn.kernels.cuda import arrays
+
+    crossed = []
+    for name in ("copy_to_device", "copy_to_host"):
+        plain = getattr(FakeCUDAArray, name)
+        counted = lambda self, *args, _plain=plain, _name=name: crossed.append(_name) or _plain(self, *args)  # noqa: E731
+        setattr(FakeCUDAArray, name, counted)
+
+    def crossings(run):
+        run()
+        crossed.clear()
+        run()
+        return crossed.count("copy_to_device"), crossed.count("copy_to_host")
+
+    net = example(3, [LeakyReLU(0.1), PReLU(3), Tanh(), Permute((0, 2, 1))]).to("cuda")
+    net.preprocess = Preprocess((5, 5), channels="L", mean=(0.5,), std=(1.0,), mirror=False)
+    x, labels = np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32), np.array([1, 2])
+    image, parameters = np.full((8, 8, 3), 128, np.uint8), len(net.loss_gradient(x, labels)[1])
+    assert crossings(lambda: net(x)) == (1, 1)
+    assert crossings(lambda: net(x.astype(np.float64))) == (1, 1)
+    # x and the cotangent there, dx back: scores stay
+    assert crossings(lambda: net.input_gradient(x, 1)) == (2, 1)
+    assert crossings(lambda: net.input_gradient(x, 1, of="probability")) == (2, 1)
+    assert crossings(lambda: net.loss_gradient(x, labels)) == (2, 1 + parameters)
+    # the view and the cotangent there; scores and gradient back
+    assert crossings(lambda: explain.saliency(net, image, 1, crops="one")) == (2, 2)
+    # the cotangent; at each of the three places the image there, score and gradient back; scores at both ends
+    assert crossings(lambda: explain.class_model(net, 1, settings=Ascent(steps=2))) == (1 + 3 + 2, 2 * 3 + 2)
+    known, other = len(arrays._parameters), example(3).to("cuda")
+    other(x)
+    assert len(arrays._parameters) > known
+    del other
+    gc.collect()
+    assert len(arrays._parameters) == known, "parameters stay on the GPU when their net is gone"
+
+
+def order():
+    """Every kernel in two shuffled orders of blocks and threads: the same bits, and the reference's values."""
+    from minicnn.kernels import cuda
+    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda.gemm import split_k
+    from tests.cuda import simulator
+
+    def same(operation, setting):
+        for name, call in calls_of(operation, setting, np.float32).items():
+            results = []
+            for seed in range(2):
+                simulator.Blocks.rng = np.random.default_rng(seed)
+                results.append(parts(call.on(cuda, name)))
+            for first, again in zip(*results, strict=True):
+                assert np.asarray(first).tobytes() == np.asarray(again).tobytes(), name
+            for found, wanted in zip(results[0], parts(call.on(reference, name)), strict=True):
+                assert_close(found, wanted, 1e-4, name)
+
+    for operation in SETTINGS:
+        if operation != "conv2d":  # below
+            same(operation, drawn(operation, 2)[1])
+    split_k.LEAST = 1
+    same(*_shared()[0])
+    _by_winograd(convolution)
+    # forward of a depth that is packed, backward of one that is read as it lies
+    same("conv2d", _convolution(c=9, k=8, size=(5, 7), n=3, padding=((0, 1), (2, 1))))
+    missing = simulator.kernels() - simulator.Blocks.ran
+    assert not missing, f"not launched here: {sorted(code.co_name for code in missing)}"
+
+
+def _spoil(arrays):
+    """Let memory that is given back lose its values: a kernel that is launched after that finds NaN."""
+    given_back = arrays._Block.__del__
+
+    def spoilt(block):
+        if block.dtype.kind == "f" and hasattr(block, "memory"):
+            block.memory[:] = np.nan
+        given_back(block)
+
+    arrays._Block.__del__ = spoilt
+
+
+if __name__ == "__main__":
+    from tests.cuda import simulator
+
+    simulator.install()
+    from minicnn.kernels.cuda import arrays
+
+    _spoil(arrays)
+    every = operations, edges, shares, network, copies, order
+    {part.__name__: part for part in every}[sys.argv[1]]()
+    print(f"{sys.argv[1]}: as the reference")

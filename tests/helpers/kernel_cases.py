@@ -1,0 +1,282 @@
+"""Random arguments for every kernel: what the tests of the reference and of all other devices have in common.
+
+``calls_of(operation, setting, dtype)`` makes the arguments of an operation and of all its derivatives from a
+setting (``kernel_settings``): the same numbers, exact in float32, whatever the dtype; every array read-only, so
+that a kernel that writes into its input fails.
+"""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.kernels import reference
+from tests.helpers.kernel_arrays import Arrays
+from tests.helpers.kernel_settings import both
+
+
+class Call(NamedTuple):
+    """Arguments of one kernel."""
+
+    args: tuple
+    kwargs: dict
+
+    def on(self, kernels, name):
+        """Result of the kernel of that name; a random generator is copied, so that every call sees the same."""
+        args = [copy.deepcopy(a) if isinstance(a, np.random.Generator) else a for a in self.args]
+        return getattr(kernels, name)(*args, **self.kwargs)
+
+
+def call(*args, **kwargs):
+    return Call(args, kwargs)
+
+
+def _take(setting, *names):
+    return {name: setting[name] for name in names}
+
+
+def _conv2d(setting, dtype):
+    make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "groups")
+    n, groups, c, k, kernel_size = (setting[name] for name in ("n", "groups", "c", "k", "kernel_size"))
+    x = make.input(n, groups * c, *setting["size"])
+    weight = make.normal(groups * k, c, *both(kernel_size))
+    bias = make.normal(groups * k) if setting["bias"] else None
+    dy = make.like(reference.conv2d(x, weight, **geometry))
+    return {
+        "conv2d": call(x, weight, bias, **geometry),
+        "conv2d_input_grad": call(dy, weight, setting["size"], **geometry),
+        "conv2d_weight_grad": call(x, dy, both(kernel_size), **geometry),
+        "conv2d_bias_grad": call(dy),
+    }
+
+
+def _conv2d_relu(setting, dtype):
+    make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "groups")
+    n, groups, c, k, kernel_size = (setting[name] for name in ("n", "groups", "c", "k", "kernel_size"))
+    x, weight = make.input(n, groups * c, *setting["size"]), make.normal(groups * k, c, *both(kernel_size))
+    scale = make.normal(groups * k) if setting["scale"] else None
+    shift = make.normal(groups * k) if setting["bias"] else None
+    forward = call(x, weight, scale, shift, most=setting["most"], **geometry)
+    y, mask = forward.on(reference, "conv2d_relu")
+    dy = make.like(y)
+    return {
+        "conv2d_relu": forward,
+        "conv2d_relu_input_grad": call(dy, mask, setting["rule"], weight, scale, setting["size"], **geometry),
+    }
+
+
+def _conv_transpose2d(setting, dtype):
+    make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "groups")
+    n, groups, c, k, kernel_size = (setting[name] for name in ("n", "groups", "c", "k", "kernel_size"))
+    x = make.input(n, groups * c, *setting["size"])
+    weight = make.normal(groups * c, k, *both(kernel_size))
+    bias = make.normal(groups * k) if setting["bias"] else None
+    forward = call(x, weight, bias, output_padding=setting["output_padding"], **geometry)
+    dy = make.like(forward.on(reference, "conv_transpose2d"))
+    return {
+        "conv_transpose2d": forward,
+        "conv_transpose2d_input_grad": call(dy, weight, **geometry),
+        "conv_transpose2d_weight_grad": call(x, dy, both(kernel_size), **geometry),
+        "conv2d_bias_grad": call(dy),
+    }
+
+
+def _max_pool2d(setting, dtype):
+    make, geometry = Arrays(setting, dtype), _take(setting, "stride", "padding", "dilation", "ceil_mode")
+    x = make.input(setting["n"], setting["c"], *setting["size"])
+    y, switches = reference.max_pool2d(x, setting["kernel_size"], **geometry)
+    return {
+        "max_pool2d": call(x, setting["kernel_size"], **geometry),
+        "max_pool2d_input_grad": call(make.like(y), switches, setting["size"], setting["kernel_size"], **geometry),
+    }
+
+
+def _avg_pool2d(setting, dtype):
+    make = Arrays(setting, dtype)
+    geometry = _take(setting, "stride", "padding", "ceil_mode", "count_include_pad")
+    x = make.input(setting["n"], setting["c"], *setting["size"])
+    dy = make.like(reference.avg_pool2d(x, setting["kernel_size"], **geometry))
+    return {
+        "avg_pool2d": call(x, setting["kernel_size"], **geometry),
+        "avg_pool2d_input_grad": call(dy, setting["size"], setting["kernel_size"], **geometry),
+    }
+
+
+def _global_avg_pool2d(setting, dtype):
+    make, (n, c, h, w) = Arrays(setting, dtype), setting["shape"]
+    return {
+        "global_avg_pool2d": call(make.input(n, c, h, w)),
+        "global_avg_pool2d_input_grad": call(make.normal(n, c, 1, 1), (h, w)),
+    }
+
+
+def _linear(setting, dtype):
+    make, (n, fan_in, fan_out) = Arrays(setting, dtype), setting["shape"]
+    x, weight, dy = make.input(n, fan_in), make.normal(fan_out, fan_in), make.normal(n, fan_out)
+    return {
+        "linear": call(x, weight, make.normal(fan_out) if setting["bias"] else None),
+        "linear_input_grad": call(dy, weight),
+        "linear_weight_grad": call(x, dy),
+        "linear_bias_grad": call(dy),
+    }
+
+
+def _relu(setting, dtype, name="relu"):
+    make = Arrays(setting, dtype)
+    x = make.input(*setting["shape"])
+    mask = getattr(reference, name)(x)[1]
+    dy = make.input(*setting["shape"])
+    return {name: call(x), "relu_input_grad": call(dy, mask, setting["rule"])}
+
+
+def _relu6(setting, dtype):
+    return _relu(setting, dtype, "relu6")
+
+
+def _leaky_relu(setting, dtype):
+    make = Arrays(setting, dtype)
+    x, slope = make.input(*setting["shape"]), setting["negative_slope"]
+    mask = reference.leaky_relu(x, slope)[1]
+    return {"leaky_relu": call(x, slope), "leaky_relu_input_grad": call(make.like(x), mask, slope)}
+
+
+def _prelu(setting, dtype):
+    make = Arrays(setting, dtype)
+    x = make.input(*setting["shape"])
+    weight = make.normal(1 if setting["shared"] else x.shape[1])
+    dy, mask = make.like(x), reference.prelu(x, weight)[1]
+    return {
+        "prelu": call(x, weight),
+        "prelu_input_grad": call(dy, mask, weight),
+        "prelu_weight_grad": call(x, dy, mask, weight),
+    }
+
+
+def _local_response_norm(setting, dtype):
+    make, constants = Arrays(setting, dtype), _take(setting, "alpha", "beta", "k")
+    x = make.input(*setting["shape"])
+    return {
+        "local_response_norm": call(x, setting["size"], **constants),
+        "local_response_norm_input_grad": call(x, make.like(x), setting["size"], **constants),
+    }
+
+
+def _batch_norm2d(setting, dtype):
+    make, channels, eps = Arrays(setting, dtype), setting["shape"][1], _take(setting, "eps")
+    x, mean, var = make.input(*setting["shape"]), make.normal(channels), make.positive(channels)
+    weight = make.normal(channels) if setting["weight"] else None
+    bias = make.normal(channels) if setting["bias"] else None
+    dy = make.like(x)
+    return {
+        "batch_norm2d": call(x, mean, var, weight, bias, **eps),
+        "batch_norm2d_input_grad": call(dy, var, weight, **eps),
+        "batch_norm2d_weight_grad": call(x, dy, mean, var, **eps),
+        "batch_norm2d_bias_grad": call(dy),
+    }
+
+
+def _with_output(setting, dtype, name):
+    """An operation of x alone whose gradient is computed from its output."""
+    make = Arrays(setting, dtype)
+    x = make.input(*setting["shape"])
+    y = getattr(reference, name)(x)
+    return {name: call(x), f"{name}_input_grad": call(make.like(x), y)}
+
+
+def _softmax(setting, dtype):
+    return _with_output(setting, dtype, "softmax")
+
+
+def _log_softmax(setting, dtype):
+    return _with_output(setting, dtype, "log_softmax")
+
+
+def _tanh(setting, dtype):
+    return _with_output(setting, dtype, "tanh")
+
+
+def _cross_entropy(setting, dtype):
+    make, (n, k) = Arrays(setting, dtype), setting["shape"]
+    scores, labels = make.input(n, k), make.rng.integers(0, k, n)
+    return {"cross_entropy": call(scores, labels), "cross_entropy_input_grad": call(scores, labels)}
+
+
+def _flatten(setting, dtype):
+    make, (n, *rest) = Arrays(setting, dtype), setting["shape"]
+    dy = make.normal(n, int(np.prod(rest)))
+    return {"flatten": call(make.input(n, *rest)), "flatten_input_grad": call(dy, (n, *rest))}
+
+
+def _zero_pad2d(setting, dtype):
+    make = Arrays(setting, dtype)
+    x, padding = make.input(*setting["shape"]), setting["padding"]
+    dy = make.like(reference.zero_pad2d(x, padding))
+    return {"zero_pad2d": call(x, padding), "zero_pad2d_input_grad": call(dy, padding)}
+
+
+def _reshape(setting, dtype):
+    make, (n, c, h, w) = Arrays(setting, dtype), setting["shape"]
+    dy = make.normal(n, h, c * w)
+    return {
+        "reshape": call(make.input(n, c, h, w), (h, c * w)),
+        "reshape_input_grad": call(dy, (n, c, h, w)),
+    }
+
+
+def _permute(setting, dtype):
+    make, axes = Arrays(setting, dtype), setting["axes"]
+    x = make.input(*setting["shape"])
+    dy = make.like(reference.permute(x, axes))
+    return {"permute": call(x, axes), "permute_input_grad": call(dy, axes)}
+
+
+def _concatenate(setting, dtype):
+    make, (n, _, h, w), channels = Arrays(setting, dtype), setting["shape"], setting["channels"]
+    arrays = [make.input(n, c, h, w) for c in channels]
+    dy = make.normal(n, sum(channels), h, w)
+    return {"concatenate": call(arrays), "concatenate_input_grad": call(dy, tuple(channels))}
+
+
+def _add(setting, dtype):
+    make, shape = Arrays(setting, dtype), setting["shape"]
+    return {"add": call(make.input(*shape), make.normal(*shape)), "add_input_grad": call(make.normal(*shape))}
+
+
+def _dropout(setting, dtype):
+    make, p, rng = Arrays(setting, dtype), setting["p"], np.random.default_rng(setting["seed"])
+    x = make.input(*setting["shape"])
+    mask = reference.dropout(x, p, copy.deepcopy(rng))[1]
+    return {"dropout": call(x, p, rng), "dropout_input_grad": call(make.like(x), mask, p)}
+
+
+CASES = {
+    "conv2d": _conv2d,
+    "conv2d_relu": _conv2d_relu,
+    "conv_transpose2d": _conv_transpose2d,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "global_avg_pool2d": _global_avg_pool2d,
+    "linear": _linear,
+    "relu": _relu,
+    "relu6": _relu6,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
+    "tanh": _tanh,
+    "local_response_norm": _local_response_norm,
+    "batch_norm2d": _batch_norm2d,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "cross_entropy": _cross_entropy,
+    "flatten": _flatten,
+    "zero_pad2d": _zero_pad2d,
+    "reshape": _reshape,
+    "permute": _permute,
+    "concatenate": _concatenate,
+    "add": _add,
+    "dropout": _dropout,
+}
+
+
+def calls_of(operation, setting, dtype=np.float64):
+    """{kernel name: its arguments} of one case, the forward first."""
+    return CASES[operation](setting, dtype)

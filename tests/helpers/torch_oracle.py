@@ -1,0 +1,240 @@
+"""What PyTorch, in float64, says about a case of kernel_cases: the value and every gradient, by kernel name.
+
+Where torch has no such argument (padding larger on one side, or larger than half a pooling window) the input is
+padded by hand and the plain operation follows, so that autograd differentiates the whole.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tests.helpers.kernel_settings import both, four_sides
+
+
+def tensor(array):
+    return torch.from_numpy(np.array(array, np.float64, order="C"))
+
+
+def differentiate(f, dy, *arrays):
+    """[f(arrays), d<f, dy>/d(array) for each array], in NumPy."""
+    leaves = [tensor(a).requires_grad_() for a in arrays]
+    y = f(*leaves)
+    y.backward(torch.ones_like(y) if dy is None else tensor(dy))
+    return [y.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
+
+
+def pad(x, padding, tail=0, value=0.0):
+    """``x`` with padding of each side on its own, and ``tail`` more at the bottom and the right."""
+    top, bottom, left, right = four_sides(padding)
+    return F.pad(x, (left, right + tail, top, bottom + tail), value=value)
+
+
+def named(calls, name, values):
+    """{kernel name: value} in the order of the case: forward first, then its gradients."""
+    assert next(iter(calls)) == name
+    return dict(zip(calls, values, strict=True))
+
+
+def conv2d(calls):
+    (x, weight, bias), geometry = calls["conv2d"]
+    padding, rest = geometry["padding"], {k: v for k, v in geometry.items() if k != "padding"}
+    bias = np.zeros(len(weight)) if bias is None else bias
+    dy = calls["conv2d_input_grad"].args[0]
+
+    def conv(x, weight, bias):
+        return F.conv2d(pad(x, padding), weight, bias, **rest)
+
+    return named(calls, "conv2d", differentiate(conv, dy, x, weight, bias))
+
+
+def conv_transpose2d(calls):
+    (x, weight, bias), geometry = calls["conv_transpose2d"]
+    top, bottom, left, right = four_sides(geometry["padding"])
+    rest = {k: v for k, v in geometry.items() if k != "padding"}
+    bias = np.zeros(weight.shape[1] * geometry["groups"]) if bias is None else bias
+
+    def cropped(x, weight, bias):
+        y = F.conv_transpose2d(x, weight, bias, **rest)
+        return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+
+    dy = calls["conv_transpose2d_input_grad"].args[0]
+    return named(calls, "conv_transpose2d", differentiate(cropped, dy, x, weight, bias))
+
+
+def pooled_size(x, kernel_size, stride, padding, dilation, ceil_mode):
+    """Output size of a pool, in the words of torch's manual: no window starts in the padding at the far side."""
+    top, bottom, left, right = four_sides(padding)
+    size = []
+    for n, k, s, d, before, after in zip(
+        x.shape[2:], both(kernel_size), both(stride), both(dilation), (top, left), (bottom, right), strict=True
+    ):
+        steps = (n + before + after - d * (k - 1) - 1) / s
+        count = (math.ceil(steps) if ceil_mode else math.floor(steps)) + 1
+        size.append(count - (ceil_mode and (count - 1) * s >= n + before))
+    return size
+
+
+TAIL = 16  # more than any window here is long
+LOWEST = -1e30  # stands for an input's minus infinity, so that it still beats the padding
+
+
+def max_pool2d(calls):
+    (x, kernel_size), geometry = calls["max_pool2d"]
+    stride, padding, dilation = (geometry[name] for name in ("stride", "padding", "dilation"))
+    p, q = pooled_size(x, kernel_size, **geometry)
+
+    def pool(x):
+        padded = pad(x, padding, TAIL, -math.inf)
+        return F.max_pool2d(padded, kernel_size, stride, 0, dilation)[:, :, :p, :q]
+
+    dy = calls["max_pool2d_input_grad"].args[0]
+    y, dx = differentiate(pool, dy, np.where(np.isneginf(x), LOWEST, x))
+    return named(calls, "max_pool2d", (np.where(y == LOWEST, -math.inf, y), dx))
+
+
+def avg_pool2d(calls):
+    (x, kernel_size), geometry = calls["avg_pool2d"]
+    stride, padding, ceil_mode, include = geometry.values()
+    p, q = pooled_size(x, kernel_size, stride, padding, 1, ceil_mode)
+
+    def total(padded):
+        longer = F.pad(padded, (0, TAIL, 0, TAIL))
+        return F.avg_pool2d(longer, kernel_size, stride, divisor_override=1)[:, :, :p, :q]
+
+    counted = pad(torch.ones(1, 1, *x.shape[2:]).double(), padding, value=float(include))
+    count = total(counted).clamp(min=1)
+    dy = calls["avg_pool2d_input_grad"].args[0]
+    return named(calls, "avg_pool2d", differentiate(lambda x: total(pad(x, padding)) / count, dy, x))
+
+
+def linear(calls):
+    x, weight, bias = calls["linear"].args
+    bias = np.zeros(len(weight)) if bias is None else bias
+    return named(calls, "linear", differentiate(F.linear, calls["linear_bias_grad"].args[0], x, weight, bias))
+
+
+class Rectifier(torch.autograd.Function):
+    """ReLU or ReLU6 whose backward is written out for each rule, in torch's own operations."""
+
+    @staticmethod
+    def forward(ctx, x, top, rule):
+        ctx.save_for_backward(x)
+        ctx.top, ctx.rule = top, rule
+        return x.clamp(0, top)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        passed = torch.zeros_like(dy).masked_scatter(active := (x > 0) & (x < ctx.top), dy[active])
+        dx = {"gradient": passed, "deconvnet": F.relu(dy), "guided": F.relu(passed)}[ctx.rule]
+        return dx, None, None
+
+
+def rectifier(name, top):
+    def oracle(calls):
+        (x,), (dy, _, rule) = calls[name].args, calls["relu_input_grad"].args
+        return named(calls, name, differentiate(lambda x: Rectifier.apply(x, top, rule.name), dy, x))
+
+    return oracle
+
+
+def conv2d_relu(calls):
+    (x, weight, scale, shift), options = calls["conv2d_relu"]
+    rest = {k: v for k, v in options.items() if k not in ("padding", "most")}
+    scale, shift = (np.full(len(weight), other) if a is None else a for a, other in ((scale, 1.0), (shift, 0.0)))
+    dy, _, rule, *_ = calls["conv2d_relu_input_grad"].args
+
+    def block(x):
+        y = F.conv2d(pad(x, options["padding"]), tensor(weight), **rest)
+        y = y * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
+        return Rectifier.apply(y, options["most"] or math.inf, rule.name)
+
+    return named(calls, "conv2d_relu", differentiate(block, dy, x))
+
+
+def prelu(calls):
+    (x, weight), dy = calls["prelu"].args, calls["prelu_input_grad"].args[0]
+    return named(calls, "prelu", differentiate(F.prelu, dy, x, weight))
+
+
+def local_response_norm(calls):
+    (x, size), constants = calls["local_response_norm"]
+    dy = calls["local_response_norm_input_grad"].args[1]
+    values = differentiate(lambda x: F.local_response_norm(x, size, **constants), dy, x)
+    return named(calls, "local_response_norm", values)
+
+
+def batch_norm2d(calls):
+    (x, mean, var, weight, bias), eps = calls["batch_norm2d"]
+    weight = np.ones(len(mean)) if weight is None else weight
+    bias = np.zeros(len(mean)) if bias is None else bias
+
+    def norm(x, weight, bias):
+        return F.batch_norm(x, tensor(mean), tensor(var), weight, bias, training=False, **eps)
+
+    dy = calls["batch_norm2d_input_grad"].args[0]
+    return named(calls, "batch_norm2d", differentiate(norm, dy, x, weight, bias))
+
+
+def plain(name, f):
+    """An operation that torch has under some name, ``f``, with the same arguments."""
+
+    def oracle(calls):
+        (x, *beside), dy = calls[name].args, calls[f"{name}_input_grad"].args[0]
+        return named(calls, name, differentiate(lambda x: f(x, *beside), dy, x))
+
+    return oracle
+
+
+def cross_entropy(calls):
+    scores, labels = calls["cross_entropy"].args
+    values = differentiate(lambda x: F.cross_entropy(x, torch.from_numpy(labels)), None, scores)
+    return named(calls, "cross_entropy", values)
+
+
+def concatenate(calls):
+    (arrays,), dy = calls["concatenate"].args, calls["concatenate_input_grad"].args[0]
+    y, *pieces = differentiate(lambda *leaves: torch.cat(leaves, dim=1), dy, *arrays)
+    return named(calls, "concatenate", (y, tuple(pieces)))
+
+
+def add(calls):
+    (x, other), dy = calls["add"].args, calls["add_input_grad"].args[0]
+    y, *both_gradients = differentiate(torch.add, dy, x, other)
+    return named(calls, "add", (y, tuple(both_gradients)))
+
+
+def dropout(calls):
+    (x, p, _), (dy, mask, _) = calls["dropout"].args, calls["dropout_input_grad"].args
+    keep = tensor(mask) / (1 - p)
+    return named(calls, "dropout", differentiate(lambda x: x * keep, dy, x))
+
+
+ORACLES = {
+    "conv2d": conv2d,
+    "conv2d_relu": conv2d_relu,
+    "conv_transpose2d": conv_transpose2d,
+    "max_pool2d": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "global_avg_pool2d": plain("global_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, 1)),
+    "linear": linear,
+    "relu": rectifier("relu", math.inf),
+    "relu6": rectifier("relu6", 6),
+    "leaky_relu": plain("leaky_relu", F.leaky_relu),
+    "prelu": prelu,
+    "tanh": plain("tanh", torch.tanh),
+    "local_response_norm": local_response_norm,
+    "batch_norm2d": batch_norm2d,
+    "softmax": plain("softmax", lambda x: F.softmax(x, dim=1)),
+    "log_softmax": plain("log_softmax", lambda x: F.log_softmax(x, dim=1)),
+    "cross_entropy": cross_entropy,
+    "flatten": plain("flatten", lambda x: torch.flatten(x, 1)),
+    "zero_pad2d": plain("zero_pad2d", pad),
+    "reshape": plain("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
+    "permute": plain("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),
+    "concatenate": concatenate,
+    "add": add,
+    "dropout": dropout,
+}

@@ -1,0 +1,105 @@
+"""The wire format against the protobuf package, and against bytes written by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import onnx_ml_pb2 as pb
+
+from minicnn.errors import WeightsError
+from minicnn.formats.containers import protobuf
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(max_size=20)
+
+
+def opened(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("wire") / "file"
+    path.write_bytes(data)
+    return protobuf.opened(path, "a message")
+
+
+@given(st.lists(INT64, max_size=30), TEXT, INT64, st.lists(TEXT, max_size=4), st.floats(width=32))
+def test_reads_what_protobuf_writes(tmp_path_factory, numbers, name, version, words, real):
+    tensor = pb.TensorProto(dims=numbers, name=name, int64_data=numbers, double_data=[1.5, real])
+    inner = pb.AttributeProto(name=name, i=version, f=real, ints=numbers, strings=[w.encode() for w in words])
+    node = pb.NodeProto(input=words, attribute=[inner, pb.AttributeProto(t=tensor)])
+    data = node.SerializeToString()
+    if not data:
+        return
+    found = opened(tmp_path_factory, data)
+    assert found.texts(1) == words and found.text(4) == "" and found.integer(9, 7) == 7
+    first, second = found.messages(5)
+    assert (first.text(1), first.integer(3), first.integers(8).tolist()) == (name, version, numbers)
+    np.testing.assert_array_equal(first.real(2), np.float32(real))
+    back = second.message(5)
+    assert back.integers(1).tolist() == back.integers(7).tolist() == numbers and back.text(8) == name
+    np.testing.assert_array_equal(back.reals(10, "f8"), [1.5, real])
+    assert back.blob(9) is None and back.message(9) is None and 9 not in back and set(back) <= {1, 7, 8, 10}
+
+
+@given(st.lists(INT64, max_size=30), TEXT, INT64, st.binary(max_size=9), st.floats(width=32, allow_nan=False))
+def test_writes_what_protobuf_reads(numbers, name, version, raw, real):
+    tensor = [*protobuf.packed(7, numbers), *protobuf.text(8, name), *protobuf.message(9, [memoryview(raw)])]
+    chunks = [
+        *protobuf.text(1, name),
+        *protobuf.integer(3, version),
+        *protobuf.real(2, real),
+        *protobuf.message(5, tensor),
+    ]
+    found = pb.AttributeProto.FromString(b"".join(chunks))
+    assert (found.name, found.i, found.f) == (name, version, real)
+    assert (list(found.t.int64_data), found.t.name, found.t.raw_data) == (numbers, name, raw)
+    assert protobuf.length(chunks) == len(b"".join(chunks))
+
+
+def test_by_hand(tmp_path_factory):
+    # field 1: varint 300; field 2: "hi"; field 3: fixed32 1.0; field 1 again: varint -1; field 4: packed 1, 300
+    data = bytes([0x08, 0xAC, 0x02, 0x12, 0x02]) + b"hi" + bytes([0x1D, 0, 0, 0x80, 0x3F])
+    data += bytes([0x08, *[0xFF] * 9, 0x01, 0x22, 0x03, 0x01, 0xAC, 0x02])
+    found = opened(tmp_path_factory, data)
+    assert found.integers(1).tolist() == [300, -1] and found.integer(1) == -1
+    assert (found.text(2), found.real(3), found.integers(4).tolist()) == ("hi", 1.0, [1, 300])
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"\x08", "byte 1: a number that is cut off"),
+        (b"\x08" + b"\xff" * 11, "byte 1: a number that is cut off, or of more than ten bytes"),
+        (b"\x12\x05hi", "byte 0: field 2 ends 3 bytes after its message"),
+        (b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "bytes after its message"),
+        (b"\x0b\x0c", "byte 0: a field of wire type 3"),
+        (b"\x00\x01", "field 0"),
+        (b"\x1d\x00", "field 3 ends 3 bytes after"),
+    ],
+)
+def test_damage_is_named_by_its_byte(data, message, tmp_path_factory):
+    with pytest.raises(WeightsError, match=message):
+        opened(tmp_path_factory, data)
+
+
+def test_values_of_another_kind(tmp_path_factory):
+    found = opened(tmp_path_factory, b"\x12\x02\xff\xff\x08\x01\x1a\x01\xff\x22\x03\x01\x02\x03")
+    for ask, message in (
+        (lambda: found.integer(2), "byte 2: field 2 holds a length and bytes instead of a varint"),
+        (lambda: found.text(1), "byte 5: field 1 holds a varint instead of a length and bytes"),
+        (lambda: found.text(2), "byte 2: a string that is no UTF-8"),
+        (lambda: found.integers(3), "byte 8: packed numbers are cut off"),
+        (lambda: found.reals(4), "byte 11: field 4 ends in the middle of a number"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            ask()
+
+
+def test_too_many_fields(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(protobuf, "MOST_FIELDS", 10)
+    opened(tmp_path_factory, b"\x08\x01" * 10)
+    with pytest.raises(WeightsError, match="more than 10 fields"):
+        opened(tmp_path_factory, b"\x08\x01" * 11)
+    monkeypatch.setattr(protobuf, "MOST_MESSAGES", 3)
+    with pytest.raises(WeightsError, match="4 messages in field 2"):
+        opened(tmp_path_factory, b"\x12\x00" * 4).messages(2)
+    monkeypatch.setattr(protobuf, "LONGEST_VARINTS", 3)
+    with pytest.raises(WeightsError, match="no way to keep weights"):
+        opened(tmp_path_factory, b"\x0a\x04\x01\x01\x01\x01").integers(1)

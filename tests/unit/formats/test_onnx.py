@@ -1,0 +1,371 @@
+"""Our ONNX reader against onnxruntime: exporters' patterns, blocks, constants, what is refused."""
+
+import io
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from onnx import numpy_helper
+from torch import nn
+
+import minicnn
+from minicnn import layers
+from minicnn.errors import WeightsError
+from minicnn.formats.onnx import constant_folding
+from minicnn.formats.onnx import model as decoding
+from minicnn.formats.onnx.budget import Budget
+from tests.conformance.onnx_graphs import answer, expected, loaded, model
+from tests.conformance.onnx_suite import cases, operators, tensors
+
+# single precision on both sides, sums in another order: a few units in the last place of the largest value
+CLOSE = 1e-5
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def check(proto, folder, x, kinds=None):
+    """Read, run and compare; ``kinds`` are the layers' names in one string."""
+    net = loaded(proto, folder)
+    y, reference = answer(net, x), expected(proto.SerializeToString(), x)
+    np.testing.assert_allclose(y.reshape(reference.shape), reference, rtol=0, atol=CLOSE * np.abs(reference).max())
+    if kinds is not None:
+        assert " ".join(type(layer).__name__ for layer in net.layers) == kinds
+    return net
+
+
+# what PyTorch's exporter makes of common modules
+
+
+class Branches(nn.Module):
+    """Residual, concatenating and nested blocks, with functional operations between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 5, 1)
+        self.c, self.norm = nn.Conv2d(8, 8, 3, padding=1, groups=4), nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = torch.relu(self.a(x)) + x
+        x = torch.cat([x, F.max_pool2d(self.b(x), 3, 1, 1)], 1)
+        x = x + F.relu6(self.norm(self.c(x) + x))
+        return torch.softmax(self.fc(x.mean((2, 3))), 1)
+
+
+class Dense(nn.Module):
+    """DenseNet: every layer sees the outputs of all before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3 + 2 * i, 2, 3, padding=1) for i in range(3))
+
+    def forward(self, x):
+        features = [x]
+        for conv in self.convs:
+            features.append(torch.relu(conv(torch.cat(features, 1))))
+        return torch.cat(features, 1)
+
+
+class Shuffle(nn.Module):
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w).flatten(1)
+
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+
+    def forward(self, x):
+        return torch.log_softmax(self.conv(F.pad(x, (0, 1, 2, 1))).view(x.size(0), -1), 1)
+
+
+MODULES = {
+    "branches": Branches,
+    "dense": Dense,
+    "shuffle": lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Shuffle()),
+    "padded": Padded,
+    "normalised": lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.LocalResponseNorm(4, 0.5, 0.7, 2.0), nn.ReLU6()),
+    "alone": lambda: nn.Sequential(nn.BatchNorm2d(3), nn.PReLU(3), nn.LeakyReLU(0.2), nn.Tanh()),
+    "pools": lambda: nn.Sequential(
+        nn.MaxPool2d(3, 2, ceil_mode=True), nn.AvgPool2d(2, 1, 1, count_include_pad=False), nn.AdaptiveAvgPool2d(1)
+    ),
+    "up": lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 3, 2, 1, 1), nn.Dropout(0.2), nn.Flatten(), nn.ReLU()),
+    "rows": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 81, 7), nn.BatchNorm1d(7), nn.Linear(7, 3, bias=False)
+    ),
+}
+
+
+def exported(module, x, batch_open):
+    """The module as PyTorch exports it, with running statistics that matter."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {"x": {0: "N"}} if batch_open else None
+        torch.onnx.export(
+            module.eval(), (x,), file, dynamo=False, input_names=["x"], dynamic_axes=axes, opset_version=17
+        )
+    return onnx.load_from_string(file.getvalue())
+
+
+@pytest.mark.parametrize("batch_open", (False, True))
+@pytest.mark.parametrize("name", MODULES)
+def test_exports_of_pytorch(name, batch_open, tmp_path):
+    torch.manual_seed(0)
+    module, x = MODULES[name](), torch.randn(2, 3, 9, 9)
+    proto = exported(module, x if batch_open else x[:1], batch_open)
+    net = loaded(proto, tmp_path)
+    with torch.no_grad():
+        reference = module(x).numpy()
+    y = answer(net, x.numpy())
+    np.testing.assert_allclose(y.reshape(reference.shape), reference, rtol=0, atol=CLOSE * np.abs(reference).max())
+    assert net.input_shape == (3, 9, 9) and net.preprocess is None and net.labels is None
+
+
+def test_input_gradient_of_an_export(tmp_path):
+    torch.manual_seed(1)
+    module, x = Branches(), torch.randn(2, 3, 9, 9, requires_grad=True)
+    net = loaded(exported(module, x, True), tmp_path)
+    scores = module.fc(module_features(module, x))
+    scores[torch.arange(2), torch.tensor([1, 3])].sum().backward()
+    dx = net.input_gradient(x.detach().numpy(), np.array([1, 3]))
+    np.testing.assert_allclose(dx, x.grad, rtol=0, atol=CLOSE * x.grad.abs().max().item())
+
+
+def module_features(module, x):
+    """What Branches gives its last layer."""
+    features = []
+    handle = module.fc.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    module(x)
+    handle.remove()
+    return features[0]
+
+
+def test_names_lead_to_activations(tmp_path):
+    module, x = Branches(), torch.randn(1, 3, 9, 9)
+    net = loaded(exported(module, x, True), tmp_path)
+    with torch.no_grad():
+        hidden = torch.relu(module.a(x)).numpy()
+    np.testing.assert_allclose(net.forward(x.numpy(), upto="/Add./Relu"), hidden, atol=CLOSE * hidden.max())
+    assert net["/Add./a/Conv"].weight.shape == (3, 3, 3, 3)
+
+
+# patterns of other exporters
+
+
+def test_product_and_sum_are_a_full_layer(tmp_path):
+    constants = {
+        "w": normal(6, 4),
+        "b": normal(4),
+        "w2": normal(4, 2),
+        "b2": normal(1, 2),
+        "half": np.float32(0.5),
+    }
+    nodes = [
+        ("MatMul", "x w", "a", {}),
+        ("Add", "b a", "b1", {}),
+        ("Relu", "b1", "c", {}),
+        ("Gemm", "c w2 b2", "d", {"alpha": 0.5, "beta": 2.0}),
+        ("Mul", "d half", "y", {}),
+    ]
+    check(model(nodes, (6,), constants), tmp_path, normal(3, 6), "Linear ReLU Linear Reshape BatchNorm2d Flatten")
+
+
+def test_a_sum_after_a_convolution_is_its_bias(tmp_path):
+    constants = {"w": normal(4, 3, 2, 2), "b": normal(4, 1, 1)}
+    nodes = [("Conv", "x w", "a", {}), ("Add", "a b", "y", {})]
+    net = check(model(nodes, (3, 5, 5), constants), tmp_path, normal(2, 3, 5, 5), "Conv2d")
+    assert net.names == ["node y"]
+
+
+def test_a_sum_that_others_do_not_see_stays_outside(tmp_path):
+    constants = {"w": normal(3, 3, 1, 1), "b": normal(3, 1, 1)}
+    nodes = [("Conv", "x w", "a", {}), ("Add", "a b", "c", {}), ("Relu", "a", "d", {}), ("Add", "c d", "y", {})]
+    check(model(nodes, (3, 5, 5), constants), tmp_path, normal(2, 3, 5, 5), "Conv2d Residual")
+
+
+def test_scale_and_shift_of_the_input(tmp_path):
+    constants = {"mean": normal(3, 1, 1), "std": np.float32([0.5]), "two": np.float32(2)}
+    nodes = [("Sub", "x mean", "a", {}), ("Div", "a std", "b", {}), ("Sub", "two b", "y", {})]
+    check(model(nodes, (3, 4, 5), constants), tmp_path, normal(2, 3, 4, 5), "BatchNorm2d BatchNorm2d BatchNorm2d")
+
+
+@pytest.mark.parametrize("mode", ("SAME_UPPER", "SAME_LOWER", "VALID"))
+@pytest.mark.parametrize("size", ((10, 11), (13, 12)))
+def test_auto_pad(mode, size, tmp_path):
+    given = {"auto_pad": mode, "strides": [2, 3]}
+    nodes = [
+        ("Conv", "x w", "a", {**given, "dilations": [1, 1], "kernel_shape": [3, 2]}),
+        ("MaxPool", "a", "b", {"auto_pad": mode, "kernel_shape": [2, 2]}),
+        ("AveragePool", "b", "y", {"auto_pad": mode, "kernel_shape": [2, 1], "strides": [2, 1]}),
+    ]
+    check(
+        model(nodes, (3, *size), {"w": normal(4, 3, 3, 2)}),
+        tmp_path,
+        normal(2, 3, *size),
+        "Conv2d MaxPool2d AvgPool2d",
+    )
+
+
+def test_channels_last_input_becomes_channels_first(tmp_path):
+    nodes = [("Transpose", "x", "a", {"perm": [0, 3, 1, 2]}), ("Conv", "a w", "y", {})]
+    proto, x = model(nodes, (5, 6, 3), {"w": normal(4, 3, 2, 2)}), normal(2, 5, 6, 3)
+    net = loaded(proto, tmp_path)
+    assert net.input_shape == (3, 5, 6)
+    y = net(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(y, expected(proto.SerializeToString(), x), atol=CLOSE * np.abs(y).max())
+
+
+def test_scores_of_one_pixel_come_as_rows(tmp_path):
+    nodes = [("GlobalAveragePool", "x", "a", {}), ("Softmax", "a", "y", {"axis": 1})]
+    net = check(model(nodes, (3, 4, 5), opset=11), tmp_path, normal(2, 3, 4, 5), "GlobalAvgPool2d Flatten Softmax")
+    assert net(normal(2, 3, 4, 5)).shape == (2, 3)
+
+
+def test_open_height_and_width(tmp_path):
+    nodes = [
+        ("Conv", "x w", "a", {"auto_pad": "SAME_UPPER"}),
+        ("GlobalAveragePool", "a", "b", {}),
+        ("Flatten", "b", "y", {}),
+    ]
+    proto = model(nodes, (3, "H", "W"), {"w": normal(4, 3, 3, 3)})
+    for size in ((5, 7), (8, 6)):
+        net = check(proto, tmp_path, normal(2, 3, *size), "Conv2d GlobalAvgPool2d Flatten")
+    assert net.input_shape is None
+
+
+def test_flatten_computed_from_the_shape(tmp_path):
+    nodes = [
+        ("Shape", "x", "s", {}),
+        ("Gather", "s zero", "n", {"axis": 0}),
+        ("Unsqueeze", "n axis", "n1", {}),
+        ("Slice", "s one four", "rest", {}),
+        ("ReduceProd", "rest", "count", {"keepdims": 1}),
+        ("Concat", "n1 count", "target", {"axis": 0}),
+        ("Reshape", "x target", "y", {}),
+    ]
+    constants = {"zero": np.array(0), "axis": np.array([0]), "one": np.array([1]), "four": np.array([4])}
+    check(model(nodes, (3, 4, 5), constants), tmp_path, normal(2, 3, 4, 5), "Flatten")
+
+
+def test_half_precision_weights_widen(tmp_path):
+    constants = {"w": normal(4, 3, 2, 2).astype(np.float16), "b": normal(4).astype(np.float16)}
+    net = loaded(model([("Conv", "x w b", "y", {})], (3, 5, 5), constants, kind=10), tmp_path)
+    assert net.state_dict()["node y.weight"].dtype == np.float32
+    np.testing.assert_array_equal(net.state_dict()["node y.weight"], constants["w"].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float16", "float64"))
+def test_typed_data_instead_of_raw(dtype, tmp_path):
+    weight = normal(2, 3, 1, 1).astype(dtype)
+    kind = numpy_helper.from_array(weight).data_type
+    proto = model([("Conv", "x w", "y", {})], (3, 2, 2), kind=kind)
+    proto.graph.initializer.append(onnx.helper.make_tensor("w", kind, weight.shape, weight.reshape(-1)))
+    assert not proto.graph.initializer[0].raw_data
+    np.testing.assert_array_equal(loaded(proto, tmp_path)["node y"].weight, weight)
+
+
+# constants are folded as the suite says
+
+
+def test_folding_against_the_suite(tmp_path):
+    done, missed = 0, []
+    for folder in (f for f in cases("node") if operators(f) <= constant_folding.FOLDED.keys()):
+        given, wanted = tensors(folder, "input"), tensors(folder, "output")
+        if any(a is None or a.dtype.name not in NAMES for a in [*given, wanted[0]]):
+            continue
+        try:
+            value = folded(onnx.load(folder / "model.onnx"), given, tmp_path)
+        except WeightsError as error:
+            missed.append(f"{folder.name}: {error}")
+            continue
+        done += 1
+        assert value.shape == wanted[0].shape, folder.name
+        np.testing.assert_allclose(value, wanted[0], rtol=1e-6, err_msg=folder.name)
+    assert done >= 175 and not missed
+
+
+NAMES = {"float32", "float64", "float16", "bool", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64))}
+
+
+def folded(proto, inputs, folder):
+    """The first output of a model all of whose inputs are constants."""
+    (folder / "case.onnx").write_bytes(proto.SerializeToString())
+    found = decoding.opened(folder / "case.onnx")
+    values = {p.name: constant_folding.Constant(a) for p, a in zip(proto.graph.input, inputs, strict=False)}
+    budget = Budget(found.folder)
+    for node in found.nodes:
+        given = [values[n] if n else None for n in node.inputs]
+        values[node.outputs[0]] = constant_folding.fold(node, given, found.opset, budget, found.folder)
+    return values[found.outputs[0].name].array
+
+
+# what there is no layer for
+
+
+REFUSED = {
+    "unknown": ([("Sigmoid", "x", "y", {})], r"'node y' \(Sigmoid\): no layer does this"),
+    "gate": ([("Relu", "x", "a", {}), ("Mul", "x a", "y", {})], r"'node y' \(Mul\): has two computed inputs"),
+    "batch": ([("Reshape", "x target", "y", {})], r"mixes the images of a batch"),
+    "crossing": (
+        [
+            *[("Relu", "x", "a", {}), ("Tanh", "a", "b", {}), ("Tanh", "a", "c", {}), ("Add", "b c", "d", {})],
+            *[("Add", "b d", "y", {})],
+        ],
+        "feeds two paths that cross",
+    ),
+    "square": ([("Mul", "x x", "a", {}), ("Relu", "a", "y", {})], "known as local response normalisation only"),
+    "window": (
+        [
+            *[("Mul", "x x", "a", {}), ("Unsqueeze", "a first", "b", {})],
+            *[("AveragePool", "b", "c", {"kernel_shape": [5, 1, 1], "strides": [1, 1, 1]})],
+            *[("Squeeze", "c first", "y", {})],
+        ],
+        r"'node c' \(AveragePool\): .*local response normalisation only",
+    ),
+    "even": ([("LRN", "x", "y", {"size": 4})], "even window"),
+    "pool": (
+        [("AveragePool", "x", "y", {"kernel_shape": [2, 2], "dilations": [2, 2]})],
+        "dilations in an average",
+    ),
+    "batch size": (
+        [("Shape", "x", "s", {}), ("Cast", "s", "f", {"to": 1}), ("Mul", "x f", "y", {})],
+        "depends on the input's size",
+    ),
+    "shape": ([("Conv", "x w", "y", {})], "its weight has shape|expected 5 channels"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_name_the_node(name, tmp_path):
+    nodes, message = REFUSED[name]
+    constants = {"target": np.array([6, -1]), "w": normal(4, 5, 1, 1), "first": np.array([1])}
+    with pytest.raises(WeightsError, match=message) as caught:
+        loaded(model(nodes, (3, 4, 4), constants, opset=19), tmp_path)
+    assert "model.onnx" in str(caught.value)
+
+
+def test_two_outputs_are_refused(tmp_path):
+    proto = model([("Relu", "x", "y", {})], (3, 4, 4))
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("x", 1, None))
+    with pytest.raises(WeightsError, match=r"2 outputs \(y, x\)"):
+        loaded(proto, tmp_path)
+
+
+def test_loads_by_its_suffix(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(model([("Relu", "x", "y", {})], (3, 4, 4)).SerializeToString())
+    net = minicnn.load(tmp_path / "net.onnx")
+    assert isinstance(net.layers[0], layers.ReLU) and net.name == "net"
+    with pytest.raises(WeightsError, match="no such file"):
+        minicnn.load(tmp_path / "other.onnx")
