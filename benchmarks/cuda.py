@@ -93,11 +93,11 @@ def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
     """Milliseconds of each layer that costs something: ours and PyTorch's forward, ours and PyTorch's gradient."""
     from minicnn import zoo
     from minicnn.layers import sequence
-    from minicnn.layers.transforms.fuse import fused
+    from minicnn.layers.transforms.fuse import fuse
 
     net, found = zoo.build(name), {}
     planned = {layer for layer, *_ in cuda_plan.rows(name, n)}
-    steps = dict(fused(net.named_layers))
+    steps = dict(fuse(net.named_layers))
     for place, (layer_name, layer, shape, _) in enumerate(sequence.shapes(net.named_layers, net.input_shape)):
         if layer_name in planned:
             step = steps.get(layer_name) or steps[net.names[place + 1]]  # with the rectifier behind it

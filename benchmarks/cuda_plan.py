@@ -178,12 +178,12 @@ def rows(name: str, n: int, page: str | None = None) -> list[Row]:
     from minicnn.kernels import cuda
     from minicnn.kernels.cuda.arrays import empty
     from minicnn.layers import Keep, sequence
-    from minicnn.layers.transforms.fuse import fused
+    from minicnn.layers.transforms.fuse import fuse
     from minicnn.rules import GRADIENT
 
     kernels, net, found = compiled(page or PAGE.read_text()), zoo.build(name), []
     with noted() as launches:
-        for step_name, step, shape, out in sequence.shapes(fused(net.named_layers), net.input_shape):
+        for step_name, step, shape, out in sequence.shapes(fuse(net.named_layers), net.input_shape):
             x = empty((n, *shape), np.float32)
             launches.clear()
             _, saved = step.forward(x, cuda, Keep.MASKS)

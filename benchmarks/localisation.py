@@ -15,7 +15,7 @@ from pathlib import Path
 from two_objects import counted, section_of, shuffled, with_section
 
 import minicnn
-from minicnn.evaluate.confidence import Figure
+from minicnn.evaluate.confidence import Estimate
 from minicnn.evaluate.dataset import read_dataset
 from minicnn.evaluate.localisation import CAUTION, MEASURES, Evaluation
 from minicnn.explain import evaluate_localisation
@@ -53,7 +53,7 @@ READING = """## How to read it
 """
 
 
-def cell(figure: Figure | None, measure: str) -> str:
+def cell(figure: Estimate | None, measure: str) -> str:
     """Mean and interval, as per cent or, for overlaps, as they are."""
     if figure is None:
         return "-"
@@ -63,7 +63,7 @@ def cell(figure: Figure | None, measure: str) -> str:
     return "{:.1f} % [{:.1f}, {:.1f}]".format(*(100 * n for n in numbers))
 
 
-def row(name: str, figures: dict[str, Figure], seconds: str = "") -> str:
+def row(name: str, figures: dict[str, Estimate], seconds: str = "") -> str:
     """One line of the table."""
     return f"| {name} | " + " | ".join(cell(figures.get(m), m) for m in MEASURES) + f" | {seconds} |"
 

@@ -75,7 +75,7 @@ def network(name: str):
 
     found, rng = zoo.architecture(name), np.random.default_rng(0)
     arrays = {}
-    for key, shape in sequence.parameter_shapes(sequence.named(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.name_layers(found.layers)).items():
         array = arrays[key] = np.empty(shape, np.float32)
         rng.standard_normal(dtype=np.float32, out=array)
         array *= np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)

@@ -27,7 +27,7 @@ from peers import Work, input_shape, inputs, network, scores_of
 from minicnn.kernels import cpu, reference
 from minicnn.kernels.cpu.conv import dispatch
 from minicnn.kernels.cpu.runtime.jit import Kernel, inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads, set_num_threads
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS, product_of_3
 from minicnn.kernels.cpu.simd.vector import LANES, address
@@ -69,7 +69,7 @@ def _product(part, a, b, c, times):
 
 @kernel(reads(2), reads(2), writes(2), int64)
 def _products(a, b, c, times):
-    on_threads(_product, len(a), (a, b, c, times))
+    parallel_for(_product, len(a), (a, b, c, times))
 
 
 @inner
@@ -79,7 +79,7 @@ def _copy_part(part, x, y):
 
 @kernel(reads(2), writes(2))
 def _copy(x, y):
-    on_threads(_copy_part, len(x), (x, y))
+    parallel_for(_copy_part, len(x), (x, y))
 
 
 def peak() -> float:

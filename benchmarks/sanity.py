@@ -17,7 +17,7 @@ from pathlib import Path
 import minicnn
 from minicnn.evaluate.dataset import read_dataset
 from minicnn.evaluate.insertion_deletion import evaluate_curves
-from minicnn.evaluate.method_comparison import Comparison
+from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.evaluate.sanity_checks import sanity_check
 from minicnn.evaluate.sanity_result import THRESHOLDS, SanityCheck
@@ -74,7 +74,7 @@ def of_check(name: str, check: SanityCheck) -> list[str]:
     return [*lines, *table(*check.table()), "", *verdicts, "", f"Permuted labels: {check.labels}.", ""]
 
 
-def of_comparison(name: str, found: Comparison) -> list[str]:
+def of_comparison(name: str, found: MethodComparison) -> list[str]:
     """Lines of a comparison."""
     over = f"{len(found.rows)} pictures of {found.groups} objects"
     return [f"## {found.title[0].upper()}{found.title[1:]}, {name}: {over}", "", *table(*found.table()), ""]

@@ -74,7 +74,7 @@ def network(name: str):
     found = zoo.architecture(name)
     values = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
     arrays = {}
-    for key, shape in sequence.parameter_shapes(sequence.named(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.name_layers(found.layers)).items():
         scale = np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)
         arrays[key] = np.resize(values * scale, shape)
         if key.endswith("running_var"):

@@ -25,8 +25,8 @@ import numpy as np
 
 import minicnn
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resumed
-from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.checkpoint import digest, resume
+from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import localise
@@ -134,7 +134,7 @@ def _likeliest(classes, probability: np.ndarray) -> list[int]:
     return [max(classes, key=lambda c: probability[c])]
 
 
-def figures_of(rows: list[dict[str, Any]]) -> list[Figure]:
+def figures_of(rows: list[dict[str, Any]]) -> list[Estimate]:
     """Shares of masks nearer to their own object, of boxes on it and on the other; mean overlap of the masks."""
     sides = [side for row in rows for side in row["sides"]]
     groups = np.unique([side["group"] for side in sides], return_inverse=True)[1]
@@ -144,10 +144,10 @@ def figures_of(rows: list[dict[str, Any]]) -> list[Figure]:
         [s["other box"] >= 0.5 for s in sides],
         [s["own mask"] for s in sides],
     ]
-    return [interval(np.array(column, float), groups) for column in columns]
+    return [bootstrap_mean(np.array(column, float), groups) for column in columns]
 
 
-def line(name: str, figures: list[Figure]) -> str:
+def line(name: str, figures: list[Estimate]) -> str:
     """One line of the table."""
     cells = [f"{100 * f.value:.1f} % [{100 * f.low:.1f}, {100 * f.high:.1f}]" for f in figures[:-1]]
     cells.append("{:.3f} [{:.3f}, {:.3f}]".format(*(getattr(figures[-1], n) for n in ("value", "low", "high"))))
@@ -205,7 +205,7 @@ def _kept(net: Network, pairs: list[tuple], method: str, folder: Path) -> list[d
     """Results of all pairs, those that an earlier run kept taken from its file."""
     pictures = [picture for picture, *_ in pairs]
     path = folder / f"pairs-{method}-{digest(net, pictures, repr(METHODS[method]))}.jsonl"
-    return resumed(path, len(pairs), lambda n: measured(net, pairs[n], method), counted)
+    return resume(path, len(pairs), lambda n: measured(net, pairs[n], method), counted)
 
 
 def counted(items):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
 
-__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "Rule", "named"]
+__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "Rule", "as_rule"]
 
 
 class Rule(NamedTuple):
@@ -25,7 +25,7 @@ DECONVNET = Rule("deconvnet", False, True)  # Zeiler, Fergus 2013
 GUIDED = Rule("guided", True, True)  # Springenberg et al. 2014
 
 
-def named(rule: str | Rule) -> Rule:
+def as_rule(rule: str | Rule) -> Rule:
     """Return the rule of that name; a Rule passes through.
 
     Raises

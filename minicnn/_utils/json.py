@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-__all__ = ["finite"]
+__all__ = ["nan_to_none"]
 
 
-def finite(value: Any) -> Any:
+def nan_to_none(value: Any) -> Any:
     """Return nested plain values with None for NaN and infinity, which JSON has not."""
     if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
+        return {key: nan_to_none(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
+        return [nan_to_none(inner) for inner in value]
     return None if isinstance(value, float) and not isfinite(value) else value

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["nearest"]
+__all__ = ["did_you_mean"]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a clause for an error message: the known names nearest to ``name``, or a few of all."""
     known = sorted(set(known))
     folded = {k.casefold(): k for k in known}

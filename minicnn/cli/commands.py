@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minicnn._utils.json import finite
+from minicnn._utils.json import nan_to_none
 from minicnn.cli import tables
 from minicnn.errors import MinicnnError
 
@@ -319,4 +319,4 @@ def complain(error: Exception | str) -> None:
 
 def _print(arguments: Namespace, found: Any, show: Callable[[Any], str]) -> None:
     if found:
-        print(json.dumps(finite(found), indent=2, ensure_ascii=False) if arguments.json else show(found))
+        print(json.dumps(nan_to_none(found), indent=2, ensure_ascii=False) if arguments.json else show(found))

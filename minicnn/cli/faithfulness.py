@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from minicnn._utils.json import finite
+from minicnn._utils.json import nan_to_none
 
 __all__ = ["curves", "pointing"]
 
@@ -64,7 +64,7 @@ def _record(kind: str, origin: dict[str, Any], examples: list[Any], found: Any) 
     from minicnn.figures import provenance
 
     figures, images = found.record()["figures"], [str(example.image) for example in examples]
-    return provenance.record(kind, origin, images, None, found.settings, {}, figures=finite(figures))
+    return provenance.record(kind, origin, images, None, found.settings, {}, figures=nan_to_none(figures))
 
 
 def _told(found: Any, origin: dict[str, Any], table: Path, figure: Path) -> Found:

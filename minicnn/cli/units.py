@@ -13,7 +13,7 @@ from minicnn.explain import Ascent, class_model, deconvnet, maximise, top_activa
 from minicnn.explain.deconvnet import strongest_channel
 from minicnn.explain.prediction import class_index
 from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
-from minicnn.explain.top_images import top_stimuli
+from minicnn.explain.top_images import top_images
 from minicnn.figures.explanation import write_class_model
 from minicnn.figures.reconstruction import write_reconstructions
 from minicnn.figures.rules import write_rules
@@ -43,7 +43,7 @@ def class_or_unit(
         found = class_model(net, typed, **how) if asked is None else maximise(net, *asked.values(), **how)
         layer, unit = (None, found.target) if asked is None else (asked["layer"], asked["unit"])
         search = (net, progress(images, "image"), layer, unit, arguments.top, complain)
-        stimuli = top_stimuli(*search) if images else []
+        stimuli = top_images(*search) if images else []
         kind = ".ball" if arguments.constraint == "l2_ball" else ""
         path = Path(arguments.output) / f"{_name(layer, unit)}{kind}.png"
         return write_class_model(path, found, origin, arguments.seed, asked, stimuli, len(images))

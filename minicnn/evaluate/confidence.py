@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Figure", "interval"]
+__all__ = ["Estimate", "bootstrap_mean"]
 
 DRAWS = 2000
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A mean over the pictures with its 95 % interval; shares and errors in [0, 1]; NaN for no interval."""
 
     value: float
@@ -22,11 +22,11 @@ class Figure:
     def text(self, per_cent: bool = False) -> str:
         """Return the mean, and in brackets the interval, if there is one."""
         form = ".1%" if per_cent else ".3f"
-        interval = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
-        return f"{self.value:{form}}{interval}"
+        bootstrap_mean = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
+        return f"{self.value:{form}}{bootstrap_mean}"
 
 
-def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Figure:
+def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Estimate:
     """Mean, and the 2.5 and 97.5 % quantiles of the means of whole groups drawn with replacement.
 
     Parameters
@@ -44,10 +44,10 @@ def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int =
     """
     sums, counts = np.bincount(groups, weights=values), np.bincount(groups)
     if len(counts) < 2:
-        return Figure(float(values.mean()), np.nan, np.nan)
+        return Estimate(float(values.mean()), np.nan, np.nan)
     rng, means = np.random.default_rng(seed), np.empty(draws)
     for n in range(draws):  # one draw at a time, so that memory does not grow with the number of draws
         drawn = rng.integers(len(counts), size=len(counts))
         means[n] = sums[drawn].sum() / counts[drawn].sum()
     low, high = np.quantile(means, (0.025, 0.975))
-    return Figure(float(values.mean()), float(low), float(high))
+    return Estimate(float(values.mean()), float(low), float(high))

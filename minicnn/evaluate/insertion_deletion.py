@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.method_comparison import (
     COMPARED,
-    Comparison,
+    MethodComparison,
     compared,
     examples_of,
     methods_of,
@@ -117,7 +117,7 @@ def evaluate_curves(
     seed: int = 0,
     keep: str | Path | None = None,
     progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
-) -> Comparison:
+) -> MethodComparison:
     """Areas under deletion and insertion curves of the right class, on the whole picture warped to the input.
 
     A good map's deletion curve falls fast (small area), and its insertion curve rises fast (large).  Beside the
@@ -147,7 +147,7 @@ def evaluate_curves(
     truths = [(e.classes, e.group) for e in examples]
     key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
     path = None if keep is None else Path(keep) / f"curves-{key}.jsonl"
-    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], how, (seed, n)), progress)
+    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], how, (seed, n)), progress)
     title = f"areas under the curves of the right class's probability, {steps} steps"
     return compared(title, rows, ("deletion", "insertion"), False, how, seed)
 

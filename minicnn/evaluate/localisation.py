@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resumed
-from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.checkpoint import digest, resume
+from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, checked_mask, read_dataset
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain.localise import Method, mask_of, method_named, smoothed
@@ -53,8 +53,8 @@ class Evaluation:
 
     method: str
     rows: list[dict[str, Any]]
-    figures: dict[str, dict[str, Figure]]
-    classification: dict[str, Figure]
+    figures: dict[str, dict[str, Estimate]]
+    classification: dict[str, Estimate]
     seconds: dict[str, float]
 
     @property
@@ -135,7 +135,7 @@ def evaluate_localisation(
         raise MinicnnError("evaluate_localisation: expected at least one picture, got none")
     name, method = (method, method_named(method)) if isinstance(method, str) else ("method", method)
     path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, method)}.jsonl"
-    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], method), progress)
+    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], method), progress)
     return _summed(name, rows, seed)
 
 
@@ -213,10 +213,10 @@ def _of_mask(mask: np.ndarray | None, boxes, truth: np.ndarray | None) -> tuple[
 def _summed(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
 
-    def figure(values) -> Figure:
-        return interval(np.array(values, np.float64), groups, seed)
+    def figure(values) -> Estimate:
+        return bootstrap_mean(np.array(values, np.float64), groups, seed)
 
-    def figures(pairs, located1, located5) -> dict[str, Figure]:
+    def figures(pairs, located1, located5) -> dict[str, Estimate]:
         found = {"IoU >= 0.5": figure([iou >= HIT for iou, _ in pairs]), "box IoU": figure([i for i, _ in pairs])}
         if all(shared is not None for _, shared in pairs):
             found["mask IoU"] = figure([shared for _, shared in pairs])
@@ -224,7 +224,7 @@ def _summed(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
         found["top-5 error"] = figure([not right for right in located5])
         return found
 
-    def baseline(pairs) -> dict[str, Figure]:
+    def baseline(pairs) -> dict[str, Estimate]:
         hits = [iou >= HIT for iou, _ in pairs]
         right = ([row[top] and hit for row, hit in zip(rows, hits, strict=True)] for top in ("top1", "top5"))
         return figures(pairs, *right)

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset
 from minicnn.evaluate.localisation import CAUTION
 from minicnn.explain.attribution import settings_of
 from minicnn.explain.prediction import posterior
 from minicnn.network import Network
 
-__all__ = ["COMPARED", "Comparison", "compared", "examples_of", "methods_of", "right_class"]
+__all__ = ["COMPARED", "MethodComparison", "compared", "examples_of", "methods_of", "right_class"]
 
 COMPARED = ("gradient", "deconvnet", "guided", "gradient-x-input", "smoothgrad", "grad-cam")
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class MethodComparison:
     """What was measured of several methods and baselines.
 
     Attributes
@@ -38,7 +38,7 @@ class Comparison:
 
     title: str
     rows: list[dict[str, Any]]
-    figures: dict[str, dict[str, Figure]]
+    figures: dict[str, dict[str, Estimate]]
     shares: bool
     settings: dict[str, Any]
 
@@ -78,17 +78,17 @@ def compared(
     shares: bool,
     settings: Mapping[str, Any],
     seed: int,
-) -> Comparison:
+) -> MethodComparison:
     """Return a comparison of rows that hold {measure: {name: value}}; a value None leaves the measure out."""
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
-    figures: dict[str, dict[str, Figure]] = {}
+    figures: dict[str, dict[str, Estimate]] = {}
     for measure in measures:
         for name in rows[0][measure]:
             values = [row[measure][name] for row in rows]
             figures.setdefault(name, {})
             if all(value is not None for value in values):
-                figures[name][measure] = interval(np.array(values, np.float64), groups, seed)
-    return Comparison(title, rows, figures, shares, dict(settings))
+                figures[name][measure] = bootstrap_mean(np.array(values, np.float64), groups, seed)
+    return MethodComparison(title, rows, figures, shares, dict(settings))
 
 
 def examples_of(dataset: str | Path | Sequence[Example], where: str) -> list[Example]:

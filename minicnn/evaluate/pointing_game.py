@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.dataset import Example, checked_mask
 from minicnn.evaluate.method_comparison import (
     COMPARED,
-    Comparison,
+    MethodComparison,
     compared,
     examples_of,
     methods_of,
@@ -42,7 +42,7 @@ def evaluate_pointing(
     seed: int = 0,
     keep: str | Path | None = None,
     progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
-) -> Comparison:
+) -> MethodComparison:
     """Shares of pictures whose map of the right class is largest on the object.
 
     A point hits if it is at most ``tolerance`` pixels away from one of the true boxes (measure "box"), or from the
@@ -85,7 +85,7 @@ def evaluate_pointing(
     truths = [(e.classes, e.boxes, e.group, str(e.mask)) for e in examples]
     key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
     path = None if keep is None else Path(keep) / f"pointing-{key}.jsonl"
-    rows = resumed(path, len(examples), lambda n: _measured(net, examples[n], how), progress)
+    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], how), progress)
     title = f"pointing game: the largest value within {tolerance:g} pixels of the object"
     return compared(title, rows, ("box", "mask"), True, how, seed)
 

@@ -69,7 +69,7 @@ def shuffled_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
 
 def with_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:
     """Return the network with some of its parameters replaced; this one stays as it is."""
-    return net.with_layers(sequence.with_state(net.named_layers, parameters))
+    return net.with_layers(sequence.with_state_dict(net.named_layers, parameters))
 
 
 class Refit(NamedTuple):

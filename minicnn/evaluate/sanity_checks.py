@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resumed
+from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.randomise import refitted, shuffled_parameters, stages, with_parameters
 from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
@@ -84,7 +84,7 @@ def sanity_check(
         return {"image": str(images[n]) if isinstance(images[n], str | Path) else "", "target": target} | found
 
     path = None if keep is None else Path(keep) / f"sanity-{digest(net, images, settings, seed)}.jsonl"
-    rows = resumed(path, len(images), measure, progress)
+    rows = resume(path, len(images), measure, progress)
     return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.evaluate.confidence import Figure, interval
+from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 
 __all__ = ["MEASURES", "THRESHOLDS", "SanityCheck"]
 
@@ -47,14 +47,14 @@ class SanityCheck:
 
     def figure(
         self, method: str, check: str, stage: int | None = None, measure: str = "absolute"
-    ) -> Figure | None:
+    ) -> Estimate | None:
         """Mean over the pictures of one measure, with its interval; None for a check that was not done."""
         found = [row["similarity"][method][check] for row in self.rows]
         if any(one is None for one in found):
             return None
         place = MEASURES.index(measure)
         values = [(one if stage is None else one[stage])[place] for one in found]
-        return interval(np.array(values, np.float64), np.arange(len(values)), self.seed)
+        return bootstrap_mean(np.array(values, np.float64), np.arange(len(values)), self.seed)
 
     @property
     def half(self) -> int:
@@ -96,8 +96,8 @@ class SanityCheck:
         figure = self.figure(method, check, *where)
         if figure is None:
             return "-"
-        interval = f" [{figure.low:.2f}, {figure.high:.2f}]" if figure.low <= figure.high else ""
-        return f"{figure.value:.2f}{interval}"
+        bounds = f" [{figure.low:.2f}, {figure.high:.2f}]" if figure.low <= figure.high else ""
+        return f"{figure.value:.2f}{bounds}"
 
     def text(self) -> str:
         """Return the table and the verdicts."""
@@ -128,6 +128,6 @@ class SanityCheck:
         return {"images": len(self.rows), "thresholds": THRESHOLDS, **facts, "maps": figures}
 
 
-def _ends(figure: Figure) -> tuple[float, float]:
+def _ends(figure: Estimate) -> tuple[float, float]:
     """Return the ends of the interval; of one picture, which has none, its value."""
     return (figure.low, figure.high) if figure.low <= figure.high else (figure.value, figure.value)

@@ -16,7 +16,7 @@ from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.saliency import Saliency, saliency
 from minicnn.explain.smooth_gradient import smooth_gradient
-from minicnn.explain.top_images import Stimulus, top_stimuli
+from minicnn.explain.top_images import TopImage, top_images
 from minicnn.segmentation.graph_cut import segment
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Prediction",
     "Reconstruction",
     "Saliency",
-    "Stimulus",
+    "TopImage",
     "attribution",
     "class_model",
     "deconvnet",
@@ -45,7 +45,7 @@ __all__ = [
     "segment",
     "smooth_gradient",
     "top_activations",
-    "top_stimuli",
+    "top_images",
 ]
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain.gradient_ascent import Ascent, climb
+from minicnn.explain.gradient_ascent import Ascent, gradient_ascent
 from minicnn.explain.prediction import class_index, label_of, posterior
 from minicnn.kernels import send
 from minicnn.network import Network
@@ -146,7 +146,7 @@ def _climbed(net, layer, dy, settings, seed, progress, ball=False):
 
     zero, limits = _zero(net), _limits(net)
     settings = (settings or Ascent()).resolved(zero.shape[1:])
-    x, *found = climb(value_and_gradient, zero, settings, limits, ball, seed, progress)
+    x, *found = gradient_ascent(value_and_gradient, zero, settings, limits, ball, seed, progress)
     return x, [*found, settings]
 
 

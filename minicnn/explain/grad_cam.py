@@ -107,7 +107,7 @@ def _convolves(layer: Layer) -> bool:
     return isinstance(layer, Conv2d)
 
 
-def _after(layers: sequence.Chain, path: str) -> sequence.Chain:
+def _after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
     for i, (name, layer) in enumerate(layers):
         if name == path:
@@ -119,7 +119,7 @@ def _after(layers: sequence.Chain, path: str) -> sequence.Chain:
                 )
             inner = _after(layer.layers, path[len(name) + 1 :])
             return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
-    sequence.upto(layers, path)  # says which layers there are
+    sequence.truncate_at(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")
 
 

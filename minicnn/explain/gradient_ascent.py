@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.images.gaussian_blur import gaussian_blur
 
-__all__ = ["LAMBDA", "Ascent", "climb"]
+__all__ = ["LAMBDA", "Ascent", "gradient_ascent"]
 
 LAMBDA = 1.4  # of an image with one input value; see Ascent
 
@@ -84,7 +84,7 @@ def _need(condition: bool, name: str, expected: str) -> None:
         raise MinicnnError(f"Ascent: {name}: expected {expected}")
 
 
-def climb(
+def gradient_ascent(
     value_and_gradient: Callable,
     zero: np.ndarray,
     settings: Ascent,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn._utils.suggest import nearest
+from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 
@@ -96,5 +96,5 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
         if not 0 <= int(target) < classes:
             raise MinicnnError(f"target: class {target} is out of range; {net.name} has 0 to {classes - 1}")
         return int(target)
-    hint = nearest(target, net.labels) if net.labels else f"give a number from 0 to {classes - 1}"
+    hint = did_you_mean(target, net.labels) if net.labels else f"give a number from 0 to {classes - 1}"
     raise MinicnnError(f"target: {net.name} has no class {target!r}; {hint}")

@@ -49,7 +49,7 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     """
     if net.input_shape is None:
         raise ShapeError(f"{net.name}: has no input_shape; receptive fields end at the borders of one")
-    layers = sequence.upto(net.named_layers, layer)
+    layers = sequence.truncate_at(net.named_layers, layer)
     shape = sequence.output_shape(layers, net.input_shape)
     if len(shape) == 3 and not (0 <= row < shape[1] and 0 <= column < shape[2]):
         raise ShapeError(
@@ -62,7 +62,9 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     return Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
-def _through(layers: sequence.Chain, shape: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
+def _through(
+    layers: sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]
+) -> tuple[set[int], set[int]]:
     """Follow rows and columns from a chain's output to its input of ``shape``."""
     for _, layer, before, _ in reversed(list(sequence.shapes(layers, shape))):
         rows, columns = _one(layer, before, rows, columns)

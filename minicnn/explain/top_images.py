@@ -14,12 +14,12 @@ from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
-__all__ = ["Stimulus", "strongest", "top_stimuli"]
+__all__ = ["TopImage", "strongest", "top_images"]
 
 Unread = Callable[[ImageError], None]
 
 
-class Stimulus(NamedTuple):
+class TopImage(NamedTuple):
     """An image, the unit's value there, and what the network saw of it, uint8 of shape (h, w, 3)."""
 
     image: Any
@@ -27,14 +27,14 @@ class Stimulus(NamedTuple):
     seen: np.ndarray
 
 
-def top_stimuli(
+def top_images(
     net: Network,
     images: Iterable[Any],
     layer: str | None,
     unit: int | tuple[int, ...],
     count: int = 9,
     unread: Unread | None = None,
-) -> list[Stimulus]:
+) -> list[TopImage]:
     """Images in which a unit's value is largest, best first: what ``maximise`` climbs, over a set of pictures.
 
     Parameters
@@ -61,7 +61,7 @@ def top_stimuli(
         y = net.forward(views_of(net, image, "one")[0], upto=layer)
         return float(y[unit_cotangent(y, unit) != 0].sum())
 
-    return [Stimulus(i, v, _seen(net, i)) for i, v in strongest(images, value, count, unread)]
+    return [TopImage(i, v, _seen(net, i)) for i, v in strongest(images, value, count, unread)]
 
 
 def strongest(

@@ -15,7 +15,7 @@ from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.sanity_checks import cascade_maps
 from minicnn.explain.localise import Settings
 from minicnn.explain.rules_table import RULES, kinds_of_layers, rules_by_layer
-from minicnn.explain.top_images import top_stimuli
+from minicnn.explain.top_images import top_images
 from minicnn.figures import provenance
 from minicnn.figures.rules import arrays_of, facts_of
 from minicnn.images import Preprocess, load_image
@@ -211,7 +211,7 @@ def _class_model(net: Network, images: list[Path], record: Mapping[str, Any]) ->
         found = explain.maximise(net, layer, unit, constraint, settings=settings, seed=seed)
         facts = {"score": found.scores[-1]}
     if images:
-        shown = top_stimuli(net, images, layer, found.target if unit is None else unit, len(images))
+        shown = top_images(net, images, layer, found.target if unit is None else unit, len(images))
         facts["values"] = [s.value for s in shown]
     return {"x": found.x}, facts
 

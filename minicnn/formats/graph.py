@@ -14,7 +14,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import shown
 from minicnn.layers import Concat, Flatten, Layer, LogSoftmax, Residual, Softmax
 from minicnn.layers.base import Shape
-from minicnn.layers.sequence import Chain
+from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["ADD", "CONCAT", "Step", "chain_of", "flat_scores"]
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     join: str = ""
 
 
-def chain_of(steps: Mapping[str, Step], source: str, target: str) -> Chain:
+def chain_of(steps: Mapping[str, Step], source: str, target: str) -> NamedLayers:
     """Return the layers that compute the value ``target`` from the value ``source``.
 
     Parameters
@@ -99,11 +99,11 @@ class _Builder:
         self.done: set[str] = set()
         self.paths: set[str] = set()
 
-    def chain(self, value: str, source: str, scope: str = "", path: str = "", depth: int = 0) -> Chain:
+    def chain(self, value: str, source: str, scope: str = "", path: str = "", depth: int = 0) -> NamedLayers:
         """Return the layers from ``source`` to ``value``, in the block called ``scope`` that lies at ``path``."""
         if depth > DEEPEST:
             raise WeightsError(f"{shown(scope)!r} lies more than {DEEPEST} blocks deep")
-        backwards: Chain = []
+        backwards: NamedLayers = []
         while value != source:
             step = self._taken(value)
             name = _relative(step.name, scope)
@@ -148,7 +148,7 @@ class _Builder:
         return name
 
 
-def _residual(one: Chain, other: Chain) -> Residual:
+def _residual(one: NamedLayers, other: NamedLayers) -> Residual:
     return Residual(one, other) if one or not other else Residual(other, one)
 
 
@@ -156,7 +156,7 @@ def _relative(name: str, scope: str) -> str:
     return name[len(scope) + 1 :] if scope and name.startswith(f"{scope}.") else name
 
 
-def flat_scores(chain: Chain, shape: Shape) -> Chain:
+def flat_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
     """Return the chain with a Flatten where its scores, of ``shape``, are maps of one pixel; before a softmax."""
     if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
         return chain

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minicnn._utils.suggest import nearest
+from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 
 __all__ = ["entries", "folder", "path_of"]
@@ -34,5 +34,5 @@ def path_of(name: str) -> Path:
     """
     known = entries()
     if name not in known:
-        raise MinicnnError(f"unknown network {name!r}, and no file of that name; {nearest(name, known)}")
+        raise MinicnnError(f"unknown network {name!r}, and no file of that name; {did_you_mean(name, known)}")
     return folder("weights") / known[name]["file"]

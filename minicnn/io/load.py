@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import zoo
-from minicnn._utils.suggest import nearest
+from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import WeightsError
 from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Linear
@@ -175,7 +175,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         return keras.read_state(path)
     if path.suffix not in _STATE_DICTIONARIES:
         if not path.exists():
-            hint = nearest(str(path), catalogue.entries())
+            hint = did_you_mean(str(path), catalogue.entries())
             raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
         if path.suffix == ".caffemodel":
             raise WeightsError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "on", "passes", "running", "send"]
+__all__ = ["DEVICES", "choose", "on", "parallel_region", "pass_cache", "send"]
 
 DEVICES = ("reference", "cpu", "cuda")
 
@@ -70,7 +70,7 @@ def send(x: Any, device: str) -> Any:
     return upload(x)
 
 
-def running(device: str) -> AbstractContextManager:
+def parallel_region(device: str) -> AbstractContextManager:
     """Return a context for many calls of a device's kernels: "cpu" takes its pool of threads once for all."""
     if device != "cpu":
         return nullcontext()
@@ -79,13 +79,13 @@ def running(device: str) -> AbstractContextManager:
     return parallel()
 
 
-def passes(device: str) -> Any:
+def pass_cache(device: str) -> Any:
     """Return what notes and repeats the passes of one network, see ``cpu.replay``; None but for "cpu"."""
     if device != "cpu":
         return None
-    from minicnn.kernels.cpu.runtime.replay import Passes
+    from minicnn.kernels.cpu.runtime.replay import PassCache
 
-    return Passes()
+    return PassCache()
 
 
 def choose(multiply_adds: int) -> str:

@@ -16,11 +16,11 @@ __all__ = ["Block", "Concat", "Residual", "Sequential"]
 class Block(Layer):
     """A layer whose parameters are those of the chains it is made of, named ``child.parameter``."""
 
-    def branches(self) -> list[sequence.Chain]:
+    def branches(self) -> list[sequence.NamedLayers]:
         """Return the chains that the block is made of."""
         raise NotImplementedError
 
-    def with_branches(self, branches: list[sequence.Chain]) -> Block:
+    def with_branches(self, branches: list[sequence.NamedLayers]) -> Block:
         """Return the same block made of other chains."""
         return type(self)(*branches)
 
@@ -32,13 +32,13 @@ class Block(Layer):
         return sum(layer.multiply_adds(s) for _, layer, s, _ in parts)
 
     def state(self):
-        return {key: array for branch in self.branches() for key, array in sequence.state(branch).items()}
+        return {key: array for branch in self.branches() for key, array in sequence.state_dict(branch).items()}
 
     def with_state(self, state):
-        return self.with_branches([sequence.with_state(branch, state) for branch in self.branches()])
+        return self.with_branches([sequence.with_state_dict(branch, state) for branch in self.branches()])
 
     def initialised(self, rng):
-        return self.with_branches([sequence.initialised(branch, rng) for branch in self.branches()])
+        return self.with_branches([sequence.initialise(branch, rng) for branch in self.branches()])
 
     def astype(self, dtype):
         return self.with_branches([sequence.astype(branch, dtype) for branch in self.branches()])
@@ -57,7 +57,7 @@ class Sequential(Block):
     layers: list
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", sequence.named(self.layers))
+        object.__setattr__(self, "layers", sequence.name_layers(self.layers))
 
     def branches(self):
         return [self.layers]
@@ -88,8 +88,8 @@ class Residual(Block):
     shortcut: list = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "body", sequence.named(self.body, "body."))
-        object.__setattr__(self, "shortcut", sequence.named(self.shortcut, "shortcut."))
+        object.__setattr__(self, "body", sequence.name_layers(self.body, "body."))
+        object.__setattr__(self, "shortcut", sequence.name_layers(self.shortcut, "shortcut."))
 
     def branches(self):
         return [self.body, self.shortcut]
@@ -130,8 +130,8 @@ class Concat(Block):
     def __init__(self, *parts):
         if not parts:
             raise MinicnnError("Concat: expected at least one list of layers")
-        chains = [sequence.named(part, f"{i}.") for i, part in enumerate(parts)]
-        sequence.named([pair for part in chains for pair in part])  # names differ across the parts too
+        chains = [sequence.name_layers(part, f"{i}.") for i, part in enumerate(parts)]
+        sequence.name_layers([pair for part in chains for pair in part])  # names differ across the parts too
         object.__setattr__(self, "parts", chains)
 
     def branches(self):

@@ -17,24 +17,24 @@ __all__ = [
     "astype",
     "backward",
     "before_softmax",
+    "check_state_dict",
     "find",
-    "fitted",
     "forward",
-    "initialised",
-    "named",
+    "initialise",
+    "name_layers",
     "output_shape",
     "parameter_gradients",
     "parameter_shapes",
     "shapes",
-    "state",
-    "upto",
-    "with_state",
+    "state_dict",
+    "truncate_at",
+    "with_state_dict",
 ]
 
-Chain = list[tuple[str, Layer]]
+NamedLayers = list[tuple[str, Layer]]
 
 
-def named(layers: Sequence, prefix: str = "") -> Chain:
+def name_layers(layers: Sequence, prefix: str = "") -> NamedLayers:
     """Layers, or (name, layer) pairs, as pairs; a layer without a name is called by its place in the list."""
     if not isinstance(layers, list | tuple):
         raise MinicnnError(f"expected a list of layers, got {type(layers).__name__}")
@@ -48,7 +48,7 @@ def named(layers: Sequence, prefix: str = "") -> Chain:
     return chain
 
 
-def forward(chain: Chain, x, kernels, keep=Keep.NOTHING, rng=None):
+def forward(chain: NamedLayers, x, kernels, keep=Keep.NOTHING, rng=None):
     """Output of the last layer, and the tape: what each layer's backward needs."""
     tape = []
     for _, layer in chain:
@@ -57,7 +57,7 @@ def forward(chain: Chain, x, kernels, keep=Keep.NOTHING, rng=None):
     return x, tape
 
 
-def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
+def backward(chain: NamedLayers, dy, tape, kernels, rule=GRADIENT, weights=False):
     """Gradient with respect to the chain's input, and {name: gradient} of its parameters if ``weights``."""
     gradients = {}
     for (name, layer), saved in zip(reversed(chain), reversed(tape), strict=True):
@@ -70,7 +70,7 @@ def backward(chain: Chain, dy, tape, kernels, rule=GRADIENT, weights=False):
 class Pass:
     """One pass forward, and back again from what it kept: two functions of an array."""
 
-    def __init__(self, steps: Chain, kernels, keep=Keep.NOTHING, rule=GRADIENT):
+    def __init__(self, steps: NamedLayers, kernels, keep=Keep.NOTHING, rule=GRADIENT):
         self.steps, self.kernels, self.keep, self.rule = steps, kernels, keep, rule
         self._tape = None
 
@@ -84,7 +84,7 @@ class Pass:
         return backward(self.steps, dy, self._tape, self.kernels, self.rule)[0]
 
 
-def parameter_gradients(chain: Chain, dy, tape, kernels):
+def parameter_gradients(chain: NamedLayers, dy, tape, kernels):
     """{name: gradient} of the chain's parameters, without the work of the gradient with respect to its input."""
     first = next((i for i, (_, layer) in enumerate(chain) if layer.parameter_shapes()), None)
     if first is None:
@@ -95,7 +95,7 @@ def parameter_gradients(chain: Chain, dy, tape, kernels):
     return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}
 
 
-def shapes(chain: Chain, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
+def shapes(chain: NamedLayers, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
     """(name, layer, input shape, output shape), layer after layer, without the batch axis."""
     for name, layer in chain:
         try:
@@ -106,23 +106,23 @@ def shapes(chain: Chain, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shap
         shape = out
 
 
-def output_shape(chain: Chain, shape: Shape) -> Shape:
+def output_shape(chain: NamedLayers, shape: Shape) -> Shape:
     """Shape of the last layer's output; ShapeError naming the layer where one does not fit."""
     outputs = [out for *_, out in shapes(chain, shape)]
     return outputs[-1] if outputs else shape
 
 
-def parameter_shapes(chain: Chain) -> dict[str, Shape]:
+def parameter_shapes(chain: NamedLayers) -> dict[str, Shape]:
     """Shapes of all parameters, by dotted name."""
     return {f"{name}.{key}": s for name, layer in chain for key, s in layer.parameter_shapes().items()}
 
 
-def state(chain: Chain) -> dict[str, np.ndarray]:
+def state_dict(chain: NamedLayers) -> dict[str, np.ndarray]:
     """All parameters, by dotted name."""
     return {f"{name}.{key}": array for name, layer in chain for key, array in layer.state().items()}
 
 
-def with_state(chain: Chain, arrays: Mapping[str, np.ndarray]) -> Chain:
+def with_state_dict(chain: NamedLayers, arrays: Mapping[str, np.ndarray]) -> NamedLayers:
     """Return the chain with the parameters of ``arrays``; what it does not name stays."""
 
     def own(name: str, layer: Layer) -> dict[str, np.ndarray]:
@@ -132,7 +132,7 @@ def with_state(chain: Chain, arrays: Mapping[str, np.ndarray]) -> Chain:
     return [(name, layer.with_state(own(name, layer))) for name, layer in chain]
 
 
-def fitted(mapping: Mapping[str, np.ndarray], chain: Chain) -> dict[str, np.ndarray]:
+def check_state_dict(mapping: Mapping[str, np.ndarray], chain: NamedLayers) -> dict[str, np.ndarray]:
     """Return the arrays that the layers want, half precision widened; WeightsError unless they fit exactly."""
     arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
     shapes = parameter_shapes(chain)
@@ -148,22 +148,22 @@ def fitted(mapping: Mapping[str, np.ndarray], chain: Chain) -> dict[str, np.ndar
     return {k: a.astype(np.float32) if a.dtype == np.float16 else a for k, a in arrays.items()}
 
 
-def initialised(chain: Chain, rng: np.random.Generator) -> Chain:
+def initialise(chain: NamedLayers, rng: np.random.Generator) -> NamedLayers:
     """Return the chain with every unset parameter drawn, in order."""
     return [(name, layer.initialised(rng)) for name, layer in chain]
 
 
-def astype(chain: Chain, dtype) -> Chain:
+def astype(chain: NamedLayers, dtype) -> NamedLayers:
     """Return the chain with parameters of ``dtype``."""
     return [(name, layer.astype(dtype)) for name, layer in chain]
 
 
-def before_softmax(chain: Chain) -> Chain:
+def before_softmax(chain: NamedLayers) -> NamedLayers:
     """Return the chain up to the scores: without a softmax at its end."""
     return chain[:-1] if chain and isinstance(chain[-1][1], Softmax | LogSoftmax) else chain
 
 
-def upto(chain: Chain, path: str) -> Chain:
+def truncate_at(chain: NamedLayers, path: str) -> NamedLayers:
     """Return the chain that ends with the layer at ``path``; inside a block, its branch unrolled up to there.
 
     Raises
@@ -179,10 +179,10 @@ def upto(chain: Chain, path: str) -> Chain:
             rest = path[len(name) + 1 :]
             for branch in layer.branches():
                 if any(rest == n or rest.startswith(f"{n}.") for n, _ in branch):
-                    return chain[:i] + [(f"{name}.{n}", part) for n, part in upto(branch, rest)]
+                    return chain[:i] + [(f"{name}.{n}", part) for n, part in truncate_at(branch, rest)]
     raise MinicnnError(f"no layer {path!r}; the layers are {', '.join(name for name, _ in chain)}")
 
 
-def find(chain: Chain, path: str) -> Layer:
+def find(chain: NamedLayers, path: str) -> Layer:
     """Return the layer at ``path``, in a block too."""
-    return upto(chain, path)[-1][1]
+    return truncate_at(chain, path)[-1][1]

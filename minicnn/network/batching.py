@@ -9,10 +9,10 @@ import numpy as np
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["by_halves", "joined"]
+__all__ = ["concatenate", "split_on_out_of_memory"]
 
 
-def by_halves(run: Callable, x: np.ndarray, beside: Any = None) -> list[tuple[int, Any]]:
+def split_on_out_of_memory(run: Callable, x: np.ndarray, beside: Any = None) -> list[tuple[int, Any]]:
     """Return (images, ``run(part, beside of that part)``) for the parts of a batch: one, if it fits.
 
     Parameters
@@ -35,9 +35,9 @@ def by_halves(run: Callable, x: np.ndarray, beside: Any = None) -> list[tuple[in
     # only here has Python let go of what the failed run held
     cuts = slice(0, len(x) // 2), slice(len(x) // 2, None)
     cut = isinstance(beside, np.ndarray) and beside.ndim > 0
-    return [part for at in cuts for part in by_halves(run, x[at], beside[at] if cut else beside)]
+    return [part for at in cuts for part in split_on_out_of_memory(run, x[at], beside[at] if cut else beside)]
 
 
-def joined(parts: list[tuple[int, np.ndarray]]) -> np.ndarray:
+def concatenate(parts: list[tuple[int, np.ndarray]]) -> np.ndarray:
     """Return the parts' arrays as that of the whole batch."""
     return parts[0][1] if len(parts) == 1 else np.concatenate([array for _, array in parts])

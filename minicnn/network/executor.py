@@ -8,28 +8,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import rules
-from minicnn.kernels import on, passes, running, send
+from minicnn.kernels import on, parallel_region, pass_cache, send
 from minicnn.layers import Keep, sequence
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
-from minicnn.layers.transforms.fuse import fused, repeatable
-from minicnn.network.batching import by_halves
+from minicnn.layers.transforms.fuse import fuse, is_capturable
+from minicnn.network.batching import split_on_out_of_memory
 
-__all__ = ["Plan", "Runner"]
+__all__ = ["Executor", "Program"]
 
 
-class Plan(NamedTuple):
+class Program(NamedTuple):
     """What runs up to some layer.
 
     The layers, these merged into steps, whether parameters are float64, and whether steps may be repeated.
     """
 
-    layers: sequence.Chain
-    steps: sequence.Chain
+    layers: sequence.NamedLayers
+    steps: sequence.NamedLayers
     wide: bool
-    repeatable: bool
+    capturable: bool
 
 
-class Runner:
+class Executor:
     """What runs layers on a device; arrays go there by ``send`` and come back by ``numpy.asarray``.
 
     Attributes
@@ -38,20 +38,25 @@ class Runner:
 
     """
 
-    def __init__(self, layers: sequence.Chain, device: str):
+    def __init__(self, layers: sequence.NamedLayers, device: str):
         self.device, self.kernels = device, on(device)
-        self._chain, self._passes = layers, passes(device)
-        self._plans: dict[tuple[str | None, bool], Plan] = {}  # by the last layer's name, and whether widened
+        self._chain, self._passes = layers, pass_cache(device)
+        self._plans: dict[tuple[str | None, bool], Program] = {}  # by the last layer's name, and whether widened
 
-    def plan(self, upto: str | None) -> Plan:
+    def plan(self, upto: str | None) -> Program:
         """Return what runs up to a layer, made once."""
         if (upto, False) not in self._plans:
-            layers = sequence.before_softmax(self._chain) if upto is None else sequence.upto(self._chain, upto)
-            wide, steps = any(a.dtype == np.float64 for a in sequence.state(layers).values()), self.steps(layers)
-            self._plans[upto, False] = Plan(layers, steps, wide, repeatable(steps))
+            layers = (
+                sequence.before_softmax(self._chain) if upto is None else sequence.truncate_at(self._chain, upto)
+            )
+            wide, steps = (
+                any(a.dtype == np.float64 for a in sequence.state_dict(layers).values()),
+                self.steps(layers),
+            )
+            self._plans[upto, False] = Program(layers, steps, wide, is_capturable(steps))
         return self._plans[upto, False]
 
-    def widened(self, upto: str | None) -> Plan:
+    def widened(self, upto: str | None) -> Program:
         """Return the plan in float64; kept on "cuda" alone, where parameters are sent once."""
         if (upto, True) in self._plans:
             return self._plans[upto, True]
@@ -61,22 +66,22 @@ class Runner:
             self._plans[upto, True] = plan
         return plan
 
-    def steps(self, layers: sequence.Chain, training: bool = False) -> sequence.Chain:
+    def steps(self, layers: sequence.NamedLayers, training: bool = False) -> sequence.NamedLayers:
         """Return what runs in the layers' place: the specification keeps to one step a layer."""
         if self.device == "reference":
             return layers
         if self.device == "cuda" and not training:
             # a normalisation's scale would be sent with every call; folded into the weights it stays there
             layers = fold_batch_norm(layers)
-        return fused(layers, training)
+        return fuse(layers, training)
 
-    def send(self, x: np.ndarray, plan: Plan) -> Any:
+    def send(self, x: np.ndarray, plan: Program) -> Any:
         """Return x on the device, in the parameters' dtype where that is wider: float64 if they are."""
         return send(x.astype(np.float64) if plan.wide and x.dtype != np.float64 else x, self.device)
 
     def one(
         self,
-        plan: Plan,
+        plan: Program,
         x: np.ndarray,
         upto: str | None,
         keep: Keep = Keep.NOTHING,
@@ -84,11 +89,11 @@ class Runner:
     ) -> AbstractContextManager[Any]:
         """Context that gives a pass up to a layer for inputs of x's shape, inside of ``parts``."""
         one = sequence.Pass(plan.steps, self.kernels, keep, rule)
-        if self._passes is None or plan.wide or x.dtype != np.float32 or not plan.repeatable:
+        if self._passes is None or plan.wide or x.dtype != np.float32 or not plan.capturable:
             return nullcontext(one)
         return self._passes.of((upto, x.shape, keep, rule), one)
 
     def parts(self, run, *arrays) -> list[tuple[int, Any]]:
-        """Return what ``run`` gives for the parts of a batch, see ``by_halves``."""
-        with running(self.device):
-            return by_halves(run, *arrays)
+        """Return what ``run`` gives for the parts of a batch, see ``split_on_out_of_memory``."""
+        with parallel_region(self.device):
+            return split_on_out_of_memory(run, *arrays)

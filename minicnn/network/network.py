@@ -13,9 +13,9 @@ from minicnn.kernels import choose, send
 from minicnn.layers import Keep, sequence
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.network import summary
-from minicnn.network.batching import joined
-from minicnn.network.executor import Plan, Runner
-from minicnn.network.targets import as_cotangent, checked_classes
+from minicnn.network.batching import concatenate
+from minicnn.network.executor import Executor, Program
+from minicnn.network.targets import as_cotangent, check_classes
 from minicnn.shapes import check_array
 
 __all__ = ["Network", "Tape"]
@@ -24,7 +24,7 @@ __all__ = ["Network", "Tape"]
 class Tape(NamedTuple):
     """What a forward pass leaves for backward passes: the layers it ran, and what each of them kept."""
 
-    layers: sequence.Chain
+    layers: sequence.NamedLayers
     saved: list[Any]
 
 
@@ -71,11 +71,11 @@ class Network:
         seed: int = 0,
         name: str = "network",
     ):
-        self._chain = sequence.initialised(sequence.named(layers), np.random.default_rng(seed))
+        self._chain = sequence.initialise(sequence.name_layers(layers), np.random.default_rng(seed))
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
-        self.name, self.device, self._runner = name, device, Runner(self._chain, device)
+        self.name, self.device, self._runner = name, device, Executor(self._chain, device)
         self.check_labels()
 
     def check_labels(self) -> None:
@@ -157,7 +157,7 @@ class Network:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return the parameters by their dotted names, in order; the arrays themselves, not copies."""
-        return sequence.state(self._chain)
+        return sequence.state_dict(self._chain)
 
     @classmethod
     def from_state_dict(cls, layers: Sequence, mapping: Mapping[str, np.ndarray], *args, **kwargs) -> Network:
@@ -165,8 +165,8 @@ class Network:
 
         The other arguments are those of ``Network``; raises as ``load_state_dict`` does.
         """
-        named = sequence.named(layers)
-        return cls(sequence.with_state(named, sequence.fitted(mapping, named)), *args, **kwargs)
+        named = sequence.name_layers(layers)
+        return cls(sequence.with_state_dict(named, sequence.check_state_dict(mapping, named)), *args, **kwargs)
 
     def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; float64 arrays stay float64, half precision becomes float32.
@@ -179,9 +179,9 @@ class Network:
             If names are missing or left over, or shapes differ; each of them is named.
 
         """
-        arrays = {name: np.array(array) for name, array in sequence.fitted(mapping, self._chain).items()}
-        self._chain = sequence.with_state(self._chain, arrays)
-        self._runner = Runner(self._chain, self.device)
+        arrays = {name: np.array(array) for name, array in sequence.check_state_dict(mapping, self._chain).items()}
+        self._chain = sequence.with_state_dict(self._chain, arrays)
+        self._runner = Executor(self._chain, self.device)
 
     # forward
 
@@ -219,7 +219,7 @@ class Network:
             with self._runner.one(plan, x, upto) as one:
                 return np.asarray(one.forward(self._runner.send(x, plan)))
 
-        return joined(self._runner.parts(run, x))
+        return concatenate(self._runner.parts(run, x))
 
     def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
         """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
@@ -227,7 +227,7 @@ class Network:
         y, saved = sequence.forward(plan.steps, self._runner.send(x, plan), self._runner.kernels, Keep.MASKS)
         return np.asarray(y), Tape(plan.steps, saved)
 
-    def _ready(self, x, upto, allow_nonfinite) -> Plan:
+    def _ready(self, x, upto, allow_nonfinite) -> Program:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
         check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
         if self.input_shape is not None and x.shape[1:] != self.input_shape:
@@ -248,7 +248,7 @@ class Network:
     def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
         """Return the gradient with respect to the input of <dy, y>, from ``trace``'s tape."""
         dy = send(dy, self.device)
-        dx, _ = sequence.backward(tape.layers, dy, tape.saved, self._runner.kernels, rules.named(rule))
+        dx, _ = sequence.backward(tape.layers, dy, tape.saved, self._runner.kernels, rules.as_rule(rule))
         return np.asarray(dx)
 
     def input_gradient(
@@ -290,7 +290,7 @@ class Network:
             not covered by the rule.
 
         """
-        rule, plan = rules.named(rule), self._ready(x, layer, allow_nonfinite)
+        rule, plan = rules.as_rule(rule), self._ready(x, layer, allow_nonfinite)
 
         def run(x, target):
             # the output stays where it is: only its shape counts
@@ -299,7 +299,7 @@ class Network:
                 dx = one.backward(send(self.cotangent(y, target, of), self.device))
             return np.asarray(dx).astype(x.dtype, copy=False)
 
-        return joined(self._runner.parts(run, x, np.asarray(target)))
+        return concatenate(self._runner.parts(run, x, np.asarray(target)))
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
@@ -348,7 +348,7 @@ class Network:
     def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
         kernels, steps = self._runner.kernels, self._runner.steps(plan.layers, training=True)
         scores, saved = sequence.forward(steps, self._runner.send(x, plan), kernels, Keep.INPUTS, rng)
-        labels = send(checked_classes(labels, scores), self.device)
+        labels = send(check_classes(labels, scores), self.device)
         dy = kernels.cross_entropy_input_grad(scores, labels)
         gradients = sequence.parameter_gradients(steps, dy, saved, kernels)
         ordered = {

@@ -11,7 +11,7 @@ from minicnn.layers.base import Shape
 __all__ = ["rows", "table"]
 
 
-def rows(layers: sequence.Chain, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
+def rows(layers: sequence.NamedLayers, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
     """One dictionary a layer: name, type, output_shape without N, parameters, multiply_adds, bytes of output."""
     return [
         {

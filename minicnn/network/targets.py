@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 
-__all__ = ["as_cotangent", "checked_classes", "unit_cotangent"]
+__all__ = ["as_cotangent", "check_classes", "unit_cotangent"]
 
 
 def as_cotangent(y: np.ndarray, target) -> np.ndarray:
@@ -35,13 +35,13 @@ def as_cotangent(y: np.ndarray, target) -> np.ndarray:
             f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of "
             "that shape, such as one that is 1 at the unit and 0 elsewhere"
         )
-    classes = checked_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
+    classes = check_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
     dy = np.zeros(y.shape, y.dtype)
     dy[np.arange(len(y)), classes] = 1
     return dy
 
 
-def checked_classes(classes, scores: np.ndarray) -> np.ndarray:
+def check_classes(classes, scores: np.ndarray) -> np.ndarray:
     """Return classes as an int array of shape (N,); raise unless they are classes of scores (N, K)."""
     classes, (n, k) = np.asarray(classes), scores.shape
     if classes.dtype.kind not in "iu" or classes.shape != (n,):

@@ -32,7 +32,7 @@ from minicnn.layers import (
     sequence,
 )
 from minicnn.layers.blocks import Block
-from minicnn.layers.transforms.fuse import RectifiedConv2d
+from minicnn.layers.transforms.fuse import ConvReLU2d
 from minicnn.verify.rounding import AFFINE, SMOOTH
 
 __all__ = [
@@ -85,7 +85,7 @@ def tangent(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
     if isinstance(layer, MaxPool2d):
         taps, moves = _taps(layer, x, -np.inf), _taps(layer, v, 0.0)
         return np.take_along_axis(moves, taps.argmax(axis=0)[None], axis=0)[0]
-    if isinstance(layer, RectifiedConv2d):
+    if isinstance(layer, ConvReLU2d):
         before, rectifier = _halves(layer)
         return _slope(rectifier, before(x)) * (before(v) - before(np.zeros_like(v)))
     raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/kinks.py")
@@ -136,7 +136,7 @@ def room(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = False) -> np.
     t : array of the shape of y, >= 0, or infinity for a layer without kinks
 
     """
-    if isinstance(layer, RectifiedConv2d):
+    if isinstance(layer, ConvReLU2d):
         before, rectifier = _halves(layer)
         return room(rectifier, before(x), before(v) - before(np.zeros_like(v)), ahead)
     if isinstance(layer, ReLU6):
@@ -160,7 +160,7 @@ def rivals(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, 
 
 def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
     """How far each output's pre-activation is from a kink: |x|, or the gap between a window's two largest."""
-    if isinstance(layer, RectifiedConv2d):
+    if isinstance(layer, ConvReLU2d):
         before, rectifier = _halves(layer)
         return clearance(rectifier, before(x))
     if isinstance(layer, ReLU6):
@@ -205,7 +205,7 @@ def _taps(layer: MaxPool2d, x: np.ndarray, fill: float) -> np.ndarray:
     return np.stack([tap for _, _, tap in windows.taps(windows.pad(x, fill=fill))])
 
 
-def _halves(layer: RectifiedConv2d):
+def _halves(layer: ConvReLU2d):
     """Return a rectified convolution in two: what comes before the rectifier, and the rectifier."""
     scale, shift = layer._scale_and_shift()
 
@@ -261,7 +261,7 @@ class Tangent(Layer):
         return np.concatenate([y, w]), None
 
 
-def wrapped(layers: sequence.Chain, wrap, prefix: str = "") -> sequence.Chain:
+def wrapped(layers: sequence.NamedLayers, wrap, prefix: str = "") -> sequence.NamedLayers:
     """Return the chain with ``wrap(layer, dotted name)`` in each layer's place, inside of blocks too."""
 
     def inside(name, layer):
@@ -272,7 +272,7 @@ def wrapped(layers: sequence.Chain, wrap, prefix: str = "") -> sequence.Chain:
     return [(name, inside(f"{prefix}{name}", layer)) for name, layer in layers]
 
 
-def leaves(layers: sequence.Chain) -> dict[str, Layer]:
+def leaves(layers: sequence.NamedLayers) -> dict[str, Layer]:
     """Return the layers that are no blocks, by dotted name, those inside of blocks too."""
     found: dict[str, Layer] = {}
     wrapped(layers, lambda layer, name: found.setdefault(name, layer))
@@ -280,7 +280,7 @@ def leaves(layers: sequence.Chain) -> dict[str, Layer]:
 
 
 def around(
-    layers: sequence.Chain,
+    layers: sequence.NamedLayers,
     x: np.ndarray,
     v: np.ndarray,
     moves: Mapping[str, np.ndarray] | None = None,

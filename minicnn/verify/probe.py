@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.kernels import on
 from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
 from minicnn.layers.blocks import Block
-from minicnn.layers.transforms.fuse import RectifiedConv2d, fused
+from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
 from minicnn.network import Network
 from minicnn.rules import GRADIENT
 from minicnn.shapes import check_array
@@ -64,7 +64,7 @@ class Log:
             kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
             self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
             self.units += x.size
-        counted = layer.convolution if isinstance(layer, RectifiedConv2d) else layer
+        counted = layer.convolution if isinstance(layer, ConvReLU2d) else layer
         self.terms[name] = 0 if isinstance(layer, Block) else terms(counted, x.shape)
         self.values[name] = Value(name, type(layer).__name__, y)
 
@@ -96,7 +96,7 @@ def _in_place_of(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
     return (other.reshape(y.shape) if other.size == y.size else other).astype(y.dtype, copy=False)
 
 
-def probed(layers: sequence.Chain, log: Log, prefix: str = "") -> sequence.Chain:
+def probed(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> sequence.NamedLayers:
     """Return the chain with a probe around each layer, blocks and what is inside of them included."""
     return [
         (name, Probe(_inside(layer, log, f"{prefix}{name}."), f"{prefix}{name}", log)) for name, layer in layers
@@ -132,7 +132,7 @@ def run(
     """
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
     layers = sequence.astype(net.named_layers, dtype)
-    layers = layers if device == "reference" else fused(layers)
+    layers = layers if device == "reference" else fuse(layers)
     log, kernels = Log(given or {}), on(device)
     last = len(sequence.before_softmax(layers))
     steps, x = probed(layers, log), x.astype(dtype, copy=False)

@@ -29,7 +29,7 @@ from minicnn.layers import (
     Softmax,
     Tanh,
 )
-from minicnn.layers.transforms.fuse import RectifiedConv2d
+from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
 
@@ -63,7 +63,7 @@ def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) -> np.ndarray:
     """Error of each output value in units of u: sqrt(n) A, for inputs up to |x| + reach."""
     size = np.abs(x) + reach
-    if isinstance(layer, RectifiedConv2d):
+    if isinstance(layer, ConvReLU2d):
         return forward_scale(layer.convolution, x, reach) * _norm_scale(layer) + 4 * _norm_shift(layer)
     if isinstance(layer, SMOOTH):
         y, _ = layer.forward(x, reference)
@@ -74,7 +74,7 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
 
 def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
     """Error of each value of each gradient in units of u: sqrt(n) A; the input's under the name "input"."""
-    if isinstance(layer, RectifiedConv2d):
+    if isinstance(layer, ConvReLU2d):
         return {"input": gradient_scales(layer.convolution, x, dy * _norm_scale(layer))["input"] * 2}
     size, counts = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
     if isinstance(layer, SMOOTH):
@@ -121,12 +121,12 @@ def _gradient_terms(layer: Layer, x: tuple[int, ...], dy: tuple[int, ...]) -> tu
     return 2 * terms(layer, x) + prod(getattr(layer, "kernel_size", (1,))), sums + 6
 
 
-def _norm_scale(layer: RectifiedConv2d):
+def _norm_scale(layer: ConvReLU2d):
     scale, _ = layer._scale_and_shift()
     return 1.0 if scale is None else np.abs(scale)[:, None, None]
 
 
-def _norm_shift(layer: RectifiedConv2d):
+def _norm_shift(layer: ConvReLU2d):
     _, shift = layer._scale_and_shift()
     return 0.0 if shift is None else np.abs(shift)[:, None, None]
 

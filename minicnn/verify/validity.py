@@ -127,7 +127,7 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     )
 
 
-def _piecewise_linear(net: Network) -> sequence.Chain:
+def _piecewise_linear(net: Network) -> sequence.NamedLayers:
     layers = scores_chain(net)
     smooth = [name for name, layer in leaves(layers).items() if isinstance(layer, SMOOTH)]
     if smooth:
@@ -156,7 +156,7 @@ class _Piece(Layer):
         return np.concatenate([self.layer.forward(x, kernels)[0], affine_piece(self.layer, x, z)]), None
 
 
-def _piece_at_zero(layers: sequence.Chain, x: np.ndarray) -> np.ndarray:
+def _piece_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
     """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
     both = wrapped(layers, lambda layer, name: _Piece(layer))
     y, _ = sequence.forward(both, np.concatenate([x, np.zeros_like(x)]), reference)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from minicnn._utils.suggest import nearest
+from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 from minicnn.zoo.alexnet import alexnet, alexnet_caffe, caffenet
@@ -76,7 +76,7 @@ def architecture(name: str, num_classes: int | None = None) -> Architecture:
 
     """
     if name not in ARCHITECTURES:
-        raise MinicnnError(f"unknown architecture {name!r}; {nearest(name, ARCHITECTURES)}")
+        raise MinicnnError(f"unknown architecture {name!r}; {did_you_mean(name, ARCHITECTURES)}")
     if num_classes is None:
         return ARCHITECTURES[name]()
     if name == "hed-vgg16":

@@ -21,7 +21,7 @@ from minicnn.explain import (
     predict,
     saliency,
     segment,
-    top_stimuli,
+    top_images,
 )
 from minicnn.explain.localise import mask_of
 from minicnn.explain.rules_table import rules_by_layer
@@ -122,7 +122,7 @@ class TestPictures:
         for one in rules_by_layer(NETS[net](), PICTURES[picture]):
             assert finite(*one.pictures.values(), one.apart)
         assert sum(p.probability for p in predict(NETS[net](), PICTURES[picture], top=99)) == pytest.approx(1)
-        ((_, value, seen),) = top_stimuli(NETS[net](), [PICTURES[picture]], LAYERS[net], 0)
+        ((_, value, seen),) = top_images(NETS[net](), [PICTURES[picture]], LAYERS[net], 0)
         assert np.isfinite(value) and seen.size > 0
 
 

@@ -12,7 +12,7 @@ from minicnn.formats.keras.layers import Place, layers_of
 from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
 from minicnn.formats.keras.weights import Listed, Numbered
 from minicnn.layers import GlobalAvgPool2d, Layer
-from minicnn.layers.sequence import Chain
+from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["chain_from"]
 
@@ -24,7 +24,7 @@ _MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
 Shape = tuple[int | None, ...]
 
 
-def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[Shape, Chain]:
+def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[Shape, NamedLayers]:
     """Return the input's shape (C, H, W), None where it is open, and the layers.
 
     ``flips`` says that kernels are turned by 180 degrees: Theano convolved where others correlate.

@@ -110,7 +110,7 @@ def _depth_after(block: Block, layers: tuple[Layer, ...], depths: list[int | Non
     return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
 
 
-def _flattened(layers: sequence.Chain, input_shape: tuple[int, int, int] | None) -> sequence.Chain:
+def _flattened(layers: sequence.NamedLayers, input_shape: tuple[int, int, int] | None) -> sequence.NamedLayers:
     """Return the chain with a flatten before a last softmax, or at the end, where the maps are single pixels."""
     out = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
     if out[1:] != (1, 1):

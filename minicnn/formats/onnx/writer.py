@@ -14,7 +14,7 @@ from minicnn.formats.onnx.export import NODES
 from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
 from minicnn.layers import Concat, Layer, Residual, Sequential
 from minicnn.layers.base import Shape
-from minicnn.layers.sequence import Chain
+from minicnn.layers.sequence import NamedLayers
 from minicnn.network import Network
 
 __all__ = ["OPSET", "write"]
@@ -115,7 +115,7 @@ class Graph:
         self.initialisers += protobuf.message(5, [*fields, *protobuf.message(9, [files.flat_bytes(array)])])
         return name
 
-    def _chain(self, layers: Chain, place: Place) -> tuple[str, Shape]:
+    def _chain(self, layers: NamedLayers, place: Place) -> tuple[str, Shape]:
         x, shape = place.x, place.shape
         for name, layer in layers:
             here = Place(f"{place.path}.{name}" if place.path else name, x, shape)
@@ -166,7 +166,7 @@ class Place(NamedTuple):
     shape: Shape
 
 
-def _channels(layers: Chain) -> int:
+def _channels(layers: NamedLayers) -> int:
     """Return how many channels the first layer that says so expects."""
     for _, layer in layers:
         for name in ("in_channels", "num_features"):

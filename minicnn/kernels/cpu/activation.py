@@ -7,8 +7,8 @@ from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.recorder import again
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.recorder import record_result
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 
@@ -20,13 +20,13 @@ BLOCK = 8192
 @float32_or(reference.relu)
 def relu(x):
     """Rectifier and its mask, as ``reference.relu``."""
-    return _rectified(x, np.inf) if x.size > BLOCK else again(reference.relu, x)
+    return _rectified(x, np.inf) if x.size > BLOCK else record_result(reference.relu, x)
 
 
 @float32_or(reference.relu6)
 def relu6(x):
     """Rectifier with a ceiling and its mask, as ``reference.relu6``."""
-    return _rectified(x, 6) if x.size > BLOCK else again(reference.relu6, x)
+    return _rectified(x, 6) if x.size > BLOCK else record_result(reference.relu6, x)
 
 
 def _rectified(x, ceiling):
@@ -39,7 +39,7 @@ def _rectified(x, ceiling):
 def relu_input_grad(dy, mask, rule):
     """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""
     if dy.size <= BLOCK:
-        return again(reference.relu_input_grad, dy, mask, rule)
+        return record_result(reference.relu_input_grad, dy, mask, rule)
     dx = empty(dy.shape)
     where = rule.where_input_positive, rule.where_cotangent_positive
     _relu_input_grad(dense(dy).reshape(-1), dense(mask).reshape(-1), *where, dx.reshape(-1))
@@ -62,7 +62,7 @@ def _relu_block(block, x, ceiling, y, mask):
 
 @kernel(reads(1), float32, writes(1), writes(1, boolean))
 def _relu(x, ceiling, y, mask):
-    on_threads(_relu_block, (len(x) + BLOCK - 1) // BLOCK, (x, ceiling, y, mask))
+    parallel_for(_relu_block, (len(x) + BLOCK - 1) // BLOCK, (x, ceiling, y, mask))
 
 
 @inner
@@ -81,4 +81,4 @@ def _relu_input_grad_block(block, dy, mask, where_input, where_cotangent, dx):
 @kernel(reads(1), reads(1, boolean), boolean, boolean, writes(1))
 def _relu_input_grad(dy, mask, where_input, where_cotangent, dx):
     arguments = dy, mask, where_input, where_cotangent, dx
-    on_threads(_relu_input_grad_block, (len(dy) + BLOCK - 1) // BLOCK, arguments)
+    parallel_for(_relu_input_grad_block, (len(dy) + BLOCK - 1) // BLOCK, arguments)

@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.runtime.allocator import empty
-from minicnn.kernels.cpu.runtime.recorder import again, noted
+from minicnn.kernels.cpu.runtime.recorder import record_call, record_result
 
 __all__ = ["add", "constant", "dense", "float32_or"]
 
@@ -18,7 +18,7 @@ def dense(array: np.ndarray) -> np.ndarray:
     if flags.c_contiguous and flags.aligned:
         return array
     copy = empty(array.shape, array.dtype)
-    noted(np.copyto, copy, array)
+    record_call(np.copyto, copy, array)
     return copy
 
 
@@ -30,7 +30,7 @@ def float32_or(function: Callable) -> Callable[[Callable], Callable]:
         def either(array, *args, **kwargs):
             if array.dtype == np.float32:
                 return operation(array, *args, **kwargs)
-            return again(function, array, *args, **kwargs)
+            return record_result(function, array, *args, **kwargs)
 
         return either
 
@@ -49,5 +49,5 @@ def constant(value: float, count: int) -> np.ndarray:
 def add(x, other):
     """Sum of two arrays, as ``reference.add``, in memory that is kept."""
     total = empty(x.shape)
-    noted(np.add, x, other, total)
+    record_call(np.add, x, other, total)
     return total

@@ -6,7 +6,7 @@ from numba import float32, int64
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 
 __all__ = [
     "batch_norm2d",
@@ -77,7 +77,7 @@ def _scale_and_shift_map(map, x, scale, shift, y):
 
 @kernel(reads(3), reads(1), reads(1), writes(3))
 def _scale_and_shift(x, scale, shift, y):
-    on_threads(_scale_and_shift_map, x.shape[0] * x.shape[1], (x, scale, shift, y))
+    parallel_for(_scale_and_shift_map, x.shape[0] * x.shape[1], (x, scale, shift, y))
 
 
 @inner
@@ -136,7 +136,7 @@ def _normalise_pixels(part, image, size, share, beta, k, out):
 
 @kernel(reads(3), int64, float32, float32, float32, writes(3))
 def _normalise(x, size, share, beta, k, y):
-    on_threads(_normalise_pixels, _parts(x), (x, size, share, beta, k, y))
+    parallel_for(_normalise_pixels, _parts(x), (x, size, share, beta, k, y))
 
 
 @inner
@@ -162,4 +162,4 @@ def _normalise_pixels_input_grad(part, image, cotangent, size, share, beta, k, o
 
 @kernel(reads(3), reads(3), int64, float32, float32, float32, writes(3))
 def _normalise_input_grad(x, dy, size, share, beta, k, dx):
-    on_threads(_normalise_pixels_input_grad, _parts(x), (x, dy, size, share, beta, k, dx))
+    parallel_for(_normalise_pixels_input_grad, _parts(x), (x, dy, size, share, beta, k, dx))

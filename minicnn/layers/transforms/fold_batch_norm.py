@@ -8,18 +8,18 @@ from minicnn.layers.base import Layer
 from minicnn.layers.blocks import Block
 from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
-from minicnn.layers.sequence import Chain
+from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["fold_batch_norm"]
 
 
-def fold_batch_norm(chain: Chain) -> Chain:
+def fold_batch_norm(chain: NamedLayers) -> NamedLayers:
     """Return the chain without the batch normalisations that directly follow a convolution, blocks included.
 
     weight'[k] = scale[k] weight[k] and bias'[k] = scale[k] bias[k] + shift[k], with y = scale x + shift the
     normalisation; computed in float64 and rounded once.
     """
-    folded: Chain = []
+    folded: NamedLayers = []
     for name, layer in chain:
         previous = folded[-1][1] if folded else None
         if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):

@@ -14,14 +14,14 @@ from minicnn.layers.base import Keep, Layer
 from minicnn.layers.blocks import Block
 from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
-from minicnn.layers.sequence import Chain
+from minicnn.layers.sequence import NamedLayers
 from minicnn.rules import GRADIENT
 
-__all__ = ["RectifiedConv2d", "fused", "repeatable"]
+__all__ = ["ConvReLU2d", "fuse", "is_capturable"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RectifiedConv2d(Layer):
+class ConvReLU2d(Layer):
     """Convolution, batch normalisation and rectifier as one step; without the second it has weight gradients."""
 
     convolution: Conv2d
@@ -69,38 +69,38 @@ class RectifiedConv2d(Layer):
         )
 
 
-def fused(chain: Chain, training: bool = False) -> Chain:
+def fuse(chain: NamedLayers, training: bool = False) -> NamedLayers:
     """Return a chain of fewer steps that computes the same, blocks included.
 
     A merged step has its last layer's name.  In ``training``, where it has no normalisation, it has its
     convolution's, by which parameters are called.
     """
-    merged: Chain = []
+    merged: NamedLayers = []
     for name, layer in chain:
         steps = _before_rectifier(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
         if steps == 1 or (steps == 2 and not training):
             first, convolution = merged[-steps]
             norm, most = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
-            merged[-steps:] = [(first if training else name, RectifiedConv2d(convolution, norm, most))]
+            merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, most))]
         else:
             merged.append((name, _inside(layer, training)))
     return merged
 
 
-def repeatable(chain: Chain) -> bool:
+def is_capturable(chain: NamedLayers) -> bool:
     """Whether steps leave all computing to the functions of ``kernels``, so that a device may repeat their calls.
 
     Our own layers do, but for a merged normalisation, which computes its scale; layers from elsewhere may not.
     """
-    return all(_only_calls(layer) and all(map(repeatable, layer.branches())) for _, layer in chain)
+    return all(_only_calls(layer) and all(map(is_capturable, layer.branches())) for _, layer in chain)
 
 
 def _only_calls(layer: Layer) -> bool:
     ours = type(layer).__module__.startswith("minicnn.layers.")
-    return ours and not (isinstance(layer, RectifiedConv2d) and layer.norm is not None)
+    return ours and not (isinstance(layer, ConvReLU2d) and layer.norm is not None)
 
 
-def _before_rectifier(chain: Chain) -> int:
+def _before_rectifier(chain: NamedLayers) -> int:
     """Count the steps at the end that a rectifier merges with: a convolution, perhaps its normalisation."""
     kinds = [type(layer) for _, layer in chain[-2:]]
     if kinds == [Conv2d, BatchNorm2d]:
@@ -111,4 +111,4 @@ def _before_rectifier(chain: Chain) -> int:
 def _inside(layer: Layer, training: bool) -> Layer:
     if not isinstance(layer, Block):
         return layer
-    return layer.with_branches([fused(branch, training) for branch in layer.branches()])
+    return layer.with_branches([fuse(branch, training) for branch in layer.branches()])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._utils.json import finite
+from minicnn._utils.json import nan_to_none
 from minicnn.verify.gradcheck.report import table_text
 
 __all__ = ["Comparison", "Step", "distance_of", "error_of", "histogram", "largest_ulps"]
@@ -227,4 +227,4 @@ def _cells(step: Step, prefix: str = "") -> list[str]:
 
 
 def _plain(steps: list[Step]) -> list[dict[str, Any]]:
-    return finite([asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps])
+    return nan_to_none([asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps])

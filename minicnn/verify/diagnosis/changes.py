@@ -78,7 +78,7 @@ def placed(net: Network) -> list[Placed]:
     return [leaf._replace(place=places.get(leaf.name, "")) for leaf in found]
 
 
-def _placed(layers: sequence.Chain, shape: tuple[int, ...], prefix: str) -> Iterator[Placed]:
+def _placed(layers: sequence.NamedLayers, shape: tuple[int, ...], prefix: str) -> Iterator[Placed]:
     maps = None
     for name, layer, own, _ in sequence.shapes(layers, shape):
         if isinstance(layer, Block):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn._utils.json import finite
+from minicnn._utils.json import nan_to_none
 from minicnn.network import Network
 from minicnn.verify.diagnosis.changes import Change
 
@@ -73,7 +73,7 @@ class Diagnosis:
         """Return everything as plain values for JSON."""
         found = {name: getattr(self, name) for name in ("subject", "reference", "evidence", "first", "weak")}
         found |= {"no_fault": self.sound, "healed": self.healed, "tried": self.tried, "verdict": self.verdict()}
-        found |= {name: finite(getattr(self, name)) for name in ("before", "after")}
+        found |= {name: nan_to_none(getattr(self, name)) for name in ("before", "after")}
         return found | {name: [_plain(c) for c in getattr(self, name)] for name in ("changes", "rivals")}
 
 

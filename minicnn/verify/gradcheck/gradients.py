@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.kernels import on, reference
 from minicnn.layers import Layer, sequence
-from minicnn.layers.transforms.fuse import fused
+from minicnn.layers.transforms.fuse import fuse
 from minicnn.network import Network
 from minicnn.shapes import check_array
 from minicnn.verify.gradcheck.conventions import convention_rows
@@ -97,7 +97,7 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     own = sequence.astype(layers, dtype)
     exact, x = sequence.astype(own, np.float64), x.astype(dtype).astype(np.float64)
     if device != "reference":
-        own, exact = fused(own), fused(exact)
+        own, exact = fuse(own), fuse(exact)
     met = _leaves(own, exact, x)
     for i, leaf in enumerate(progress(met)):
         yield from leaf_rows(leaf, on(device), dtype, np.random.default_rng((seed, i)), effort)
@@ -124,7 +124,7 @@ def _decided(row_at: Callable[[np.ndarray, np.random.Generator], Row], x: np.nda
     return row
 
 
-def _leaves(own: sequence.Chain, exact: sequence.Chain, x: np.ndarray) -> list[Leaf]:
+def _leaves(own: sequence.NamedLayers, exact: sequence.NamedLayers, x: np.ndarray) -> list[Leaf]:
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
     met, mine, layers = Recorded(), leaves(own), leaves(exact)
     sequence.forward(wrapped(exact, met.around), x, reference)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Layer
-from minicnn.layers.transforms.fuse import RectifiedConv2d
+from minicnn.layers.transforms.fuse import ConvReLU2d
 from minicnn.verify.gradcheck.report import UNDECIDED, Row
 from minicnn.verify.kinks import (
     LINEAR,
@@ -77,7 +77,7 @@ def leaf_rows(leaf: Leaf, kernels: ModuleType, dtype, rng: np.random.Generator, 
     x = leaf.x.astype(dtype)
     y, saved = leaf.own.forward(x, kernels, Keep.INPUTS)
     dy = _cotangent(leaf, y.shape, dtype, rng)
-    weights = not isinstance(leaf.own, RectifiedConv2d)
+    weights = not isinstance(leaf.own, ConvReLU2d)
     dx, others = leaf.own.backward(dy.astype(dtype), saved, kernels, weights=weights)
     claimed = {"input": dx, **others}
     effort = effort.within(max(leaf.x.size, len(x) * leaf.layer.multiply_adds(x.shape[1:])))
@@ -104,7 +104,7 @@ def _cotangent(leaf: Leaf, shape, dtype, rng) -> np.ndarray:
     """Random dy, 0 where x is at a kink, or, before a merged rectifier, where rounding decides on which side."""
     dy = rng.standard_normal(shape).astype(dtype).astype(np.float64)
     near: np.ndarray | float = 0.0
-    if isinstance(leaf.own, RectifiedConv2d):
+    if isinstance(leaf.own, ConvReLU2d):
         near = SIGMAS * unit(dtype) * forward_scale(leaf.layer, leaf.x)
     return np.where(clearance(leaf.layer, leaf.x) > near, dy, 0.0)
 

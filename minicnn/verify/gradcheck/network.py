@@ -22,12 +22,12 @@ NAME, KIND = "(whole net)", "Network"
 CURVED = 1e-5  # share of x that a step may take where a smooth layer bends the way; the error falls as its square
 
 
-def scores_chain(net: Network) -> sequence.Chain:
+def scores_chain(net: Network) -> sequence.NamedLayers:
     """Return the layers up to the scores, in float64."""
     return sequence.astype(sequence.before_softmax(net.named_layers), np.float64)
 
 
-def influences(layers: sequence.Chain, x: np.ndarray, dy_of: Callable) -> tuple[Recorded, float]:
+def influences(layers: sequence.NamedLayers, x: np.ndarray, dy_of: Callable) -> tuple[Recorded, float]:
     """Return what passes through each layer, and by how much rounding moves the scalar f, in units of u.
 
     A rounding error of an output value moves f by the cotangent there times the error; errors add in squares.
@@ -74,7 +74,9 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
     labels = rng.integers(sequence.output_shape(layers, x.shape[1:])[0], size=len(x))
     _, claimed = net.to("reference").loss_gradient(x, labels)
     state = {
-        name: a for name, a in sequence.state(layers).items() if not name.rpartition(".")[2].startswith("running_")
+        name: a
+        for name, a in sequence.state_dict(layers).items()
+        if not name.rpartition(".")[2].startswith("running_")
     }
     sizes = {name: float(np.sqrt(np.mean(a * a))) or 1e-2 for name, a in state.items()}
     splits = np.cumsum([a.size for a in state.values()])[:-1]
@@ -86,7 +88,7 @@ def loss_row(net: Network, x: np.ndarray, rng: np.random.Generator, effort: Effo
 
     def loss(v, s):
         moved = {name: state[name] + s * d for name, d in moves(v).items()}
-        scores, _ = sequence.forward(sequence.with_state(layers, moved), x, reference)
+        scores, _ = sequence.forward(sequence.with_state_dict(layers, moved), x, reference)
         return float(reference.cross_entropy(scores, labels))
 
     def derivative(v):

@@ -23,7 +23,7 @@ __all__ = ["slack"]
 SLACK = 2.0  # merged steps and other orders of summation round differently from the run that is measured
 
 
-def slack(own: sequence.Chain, kernels: ModuleType, met: Recorded, seen: Around, dtype) -> float:
+def slack(own: sequence.NamedLayers, kernels: ModuleType, met: Recorded, seen: Around, dtype) -> float:
     """Return how far a device's directional derivative may be off.
 
     Parameters

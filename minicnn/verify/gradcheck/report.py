@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
 
-from minicnn._utils.json import finite
+from minicnn._utils.json import nan_to_none
 
 __all__ = ["UNDECIDED", "Report", "Row"]
 
@@ -158,7 +158,7 @@ class Report:
         rows = [asdict(row) | {"ratio": row.ratio, "ok": row.ok} for row in self.rows]
         head = {name: getattr(self, name) for name in ("subject", "device", "dtype", "seed", "directions")}
         found = head | {"seconds": round(self.seconds, 3), "ok": self.ok, "verdict": self.verdict()}
-        return found | {"missed_at_1000_tolerances": self.missed(), "rows": finite(rows)}
+        return found | {"missed_at_1000_tolerances": self.missed(), "rows": nan_to_none(rows)}
 
 
 def table_text(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:

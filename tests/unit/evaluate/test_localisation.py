@@ -14,7 +14,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate import checkpoint, localisation
-from minicnn.evaluate.confidence import interval
+from minicnn.evaluate.confidence import bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import evaluate_localisation, localise
@@ -158,7 +158,7 @@ def test_the_thresholded_map_is_boxed_above_each_quantile():
 
 
 def test_one_object_has_no_interval():
-    found = interval(np.array([0.0, 1.0]), np.array([0, 0]))
+    found = bootstrap_mean(np.array([0.0, 1.0]), np.array([0, 0]))
     assert found.value == 0.5 and np.isnan(found.low) and np.isnan(found.high) and found.text() == "0.500"
 
 
@@ -184,15 +184,15 @@ def test_intervals_are_by_groups():
     # one hundred copies of one picture tell no more than one
     values = np.repeat(np.random.default_rng(0).random(20), 100)
     groups = np.repeat(np.arange(20), 100)
-    by_group = interval(values, groups)
-    alone = interval(values[::100], np.arange(20))
-    apart = interval(values, np.arange(2000))
+    by_group = bootstrap_mean(values, groups)
+    alone = bootstrap_mean(values[::100], np.arange(20))
+    apart = bootstrap_mean(values, np.arange(2000))
     assert (by_group.low, by_group.high) == pytest.approx((alone.low, alone.high)) and alone.value != alone.low
-    assert by_group == interval(values, groups)
+    assert by_group == bootstrap_mean(values, groups)
     assert apart.high - apart.low < 0.3 * (by_group.high - by_group.low)
     # the standard error of a mean, known: 1.96 sd / sqrt(n); the bootstrap's own error is some 5 %
     normal = np.random.default_rng(1).standard_normal(400)
-    found = interval(normal, np.arange(400))
+    found = bootstrap_mean(normal, np.arange(400))
     assert found.high - found.low == pytest.approx(2 * 1.96 * normal.std() / 20, rel=0.1)
 
 

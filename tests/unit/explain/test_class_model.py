@@ -13,7 +13,7 @@ from minicnn import Network
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, class_model, maximise
-from minicnn.explain.top_images import top_stimuli
+from minicnn.explain.top_images import top_images
 from minicnn.figures import recompute
 from minicnn.images import images_of
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
@@ -146,7 +146,7 @@ def pictures(folder, count=12):
 @pytest.mark.parametrize("unit", [5, (5, 7, 7)])
 def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
     paths, left_out = images_of(pictures(tmp_path)), []
-    found = top_stimuli(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
+    found = top_images(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
     values = {}
     for path in paths[:-1]:
         y = digits.forward(digits.preprocess(path), upto="conv_layers.3")[0]
@@ -156,7 +156,7 @@ def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
     np.testing.assert_allclose([s.value for s in found], [values[p] for p in best], rtol=1e-6)
     np.testing.assert_array_equal(found[0].seen[..., 0], np.asarray(Image.open(best[0])))
     with pytest.raises(ImageError, match=r"bad\.png"):
-        top_stimuli(digits, paths, "conv_layers.3", unit)
+        top_images(digits, paths, "conv_layers.3", unit)
 
 
 def test_top_stimuli_are_found_with_few_images_held(digits):
@@ -171,11 +171,11 @@ def test_top_stimuli_are_found_with_few_images_held(digits):
             assert sum(ref() is not None for ref in drawn) < 8
             yield picture
 
-    assert len(top_stimuli(digits, stream(), None, 3, 4)) == 4
+    assert len(top_images(digits, stream(), None, 3, 4)) == 4
     with pytest.raises(MinicnnError, match="at least 1"):
-        top_stimuli(digits, [], None, 3, 0)
+        top_images(digits, [], None, 3, 0)
     with pytest.raises(MinicnnError, match="no images"):
-        top_stimuli(digits, [], None, 3)
+        top_images(digits, [], None, 3)
 
 
 def drawn(capsys, *words):
@@ -192,7 +192,7 @@ def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
     assert (first["unit"], second["unit"]) == (5, [5, 7, 7]) and first["layer"] == "conv_layers.3"
     expected = maximise(digits, "conv_layers.3", (5, 7, 7), settings=Ascent(steps=4))
     assert second["scores"] == expected.scores and second["gradient_norms"] == expected.gradient_norms
-    best = top_stimuli(digits, images_of(folder)[:-1], "conv_layers.3", 5, 3)
+    best = top_images(digits, images_of(folder)[:-1], "conv_layers.3", 5, 3)
     assert first["stimuli"]["values"] == [s.value for s in best] and first["stimuli"]["searched"] == 13
     assert first["stimuli"]["images"] == [str(s.image) for s in best]
     verdict = recompute.verify(first["figure"])

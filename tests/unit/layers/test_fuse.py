@@ -19,7 +19,7 @@ from minicnn.layers import (
     Tanh,
     sequence,
 )
-from minicnn.layers.transforms.fuse import RectifiedConv2d, fused
+from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
 from minicnn.rules import DECONVNET, GRADIENT, GUIDED
 
 
@@ -45,10 +45,10 @@ def _net(dtype=np.float64):
 
 def test_what_is_merged():
     layers = _net()
-    merged = fused(layers)
+    merged = fuse(layers)
     assert [name for name, _ in merged] == ["r1", "b", "r2", "i", "c3", "n3", "t"]
-    assert isinstance(merged[0][1], RectifiedConv2d) and merged[0][1].norm is not None
-    assert [type(layer).__name__ for _, layer in merged[1][1].body] == ["RectifiedConv2d", "Conv2d", "BatchNorm2d"]
+    assert isinstance(merged[0][1], ConvReLU2d) and merged[0][1].norm is not None
+    assert [type(layer).__name__ for _, layer in merged[1][1].body] == ["ConvReLU2d", "Conv2d", "BatchNorm2d"]
     assert len(merged[3][1].parts[0]) == 1 and len(merged[3][1].parts[1]) == 2
     assert len(layers) == 9  # the chain given is not touched
 
@@ -59,18 +59,18 @@ def test_same_output_and_same_gradient(rule):
     layers = _net()[:-1]  # Tanh has no other rule than the gradient
     x = np.random.default_rng(1).normal(size=(2, 3, 13, 12))
     y, tape = sequence.forward(layers, x, reference, Keep.MASKS)
-    again, saved = sequence.forward(fused(layers), x, reference, Keep.MASKS)
+    again, saved = sequence.forward(fuse(layers), x, reference, Keep.MASKS)
     np.testing.assert_allclose(again, y, rtol=0, atol=1e-12 * np.abs(y).max())
     dy = np.random.default_rng(2).normal(size=y.shape)
     dx, _ = sequence.backward(layers, dy, tape, reference, rule)
-    found, _ = sequence.backward(fused(layers), dy, saved, reference, rule)
+    found, _ = sequence.backward(fuse(layers), dy, saved, reference, rule)
     np.testing.assert_allclose(found, dx, rtol=0, atol=1e-12 * np.abs(dx).max())
 
 
 def test_same_gradients_of_parameters():
     """In training, where a normalisation stays a step of its own and the first step merges nothing."""
     layers = _net()
-    x, steps = np.random.default_rng(1).normal(size=(2, 3, 13, 12)), fused(layers, training=True)
+    x, steps = np.random.default_rng(1).normal(size=(2, 3, 13, 12)), fuse(layers, training=True)
     assert [name for name, _ in steps] == ["c1", "n1", "r1", "b", "r2", "i", "c3", "n3", "t"]
     y, tape = sequence.forward(layers, x, reference, Keep.INPUTS)
     dy = np.random.default_rng(2).normal(size=y.shape)
@@ -108,10 +108,10 @@ def test_a_merged_first_layer_has_its_parameters_gradients(device):
 
 def test_shapes_and_work_stay():
     layers = _net()
-    assert sequence.output_shape(fused(layers), (3, 13, 12)) == sequence.output_shape(layers, (3, 13, 12))
+    assert sequence.output_shape(fuse(layers), (3, 13, 12)) == sequence.output_shape(layers, (3, 13, 12))
     work = [
         sum(layer.multiply_adds(s) for _, layer, s, _ in sequence.shapes(c, (3, 13, 12)))
-        for c in (layers, fused(layers))
+        for c in (layers, fuse(layers))
     ]
     assert work[0] == work[1] > 0
 

@@ -11,7 +11,7 @@ from minicnn.errors import DeviceMemoryError
 from minicnn.explain.saliency import saliencies
 from minicnn.io import catalogue
 from minicnn.layers import Keep, sequence
-from minicnn.network.batching import by_halves
+from minicnn.network.batching import split_on_out_of_memory
 
 SEVEN = catalogue.folder("images") / "seven.png"
 
@@ -95,5 +95,9 @@ def test_what_stands_beside_a_batch_is_cut_with_it():
             raise DeviceMemoryError("full")
         return x[0], beside
 
-    assert by_halves(run, np.arange(3), np.array([5, 6, 7])) == [(1, (0, [5])), (1, (1, [6])), (1, (2, [7]))]
-    assert [beside for _, (_, beside) in by_halves(run, np.arange(2), np.asarray(4))] == [4, 4]
+    assert split_on_out_of_memory(run, np.arange(3), np.array([5, 6, 7])) == [
+        (1, (0, [5])),
+        (1, (1, [6])),
+        (1, (2, [7])),
+    ]
+    assert [beside for _, (_, beside) in split_on_out_of_memory(run, np.arange(2), np.asarray(4))] == [4, 4]

@@ -39,7 +39,7 @@ BOTH_IN_DOUBLE = 1e-9  # both sides compute in float64: a few hundred thousand r
 
 
 def shapes_of(name):
-    return sequence.parameter_shapes(sequence.named(zoo.architecture(name).layers))
+    return sequence.parameter_shapes(sequence.name_layers(zoo.architecture(name).layers))
 
 
 def torch_shapes(module):
@@ -66,7 +66,7 @@ def test_layers_fit_the_input_and_give_a_score_for_each_class(name):
         if name == "hed-vgg16" and classes:
             continue
         found = zoo.architecture(name, classes)
-        out = sequence.output_shape(sequence.named(found.layers), found.input_shape)
+        out = sequence.output_shape(sequence.name_layers(found.layers), found.input_shape)
         assert found.preprocess.size == found.input_shape[1:]
         assert len(found.preprocess.channels) == found.input_shape[0]
         if classes:

@@ -5,7 +5,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, splat, total
 
 __all__ = ["conv2d_bias_grad"]
@@ -37,4 +37,4 @@ def _channel(c, dy, dbias):
 
 @kernel(reads(3), writes(1))
 def _bias_grad(dy, dbias):
-    on_threads(_channel, len(dbias), (dy, dbias))
+    parallel_for(_channel, len(dbias), (dy, dbias))

@@ -12,8 +12,8 @@ from numba import boolean, float32, int64, njit
 
 from minicnn.kernels.cpu.conv.depthwise_micro import ROWS, kind_of, sums_of_rows
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.work_stealing import new_counter, next_task
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import finish, no_mask, settle
 from minicnn.kernels.cpu.simd.planes import adjoint_taps, columns_of, spread, zeros
 from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, store, store_twos
@@ -45,7 +45,7 @@ def weight_grad(x, dy, geometry, dweight):
 @inner
 def _some(counter, thread, planes):
     """Return the first and last of the next planes for a thread."""
-    first = PLANES * next_task(counter, thread, (planes + PLANES - 1) // PLANES)
+    first = PLANES * take(counter, thread, (planes + PLANES - 1) // PLANES)
     return min(first, planes), min(first + PLANES, planes)
 
 
@@ -112,7 +112,7 @@ def _forward_of_one(thread, counter, x, weight, geometry, finishing, y, mask):
 )
 def _forward(counter, x, weight, geometry, scale, shift, least, most, y, mask):
     finishing = scale, shift, least, most
-    on_threads(_forward_of_one, len(counter), (counter, x, weight, geometry, finishing, y, mask))
+    parallel_for(_forward_of_one, len(counter), (counter, x, weight, geometry, finishing, y, mask))
 
 
 @inner
@@ -185,7 +185,7 @@ def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_
 )
 def _input_grad(counter, dy, weight, geometry, scale, mask, only_positive, dx):
     arguments = counter, dy, weight, geometry, scale, mask, only_positive, dx
-    on_threads(_input_grad_of_one, len(counter), arguments)
+    parallel_for(_input_grad_of_one, len(counter), arguments)
 
 
 @njit(fastmath={"reassoc", "contract"})
@@ -222,4 +222,4 @@ def _weight_grad_channel(c, x, dy, geometry, dweight):
 
 @kernel(reads(4), reads(4), reads(1, int64), writes(4))
 def _weight_grad(x, dy, geometry, dweight):
-    on_threads(_weight_grad_channel, x.shape[1], (x, dy, geometry, dweight))
+    parallel_for(_weight_grad_channel, x.shape[1], (x, dy, geometry, dweight))

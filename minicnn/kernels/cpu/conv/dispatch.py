@@ -75,7 +75,7 @@ def geometry_of(size, out, kernel_size, stride, padding, dilation, groups):
     return np.array([*stride, top, left, *dilation, groups, plain], np.int64)
 
 
-class Plan(NamedTuple):
+class ConvPlan(NamedTuple):
     """What the shapes of a convolution say: size of its output, padding, geometry, algorithm."""
 
     size: tuple[int, int]
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
 
 
 def planned(*shapes, **more):
-    """Return the ``Plan`` of a convolution, worked out once for all maps of these shapes."""
+    """Return the ``ConvPlan`` of a convolution, worked out once for all maps of these shapes."""
     try:
         return _planned(*shapes, **more)
     except TypeError:  # a list among them, which can't be looked up
@@ -99,7 +99,7 @@ def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, of
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
     geometry.flags.writeable = False
-    return Plan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
+    return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
 
 
 @float32_or(reference.conv2d)

@@ -16,7 +16,7 @@ from numba import boolean, float32, int64
 
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.epilogue import no_mask
 from minicnn.kernels.cpu.simd.gemm import (
     placed_product_of_1,
@@ -143,7 +143,7 @@ def _forward_band(task, x, weight, geometry, finish, band, y, mask):
 )
 def _forward(x, weight, geometry, scale, shift, least, most, band, y, mask):
     tasks, finish = len(x) * ((y.shape[2] + band - 1) // band), (scale, shift, least, most)
-    on_threads(_forward_band, tasks, (x, weight, geometry, finish, band, y, mask))
+    parallel_for(_forward_band, tasks, (x, weight, geometry, finish, band, y, mask))
 
 
 @inner
@@ -228,7 +228,9 @@ def _input_grad(dy, weight, geometry, scale, mask, only_positive, band, factors,
     tall = (geometry[0] - 1 + geometry[2]) // geometry[0] - low[0] + band
     columns = (dx.shape[3] - 1 + geometry[3]) // geometry[1] - low[1] + 1
     counts, taps = adjoint_taps(weight.shape[2:], geometry, low, columns)
-    on_threads(_arrange, len(weight), (weight, counts, taps, tall * columns, factors, places))
+    parallel_for(_arrange, len(weight), (weight, counts, taps, tall * columns, factors, places))
     tasks, prologue = len(dy) * ((rows + band - 1) // band), (scale, mask, only_positive)
     shape = tall, columns
-    on_threads(_input_grad_band, tasks, (dy, weight, geometry, prologue, band, shape, counts, factors, places, dx))
+    parallel_for(
+        _input_grad_band, tasks, (dy, weight, geometry, prologue, band, shape, counts, factors, places, dx)
+    )

@@ -12,7 +12,7 @@ from numba import boolean, float32, int64
 from minicnn.kernels.cpu.dtype import constant
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.epilogue import finish, prepare
 from minicnn.kernels.cpu.simd.gemm import multiply
 from minicnn.kernels.cpu.simd.vector import address
@@ -172,7 +172,7 @@ def _forward_part(x, weight, geometry, group, rows, k, filters, plain, finishing
 )
 def _forward(x, weight, geometry, cut, plain, scale, shift, least, most, y, mask):
     tasks, finishing = len(x) * geometry[6] * cut[1] * cut[3], (scale, shift, least, most)
-    on_threads(_forward_task, tasks, (x, weight, geometry, cut, plain, finishing, y, mask))
+    parallel_for(_forward_task, tasks, (x, weight, geometry, cut, plain, finishing, y, mask))
 
 
 @inner
@@ -184,7 +184,7 @@ def _prepare_map(i, dy, scale, mask, only_positive, out):
 
 @kernel(reads(4), reads(1), reads(4, boolean), boolean, writes(4))
 def _prepare(dy, scale, mask, only_positive, out):
-    on_threads(_prepare_map, len(dy) * dy.shape[1], (dy, scale, mask, only_positive, out))
+    parallel_for(_prepare_map, len(dy) * dy.shape[1], (dy, scale, mask, only_positive, out))
 
 
 @inner
@@ -221,7 +221,7 @@ def _input_grad_part(dy, weight, geometry, group, c, count, dx):
 @kernel(reads(4), reads(4), reads(1, int64), int64, writes(4))
 def _input_grad(dy, weight, geometry, few, dx):
     blocks = (weight.shape[1] + few - 1) // few
-    on_threads(_input_grad_task, len(dy) * geometry[6] * blocks, (dy, weight, geometry, few, dx))
+    parallel_for(_input_grad_task, len(dy) * geometry[6] * blocks, (dy, weight, geometry, few, dx))
 
 
 @inner
@@ -272,4 +272,4 @@ def _weight_grad(x, dy, geometry, cut, sums):
     groups, (few, filters, _) = geometry[6], cut
     blocks = (sums.shape[2] + few - 1) // few
     parts = (sums.shape[1] // groups + filters - 1) // filters
-    on_threads(_weight_grad_task, len(sums) * groups * blocks * parts, (x, dy, geometry, cut, sums))
+    parallel_for(_weight_grad_task, len(sums) * groups * blocks * parts, (x, dy, geometry, cut, sums))

@@ -17,8 +17,8 @@ from numba import boolean, float32, int64
 
 from minicnn.kernels.cpu.dtype import constant
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.work_stealing import new_counter, next_task
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import finish as apply
 from minicnn.kernels.cpu.simd.epilogue import no_mask, prepare, prepared_vector
 from minicnn.kernels.cpu.simd.gemm import (
@@ -184,11 +184,11 @@ def _bands_of_one(thread, counter, source, weight, row, step, finish, cut, y, ma
     """Do the tasks of one thread."""
     bands, parts = cut[2], cut[4]
     tasks = len(y) * parts * bands
-    task = next_task(counter, thread, tasks)
+    task = take(counter, thread, tasks)
     while task < tasks:
         band, rest = task % bands, task // bands
         _band(source, weight, row, step, finish, cut, rest // parts, band, rest % parts, y, mask)
-        task = next_task(counter, thread, tasks)
+        task = take(counter, thread, tasks)
 
 
 @kernel(
@@ -200,4 +200,4 @@ def _pointwise(
     counter, x, passed, factors, only_positive, weight, row, step, scale, shift, least, most, cut, y, mask
 ):
     source, finish = (x, passed, factors, only_positive), (scale, shift, least, most)
-    on_threads(_bands_of_one, len(counter), (counter, source, weight, row, step, finish, cut, y, mask))
+    parallel_for(_bands_of_one, len(counter), (counter, source, weight, row, step, finish, cut, y, mask))

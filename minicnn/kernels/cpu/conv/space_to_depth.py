@@ -15,8 +15,8 @@ from minicnn.kernels.cpu.conv.winograd import convolve
 from minicnn.kernels.cpu.dtype import dense
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.recorder import noted
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.recorder import record_call
 
 __all__ = ["forward", "input_grad"]
 
@@ -51,8 +51,8 @@ def _weights(weight, stride):
     k, c, r, s = weight.shape
     rows, columns = -(-r // stride), -(-s // stride)
     whole = empty((k, c, rows * stride, columns * stride))
-    noted(whole.fill, 0)
-    noted(np.copyto, whole[:, :, :r, :s], weight)
+    record_call(whole.fill, 0)
+    record_call(np.copyto, whole[:, :, :r, :s], weight)
     parts = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
     return dense(parts).reshape(k, c * stride**2, rows, columns)
 
@@ -97,7 +97,7 @@ def _gather_one(task, x, stride, top, left, gathered):
 
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _gather(x, stride, top, left, gathered):
-    on_threads(_gather_one, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
+    parallel_for(_gather_one, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
 
 
 @inner
@@ -109,4 +109,4 @@ def _scatter_one(task, gathered, stride, top, left, x):
 
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _scatter(gathered, stride, top, left, x):
-    on_threads(_scatter_one, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))
+    parallel_for(_scatter_one, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))

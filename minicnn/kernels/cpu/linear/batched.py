@@ -12,8 +12,8 @@ from numba import int64
 
 from minicnn.kernels.cpu.runtime.allocator import LINE, empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.work_stealing import new_counter, next_task
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.dot_micro import SIDE, TALL, inner_products
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS, product_of_1, product_of_2, product_of_3
 from minicnn.kernels.cpu.simd.vector import LANES, address, load, prefetch, splat, store, total
@@ -105,19 +105,19 @@ def _bands_of_one(thread, counter, x, weight, inputs, y):
     """Do the tasks of one thread."""
     sums, whole = np.empty((BAND, len(inputs) * SIDE, LANES), np.float32), inputs.shape[1] * LANES
     tasks = (len(weight) + BAND - 1) // BAND
-    task = next_task(counter, thread, tasks)
+    task = take(counter, thread, tasks)
     while task < tasks:
         begin, end = task * BAND, min(task * BAND + BAND, len(weight))
         for i in range(0, whole, CHUNK):
             _add_chunk(weight, begin, end, i, inputs, sums)
         _finish(x, weight, begin, end, whole, sums, y)
-        task = next_task(counter, thread, tasks)
+        task = take(counter, thread, tasks)
 
 
 @kernel(writes(1, int64), reads(2), reads(2), writes(4), writes(2))
 def _forward(counter, x, weight, inputs, y):
-    on_threads(_lay_side_by_side, inputs.shape[1], (x, inputs))
-    on_threads(_bands_of_one, len(counter), (counter, x, weight, inputs, y))
+    parallel_for(_lay_side_by_side, inputs.shape[1], (x, inputs))
+    parallel_for(_bands_of_one, len(counter), (counter, x, weight, inputs, y))
 
 
 @inner
@@ -161,17 +161,17 @@ def _parts_of_one(thread, counter, dy, weight, dx):
     sets = (vectors + PARTS * VECTORS - 1) // (PARTS * VECTORS)
     space = np.empty(sets * VECTORS * len(dy) * LANES + FLOATS, np.float32)
     sums = (address(space) + LINE - 1) // LINE * LINE
-    part = next_task(counter, thread, PARTS)
+    part = take(counter, thread, PARTS)
     while part < PARTS:
         count = vectors * (part + 1) // PARTS - vectors * part // PARTS
         begin = min(vectors * part // PARTS * LANES, features - count * LANES)
         for o in range(0, rows, DEPTH):
             _add_rows(dy, weight, o, min(DEPTH, rows - o), begin, count, sums)
         _write(sums, len(dy), begin, count, dx)
-        part = next_task(counter, thread, PARTS)
+        part = take(counter, thread, PARTS)
     space[0] = 0  # kept until here
 
 
 @kernel(writes(1, int64), reads(2), reads(2), writes(2))
 def _input_grad(counter, dy, weight, dx):
-    on_threads(_parts_of_one, len(counter), (counter, dy, weight, dx))
+    parallel_for(_parts_of_one, len(counter), (counter, dy, weight, dx))

@@ -12,7 +12,7 @@ from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.linear import batched
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 
 __all__ = ["linear", "linear_input_grad", "linear_weight_grad"]
 
@@ -74,7 +74,7 @@ def _product(block, weight, x, rows, y):
 @kernel(reads(2), reads(2), int64, writes(2))
 def _products(weight, x, rows, y):
     """Transposed product: y[o, n] = sum_i weight[o, i] x[n, i]."""
-    on_threads(_product, (len(weight) + rows - 1) // rows, (weight, x, rows, y))
+    parallel_for(_product, (len(weight) + rows - 1) // rows, (weight, x, rows, y))
 
 
 @inner
@@ -108,7 +108,7 @@ def _sum_of_rows(j, rows, dy, weight, parts):
 @kernel(reads(1, int64), reads(2), reads(2), writes(3))
 def _sums_of_rows(rows, dy, weight, parts):
     """parts[j, n] = sum of dy[n, o] weight[o] over the j-th part of ``rows``."""
-    on_threads(_sum_of_rows, len(parts), (rows, dy, weight, parts))
+    parallel_for(_sum_of_rows, len(parts), (rows, dy, weight, parts))
 
 
 @inner
@@ -120,4 +120,4 @@ def _outer_product(block, dy, x, rows, dweight):
 @kernel(reads(2), reads(2), int64, writes(2))
 def _outer_products(dy, x, rows, dweight):
     """dweight[o, i] = sum_n dy[o, n] x[n, i], with dy transposed."""
-    on_threads(_outer_product, (len(dy) + rows - 1) // rows, (dy, x, rows, dweight))
+    parallel_for(_outer_product, (len(dy) + rows - 1) // rows, (dy, x, rows, dweight))

@@ -12,8 +12,8 @@ from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.pool.max_pool_simd import max_pool, unpool, unpools
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
-from minicnn.kernels.cpu.runtime.recorder import again
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.recorder import record_result
 from minicnn.kernels.cpu.simd.vector import LANES, address
 from minicnn.kernels.reference.windows import Windows
 
@@ -38,7 +38,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
     if windows.kernel_size[0] * windows.kernel_size[1] > 256:  # their switches are uint16
-        return again(reference.max_pool2d, x, kernel_size, **geometry)
+        return record_result(reference.max_pool2d, x, kernel_size, **geometry)
     y = empty(x.shape[:2] + windows.output_size)
     switches = empty(y.shape, np.uint8)
     _max_pool(_maps(x), _maps(y), _maps(switches), _geometry(windows))
@@ -55,7 +55,7 @@ def max_pool2d_input_grad(
     """
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     if switches.dtype != np.uint8:
-        return again(reference.max_pool2d_input_grad, dy, switches, input_size, kernel_size, **geometry)
+        return record_result(reference.max_pool2d_input_grad, dy, switches, input_size, kernel_size, **geometry)
     windows = Windows.over(tuple(input_size), kernel_size, **geometry)
     dx = empty(dy.shape[:2] + windows.size)
     _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _geometry(windows))
@@ -198,7 +198,7 @@ def _some_max_pools(part, maps, x, y, switches, geometry):
 @kernel(reads(3), writes(3), writes(3, uint8), reads(1, int64))
 def _max_pool(x, y, switches, geometry):
     maps = _together(y)
-    on_threads(_some_max_pools, (len(x) + maps - 1) // maps, (maps, x, y, switches, geometry))
+    parallel_for(_some_max_pools, (len(x) + maps - 1) // maps, (maps, x, y, switches, geometry))
 
 
 @inner
@@ -237,7 +237,7 @@ def _some_max_pool_input_grads(part, maps, dy, switches, dx, geometry):
 @kernel(reads(3), reads(3, uint8), writes(3), reads(1, int64))
 def _max_pool_input_grad(dy, switches, dx, geometry):
     maps = _together(dy)
-    on_threads(_some_max_pool_input_grads, (len(dx) + maps - 1) // maps, (maps, dy, switches, dx, geometry))
+    parallel_for(_some_max_pool_input_grads, (len(dx) + maps - 1) // maps, (maps, dy, switches, dx, geometry))
 
 
 @inner
@@ -266,7 +266,7 @@ def _sum_map(c, maps, sums, rows, columns, geometry):
 
 @kernel(reads(3), writes(3), reads(1), reads(1), reads(1, int64))
 def _avg_pool(x, y, rows, columns, geometry):
-    on_threads(_sum_map, len(x), (x, y, rows, columns, geometry))
+    parallel_for(_sum_map, len(x), (x, y, rows, columns, geometry))
 
 
 @inner
@@ -286,4 +286,4 @@ def _share_map(c, shares, maps, geometry):
 
 @kernel(reads(3), writes(3), reads(1, int64))
 def _avg_pool_input_grad(share, dx, geometry):
-    on_threads(_share_map, len(dx), (share, dx, geometry))
+    parallel_for(_share_map, len(dx), (share, dx, geometry))

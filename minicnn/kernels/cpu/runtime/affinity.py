@@ -18,7 +18,7 @@ from collections.abc import Callable
 import llvmlite.binding
 import numba
 
-__all__ = ["keep_clear"]
+__all__ = ["avoid_core"]
 
 # what Numba's pool calls, and the pool: see ``loop``
 _TASK = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
@@ -36,7 +36,7 @@ class _Pool(threading.local):
 _pool = _Pool()
 
 
-def keep_clear(count: int) -> None:
+def avoid_core(count: int) -> None:
     """Keep the ``count - 1`` threads that will help this one off its core, until it is found on another."""
     current = _current_core()
     if current is None or count < 2:

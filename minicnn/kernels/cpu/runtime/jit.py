@@ -25,7 +25,7 @@ from numba.core.types import Array, Type, float32, void
 from minicnn.errors import DeviceError
 from minicnn.kernels.cpu.runtime.allocator import no_memory
 from minicnn.kernels.cpu.runtime.cache import KernelCache, locked
-from minicnn.kernels.cpu.runtime.recorder import note
+from minicnn.kernels.cpu.runtime.recorder import record
 from minicnn.kernels.cpu.runtime.thread_pool import parallel
 
 __all__ = ["Kernel", "compiled_names", "inner", "kernel", "reads", "warm_up", "writes"]
@@ -83,7 +83,7 @@ class Kernel:
                 run(*args)
             except MemoryError:
                 raise no_memory(f"the kernel {self.name} found no room for its work") from None
-            note(run, *args)
+            record(run, *args)
 
     def compile(self) -> None:
         """Compile ahead of the first call."""

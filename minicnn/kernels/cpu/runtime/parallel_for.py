@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["on_threads"]
+__all__ = ["parallel_for"]
 
 INT64, BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 # what the pool calls: first parts of arrays, how many parts, bytes from a part of an array to the next, our data
@@ -21,7 +21,7 @@ _POOL = ir.FunctionType(ir.VoidType(), [BYTES] * 5 + [INT64] * 3)
 
 
 @intrinsic
-def on_threads(typingctx, function, count, arguments):
+def parallel_for(typingctx, function, count, arguments):
     """Call ``function(part, *arguments)`` for every part below ``count``; MemoryError where one ran out of it."""
     kinds = [types.unliteral(kind) for kind in arguments]
     function.get_call_type(typingctx, (types.int64, *kinds), {})

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.runtime.allocator import Memory, empty, no_memory, unleased
 
-__all__ = ["again", "note", "noted", "notes", "repeat"]
+__all__ = ["capture", "record", "record_call", "record_result", "replay"]
 
 Calls = list[tuple[Callable, tuple]]
 
@@ -31,7 +31,7 @@ _thread = _Thread()
 
 
 @contextmanager
-def notes(calls: Calls, memory: Memory) -> Iterator[None]:
+def capture(calls: Calls, memory: Memory) -> Iterator[None]:
     """Context in which this thread's calls are noted in a list, and arrays come from ``memory``.
 
     Once this has more than its ``most`` bytes, the list is emptied, and no more calls are noted.
@@ -45,7 +45,7 @@ def notes(calls: Calls, memory: Memory) -> Iterator[None]:
         _thread.calls, _thread.memory = before
 
 
-def note(function: Callable, *args: Any) -> None:
+def record(function: Callable, *args: Any) -> None:
     """Note a call that was made."""
     if _thread.calls is None:
         return
@@ -57,13 +57,13 @@ def note(function: Callable, *args: Any) -> None:
     _thread.calls.append((function, unleased(args)))
 
 
-def noted(function: Callable, *args: Any) -> None:
+def record_call(function: Callable, *args: Any) -> None:
     """Call a function that writes to its arguments, and note it."""
     function(*args)
-    note(function, *args)
+    record(function, *args)
 
 
-def again(function: Callable, *args: Any, **kwargs: Any) -> Any:
+def record_result(function: Callable, *args: Any, **kwargs: Any) -> Any:
     """Return a function's new arrays, or views of its arguments; note that it is to be called again for these."""
     if _thread.calls is None:
         return function(*args, **kwargs)
@@ -76,11 +76,11 @@ def again(function: Callable, *args: Any, **kwargs: Any) -> Any:
     if all(_shared(array, given) for array in _arrays(found)):
         return found
     found = _kept(found)
-    note(_fill, found, function, args, kwargs)
+    record(_fill, found, function, args, kwargs)
     return found
 
 
-def repeat(calls: Calls) -> None:
+def replay(calls: Calls) -> None:
     """Make all calls again.
 
     Raises

@@ -7,7 +7,7 @@ copied into the first of them.
 
 Operations of ``kernels`` that are not compiled, or look at values, are called again as a whole.  Weights are read
 where they lie, so that a change in place counts.  What layers compute by themselves is not noted: see
-``layers.fused.repeatable``.
+``layers.transforms.fuse.is_capturable``.
 """
 
 from collections import OrderedDict
@@ -20,10 +20,10 @@ import numpy as np
 
 from minicnn.kernels import cpu
 from minicnn.kernels.cpu.runtime.allocator import Memory, empty, shared
-from minicnn.kernels.cpu.runtime.recorder import again, notes, repeat
+from minicnn.kernels.cpu.runtime.recorder import capture, record_result, replay
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads
 
-__all__ = ["Passes"]
+__all__ = ["PassCache"]
 
 # operations that note the calls they make
 NOTED = {
@@ -43,7 +43,7 @@ ALL = 1 << 27  # bytes at most together; what was used longest ago goes first
 LARGE = 1 << 25  # a pass with more bytes than this is not noted: of its time Python takes a small part
 
 
-class Pass(Protocol):
+class Replayable(Protocol):
     """What is noted: forward, and back from what it kept, by the operations of ``kernels``."""
 
     kernels: Any
@@ -55,7 +55,7 @@ class Pass(Protocol):
         """Return dx."""
 
 
-class Passes:
+class PassCache:
     """Passes of one network: the first of a kind is left as it is, the second noted, and repeated ever after.
 
     To be used inside of ``threads.parallel()``, and by one thread at a time.
@@ -65,7 +65,7 @@ class Passes:
         self._known: OrderedDict[Hashable, _Noted | str] = OrderedDict()
 
     @contextmanager
-    def of(self, kind: Hashable, one: Pass) -> Iterator[Pass]:
+    def of(self, kind: Hashable, one: Replayable) -> Iterator[Replayable]:
         """Give what to run in the place of a pass; those of one kind do the same with inputs of one shape."""
         kind = kind, num_threads()
         known = self._known.pop(kind, "new")
@@ -87,7 +87,7 @@ def _size(known: "_Noted | str") -> int:
 class _Noted:
     """A pass as lists of calls, one forward and one back; the buffers in these arguments are its own."""
 
-    def __init__(self, one: Pass):
+    def __init__(self, one: Replayable):
         self.memory = Memory(small=0, source=shared, most=LARGE)
         self._pass, self._lists = one, {}
 
@@ -102,7 +102,7 @@ class _Noted:
         if name in self._lists:
             given, calls, found = self._lists[name]
             np.copyto(given, x)
-            repeat(calls)
+            replay(calls)
         else:
             given, calls, found = self._note(function, x)
             if self.memory.size <= LARGE:
@@ -115,7 +115,7 @@ class _Noted:
         calls, plain = [], self._pass.kernels
         self._pass.kernels = _Noting()
         try:
-            with notes(calls, self.memory):
+            with capture(calls, self.memory):
                 given = empty(x.shape)
                 np.copyto(given, x)
                 return given, calls, function(given)
@@ -128,4 +128,4 @@ class _Noting:
 
     def __getattr__(self, name: str) -> Callable:
         operation = getattr(cpu, name)
-        return operation if name in NOTED else partial(again, operation)
+        return operation if name in NOTED else partial(record_result, operation)

@@ -27,7 +27,7 @@ import numba
 import scipy
 
 from minicnn.errors import DeviceError
-from minicnn.kernels.cpu.runtime.affinity import keep_clear
+from minicnn.kernels.cpu.runtime.affinity import avoid_core
 
 __all__ = ["num_threads", "parallel", "set_num_threads"]
 
@@ -122,7 +122,7 @@ class _Region:
             if before != count:
                 set_threads(count)
                 self.undo.append((set_threads, before))
-        keep_clear(count)
+        avoid_core(count)
 
     def after_fork_in_child(self):
         self.alone = self.alone or _layer() == "omp"

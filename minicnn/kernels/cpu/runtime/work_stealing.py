@@ -17,16 +17,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.runtime.jit import inner
-from minicnn.kernels.cpu.runtime.recorder import noted
+from minicnn.kernels.cpu.runtime.recorder import record_call
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads
 
-__all__ = ["new_counter", "next_task"]
+__all__ = ["new_counter", "take"]
 
 
 def new_counter() -> np.ndarray:
     """Return how many tasks have been taken of each thread's share: none."""
     counter = np.empty(num_threads(), np.int64)
-    noted(counter.fill, 0)
+    record_call(counter.fill, 0)
     return counter
 
 
@@ -42,7 +42,7 @@ def _take(typingctx, counter, share):
 
 
 @inner
-def next_task(counter, thread, count):
+def take(counter, thread, count):
     """Return a thread's next task: of its own share, or of another's; ``count`` if none is left."""
     shares = len(counter)
     for i in range(shares):

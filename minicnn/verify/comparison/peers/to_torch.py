@@ -85,7 +85,7 @@ def _through(module: nn.Module, names: list[str], x):
     return x
 
 
-def _chain(steps: sequence.Chain, shape: Shape) -> nn.Sequential:
+def _chain(steps: sequence.NamedLayers, shape: Shape) -> nn.Sequential:
     found = [
         (name.replace(".", "/"), _module(layer, s, out)) for name, layer, s, out in sequence.shapes(steps, shape)
     ]

@@ -24,9 +24,9 @@ from minicnn.kernels.cpu.conv.winograd.weights import SPAN, in_blocks, transform
 from minicnn.kernels.cpu.dtype import constant, dense
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads
-from minicnn.kernels.cpu.runtime.work_stealing import new_counter, next_task
+from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.simd.gemm_micro import (
     ROWS,
@@ -202,14 +202,14 @@ def _outputs_of_one(thread, counter, v, width, weight, flipped, sink, grid, firs
     alone, lines = np.empty(36 * LONE * LONE_APART + LANES, np.float32), np.empty((4, 4 * WIDTH), np.float32)
     buffers = u[thread], m[thread], alone, lines, np.empty(9 * LANES * LANES, np.float32)
     tasks = (channels + SPAN - 1) // SPAN * parts
-    task = next_task(counter, thread, tasks)
+    task = take(counter, thread, tasks)
     while task < tasks:
         k, some = task // parts * SPAN, task % parts
         begin = first + blocks * some // parts * WIDTH
         end, span = min(last, first + blocks * (some + 1) // parts * WIDTH), min(SPAN, channels - k)
         of = address(v) + 4 * (begin - first)
         _some_outputs(of, v.shape[1], width, weight, flipped, sink, grid, begin, end, k, span, part, buffers)
-        task = next_task(counter, thread, tasks)
+        task = take(counter, thread, tasks)
 
 
 @inner
@@ -217,13 +217,13 @@ def _inputs_of_one(thread, counter, x, mask, scale, only_positive, down, across,
     """Do the tasks of one thread: each is a channel, moved by a block."""
     channels, counts = x.shape[1], (grid[2], grid[3])
     tasks = channels * down * across
-    task = next_task(counter, thread, tasks)
+    task = take(counter, thread, tasks)
     while task < tasks:
         block, c = task // channels, task % channels
         top, left = 3 * (block // across) - grid[0], 3 * (block % across) - grid[1]
         source = address(x), x.shape, address(mask) if mask.size else 0, scale[c], only_positive
         read_tiles(source, c, top, left, first, last, counts, address(v) + 4 * task * width, v.shape[1])
-        task = next_task(counter, thread, tasks)
+        task = take(counter, thread, tasks)
 
 
 @kernel(
@@ -232,7 +232,7 @@ def _inputs_of_one(thread, counter, x, mask, scale, only_positive, down, across,
 )
 def _inputs(counter, x, mask, scale, only_positive, down, across, grid, first, last, v, width):
     source, tiles = (x, mask, scale, only_positive), (grid, first, last, v, width)
-    on_threads(_inputs_of_one, len(counter), (counter, *source, down, across, *tiles))
+    parallel_for(_inputs_of_one, len(counter), (counter, *source, down, across, *tiles))
 
 
 @kernel(
@@ -246,4 +246,4 @@ def _outputs(
     counts, flags = (grid[2], grid[3]), address(mask) if mask.size else 0
     sink = *y.shape[1:], address(y), flags, address(scale), address(shift), least, most
     tiles = counts, first, last, part, parts
-    on_threads(_outputs_of_one, len(u), (counter, v, width, weight, flipped, sink, *tiles, u, m))
+    parallel_for(_outputs_of_one, len(u), (counter, v, width, weight, flipped, sink, *tiles, u, m))

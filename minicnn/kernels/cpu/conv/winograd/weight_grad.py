@@ -17,7 +17,7 @@ from minicnn.kernels.cpu.conv.winograd.tiles import read_gradients
 from minicnn.kernels.cpu.conv.winograd.transforms import gradient_tile
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.gemm import multiply
 from minicnn.kernels.cpu.simd.vector import LANES, address
 
@@ -62,7 +62,7 @@ def _gradients_of(k, dy, grid, first, last, d, width):
 
 @kernel(reads(4), reads(1, int64), int64, int64, writes(2), int64)
 def _gradients(dy, grid, first, last, d, width):
-    on_threads(_gradients_of, dy.shape[1], (dy, grid, first, last, d, width))
+    parallel_for(_gradients_of, dy.shape[1], (dy, grid, first, last, d, width))
 
 
 @inner
@@ -76,7 +76,7 @@ def _add_product(task, d, v, width, tiles, filters, c, adds, sums):
 
 @kernel(reads(2), reads(2), int64, int64, int64, int64, int64, writes(2))
 def _add_products(d, v, width, tiles, filters, c, adds, sums):
-    on_threads(_add_product, 36 * PARTS, (d, v, width, tiles, filters, c, adds, sums))
+    parallel_for(_add_product, 36 * PARTS, (d, v, width, tiles, filters, c, adds, sums))
 
 
 @inner
@@ -91,4 +91,4 @@ def _write_taps(k, sums, dweight):
 
 @kernel(reads(2), writes(4))
 def _taps(sums, dweight):
-    on_threads(_write_taps, len(dweight), (sums, dweight))
+    parallel_for(_write_taps, len(dweight), (sums, dweight))

@@ -10,7 +10,7 @@ from numba import boolean, int64
 from minicnn.kernels.cpu.conv.winograd.transforms import nine, weight_tile
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.vector import LANES, address, number, prefetch, set_number, transpose
 
 __all__ = ["SPAN", "in_blocks", "transform_weights"]
@@ -63,7 +63,7 @@ def _cut_filter(k, weight, flipped, cut, across):
 
 @kernel(reads(4), boolean, writes(4), int64)
 def _cut(weight, flipped, cut, across):
-    on_threads(_cut_filter, len(weight), (weight, flipped, cut, across))
+    parallel_for(_cut_filter, len(weight), (weight, flipped, cut, across))
 
 
 @inner

@@ -13,7 +13,7 @@ from minicnn.errors import DeviceError, DeviceMemoryError
 from minicnn.kernels.cpu.conv import dispatch
 from minicnn.kernels.cpu.runtime import allocator, thread_pool
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
-from minicnn.kernels.cpu.runtime.parallel_for import on_threads
+from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 
 TOO_MUCH = 1 << 58  # numbers that no machine has room for
 
@@ -28,7 +28,7 @@ def _add(part, x, pair, out):
 
 @kernel(reads(1), float32, int64, writes(1))
 def _add_all(x, factor, at, out):
-    on_threads(_add, len(out), (x, (factor, at), out))
+    parallel_for(_add, len(out), (x, (factor, at), out))
 
 
 @pytest.fixture(params=(1, 2, 3))

@@ -159,7 +159,7 @@ def test_cores_that_may_not_be_chosen_are_asked_for_once(monkeypatch):
     monkeypatch.setattr(affinity.os, "sched_setaffinity", refuse)
     for core in (0, 1, 0, 1):
         monkeypatch.setattr(affinity, "_current_core", lambda core=core: lambda: core)
-        affinity.keep_clear(2)
+        affinity.avoid_core(2)
     assert asked == [2] and affinity._pool.ids == ()
 
 
@@ -173,7 +173,7 @@ def test_helpers_that_have_ended_are_looked_for_again(monkeypatch):
     monkeypatch.setattr(affinity.os, "sched_getaffinity", lambda _: {0, 1})
     for core in (0, 1, 1):
         monkeypatch.setattr(affinity, "_current_core", lambda core=core: lambda: core)
-        affinity.keep_clear(2)
+        affinity.avoid_core(2)
     assert asked == [2, 2]
     assert changed[0] == (os.getpid(), {1}) and changed[-2] == (os.getpid(), {0})
 
