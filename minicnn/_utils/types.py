@@ -20,7 +20,5 @@ __all__ = ["ImageLike", "Pair", "PathLike", "Progress", "Shape"]
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = int | tuple[int, int]  # a size in pixels, or (vertical, horizontal)
 PathLike: TypeAlias = str | Path
-ImageLike: TypeAlias = Union[
-    str, Path, np.ndarray, "Image"
-]  # a file, H x W (x 3) pixels, or a picture
+ImageLike: TypeAlias = Union[str, Path, np.ndarray, "Image"]  # a file, H x W (x 3) pixels, or a picture
 Progress: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]  # wraps what is looped over, as tqdm does

@@ -214,7 +214,7 @@ def _halves(layer: ConvReLU2d):
         y = y if scale is None else y * scale[:, None, None]
         return y if shift is None else y + shift[:, None, None]
 
-    return before, ReLU() if layer.most is None else ReLU6()
+    return before, ReLU() if layer.clip_max is None else ReLU6()
 
 
 @dataclass

@@ -56,7 +56,7 @@ def _conv2d_relu(setting, dtype):
     x, weight = make.input(n, groups * c, *setting["size"]), make.normal(groups * k, c, *both(kernel_size))
     scale = make.normal(groups * k) if setting["scale"] else None
     shift = make.normal(groups * k) if setting["bias"] else None
-    forward = call(x, weight, scale, shift, most=setting["most"], **geometry)
+    forward = call(x, weight, scale, shift, clip_max=setting["clip_max"], **geometry)
     y, mask = forward.on(reference, "conv2d_relu")
     dy = make.like(y)
     return {

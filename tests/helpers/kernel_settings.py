@@ -117,7 +117,7 @@ _lrn = {
     "k": st.sampled_from((1.0, 2.0)),
 }
 _norm = {"eps": st.sampled_from((1e-5, 1e-3)), "weight": st.booleans(), "bias": st.booleans()}
-_rectified = {"scale": st.booleans(), "most": st.sampled_from((None, 6)), "rule": _rule}
+_rectified = {"scale": st.booleans(), "clip_max": st.sampled_from((None, 6)), "rule": _rule}
 _pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 SETTINGS = {

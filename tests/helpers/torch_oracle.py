@@ -142,14 +142,14 @@ def rectifier(name, top):
 
 def conv2d_relu(calls):
     (x, weight, scale, shift), options = calls["conv2d_relu"]
-    rest = {k: v for k, v in options.items() if k not in ("padding", "most")}
+    rest = {k: v for k, v in options.items() if k not in ("padding", "clip_max")}
     scale, shift = (np.full(len(weight), other) if a is None else a for a, other in ((scale, 1.0), (shift, 0.0)))
     dy, _, rule, *_ = calls["conv2d_relu_input_grad"].args
 
     def block(x):
         y = F.conv2d(pad(x, options["padding"]), tensor(weight), **rest)
         y = y * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
-        return Rectifier.apply(y, options["most"] or math.inf, rule.name)
+        return Rectifier.apply(y, options["clip_max"] or math.inf, rule.name)
 
     return named(calls, "conv2d_relu", differentiate(block, dy, x))
 

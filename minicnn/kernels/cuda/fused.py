@@ -25,10 +25,12 @@ def _scaled_rectify_grad(dy, mask, scale, dx, where_input, where_cotangent, scal
 
 
 @on_device
-def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
+def conv2d_relu(
+    x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
+):
     """Rectified convolution and its mask, written once: ``reference.conv2d_relu``."""
     windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    most = np.inf if most is None else most
+    most = np.inf if clip_max is None else clip_max
     y, mask = convolved(x, weight, windows, groups, scale, shift, rectified=True, most=most)
     return y, mask if keep_mask else None
 

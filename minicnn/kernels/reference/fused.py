@@ -8,15 +8,17 @@ from minicnn.kernels.reference.convolution import conv2d, conv2d_input_grad
 __all__ = ["conv2d_relu", "conv2d_relu_input_grad"]
 
 
-def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
-    """Rectified convolution y = min(max(scale[k] (x * weight)[k] + shift[k], 0), most), and its mask.
+def conv2d_relu(
+    x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
+):
+    """Rectified convolution y = min(max(scale[k] (x * weight)[k] + shift[k], 0), clip_max), and its mask.
 
     Parameters
     ----------
     x : array of shape (N, C, H, W), float32 or float64
     weight : array of shape (K, C / groups, R, S)
     scale, shift : arrays of shape (K,), or None for 1 and 0: a fixed batch normalisation, or a bias
-    most : None for ReLU, 6 for ReLU6
+    clip_max : None for ReLU, 6 for ReLU6
     stride, padding, dilation, groups : as for ``conv2d``
     keep_mask : bool
         Without, there is no mask, and no memory for one: for a forward pass alone.
@@ -31,7 +33,7 @@ def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dila
     """
     y = _scaled(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
     y = y if shift is None else y + shift[:, None, None]
-    y, mask = relu(y) if most is None else relu6(y)
+    y, mask = relu(y) if clip_max is None else relu6(y)
     return y, mask if keep_mask else None
 
 

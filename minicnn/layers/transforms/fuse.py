@@ -26,7 +26,7 @@ class ConvReLU2d(Layer):
 
     convolution: Conv2d
     norm: BatchNorm2d | None
-    most: int | None  # the rectifier's ceiling: 6, or None
+    clip_max: int | None  # the rectifier's ceiling: 6, or None
 
     def parameter_shapes(self):
         return {} if self.norm else self.convolution.parameter_shapes()
@@ -50,7 +50,7 @@ class ConvReLU2d(Layer):
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         size, (scale, shift) = x.shape[2:], self._scale_and_shift()
         geometry = self.convolution.geometry(size)
-        arguments = geometry | {"most": self.most, "keep_mask": keep != Keep.NOTHING}
+        arguments = geometry | {"clip_max": self.clip_max, "keep_mask": keep != Keep.NOTHING}
         y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, **arguments)
         return y, (size, mask, scale, x if keep == Keep.INPUTS else None) if keep else None
 
@@ -80,8 +80,8 @@ def fuse(chain: NamedLayers, training: bool = False) -> NamedLayers:
         steps = _before_rectifier(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
         if steps == 1 or (steps == 2 and not training):
             first, convolution = merged[-steps]
-            norm, most = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
-            merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, most))]
+            norm, clip_max = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
+            merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, clip_max))]
         else:
             merged.append((name, _inside(layer, training)))
     return merged

@@ -137,6 +137,6 @@ def test_without_a_mask_the_output_is_the_same(weight, groups):
     rng = np.random.default_rng(0)
     x, weight = (rng.standard_normal(shape, dtype="f4") for shape in ((2, 20, 9, 10), weight))
     for kernels in (reference, cpu):
-        y, mask = kernels.conv2d_relu(x, weight, None, None, most=6, groups=groups)
-        again, none = kernels.conv2d_relu(x, weight, None, None, most=6, groups=groups, keep_mask=False)
+        y, mask = kernels.conv2d_relu(x, weight, None, None, clip_max=6, groups=groups)
+        again, none = kernels.conv2d_relu(x, weight, None, None, clip_max=6, groups=groups, keep_mask=False)
         assert none is None and np.array_equal(again, y) and np.array_equal(mask, (y > 0) & (y < 6))

@@ -111,14 +111,16 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
 
 
 @float32_or(reference.conv2d_relu)
-def conv2d_relu(x, weight, scale, shift, *, most=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True):
+def conv2d_relu(
+    x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
+):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
     k = len(weight)
     plan = planned(x.shape[2:], weight.shape, stride, padding, dilation, groups)
     mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
     scale = constant(1, k) if scale is None else dense(scale)
     shift = constant(0, k) if shift is None else dense(shift)
-    epilogue = Epilogue(scale, shift, 0.0, np.inf if most is None else float(most), mask)
+    epilogue = Epilogue(scale, shift, 0.0, np.inf if clip_max is None else float(clip_max), mask)
     return _forward(x, weight, epilogue, plan), mask
 
 

@@ -67,7 +67,7 @@ def test_same_bits_on_any_number_of_threads(case):
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
-            y, mask = cpu.conv2d_relu(x, weight, scale, shift, most=6, **geometry)
+            y, mask = cpu.conv2d_relu(x, weight, scale, shift, clip_max=6, **geometry)
             dx = cpu.conv2d_relu_input_grad(y, mask, GRADIENT, weight, scale, x.shape[2:], **geometry)
             found.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
     finally:

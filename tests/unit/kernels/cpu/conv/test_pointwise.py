@@ -56,16 +56,16 @@ def test_forward(shape):
     close(cpu.conv2d(x, weight, bias), reference.conv2d(*doubles(x, weight, bias)))
 
 
-@pytest.mark.parametrize("most", [None, 1])
+@pytest.mark.parametrize("clip_max", [None, 1])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_rectified(shape, most):
+def test_rectified(shape, clip_max):
     """The mask is that of the values found, strictly between the clamp's ends."""
     x, weight, scale, shift, _dy = arrays(shape)
-    y, mask = cpu.conv2d_relu(x, weight, scale, shift, most=most)
+    y, mask = cpu.conv2d_relu(x, weight, scale, shift, clip_max=clip_max)
     sums = reference.conv2d(*doubles(x, weight)) * scale[:, None, None] + shift[:, None, None]
     atol = ERROR * np.abs(sums).max(initial=0)  # the clamp hides the largest sums, of which the error is a part
-    np.testing.assert_allclose(y, np.clip(sums, 0, most), rtol=0, atol=atol)
-    assert np.array_equal(mask, (y > 0) & (y < (np.inf if most is None else most)))
+    np.testing.assert_allclose(y, np.clip(sums, 0, clip_max), rtol=0, atol=atol)
+    assert np.array_equal(mask, (y > 0) & (y < (np.inf if clip_max is None else clip_max)))
 
 
 @pytest.mark.parametrize("rule", [GRADIENT, DECONVNET, GUIDED], ids=lambda rule: rule.name)
@@ -94,7 +94,7 @@ def test_same_bits_on_any_number_of_threads(shape):
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
-            y, mask = cpu.conv2d_relu(x, weight, scale, shift, most=6)
+            y, mask = cpu.conv2d_relu(x, weight, scale, shift, clip_max=6)
             dx = cpu.conv2d_relu_input_grad(dy, mask, GRADIENT, weight, scale, x.shape[2:])
             found.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
     finally:
