@@ -4,7 +4,7 @@
 
 Runs the conformance cases on the real device and stops at the first difference; then times every layer, forward
 and input gradient, with events on the stream, beside PyTorch (float32, tensor cores off) and the plan of
-``cuda_plan.py``, and writes what it measured into ``benchmarks/CUDA.md``.
+``cuda_plan.py``, and writes what it measured into ``docs/measurements/cuda.md``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cuda_plan  # which takes this folder off the path: this file is named as 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "benchmarks" / "CUDA.md"
+PAGE = ROOT / "docs" / "measurements" / "cuda.md"
 MEASURED, TABLES = "\n## Measured\n", "\n### "  # where on the page the first begins, and the plan's tables
 AIM = 1.5  # times PyTorch's, of VGG-16 at batch 32
 
@@ -145,7 +145,9 @@ def main():
     parser.add_argument("--nets", nargs="+", default=["vgg16", "alexnet"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--cases", type=int, default=50, help="random settings of each operation; 0 for none")
-    parser.add_argument("--page", type=Path, default=PAGE, help="what is written (default: benchmarks/CUDA.md)")
+    parser.add_argument(
+        "--page", type=Path, default=PAGE, help="what is written (default: docs/measurements/cuda.md)"
+    )
     arguments = parser.parse_args()
     try:
         on("cuda")

@@ -4,7 +4,7 @@
 
 The engine itself chooses the kernels: its launches are noted (``cuda_launches``), and each is given its time, so
 that the plan follows the code.  Registers and inner loops are those that the compiler made for capability 9.0,
-from the tables of ``benchmarks/CUDA.md``.
+from the tables of ``docs/measurements/cuda.md``.
 
 The floor of a layer is the larger of operations / 67 TFLOP/s (float32, no tensor cores) and bytes / 3.35 TB/s: the
 operations of the algorithm that runs, and the layer's own arrays, each counted once.  A launch may expect the
@@ -26,7 +26,7 @@ from cuda_compile import occupancy  # which takes this folder, with its cuda.py,
 from cuda_launches import Launch, closed_over, name_of, noted
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "benchmarks" / "CUDA.md"
+PAGE = ROOT / "docs" / "measurements" / "cuda.md"
 CAPABILITY = "9.0"
 PEAK, RATE, MULTIPROCESSORS, LANES = 67e12, 3.35e12, 132, 128
 CLOCK = PEAK / (2 * MULTIPROCESSORS * LANES)  # cycles a second
@@ -173,7 +173,7 @@ def cost(launch: Launch, kernels: dict[str, Compiled]) -> Cost:
 
 
 def rows(name: str, n: int, page: str | None = None) -> list[Row]:
-    """Return the plan of a zoo net's layers that launch anything, by the compiler's tables on a page (CUDA.md)."""
+    """Return the plan of a zoo net's layers that launch anything, by the compiler's tables on a page (cuda.md)."""
     from minicnn import zoo
     from minicnn.kernels import cuda
     from minicnn.kernels.cuda.arrays import empty
@@ -277,7 +277,10 @@ def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--page", type=Path, default=PAGE, help="where the compiler's tables are (default: CUDA.md)"
+        "--page",
+        type=Path,
+        default=PAGE,
+        help="where the compiler's tables are (default: docs/measurements/cuda.md)",
     )
     page = parser.parse_args().page.read_text()
     print(aims(page), end="\n\n")

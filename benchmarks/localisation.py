@@ -1,4 +1,4 @@
-"""Localisation measured: methods and baselines on a labelled folder, with intervals and times, as LOCALISATION.md.
+"""Localisation measured: methods and baselines on a labelled folder, with intervals and times, as a page.
 
 python benchmarks/localisation.py DATA [-o FOLDER] [--images N] [--page FILE]
 
@@ -21,6 +21,7 @@ from minicnn.evaluate.localisation import CAUTION, MEASURES, Evaluation
 from minicnn.explain import evaluate_localisation
 from minicnn.explain.localise import METHODS
 
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "localisation.md"
 READING = """## How to read it
 
 - Intervals are 95 %, by drawing whole objects anew: pictures that share an object are no independent trials.
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--net", default="efficientnet-lite0")
     parser.add_argument("-o", "--output", default="minicnn-localisation", help="folder (default: %(default)s)")
     parser.add_argument("--images", type=int, help="the first so many only")
-    parser.add_argument("--page", default=Path(__file__).with_name("LOCALISATION.md"), type=Path)
+    parser.add_argument("--page", default=PAGE, type=Path)
     arguments = parser.parse_args()
     Path(arguments.output).mkdir(parents=True, exist_ok=True)
     net = minicnn.load(arguments.net).to("auto")

@@ -1,4 +1,4 @@
-"""Sanity checks, pointing game, deletion and insertion measured on real networks, as SANITY.md.
+"""Sanity checks, pointing game, deletion and insertion measured on real networks, as a page.
 
 python benchmarks/sanity.py DATA [--digits FOLDER] [-o FOLDER] [--pictures NAME,NAME] [--curves N] [--page FILE]
 
@@ -23,6 +23,7 @@ from minicnn.evaluate.sanity_checks import sanity_check
 from minicnn.evaluate.sanity_result import THRESHOLDS, SanityCheck
 from minicnn.images.folder import images_of
 
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "sanity.md"
 # all methods, those of many passes with fewer than by default
 ON_DIGITS = {"gradient": {}, "deconvnet": {}, "guided": {}, "gradient-x-input": {}, "smoothgrad": {"samples": 8}}
 ON_DIGITS |= {"integrated-gradients": {"steps": 16}, "grad-cam": {}, "occlusion": {"window": 8, "stride": 5}}
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="minicnn-sanity")
     parser.add_argument("--pictures", help="of the sanity checks, names with commas (default: 12 of DATA)")
     parser.add_argument("--curves", type=int, default=8, help="pictures of the curves, evenly through DATA")
-    parser.add_argument("--page", default=str(Path(__file__).with_name("SANITY.md")))
+    parser.add_argument("--page", default=str(PAGE))
     arguments = parser.parse_args()
     keep = Path(arguments.output)
     keep.mkdir(parents=True, exist_ok=True)

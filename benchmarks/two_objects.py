@@ -35,6 +35,7 @@ from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box
 
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "localisation.md"
 HEADING = "## Two objects in one picture"
 WEIGHTS = {"trained": None, "last layer shuffled": "last", "all layers shuffled": "all"}
 READING = """\
@@ -175,7 +176,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", default="minicnn-localisation", help="folder (default: %(default)s)")
-    parser.add_argument("--page", default=Path(__file__).with_name("LOCALISATION.md"), type=Path)
+    parser.add_argument("--page", default=PAGE, type=Path)
     arguments = parser.parse_args()
     Path(arguments.output).mkdir(parents=True, exist_ok=True)
     net = minicnn.load(arguments.net).to("auto")

@@ -1,4 +1,4 @@
-"""Write the kernels' part of CONFORMANCE.md: every operation against torch and central differences; a minute.
+"""Every operation against torch and central differences: a part of the page on conformance; a minute.
 
 python -m tests.conformance.kernel_conformance
 """
@@ -15,7 +15,7 @@ from tests.helpers.kernel_settings import SETTINGS, drawn
 from tests.helpers.torch_oracle import ORACLES
 from tests.unit.kernels.test_derivatives import differences
 
-PAGE = Path(__file__).with_name("CONFORMANCE.md")
+PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "conformance.md"
 BEGIN, END = "<!-- kernels: written by kernel_conformance.py -->", "<!-- /kernels -->"
 SIDES = (("reference", np.float64, 1e-10), ("reference", np.float32, 1e-5), ("cpu", np.float32, 1e-4))
 DIFFERENCES = 1e-8

@@ -1,4 +1,4 @@
-"""Write the ONNX part of CONFORMANCE.md: the backend suite case by case, and whole networks; minutes, 4 GB.
+"""ONNX's backend suite case by case, and whole networks: a part of the page on conformance; minutes, 4 GB.
 
 python -m tests.conformance.onnx_conformance
 """
@@ -25,7 +25,7 @@ from tests.helpers.torch_zoo import MODULES, MTCNN
 from tests.unit.formats.test_onnx import exported
 from tests.unit.zoo.test_zoo import MTCNN_HEADS
 
-PAGE = Path(__file__).with_name("CONFORMANCE.md")
+PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "conformance.md"
 BEGIN, END = "<!-- onnx: written by onnx_conformance.py -->", "<!-- /onnx -->"
 
 

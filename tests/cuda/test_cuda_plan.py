@@ -1,4 +1,4 @@
-"""The plan of ``benchmarks/CUDA.md`` is what ``cuda_plan.py`` computes from today's code and the tables there."""
+"""The plan on the page on CUDA is what ``cuda_plan.py`` computes from today's code and the tables there."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("numba")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-PAGE = (BENCHMARKS / "CUDA.md").read_text(encoding="utf-8")
+PAGE = (BENCHMARKS.parent / "docs" / "measurements" / "cuda.md").read_text(encoding="utf-8")
 SCRIPT = """
 import json
 import cuda_plan, cuda_launches
@@ -56,7 +56,9 @@ def test_the_page_has_the_plan_of_todays_code():
     assert len(found) == 2 * (23 + 1) + 2 * (13 + 1)
     aims = [line for line in printed.splitlines() if line.startswith("- ")]
     assert len(aims) == 2 and all(line in PAGE for line in aims)
-    assert found == planned(PAGE), "python benchmarks/cuda_plan.py; put what it prints into benchmarks/CUDA.md"
+    assert found == planned(PAGE), (
+        "python benchmarks/cuda_plan.py; put what it prints into docs/measurements/cuda.md"
+    )
 
 
 def test_the_algorithm_is_the_one_that_the_plan_expects_most_of():

@@ -1,4 +1,4 @@
-"""Plant known faults in networks, let ``diagnose`` find them, and write DIAGNOSE.md; about an hour on two cores.
+"""Plant known faults in networks, let ``diagnose`` find them, and write the page; about an hour on two cores.
 
 python -m tests.fault_injection.run [--results FILE]
 
@@ -22,7 +22,7 @@ from minicnn.verify.diagnosis.search import diagnose
 from tests.fault_injection.faults import PAIRS, SINGLES
 from tests.fault_injection.inject import RIGHT
 
-PAGE = Path(__file__).with_name("DIAGNOSE.md")
+PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "diagnosis.md"
 VALUES, SCORES, PHOTOGRAPH = "every value", "the scores alone", "a photograph and its class"
 KINDS = {0: "no fault", 1: "single faults", 2: "pairs of faults"}
 
@@ -147,7 +147,7 @@ def read(path):
 
 
 def page(results):
-    """The whole of DIAGNOSE.md."""
+    """The whole page."""
     lines = [
         "# Planted faults",
         "",

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation.run``: every mutation against the tests and ``check``; writes MUTATIONS.md beside it.
+"""``python -m tests.mutation.run``: every mutation against the tests and ``check``; writes the page.
 
 For each exhibit the tests of its operation run, and the check of gradients over ``verify_cases``; who notices
 kills it.  Then random configurations of right layers pass through the check, where any alarm is a false one.
@@ -23,7 +23,7 @@ from tests.helpers.verify_cases import LAYERS, NETWORKS, normal, random_case
 from tests.mutation.mutations import exhibits, hung
 
 HERE = Path(__file__).parent
-PAGE = HERE / "MUTATIONS.md"
+PAGE = HERE.parents[1] / "docs" / "measurements" / "mutations.md"
 RIGHT = "- false alarms of `check` on right layers"
 FILES = ("kernels/test_reference", "kernels/test_derivatives", "kernels/test_rectifier_rules")
 FILES += ("layers/test_fuse", "test_shapes", "network/test_network")
@@ -99,7 +99,7 @@ def judged(exhibit):
 
 
 def page(rows, right):
-    """Text of MUSEUM.md; ``right`` is the line about right layers."""
+    """Text of the page; ``right`` is the line about right layers."""
     killed = sum(row[3] != "-" or row[4] != "-" for row in rows)
     touching = {e.name for e in exhibits() if e.gradient}
     noticed = sum(row[4] != "-" for row in rows if row[0] in touching)
