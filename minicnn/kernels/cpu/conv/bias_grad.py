@@ -6,7 +6,7 @@ from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, splat, total
+from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, horizontal_sum, load, load_scalar
 
 __all__ = ["conv2d_bias_grad"]
 
@@ -24,15 +24,15 @@ def conv2d_bias_grad(dy):
 def _channel(c, dy, dbias):
     """Add in vectors, first the pixels of an image, then images, so that no sum has very many terms."""
     images, channels, pixels = dy.shape
-    sums, left = splat(0), 0.0
+    sums, left = broadcast(0), 0.0
     for n in range(images):
-        at, own = (n * channels + c) * pixels, splat(0)
+        at, own = (n * channels + c) * pixels, broadcast(0)
         for i in range(0, pixels - LANES + 1, LANES):
             own = own + load(address(dy), at + i)
         for i in range(pixels // LANES * LANES, pixels):
-            left += number(address(dy), at + i)
+            left += load_scalar(address(dy), at + i)
         sums = sums + own
-    dbias[c] = left + total(sums)
+    dbias[c] = left + horizontal_sum(sums)
 
 
 @kernel(reads(3), writes(1))

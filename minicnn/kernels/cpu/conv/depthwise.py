@@ -16,7 +16,7 @@ from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import finish, no_mask, settle
 from minicnn.kernels.cpu.simd.planes import adjoint_taps, columns_of, spread, zeros
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, store, store_twos
+from minicnn.kernels.cpu.simd.vector import LANES, address, load, load_scalar, store, store_interleave2
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
@@ -129,7 +129,7 @@ def _weave(parts, rows, size, stride, to):
             even, odd = address(parts[h % down * 2]), address(parts[h % down * 2 + 1])
             odds = h // down * (width // 2)
             for i in range(0, (width + 1) // 2, LANES):
-                store_twos(start, h * width + 2 * i, load(even, some + i), load(odd, odds + i))
+                store_interleave2(start, h * width + 2 * i, load(even, some + i), load(odd, odds + i))
         else:
             source = address(parts[h % down])
             for i in range(0, width, LANES):
@@ -162,7 +162,7 @@ def _input_grad_of_one(thread, counter, dy, weight, geometry, scale, mask, only_
                 wide, count = (width - phase % across + across - 1) // across, counts[phase]
                 for tap in range(count):
                     # unrolled sums take a kernel's taps as they lie in the plane: flipped
-                    own[count - 1 - tap if kind else tap] = number(
+                    own[count - 1 - tap if kind else tap] = load_scalar(
                         weights, c * taps.shape[2] + taps[0, phase, tap]
                     )
                 end, sums = min(begin + rows, (height - phase // across + down - 1) // down), address(parts[phase])

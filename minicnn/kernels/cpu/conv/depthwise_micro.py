@@ -15,13 +15,13 @@ from minicnn.kernels.cpu.simd.vector import (
     INT64,
     LANES,
     VECTOR,
+    broadcast,
+    emit_broadcast,
+    emit_fma,
+    emit_load,
     fma,
-    fused,
     load,
-    loaded,
-    number,
-    splat,
-    splatted,
+    load_scalar,
     store,
     vector_pointer,
 )
@@ -38,7 +38,9 @@ def _unrolled(side, stride):
         def codegen(context, builder, sig, args):
             plane, columns, weights, width, to = args
             start = builder.inttoptr(weights, FLOAT.as_pointer())
-            factors = [splatted(builder, builder.load(builder.gep(start, [INT64(i)]))) for i in range(side * side)]
+            factors = [
+                emit_broadcast(builder, builder.load(builder.gep(start, [INT64(i)]))) for i in range(side * side)
+            ]
             lines = [builder.mul(columns, INT64(j)) for j in range(((ROWS - 1) * stride + side) * stride)]
             last = builder.sub(width, INT64(LANES))
             last = builder.select(builder.icmp_signed("<", last, INT64(0)), INT64(0), last)
@@ -49,11 +51,11 @@ def _unrolled(side, stride):
                 for j in range((ROWS - 1) * stride + side):
                     for s in range(side):
                         place = builder.add(lines[j * stride + s % stride], builder.add(q, INT64(s // stride)))
-                        vector = loaded(builder, plane, place)
+                        vector = emit_load(builder, plane, place)
                         for row in range(ROWS):
                             r = j - row * stride
                             if 0 <= r < side:
-                                found[row] = fused(builder, factors[r * side + s], vector, found[row])
+                                found[row] = emit_fma(builder, factors[r * side + s], vector, found[row])
                 for row, total in enumerate(found):
                     place = builder.add(builder.mul(width, INT64(row)), q)
                     builder.store(total, vector_pointer(builder, to, place), align=4)
@@ -104,9 +106,9 @@ def _tap_by_tap(plane, row, places, count, weights, width, to):
     """Compute four rows of outputs."""
     for i in range(0, width, LANES):
         q = min(i, max(0, width - LANES))
-        one = two = three = four = splat(0)
+        one = two = three = four = broadcast(0)
         for tap in range(count):
-            weight, at = splat(number(weights, tap)), places[tap] + q
+            weight, at = broadcast(load_scalar(weights, tap)), places[tap] + q
             one = fma(weight, load(plane, at), one)
             two = fma(weight, load(plane, row + at), two)
             three = fma(weight, load(plane, 2 * row + at), three)

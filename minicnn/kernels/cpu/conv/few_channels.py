@@ -19,13 +19,13 @@ from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.epilogue import no_mask
 from minicnn.kernels.cpu.simd.gemm import (
-    placed_product_of_1,
-    placed_product_of_2,
-    placed_product_of_3,
+    gemm_gather_1,
+    gemm_gather_2,
+    gemm_gather_3,
 )
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS, small_product
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, make_gemm_micro
 from minicnn.kernels.cpu.simd.planes import adjoint_taps, columns_of, spread, zeros
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, number, set_number, store_twos
+from minicnn.kernels.cpu.simd.vector import LANES, address, load, load_scalar, store_interleave2, store_scalar
 
 __all__ = ["MOST", "forward", "input_grad", "suits"]
 
@@ -33,7 +33,7 @@ MOST = 3  # channels
 BANDS = 16  # of rows, into which the images are cut at least
 SPACE = 1 << 17  # floats of planes that stay in a core's cache
 
-narrow, wide = (small_product(columns, MOST, placed=True) for columns in (1, 4 if LANES == 16 else 3))
+narrow, wide = (make_gemm_micro(columns, MOST, placed=True) for columns in (1, 4 if LANES == 16 else 3))
 WIDE = 4 if LANES == 16 else 3
 
 
@@ -101,11 +101,11 @@ def _row(weight, places, of, finish, k, q, vectors, y, mask, area):
     a, ends = address(weight) + 4 * k * depth, (address(scale) + 4 * k, address(shift) + 4 * k, least, most)
     b, table, to, moves = of + 4 * q, address(places), y + 4 * q, mask + q if mask else 0
     if vectors == 3:
-        placed_product_of_3(a, depth, 1, b, table, depth, *ends, to, area, moves)
+        gemm_gather_3(a, depth, 1, b, table, depth, *ends, to, area, moves)
     elif vectors == 2:
-        placed_product_of_2(a, depth, 1, b, table, depth, *ends, to, area, moves)
+        gemm_gather_2(a, depth, 1, b, table, depth, *ends, to, area, moves)
     else:
-        placed_product_of_1(a, depth, 1, b, table, depth, *ends, to, area, moves)
+        gemm_gather_1(a, depth, 1, b, table, depth, *ends, to, area, moves)
 
 
 @inner
@@ -184,9 +184,9 @@ def _weave(parts, part, width, across, to):
     whole = width // across if across == 2 else 0
     for start in range(0, whole, LANES):
         i = min(start, whole - LANES)
-        store_twos(to, 2 * i, load(parts, i), load(parts, part + i))
+        store_interleave2(to, 2 * i, load(parts, i), load(parts, part + i))
     for w in range(2 * whole, width):
-        set_number(to, w, number(parts, w % across * part + w // across))
+        store_scalar(to, w, load_scalar(parts, w % across * part + w // across))
 
 
 @inner

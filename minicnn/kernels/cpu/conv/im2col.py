@@ -14,7 +14,7 @@ from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.epilogue import finish, prepare
-from minicnn.kernels.cpu.simd.gemm import multiply
+from minicnn.kernels.cpu.simd.gemm import gemm
 from minicnn.kernels.cpu.simd.vector import address
 
 __all__ = ["forward", "input_grad", "weight_grad"]
@@ -156,7 +156,7 @@ def _forward_part(x, weight, geometry, group, rows, k, filters, plain, finishing
         of, apart = columns.ctypes.data, size
     to = y[k, first:].ctypes.data
     a, area = weight[k].ctypes.data, y.shape[1] * width
-    multiply(filters, size, window, a, window, False, of, apart, False, False, to, area)
+    gemm(filters, size, window, a, window, False, of, apart, False, False, to, area)
     columns[0] = 0  # kept until here
     if plain:
         return
@@ -205,11 +205,11 @@ def _input_grad_part(dy, weight, geometry, group, c, count, dx):
     k, out = group * filters, group * channels + c
     a, b, row = weight[k, c:].ctypes.data, dy[k].ctypes.data, channels * taps
     if geometry[7]:
-        multiply(count, size, filters, a, row, True, b, size, False, False, dx[out].ctypes.data, size)
+        gemm(count, size, filters, a, row, True, b, size, False, False, dx[out].ctypes.data, size)
         return
     columns = np.empty(count * taps * size, np.float32)
     to, at = columns.ctypes.data, 0
-    multiply(count * taps, size, filters, a, row, True, b, size, False, False, to, size)
+    gemm(count * taps, size, filters, a, row, True, b, size, False, False, to, size)
     for i in range(count):
         dx[out + i] = 0
         for r in range(kernel_height):
@@ -262,7 +262,7 @@ def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweigh
                             at += size
             adds = n > 0 or first > 0
             a = dy[n, k, first:].ctypes.data
-            multiply(filters, count * taps, size, a, height * width, False, b, apart, True, adds, to, row)
+            gemm(filters, count * taps, size, a, height * width, False, b, apart, True, adds, to, row)
     columns[0] = 0  # kept until here
 
 

@@ -22,13 +22,13 @@ from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import finish as apply
 from minicnn.kernels.cpu.simd.epilogue import no_mask, prepare, prepared_vector
 from minicnn.kernels.cpu.simd.gemm import (
-    finished_product_of_1,
-    finished_product_of_2,
-    finished_product_of_3,
+    gemm_epilogue_1,
+    gemm_epilogue_2,
+    gemm_epilogue_3,
 )
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS
-from minicnn.kernels.cpu.simd.gemv_micro import column_by_depth, column_by_rows
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, splat, store
+from minicnn.kernels.cpu.simd.gemv_micro import gemv_micro, gemv_micro_transposed
+from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, load, store
 
 __all__ = ["forward", "input_grad", "suits"]
 
@@ -88,7 +88,7 @@ def _power_of_two(number):
 def _read(x, at, mask, only_positive, scale, depth, apart, vectors, block):
     """Copy ``vectors`` vectors of each of ``depth`` channels into a block, through the prologue."""
     for c in range(depth):
-        factor = splat(scale[c % len(scale)])
+        factor = broadcast(scale[c % len(scale)])
         for j in range(vectors):
             here = at + c * apart + j * LANES
             v = prepared_vector(load(x, here), factor, mask, only_positive, here)
@@ -117,11 +117,11 @@ def _multiply(source, weight, row, step, finish, cut, first, last, block, stop, 
             to, of = (n * rows + k) * pixels + at, buffer + 4 * (b - block) * depth * VECTORS * LANES
             out, moves = address(y) + 4 * to, address(mask) + to if mask.size else 0
             if vectors == 3:
-                finished_product_of_3(a, row, step, of, 3 * LANES, depth, *ends, out, pixels, moves)
+                gemm_epilogue_3(a, row, step, of, 3 * LANES, depth, *ends, out, pixels, moves)
             elif vectors == 2:
-                finished_product_of_2(a, row, step, of, 2 * LANES, depth, *ends, out, pixels, moves)
+                gemm_epilogue_2(a, row, step, of, 2 * LANES, depth, *ends, out, pixels, moves)
             else:
-                finished_product_of_1(a, row, step, of, LANES, depth, *ends, out, pixels, moves)
+                gemm_epilogue_1(a, row, step, of, LANES, depth, *ends, out, pixels, moves)
 
 
 @inner
@@ -146,9 +146,9 @@ def _multiply_column(weight, row, step, finish, first, last, column, depth, n, a
     for panel in range(first, last):
         k = min(panel * ROWS, rows - ROWS)
         if step == 1:
-            column_by_depth(address(weight) + 4 * k * row, row, column, depth, address(sums))
+            gemv_micro(address(weight) + 4 * k * row, row, column, depth, address(sums))
         else:
-            column_by_rows(address(weight) + 4 * k, step, column, depth, address(sums))
+            gemv_micro_transposed(address(weight) + 4 * k, step, column, depth, address(sums))
         for r in range(ROWS):
             to = (n * rows + k + r) * pixels + at
             moves = address(mask) + to if mask.size else 0

@@ -14,16 +14,16 @@ from minicnn.kernels.cpu.runtime.allocator import LINE, empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
-from minicnn.kernels.cpu.simd.dot_micro import SIDE, TALL, inner_products
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS, product_of_1, product_of_2, product_of_3
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, prefetch, splat, store, total
+from minicnn.kernels.cpu.simd.dot_micro import DOT_COLUMNS, DOT_ROWS, dot_micro
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, gemm_micro_1, gemm_micro_2, gemm_micro_3
+from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, horizontal_sum, load, prefetch, store
 
 __all__ = ["forward", "input_grad", "suits"]
 
-TOGETHER = 64  # images at most that share a reading of the weight: their sums stay in the second-level cache
+TOGETHER = 64  # images at most that share a reading of the weight: their sums stay in the L2 cache
 # forward
-BAND = 16 * TALL  # rows of the weight that a thread takes at a time: their sums stay in the second-level cache,
-CHUNK = 512  # and columns: SIDE images' inputs of these stay in the first-level cache for all rows of the band
+BAND = 16 * DOT_ROWS  # rows of the weight that a thread takes at a time: their sums stay in the L2 cache,
+CHUNK = 512  # and columns: DOT_COLUMNS images' inputs of these stay in the L1 cache for all rows of the band
 # input gradient
 PARTS = 8  # of the columns, each read by one thread: memory likes long runs
 DEPTH = 8  # rows of the weight at a time; often all lie in the same lines of a cache, which has 8 to 12 for each
@@ -42,7 +42,7 @@ def forward(x, weight):
     y = empty((len(x), len(weight)))
     for n in range(0, len(x), TOGETHER):
         some = x[n : n + TOGETHER]
-        inputs = empty((-(-len(some) // SIDE), x.shape[1] // LANES, SIDE, LANES))
+        inputs = empty((-(-len(some) // DOT_COLUMNS), x.shape[1] // LANES, DOT_COLUMNS, LANES))
         _forward(new_counter(), some, weight, inputs, y[n : n + TOGETHER])
     return y
 
@@ -66,10 +66,10 @@ def _whole_sets(dy):
 def _lay_side_by_side(v, x, inputs):
     """Copy the v-th vector of each image to where SIDE images have theirs together; 0 where there is no image."""
     for group in range(len(inputs)):
-        for j in range(SIDE):
-            n = group * SIDE + j
-            value = load(address(x), n * x.shape[1] + v * LANES) if n < len(x) else splat(np.float32(0))
-            store(address(inputs), ((group * inputs.shape[1] + v) * SIDE + j) * LANES, value)
+        for j in range(DOT_COLUMNS):
+            n = group * DOT_COLUMNS + j
+            value = load(address(x), n * x.shape[1] + v * LANES) if n < len(x) else broadcast(np.float32(0))
+            store(address(inputs), ((group * inputs.shape[1] + v) * DOT_COLUMNS + j) * LANES, value)
 
 
 @inner
@@ -82,11 +82,11 @@ def _add_chunk(weight, begin, end, i, inputs, sums):
     depth, apart = min(CHUNK, whole - i), sums.shape[1] * LANES
     ahead = CHUNK if i + CHUNK < whole else BAND * features - i
     for group in range(groups):
-        b = address(inputs) + 4 * (group * whole + i) * SIDE
-        for o in range(begin, end, TALL):
-            a, to = address(weight) + 4 * (o * features + i), (o - begin) * apart + group * SIDE * LANES
-            asked = ahead if o // TALL % groups == group else 0
-            inner_products(a, features, end - o - 1, b, depth, asked, address(sums) + 4 * to, apart, i > 0)
+        b = address(inputs) + 4 * (group * whole + i) * DOT_COLUMNS
+        for o in range(begin, end, DOT_ROWS):
+            a, to = address(weight) + 4 * (o * features + i), (o - begin) * apart + group * DOT_COLUMNS * LANES
+            asked = ahead if o // DOT_ROWS % groups == group else 0
+            dot_micro(a, features, end - o - 1, b, depth, asked, address(sums) + 4 * to, apart, i > 0)
 
 
 @inner
@@ -94,7 +94,7 @@ def _finish(x, weight, begin, end, whole, sums, y):
     """Total the sums of a band's rows, and add the terms behind the last whole vector."""
     for n in range(len(x)):
         for o in range(begin, end):
-            value = total(load(address(sums), ((o - begin) * sums.shape[1] + n) * LANES))
+            value = horizontal_sum(load(address(sums), ((o - begin) * sums.shape[1] + n) * LANES))
             for i in range(whole, x.shape[1]):
                 value += weight[o, i] * x[n, i]
             y[n, o] = value
@@ -103,7 +103,7 @@ def _finish(x, weight, begin, end, whole, sums, y):
 @inner
 def _bands_of_one(thread, counter, x, weight, inputs, y):
     """Do the tasks of one thread."""
-    sums, whole = np.empty((BAND, len(inputs) * SIDE, LANES), np.float32), inputs.shape[1] * LANES
+    sums, whole = np.empty((BAND, len(inputs) * DOT_COLUMNS, LANES), np.float32), inputs.shape[1] * LANES
     tasks = (len(weight) + BAND - 1) // BAND
     task = take(counter, thread, tasks)
     while task < tasks:
@@ -138,11 +138,11 @@ def _add_rows(dy, weight, o, depth, begin, vectors, sums):
                 for i in range(0, VECTORS * LANES, FLOATS):
                     prefetch(address(weight), asked + r * features + i)
             if vectors - v == 1:
-                product_of_1(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_1(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
             elif vectors - v == 2:
-                product_of_2(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_2(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
             else:
-                product_of_3(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_3(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
 
 
 @inner

@@ -13,14 +13,14 @@ from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     VECTOR,
-    first,
+    broadcast,
+    emit_broadcast,
+    keep_first,
     lanes,
     load,
-    load_twos,
-    splat,
-    splatted,
+    load_deinterleave2,
     store,
-    store_twos,
+    store_interleave2,
     vector_pointer,
 )
 
@@ -37,7 +37,7 @@ def _compete(typingctx, value, tap, best, taps):
         value, tap, best, taps = args
         larger, nan = builder.fcmp_ordered(">", value, best), builder.fcmp_unordered("uno", value, value)
         wins = builder.or_(larger, nan)
-        found = builder.select(wins, value, best), builder.select(wins, splatted(builder, tap), taps)
+        found = builder.select(wins, value, best), builder.select(wins, emit_broadcast(builder, tap), taps)
         return context.make_tuple(builder, sig.return_type, found)
 
     return types.UniTuple(lanes, 2)(lanes, types.float32, lanes, lanes), codegen
@@ -64,7 +64,7 @@ def _where_tap(typingctx, switches, index, tap, value):
         switches, index, tap, value = args
         found = builder.load(vector_pointer(builder, switches, index, BYTES))
         found.align = 1
-        equal = builder.icmp_signed("==", found, splatted(builder, builder.trunc(tap, ir.IntType(8))))
+        equal = builder.icmp_signed("==", found, emit_broadcast(builder, builder.trunc(tap, ir.IntType(8))))
         return builder.select(equal, value, ir.Constant(VECTOR, [0.0] * LANES))
 
     return lanes(types.int64, types.int64, types.int64, lanes), codegen
@@ -77,11 +77,11 @@ def max_pool(x, width, geometry, size, y, switches):
     for p in range(size[0]):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))  # the last vector begins earlier
-            best, taps, tap = splat(np.float32(-np.inf)), splat(np.float32(0)), np.float32(0)
+            best, taps, tap = broadcast(np.float32(-np.inf)), broadcast(np.float32(0)), np.float32(0)
             for r in range(taps_down):
                 at = (p * down + r * apart) * width + 2 * q
                 for s in range(taps_across):
-                    best, taps = _compete(load_twos(x, at + s * aside)[0], tap, best, taps)
+                    best, taps = _compete(load_deinterleave2(x, at + s * aside)[0], tap, best, taps)
                     tap += np.float32(1)
             store(y, p * size[1] + q, best)
             _store_bytes(switches, p * size[1] + q, taps)
@@ -106,6 +106,6 @@ def unpool(dy, switches, size, width, dx):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))
             at = h // 2 * size[1] + q
-            value = first(load(dy, at), size[1] - q)
+            value = keep_first(load(dy, at), size[1] - q)
             left = _where_tap(switches, at, h % 2 * 2, value)
-            store_twos(dx, h * width + 2 * q, left, _where_tap(switches, at, h % 2 * 2 + 1, value))
+            store_interleave2(dx, h * width + 2 * q, left, _where_tap(switches, at, h % 2 * 2 + 1, value))

@@ -19,16 +19,16 @@ from minicnn.kernels.cpu.simd.vector import (
     FLOAT,
     LANES,
     VECTOR,
-    byte,
-    fused,
+    broadcast,
+    emit_broadcast,
+    emit_fma,
     lanes,
     load,
-    number,
-    set_byte,
-    set_number,
-    splat,
-    splatted,
+    load_byte,
+    load_scalar,
     store,
+    store_byte,
+    store_scalar,
     vector_pointer,
 )
 
@@ -77,11 +77,11 @@ def finish(sums, count, scale, shift, least, most, y, mask):
     """Finish ``count`` sums: y, and its mask; addresses, 0 for no mask.  y may be ``sums``."""
     if count < LANES:
         for i in range(count):
-            v = number(sums, i) * scale + shift
-            set_number(y, i, least if v < least else most if v > most else v)  # NaN stays NaN
+            v = load_scalar(sums, i) * scale + shift
+            store_scalar(y, i, least if v < least else most if v > most else v)  # NaN stays NaN
         settle(y, count, least, most, y, mask)
     else:
-        by, plus = splat(scale), splat(shift)
+        by, plus = broadcast(scale), broadcast(shift)
         whole = count // LANES * LANES
         tail = clamp(load(sums, count - LANES), by, plus, least, most)  # begins earlier, so it is read before
         for i in range(0, whole, LANES):
@@ -94,10 +94,10 @@ def settle(row, count, least, most, y, mask):
     """Copy ``count`` finished values from ``row`` to y, and set their mask; addresses, 0 for no mask."""
     if count < LANES:
         for i in range(count):
-            v = number(row, i)
-            set_number(y, i, v)
+            v = load_scalar(row, i)
+            store_scalar(y, i, v)
             if mask:
-                set_byte(mask, i, np.uint8((v > least) & ((v != most) | (most == np.inf))))
+                store_byte(mask, i, np.uint8((v > least) & ((v != most) | (most == np.inf))))
     else:
         for start in range(0, count, LANES):
             i = min(start, count - LANES)  # the last vector begins earlier
@@ -110,7 +110,7 @@ def clamp(typingctx, sums, scale, shift, least, most):
 
     def codegen(context, builder, sig, args):
         sums, scale, shift, least, most = args
-        return finished(builder, sums, scale, shift, splatted(builder, least), splatted(builder, most))
+        return finished(builder, sums, scale, shift, emit_broadcast(builder, least), emit_broadcast(builder, most))
 
     return lanes(lanes, lanes, lanes, types.float32, types.float32), codegen
 
@@ -123,7 +123,7 @@ def settle_vector(typingctx, value, least, most, y, mask, index):
         value, least, most, y, mask, index = args
         builder.store(value, vector_pointer(builder, y, index), align=4)
         with builder.if_then(builder.icmp_signed("!=", mask, ir.Constant(mask.type, 0))):
-            flags = moves(builder, value, splatted(builder, least), splatted(builder, most))
+            flags = moves(builder, value, emit_broadcast(builder, least), emit_broadcast(builder, most))
             builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
         return context.get_dummy_value()
 
@@ -135,16 +135,16 @@ def prepare(dy, count, scale, mask, only_positive, row):
     """Prepare ``count`` cotangents from dy to ``row``, through the mask; addresses, 0 for no mask."""
     if count < LANES:
         for i in range(count):
-            v = number(dy, i)
-            passed = ((not mask) or byte(mask, i) != 0) and (v > 0 or not only_positive)
-            set_number(row, i, v * scale if passed else np.float32(0))
+            v = load_scalar(dy, i)
+            passed = ((not mask) or load_byte(mask, i) != 0) and (v > 0 or not only_positive)
+            store_scalar(row, i, v * scale if passed else np.float32(0))
     elif mask or only_positive:
-        by = splat(scale)
+        by = broadcast(scale)
         for start in range(0, count, LANES):
             i = min(start, count - LANES)
             store(row, i, prepared_vector(load(dy, i), by, mask, only_positive, i))
     else:
-        by = splat(scale)
+        by = broadcast(scale)
         for start in range(0, count, LANES):
             i = min(start, count - LANES)
             store(row, i, by * load(dy, i))
@@ -162,7 +162,7 @@ def prepared_vector(v, scale, mask, only_positive, index):
 
 def finished(builder, sums, scale, shift, least, most):
     """Emit ``finish`` for a vector of sums: one multiplication with addition, one maximum, one minimum."""
-    v = fused(builder, sums, scale, shift)
+    v = emit_fma(builder, sums, scale, shift)
     for end, order in ((least, "<"), (most, ">")):
         v = builder.select(builder.fcmp_ordered(order, v, end), end, v)  # NaN stays NaN
     return v
@@ -195,7 +195,7 @@ def where_positive(typingctx, value):
     """Vector ``value`` where it is positive, and 0 elsewhere."""
 
     def codegen(context, builder, sig, args):
-        zero = splatted(builder, ir.Constant(FLOAT, 0.0))
+        zero = emit_broadcast(builder, ir.Constant(FLOAT, 0.0))
         return builder.select(builder.fcmp_ordered(">", args[0], zero), args[0], zero)
 
     return lanes(lanes), codegen

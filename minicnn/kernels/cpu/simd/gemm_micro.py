@@ -9,18 +9,18 @@ from minicnn.kernels.cpu.simd.vector import (
     INT64,
     LANES,
     VECTOR,
-    fused,
-    loaded,
-    splatted,
+    emit_broadcast,
+    emit_fma,
+    emit_load,
     vector_pointer,
 )
 
-__all__ = ["ROWS", "product_of_1", "product_of_2", "product_of_3", "product_sums", "small_product"]
+__all__ = ["ROWS", "emit_gemm_micro", "gemm_micro_1", "gemm_micro_2", "gemm_micro_3", "make_gemm_micro"]
 
 ROWS = 8 if LANES == 16 else 4  # with three vectors of columns their sums fill the registers
 
 
-def product_sums(builder, columns, a, row, step, b, width, depth, rows=ROWS, begin=None, placed=False):
+def emit_gemm_micro(builder, columns, a, row, step, b, width, depth, rows=ROWS, begin=None, placed=False):
     """Emit the product of ``rows`` rows by ``columns`` vectors; return its sums, row by row, in registers.
 
     Element (r, i) of a lies at ``a + r row + i step``, (i, j) of b at ``b + i width + j``; i runs from 0 to
@@ -40,12 +40,12 @@ def product_sums(builder, columns, a, row, step, b, width, depth, rows=ROWS, beg
     following = [builder.add(i, INT64(1)), builder.add(at_a, step), builder.add(at_b, width)]
     if placed:
         at_b = builder.load(builder.gep(builder.inttoptr(width, INT64.as_pointer()), [i]))
-    vectors = [loaded(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
+    vectors = [emit_load(builder, b, builder.add(at_b, INT64(LANES * j))) for j in range(columns)]
     for r, offset in enumerate(offsets):
         element = builder.gep(builder.inttoptr(a, FLOAT.as_pointer()), [builder.add(at_a, offset)])
-        factor = splatted(builder, builder.load(element))
+        factor = emit_broadcast(builder, builder.load(element))
         for j, vector in enumerate(vectors):
-            sums[r * columns + j] = fused(builder, factor, vector, sums[r * columns + j])
+            sums[r * columns + j] = emit_fma(builder, factor, vector, sums[r * columns + j])
     for phi, value in zip(variables, [*following, *sums], strict=True):
         phi.add_incoming(value, body)
     builder.cbranch(builder.icmp_signed("<", following[0], depth), body, after)
@@ -53,19 +53,19 @@ def product_sums(builder, columns, a, row, step, b, width, depth, rows=ROWS, beg
     return sums
 
 
-def _loaded_if(builder, condition, places):
+def _load_if(builder, condition, places):
     """Emit the load of vectors from ``places`` where the condition holds, and zeros elsewhere."""
     zero, before = ir.Constant(VECTOR, [0.0] * LANES), builder.block
     with builder.if_then(condition):
-        loaded, inside = [builder.load(place, align=4) for place in places], builder.block
+        values, inside = [builder.load(place, align=4) for place in places], builder.block
     vectors = [builder.phi(VECTOR) for _ in places]
-    for phi, value in zip(vectors, loaded, strict=True):
+    for phi, value in zip(vectors, values, strict=True):
         phi.add_incoming(zero, before)
         phi.add_incoming(value, inside)
     return vectors
 
 
-def small_product(columns, rows=ROWS, placed=False):
+def make_gemm_micro(columns, rows=ROWS, placed=False):
     """Make the product of ``rows`` rows by ``columns`` vectors; (r, j) is put at ``c + r c_row + j``, or added."""
 
     def product(typingctx, a, row, step, b, width, c, c_row, depth, adds):
@@ -76,8 +76,8 @@ def small_product(columns, rows=ROWS, placed=False):
                 for r in range(rows)
                 for j in range(columns)
             ]
-            begin = _loaded_if(builder, adds, places)
-            sums = product_sums(builder, columns, a, row, step, b, width, depth, rows, begin, placed)
+            begin = _load_if(builder, adds, places)
+            sums = emit_gemm_micro(builder, columns, a, row, step, b, width, depth, rows, begin, placed)
             for place, total in zip(places, sums, strict=True):
                 builder.store(total, place, align=4)
             return context.get_dummy_value()
@@ -87,4 +87,4 @@ def small_product(columns, rows=ROWS, placed=False):
     return intrinsic(product)
 
 
-product_of_1, product_of_2, product_of_3 = (small_product(columns) for columns in (1, 2, 3))
+gemm_micro_1, gemm_micro_2, gemm_micro_3 = (make_gemm_micro(columns) for columns in (1, 2, 3))

@@ -14,13 +14,13 @@ from minicnn.kernels.cpu.simd.vector import (
     INT64,
     LANES,
     VECTOR,
-    fused,
-    loaded,
-    totalled,
+    emit_fma,
+    emit_horizontal_sum,
+    emit_load,
     vector_pointer,
 )
 
-__all__ = ["column_by_depth", "column_by_rows"]
+__all__ = ["gemv_micro", "gemv_micro_transposed"]
 
 CONTRACT = ("contract",)  # a multiplication and an addition may become one step
 AT_ONCE = 4  # steps of the depth, whose sums wait for each other no more than that often
@@ -53,7 +53,7 @@ def _loop(builder, depth, step, begin, body):
 
 
 @intrinsic
-def column_by_depth(typingctx, a, row, b, depth, to):
+def gemv_micro(typingctx, a, row, b, depth, to):
     """Put the products of ROWS rows, ``row`` floats apart at a, with a column of ``depth`` at b to ``to``."""
 
     def codegen(context, builder, sig, args):
@@ -61,9 +61,9 @@ def column_by_depth(typingctx, a, row, b, depth, to):
         starts = [builder.mul(row, INT64(r)) for r in range(ROWS)]
 
         def vectors(i, sums):
-            x = loaded(builder, b, i)
+            x = emit_load(builder, b, i)
             return [
-                fused(builder, loaded(builder, a, builder.add(start, i)), x, total)
+                emit_fma(builder, emit_load(builder, a, builder.add(start, i)), x, total)
                 for start, total in zip(starts, sums, strict=True)
             ]
 
@@ -81,7 +81,7 @@ def column_by_depth(typingctx, a, row, b, depth, to):
             ]
 
         left = builder.sub(depth, done)
-        _, sums = _loop(builder, left, 1, [totalled(builder, vector) for vector in sums], numbers)
+        _, sums = _loop(builder, left, 1, [emit_horizontal_sum(builder, vector) for vector in sums], numbers)
         for r, total in enumerate(sums):
             builder.store(total, builder.gep(builder.inttoptr(to, FLOAT.as_pointer()), [INT64(r)]))
         return context.get_dummy_value()
@@ -90,7 +90,7 @@ def column_by_depth(typingctx, a, row, b, depth, to):
 
 
 @intrinsic
-def column_by_rows(typingctx, a, step, b, depth, to):
+def gemv_micro_transposed(typingctx, a, step, b, depth, to):
     """Put the products of ROWS columns side by side at a, of rows ``step`` floats apart, with b to ``to``."""
     kind = ir.VectorType(FLOAT, ROWS)
 
@@ -104,7 +104,7 @@ def column_by_rows(typingctx, a, step, b, depth, to):
             x = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), ROWS), [0] * ROWS))
             return builder.fadd(
                 total,
-                builder.fmul(loaded(builder, a, builder.mul(i, step), kind), x, flags=CONTRACT),
+                builder.fmul(emit_load(builder, a, builder.mul(i, step), kind), x, flags=CONTRACT),
                 flags=CONTRACT,
             )
 

@@ -11,14 +11,14 @@ from minicnn.kernels.cpu.simd.epilogue import prepared_vector
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     address,
-    byte,
-    first,
+    broadcast,
+    keep_first,
     load,
-    load_twos,
-    number,
-    set_number,
-    splat,
+    load_byte,
+    load_deinterleave2,
+    load_scalar,
     store,
+    store_scalar,
 )
 
 __all__ = ["adjoint_taps", "columns_of", "spread", "zeros"]
@@ -56,7 +56,7 @@ def spread(x, room, size, mask, only_positive, scale, top, chosen, plane):
     copied before.
     """
     (rows, across, columns), (height, width) = plane.shape, size
-    to, factor = address(plane), splat(np.float32(scale))
+    to, factor = address(plane), broadcast(np.float32(scale))
     for row in range(max(0, top), min(rows, top + height)):
         for phase in range(across):
             start, at, count = chosen[phase, 0], chosen[phase, 1], chosen[phase, 2]
@@ -67,13 +67,15 @@ def spread(x, room, size, mask, only_positive, scale, top, chosen, plane):
                 if across == 1:
                     v = prepared_vector(load(x, begin + i), factor, mask, only_positive, begin + i)
                 else:
-                    v = factor * load_twos(x, begin + 2 * i)[0]
-                store(to, line + i, first(v, count - i))
+                    v = factor * load_deinterleave2(x, begin + 2 * i)[0]
+                store(to, line + i, keep_first(v, count - i))
                 i += LANES
             for j in range(i, count):
                 at_x = begin + j * across
-                passed = (mask == 0 or byte(mask, at_x) != 0) and (number(x, at_x) > 0 or not only_positive)
-                set_number(to, line + j, scale * number(x, at_x) if passed else np.float32(0))
+                passed = (mask == 0 or load_byte(mask, at_x) != 0) and (
+                    load_scalar(x, at_x) > 0 or not only_positive
+                )
+                store_scalar(to, line + j, scale * load_scalar(x, at_x) if passed else np.float32(0))
 
 
 @inner

@@ -2,7 +2,11 @@
 
 Numba's compiler vectorises simple loops; convolution needs more, namely sums that stay in registers.  Here is a
 type ``lanes`` of ``LANES`` numbers side by side, written like a number: ``a + b``, ``a * b``, ``fma(a, b, c)``.
-Memory is addressed as in assembly: ``address(array)``, and an index counted in elements.
+Memory is addressed as in assembly: ``address(array)``, and an index counted in elements.  An address keeps nothing
+alive: Numba frees an array after its last use as an array, so a kernel's last line uses it once more.
+
+Functions of a ``typingctx`` are called in kernels; those of a ``builder`` emit LLVM instructions for other such
+functions.
 
 ``LANES`` is what the processor has that Numba compiles for: 16 with AVX-512, 8 with AVX2, 4 elsewhere.
 Multiplications and additions may be contracted to one rounding; nothing else is reordered, so that the same
@@ -20,23 +24,23 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 __all__ = [
     "LANES",
     "address",
-    "byte",
-    "first",
+    "broadcast",
     "fma",
+    "horizontal_sum",
+    "keep_first",
     "lanes",
     "load",
-    "load_fours",
-    "load_twos",
-    "number",
+    "load_byte",
+    "load_deinterleave2",
+    "load_deinterleave4",
+    "load_scalar",
     "prefetch",
-    "set_byte",
-    "set_number",
     "shift_in",
-    "splat",
     "store",
-    "store_fours",
-    "store_twos",
-    "total",
+    "store_byte",
+    "store_interleave2",
+    "store_interleave4",
+    "store_scalar",
     "transpose",
 ]
 
@@ -86,20 +90,20 @@ def vector_pointer(builder, start, index, kind=VECTOR):
     return builder.bitcast(builder.gep(element, [index]), kind.as_pointer())
 
 
-def loaded(builder, start, index, kind=VECTOR):
+def emit_load(builder, start, index, kind=VECTOR):
     value = builder.load(vector_pointer(builder, start, index, kind))
     value.align = 4
     return value
 
 
-def splatted(builder, value):
+def emit_broadcast(builder, value):
     """Vector of one number, LANES times."""
     undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(undefined, value, INT32(0))
     return builder.shuffle_vector(first, undefined, _indices([0] * LANES))
 
 
-def fused(builder, a, b, c):
+def emit_fma(builder, a, b, c):
     """Emit a b + c, with one rounding where the processor can."""
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
@@ -123,7 +127,7 @@ def load(typingctx, start, index):
     """LANES numbers from ``start[index]`` on."""
 
     def codegen(context, builder, sig, args):
-        return loaded(builder, *args)
+        return emit_load(builder, *args)
 
     return lanes(types.int64, types.int64), codegen
 
@@ -140,35 +144,35 @@ def store(typingctx, start, index, value):
     return types.void(types.int64, types.int64, lanes), codegen
 
 
-def _scalar(kind, element, text):
+def _scalar_access(kind, element, text):
     """Make the functions that read and write one number at ``start[index]``."""
 
     def pointer(builder, start, index):
         return builder.gep(builder.inttoptr(start, element.as_pointer()), [index])
 
-    def read(typingctx, start, index):
+    def load_one(typingctx, start, index):
         def codegen(context, builder, sig, args):
             return builder.load(pointer(builder, *args))
 
         return kind(types.int64, types.int64), codegen
 
-    def write(typingctx, start, index, value):
+    def store_one(typingctx, start, index, value):
         def codegen(context, builder, sig, args):
             builder.store(args[2], pointer(builder, *args[:2]))
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, kind), codegen
 
-    read.__doc__, write.__doc__ = f"Return {text}.", f"Set {text}."
-    return intrinsic(read), intrinsic(write)
+    load_one.__doc__, store_one.__doc__ = f"Return {text}.", f"Set {text}."
+    return intrinsic(load_one), intrinsic(store_one)
 
 
-number, set_number = _scalar(types.float32, FLOAT, "the number ``start[index]``")
-byte, set_byte = _scalar(types.uint8, BYTE, "the byte ``start[index]``")
+load_scalar, store_scalar = _scalar_access(types.float32, FLOAT, "the number ``start[index]``")
+load_byte, store_byte = _scalar_access(types.uint8, BYTE, "the byte ``start[index]``")
 
 
-def fetched(builder, start, index):
-    """Emit the question for the cache line of ``start[index]``."""
+def emit_prefetch(builder, start, index):
+    """Emit the prefetch of the cache line of ``start[index]``."""
     place = builder.inttoptr(builder.add(start, builder.mul(index, INT64(4))), BYTE.as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -177,21 +181,21 @@ def fetched(builder, start, index):
 
 @intrinsic
 def prefetch(typingctx, start, index):
-    """Ask the cache for the line of ``start[index]``, which will be read soon."""
+    """Load the cache line of ``start[index]``, which will be read soon, without waiting for it."""
 
     def codegen(context, builder, sig, args):
-        fetched(builder, *args)
+        emit_prefetch(builder, *args)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
 
 
 @intrinsic
-def splat(typingctx, value):
+def broadcast(typingctx, value):
     """Vector of one float32 number, LANES times."""
 
     def codegen(context, builder, sig, args):
-        return splatted(builder, args[0])
+        return emit_broadcast(builder, args[0])
 
     return lanes(types.float32), codegen
 
@@ -201,13 +205,13 @@ def fma(typingctx, a, b, c):
     """Vector a b + c, with one rounding where the processor can."""
 
     def codegen(context, builder, sig, args):
-        return fused(builder, *args)
+        return emit_fma(builder, *args)
 
     return lanes(lanes, lanes, lanes), codegen
 
 
-def totalled(builder, value):
-    """Emit the sum of a vector's numbers: one half is added to the other, until one number is left."""
+def emit_horizontal_sum(builder, value):
+    """Emit the sum of a vector's numbers: its upper half is added to its lower one, until one number is left."""
     count = LANES
     while count > 1:
         count //= 2
@@ -217,143 +221,148 @@ def totalled(builder, value):
 
 
 @intrinsic
-def total(typingctx, value):
+def horizontal_sum(typingctx, value):
     """Sum of a vector's numbers."""
 
     def codegen(context, builder, sig, args):
-        return totalled(builder, *args)
+        return emit_horizontal_sum(builder, *args)
 
     return types.float32(lanes), codegen
 
 
 @intrinsic
-def first(typingctx, value, count):
+def keep_first(typingctx, value, count):
     """Vector of the first ``count`` numbers of ``value``, and 0 behind them."""
 
     def codegen(context, builder, sig, args):
         value, count = args
-        ends = splatted(builder, builder.trunc(count, INT32))
+        ends = emit_broadcast(builder, builder.trunc(count, INT32))
         inside = builder.icmp_signed("<", _indices(range(LANES)), ends)
         return builder.select(inside, value, ir.Constant(VECTOR, [0.0] * LANES))
 
     return lanes(lanes, types.int64), codegen
 
 
-# two vectors shuffled into two: their even and odd numbers, both dealt like halves of a pack of cards, their first
-# and second halves, and those of each four numbers dealt, which AVX2 and SSE do in one step where others take two
-EVENS = range(0, 2 * LANES, 2), range(1, 2 * LANES, 2)
-CARDS = [[i // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, LANES // 2)]
-HALVES = [[i + i // (LANES // 2) * LANES // 2 + half for i in range(LANES)] for half in (0, LANES // 2)]
-PAIRS = [[i // 4 * 4 + i % 4 // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, 2)]
+# How two vectors a and b are shuffled into two others, each by the positions in (a, b) that it takes:
+# UNZIP: even and odd positions;  ZIP: its inverse, a[0] b[0] a[1] b[1] ...;  LOW_HIGH: lower halves of both, upper
+# halves of both;  UNPACK: ZIP inside of each four numbers, one instruction in AVX2 and SSE where ZIP takes two.
+UNZIP = range(0, 2 * LANES, 2), range(1, 2 * LANES, 2)
+ZIP = [[i // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, LANES // 2)]
+LOW_HIGH = [[i + i // (LANES // 2) * LANES // 2 + half for i in range(LANES)] for half in (0, LANES // 2)]
+UNPACK = [[i // 4 * 4 + i % 4 // 2 + i % 2 * LANES + half for i in range(LANES)] for half in (0, 2)]
 
 
-def _shuffled(builder, a, b, orders):
+def _shuffle(builder, a, b, orders):
     return [builder.shuffle_vector(a, b, _indices(order)) for order in orders]
 
 
-def _four_by_four(builder, a, b, c, d):
+def _transpose4x4(builder, a, b, c, d):
     """Emit the transpose of each block of 4 x 4 numbers of four vectors."""
-    (a, b), (c, d) = _shuffled(builder, a, c, PAIRS), _shuffled(builder, b, d, PAIRS)
-    return [*_shuffled(builder, a, c, PAIRS), *_shuffled(builder, b, d, PAIRS)]
+    (a, b), (c, d) = _shuffle(builder, a, c, UNPACK), _shuffle(builder, b, d, UNPACK)
+    return [*_shuffle(builder, a, c, UNPACK), *_shuffle(builder, b, d, UNPACK)]
 
 
-def _twos(builder, a, b):
-    return _shuffled(builder, a, b, EVENS)
+def _deinterleave2(builder, a, b):
+    return _shuffle(builder, a, b, UNZIP)
 
 
-def _fours(builder, a, b, c, d):
+def _deinterleave4(builder, a, b, c, d):
     """Emit four vectors, the j-th of which has every fourth number of a, b, c, d from the j-th on."""
     if LANES == 16:
-        (a, b), (c, d) = _shuffled(builder, a, b, EVENS), _shuffled(builder, c, d, EVENS)
-        (a, c), (b, d) = _shuffled(builder, a, c, EVENS), _shuffled(builder, b, d, EVENS)
+        (a, b), (c, d) = _shuffle(builder, a, b, UNZIP), _shuffle(builder, c, d, UNZIP)
+        (a, c), (b, d) = _shuffle(builder, a, c, UNZIP), _shuffle(builder, b, d, UNZIP)
         return [a, b, c, d]
     if LANES == 8:
-        (a, b), (c, d) = _shuffled(builder, a, c, HALVES), _shuffled(builder, b, d, HALVES)
-    return _four_by_four(builder, a, b, c, d)
+        (a, b), (c, d) = _shuffle(builder, a, c, LOW_HIGH), _shuffle(builder, b, d, LOW_HIGH)
+    return _transpose4x4(builder, a, b, c, d)
 
 
-def _woven(builder, a, b, c, d):
-    """Emit the vectors of which ``_fours`` makes a, b, c, d."""
+def _interleave4(builder, a, b, c, d):
+    """Emit the inverse of ``_deinterleave4``."""
     if LANES == 16:
-        (a, c), (b, d) = _shuffled(builder, a, c, CARDS), _shuffled(builder, b, d, CARDS)
-        return [*_shuffled(builder, a, b, CARDS), *_shuffled(builder, c, d, CARDS)]
-    a, b, c, d = _four_by_four(builder, a, b, c, d)
+        (a, c), (b, d) = _shuffle(builder, a, c, ZIP), _shuffle(builder, b, d, ZIP)
+        return [*_shuffle(builder, a, b, ZIP), *_shuffle(builder, c, d, ZIP)]
+    a, b, c, d = _transpose4x4(builder, a, b, c, d)
     if LANES == 8:
-        (a, c), (b, d) = _shuffled(builder, a, b, HALVES), _shuffled(builder, c, d, HALVES)
+        (a, c), (b, d) = _shuffle(builder, a, b, LOW_HIGH), _shuffle(builder, c, d, LOW_HIGH)
     return [a, b, c, d]
 
 
-def _transposed(builder, rows):
+def _emit_transpose(builder, rows):
     """Emit the columns of LANES rows."""
     if LANES == 16:
         for _ in range(4):
             pairs = [(rows[i], rows[i + LANES // 2]) for i in range(LANES // 2)]
-            rows = [vector for pair in pairs for vector in _shuffled(builder, *pair, CARDS)]
+            rows = [vector for pair in pairs for vector in _shuffle(builder, *pair, ZIP)]
         return rows
-    blocks = [_four_by_four(builder, *rows[i : i + 4]) for i in range(0, LANES, 4)]
+    blocks = [_transpose4x4(builder, *rows[i : i + 4]) for i in range(0, LANES, 4)]
     if LANES == 4:
         return blocks[0]
-    low, high = zip(*(_shuffled(builder, a, b, HALVES) for a, b in zip(*blocks, strict=True)), strict=True)
+    low, high = zip(*(_shuffle(builder, a, b, LOW_HIGH) for a, b in zip(*blocks, strict=True)), strict=True)
     return [*low, *high]
 
 
-def _apart(step, deal, text):
+def _deinterleaving_load(step, deinterleave):
     """Make the load of ``step`` vectors, the j-th of which has every ``step``-th number from the j-th on."""
 
-    def load_apart(typingctx, start, index):
+    def load_deinterleaved(typingctx, start, index):
         def codegen(context, builder, sig, args):
             start, index = args
-            together = [loaded(builder, start, builder.add(index, INT64(LANES * j))) for j in range(step)]
-            return context.make_tuple(builder, sig.return_type, deal(builder, *together))
+            vectors = [emit_load(builder, start, builder.add(index, INT64(LANES * j))) for j in range(step)]
+            return context.make_tuple(builder, sig.return_type, deinterleave(builder, *vectors))
 
         return types.UniTuple(lanes, step)(types.int64, types.int64), codegen
 
-    load_apart.__doc__ = text
-    return intrinsic(load_apart)
+    load_deinterleaved.__doc__ = (
+        f"{step} vectors: the j-th has every {step}-th number from ``start[index + j]`` on."
+    )
+    return intrinsic(load_deinterleaved)
 
 
-load_twos = _apart(2, _twos, "Two vectors: the j-th has every second number from ``start[index + j]`` on.")
-load_fours = _apart(4, _fours, "Four vectors: the j-th has every fourth number from ``start[index + j]`` on.")
+load_deinterleave2 = _deinterleaving_load(2, _deinterleave2)
+load_deinterleave4 = _deinterleaving_load(4, _deinterleave4)
 
 
 @intrinsic
-def transpose(typingctx, start, index, apart, to, at):
-    """Write a block of LANES rows by LANES columns to ``to[at]``, column by column.
+def transpose(typingctx, start, index, leading_dim, target, target_index):
+    """Write the transpose of a block of LANES rows by LANES columns to ``target[target_index]``.
 
-    Its first row begins at ``start[index]``, and the others ``apart`` floats apart.
+    Its first row begins at ``start[index]``, the others ``leading_dim`` floats apart; the transpose has no gaps.
     """
 
     def codegen(context, builder, sig, args):
-        start, index, apart, to, at = args
-        rows = [loaded(builder, start, builder.add(index, builder.mul(apart, INT64(r)))) for r in range(LANES)]
-        for i, row in enumerate(_transposed(builder, rows)):
-            builder.store(row, vector_pointer(builder, to, builder.add(at, INT64(LANES * i))), align=4)
+        start, index, leading_dim, target, target_index = args
+        starts = [builder.add(index, builder.mul(leading_dim, INT64(r))) for r in range(LANES)]
+        columns = _emit_transpose(builder, [emit_load(builder, start, first) for first in starts])
+        for i, column in enumerate(columns):
+            place = vector_pointer(builder, target, builder.add(target_index, INT64(LANES * i)))
+            builder.store(column, place, align=4)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 5), codegen
 
 
 @intrinsic
-def store_twos(typingctx, start, index, a, b):
+def store_interleave2(typingctx, start, index, a, b):
     """Write a[0], b[0], a[1], b[1], ... from ``start[index]`` on."""
 
     def codegen(context, builder, sig, args):
         start, index, a, b = args
         order = [i % 2 * LANES + i // 2 for i in range(2 * LANES)]
-        together = builder.shuffle_vector(a, b, _indices(order))
-        builder.store(together, vector_pointer(builder, start, index, together.type), align=4)
+        pair = builder.shuffle_vector(a, b, _indices(order))
+        builder.store(pair, vector_pointer(builder, start, index, pair.type), align=4)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, lanes, lanes), codegen
 
 
 @intrinsic
-def store_fours(typingctx, start, index, a, b, c, d):
+def store_interleave4(typingctx, start, index, a, b, c, d):
     """Write a[0], b[0], c[0], d[0], a[1], ... from ``start[index]`` on."""
 
     def codegen(context, builder, sig, args):
         start, index, *vectors = args
-        for j, vector in enumerate(_woven(builder, *vectors)):
+        for j, vector in enumerate(_interleave4(builder, *vectors)):
             place = vector_pointer(builder, start, builder.add(index, INT64(LANES * j)))
             builder.store(vector, place, align=4)
         return context.get_dummy_value()

@@ -30,10 +30,10 @@ from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.simd.gemm_micro import (
     ROWS,
-    product_of_1,
-    product_of_2,
-    product_of_3,
-    small_product,
+    gemm_micro_1,
+    gemm_micro_2,
+    gemm_micro_3,
+    make_gemm_micro,
 )
 from minicnn.kernels.cpu.simd.vector import LANES, address
 
@@ -43,7 +43,7 @@ WIDTH = 3 * LANES  # tiles of one product
 M_APART = SPAN * WIDTH + LANES  # floats from one element's products to the next's, see ``spread``
 LONE = LANES // 4  # tiles beyond whole vectors that are multiplied one by one, not as a vector of their own
 LONE_APART = SPAN + LANES
-product_of_tile = small_product(columns=SPAN // LANES, rows=1)
+product_of_tile = make_gemm_micro(columns=SPAN // LANES, rows=1)
 WEIGHTS = 5 << 15  # floats of transformed weights that stay in a core's cache
 PART = 64  # input channels at a time, where the weights of all do not stay there
 TASKS = 4  # for each thread, so that none waits long for another's last one
@@ -149,11 +149,11 @@ def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
         for k in range(0, span, ROWS):
             a, c = u + 4 * (f * apart + k), m + 4 * (f * M_APART + k * WIDTH)
             if count > 2 * LANES:
-                product_of_3(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_3(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
             elif count > LANES:
-                product_of_2(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_2(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
             else:
-                product_of_1(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_1(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
 
 
 @inner

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.kernels.cpu.conv.winograd.transforms import gradient_tiles, input_columns, input_tiles, output_tiles
 from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import prepare, settle
-from minicnn.kernels.cpu.simd.vector import LANES, address, number, set_number
+from minicnn.kernels.cpu.simd.vector import LANES, address, load_scalar, store_scalar
 
 __all__ = ["read_gradients", "read_tiles", "write_tiles"]
 
@@ -34,7 +34,7 @@ def _segment(t, last, grid):
 @inner
 def _zero(line, begin, end):
     for j in range(begin, end):
-        set_number(line, j, np.float32(0))
+        store_scalar(line, j, np.float32(0))
 
 
 @inner
@@ -116,7 +116,7 @@ def write_tiles(tiles, apart, k, begin, last, sink, grid, lines, length):
     lines : address of 4 lines of ``length`` floats, for what lies between
     """
     channels, height, width, y, mask, scale, shift, least, most = sink
-    factor, plus = number(scale, k), number(shift, k)
+    factor, plus = load_scalar(scale, k), load_scalar(shift, k)
     output_tiles(tiles, apart, last - begin, factor, plus, least, most, lines, length)
     t = begin
     while t < last:

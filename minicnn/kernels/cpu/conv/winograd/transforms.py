@@ -13,13 +13,13 @@ from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import clamp
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
+    broadcast,
     fma,
     load,
-    load_fours,
+    load_deinterleave4,
     shift_in,
-    splat,
     store,
-    store_fours,
+    store_interleave4,
 )
 
 __all__ = [
@@ -60,7 +60,7 @@ def _store_six(line, start, at, apart):
 @inner
 def _input_line(a, b, c, d, e, f):
     """Return B' times one column of six."""
-    two, four, five = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(5))
+    two, four, five = broadcast(np.float32(2)), broadcast(np.float32(4)), broadcast(np.float32(5))
     even, odd = e - four * c, d - four * b
     near_even, near_odd = e - c, two * (d - b)
     return (
@@ -76,7 +76,7 @@ def _input_line(a, b, c, d, e, f):
 @inner
 def _output_line(a, b, c, d, e, f):
     """Return A' times one column of six."""
-    two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
+    two, four, eight = broadcast(np.float32(2)), broadcast(np.float32(4)), broadcast(np.float32(8))
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near), fma(eight, far_odd, near_odd) + f
 
@@ -84,11 +84,11 @@ def _output_line(a, b, c, d, e, f):
 @inner
 def _weight_line(a, b, c):
     """Return G times one column of three."""
-    quarter, sixth = splat(np.float32(1 / 4)), splat(np.float32(1 / 6))
-    twelfth, twentyfourth = splat(np.float32(1 / 12)), splat(np.float32(1 / 24))
+    quarter, sixth = broadcast(np.float32(1 / 4)), broadcast(np.float32(1 / 6))
+    twelfth, twentyfourth = broadcast(np.float32(1 / 12)), broadcast(np.float32(1 / 24))
     outer, half = sixth * (a + c), sixth * b
     far = fma(twentyfourth, a, sixth * c)
-    zero = splat(np.float32(0))
+    zero = broadcast(np.float32(0))
     return quarter * a, zero - outer - half, half - outer, fma(twelfth, b, far), far - twelfth * b, c
 
 
@@ -109,11 +109,11 @@ def input_tiles(columns, length, count, beyond, tiles, apart):
     for t in range(0, count, LANES):
         for r in range(6):
             at = r * length + 4 * t
-            a, b, c, d = load_fours(columns, at)
+            a, b, c, d = load_deinterleave4(columns, at)
             if beyond == 4:  # the next tile's first columns
                 e, f = shift_in(a, load(columns, at + 4 * LANES)), shift_in(b, load(columns, at + 4 * LANES + 1))
             else:
-                e, f, _, _ = load_fours(columns, at + beyond)
+                e, f, _, _ = load_deinterleave4(columns, at + beyond)
             _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
 
 
@@ -126,13 +126,13 @@ def _output_column(tiles, at, apart):
 def _finish_fours(line, scale, shift, least, most, rows, at):
     a, b = clamp(line[0], scale, shift, least, most), clamp(line[1], scale, shift, least, most)
     c, d = clamp(line[2], scale, shift, least, most), clamp(line[3], scale, shift, least, most)
-    store_fours(rows, at, a, b, c, d)
+    store_interleave4(rows, at, a, b, c, d)
 
 
 @inner
 def output_tiles(tiles, apart, count, scale, shift, least, most, rows, length):
     """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of finished outputs, in vectors."""
-    by, plus = splat(scale), splat(shift)
+    by, plus = broadcast(scale), broadcast(shift)
     for t in range(0, count, LANES):
         a, b, c = (
             _output_column(tiles, t, apart),
@@ -186,18 +186,22 @@ def weight_tile(taps, tile, apart):
 @inner
 def _four_line(a, b, c, d):
     """Return G times one column of four: the gradient of 4 outputs takes the place of the weights."""
-    quarter, sixth, third = splat(np.float32(1 / 4)), splat(np.float32(1 / 6)), splat(np.float32(1 / 3))
-    twelfth, twentyfourth = splat(np.float32(1 / 12)), splat(np.float32(1 / 24))
+    quarter, sixth, third = (
+        broadcast(np.float32(1 / 4)),
+        broadcast(np.float32(1 / 6)),
+        broadcast(np.float32(1 / 3)),
+    )
+    twelfth, twentyfourth = broadcast(np.float32(1 / 12)), broadcast(np.float32(1 / 24))
     even, odd = sixth * (a + c), sixth * (b + d)
     far, far_odd = fma(twentyfourth, a, sixth * c), fma(twelfth, b, third * d)
-    zero = splat(np.float32(0))
+    zero = broadcast(np.float32(0))
     return quarter * a, zero - even - odd, odd - even, far + far_odd, far - far_odd, d
 
 
 @inner
 def _three_line(a, b, c, d, e, f):
     """Return A' times one column of six, for three outputs."""
-    two, four = splat(np.float32(2)), splat(np.float32(4))
+    two, four = broadcast(np.float32(2)), broadcast(np.float32(4))
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near) + f
 
@@ -216,7 +220,7 @@ def gradient_tiles(rows, length, count, tiles, apart):
         _store_six(line, columns, i, length)
     for t in range(0, count, LANES):
         for r in range(6):
-            a, b, c, d = load_fours(columns, r * length + 4 * t)
+            a, b, c, d = load_deinterleave4(columns, r * length + 4 * t)
             _store_six(_four_line(a, b, c, d), tiles, 6 * r * apart + t, apart)
 
 

@@ -11,7 +11,7 @@ from minicnn.kernels.cpu.conv.winograd.transforms import nine, weight_tile
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.vector import LANES, address, number, prefetch, set_number, transpose
+from minicnn.kernels.cpu.simd.vector import LANES, address, load_scalar, prefetch, store_scalar, transpose
 
 __all__ = ["SPAN", "in_blocks", "transform_weights"]
 
@@ -49,7 +49,9 @@ def _cut_kernels(kernels, top, left, taps):
         for r in range(3):
             for s in range(3):
                 inside = 0 <= top + r < height and 0 <= left + s < width
-                set_number(to, 9 * c + 3 * r + s, number(of, at + r * width + s) if inside else np.float32(0))
+                store_scalar(
+                    to, 9 * c + 3 * r + s, load_scalar(of, at + r * width + s) if inside else np.float32(0)
+                )
 
 
 @inner
