@@ -77,10 +77,10 @@ def theirs(layer, x, rounds: int) -> tuple[float, float]:
     if not torch.cuda.is_available():
         return np.nan, np.nan
     from minicnn import Network
-    from minicnn.verify.comparison.peers import pytorch
+    from minicnn.verify.comparison.peers.to_torch import to_torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    module = pytorch.twin(Network([layer], input_shape=x.shape[1:])).cuda().eval()
+    module = to_torch(Network([layer], input_shape=x.shape[1:])).cuda().eval()
     x = torch.from_numpy(x).cuda().requires_grad_()
     y = module(x)
     dy = torch.ones_like(y)

@@ -13,7 +13,9 @@ from minicnn.explain.prediction import class_index
 from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison.matching import align
-from minicnn.verify.comparison.peers.registry import Peer, as_peer, rounding_of
+from minicnn.verify.comparison.peers.base import Peer
+from minicnn.verify.comparison.peers.device import rounding_factor
+from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import (
     Comparison,
     Step,
@@ -70,7 +72,7 @@ def compare(
     theirs = peer.values(x if peer.x is None else peer.x)
     ours, judge = probe.run(net, x, device=device), probe.run(net, x, dtype=np.float64)
     plain = ours if device == "reference" else probe.run(net, x)
-    peer = replace(peer, rounding=max(peer.rounding, rounding_of(device)))
+    peer = replace(peer, rounding=max(peer.rounding, rounding_factor(device)))
     exact = {name: value for name, value in judge.values.items() if name in ours.values}
     pairs = matched(ours, theirs)
     if not pairs:
@@ -177,7 +179,7 @@ def _gradients(
     """Return the steps of the gradients, from the scores back, and their dtype: float64 where both can have it."""
     if peer.gradient is None or list(ours.values.values())[-1].array.ndim != 2:
         return [], np.float32
-    wide = peer.wide and device == "reference"
+    wide = peer.float64 and device == "reference"
     dtype = np.float64 if wide else np.float32
     at = (x if peer.x is None else peer.x).astype(dtype)
     theirs = peer.gradient(at, target)

@@ -20,7 +20,8 @@ from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison.compare import input_for, matched, tolerances
-from minicnn.verify.comparison.peers.registry import Peer, as_peer
+from minicnn.verify.comparison.peers.base import Peer
+from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import error_of
 from minicnn.verify.diagnosis.changes import INPUT, Change, class_order, of_input, of_layers, of_order
 from minicnn.verify.diagnosis.result import Diagnosis

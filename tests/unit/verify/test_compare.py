@@ -28,7 +28,8 @@ from minicnn.layers import (
 from minicnn.verify import compare
 from minicnn.verify.comparison.matching import align
 from minicnn.verify.comparison.peers import dump
-from minicnn.verify.comparison.peers.registry import Peer, as_peer
+from minicnn.verify.comparison.peers.base import Peer
+from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import histogram, largest_ulps
 from minicnn.verify.probe import Value
 from tests.helpers.torch_lite0 import Lite0, digits, with_weights_of
@@ -146,8 +147,11 @@ def test_a_small_difference_is_seen():
 def test_a_wrong_gradient_is_found():
     net = small()
     right = as_peer("torch", net)
-    wrong = Peer("wrong", right.values, lambda x, t: {"input": 1.001 * right.gradient(x, t)["input"]}, wide=True)
-    found = compare(net, wrong)
+
+    def gradient(x, target):
+        return {"input": 1.001 * right.gradient(x, target)["input"]}
+
+    found = compare(net, Peer("wrong", right.values, gradient, float64=True))
     assert all(step.ok for step in found.steps)
     assert found.first.name == "input"
     assert "forward agrees" in found.verdict()

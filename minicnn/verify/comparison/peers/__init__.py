@@ -1,1 +1,1 @@
-"""Other programs that run the same network."""
+"""Other programs that run the same network, each described by a ``Peer``."""

@@ -1,4 +1,4 @@
-"""Activations frozen in a file: for frameworks that can't be installed beside minicnn.
+"""A dump as a peer: another program's values in a file, where it can't be installed beside minicnn.
 
 A dump is an .npz of ``numpy.savez``: "input" of shape (N, C, H, W), then every value in the order of the
 computation under its layer's name, or "name@kind" with the kind in the words of torch.nn; the last is the scores.
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers import npz
-from minicnn.verify.comparison.peers.registry import Peer
+from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.probe import Value
 
-__all__ = ["DUMPERS", "peer", "read", "write"]
+__all__ = ["DUMPERS", "from_arrays", "read", "write"]
 
 _TORCH = """# net: a torch module;  x: a float tensor (N, C, H, W)
 import numpy, torch
@@ -65,14 +67,16 @@ numpy.savez("dump.npz", input=x, **values, scores=scores)
 
 DUMPERS = {"torch": _TORCH, "onnxruntime": _ONNX, "jax": _JAX, "any": _ANY}
 
+RESERVED = ("input", "gradient", "target")  # what is no layer's output
 
-def read(path: str | Path) -> Peer:
+
+def read(path: PathLike) -> Peer:
     """Return the peer of a dump; WeightsError if the file is damaged, MinicnnError if it is none."""
     arrays, _ = npz.read(path)
-    return peer(arrays, Path(path).name)
+    return from_arrays(arrays, Path(path).name)
 
 
-def peer(arrays: Mapping[str, np.ndarray], name: str) -> Peer:
+def from_arrays(arrays: Mapping[str, Any], name: str) -> Peer:
     """Return the peer of a dump's arrays.
 
     Raises
@@ -81,36 +85,23 @@ def peer(arrays: Mapping[str, np.ndarray], name: str) -> Peer:
         If there are no scores, or the gradient has not the input's shape or has no class.
 
     """
-    rest = {key: np.asarray(a) for key, a in arrays.items() if key not in ("input", "gradient", "target")}
-    values = [Value(*_named(key), a) for key, a in rest.items() if a.dtype.kind == "f" and a.ndim > 1]
-    x, gradient, target = (arrays.get(key) for key in ("input", "gradient", "target"))
+    rest = {key: np.asarray(a) for key, a in arrays.items() if key not in RESERVED}
+    values = [Value(*_split_key(key), a) for key, a in rest.items() if a.dtype.kind == "f" and a.ndim > 1]
     if not values:
         raise MinicnnError(f"{name}: a dump holds float arrays of shape (N, ...), such as scores; found none")
-    if x is not None and (np.asarray(x).dtype.kind not in "fiu" or np.ndim(x) < 2):
-        raise MinicnnError(f"{name}: 'input' should be numbers of shape (N, C, H, W), is {_shown(x)}")
-    if target is not None and (np.asarray(target).dtype.kind not in "iu" or np.size(target) != 1):
-        raise MinicnnError(f"{name}: 'target' should be the number of one class, is {_shown(target)}")
-    if gradient is not None and (x is None or target is None or np.shape(gradient) != np.shape(x)):
-        raise MinicnnError(f"{name}: 'gradient' needs 'input', of its shape, and the class 'target' beside it")
+    _check_reserved(arrays, name)
+    x, gradient, target = (None if arrays.get(key) is None else np.asarray(arrays[key]) for key in RESERVED)
+    label = None if target is None else int(target.reshape(()))
 
     def gradients(_: np.ndarray, asked: int) -> dict[str, np.ndarray]:
-        return (
-            {"input": np.asarray(gradient)}
-            if gradient is not None and int(np.reshape(target, ())) == asked
-            else {}
-        )
+        return {"input": gradient} if gradient is not None and label == asked else {}
 
-    kept = None if x is None else np.array(x, np.float64 if np.asarray(x).dtype == np.float64 else np.float32)
-    return Peer(
-        f"dump {name}",
-        lambda _: values,
-        gradients,
-        x=kept,
-        target=None if target is None else int(np.reshape(target, ())),
-    )
+    dtype = np.float64 if x is not None and x.dtype == np.float64 else np.float32
+    x = None if x is None else np.array(x, dtype)
+    return Peer(f"dump {name}", lambda _: values, gradients, x=x, target=label)
 
 
-def write(path: str | Path, x: np.ndarray, values: list[Value]) -> None:
+def write(path: PathLike, x: np.ndarray, values: list[Value]) -> None:
     """Write a dump of an input and the values that came of it."""
     arrays = {"input": x}
     for value in values:
@@ -119,10 +110,21 @@ def write(path: str | Path, x: np.ndarray, values: list[Value]) -> None:
     npz.write(path, arrays)
 
 
-def _shown(array: np.ndarray) -> str:
-    return f"{np.asarray(array).dtype} of shape {np.shape(array)}"
+def _check_reserved(arrays: Mapping[str, Any], name: str) -> None:
+    x, gradient, target = (arrays.get(key) for key in RESERVED)
+    if x is not None and (np.asarray(x).dtype.kind not in "fiu" or np.ndim(x) < 2):
+        raise MinicnnError(f"{name}: 'input' should be numbers of shape (N, C, H, W), is {_describe(x)}")
+    if target is not None and (np.asarray(target).dtype.kind not in "iu" or np.size(target) != 1):
+        raise MinicnnError(f"{name}: 'target' should be the number of one class, is {_describe(target)}")
+    if gradient is not None and (x is None or target is None or np.shape(gradient) != np.shape(x)):
+        raise MinicnnError(f"{name}: 'gradient' needs 'input', of its shape, and the class 'target' beside it")
 
 
-def _named(key: str) -> tuple[str, str]:
+def _describe(value: Any) -> str:
+    return f"{np.asarray(value).dtype} of shape {np.shape(value)}"
+
+
+def _split_key(key: str) -> tuple[str, str]:
+    """Return name and kind of "name@kind.number"."""
     name, _, kind = key.partition("@")
     return name, kind.partition(".")[0]

@@ -8,15 +8,17 @@ The module runs as it stands.  Each output is kept and a copy of it passed on, s
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.verify.comparison.peers.registry import Peer, needed
+from minicnn.network import Network
+from minicnn.verify.comparison.peers.base import Peer, require_package
 from minicnn.verify.probe import Value
 
-__all__ = ["peer"]
+__all__ = ["from_module", "from_network"]
 
 # functions of torch that stand for a layer, by the name under which torch dispatches them
 _FUNCTIONS = {
@@ -41,71 +43,98 @@ _FUNCTIONS = {
 }
 
 
-def peer(module: Any, name: str = "") -> Peer:
+class _Output(NamedTuple):
+    """The output of a module, or of a function, which has no name."""
+
+    name: str
+    kind: str
+    tensor: Any
+
+
+class _Run(NamedTuple):
+    """The outputs in order, the input that the gradient is taken of, and what the module returned."""
+
+    outputs: list[_Output]
+    x: Any
+    y: Any
+
+
+def from_network(net: Network) -> Peer:
+    """Return the peer that runs ``net`` translated into torch."""
+    require_package("torch", "comparing with torch")
+    from minicnn.verify.comparison.peers.to_torch import to_torch  # imports torch
+
+    return from_module(to_torch(net), "torch")
+
+
+def from_module(module: Any, name: str = "") -> Peer:
     """Return the peer of a torch module: every module's output and, in float64, its gradient."""
-    needed("torch", "comparing with a torch module")
+    require_package("torch", "comparing with a torch module")
 
     def values(x: np.ndarray) -> list[Value]:
-        kept = _watched(module, x)[0]
-        return [Value(n, kind, tensor.detach().cpu().numpy()) for n, kind, tensor in kept]
+        outputs = _run(module, x).outputs
+        return [Value(n, kind, tensor.detach().cpu().numpy()) for n, kind, tensor in outputs]
 
     def gradient(x: np.ndarray, target: int) -> dict[str, np.ndarray]:
-        kept, leaf, y = _watched(module, x)
-        scores = _before_softmax(kept, y)
-        scores.reshape(len(y), -1)[:, target].sum().backward()
-        found = {n: t.grad.cpu().numpy() for n, _, t in kept if n and t.grad is not None}
-        return found | {"input": leaf.grad.cpu().numpy()}
+        run = _run(module, x)
+        _before_softmax(run).reshape(len(run.y), -1)[:, target].sum().backward()
+        named = ((output.name, output.tensor.grad) for output in run.outputs if output.name)
+        gradients = {n: grad.cpu().numpy() for n, grad in named if grad is not None}
+        return gradients | {"input": run.x.grad.cpu().numpy()}
 
-    return Peer(name or f"torch module {type(module).__name__}", values, gradient, wide=True)
+    return Peer(name or f"torch module {type(module).__name__}", values, gradient, float64=True)
 
 
-def _before_softmax(kept: list[tuple[str, str, Any]], y: Any) -> Any:
+def _before_softmax(run: _Run) -> Any:
     """Return the scores: what a softmax at the end was given, or the output."""
-    last = max((i for i, (_, kind, _) in enumerate(kept) if kind in ("Softmax", "LogSoftmax")), default=0)
-    at_the_end = last and all((other.shape, other.sum()) == (y.shape, y.sum()) for _, _, other in kept[last:])
-    return kept[last - 1][2] if at_the_end else y
+    kinds = [output.kind for output in run.outputs]
+    last = max((i for i, kind in enumerate(kinds) if kind in ("Softmax", "LogSoftmax")), default=0)
+    # nothing but copies of its output may come after it
+    copies = ((tensor.shape, tensor.sum()) == (run.y.shape, run.y.sum()) for _, _, tensor in run.outputs[last:])
+    return run.outputs[last - 1].tensor if last and all(copies) else run.y
 
 
-def _watched(module: Any, x: np.ndarray) -> tuple[list[tuple[str, str, Any]], Any, Any]:
-    """Return [(name, kind, output)] of a copy of the module in x's precision, the input leaf and the output."""
+def _run(module: Any, x: np.ndarray) -> _Run:
+    """Run a copy of the module in x's precision and keep what every module and function gives."""
     import torch
 
     module = copy.deepcopy(module).to(torch.from_numpy(x).dtype).eval()
     leaf = torch.from_numpy(np.array(x)).requires_grad_()
-    kept, running = [], []
+    outputs: list[_Output] = []
+    running: list[Any] = []  # the modules that are being called, innermost last
+
+    def is_differentiable(y: Any) -> bool:
+        return isinstance(y, torch.Tensor) and y.is_floating_point() and y.requires_grad
 
     def keep(name: str, kind: str, y: Any) -> Any:
         y.retain_grad()
-        calls = sum(other.partition(" ")[0] == name for other, _, _ in kept) if name else 0
-        kept.append((f"{name} ({calls + 1})" if calls else name, kind, y))  # a module may be used again
+        calls = sum(other.name.partition(" ")[0] == name for other in outputs) if name else 0
+        outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y))  # a module may be used twice
         return y.clone()
 
-    def entered(part, _):
+    def before(part: Any, _: Any) -> None:
         running.append(part)
 
-    def left(name):
-        def hook(part, _, y):
+    def after(name: str) -> Callable[[Any, Any, Any], Any]:
+        def hook(part: Any, _: Any, y: Any) -> Any:
             running.pop()
-            if isinstance(y, torch.Tensor) and y.is_floating_point() and y.requires_grad:
-                return keep(name.replace("/", "."), type(part).__name__, y)
-            return None
+            return keep(name, type(part).__name__, y) if is_differentiable(y) else None
 
         return hook
 
-    class Dispatched(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
+    class KeepFunctions(torch.overrides.TorchFunctionMode):  # type: ignore[misc]  # torch has no types here
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             y = function(*args, **(kwargs or {}))
             kind = _FUNCTIONS.get(getattr(function, "__name__", ""))
+            # what a module of torch.nn calls is that module's own business
             inside = running and type(running[-1]).__module__.startswith("torch.nn.modules")
-            if kind and not inside and isinstance(y, torch.Tensor) and y.requires_grad and y.is_floating_point():
-                return keep("", kind, y)
-            return y
+            return keep("", kind, y) if kind and not inside and is_differentiable(y) else y
 
     for name, part in module.named_modules():
-        part.register_forward_pre_hook(entered)
-        part.register_forward_hook(left(name))
-    with torch.enable_grad(), Dispatched():
+        part.register_forward_pre_hook(before)
+        part.register_forward_hook(after(name.replace("/", ".")))
+    with torch.enable_grad(), KeepFunctions():
         y = module(leaf.clone())
-    if not kept:
+    if not outputs:
         raise MinicnnError(f"torch module {type(module).__name__}: gives no tensor of floats")
-    return kept, leaf, y if isinstance(y, torch.Tensor) else kept[-1][2]
+    return _Run(outputs, leaf, y if isinstance(y, torch.Tensor) else outputs[-1].tensor)

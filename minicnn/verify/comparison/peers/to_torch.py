@@ -14,13 +14,13 @@ from minicnn.layers import Layer, sequence
 from minicnn.network import Network
 from minicnn.shapes import span
 
-__all__ = ["twin"]
+__all__ = ["to_torch"]
 
 Shape = tuple[int, ...]
 TAIL = 64  # more rows than a window has past the end
 
 
-def twin(net: Network) -> nn.Module:
+def to_torch(net: Network) -> nn.Module:
     """Return the network as a torch module with its weights; submodules have the layers' names, / for a dot.
 
     Raises

@@ -1,0 +1,57 @@
+"""What a peer is: another program's view of a network, as functions of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.verify.probe import Value
+
+__all__ = ["Peer", "message", "require_package"]
+
+LONGEST = 200  # characters of another program's error message
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another program's view of a network.
+
+    Attributes
+    ----------
+    name : what to call it
+    values : function of x, (N, C, H, W), that returns the layers' outputs in order, the scores last
+    gradient : function of (x, class) that returns the gradient of the class score with respect to the input, as
+        "input", and to the layers' outputs by name; None where the program has none
+    float64 : whether it computes the gradient in float64 if x is
+    rounding : how many times larger its algorithms' rounding errors are than those of sums in order
+    x, target : the input that the values are of, and the class that the gradient is of, where they are fixed
+
+    """
+
+    name: str
+    values: Callable[[np.ndarray], list[Value]]
+    gradient: Callable[[np.ndarray, int], dict[str, np.ndarray]] | None = None
+    float64: bool = False
+    rounding: float = 1.0
+    x: np.ndarray | None = None
+    target: int | None = None
+
+
+def require_package(package: str, what: str) -> Any:
+    """Return a package; MinicnnError naming the extra that installs it where it is missing."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise MinicnnError(
+            f"{what} needs {package}, which is not installed; pip install 'minicnn-engine[verify]'"
+        ) from None
+
+
+def message(error: Exception) -> str:
+    """Return the beginning of another program's error message."""
+    return str(error)[:LONGEST]
