@@ -154,15 +154,15 @@ def inspect(arguments: Namespace) -> int:
         return 0 if found.get("verdict", {"match": True})["match"] else 1
     if arguments.verify:
         raise MinicnnError(f"--verify: expected a figure that minicnn wrote, a .png file, got {arguments.source}")
-    from minicnn.io.inspect import inspect, text
+    from minicnn.io.inspect import format_description, inspect
 
-    _print(arguments, inspect(arguments.source, arguments.architecture, arguments.weights), text)
+    _print(arguments, inspect(arguments.source, arguments.architecture, arguments.weights), format_description)
     return 0
 
 
 def convert(arguments: Namespace) -> int:
     """Write a network in another format; with ``--check``, 1 if a peer disagrees."""
-    from minicnn.io.convert import agree, check
+    from minicnn.io.convert import all_agree, compare_files
     from minicnn.io.load import load, resolve, save
 
     net = _preprocessed(load(arguments.source, arguments.weights, arguments.architecture), arguments)
@@ -170,9 +170,9 @@ def convert(arguments: Namespace) -> int:
     found = {"source": str(arguments.source), "destination": arguments.destination, "checks": []}
     if arguments.check:
         files = (resolve(arguments.source), Path(arguments.destination))
-        found["checks"] = check(net, files, arguments.architecture, arguments.weights)
+        found["checks"] = compare_files(net, files, arguments.architecture, arguments.weights)
     _print(arguments, found, tables.conversion)
-    return 0 if agree(found["checks"]) else 1
+    return 0 if all_agree(found["checks"]) else 1
 
 
 def reproduce(arguments: Namespace) -> int:

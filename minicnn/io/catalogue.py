@@ -1,5 +1,7 @@
 """The networks that come with minicnn: names, files and where they are."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 
-__all__ = ["entries", "folder", "path_of"]
+__all__ = ["find_weights", "folder", "read_entries"]
 
 
 def folder(name: str) -> Path:
@@ -18,12 +20,12 @@ def folder(name: str) -> Path:
     return installed if installed.is_dir() else checkout[name]
 
 
-def entries() -> dict[str, dict[str, Any]]:
+def read_entries() -> dict[str, dict[str, Any]]:
     """Return the catalogue: {name: {"file", "description", "licence", "source", "sha256"}}."""
     return json.loads((folder("weights") / "catalogue.json").read_text(encoding="utf-8"))
 
 
-def path_of(name: str) -> Path:
+def find_weights(name: str) -> Path:
     """Return the file of a network of the catalogue.
 
     Raises
@@ -31,8 +33,13 @@ def path_of(name: str) -> Path:
     MinicnnError
         If the catalogue has no such name; the nearest names are in the message.
 
+    Examples
+    --------
+    >>> find_weights("digits").name
+    'digits.npz'
+
     """
-    known = entries()
+    known = read_entries()
     if name not in known:
         raise MinicnnError(f"unknown network {name!r}, and no file of that name; {did_you_mean(name, known)}")
     return folder("weights") / known[name]["file"]

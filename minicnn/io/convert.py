@@ -1,26 +1,28 @@
-"""Whether a converted file still says the same: other programs read it, and their answers are compared."""
+"""Whether a converted file holds the same network: other programs read it, and their results are compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.io.load import load
+from minicnn._utils.types import PathLike
+from minicnn.formats.table import find_format
+from minicnn.io.load import load, read_state_dict
 from minicnn.network import Network
 
-__all__ = ["agree", "check"]
+__all__ = ["all_agree", "compare_files"]
 
 TOLERANCE = 1e-4  # of the largest value: float32, by other algorithms
 
 
-def check(
-    net: Network, files: Iterable[Path], architecture: str | None = None, weights: str | None = None
+def compare_files(
+    net: Network, files: Iterable[Path], architecture: str | None = None, weights: PathLike | None = None
 ) -> list[dict[str, Any]]:
-    """Compare ``net`` with what others find in files that should hold it.
+    """Compare ``net`` with what other programs read from files that should hold it.
 
     ONNX Runtime runs .onnx files; PyTorch and the safetensors package read the arrays of theirs; minicnn reads
     every file again and runs it.
@@ -28,97 +30,115 @@ def check(
     Parameters
     ----------
     net : Network
-    files : paths, such as the source and the destination of a conversion
-    architecture, weights : of state dictionaries, and of formats in two files, as for ``minicnn.load``
+    files : iterable of Path
+        Such as the source and the destination of a conversion.
+    architecture, weights : optional
+        Of state dictionaries, and of formats in two files, as for ``minicnn.load``.
 
     Returns
     -------
-    rows : list of {"file", "peer", "what", "difference", "scale", "skipped"}: the largest difference, the largest
-        value beside it, or why there is no comparison
+    rows : list of {"file", "peer", "what", "difference", "scale", "skipped"}
+        The largest difference, the largest value beside it, or why there is no comparison.
+
+    See Also
+    --------
+    all_agree : the verdict on these rows
 
     """
     rows = []
     for path in files:
         peer = _PEERS.get(path.suffix)
         if peer is not None:
-            rows.append(_row(path, net, *peer))
-        rows.append(
-            _compared(path, "minicnn", "scores", _scores(net), _scores(_again(path, net, architecture, weights)))
-        )
+            rows.append(_ask_peer(path, net, peer))
+        reread = _reread(path, net, architecture, weights)
+        rows.append(_compare(path, "minicnn", "scores", _compute_scores(net), _compute_scores(reread)))
     return rows
 
 
-def agree(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether no comparison found more than 1e-4 of the largest value."""
+def all_agree(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether no difference is more than 1e-4 of the largest value.
+
+    Examples
+    --------
+    >>> row = {"difference": 2e-4, "scale": 1.0, "skipped": None}
+    >>> all_agree([row]), all_agree([row | {"scale": 10.0}])
+    (False, True)
+
+    """
     return all(row["skipped"] or row["difference"] <= TOLERANCE * row["scale"] for row in rows)
 
 
-def _again(path: Path, net: Network, architecture: str | None, weights: str | None) -> Network:
-    holds_all = path.suffix not in (".pth", ".pt", ".safetensors")
-    if holds_all or architecture is not None:
-        return load(path, weights if path.suffix == ".prototxt" else None, None if holds_all else architecture)
-    from minicnn.io.load import read_state_dict
-
+def _reread(path: Path, net: Network, architecture: str | None, weights: PathLike | None) -> Network:
+    kind = find_format(path)
+    if kind is None or kind.holds_architecture(path):
+        return load(path, weights if kind is not None and kind.second_file is not None else None)
+    if architecture is not None:
+        return load(path, architecture=architecture)
     return Network.from_state_dict(net.named_layers, read_state_dict(path), net.input_shape, name=path.stem)
 
 
-def _input(net: Network) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((1, *net.input_shape)).astype(np.float32)
+class _Peer(NamedTuple):
+    """Another program that reads a format: its package, what is compared, and both sides as {name: array}."""
+
+    package: str
+    what: str
+    ours: Callable[[Network], Mapping[str, np.ndarray]]
+    theirs: Callable[[Path, Network], Mapping[str, np.ndarray]]
 
 
-def _scores(net: Network) -> dict[str, np.ndarray]:
-    return {"scores": net(_input(net))}
+def _ask_peer(path: Path, net: Network, peer: _Peer) -> dict[str, Any]:
+    if find_spec(peer.package) is None:
+        row = {"file": str(path), "peer": peer.package, "what": peer.what, "difference": None, "scale": None}
+        return row | {"skipped": f"not compared, {peer.package} is not installed"}
+    return _compare(path, peer.package, peer.what, peer.ours(net), peer.theirs(path, net))
 
 
-def _row(path: Path, net: Network, package: str, what: str, ours: Callable, theirs: Callable) -> dict[str, Any]:
-    if find_spec(package) is None:
-        skipped = f"not compared, {package} is not installed"
-        return {
-            "file": str(path),
-            "peer": package,
-            "what": what,
-            "difference": None,
-            "scale": None,
-            "skipped": skipped,
-        }
-    return _compared(path, package, what, ours(net), theirs(path, net))
-
-
-def _compared(path: Path, peer: str, what: str, ours: Mapping, theirs: Mapping) -> dict[str, Any]:
+def _compare(
+    path: Path, peer: str, what: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     worst = max((float(np.abs(ours[name] - theirs[name]).max(initial=0)) for name in ours), default=0.0)
     scale = max((float(np.abs(array).max(initial=0)) for array in ours.values()), default=0.0)
     return {"file": str(path), "peer": peer, "what": what, "difference": worst, "scale": scale, "skipped": None}
 
 
-def _onnxruntime(path: Path, net: Network) -> dict[str, np.ndarray]:
+def _random_input(net: Network) -> np.ndarray:
+    assert net.input_shape is not None
+    return np.random.default_rng(0).standard_normal((1, *net.input_shape)).astype(np.float32)
+
+
+def _compute_scores(net: Network) -> dict[str, np.ndarray]:
+    return {"scores": net(_random_input(net))}
+
+
+def _compute_output(net: Network) -> dict[str, np.ndarray]:
+    return {"output": net.forward(_random_input(net), upto=net.names[-1])}
+
+
+def _run_onnxruntime(path: Path, net: Network) -> dict[str, np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (y, *_) = session.run(None, {session.get_inputs()[0].name: _input(net)})
+    (y, *_) = session.run(None, {session.get_inputs()[0].name: _random_input(net)})
     return {"output": y}
 
 
-def _output(net: Network) -> dict[str, np.ndarray]:
-    return {"output": net.forward(_input(net), upto=net.names[-1])}
-
-
-def _torch(path: Path, net: Network) -> dict[str, np.ndarray]:
+def _read_by_torch(path: Path, net: Network) -> dict[str, np.ndarray]:
     import torch
 
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    found = found.get("state_dict", found)
-    return {name.removeprefix("module."): tensor.float().numpy() for name, tensor in found.items()}
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = checkpoint.get("state_dict", checkpoint)
+    return {name.removeprefix("module."): tensor.float().numpy() for name, tensor in tensors.items()}
 
 
-def _safetensors(path: Path, net: Network) -> dict[str, np.ndarray]:
+def _read_by_safetensors(path: Path, net: Network) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
     return load_file(path)
 
 
 _PEERS = {
-    ".onnx": ("onnxruntime", "output", _output, _onnxruntime),
-    ".pth": ("torch", "parameters", Network.state_dict, _torch),
-    ".pt": ("torch", "parameters", Network.state_dict, _torch),
-    ".safetensors": ("safetensors", "parameters", Network.state_dict, _safetensors),
+    ".onnx": _Peer("onnxruntime", "output", _compute_output, _run_onnxruntime),
+    ".pth": _Peer("torch", "parameters", Network.state_dict, _read_by_torch),
+    ".pt": _Peer("torch", "parameters", Network.state_dict, _read_by_torch),
+    ".safetensors": _Peer("safetensors", "parameters", Network.state_dict, _read_by_safetensors),
 }

@@ -17,14 +17,15 @@ __all__ = ["canonical_json", "digest_array", "digest_image", "digest_network", "
 
 
 def digest_network(net: Network, source: str | None = None, **more: str | None) -> dict[str, Any]:
-    """Which network: its name, where it was loaded from, and what it is made of.
+    """Return which network this is: its name, where it was loaded from, and what it is made of.
 
     Parameters
     ----------
     net : Network
     source : str, optional
         What was given to ``minicnn.load``.
-    **more : the other arguments of ``minicnn.load``, where there are any
+    **more : str, optional
+        The other arguments of ``minicnn.load``.
 
     Returns
     -------
@@ -38,17 +39,16 @@ def digest_network(net: Network, source: str | None = None, **more: str | None) 
     digest = hashlib.sha256(canonical_json([description["layers"], description["input_shape"]]))
     for name, array in net.state_dict().items():
         digest.update(canonical_json([name, array.dtype.str, array.shape]))
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     preprocess = description["preprocess"]
     if preprocess is not None and preprocess["mean"] == native.MEAN_IMAGE:
         preprocess["mean"] = digest_array(net.preprocess.mean)["sha256"]
-    given = {key: str(value) for key, value in {"source": source, **more}.items() if value is not None}
-    found = {"name": net.name, "sha256": digest.hexdigest(), "device": net.device}
-    return {**found, "preprocess": preprocess, **given}
+    origin = {"name": net.name, "sha256": digest.hexdigest(), "device": net.device, "preprocess": preprocess}
+    return origin | {key: str(value) for key, value in {"source": source, **more}.items() if value is not None}
 
 
 def digest_image(image: Any) -> dict[str, Any]:
-    """Which image: its file's name and digest; of an image in memory, the digest of its pixels."""
+    """Return which image this is: its file's name and digest; of an image in memory, the digest of its pixels."""
     if isinstance(image, str | Path):
         try:
             return {"name": str(image), "sha256": hashlib.sha256(Path(image).read_bytes()).hexdigest()}
@@ -57,24 +57,30 @@ def digest_image(image: Any) -> dict[str, Any]:
     return {"name": None, "sha256": digest_pixels(image)}
 
 
-def digest_pixels(picture: Any) -> str:
-    """Return sha256 of a picture's height, width and RGB bytes."""
-    pixels = np.ascontiguousarray(picture, np.uint8)
+def digest_pixels(image: Any) -> str:
+    """Return sha256 of an image's height, width and RGB bytes."""
+    pixels = np.ascontiguousarray(image, np.uint8)
     return hashlib.sha256(canonical_json(pixels.shape) + pixels.tobytes()).hexdigest()
 
 
 def digest_array(array: np.ndarray) -> dict[str, Any]:
-    """Digest of a map, and enough of it to say by how much another differs.
+    """Return the digest of a map, and enough of it to say by how much another differs.
 
     Parameters
     ----------
-    array : of shape (H, W) or (C, H, W)
+    array : array of shape (H, W) or (C, H, W)
 
     Returns
     -------
     summary : dict
         sha256 of type, shape and bytes; shape; scale = max |a|; coarse: the means over a grid of at most
         16 x 16 blocks (8 x 8 where there are channels), in ten-thousandths of the scale.
+
+    Examples
+    --------
+    >>> summary = digest_array(np.array([[0.0, 0.5], [1.0, -2.0]]))
+    >>> summary["shape"], summary["scale"], summary["coarse"]
+    ([2, 2], 2.0, [0, 2500, 5000, -10000])
 
     """
     array = np.ascontiguousarray(array)
@@ -99,5 +105,12 @@ def _block_means(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return a value as JSON that equal values share: keys sorted, no spaces."""
+    """Return a value as JSON that equal values share: keys sorted, no spaces.
+
+    Examples
+    --------
+    >>> canonical_json({"b": 1, "a": [2, 3]})
+    b'{"a":[2,3],"b":1}'
+
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,28 +1,29 @@
-"""What a weight file is and holds, in words and as plain values."""
+"""What a weight file is and holds, as JSON-ready values and as text."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.formats import native
 from minicnn.io import catalogue, load
 from minicnn.network import Network, summary
 
-__all__ = ["inspect", "text"]
+__all__ = ["format_description", "inspect"]
 
 
-def inspect(
-    source: str | Path, architecture: str | None = None, weights: str | Path | None = None
-) -> dict[str, Any]:
+def inspect(source: PathLike, architecture: str | None = None, weights: PathLike | None = None) -> dict[str, Any]:
     """Describe a weight file, or a network of the catalogue by its name.
 
     Parameters
     ----------
-    source : path or name, as for ``minicnn.load``
+    source : str or Path
+        A file, or a name of the catalogue, as for ``minicnn.load``.
     architecture : str, optional
         Architecture of a state dictionary; without it its arrays are listed.
     weights : str or Path, optional
@@ -30,44 +31,55 @@ def inspect(
 
     Returns
     -------
-    description : dict of plain values: file, bytes, sha256, kind; for a network name, parameters, input_shape,
-        layers, preprocess and labels (None where the file does not say); for a state dictionary arrays
+    description : dict
+        file, bytes, sha256, kind; for a network name, parameters, input_shape, layers, preprocess and labels (None
+        where the file does not say); for a state dictionary arrays.  All of it can be written as JSON.
 
     Raises
     ------
     WeightsError
         If the file can't be read.
 
+    See Also
+    --------
+    format_description : the same as text
+
+    Examples
+    --------
+    >>> description = inspect("digits")
+    >>> description["kind"], description["input_shape"], description["labels"][:3]
+    ('network', [1, 28, 28], ['0', '1', '2'])
+
     """
     path = load.resolve(source)
     try:
         net = load.open_network(path, weights, architecture)
-    except load.ArchitectureNeeded as found:
+    except load.ArchitectureNeeded as error:
         unknown = {"preprocess": None, "labels": None}
-        return _file(path) | {"kind": "state dictionary", "arrays": _arrays(found.arrays)} | unknown
-    return _file(path) | {"kind": "network"} | _network(net)
+        return _describe_file(path) | {"kind": "state dictionary", "arrays": _list_arrays(error.arrays)} | unknown
+    return _describe_file(path) | {"kind": "network"} | _describe_network(net)
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _describe_file(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-    shipped = {catalogue.folder("weights") / e["file"]: e for e in catalogue.entries().values()}.get(path, {})
+        digest = _sha256(file)
+    shipped = {catalogue.folder("weights") / e["file"]: e for e in catalogue.read_entries().values()}.get(path, {})
     origin = {key: shipped[key] for key in ("source", "licence") if key in shipped}
-    return {"file": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()} | origin
+    return {"file": str(path), "bytes": path.stat().st_size, "sha256": digest} | origin
 
 
-def _digest(file):
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
+    while block := file.read(1 << 18):
         digest.update(block)
-    return digest
+    return digest.hexdigest()
 
 
-def _arrays(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _list_arrays(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     return [{"name": name, "shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()]
 
 
-def _network(net: Network) -> dict[str, Any]:
+def _describe_network(net: Network) -> dict[str, Any]:
     return {
         "name": net.name,
         "parameters": sum(a.size for a in net.state_dict().values()),
@@ -78,32 +90,38 @@ def _network(net: Network) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any]) -> str:
+_FACTS = ("file", "kind", "bytes", "sha256", "source", "licence", "name")
+
+
+def format_description(description: Mapping[str, Any]) -> str:
     """Return a description as text for people."""
-    keys = ("file", "kind", "bytes", "sha256", "source", "licence", "name")
-    facts = {key: f"{found[key]:,}" if key == "bytes" else found[key] for key in keys if key in found}
-    if "arrays" in found:
+    facts = {key: description[key] for key in _FACTS if key in description}
+    facts["bytes"] = f"{description['bytes']:,}"
+    if "arrays" in description:
         facts["architecture"] = "unknown: the file holds arrays alone; name one with --architecture"
-    facts |= {"labels": _labels(found["labels"]), "preprocess": _preprocess(found["preprocess"])}
+    facts["labels"] = _format_labels(description["labels"])
+    facts["preprocess"] = _format_preprocess(description["preprocess"])
     lines = [f"{key + ':':<14}{value}" for key, value in facts.items()]
-    if "arrays" in found:
-        return "\n".join([*lines, "", *_array_lines(found["arrays"])])
-    layers = summary.table(found["layers"], found["input_shape"]) if found["layers"] else "unknown input shape"
+    if "arrays" in description:
+        return "\n".join([*lines, "", *_format_arrays(description["arrays"])])
+    layers = "unknown input shape"
+    if description["layers"]:
+        layers = summary.table(description["layers"], description["input_shape"])
     return "\n".join([*lines, "", layers])
 
 
-def _array_lines(arrays: list[dict[str, Any]]) -> list[str]:
+def _format_arrays(arrays: list[dict[str, Any]]) -> list[str]:
     width = max((len(a["name"]) for a in arrays), default=0)
     return [
         f"{a['name']:<{width}}  {a['dtype']:<8}  {' x '.join(map(str, a['shape'])) or 'scalar'}" for a in arrays
     ]
 
 
-def _labels(labels: list[str] | None) -> str:
+def _format_labels(labels: list[str] | None) -> str:
     if labels is None:
         return "unknown"
     return f"{len(labels)}: {', '.join(labels[:6])}{', ...' if len(labels) > 6 else ''}"
 
 
-def _preprocess(preprocess: dict[str, Any] | None) -> str:
+def _format_preprocess(preprocess: dict[str, Any] | None) -> str:
     return "unknown" if preprocess is None else ", ".join(f"{key}={value}" for key, value in preprocess.items())

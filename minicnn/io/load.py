@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from minicnn import zoo
 from minicnn._utils.suggest import did_you_mean
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
+from minicnn.formats.table import Format, find_format, find_main_format, readable_suffixes, writable_suffixes
 from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Linear
 from minicnn.network import Network
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
-
-# the reader of each kind of state dictionary: read(path) -> {name: array}
-_STATE_DICTIONARIES = {
-    ".pth": "pytorch",
-    ".pt": "pytorch",
-    ".safetensors": "safetensors",
-    ".npz": "containers.npz",
-    ".npy": "numpy_pickle",
-}
-
-# the reader of each kind of file that holds its architecture: read(path) -> Network
-_NETWORKS = {".onnx": "onnx", ".mat": "matconvnet"}
-_KERAS = (".keras", ".h5", ".hdf5")  # either
 
 
 class ArchitectureNeeded(WeightsError):
@@ -42,7 +30,7 @@ class ArchitectureNeeded(WeightsError):
         self.arrays = arrays
 
 
-def resolve(source: str | Path) -> Path:
+def resolve(source: PathLike) -> Path:
     """Return the file that ``source`` means: a path as it is, a name of the catalogue as its file.
 
     Raises
@@ -52,11 +40,12 @@ def resolve(source: str | Path) -> Path:
 
     """
     path = Path(source)
-    looks_like_a_name = isinstance(source, str) and not path.suffix and path.name == source
-    return catalogue.path_of(source) if looks_like_a_name and not path.exists() else path
+    if isinstance(source, str) and not path.suffix and path.name == source and not path.exists():
+        return catalogue.find_weights(source)
+    return path
 
 
-def load(source: str | Path, weights: str | Path | None = None, architecture: str | None = None) -> Network:
+def load(source: PathLike, weights: PathLike | None = None, architecture: str | None = None) -> Network:
     """Load a network by name or from a file; no framework is needed and nothing in the file is executed.
 
     Parameters
@@ -64,8 +53,7 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     source : str or Path
         A name of the catalogue ("digits", "efficientnet-lite0"), or a file: our own .npz, which holds
         everything; one of another program that holds its architecture (.onnx, MatConvNet's .mat, Keras's
-        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .npy,
-        .h5).
+        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .npy, .h5).
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional
@@ -82,48 +70,62 @@ def load(source: str | Path, weights: str | Path | None = None, architecture: st
     MinicnnError
         If there is no such name; the nearest names are in the message.
 
+    See Also
+    --------
+    save : the way back
+    minicnn.zoo.build : an architecture with random weights
+
+    Examples
+    --------
+    >>> net = load("digits")
+    >>> net.names[0], net.input_shape
+    ('conv_layers.0', (1, 28, 28))
+
     """
-    return _arranged(open_network(resolve(source), weights, architecture))
+    return _make_contiguous(open_network(resolve(source), weights, architecture))
 
 
-def open_network(path: Path, weights: str | Path | None = None, architecture: str | None = None) -> Network:
+def open_network(path: Path, weights: PathLike | None = None, architecture: str | None = None) -> Network:
     """Return the network of a file; parameters are views of the file, in its order.
 
     The arguments and errors are those of ``load``; nothing is copied, so that it can be described at no cost.
     """
-    if path.suffix == ".prototxt" and path.exists():
-        return _caffe(path, weights)
-    if weights is not None:
+    kind = find_format(path)
+    if weights is not None and (kind is None or kind.second_file is None):
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
-    if path.suffix in _NETWORKS and path.exists():
-        return import_module(f"minicnn.formats.{_NETWORKS[path.suffix]}").read(path)
-    if path.suffix == ".npz" and architecture is None:
-        from minicnn.formats import native
-
-        if native.is_ours(path):
-            return native.read(path)
-    if path.suffix in _KERAS and architecture is None:
-        from minicnn.formats import keras
-
-        if keras.holds_network(path):
-            return keras.read(path)
+    if kind is None or (kind.read_arrays is None and not path.exists()):
+        raise _refuse(path)
+    if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
+        return _read_network(kind, path, weights)
     arrays = read_state_dict(path)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
-    return _built(path, arrays, architecture)
+    return _build(path, arrays, architecture)
 
 
-def _arranged(net: Network) -> Network:
+def _read_network(kind: Format, path: Path, weights: PathLike | None) -> Network:
+    assert kind.read is not None
+    if kind.second_file is None:
+        return kind.read(path)
+    if weights is None:
+        raise WeightsError(
+            f"{path}: describes a network without its weights; name them, "
+            f"weights='net{kind.second_file}' or --weights net{kind.second_file}"
+        )
+    return kind.read(path, weights)
+
+
+def _make_contiguous(net: Network) -> Network:
     """Return the network with its parameters in C order and aligned, as the kernels read them."""
     arrays = net.state_dict()
     if all(a.flags.c_contiguous and a.flags.aligned for a in arrays.values()):
         return net
-    arrays = {name: np.require(a, requirements="CA") for name, a in arrays.items()}
+    arrays = {name: np.require(a, requirements=["C", "A"]) for name, a in arrays.items()}
     layers = net.named_layers
     return Network.from_state_dict(layers, arrays, net.input_shape, net.preprocess, net.labels, name=net.name)
 
 
-def save(net: Network, path: str | Path) -> None:
+def save(net: Network, path: PathLike) -> None:
     """Write a network to a file of the kind that its name ends in.
 
     Parameters
@@ -138,30 +140,28 @@ def save(net: Network, path: str | Path) -> None:
     WeightsError
         If the name ends in something else or the file can't be written; nothing is left behind.
 
+    See Also
+    --------
+    load : the way back
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save(load("digits"), Path(folder, "copy.npz"))
+    ...     load(Path(folder, "copy.npz")).labels[:3]
+    ['0', '1', '2']
+
     """
-    suffix = Path(path).suffix
-    if suffix == ".npz":
-        from minicnn.formats import native
-
-        native.write(path, net)
-    elif suffix == ".onnx":
-        from minicnn.formats import onnx
-
-        onnx.write(path, net)
-    elif suffix == ".safetensors":
-        from minicnn.formats import safetensors
-
-        safetensors.write(path, net.state_dict())
-    elif suffix in (".pth", ".pt"):
-        from minicnn.formats import pytorch
-
-        pytorch.write(path, net.state_dict())
-    else:
-        raise WeightsError(f"{path}: minicnn writes .npz, .onnx, .safetensors, .pth and .pt; end the name in one")
+    kind = find_format(path)
+    if kind is None or kind.write is None:
+        *others, last = writable_suffixes()
+        raise WeightsError(f"{path}: minicnn writes {', '.join(others)} and {last}; end the name in one")
+    kind.write(path, net)
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a state dictionary by name; WeightsError if the file is none.
+    """Return the arrays of a state dictionary by name.
 
     Raises
     ------
@@ -169,48 +169,40 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         If the file is missing, damaged, or of a kind that holds no state dictionary.
 
     """
-    if path.suffix in _KERAS:
-        from minicnn.formats import keras
-
-        return keras.read_state(path)
-    if path.suffix not in _STATE_DICTIONARIES:
-        if not path.exists():
-            hint = did_you_mean(str(path), catalogue.entries())
-            raise WeightsError(f"{path}: no such file, and no network of that name; {hint}")
-        if path.suffix == ".caffemodel":
-            raise WeightsError(
-                f"{path}: holds weights alone; name the .prototxt beside it, with this one as its weights"
-            )
-        known = ", ".join((*_STATE_DICTIONARIES, *_NETWORKS, *_KERAS))
-        raise WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
-    found = import_module(f"minicnn.formats.{_STATE_DICTIONARIES[path.suffix]}").read(path)
-    return found[0] if path.suffix == ".npz" else found  # an .npz gives its texts too
+    kind = find_format(path)
+    if kind is None or kind.read_arrays is None:
+        raise _refuse(path)
+    return kind.read_arrays(path)
 
 
-def _caffe(path: Path, weights: str | Path | None) -> Network:
-    from minicnn.formats import caffe
-
-    if weights is None:
-        raise WeightsError(
-            f"{path}: describes a network without its weights; name them, "
-            "weights='net.caffemodel' or --weights net.caffemodel"
+def _refuse(path: Path) -> WeightsError:
+    """Return the error for a file that is missing or of a kind that can't be read alone."""
+    if not path.exists():
+        hint = did_you_mean(str(path), catalogue.read_entries())
+        return WeightsError(f"{path}: no such file, and no network of that name; {hint}")
+    main = find_main_format(path)
+    if main is not None:
+        return WeightsError(
+            f"{path}: holds weights alone; name the {main.suffixes[0]} beside it, with this one as its weights"
         )
-    return caffe.read(path, weights)
+    known = ", ".join(readable_suffixes())
+    return WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
 
 
-def _built(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
-    found = zoo.architecture(name, _num_classes(arrays, name))
-    arrays = {key: a for key, a in arrays.items() if key.rpartition(".")[0] not in found.unused}
+def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
+    built = zoo.architecture(name, _num_classes(arrays, name))
+    arrays = {key: a for key, a in arrays.items() if key.rpartition(".")[0] not in built.unused}
     try:
-        return Network.from_state_dict(found.layers, arrays, found.input_shape, found.preprocess, name=path.stem)
+        return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error} ({name})") from None
 
 
 def _num_classes(arrays: Mapping[str, np.ndarray], name: str) -> int | None:
     """Return how many scores the file's last layer with weights gives, where they are not as many as published."""
-    weights = [(n, layer) for n, layer in zoo.architecture(name).layers if isinstance(layer, Conv2d | Linear)]
-    last, layer = weights[-1]
+    last, layer = [(n, layer) for n, layer in zoo.architecture(name).layers if isinstance(layer, Conv2d | Linear)][
+        -1
+    ]
     published, weight = layer.parameter_shapes()["weight"], arrays.get(f"{last}.weight")
     if weight is None or weight.shape[1:] != published[1:] or len(weight) in (0, published[0]):
         return None

@@ -84,7 +84,7 @@ def test_one_bad_image_does_not_stop_the_others(run):
 
 def test_inspect_a_network_a_state_dictionary_and_json(run, tmp_path):
     status, out, _ = run("inspect", "digits")
-    digest = catalogue.entries()["digits"]["sha256"]
+    digest = catalogue.read_entries()["digits"]["sha256"]
     assert status == 0 and digest in out and "conv_layers.3" in out and "390,410" in out and "mean=[0.1307]" in out
     state = {k: torch.from_numpy(v.copy()) for k, v in minicnn.load("digits").state_dict().items()}
     torch.save(state, tmp_path / "d.pth")
@@ -259,7 +259,7 @@ def test_convert_writes_what_others_read_alike(run, tmp_path, kind):
 
 
 def test_convert_check_notices_another_net(run, tmp_path):
-    from minicnn.io.convert import agree, check
+    from minicnn.io.convert import all_agree, compare_files
 
     net = minicnn.load("digits")
     minicnn.save(net, tmp_path / "d.onnx")
@@ -267,7 +267,8 @@ def test_convert_check_notices_another_net(run, tmp_path):
     state = {k: v.copy() for k, v in other.state_dict().items()}
     state["fc_layers.2.bias"][3] += 0.01
     other.load_state_dict(state)
-    assert agree(check(net, [tmp_path / "d.onnx"])) and not agree(check(other, [tmp_path / "d.onnx"]))
+    assert all_agree(compare_files(net, [tmp_path / "d.onnx"]))
+    assert not all_agree(compare_files(other, [tmp_path / "d.onnx"]))
 
 
 def test_preprocessing_and_labels_on_the_command_line(run, tmp_path):

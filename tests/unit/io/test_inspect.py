@@ -8,7 +8,7 @@ import scipy.io
 
 import minicnn
 from minicnn.cli import main
-from minicnn.io.inspect import inspect, text
+from minicnn.io.inspect import format_description, inspect
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d
 from tests.helpers import caffe_files, keras_files
 
@@ -113,7 +113,7 @@ def test_what_a_state_dictionary_does_not_say(tmp_path, arrays):
     path, _ = ours(tmp_path, ".pth", arrays)
     found = inspect(path)
     assert found["labels"] is None and found["preprocess"] is None
-    lines = text(found).splitlines()
+    lines = format_description(found).splitlines()
     for key in ("architecture", "labels", "preprocess"):
         assert any(line.startswith(f"{key}:") and "unknown" in line for line in lines)
     assert any(line.split() == ["full.weight", "float32", "1024", "x", "2048"] for line in lines)

@@ -48,8 +48,8 @@ def torch_input(path):
 
 @pytest.mark.parametrize("name", ["digits", "efficientnet-lite0"])
 def test_catalogue_s_checksums(name):
-    data = catalogue.path_of(name).read_bytes()
-    assert hashlib.sha256(data).hexdigest() == catalogue.entries()[name]["sha256"]
+    data = catalogue.find_weights(name).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == catalogue.read_entries()[name]["sha256"]
 
 
 @pytest.mark.parametrize("file", PHOTOGRAPHS)

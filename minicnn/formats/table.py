@@ -1,0 +1,199 @@
+"""The file formats, one row each: what a file is called, how it is read and how it is written.
+
+``load``, ``save``, ``read_state_dict``, ``inspect`` and ``convert`` go by this table, and so do the suffixes in
+their messages: a new format is its reader and its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn._utils.types import PathLike
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = ["FORMATS", "Format", "find_format", "find_main_format", "readable_suffixes", "writable_suffixes"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes
+    ----------
+    name : str
+        What people call it.
+    suffixes : tuple of str
+        How names of such files end, each with its dot.
+    read : callable, optional
+        ``read(path)``, or ``read(path, weights)`` where there is a second file, returns the network of a file that
+        holds its architecture.
+    read_arrays : callable, optional
+        ``read_arrays(path)`` returns a state dictionary: {name: array}.
+    write : callable, optional
+        ``write(path, net)``.
+    sniff : callable, optional
+        For a format that has both readers: ``sniff(path)`` tells whether a file holds its architecture.
+    second_file : str, optional
+        For a format in two files: the suffix of the one that holds the weights.
+
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[..., Network] | None = None
+    read_arrays: Callable[[Path], dict[str, np.ndarray]] | None = None
+    write: Callable[[PathLike, Network], None] | None = None
+    sniff: Callable[[Path], bool] | None = None
+    second_file: str | None = None
+
+    def holds_architecture(self, path: Path) -> bool:
+        """Return whether a file says which layers its network has, rather than weights alone."""
+        return self.read is not None and (self.sniff is None or self.sniff(path))
+
+
+# readers are imported by the functions that call them: to import this table loads NumPy alone
+def _read_native(path: Path) -> Network:
+    from minicnn.formats import native
+
+    return native.read(path)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    from minicnn.formats.containers import npz
+
+    arrays, _ = npz.read(path)
+    return arrays
+
+
+def _write_native(path: PathLike, net: Network) -> None:
+    from minicnn.formats import native
+
+    native.write(path, net)
+
+
+def _sniff_native(path: Path) -> bool:
+    from minicnn.formats import native
+
+    return native.is_ours(path)
+
+
+def _read_onnx(path: Path) -> Network:
+    from minicnn.formats import onnx
+
+    return onnx.read(path)
+
+
+def _write_onnx(path: PathLike, net: Network) -> None:
+    from minicnn.formats import onnx
+
+    onnx.write(path, net)
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from minicnn.formats import safetensors
+
+    return safetensors.read(path)
+
+
+def _write_safetensors(path: PathLike, net: Network) -> None:
+    from minicnn.formats import safetensors
+
+    safetensors.write(path, net.state_dict())
+
+
+def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
+    from minicnn.formats import pytorch
+
+    return pytorch.read(path)
+
+
+def _write_pytorch(path: PathLike, net: Network) -> None:
+    from minicnn.formats import pytorch
+
+    pytorch.write(path, net.state_dict())
+
+
+def _read_numpy_pickle(path: Path) -> dict[str, np.ndarray]:
+    from minicnn.formats import numpy_pickle
+
+    return numpy_pickle.read(path)
+
+
+def _read_matconvnet(path: Path) -> Network:
+    from minicnn.formats import matconvnet
+
+    return matconvnet.read(path)
+
+
+def _read_keras(path: Path) -> Network:
+    from minicnn.formats import keras
+
+    return keras.read(path)
+
+
+def _read_keras_arrays(path: Path) -> dict[str, np.ndarray]:
+    from minicnn.formats import keras
+
+    return keras.read_state(path)
+
+
+def _sniff_keras(path: Path) -> bool:
+    from minicnn.formats import keras
+
+    return keras.holds_network(path)
+
+
+def _read_caffe(path: Path, weights: PathLike) -> Network:
+    from minicnn.formats import caffe
+
+    return caffe.read(path, weights)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("NumPy", (".npz",), _read_native, _read_npz, _write_native, sniff=_sniff_native),
+    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx),
+    Format("safetensors", (".safetensors",), read_arrays=_read_safetensors, write=_write_safetensors),
+    Format("PyTorch", (".pth", ".pt"), read_arrays=_read_pytorch, write=_write_pytorch),
+    Format("pickled NumPy", (".npy",), read_arrays=_read_numpy_pickle),
+    Format("MatConvNet", (".mat",), _read_matconvnet),
+    Format("Keras", (".keras", ".h5", ".hdf5"), _read_keras, _read_keras_arrays, sniff=_sniff_keras),
+    Format("Caffe", (".prototxt",), _read_caffe, second_file=".caffemodel"),
+)
+
+
+def find_format(path: PathLike) -> Format | None:
+    """Return the format that a file's name belongs to, None for a name that ends in no known suffix.
+
+    Examples
+    --------
+    >>> find_format("net.onnx").name
+    'ONNX'
+    >>> find_format("net.jpg") is None
+    True
+
+    """
+    suffix = Path(path).suffix
+    return next((row for row in FORMATS if suffix in row.suffixes), None)
+
+
+def find_main_format(path: PathLike) -> Format | None:
+    """Return the format whose second file this is: Caffe's for a .caffemodel, None for most."""
+    suffix = Path(path).suffix
+    return next((row for row in FORMATS if suffix and suffix == row.second_file), None)
+
+
+def readable_suffixes() -> list[str]:
+    """Return the suffixes of files that can be read."""
+    return [suffix for row in FORMATS for suffix in row.suffixes if row.read or row.read_arrays]
+
+
+def writable_suffixes() -> list[str]:
+    """Return the suffixes of files that can be written."""
+    return [suffix for row in FORMATS for suffix in row.suffixes if row.write]
