@@ -102,9 +102,7 @@ def _spread(shape: tuple[int, ...]) -> bool:
 
 
 def _convolves(layer: Layer) -> bool:
-    if isinstance(layer, Block):
-        return any(_convolves(part) for branch in layer.branches() for _, part in branch)
-    return isinstance(layer, Conv2d)
+    return any(isinstance(part, Conv2d) for _, part in sequence.walk([("", layer)]))
 
 
 def _after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:

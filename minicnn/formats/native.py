@@ -29,7 +29,9 @@ MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
 _MANY = 50_000
-_LAYERS = {name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Layer")}
+_LAYERS = {
+    name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Kind", "Layer")
+}
 
 
 def write(path: str | Path, net: Network, half: bool = False) -> None:

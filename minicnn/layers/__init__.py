@@ -1,7 +1,7 @@
 """Layers: parameters and geometry, named as in torch.nn; the maths is a call to the kernels they are handed."""
 
 from minicnn.layers.activation import LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
-from minicnn.layers.base import Keep, Layer
+from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
 from minicnn.layers.linear import Dropout, Flatten, Linear, Permute, Reshape
@@ -18,6 +18,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "Keep",
+    "Kind",
     "Layer",
     "LeakyReLU",
     "Linear",

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.layers.base import Keep, Layer
+from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.rules import GRADIENT
 
 __all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
@@ -16,6 +16,8 @@ __all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLU(Layer):
     """Rectifier y = max(x, 0); backward by the rule."""
+
+    kind = Kind.PIECEWISE_LINEAR
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y, mask = kernels.relu(x)
@@ -28,6 +30,8 @@ class ReLU(Layer):
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLU6(Layer):
     """Rectifier with a ceiling, y = min(max(x, 0), 6); backward by the rule, its mask 0 < x < 6."""
+
+    kind = Kind.PIECEWISE_LINEAR
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y, mask = kernels.relu6(x)
@@ -42,6 +46,8 @@ class LeakyReLU(Layer):
     """Leaky rectifier y = x where x > 0, else negative_slope x; it has no deconvnet or guided rule."""
 
     negative_slope: float = 0.01
+
+    kind = Kind.PIECEWISE_LINEAR
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y, mask = kernels.leaky_relu(x, self.negative_slope)
@@ -69,6 +75,8 @@ class PReLU(Layer):
     _: KW_ONLY
     weight: np.ndarray | None = None
 
+    kind = Kind.PIECEWISE_LINEAR
+
     def parameter_shapes(self):
         return {"weight": (self.num_parameters,)}
 
@@ -95,6 +103,8 @@ class PReLU(Layer):
 class Tanh(Layer):
     """Hyperbolic tangent; it has no deconvnet or guided rule."""
 
+    kind = Kind.SMOOTH
+
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y = kernels.tanh(x)
         return y, y if keep else None
@@ -108,6 +118,8 @@ class Tanh(Layer):
 class Softmax(Layer):
     """Probabilities along axis 1.  As a network's last layer it stays outside of the scores."""
 
+    kind = Kind.SMOOTH
+
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y = kernels.softmax(x)
         return y, y if keep else None
@@ -119,6 +131,8 @@ class Softmax(Layer):
 @dataclass(frozen=True, eq=False, repr=False)
 class LogSoftmax(Layer):
     """Logarithms of the probabilities along axis 1.  As a network's last layer it stays outside of the scores."""
+
+    kind = Kind.SMOOTH
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
         y = kernels.log_softmax(x)

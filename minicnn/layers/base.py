@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.rules import GRADIENT
 
-__all__ = ["Keep", "Layer", "feature_maps"]
+__all__ = ["Keep", "Kind", "Layer", "feature_maps"]
 
 Shape = tuple[int, ...]
 
@@ -25,6 +25,39 @@ class Keep(IntEnum):
     INPUTS = 2  # for the gradients with respect to the parameters too: the layers' inputs
 
 
+class Kind(IntEnum):
+    """What kind of function of its input a layer is, its parameters and the running statistics held fixed.
+
+    It decides how far a derivative can be trusted.  A difference quotient of a piecewise linear function is exact,
+    whatever its step, as long as no kink lies in between; of a linear or affine one there is no kink to avoid.  A
+    smooth function has no kinks, but its difference quotient is exact only in the limit, so that its derivative is
+    taken by a complex step.
+    """
+
+    LINEAR = 0  # y = A x: convolutions without a bias, average pools, padding, what only moves values
+    AFFINE = 1  # y = A x + b: convolutions and full layers with a bias, batch normalisation in inference
+    PIECEWISE_LINEAR = 2  # affine between kinks: rectifiers (kinks at 0, or 6), max-pools (where two taps tie)
+    SMOOTH = 3  # differentiable everywhere, and curved: Tanh, Softmax, LogSoftmax, LocalResponseNorm
+    NONLINEAR = 4  # curved and with kinks, or not known
+
+    @classmethod
+    def compose(cls, kinds: Iterable[Kind]) -> Kind:
+        """Kind of functions of these kinds applied one after another, added or concatenated.
+
+        Examples
+        --------
+        >>> Kind.compose([Kind.AFFINE, Kind.PIECEWISE_LINEAR]).name
+        'PIECEWISE_LINEAR'
+        >>> Kind.compose([Kind.PIECEWISE_LINEAR, Kind.SMOOTH]).name
+        'NONLINEAR'
+
+        """
+        kinds = set(kinds)
+        if kinds >= {cls.PIECEWISE_LINEAR, cls.SMOOTH}:
+            return cls.NONLINEAR
+        return max(kinds, default=cls.LINEAR)  # the identity
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer:
     """One step of a network: immutable, shared freely between networks and threads.
@@ -33,9 +66,18 @@ class Layer:
     ``Network`` draws it.
     """
 
+    @property
+    def kind(self) -> Kind:
+        """What kind of function the layer is; nothing is assumed of a class that does not say so."""
+        return Kind.NONLINEAR
+
     def branches(self) -> list:
         """Return the chains of layers that this one is made of; none, unless it is a block."""
         return []
+
+    def map_branches(self, function: Callable) -> Layer:
+        """Return the layer with ``function`` applied to each of its branches; itself, unless it is a block."""
+        return self
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Shapes of the parameters that this layer has, by name, in torch's order."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import sequence
-from minicnn.layers.base import Keep, Layer
+from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.rules import GRADIENT
 
 __all__ = ["Block", "Concat", "Residual", "Sequential"]
@@ -24,6 +24,14 @@ class Block(Layer):
         """Return the same block made of other chains."""
         return type(self)(*branches)
 
+    def map_branches(self, function):
+        return self.with_branches([function(branch) for branch in self.branches()])
+
+    @property
+    def kind(self):
+        """The kind of its parts' composition."""
+        return Kind.compose(layer.kind for branch in self.branches() for _, layer in branch)
+
     def parameter_shapes(self):
         return {key: s for branch in self.branches() for key, s in sequence.parameter_shapes(branch).items()}
 
@@ -35,13 +43,13 @@ class Block(Layer):
         return {key: array for branch in self.branches() for key, array in sequence.state_dict(branch).items()}
 
     def with_state(self, state):
-        return self.with_branches([sequence.with_state_dict(branch, state) for branch in self.branches()])
+        return self.map_branches(lambda branch: sequence.with_state_dict(branch, state))
 
     def initialised(self, rng):
-        return self.with_branches([sequence.initialise(branch, rng) for branch in self.branches()])
+        return self.map_branches(lambda branch: sequence.initialise(branch, rng))
 
     def astype(self, dtype):
-        return self.with_branches([sequence.astype(branch, dtype) for branch in self.branches()])
+        return self.map_branches(lambda branch: sequence.astype(branch, dtype))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Keep, Layer, feature_maps
+from minicnn.layers.base import Keep, Kind, Layer, feature_maps
 from minicnn.rules import GRADIENT
 from minicnn.shapes import output_size, pair, same_padding, sides, transposed_size
 
@@ -56,6 +56,10 @@ class Conv2d(Layer):
     bias: bool | np.ndarray | None = True
     _: KW_ONLY
     weight: np.ndarray | None = None
+
+    @property
+    def kind(self):
+        return Kind.LINEAR if self.bias is None else Kind.AFFINE
 
     def __post_init__(self):
         _check_groups("Conv2d", self.groups, self.in_channels, self.out_channels)
@@ -131,6 +135,10 @@ class ConvTranspose2d(Layer):
     dilation: int | tuple = 1
     _: KW_ONLY
     weight: np.ndarray | None = None
+
+    @property
+    def kind(self):
+        return Kind.LINEAR if self.bias is None else Kind.AFFINE
 
     def __post_init__(self):
         _check_groups("ConvTranspose2d", self.groups, self.in_channels, self.out_channels)

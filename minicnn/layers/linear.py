@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.layers.base import Keep, Layer
+from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.rules import GRADIENT
 
 __all__ = ["Dropout", "Flatten", "Linear", "Permute", "Reshape"]
@@ -31,6 +31,10 @@ class Linear(Layer):
     bias: bool | np.ndarray | None = True
     _: KW_ONLY
     weight: np.ndarray | None = None
+
+    @property
+    def kind(self):
+        return Kind.LINEAR if self.bias is None else Kind.AFFINE
 
     def __post_init__(self):
         object.__setattr__(self, "bias", None if self.bias is False else self.bias)
@@ -64,6 +68,8 @@ class Linear(Layer):
 class Flatten(Layer):
     """All axes but the first in one, in row order: (N, C, H, W) to (N, C H W)."""
 
+    kind = Kind.LINEAR
+
     def output_shape(self, shape):
         return (int(np.prod(shape)),)
 
@@ -86,6 +92,8 @@ class Permute(Layer):
     """
 
     axes: tuple
+
+    kind = Kind.LINEAR
 
     def __post_init__(self):
         if not isinstance(self.axes, tuple | list) or sorted(self.axes) != list(range(len(self.axes))):
@@ -116,6 +124,8 @@ class Reshape(Layer):
 
     shape: tuple
 
+    kind = Kind.LINEAR
+
     def __post_init__(self):
         whole = isinstance(self.shape, tuple | list) and all(isinstance(n, int) and n >= 1 for n in self.shape)
         if not whole or not self.shape:
@@ -145,6 +155,8 @@ class Dropout(Layer):
     """
 
     p: float = 0.5
+
+    kind = Kind.LINEAR
 
     def __post_init__(self):
         if not 0 <= self.p < 1:

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Keep, Layer, feature_maps
+from minicnn.layers.base import Keep, Kind, Layer, feature_maps
 from minicnn.rules import GRADIENT
 
 __all__ = ["BatchNorm2d", "LocalResponseNorm"]
@@ -32,6 +32,8 @@ class LocalResponseNorm(Layer):
     alpha: float = 1e-4
     beta: float = 0.75
     k: float = 1.0
+
+    kind = Kind.SMOOTH
 
     def __post_init__(self):
         if not isinstance(self.size, int) or self.size < 1:
@@ -70,6 +72,8 @@ class BatchNorm2d(Layer):
     bias: np.ndarray | None = None
     running_mean: np.ndarray | None = None
     running_var: np.ndarray | None = None
+
+    kind = Kind.AFFINE
 
     def parameter_shapes(self):
         names = ("weight", "bias") if self.affine else ()

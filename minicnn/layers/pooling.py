@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Keep, Layer, feature_maps
+from minicnn.layers.base import Keep, Kind, Layer, feature_maps
 from minicnn.rules import GRADIENT
 from minicnn.shapes import output_size, pair, sides, span
 
@@ -49,6 +49,8 @@ class MaxPool2d(Layer):
     _: KW_ONLY
     ceil_mode: bool = False
 
+    kind = Kind.PIECEWISE_LINEAR
+
     def __post_init__(self):
         _normalise(self)
 
@@ -87,6 +89,8 @@ class AvgPool2d(Layer):
     ceil_mode: bool = False
     count_include_pad: bool = True
 
+    kind = Kind.LINEAR
+
     def __post_init__(self):
         _normalise(self)
 
@@ -104,6 +108,8 @@ class AvgPool2d(Layer):
 @dataclass(frozen=True, eq=False, repr=False)
 class GlobalAvgPool2d(Layer):
     """Mean of each map: (N, C, H, W) to (N, C, 1, 1); torch's ``AdaptiveAvgPool2d(1)``."""
+
+    kind = Kind.LINEAR
 
     def output_shape(self, shape):
         return feature_maps(shape, "GlobalAvgPool2d")[0], 1, 1
@@ -126,6 +132,8 @@ class ZeroPad2d(Layer):
     """
 
     padding: int | tuple
+
+    kind = Kind.LINEAR
 
     def __post_init__(self):
         given = (self.padding,) * 4 if isinstance(self.padding, int) else tuple(self.padding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = [
     "find",
     "forward",
     "initialise",
+    "map_layers",
     "name_layers",
     "output_shape",
     "parameter_gradients",
@@ -28,6 +29,7 @@ __all__ = [
     "shapes",
     "state_dict",
     "truncate_at",
+    "walk",
     "with_state_dict",
 ]
 
@@ -46,6 +48,48 @@ def name_layers(layers: Sequence, prefix: str = "") -> NamedLayers:
     if repeated:
         raise MinicnnError(f"layer names must differ, found twice: {', '.join(repeated)}")
     return chain
+
+
+def walk(layers: NamedLayers, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield (dotted name, layer) for every layer that is no block, inside of blocks too, in order.
+
+    Examples
+    --------
+    >>> from minicnn.layers import Conv2d, ReLU, Residual
+    >>> layers = name_layers([Residual([Conv2d(3, 3, 1), ReLU()]), ReLU()])
+    >>> [name for name, _ in walk(layers)]
+    ['0.body.0', '0.body.1', '1']
+
+    """
+    for name, layer in layers:
+        branches = layer.branches()
+        if not branches:
+            yield prefix + name, layer
+        for branch in branches:
+            yield from walk(branch, f"{prefix}{name}.")
+
+
+def map_layers(layers: NamedLayers, function: Callable[[str, Layer], Layer], prefix: str = "") -> NamedLayers:
+    """Return the layers with ``function(dotted name, layer)`` in the place of each that is no block.
+
+    Blocks are rebuilt from what becomes of their parts; names stay.
+
+    Examples
+    --------
+    >>> from minicnn.layers import Conv2d, ReLU, ReLU6, Residual
+    >>> layers = name_layers([Residual([Conv2d(3, 3, 1, bias=False), ReLU()])])
+    >>> bounded = map_layers(layers, lambda name, layer: ReLU6() if isinstance(layer, ReLU) else layer)
+    >>> [(name, repr(layer)) for name, layer in walk(bounded)][1]
+    ('0.body.1', 'ReLU6()')
+
+    """
+
+    def mapped(name: str, layer: Layer) -> Layer:
+        if not layer.branches():
+            return function(prefix + name, layer)
+        return layer.map_branches(lambda branch: map_layers(branch, function, f"{prefix}{name}."))
+
+    return [(name, mapped(name, layer)) for name, layer in layers]
 
 
 def forward(chain: NamedLayers, x, kernels, keep=Keep.NOTHING, rng=None):

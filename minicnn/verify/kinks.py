@@ -17,40 +17,30 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.windows import Windows
 from minicnn.layers import (
-    Dropout,
-    Flatten,
     Keep,
+    Kind,
     Layer,
     LeakyReLU,
     MaxPool2d,
-    Permute,
     PReLU,
     ReLU,
     ReLU6,
-    Reshape,
-    ZeroPad2d,
     sequence,
 )
-from minicnn.layers.blocks import Block
 from minicnn.layers.transforms.fuse import ConvReLU2d
-from minicnn.verify.rounding import AFFINE, SMOOTH
 
 __all__ = [
-    "LINEAR",
     "affine_piece",
     "around",
     "clearance",
     "complex_step",
-    "leaves",
     "parameter_tangent",
     "rivals",
     "room",
     "tangent",
     "without_constant",
-    "wrapped",
 ]
 
-LINEAR = (*AFFINE, Dropout, Flatten, Permute, Reshape, ZeroPad2d)
 RECTIFIERS = (ReLU, ReLU6, LeakyReLU, PReLU)
 TINY = 1e-30  # a complex step has no difference to cancel, so that it may be as small as numbers go
 
@@ -76,9 +66,9 @@ def tangent(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
         If it is not known how this class of layer behaves.
 
     """
-    if isinstance(layer, LINEAR):
+    if layer.kind <= Kind.AFFINE:
         return without_constant(layer).forward(v, reference)[0]
-    if isinstance(layer, SMOOTH):
+    if layer.kind is Kind.SMOOTH:
         return complex_step(layer, x, v)
     if isinstance(layer, RECTIFIERS):
         return _slope(layer, x) * v
@@ -111,7 +101,7 @@ def affine_piece(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         If the layer is nowhere affine.
 
     """
-    if isinstance(layer, LINEAR):
+    if layer.kind <= Kind.AFFINE:
         return layer.forward(z, reference)[0]
     if isinstance(layer, ReLU6):
         return np.where(x >= 6, 6.0, _slope(layer, x) * z)
@@ -255,28 +245,10 @@ class Tangent(Layer):
         }
         self.seen.rooms[self.name] = room(self.layer, x, v, self.seen.ahead)
         self.seen.tangents[self.name] = v
-        self.seen.smooth |= isinstance(self.layer, SMOOTH)
+        self.seen.smooth |= self.layer.kind is Kind.SMOOTH
         w = tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)
         y, _ = self.layer.forward(x, kernels)
         return np.concatenate([y, w]), None
-
-
-def wrapped(layers: sequence.NamedLayers, wrap, prefix: str = "") -> sequence.NamedLayers:
-    """Return the chain with ``wrap(layer, dotted name)`` in each layer's place, inside of blocks too."""
-
-    def inside(name, layer):
-        if not isinstance(layer, Block):
-            return wrap(layer, name)
-        return layer.with_branches([wrapped(branch, wrap, f"{name}.") for branch in layer.branches()])
-
-    return [(name, inside(f"{prefix}{name}", layer)) for name, layer in layers]
-
-
-def leaves(layers: sequence.NamedLayers) -> dict[str, Layer]:
-    """Return the layers that are no blocks, by dotted name, those inside of blocks too."""
-    found: dict[str, Layer] = {}
-    wrapped(layers, lambda layer, name: found.setdefault(name, layer))
-    return found
 
 
 def around(
@@ -291,7 +263,7 @@ def around(
     ``moves`` gives the direction of parameters too, by dotted name; ``ahead`` counts kinks at t > 0 only.
     """
     seen = Around(ahead=ahead)
-    both = wrapped(layers, lambda layer, name: Tangent(layer, name, seen, moves or {}))
+    both = sequence.map_layers(layers, lambda name, layer: Tangent(layer, name, seen, moves or {}))
     yw, _ = sequence.forward(both, np.concatenate([x, v]), reference)
     y, w = np.split(yw, 2)
     return y, w, seen

@@ -98,15 +98,12 @@ def _in_place_of(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
 
 def probed(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> sequence.NamedLayers:
     """Return the chain with a probe around each layer, blocks and what is inside of them included."""
-    return [
-        (name, Probe(_inside(layer, log, f"{prefix}{name}."), f"{prefix}{name}", log)) for name, layer in layers
-    ]
 
+    def wrap(name: str, layer: Layer) -> Probe:
+        path = f"{prefix}{name}"
+        return Probe(layer.map_branches(lambda branch: probed(branch, log, f"{path}.")), path, log)
 
-def _inside(layer: Layer, log: Log, prefix: str) -> Layer:
-    if not isinstance(layer, Block):
-        return layer
-    return layer.with_branches([probed(branch, log, prefix) for branch in layer.branches()])
+    return [(name, wrap(name, layer)) for name, layer in layers]
 
 
 def run(

@@ -21,6 +21,7 @@ from minicnn.layers import (
     ConvTranspose2d,
     GlobalAvgPool2d,
     Keep,
+    Kind,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -31,12 +32,10 @@ from minicnn.layers import (
 )
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
-__all__ = ["AFFINE", "SIGMAS", "SMOOTH", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
+__all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
 
 SIGMAS = 8.0
 UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
-AFFINE = (Conv2d, ConvTranspose2d, Linear, BatchNorm2d, AvgPool2d, GlobalAvgPool2d)  # and what only moves values
-SMOOTH = (LocalResponseNorm, Softmax, LogSoftmax, Tanh)
 
 
 def unit(dtype) -> float:
@@ -65,7 +64,7 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
     size = np.abs(x) + reach
     if isinstance(layer, ConvReLU2d):
         return forward_scale(layer.convolution, x, reach) * _norm_scale(layer) + 4 * _norm_shift(layer)
-    if isinstance(layer, SMOOTH):
+    if layer.kind is Kind.SMOOTH:
         y, _ = layer.forward(x, reference)
         return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _largest(layer, size))
     y, _ = absolute(layer).forward(size, reference)
@@ -77,9 +76,9 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
     if isinstance(layer, ConvReLU2d):
         return {"input": gradient_scales(layer.convolution, x, dy * _norm_scale(layer))["input"] * 2}
     size, counts = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
-    if isinstance(layer, SMOOTH):
+    if layer.kind is Kind.SMOOTH:
         return {"input": np.sqrt(counts[0]) * _smooth_size(layer, x, size)}
-    part, at = (absolute(layer), np.abs(x)) if isinstance(layer, AFFINE) else (layer, x)
+    part, at = (absolute(layer), np.abs(x)) if layer.kind <= Kind.AFFINE else (layer, x)
     _, saved = part.forward(at, reference, Keep.INPUTS)
     dx, others = part.backward(size, saved, reference, weights=True)
     scales = {"input": np.sqrt(counts[0]) * np.abs(dx)}

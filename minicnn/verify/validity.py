@@ -13,11 +13,10 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, views_of
 from minicnn.kernels import reference
-from minicnn.layers import Keep, Layer, sequence
+from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.network import Network
 from minicnn.verify.gradcheck.network import scores_chain
-from minicnn.verify.kinks import affine_piece, around, leaves, wrapped
-from minicnn.verify.rounding import SMOOTH
+from minicnn.verify.kinks import affine_piece, around
 
 __all__ = ["Validity", "validity"]
 
@@ -129,7 +128,7 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
 
 def _piecewise_linear(net: Network) -> sequence.NamedLayers:
     layers = scores_chain(net)
-    smooth = [name for name, layer in leaves(layers).items() if isinstance(layer, SMOOTH)]
+    smooth = [name for name, layer in sequence.walk(layers) if layer.kind is Kind.SMOOTH]
     if smooth:
         raise MinicnnError(f"validity: layer {smooth[0]!r} of {net.name} is smooth; its scores are nowhere linear")
     return layers
@@ -158,6 +157,6 @@ class _Piece(Layer):
 
 def _piece_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
     """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
-    both = wrapped(layers, lambda layer, name: _Piece(layer))
+    both = sequence.map_layers(layers, lambda _, layer: _Piece(layer))
     y, _ = sequence.forward(both, np.concatenate([x, np.zeros_like(x)]), reference)
     return y[-1]

@@ -13,7 +13,7 @@ from minicnn.zoo.deep_inside import paper
 from minicnn.zoo.digits import digits
 from minicnn.zoo.efficientnet import efficientnet_lite0
 from minicnn.zoo.hed import hed_trunk
-from minicnn.zoo.initialisation import drawn
+from minicnn.zoo.initialisation import draw_parameters
 from minicnn.zoo.lenet import lenet5
 from minicnn.zoo.mtcnn import onet, pnet, rnet
 from minicnn.zoo.resnet import resnet
@@ -88,6 +88,7 @@ def architecture(name: str, num_classes: int | None = None) -> Architecture:
 
 def build(name: str, num_classes: int | None = None, seed: int = 0) -> Network:
     """Return a network of that architecture with random weights, drawn from ``seed`` as its authors drew them."""
-    found = architecture(name, num_classes)
-    layers = found.layers if found.draw is None else drawn(found.layers, np.random.default_rng(seed), found.draw)
-    return Network(layers, found.input_shape, found.preprocess, seed=seed, name=name)
+    layers, input_shape, preprocess, draw, _ = architecture(name, num_classes)
+    if draw is not None:
+        layers = draw_parameters(layers, np.random.default_rng(seed), draw)
+    return Network(layers, input_shape, preprocess, seed=seed, name=name)

@@ -9,24 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.layers import Conv2d, Layer, Linear
-from minicnn.layers.blocks import Block
+from minicnn.layers.sequence import NamedLayers, map_layers
+from minicnn.zoo.architecture import Draw
 
-__all__ = ["drawn", "he_normal", "he_uniform", "normal", "with_bias"]
+__all__ = ["draw_parameters", "he_normal", "he_uniform", "normal", "with_bias"]
 
 
-def drawn(layers: list, rng: np.random.Generator, draw) -> list:
+def draw_parameters(layers: NamedLayers, rng: np.random.Generator, draw: Draw) -> NamedLayers:
     """Return the (name, layer) pairs with every parameter drawn, in order, blocks included."""
-    return [(name, _drawn(name, layer, rng, draw)) for name, layer in layers]
 
+    def initialise(name: str, layer: Layer) -> Layer:
+        if isinstance(layer, Conv2d | Linear):
+            return layer.with_state(draw(name, layer, rng))
+        return layer.initialised(rng)
 
-def _drawn(name: str, layer: Layer, rng, draw) -> Layer:
-    if isinstance(layer, Block):
-        return layer.with_branches(
-            [[(n, _drawn(f"{name}.{n}", part, rng, draw)) for n, part in branch] for branch in layer.branches()]
-        )
-    if isinstance(layer, Conv2d | Linear):
-        return layer.with_state(draw(name, layer, rng))
-    return layer.initialised(rng)
+    return map_layers(layers, initialise)
 
 
 def normal(layer: Layer, rng: np.random.Generator, std: float) -> np.ndarray:

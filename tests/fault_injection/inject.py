@@ -6,8 +6,7 @@ import numpy as np
 
 import minicnn
 from minicnn import Network, zoo
-from minicnn.layers import Conv2d, Linear
-from minicnn.layers.blocks import Block
+from minicnn.layers import Conv2d, Linear, sequence
 
 CLASSES, NARROWER = 50, 4
 
@@ -54,16 +53,10 @@ RIGHT = {
 def each(net, kinds, change, names=None):
     """Change every layer of some kinds, in blocks too; or those whose dotted names are given."""
 
-    def walk(layers, prefix):
-        for name, layer in layers:
-            path = f"{prefix}{name}"
-            if isinstance(layer, Block):
-                yield name, layer.with_branches([list(walk(branch, f"{path}.")) for branch in layer.branches()])
-            else:
-                chosen = isinstance(layer, kinds) and (names is None or path in names)
-                yield name, change(layer) if chosen else layer
+    def changed(name, layer):
+        return change(layer) if isinstance(layer, kinds) and (names is None or name in names) else layer
 
-    return net.with_layers(list(walk(net.named_layers, "")))
+    return net.with_layers(sequence.map_layers(net.named_layers, changed))
 
 
 def weights(change, *names, kinds=Conv2d):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.layers.base import Layer
-from minicnn.layers.blocks import Block
 from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
 from minicnn.layers.sequence import NamedLayers
@@ -25,14 +23,8 @@ def fold_batch_norm(chain: NamedLayers) -> NamedLayers:
         if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):
             folded[-1] = (folded[-1][0], _merged(previous, layer))
         else:
-            folded.append((name, _inside(layer)))
+            folded.append((name, layer.map_branches(fold_batch_norm)))
     return folded
-
-
-def _inside(layer: Layer) -> Layer:
-    if not isinstance(layer, Block):
-        return layer
-    return layer.with_branches([fold_batch_norm(branch) for branch in layer.branches()])
 
 
 def _merged(convolution: Conv2d, norm: BatchNorm2d) -> Conv2d:

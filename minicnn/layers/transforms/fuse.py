@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn.layers.activation import ReLU, ReLU6
-from minicnn.layers.base import Keep, Layer
-from minicnn.layers.blocks import Block
+from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
 from minicnn.layers.sequence import NamedLayers
@@ -27,6 +26,8 @@ class ConvReLU2d(Layer):
     convolution: Conv2d
     norm: BatchNorm2d | None
     clip_max: int | None  # the rectifier's ceiling: 6, or None
+
+    kind = Kind.PIECEWISE_LINEAR
 
     def parameter_shapes(self):
         return {} if self.norm else self.convolution.parameter_shapes()
@@ -83,7 +84,7 @@ def fuse(chain: NamedLayers, training: bool = False) -> NamedLayers:
             norm, clip_max = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
             merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, clip_max))]
         else:
-            merged.append((name, _inside(layer, training)))
+            merged.append((name, layer.map_branches(lambda branch: fuse(branch, training))))
     return merged
 
 
@@ -106,9 +107,3 @@ def _before_rectifier(chain: NamedLayers) -> int:
     if kinds == [Conv2d, BatchNorm2d]:
         return 2
     return int(kinds[-1:] == [Conv2d])
-
-
-def _inside(layer: Layer, training: bool) -> Layer:
-    if not isinstance(layer, Block):
-        return layer
-    return layer.with_branches([fuse(branch, training) for branch in layer.branches()])

@@ -26,7 +26,6 @@ from minicnn.layers import (
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 from minicnn.verify.diagnosis.alternatives import alternatives
-from minicnn.verify.kinks import wrapped
 
 __all__ = ["INPUT", "Change", "class_order", "of_input", "of_layers", "of_order", "placed"]
 
@@ -184,7 +183,7 @@ def _read(leaf: Placed, convention: str, what: str) -> Layer:
 
 def _with_parts(net: Network, parts: Mapping[str, Layer]) -> Network:
     """Return the network with other layers in the place of those named, none of them a block."""
-    return net.with_layers(wrapped(net.named_layers, lambda layer, name: parts.get(name, layer)))
+    return net.with_layers(sequence.map_layers(net.named_layers, parts.get))
 
 
 def _replacing(parts: Mapping[str, Layer]) -> Callable[[Network], Network]:

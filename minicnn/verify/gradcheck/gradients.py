@@ -19,7 +19,6 @@ from minicnn.verify.gradcheck.layer import Effort, Leaf, leaf_rows
 from minicnn.verify.gradcheck.network import loss_row, whole_row
 from minicnn.verify.gradcheck.report import UNDECIDED, Report, Row
 from minicnn.verify.gradcheck.trace import Recorded
-from minicnn.verify.kinks import leaves, wrapped
 
 __all__ = ["gradients"]
 
@@ -126,6 +125,6 @@ def _decided(row_at: Callable[[np.ndarray, np.random.Generator], Row], x: np.nda
 
 def _leaves(own: sequence.NamedLayers, exact: sequence.NamedLayers, x: np.ndarray) -> list[Leaf]:
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
-    met, mine, layers = Recorded(), leaves(own), leaves(exact)
-    sequence.forward(wrapped(exact, met.around), x, reference)
+    met, mine, layers = Recorded(), dict(sequence.walk(own)), dict(sequence.walk(exact))
+    sequence.forward(sequence.map_layers(exact, met.around), x, reference)
     return [Leaf(name, layers[name], mine[name], at) for name, at in met.inputs.items()]

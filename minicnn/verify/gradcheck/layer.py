@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.kernels import reference
-from minicnn.layers import Keep, Layer
+from minicnn.layers import Keep, Kind, Layer
 from minicnn.layers.transforms.fuse import ConvReLU2d
 from minicnn.verify.gradcheck.report import UNDECIDED, Row
 from minicnn.verify.kinks import (
-    LINEAR,
     clearance,
     complex_step,
     parameter_tangent,
@@ -22,7 +21,6 @@ from minicnn.verify.kinks import (
 )
 from minicnn.verify.rounding import (
     SIGMAS,
-    SMOOTH,
     forward_scale,
     gradient_scales,
     inner,
@@ -120,11 +118,11 @@ def _derivatives(leaf: Leaf, what: str, dy, scale) -> Iterator[tuple[str, Deriva
 
         return derivative
 
-    if what == "input" and isinstance(layer, SMOOTH):
+    if what == "input" and layer.kind is Kind.SMOOTH:
         yield "complex step", bilinear(lambda v: complex_step(layer, x, v))
         return
     yield "difference quotient", lambda v: _quotient(leaf, what, dy, v)
-    if what == "input" and isinstance(layer, LINEAR):
+    if what == "input" and layer.kind <= Kind.AFFINE:
         yield "adjoint identity", bilinear(lambda v: tangent(layer, x, v))
     if what != "input":
         yield "adjoint identity", bilinear(lambda v: parameter_tangent(layer, x, {what: v}))

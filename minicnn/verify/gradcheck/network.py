@@ -13,7 +13,7 @@ from minicnn.verify.gradcheck.layer import Effort, probed_row, step_within
 from minicnn.verify.gradcheck.precision import slack
 from minicnn.verify.gradcheck.report import Row
 from minicnn.verify.gradcheck.trace import Recorded
-from minicnn.verify.kinks import around, leaves, wrapped
+from minicnn.verify.kinks import around
 from minicnn.verify.rounding import forward_scale, inner, tolerance
 
 __all__ = ["loss_row", "scores_chain", "whole_row"]
@@ -33,11 +33,11 @@ def influences(layers: sequence.NamedLayers, x: np.ndarray, dy_of: Callable) -> 
     A rounding error of an output value moves f by the cotangent there times the error; errors add in squares.
     """
     met = Recorded()
-    steps = wrapped(layers, met.around)
+    steps = sequence.map_layers(layers, met.around)
     y, tape = sequence.forward(steps, x, reference, Keep.MASKS)
     dx, _ = sequence.backward(steps, dy_of(y), tape, reference)
     squares = float(np.vdot(dx * x, dx * x))
-    for name, layer in leaves(layers).items():
+    for name, layer in sequence.walk(layers):
         weighed = forward_scale(layer, met.inputs[name]) * met.cotangents[name]
         squares += float(np.vdot(weighed, weighed))
     return met, float(np.sqrt(squares))

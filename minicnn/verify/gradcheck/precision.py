@@ -13,10 +13,10 @@ from types import ModuleType
 
 import numpy as np
 
-from minicnn.layers import Layer, MaxPool2d, sequence
+from minicnn.layers import Kind, Layer, MaxPool2d, sequence
 from minicnn.verify.gradcheck.trace import Recorded
-from minicnn.verify.kinks import Around, clearance, leaves, rivals, wrapped
-from minicnn.verify.rounding import SIGMAS, SMOOTH, gradient_scales, tolerance
+from minicnn.verify.kinks import Around, clearance, rivals
+from minicnn.verify.rounding import SIGMAS, gradient_scales, tolerance
 
 __all__ = ["slack"]
 
@@ -36,14 +36,15 @@ def slack(own: sequence.NamedLayers, kernels: ModuleType, met: Recorded, seen: A
 
     """
     rough = Recorded()
-    sequence.forward(wrapped(own, rough.around), next(iter(met.inputs.values())).astype(dtype), kernels)
+    x = next(iter(met.inputs.values())).astype(dtype)
+    sequence.forward(sequence.map_layers(own, rough.around), x, kernels)
     rounding, crossed, bent = [], 0.0, []
-    for name, layer in leaves(own).items():
+    for name, layer in sequence.walk(own):
         layer, x, v, g = layer.astype(np.float64), met.inputs[name], seen.tangents[name], met.cotangents[name]
         off = SLACK * float(np.abs(rough.inputs[name] - x).max(initial=0.0))
         rounding.append(gradient_scales(layer, x, g)["input"] * v)
         crossed += _crossed(layer, x, v, g, off)
-        if isinstance(layer, SMOOTH):
+        if layer.kind is Kind.SMOOTH:
             bent.append(gradient_scales(layer, x, g)["input"] * v * off / (np.abs(x).max(initial=0.0) or 1.0))
     return tolerance(dtype, *rounding) + crossed + SIGMAS * float(np.sqrt(sum(np.vdot(b, b) for b in bent)))
 

@@ -19,7 +19,7 @@ class Recorded:
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     cotangents: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def around(self, layer: Layer, name: str) -> Layer:
+    def around(self, name: str, layer: Layer) -> Layer:
         """Return the layer with a recorder around it."""
         return _Recorder(layer, name, self)
 

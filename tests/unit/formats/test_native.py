@@ -124,6 +124,7 @@ def nested(depth):
         {"layers": [["x", "os.system", {}]]},
         {"layers": [["x", "Layer", {}]]},
         {"layers": [["x", "Keep", {}]]},
+        {"layers": [["x", "Kind", {}]]},
         {"layers": [["x", "__class__", {}]]},
         {"layers": [["x", "Linear", {"in_features": 2, "out_features": "3"}]]},
         {"layers": [["x", "Linear", {"in_features": 2, "out_features": 3, "nonsense": 1}]]},
