@@ -112,7 +112,7 @@ def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:
     """Return what the page says under "Measured"."""
     from minicnn.kernels import cuda_availability
 
-    device = next((found.name for found in cuda_availability.gpus()), "Numba's simulator: no times of a GPU")
+    device = next((gpu.name for gpu in cuda_availability.list_gpus()), "Numba's simulator: no times of a GPU")
     lines = [
         f"{datetime.date.today()}, {device}: {cases} cases as the reference. Sums over layers, milliseconds:",
         "",

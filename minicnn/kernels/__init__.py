@@ -1,14 +1,36 @@
-"""The maths, once per device: ``on(device)`` gives the module whose functions compute there."""
+"""The maths, once per device, and the one place where a device's name is read.
 
+``on(device)`` gives the module whose functions compute there: ``reference`` is the specification, the others have
+its names and signatures.  The other functions answer what else depends on the device; no other module compares
+its name.
+"""
+
+from __future__ import annotations
+
+import os
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "on", "parallel_region", "pass_cache", "send"]
+if TYPE_CHECKING:
+    from minicnn.kernels.cpu.runtime.replay import PassCache
+
+__all__ = [
+    "DEVICES",
+    "choose",
+    "describe",
+    "fuses_layers",
+    "is_reference",
+    "keeps_parameters",
+    "on",
+    "parallel_region",
+    "pass_cache",
+    "send",
+]
 
 DEVICES = ("reference", "cpu", "cuda")
 
@@ -27,6 +49,14 @@ def on(device: str) -> ModuleType:
     ------
     DeviceError
         If there is no such device, or what it needs is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn.kernels import on
+    >>> y, mask = on("reference").relu(np.array([-1.0, 2.0]))
+    >>> y.tolist(), mask.tolist()
+    ([0.0, 2.0], [False, True])
 
     """
     if device == "reference":
@@ -50,7 +80,7 @@ def on(device: str) -> ModuleType:
 def _cuda() -> ModuleType:
     from minicnn.kernels import cuda_availability
 
-    reason = cuda_availability.missing()
+    reason = cuda_availability.reason_unavailable()
     if reason is not None:
         raise DeviceError(f"device 'cuda' can't be used here: {reason}; or use device 'cpu'")
     from minicnn.kernels import cuda
@@ -58,38 +88,8 @@ def _cuda() -> ModuleType:
     return cuda
 
 
-def send(x: Any, device: str) -> Any:
-    """Return the array where a device's kernels work: on the GPU for "cuda", else x itself.
-
-    ``numpy.asarray`` brings an array home.
-    """
-    if device != "cuda" or not isinstance(x, np.ndarray):
-        return x
-    from minicnn.kernels.cuda.arrays import upload
-
-    return upload(x)
-
-
-def parallel_region(device: str) -> AbstractContextManager:
-    """Return a context for many calls of a device's kernels: "cpu" takes its pool of threads once for all."""
-    if device != "cpu":
-        return nullcontext()
-    from minicnn.kernels.cpu.runtime.thread_pool import parallel
-
-    return parallel()
-
-
-def pass_cache(device: str) -> Any:
-    """Return what notes and repeats the passes of one network, see ``cpu.replay``; None but for "cpu"."""
-    if device != "cpu":
-        return None
-    from minicnn.kernels.cpu.runtime.replay import PassCache
-
-    return PassCache()
-
-
 def choose(multiply_adds: int) -> str:
-    """Device for work of that many multiply-adds: what "auto" stands for.
+    """Return the device for work of that many multiply-adds an image: what "auto" stands for.
 
     Small work runs on NumPy, so that a first answer waits for no compiler; the rest on "cpu" where Numba and
     SciPy are installed and work.
@@ -101,3 +101,63 @@ def choose(multiply_adds: int) -> str:
     except DeviceError:
         return "reference"
     return "cpu"
+
+
+def describe(device: str) -> str:
+    """Return in a few words what a device that can be used here computes with."""
+    if is_reference(device):
+        return "plain NumPy, the specification"
+    if device == "cpu":
+        return f"Numba and BLAS on {os.cpu_count()} cores"
+    from minicnn.kernels.cuda_availability import list_gpus
+
+    gpus = list_gpus()
+    return f"Numba CUDA on {gpus[0]}" if gpus else "Numba's CUDA simulator: for tests, very slow"
+
+
+def is_reference(device: str) -> bool:
+    """Return whether a device is the specification itself: layer by layer, plain sums, any float dtype."""
+    return device == "reference"
+
+
+def fuses_layers(device: str) -> bool:
+    """Return whether a device runs convolution, normalisation and rectifier as one step where they follow.
+
+    The specification runs one step a layer, so that it can be read beside the network.
+    """
+    return not is_reference(device)
+
+
+def keeps_parameters(device: str) -> bool:
+    """Return whether parameters are sent to a device once and stay in its own memory."""
+    return device == "cuda"
+
+
+def send(x: Any, device: str) -> Any:
+    """Return the array where a device's kernels work: in the GPU's memory for "cuda", else x itself.
+
+    ``numpy.asarray`` copies an array back to the host.
+    """
+    if not keeps_parameters(device) or not isinstance(x, np.ndarray):
+        return x
+    from minicnn.kernels.cuda.arrays import upload
+
+    return upload(x)
+
+
+def parallel_region(device: str) -> AbstractContextManager[Any]:
+    """Return a context for many calls of a device's kernels: "cpu" wakes its thread pool once for all of them."""
+    if device != "cpu":
+        return nullcontext()
+    from minicnn.kernels.cpu.runtime.thread_pool import parallel
+
+    return parallel()
+
+
+def pass_cache(device: str) -> PassCache | None:
+    """Return what captures and replays the passes of one network (``cpu.runtime.replay``); None but for "cpu"."""
+    if device != "cpu":
+        return None
+    from minicnn.kernels.cpu.runtime.replay import PassCache
+
+    return PassCache()

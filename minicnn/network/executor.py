@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import rules
-from minicnn.kernels import on, parallel_region, pass_cache, send
+from minicnn.kernels import fuses_layers, keeps_parameters, on, parallel_region, pass_cache, send
 from minicnn.layers import Keep, sequence
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.layers.transforms.fuse import fuse, is_capturable
@@ -62,15 +62,15 @@ class Executor:
             return self._plans[upto, True]
         layers = sequence.astype(self.plan(upto).layers, np.float64)
         plan = self.plan(upto)._replace(layers=layers, steps=self.steps(layers), wide=True)
-        if self.device == "cuda":
+        if keeps_parameters(self.device):
             self._plans[upto, True] = plan
         return plan
 
     def steps(self, layers: sequence.NamedLayers, training: bool = False) -> sequence.NamedLayers:
         """Return what runs in the layers' place: the specification keeps to one step a layer."""
-        if self.device == "reference":
+        if not fuses_layers(self.device):
             return layers
-        if self.device == "cuda" and not training:
+        if keeps_parameters(self.device) and not training:
             # a normalisation's scale would be sent with every call; folded into the weights it stays there
             layers = fold_batch_norm(layers)
         return fuse(layers, training)

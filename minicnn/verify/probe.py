@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.kernels import on
+from minicnn.kernels import fuses_layers, on
 from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
 from minicnn.layers.blocks import Block
 from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
@@ -129,7 +129,7 @@ def run(
     """
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
     layers = sequence.astype(net.named_layers, dtype)
-    layers = layers if device == "reference" else fuse(layers)
+    layers = fuse(layers) if fuses_layers(device) else layers
     log, kernels = Log(given or {}), on(device)
     last = len(sequence.before_softmax(layers))
     steps, x = probed(layers, log), x.astype(dtype, copy=False)

@@ -93,13 +93,13 @@ class Driver:
 )
 def test_what_is_too_old_is_said_with_what_would_do(no_gpu, monkeypatch, driver, said):
     monkeypatch.setattr(cuda_availability, "_driver", lambda: driver)
-    assert said in cuda_availability.missing()
+    assert said in cuda_availability.reason_unavailable()
 
 
 def test_missing_compiler_names_the_extra(no_gpu, monkeypatch):
     monkeypatch.setattr(cuda_availability, "_driver", lambda: Driver())
     monkeypatch.setattr(cuda_availability, "find_spec", lambda name: None)
-    assert "minicnn-engine[cuda]" in cuda_availability.missing()
+    assert "minicnn-engine[cuda]" in cuda_availability.reason_unavailable()
 
 
 def test_devices_lists_all_with_their_reasons(no_gpu, capsys):

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain.prediction import class_index
+from minicnn.kernels import is_reference
 from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison.matching import align
@@ -71,7 +72,7 @@ def compare(
     given, x = x, input_for(net, peer, x)
     theirs = peer.values(x if peer.x is None else peer.x)
     ours, judge = probe.run(net, x, device=device), probe.run(net, x, dtype=np.float64)
-    plain = ours if device == "reference" else probe.run(net, x)
+    plain = ours if is_reference(device) else probe.run(net, x)
     peer = replace(peer, rounding=max(peer.rounding, rounding_factor(device)))
     exact = {name: value for name, value in judge.values.items() if name in ours.values}
     pairs = matched(ours, theirs)
@@ -179,7 +180,7 @@ def _gradients(
     """Return the steps of the gradients, from the scores back, and their dtype: float64 where both can have it."""
     if peer.gradient is None or list(ours.values.values())[-1].array.ndim != 2:
         return [], np.float32
-    wide = peer.float64 and device == "reference"
+    wide = peer.float64 and is_reference(device)
     dtype = np.float64 if wide else np.float32
     at = (x if peer.x is None else peer.x).astype(dtype)
     theirs = peer.gradient(at, target)
@@ -187,7 +188,7 @@ def _gradients(
         return [], dtype
     exact = probe.run(net, at, dtype=np.float64, target=target).gradients
     own = exact if wide else probe.run(net, at, device=device, target=target).gradients
-    plain = own if wide or device == "reference" else probe.run(net, at, target=target).gradients
+    plain = own if wide or is_reference(device) else probe.run(net, at, target=target).gradients
     names = {name: value.name for name, value in pairs.items() if name in own}
     back = [*reversed(names), "input"]
     both = [(name, names.get(name, name)) for name in back if names.get(name, name) in theirs]

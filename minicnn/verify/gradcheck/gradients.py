@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.kernels import on, reference
+from minicnn.kernels import fuses_layers, is_reference, on, reference
 from minicnn.layers import Layer, sequence
 from minicnn.layers.transforms.fuse import fuse
 from minicnn.network import Network
@@ -76,7 +76,7 @@ def gradients(
     check_array(x, "gradients: x")
     net = _as_network(net_or_layer, seed)
     sequence.output_shape(net.named_layers, x.shape[1:])
-    dtype = np.float64 if device == "reference" else np.float32
+    dtype = np.float64 if is_reference(device) else np.float32
     rows = list(_rows(net, x, device, dtype, seed, Effort(directions, entries), progress))
     subject = net.name if net is net_or_layer else repr(net_or_layer)
     return Report(subject, device, np.dtype(dtype).name, seed, directions, rows, perf_counter() - start)
@@ -95,7 +95,7 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     layers = net.named_layers
     own = sequence.astype(layers, dtype)
     exact, x = sequence.astype(own, np.float64), x.astype(dtype).astype(np.float64)
-    if device != "reference":
+    if fuses_layers(device):
         own, exact = fuse(own), fuse(exact)
     met = _leaves(own, exact, x)
     for i, leaf in enumerate(progress(met)):
@@ -103,7 +103,7 @@ def _rows(net, x, device, dtype, seed, effort, progress) -> Iterator[Row]:
     yield from convention_rows(met, on(device), dtype)
     if len(met) > 1:
         yield _decided(lambda x, rng: whole_row(net, x, device, dtype, rng, effort), x, dtype, seed)
-    if device == "reference" and len(met) > 1 and any(leaf.layer.parameter_shapes() for leaf in met):
+    if is_reference(device) and len(met) > 1 and any(leaf.layer.parameter_shapes() for leaf in met):
         if len(sequence.output_shape(sequence.before_softmax(exact), x.shape[1:])) == 1:
             yield _decided(lambda x, rng: loss_row(net, x, rng, effort), x, dtype, seed)
 

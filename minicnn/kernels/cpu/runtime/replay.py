@@ -61,7 +61,7 @@ class PassCache:
     To be used inside of ``threads.parallel()``, and by one thread at a time.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._known: OrderedDict[Hashable, _Noted | str] = OrderedDict()
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.kernels import is_reference
 from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison.peers.base import Peer
@@ -27,4 +28,4 @@ def from_device(net: Network, device: str) -> Peer:
 def rounding_factor(device: str) -> float:
     """Return how many times larger a device's rounding errors are than those of sums in order."""
     # Winograd's transforms add and subtract large values: four times the error of sums, as measured on VGG-16
-    return 1.0 if device == "reference" else 4.0
+    return 1.0 if is_reference(device) else 4.0
