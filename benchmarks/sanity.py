@@ -21,12 +21,17 @@ from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.evaluate.sanity_checks import sanity_check
 from minicnn.evaluate.sanity_result import THRESHOLDS, SanityCheck
+from minicnn.explain.methods import METHODS
 from minicnn.images.folder import images_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "sanity.md"
 # all methods, those of many passes with fewer than by default
-ON_DIGITS = {"gradient": {}, "deconvnet": {}, "guided": {}, "gradient-x-input": {}, "smoothgrad": {"samples": 8}}
-ON_DIGITS |= {"integrated-gradients": {"steps": 16}, "grad-cam": {}, "occlusion": {"window": 8, "stride": 5}}
+ON_DIGITS = {name: {} for name in METHODS}
+ON_DIGITS |= {
+    "smoothgrad": {"samples": 8},
+    "integrated-gradients": {"steps": 16},
+    "occlusion": {"window": 8, "stride": 5},
+}
 
 # on EfficientNet-Lite0, where each picture asks for some 40 nets: fewer pictures and fewer passes
 MANY_PASSES = {"smoothgrad": {"samples": 4}, "integrated-gradients": {"steps": 8}}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
 
-__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "Rule", "as_rule"]
+__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "RULES", "Rule", "as_rule"]
 
 
 class Rule(NamedTuple):
@@ -23,6 +23,7 @@ class Rule(NamedTuple):
 GRADIENT = Rule("gradient", True, False)  # Simonyan et al. 2013
 DECONVNET = Rule("deconvnet", False, True)  # Zeiler, Fergus 2013
 GUIDED = Rule("guided", True, True)  # Springenberg et al. 2014
+RULES = (GRADIENT, DECONVNET, GUIDED)
 
 
 def as_rule(rule: str | Rule) -> Rule:
@@ -34,7 +35,7 @@ def as_rule(rule: str | Rule) -> Rule:
         If no rule has that name.
 
     """
-    for known in (GRADIENT, DECONVNET, GUIDED):
+    for known in RULES:
         if rule in (known, known.name):
             return known
     raise MinicnnError(f"unknown rule {rule!r}; expected 'gradient', 'deconvnet' or 'guided'")

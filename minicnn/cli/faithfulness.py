@@ -44,7 +44,6 @@ def curves(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress
 def _common(arguments: Namespace, with_progress: Callable) -> tuple[list[Any], Path, dict[str, Any]]:
     """Return examples, folder and what both measures are told."""
     from minicnn.evaluate.dataset import read_classes, read_dataset
-    from minicnn.evaluate.method_comparison import COMPARED
     from minicnn.report.files import make_folder
 
     classes = None if arguments.classes is None else read_classes(arguments.classes)
@@ -55,7 +54,7 @@ def _common(arguments: Namespace, with_progress: Callable) -> tuple[list[Any], P
     def progress(items: list[Any]) -> Iterable[Any]:
         return with_progress(items, "image")
 
-    methods = COMPARED if arguments.methods is None else arguments.methods.split(",")
+    methods = None if arguments.methods is None else arguments.methods.split(",")
     return examples, folder, {"methods": methods, "seed": arguments.seed, "keep": folder, "progress": progress}
 
 

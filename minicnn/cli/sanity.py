@@ -16,12 +16,12 @@ def sanity(
     arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable
 ) -> tuple[dict, Callable]:
     """Sanity checks: the table, ``sanity.csv``, a chart, and a figure with its verdict for each method."""
-    from minicnn.evaluate.sanity_checks import CHECKED, sanity_check
+    from minicnn.evaluate.sanity_checks import sanity_check
     from minicnn.figures import provenance
     from minicnn.figures.sanity import write_cascade_chart, write_similarities
     from minicnn.report.files import make_folder
 
-    methods = CHECKED if arguments.methods is None else arguments.methods.split(",")
+    methods = None if arguments.methods is None else arguments.methods.split(",")
     images = files(arguments.images)
     folder = Path(arguments.output)
     make_folder(folder)

@@ -12,14 +12,14 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.method_comparison import (
-    COMPARED,
     MethodComparison,
     compared,
     examples_of,
     methods_of,
     right_class,
 )
-from minicnn.explain.attribution import several_maps
+from minicnn.explain.attribution import maps_by_method
+from minicnn.explain.methods import Methods
 from minicnn.explain.prediction import views_of
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.network import Network
@@ -111,7 +111,7 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 def evaluate_curves(
     net: Network,
     dataset: str | Path | Sequence[Example],
-    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = COMPARED,
+    methods: Methods | None = None,
     *,
     steps: int = 32,
     seed: int = 0,
@@ -155,7 +155,7 @@ def evaluate_curves(
 def _measured(net: Network, example: Example, how: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
     x, _ = views_of(net, example.image, "whole")
     target = right_class(net, example, x)
-    maps = {name: found.map[0] for name, found in several_maps(net, x, target, how["methods"]).items()}
+    maps = {name: found.map[0] for name, found in maps_by_method(net, x, target, how["methods"]).items()}
     rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) for n in x.shape[2:])
     maps["random order"] = np.random.default_rng(seed).random(x.shape[2:])
     maps["centre first"] = -np.hypot(rows[:, None], columns[None])

@@ -13,13 +13,13 @@ from minicnn.errors import MinicnnError
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset
 from minicnn.evaluate.localisation import CAUTION
-from minicnn.explain.attribution import settings_of
+from minicnn.explain.methods import Methods, select_methods
 from minicnn.explain.prediction import posterior
 from minicnn.network import Network
 
-__all__ = ["COMPARED", "MethodComparison", "compared", "examples_of", "methods_of", "right_class"]
+__all__ = ["MethodComparison", "compared", "examples_of", "methods_of", "right_class"]
 
-COMPARED = ("gradient", "deconvnet", "guided", "gradient-x-input", "smoothgrad", "grad-cam")
+COMPARED_PASSES = 16  # methods of more passes are compared if they are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +99,11 @@ def examples_of(dataset: str | Path | Sequence[Example], where: str) -> list[Exa
     return examples
 
 
-def methods_of(
-    net: Network, methods: Mapping[str, Mapping[str, Any]] | Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return {name: complete settings} of methods given by name, or with settings."""
+def methods_of(net: Network, methods: Methods | None) -> dict[str, dict[str, Any]]:
+    """Return {name: complete settings} of methods given by name, or with settings; the quick ones for None."""
     if net.input_shape is None:
         raise MinicnnError(f"{net.name}: does not say the shape of its input, so that maps can't be compared")
-    given = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
-    return {name: settings_of(net, name, net.input_shape, own) for name, own in given.items()}
+    return select_methods(net, net.input_shape, methods, COMPARED_PASSES)
 
 
 def right_class(net: Network, example: Example, x: np.ndarray) -> int:

@@ -12,14 +12,14 @@ from minicnn.errors import MinicnnError
 from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.dataset import Example, checked_mask
 from minicnn.evaluate.method_comparison import (
-    COMPARED,
     MethodComparison,
     compared,
     examples_of,
     methods_of,
     right_class,
 )
-from minicnn.explain.attribution import several_maps
+from minicnn.explain.attribution import maps_by_method
+from minicnn.explain.methods import Methods
 from minicnn.explain.prediction import views_of
 from minicnn.images import average_views, load_image
 from minicnn.images.gaussian_blur import gaussian_blur
@@ -34,7 +34,7 @@ SMOOTHING = 0.02
 def evaluate_pointing(
     net: Network,
     dataset: str | Path | Sequence[Example],
-    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = COMPARED,
+    methods: Methods | None = None,
     *,
     tolerance: float = TOLERANCE,
     smoothing: float = SMOOTHING,
@@ -53,7 +53,7 @@ def evaluate_pointing(
     ----------
     net : Network with a ``preprocess`` and an ``input_shape``
     dataset : folder for ``read_dataset``, or its examples
-    methods : names of ``METHODS``, or {name: settings}
+    methods : names of ``minicnn.explain.methods.METHODS``, or {name: settings}; the quick ones unless given
     tolerance : float >= 0, in pixels of the picture; 15 is the publication's
     smoothing : float >= 0
         Gaussian blur of every map before it points, sigma in parts of the picture's longer side; ours.
@@ -124,7 +124,7 @@ def _measured(net: Network, example: Example, how: Mapping[str, Any]) -> dict[st
     x, views = views_of(net, picture, how["crops"])
     target = right_class(net, example, x)
     points: dict[str, Any] = {}
-    for method, maps in several_maps(net, x, target, how["methods"]).items():
+    for method, maps in maps_by_method(net, x, target, how["methods"]).items():
         points[method] = _largest(average_views(maps.map, views), how["smoothing"])
     points["centre"] = [size[0] // 2, size[1] // 2]
     tolerance = how["tolerance"]

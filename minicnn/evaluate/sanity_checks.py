@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from minicnn.evaluate.checkpoint import digest, resume
 from minicnn.evaluate.randomise import refitted, shuffled_parameters, stages, with_parameters
 from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
-from minicnn.explain.attribution import Maps, settings_of, several_maps
+from minicnn.explain.attribution import maps_by_method
+from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.methods import Methods, select_methods
 from minicnn.explain.prediction import views_of
 from minicnn.network import Network
 
-__all__ = ["CHECKED", "cascade_maps", "sanity_check"]
+__all__ = ["cascade_maps", "sanity_check"]
 
-CHECKED = ("gradient", "deconvnet", "guided", "gradient-x-input", "grad-cam")
+CHECKED_PASSES = 1  # each picture takes maps of some 40 networks: methods of more passes are checked if named
 
 Settings = dict[str, dict[str, Any]]
 
@@ -27,7 +29,7 @@ Settings = dict[str, dict[str, Any]]
 def sanity_check(
     net: Network,
     images: Sequence[Any],
-    methods: Mapping[str, Mapping[str, Any]] | Sequence[str] = CHECKED,
+    methods: Methods | None = None,
     *,
     seed: int = 0,
     keep: str | Path | None = None,
@@ -51,7 +53,7 @@ def sanity_check(
     ----------
     net : Network with a ``preprocess``
     images : paths, PIL images or uint8 arrays of shape (H, W, 3), at least one
-    methods : names of ``METHODS``, or {name: settings}
+    methods : names of ``minicnn.explain.methods.METHODS``, or {name: settings}; the quick ones unless given
     seed : int, of what is drawn
     keep : folder, optional; each picture's result is kept there, and the same call goes on from there
     progress : wraps the list of pictures that are left
@@ -74,8 +76,7 @@ def sanity_check(
     if not images:
         raise MinicnnError("sanity_check: expected at least one picture, got none")
     inputs = _Inputs(net, images)
-    given = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
-    settings = {name: settings_of(net, name, inputs[0].shape[1:], own) for name, own in given.items()}
+    settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
     fits, labels = _fits(net, inputs, seed)
     shuffled = shuffled_parameters(net, seed)
 
@@ -126,26 +127,26 @@ def _similarities(net, x, settings: Settings, shuffled, fits, rng) -> tuple[dict
     """Similarities of one picture's maps to those of the net as it is, and its class."""
     scores = net(x)[0]
     target = int(scores.argmax())
-    first = several_maps(net, x, target, settings)
+    first = maps_by_method(net, x, target, settings)
     found: dict[str, Any] = {method: {"cascade": [], "independent": []} for method in settings}
     gone: dict[str, np.ndarray] = {}
     for stage in stages(net):
         own = {name: shuffled[name] for name in stage.parameters}
         gone |= own
         for check, parameters in (("cascade", gone), ("independent", own)):
-            maps = several_maps(with_parameters(net, parameters), x, target, settings)
+            maps = maps_by_method(with_parameters(net, parameters), x, target, settings)
             for method in settings:
                 found[method][check].append(_alike(first[method], maps[method]))
     other = (target + int(rng.integers(1, len(scores)))) % len(scores) if len(scores) > 1 else target
-    others = several_maps(net, x, other, settings)
-    pairs = None if fits is None else [several_maps(fit, x, target, settings) for fit in fits]
+    others = maps_by_method(net, x, other, settings)
+    pairs = None if fits is None else [maps_by_method(fit, x, target, settings) for fit in fits]
     for method in settings:
         found[method]["another class"] = _alike(first[method], others[method])
         found[method]["permuted labels"] = None if pairs is None else _alike(*(p[method] for p in pairs))
     return {"similarity": found}, target
 
 
-def _alike(a: Maps, b: Maps) -> list[float]:
+def _alike(a: AttributionMaps, b: AttributionMaps) -> list[float]:
     """Return the three measures of how alike two methods' maps of one view are."""
     ranks = [rank_correlation(*pair) for pair in ((a.map[0], b.map[0]), (a.signed[0], b.signed[0]))]
     scaled = [m.map[0] / (m.map.max() or 1) for m in (a, b)]
@@ -169,11 +170,11 @@ def cascade_maps(
     """
     x, _ = views_of(net, image, "one")
     target, shuffled = int(net(x).argmax()), shuffled_parameters(net, seed)
-    first = several_maps(net, x, target, methods)
+    first = maps_by_method(net, x, target, methods)
     found: dict[str, list] = {method: [] for method in methods}
     for count in shown:
         names = [name for stage in stages(net)[:count] for name in stage.parameters]
-        maps = several_maps(with_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
+        maps = maps_by_method(with_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
         for method in methods:
             found[method].append((maps[method].map[0], _alike(first[method], maps[method])[0]))
     return found

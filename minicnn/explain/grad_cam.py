@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from minicnn._utils.types import Progress, Shape
 from minicnn.errors import MinicnnError, ShapeError
+from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -20,7 +24,7 @@ from minicnn.layers import (
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["class_activation", "grad_cam", "last_maps"]
+__all__ = ["choose_layer", "class_activation", "grad_cam", "grad_cam_maps", "last_maps"]
 
 AFTER = BatchNorm2d | ReLU | ReLU6 | LeakyReLU | PReLU | Tanh  # what belongs to the convolution before it
 
@@ -55,6 +59,18 @@ def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = No
 
     """
     return enlarged(np.maximum(class_activation(net, x, target, layer), 0), x.shape[2:])
+
+
+def grad_cam_maps(
+    net: Network, x: np.ndarray, target: int, *, layer: str | None = None, progress: Progress = iter
+) -> AttributionMaps:
+    """Return the maps of ``grad_cam``, and the same before its rectifier; ``progress`` has nothing to wrap."""
+    return AttributionMaps.from_positive_part(enlarged(class_activation(net, x, target, layer), x.shape[2:]))
+
+
+def choose_layer(net: Network, shape: Shape, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings with ``last_maps`` for a layer that is None."""
+    return settings if settings["layer"] is not None else {**settings, "layer": last_maps(net, shape)}
 
 
 def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None = None) -> np.ndarray:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn._utils.types import Progress
+from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.gradient import stack_gradients
 from minicnn.network import Network
 from minicnn.rules import Rule
 
-__all__ = ["gradient_times_input"]
+__all__ = ["gradient_input_maps", "gradient_times_input"]
 
 
 def gradient_times_input(net: Network, x: np.ndarray, target: int, *, rule: str | Rule = "gradient") -> np.ndarray:
@@ -36,4 +39,11 @@ def gradient_times_input(net: Network, x: np.ndarray, target: int, *, rule: str 
     activation differences".
 
     """
-    return x * np.concatenate([net.input_gradient(view[None], target, rule) for view in x])
+    return x * stack_gradients(net, x, target, rule)
+
+
+def gradient_input_maps(
+    net: Network, x: np.ndarray, target: int, *, rule: str | Rule = "gradient", progress: Progress = iter
+) -> AttributionMaps:
+    """Return the maps of ``gradient_times_input``; ``progress`` has nothing to wrap."""
+    return AttributionMaps.from_contributions(gradient_times_input(net, x, target, rule=rule))

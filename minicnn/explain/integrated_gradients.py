@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError, ShapeError
+from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.network import Network
 
-__all__ = ["IntegratedGradients", "integrated_gradients"]
+__all__ = ["BASELINES", "IntegratedGradients", "integrated_gradient_maps", "integrated_gradients"]
+
+BASELINES = ("black", "mean")
 
 
 class IntegratedGradients(NamedTuple):
@@ -36,7 +39,7 @@ def integrated_gradients(
     *,
     steps: int = 50,
     baseline: np.ndarray | float = 0.0,
-    progress: Callable[[range], Iterable[int]] = lambda steps: steps,
+    progress: Progress = iter,
 ) -> IntegratedGradients:
     """Integral of the gradient of a class score along the straight line from a baseline to the input.
 
@@ -91,3 +94,33 @@ def _broadcast(baseline: np.ndarray | float, x: np.ndarray) -> np.ndarray:
 
 def _score(net: Network, view: np.ndarray, target: int) -> float:
     return float(net(np.ascontiguousarray(view[None]))[0, target])
+
+
+def integrated_gradient_maps(
+    net: Network,
+    x: np.ndarray,
+    target: int,
+    *,
+    steps: int = 50,
+    baseline: str = "black",
+    progress: Progress = iter,
+) -> AttributionMaps:
+    """Return the maps of ``integrated_gradients`` from a black image, or from the training data's mean.
+
+    Its facts are "score change" and "completeness error", means over the views.
+
+    Raises
+    ------
+    MinicnnError
+        If ``steps`` is less than 1, or the baseline is neither "black" nor "mean".
+
+    """
+    if baseline not in BASELINES:
+        raise MinicnnError(f"integrated-gradients: baseline: expected 'black' or 'mean', got {baseline!r:.80}")
+    start = 0.0 if baseline == "mean" else net.preprocess(np.zeros((*x.shape[2:], 3), np.uint8))
+    integral = integrated_gradients(net, x, target, steps=steps, baseline=start, progress=progress)
+    facts = {
+        "score change": float(integral.change.mean()),
+        "completeness error": float(np.abs(integral.error).mean()),
+    }
+    return AttributionMaps.from_contributions(integral.attribution)._replace(facts=facts)

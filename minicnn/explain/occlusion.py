@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import Progress, Shape
 from minicnn.errors import MinicnnError
+from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.network import Network
 
-__all__ = ["occlusion", "occlusion_sizes"]
+__all__ = ["choose_window", "occlusion", "occlusion_maps", "occlusion_sizes"]
 
 
 def occlusion(
@@ -21,7 +23,7 @@ def occlusion(
     stride: int | None = None,
     fill: float = 0.0,
     batch: int = 8,
-    progress: Callable[[Sequence[int]], Iterable[int]] = lambda starts: starts,
+    progress: Progress = iter,
 ) -> np.ndarray:
     """Fall of a class score under a sliding window.
 
@@ -65,8 +67,19 @@ def occlusion(
         boxes = [(v, _box(corners[n], window)) for v, n in places]
         scores = net(_covered(x, boxes, fill))[:, target]
         for (v, box), score in zip(boxes, scores, strict=True):
-            total[(v, *box)] += whole[v] - score
+            total[v][box] += whole[v] - score
     return (total / seen).astype(x.dtype)
+
+
+def occlusion_maps(net: Network, x: np.ndarray, target: int, **settings: Any) -> AttributionMaps:
+    """Return the maps of ``occlusion``, whose parameters ``settings`` are, and their positive part."""
+    return AttributionMaps.from_positive_part(occlusion(net, x, target, **settings))
+
+
+def choose_window(net: Network, shape: Shape, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings with the window and the stride for inputs of ``shape`` (C, H, W) where they are None."""
+    window, stride = occlusion_sizes((shape[1], shape[2]), settings["window"], settings["stride"])
+    return {**settings, "window": window, "stride": stride}
 
 
 def occlusion_sizes(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[int, int]:
@@ -90,7 +103,7 @@ def _box(corner: tuple[int, int], window: int) -> tuple[slice, slice]:
     return slice(corner[0], corner[0] + window), slice(corner[1], corner[1] + window)
 
 
-def _covered(x: np.ndarray, boxes: list, fill: float) -> np.ndarray:
+def _covered(x: np.ndarray, boxes: list[tuple[int, tuple[slice, slice]]], fill: float) -> np.ndarray:
     copies = x[[v for v, _ in boxes]]
     for copy, (_, box) in zip(copies, boxes, strict=True):
         copy[:, box[0], box[1]] = fill

@@ -21,11 +21,9 @@ from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import views_of
 from minicnn.layers import sequence
 from minicnn.network import Network
-from minicnn.rules import DECONVNET, GRADIENT, GUIDED
+from minicnn.rules import GRADIENT, RULES
 
-__all__ = ["RULES", "KindOfLayer", "LayerByRules", "kinds_of_layers", "rules_by_layer"]
-
-RULES = (GRADIENT, DECONVNET, GUIDED)
+__all__ = ["KindOfLayer", "LayerByRules", "kinds_of_layers", "rules_by_layer"]
 
 
 class LayerByRules(NamedTuple):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.errors import DeviceMemoryError, MinicnnError
+from minicnn.explain.attribution_maps import max_abs_over_channels
 from minicnn.explain.prediction import class_index, label_of, posterior, views_of
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
-__all__ = ["Saliency", "saliencies", "saliency", "saliency_of_gradient"]
+__all__ = ["Saliency", "saliencies", "saliency"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,7 @@ def _gradient(net, traced, c, rule, of) -> np.ndarray:
 
 def _of_class(net, gradient, scores, views, c, rule, crops) -> Saliency:
     return Saliency(
-        map=average_views(saliency_of_gradient(gradient), views),
+        map=average_views(max_abs_over_channels(gradient), views),
         target=c,
         label=label_of(net, c),
         score=float(scores[:, c].mean()),
@@ -186,8 +187,3 @@ def _of_class(net, gradient, scores, views, c, rule, crops) -> Saliency:
         rule=rule,
         crops=crops,
     )
-
-
-def saliency_of_gradient(gradient: np.ndarray) -> np.ndarray:
-    """Largest absolute value over the channels (paper, equation 3): (V, C, h, w) to (V, h, w)."""
-    return np.abs(gradient).max(axis=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
+from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.network import Network
 from minicnn.rules import Rule
 
-__all__ = ["smooth_gradient", "smooth_gradients"]
+__all__ = ["smooth_gradient", "smooth_gradient_maps", "smooth_gradients"]
 
 
 def smooth_gradient(
@@ -23,7 +26,7 @@ def smooth_gradient(
     seed: int = 0,
     rule: str | Rule = "gradient",
     squared: bool = False,
-    progress: Callable[[range], Iterable[int]] = lambda steps: steps,
+    progress: Progress = iter,
 ) -> np.ndarray:
     """Mean gradient of a class score over noisy copies of each view.
 
@@ -55,8 +58,10 @@ def smooth_gradient(
     et al. 2019, "A benchmark for interpretability methods in deep neural networks".
 
     """
-    how = {"samples": samples, "noise": noise, "seed": seed, "rule": rule, "squared": squared}
-    return smooth_gradients(net, x, [target], **how, progress=progress)[0]
+    (gradient,) = smooth_gradients(
+        net, x, [target], samples=samples, noise=noise, seed=seed, rule=rule, squared=squared, progress=progress
+    )
+    return gradient
 
 
 def smooth_gradients(
@@ -69,7 +74,7 @@ def smooth_gradients(
     seed: int = 0,
     rule: str | Rule = "gradient",
     squared: bool = False,
-    progress: Callable[[range], Iterable[int]] = lambda steps: steps,
+    progress: Progress = iter,
 ) -> list[np.ndarray]:
     """Mean gradients of several classes' scores from the same noisy copies: one forward pass serves all classes.
 
@@ -90,3 +95,8 @@ def smooth_gradients(
             total[v] += np.square(gradient, dtype=np.float64) if squared else gradient
     means = (total / samples for total in totals)
     return [(np.sqrt(mean) if squared else mean).astype(x.dtype) for mean in means]
+
+
+def smooth_gradient_maps(net: Network, x: np.ndarray, target: int, **settings: Any) -> AttributionMaps:
+    """Return the maps of ``smooth_gradient``, whose parameters ``settings`` are."""
+    return AttributionMaps.from_gradient(smooth_gradient(net, x, target, **settings))

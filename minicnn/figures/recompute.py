@@ -14,7 +14,7 @@ from minicnn import explain
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.sanity_checks import cascade_maps
 from minicnn.explain.localise import Settings
-from minicnn.explain.rules_table import RULES, kinds_of_layers, rules_by_layer
+from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
 from minicnn.explain.top_images import top_images
 from minicnn.figures import provenance
 from minicnn.figures.rules import arrays_of, facts_of
@@ -22,6 +22,7 @@ from minicnn.images import Preprocess, load_image
 from minicnn.io import catalogue, load
 from minicnn.io.digest import digest_array, digest_image, digest_network, digest_pixels
 from minicnn.network import Network
+from minicnn.rules import RULES
 
 __all__ = ["Verdict", "verify"]
 

@@ -18,8 +18,9 @@ from minicnn.explain import (
     integrated_gradients,
     occlusion,
 )
-from minicnn.explain.attribution import LATER, METHODS, input_maps, settings_of
+from minicnn.explain.attribution import input_maps
 from minicnn.explain.grad_cam import class_activation, last_maps
+from minicnn.explain.methods import METHODS, complete_settings
 from minicnn.figures import provenance
 from minicnn.figures.attribution import write_attribution
 from minicnn.figures.recompute import verify
@@ -219,7 +220,7 @@ def test_no_method_holds_all_samples_at_once(monkeypatch):
     seen, run = [], minicnn.Network._ready
     monkeypatch.setattr(minicnn.Network, "_ready", lambda self, x, *a: seen.append(len(x)) or run(self, x, *a))
     smooth_gradient = input_maps(
-        net, x, target, "smoothgrad", settings_of(net, "smoothgrad", x.shape[1:], {"samples": 9})
+        net, x, target, "smoothgrad", complete_settings(net, "smoothgrad", x.shape[1:], {"samples": 9})
     )
     integrated_gradients(net, x, target, steps=9)
     occlusion(net, x, target, window=2, stride=1, batch=3)
@@ -270,7 +271,7 @@ def test_a_baseline_must_fit():
         integrated_gradients(net, x, target, baseline=np.zeros(7))
 
 
-@pytest.mark.parametrize("method", LATER)
+@pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.rule is None])
 def test_figures_are_written_and_verified(method, tmp_path, capsys):
     image = str(IMAGES / "seven.png")
     typed = ["saliency", image, "--net", "digits", "-o", str(tmp_path), "--device", "reference", "--json"]
