@@ -141,22 +141,22 @@ class Recorder:
 
     def recording(self, run) -> float:
         """Seconds of a run, with all that happens in it recorded."""
-        compiled, planned = Kernel.__call__, dispatch.planned
+        compiled, plan_convolution = Kernel.__call__, dispatch.plan_convolution
 
         def timed_kernel(kernel, *args):
             seconds, _ = _timed(compiled, kernel, *args)
             self.kernels[kernel.name] += seconds
 
         def noted(*args, **kwargs):
-            plan = planned(*args, **kwargs)
+            plan = plan_convolution(*args, **kwargs)
             self._algorithm = plan[-1]
             return plan
 
-        Kernel.__call__, dispatch.planned = timed_kernel, noted
+        Kernel.__call__, dispatch.plan_convolution = timed_kernel, noted
         try:
             return _timed(run)[0]
         finally:
-            Kernel.__call__, dispatch.planned = compiled, planned
+            Kernel.__call__, dispatch.plan_convolution = compiled, plan_convolution
 
 
 def _kind(name, algorithm, weight) -> str:

@@ -1,15 +1,21 @@
 """Sums of a depthwise convolution, some rows of outputs at a time, each in a register until it is whole.
 
-Kernels of 3x3 and 5x5 taps, which nets have, are unrolled: a vector of the plane is read once for all rows of
-outputs that it belongs to, and the weights stay in registers.  All others go tap by tap.
+Kernels of 3x3 and 5x5 taps with stride 1 or 2, which networks have, are unrolled: a vector of the plane is read
+once for all rows of outputs that it belongs to, and the weights stay in registers.  All others go tap by tap.
 """
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.runtime.jit import inner
+from minicnn.kernels.cpu.simd.pointers import offset
 from minicnn.kernels.cpu.simd.vector import (
     FLOAT,
     INT64,
@@ -26,28 +32,55 @@ from minicnn.kernels.cpu.simd.vector import (
     vector_pointer,
 )
 
-__all__ = ["ROWS", "kind_of", "sums_of_rows"]
+__all__ = ["ROWS", "TAP_BY_TAP", "Window", "choose_method", "sum_rows"]
 
 ROWS = 8  # of outputs at a time: as many sums as hide a multiplication's delay
+
+# ways to sum: unrolled for a kernel's side and stride, or tap by tap
+TAP_BY_TAP, SIDE_3, SIDE_3_STRIDE_2, SIDE_5, SIDE_5_STRIDE_2 = range(5)
+
+
+class Window(NamedTuple):
+    """What the sums of a filter are made of.
+
+    Attributes
+    ----------
+    method : one of the ways to sum
+    plane : address of the plane; behind it there is room for ROWS - 1 rows more
+    row_stride : floats from one output's row of the plane to the next output's
+    line_stride : floats from one row of one phase to the next
+    places : array of where in the plane each tap of the first output is
+    taps : how many there are
+    weights : address of their weights
+
+    """
+
+    method: int
+    plane: int
+    row_stride: int
+    line_stride: int
+    places: np.ndarray
+    taps: int
+    weights: int
 
 
 def _unrolled(side, stride):
     """Make the sums of ROWS rows of outputs, for kernels of ``side`` x ``side`` taps."""
 
-    def sums(typingctx, plane, columns, weights, width, to):
+    def sum_rows_of_taps(typingctx, plane, line_stride, weights, width, sums):
         def codegen(context, builder, sig, args):
-            plane, columns, weights, width, to = args
+            plane, line_stride, weights, width, sums = args
             start = builder.inttoptr(weights, FLOAT.as_pointer())
-            factors = [
-                emit_broadcast(builder, builder.load(builder.gep(start, [INT64(i)]))) for i in range(side * side)
-            ]
-            lines = [builder.mul(columns, INT64(j)) for j in range(((ROWS - 1) * stride + side) * stride)]
+            elements = [builder.gep(start, [INT64(i)]) for i in range(side * side)]
+            factors = [emit_broadcast(builder, builder.load(element)) for element in elements]
+            # lines of the plane that ROWS rows of outputs read, ``stride`` phases a row
+            lines = [builder.mul(line_stride, INT64(j)) for j in range(((ROWS - 1) * stride + side) * stride)]
             last = builder.sub(width, INT64(LANES))
             last = builder.select(builder.icmp_signed("<", last, INT64(0)), INT64(0), last)
             with cgutils.for_range_slice(builder, INT64(0), width, INT64(LANES), intp=INT64) as (i, _):
                 # the last vector begins earlier; only a short row reaches beyond
                 q = builder.select(builder.icmp_signed("<", i, last), i, last)
-                found = [ir.Constant(VECTOR, [0.0] * LANES)] * ROWS
+                totals = [ir.Constant(VECTOR, [0.0] * LANES)] * ROWS
                 for j in range((ROWS - 1) * stride + side):
                     for s in range(side):
                         place = builder.add(lines[j * stride + s % stride], builder.add(q, INT64(s // stride)))
@@ -55,65 +88,72 @@ def _unrolled(side, stride):
                         for row in range(ROWS):
                             r = j - row * stride
                             if 0 <= r < side:
-                                found[row] = emit_fma(builder, factors[r * side + s], vector, found[row])
-                for row, total in enumerate(found):
+                                totals[row] = emit_fma(builder, factors[r * side + s], vector, totals[row])
+                for row, total in enumerate(totals):
                     place = builder.add(builder.mul(width, INT64(row)), q)
-                    builder.store(total, vector_pointer(builder, to, place), align=4)
+                    builder.store(total, vector_pointer(builder, sums, place), align=4)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), codegen
 
-    return intrinsic(sums)
+    return intrinsic(sum_rows_of_taps)
 
 
-_three, _three_apart, _five, _five_apart = (_unrolled(side, stride) for side in (3, 5) for stride in (1, 2))
-
-
-@inner
-def kind_of(kernel_size, geometry):
-    """Return a number for the unrolled sums of a kernel with a stride, 0 where there are none."""
-    side, stride = kernel_size[0], geometry[0]
-    square = kernel_size[1] == side and geometry[1] == stride and geometry[4] == geometry[5] == 1
-    return 2 * side + stride if square and (side == 3 or side == 5) and stride <= 2 else 0
+_sum_3, _sum_3_stride_2, _sum_5, _sum_5_stride_2 = (
+    _unrolled(side, stride) for side in (3, 5) for stride in (1, 2)
+)
 
 
 @inner
-def sums_of_rows(kind, plane, row, columns, places, count, weights, begin, end, width, sums):
-    """Rows ``begin`` to ``end`` of outputs, one behind the other, and up to ROWS - 1 of no meaning behind them.
+def choose_method(kernel_size, geometry):
+    """Return the way to sum for a kernel and its stride."""
+    side, stride = kernel_size[0], geometry.stride_h
+    square = kernel_size[1] == side and geometry.stride_w == stride
+    if not square or geometry.dilation_h != 1 or geometry.dilation_w != 1 or stride > 2:
+        return TAP_BY_TAP
+    if side == 3:
+        return SIDE_3 if stride == 1 else SIDE_3_STRIDE_2
+    if side == 5:
+        return SIDE_5 if stride == 1 else SIDE_5_STRIDE_2
+    return TAP_BY_TAP
 
-    plane, weights, sums : addresses; from one output's row of the plane to the next are ``row`` numbers, and there
-    is room behind the plane for ROWS - 1 rows more
-    places : where in the plane each of ``count`` taps of the first output is
+
+@inner
+def sum_rows(window, begin, end, width, sums):
+    """Sum rows ``begin`` to ``end`` of outputs, one behind the other, and up to ROWS - 1 meaningless ones behind.
+
+    sums : address of ROWS (end - begin) / ROWS, rounded up, rows of ``width`` floats
     """
     for p in range(begin, end, ROWS):
-        of, to = plane + 4 * p * row, sums + 4 * (p - begin) * width
-        if kind == 7:
-            _three(of, columns, weights, width, to)
-        elif kind == 8:
-            _three_apart(of, columns, weights, width, to)
-        elif kind == 11:
-            _five(of, columns, weights, width, to)
-        elif kind == 12:
-            _five_apart(of, columns, weights, width, to)
+        plane, to = offset(window.plane, p * window.row_stride), offset(sums, (p - begin) * width)
+        if window.method == SIDE_3:
+            _sum_3(plane, window.line_stride, window.weights, width, to)
+        elif window.method == SIDE_3_STRIDE_2:
+            _sum_3_stride_2(plane, window.line_stride, window.weights, width, to)
+        elif window.method == SIDE_5:
+            _sum_5(plane, window.line_stride, window.weights, width, to)
+        elif window.method == SIDE_5_STRIDE_2:
+            _sum_5_stride_2(plane, window.line_stride, window.weights, width, to)
         else:
-            _tap_by_tap(of, row, places, count, weights, width, to)
+            _sum_tap_by_tap(window, plane, width, to)
             if p + 4 < end:
-                _tap_by_tap(of + 16 * row, row, places, count, weights, width, to + 16 * width)
+                _sum_tap_by_tap(window, offset(plane, 4 * window.row_stride), width, offset(to, 4 * width))
 
 
 @inner
-def _tap_by_tap(plane, row, places, count, weights, width, to):
-    """Compute four rows of outputs."""
+def _sum_tap_by_tap(window, plane, width, sums):
+    """Sum four rows of outputs, the first of which begins at the address ``plane``."""
+    row_stride = window.row_stride
     for i in range(0, width, LANES):
         q = min(i, max(0, width - LANES))
-        one = two = three = four = broadcast(0)
-        for tap in range(count):
-            weight, at = broadcast(load_scalar(weights, tap)), places[tap] + q
-            one = fma(weight, load(plane, at), one)
-            two = fma(weight, load(plane, row + at), two)
-            three = fma(weight, load(plane, 2 * row + at), three)
-            four = fma(weight, load(plane, 3 * row + at), four)
-        store(to, q, one)
-        store(to, width + q, two)
-        store(to, 2 * width + q, three)
-        store(to, 3 * width + q, four)
+        row_0 = row_1 = row_2 = row_3 = broadcast(0)
+        for tap in range(window.taps):
+            weight, at = broadcast(load_scalar(window.weights, tap)), window.places[tap] + q
+            row_0 = fma(weight, load(plane, at), row_0)
+            row_1 = fma(weight, load(plane, row_stride + at), row_1)
+            row_2 = fma(weight, load(plane, 2 * row_stride + at), row_2)
+            row_3 = fma(weight, load(plane, 3 * row_stride + at), row_3)
+        store(sums, q, row_0)
+        store(sums, width + q, row_1)
+        store(sums, 2 * width + q, row_2)
+        store(sums, 3 * width + q, row_3)

@@ -1,13 +1,17 @@
 """Convolution and its gradients: the reference's functions, each by the algorithm that suits its shapes."""
 
+from __future__ import annotations
+
 import functools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from minicnn._utils.types import Pair
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.conv import depthwise, few_channels, im2col, pointwise, space_to_depth
+from minicnn.kernels.cpu.conv.geometry import Geometry
 from minicnn.kernels.cpu.conv.winograd import convolve, weight_grad
 from minicnn.kernels.cpu.dtype import constant, dense, float32_or
 from minicnn.kernels.cpu.runtime.allocator import empty
@@ -25,10 +29,20 @@ __all__ = [
     "conv_transpose2d_weight_grad",
 ]
 
+# a number, (vertical, horizontal), or ((top, bottom), (left, right))
+Padding: TypeAlias = "Pair | tuple[tuple[int, int], tuple[int, int]]"
+
+# algorithms whose forward and input gradient take a geometry and fill the array they are given
 DIRECT = {"depthwise": depthwise, "first layer": few_channels}
 
 
-def algorithm(size, weight_shape, geometry, out, of="output"):
+def algorithm(
+    size: tuple[int, int],
+    weight_shape: tuple[int, ...],
+    geometry: Geometry,
+    out: tuple[int, int],
+    of: str = "output",
+) -> str:
     """Name of the algorithm for a convolution of maps of ``size`` with outputs of size ``out``.
 
     ``of`` says what is wanted: the "output", or the gradient with respect to the "input" or to the "weight".
@@ -43,69 +57,109 @@ def algorithm(size, weight_shape, geometry, out, of="output"):
       errs by some 1e-5 of the largest output.  The gradient of 3x3 weights has a form of its own, F(3x3, 4x4),
       which wants some tiles to add up.
     - strided winograd: kernels much larger than their stride, made into smaller ones of stride 1 on more channels.
-    - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, finished in registers.
+    - pointwise: 1x1 with stride 1 is a product of weights and pixels as they lie, clipped in registers.
     - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
     filters, channels, *kernel_size = weight_shape
-    groups = int(geometry[6])
-    if channels == 1 and groups == filters and groups > 1:
+    if channels == 1 and geometry.groups == filters and filters > 1:
         return "depthwise"
-    stride, first = int(geometry[0]), few_channels.suits(size, weight_shape, geometry, out)
-    if first and stride == 1 and of == "output":
+    stride, is_first = geometry.stride_h, few_channels.is_applicable(size, weight_shape, geometry, out)
+    if is_first and stride == 1 and of == "output":
         return "first layer"
-    if geometry[1] == stride and (geometry[4:7] == 1).all() and channels * stride**2 >= 3 and filters >= 16:
-        tiles = math.prod(-(-n // 4) for n in out)
-        blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
-        spares = 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)  # a third at least
-        plain = kernel_size == [3, 3] and stride == 1
-        if spares and min(kernel_size) >= 3 and (plain or of != "weight"):
-            return "winograd" if stride == 1 else "strided winograd"
-    if first and (of == "output" or (of == "input" and channels > 1)):
+    if _saves_multiplications(weight_shape, geometry, out) and (
+        of != "weight" or (*kernel_size, stride) == (3, 3, 1)
+    ):
+        return "winograd" if stride == 1 else "strided winograd"
+    if is_first and (of == "output" or (of == "input" and channels > 1)):
         return "first layer"
-    product = geometry[7] and groups == 1 and of != "weight"
-    if product and pointwise.suits(filters, channels, math.prod(out)):
+    is_product = geometry.is_pointwise and geometry.groups == 1 and of != "weight"
+    if is_product and pointwise.is_applicable(filters, channels, math.prod(out)):
         return "pointwise"
     return "im2col"
 
 
-def geometry_of(size, out, kernel_size, stride, padding, dilation, groups):
-    """Numbers for compiled kernels: stride, top and left padding, dilation, groups, and whether columns are x."""
-    top, left = (side[0] for side in padding)
-    plain = tuple(kernel_size) == (1, 1) and stride == (1, 1) and tuple(size) == tuple(out) and top == left == 0
-    return np.array([*stride, top, left, *dilation, groups, plain], np.int64)
+def _saves_multiplications(weight_shape, geometry, out):
+    """Whether Winograd's algorithm can do it and saves a third of the multiplications at least."""
+    filters, channels, *kernel_size = weight_shape
+    stride = geometry.stride_h
+    if not geometry.stride_w == stride or not geometry.dilation_h == geometry.dilation_w == geometry.groups == 1:
+        return False
+    if min(kernel_size) < 3 or channels * stride**2 < 3 or filters < 16:
+        return False
+    tiles = math.prod(-(-n // 4) for n in out)
+    blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
+    return 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)
 
 
 class ConvPlan(NamedTuple):
-    """What the shapes of a convolution say: size of its output, padding, geometry, algorithm."""
+    """What the shapes of a convolution say.
+
+    Attributes
+    ----------
+    size : (P, Q) of its output
+    padding : ((top, bottom), (left, right))
+    geometry : ``Geometry``
+    algorithm : str
+        See ``algorithm``.
+
+    """
 
     size: tuple[int, int]
     padding: tuple[tuple[int, int], tuple[int, int]]
-    geometry: np.ndarray
+    geometry: Geometry
     algorithm: str
 
 
-def planned(*shapes, **more):
-    """Return the ``ConvPlan`` of a convolution, worked out once for all maps of these shapes."""
-    try:
-        return _planned(*shapes, **more)
-    except TypeError:  # a list among them, which can't be looked up
-        return _planned.__wrapped__(*shapes, **more)
+def plan_convolution(
+    size: tuple[int, int],
+    weight_shape: tuple[int, ...],
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    out: tuple[int, int] | None = None,
+    of: str = "output",
+) -> ConvPlan:
+    """Return the ``ConvPlan`` of a convolution, worked out once for all maps of these shapes.
+
+    Parameters
+    ----------
+    size : (H, W) of the input
+    weight_shape : (K, C / groups, R, S)
+    stride, padding, dilation, groups : as for ``conv2d``
+    out : (P, Q), optional
+        Where it is known, as for a gradient.
+    of : {"output", "input", "weight"}
+        What is wanted, see ``algorithm``.
+
+    Examples
+    --------
+    >>> plan_convolution((224, 224), (64, 64, 3, 3), padding=1).algorithm
+    'winograd'
+    >>> plan_convolution((27, 27), (256, 48, 5, 5), padding=2, groups=2).algorithm
+    'im2col'
+
+    """
+    # one form for every way to write them: a list can't be looked up
+    windows = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
+    return _plan(tuple(size), tuple(weight_shape), *windows, groups, out, of)
 
 
 @functools.lru_cache(4096)
-def _planned(size, weight_shape, stride, padding, dilation, groups, out=None, of="output"):
-    stride, padding, dilation = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
+def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
-    geometry = geometry_of(size, out, weight_shape[2:], stride, padding, dilation, groups)
-    geometry.flags.writeable = False
+    (top, _), (left, _) = padding
+    is_1x1 = weight_shape[2:] == (1, 1) and stride == (1, 1)
+    is_pointwise = is_1x1 and size == out and top == left == 0
+    geometry = Geometry(*stride, top, left, *dilation, int(groups), is_pointwise)
     return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
 
 
 @float32_or(reference.conv2d)
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
-    plan = planned(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
     shift = constant(0, len(weight)) if bias is None else dense(bias)
     return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
 
@@ -116,7 +170,7 @@ def conv2d_relu(
 ):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
     k = len(weight)
-    plan = planned(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
     mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
     scale = constant(1, k) if scale is None else dense(scale)
     shift = constant(0, k) if shift is None else dense(shift)
@@ -129,7 +183,7 @@ def _forward(x, weight, epilogue, plan):
     if plan.algorithm == "winograd":
         return convolve.forward(x, weight, epilogue, plan.padding)
     if plan.algorithm == "strided winograd":
-        return space_to_depth.forward(x, weight, epilogue, int(plan.geometry[0]), plan.padding, plan.size)
+        return space_to_depth.forward(x, weight, epilogue, plan.geometry.stride_h, plan.padding, plan.size)
     y = empty((len(x), len(weight), *plan.size))
     if plan.algorithm == "pointwise":
         pointwise.forward(x, weight, epilogue, y)
@@ -158,11 +212,11 @@ def conv2d_relu_input_grad(
 
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
     dy, weight, input_size = dense(dy), dense(weight), tuple(map(int, input_size))
-    plan = planned(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:], of="input")
+    plan = plan_convolution(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:], of="input")
     if plan.algorithm == "winograd":
         return convolve.input_grad(dy, weight, prologue, input_size, plan.padding)
     if plan.algorithm == "strided winograd":
-        return space_to_depth.input_grad(dy, weight, prologue, input_size, int(plan.geometry[0]), plan.padding)
+        return space_to_depth.input_grad(dy, weight, prologue, input_size, plan.geometry.stride_h, plan.padding)
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
     if plan.algorithm == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)
@@ -177,9 +231,9 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     size = x.shape[2:]
-    plan = planned(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], of="weight")
-    if plan.algorithm == "winograd" and weight_grad.suits(*dweight.shape[:2], dy.shape):
-        weight_grad.weight_grad(x, dy, plan.geometry[2:4], dweight)
+    plan = plan_convolution(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], of="weight")
+    if plan.algorithm == "winograd" and weight_grad.is_applicable(*dweight.shape[:2], dy.shape):
+        weight_grad.weight_grad(x, dy, (plan.geometry.padding_top, plan.geometry.padding_left), dweight)
         return dweight
     (depthwise if plan.algorithm == "depthwise" else im2col).weight_grad(x, dy, plan.geometry, dweight)
     return dweight

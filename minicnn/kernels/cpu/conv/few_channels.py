@@ -2,235 +2,274 @@
 
     y[k, p, q] = sum_i W[k, i] x[place[i] + p row + q]    over the taps i = (c, r, s), C R S of them
 
-A product of weights and columns would write each pixel R S times before it reads it, and Winograd's transforms
-cost more than they save where so few channels share them.  Here some rows of the image lie in a core's cache as
+Schedule: the work is cut into bands, some rows of the outputs of one image.  For each, rows of the image become
 planes (``planes``), from which each tap reads whole vectors; ROWS filters at a time are multiplied with them, and
-finished while their sums are in registers.
+go through the epilogue while their sums are in registers.  The input gradient goes the same way: the pixels of a
+row with one remainder modulo the stride are such sums over planes of dy, by the taps that reach them, for all
+channels at once.
 
-The input gradient goes the same way: the pixels of a row with one remainder modulo the stride are such sums over
-planes of dy, by the taps that reach them, for all channels at once.
+Memory: a band's planes, half a megabyte at most, which stay in a core's cache.
+
+Gain: a product of weights and columns would write each pixel R S times before it reads it, and Winograd's
+transforms cost more than they save where so few channels share them.
+Reference: ``reference.conv2d`` and ``reference.conv2d_input_grad``.
 """
 
-import numpy as np
-from numba import boolean, float32, int64
+from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numba import int64
+
+from minicnn.kernels.cpu.conv.geometry import GEOMETRY, Geometry, ceil_div
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.epilogue import no_mask
-from minicnn.kernels.cpu.simd.gemm import (
-    gemm_gather_1,
-    gemm_gather_2,
-    gemm_gather_3,
-)
+from minicnn.kernels.cpu.simd.epilogue import EPILOGUE, PROLOGUE, Epilogue, Prologue
+from minicnn.kernels.cpu.simd.gemm import gemm_gather_1, gemm_gather_2, gemm_gather_3
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS, make_gemm_micro
-from minicnn.kernels.cpu.simd.planes import adjoint_taps, columns_of, spread, zeros
+from minicnn.kernels.cpu.simd.planes import (
+    SourceMap,
+    adjoint_taps,
+    deinterleave,
+    first_row_and_column,
+    phase_columns,
+    plain_source,
+    tap_places,
+    zero_plane,
+)
+from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer, offset
 from minicnn.kernels.cpu.simd.vector import LANES, address, load, load_scalar, store_interleave2, store_scalar
 
-__all__ = ["MOST", "forward", "input_grad", "suits"]
+__all__ = ["MAX_CHANNELS", "forward", "input_grad", "is_applicable"]
 
-MOST = 3  # channels
+MAX_CHANNELS = 3
 BANDS = 16  # of rows, into which the images are cut at least
-SPACE = 1 << 17  # floats of planes that stay in a core's cache
+PLANE_FLOATS = 1 << 17  # that stay in a core's cache
 
-narrow, wide = (make_gemm_micro(columns, MOST, placed=True) for columns in (1, 4 if LANES == 16 else 3))
+# products of all channels by one vector of pixels, and by as many as leave no register empty
 WIDE = 4 if LANES == 16 else 3
+_gemm_narrow, _gemm_wide = (make_gemm_micro(columns, MAX_CHANNELS, placed=True) for columns in (1, WIDE))
 
 
-def suits(size, weight_shape, geometry, out):
+def is_applicable(
+    size: tuple[int, int], weight_shape: tuple[int, ...], geometry: Geometry, out: tuple[int, int]
+) -> bool:
     """Whether channels are few, a row has room for a vector, and every pixel is reached by a tap."""
-    filters, channels, *kernel_size = weight_shape
-    down, across, _, _, apart, aside, groups = geometry[:7]
-    dense = groups == apart == aside == 1 and kernel_size[0] >= down and kernel_size[1] >= across
-    return dense and channels <= MOST and filters >= ROWS and min(out[1], size[1] // across) >= LANES
+    filters, channels, height, width = weight_shape
+    dense = geometry.groups == geometry.dilation_h == geometry.dilation_w == 1
+    dense = dense and height >= geometry.stride_h and width >= geometry.stride_w
+    return (
+        dense
+        and channels <= MAX_CHANNELS
+        and filters >= ROWS
+        and min(out[1], size[1] // geometry.stride_w) >= LANES
+    )
 
 
-def forward(x, weight, epilogue, geometry, y):
+def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, geometry: Geometry, y: np.ndarray) -> None:
     """Fill y (N, K, P, Q) and the epilogue's mask."""
-    mask = no_mask(4) if epilogue.mask is None else epilogue.mask
-    ends = np.float32(epilogue.least), np.float32(epilogue.most)
-    down = int(geometry[0])
-    band = _band(len(x), y.shape[2], x.shape[1] * down * (x.shape[3] + weight.shape[3]), weight.shape[2] // down)
-    _forward(x, weight, geometry, epilogue.scale, epilogue.shift, *ends, band, y, mask)
+    line = x.shape[1] * geometry.stride_h * (x.shape[3] + weight.shape[3])
+    band = _band_rows(len(x), y.shape[2], line, weight.shape[2] // geometry.stride_h)
+    _forward(x, weight, tuple(geometry), epilogue.as_arguments(), band, y)
 
 
-def input_grad(dy, weight, prologue, geometry, dx):
+def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry: Geometry, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
-    mask = no_mask(4) if prologue.mask is None else prologue.mask
-    rows, phases = -(-dx.shape[2] // int(geometry[0])), int(geometry[0] * geometry[1])
+    rows, phases = -(-dx.shape[2] // geometry.stride_h), geometry.stride_h * geometry.stride_w
     line = len(weight) * (dy.shape[3] + weight.shape[3])
-    band = _band(len(dy), rows, line, weight.shape[2] // int(geometry[0]))
-    factors = empty((phases, MOST, weight[:, 0].size))
+    band = _band_rows(len(dy), rows, line, weight.shape[2] // geometry.stride_h)
+    weights = empty((phases, MAX_CHANNELS, weight[:, 0].size))
     places = empty((phases, weight[:, 0].size), np.int64)
-    source = dy, weight, geometry, prologue.scale, mask, prologue.only_positive
-    _input_grad(*source, band, factors, places, dx)
+    _input_grad(dy, weight, tuple(geometry), prologue.as_arguments(), band, weights, places, dx)
 
 
-def _band(images, rows, line, more):
+def _band_rows(images, rows, line, more):
     """Return the rows of a band, whose planes have ``line`` floats a row, and ``more`` rows than it."""
-    return max(1, min(-(-rows // max(1, BANDS // max(1, images))), SPACE // line - more))
+    return max(1, min(-(-rows // max(1, BANDS // max(1, images))), PLANE_FLOATS // line - more))
 
 
 @inner
-def _places(weight, geometry, plane):
-    """Where in the planes of its channels each tap of the first output is."""
-    _, channels, height, width = weight.shape
-    size, across, columns = plane.size, plane.shape[1], plane.shape[2]
-    found = np.empty(channels * height * width, np.int64)
-    for i in range(len(found)):
-        c, r, s = i // (height * width), i // width % height, i % width
-        found[i] = c * size + (r * across + s % across) * columns + s // across
-    return found
-
-
-@inner
-def _read(x, room, size, mask, only_positive, scale, top, chosen, plane):
+def _read_map(source, padding_top, columns, plane):
     """Fill a plane with the rows of a map that it wants, and zeros where there are none."""
-    above, below = min(len(plane), max(0, top)), max(0, min(len(plane), top + size[0]))
+    above, below = min(len(plane), max(0, padding_top)), max(0, min(len(plane), padding_top + source.height))
     for row in range(len(plane)):
         if row < above or row >= below:
             plane[row] = 0
-    spread(x, room, size, mask, only_positive, scale, top, chosen, plane)
+    deinterleave(source, padding_top, columns, plane)
 
 
 @inner
-def _row(weight, places, of, finish, k, q, vectors, y, mask, area):
-    """ROWS filters from k on, ``vectors`` vectors of a row of outputs; y and mask are addresses, 0 for no mask."""
-    scale, shift, least, most = finish
-    depth = len(places)
-    a, ends = address(weight) + 4 * k * depth, (address(scale) + 4 * k, address(shift) + 4 * k, least, most)
-    b, table, to, moves = of + 4 * q, address(places), y + 4 * q, mask + q if mask else 0
-    if vectors == 3:
-        gemm_gather_3(a, depth, 1, b, table, depth, *ends, to, area, moves)
-    elif vectors == 2:
-        gemm_gather_2(a, depth, 1, b, table, depth, *ends, to, area, moves)
-    else:
-        gemm_gather_1(a, depth, 1, b, table, depth, *ends, to, area, moves)
+def _read_image(x, n, padding_top, lines, geometry, width):
+    """Planes of image n's channels, one behind the other: ``lines`` rows of each, ``width`` columns a phase."""
+    channels, image_height, image_width = x.shape[1:]
+    planes = zero_plane(channels * lines, geometry.stride_w, width)
+    columns = phase_columns(geometry.stride_w, geometry.padding_left, image_width, width)
+    for c in range(channels):
+        at = (n * channels + c) * image_height * image_width
+        source = plain_source(x, at, image_height, image_width)
+        _read_map(source, padding_top, columns, planes[c * lines : (c + 1) * lines])
+    return planes
 
 
 @inner
-def _forward_band(task, x, weight, geometry, finish, band, y, mask):
+def _forward_band(task, x, weight, geometry, epilogue, band, y):
     """One image, some rows of outputs."""
-    (channels, height, width), (filters, rows, columns) = x.shape[1:], y.shape[1:]
-    bands, down = (rows + band - 1) // band, geometry[0]
+    filters, rows, columns = y.shape[1:]
+    bands = ceil_div(rows, band)
     n, begin = task // bands, task % bands * band
     end = min(rows, begin + band)
-    lines = (end - begin - 1) * down + weight.shape[2]
-    planes = zeros(channels * lines, geometry[1], columns + (weight.shape[3] - 1) // geometry[1])
-    chosen = columns_of(geometry[1], geometry[3], width, planes.shape[2])
-    for c in range(channels):
-        at, plane = (n * channels + c) * height * width, planes[c * lines : (c + 1) * lines]
-        source = address(x) + 4 * at, x.size - at, (height, width)
-        _read(*source, 0, False, np.float32(1), geometry[2] - begin * down, chosen, plane)
-    places = _places(weight, geometry, planes[:lines])
-    vectors, most = (columns + LANES - 1) // LANES, min(3, columns // LANES)  # of a row, and of a block of it
-    blocks, step = (vectors + most - 1) // most, down * planes.shape[1] * planes.shape[2]
+    lines = (end - begin - 1) * geometry.stride_h + weight.shape[2]
+    padding_top = geometry.padding_top - begin * geometry.stride_h
+    width = columns + (weight.shape[3] - 1) // geometry.stride_w
+    planes = _read_image(x, n, padding_top, lines, geometry, width)
+    places = tap_places(x.shape[1], weight.shape[2:], geometry, planes[:lines])
+    step = geometry.stride_h * planes.shape[1] * planes.shape[2]
     for panel in range(0, filters, ROWS):
-        k = min(panel, filters - ROWS)
+        k = min(panel, filters - ROWS)  # the last panel begins earlier
         for p in range(begin, end):
-            of, at = address(planes) + 4 * (p - begin) * step, ((n * filters + k) * rows + p) * columns
-            to, moves = address(y) + 4 * at, address(mask) + at if mask.size else 0
-            for block in range(blocks):
-                first = vectors * block // blocks
-                count = vectors * (block + 1) // blocks - first
-                q = min(first * LANES, columns - count * LANES)
-                _row(weight, places, of, finish, k, q, count, to, moves, rows * columns)
-
-
-@kernel(
-    *(reads(4), reads(4), reads(1, int64), reads(1), reads(1), float32, float32),
-    *(int64, writes(4), writes(4, boolean)),
-)
-def _forward(x, weight, geometry, scale, shift, least, most, band, y, mask):
-    tasks, finish = len(x) * ((y.shape[2] + band - 1) // band), (scale, shift, least, most)
-    parallel_for(_forward_band, tasks, (x, weight, geometry, finish, band, y, mask))
+            plane = float_pointer(planes, (p - begin) * step)
+            _multiply_row(weight, k, plane, places, epilogue, y, ((n * filters + k) * rows + p) * columns)
+    keep_alive((planes, places))
 
 
 @inner
-def _low(weight, geometry):
-    """First row and column of dy that pixels with the first remainders depend on, before the pixels' own."""
-    return (geometry[2] - weight.shape[2] + 1) // geometry[0], (geometry[3] - weight.shape[3] + 1) // geometry[1]
+def _multiply_row(weight, k, plane, places, epilogue, y, at):
+    """ROWS filters from k on, one row of outputs, from element ``at`` of y on; ``plane`` is an address."""
+    columns, area, depth = y.shape[3], y.shape[2] * y.shape[3], len(places)
+    weights, table = float_pointer(weight, k * depth), address(places)
+    scale, shift = float_pointer(epilogue.scale, k), float_pointer(epilogue.shift, k)
+    ends = epilogue.clip_min, epilogue.clip_max
+    vectors = ceil_div(columns, LANES)
+    blocks = ceil_div(vectors, min(3, columns // LANES))
+    for block in range(blocks):
+        first = vectors * block // blocks
+        count = vectors * (block + 1) // blocks - first
+        q = min(first * LANES, columns - count * LANES)  # the last block begins earlier
+        b, to, mask = offset(plane, q), float_pointer(y, at + q), mask_pointer(epilogue.mask, at + q)
+        if count == 3:
+            gemm_gather_3(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+        elif count == 2:
+            gemm_gather_2(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+        else:
+            gemm_gather_1(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+
+
+@kernel(reads(4), reads(4), GEOMETRY, EPILOGUE, int64, writes(4))
+def _forward(x, weight, geometry, epilogue, band, y):
+    arguments = x, weight, Geometry(*geometry), Epilogue(*epilogue), band, y
+    parallel_for(_forward_band, len(x) * ceil_div(y.shape[2], band), arguments)
+
+
+class _Adjoint(NamedTuple):
+    """The input gradient as products, one for each phase: weights (C, K taps) by values of dy (K taps, pixels).
+
+    Attributes
+    ----------
+    geometry : ``Geometry``
+    origin : first row and column of dy that dx depends on
+    band : rows of pixels of one phase that a task computes
+    plane_size : rows and columns of a plane of dy that these depend on
+    filters : K
+    counts : array of how many taps of a filter reach each phase
+    weights : array (phases, MAX_CHANNELS, K R S); channels that there are none of repeat the last
+    places : array (phases, K R S) of where in the planes of dy each is multiplied
+
+    """
+
+    geometry: Geometry
+    origin: tuple[int, int]
+    band: int
+    plane_size: tuple[int, int]
+    filters: int
+    counts: np.ndarray
+    weights: np.ndarray
+    places: np.ndarray
 
 
 @inner
-def _arrange(k, weight, counts, taps, size, factors, places):
-    """For each remainder: the weights of filter k that reach its pixels, and where in the planes of dy, too."""
-    for phase in range(len(counts)):
-        for i in range(counts[phase]):
-            to, tap = k * counts[phase] + i, taps[0, phase, i]
-            places[phase, to] = k * size + taps[1, phase, i]
-            for c in range(MOST):
+def _arrange_filter(k, weight, taps, plane_floats, weights, places):
+    """For each phase: the weights of filter k that reach its pixels, and where in the planes of dy, too."""
+    for phase in range(len(weights)):
+        for i in range(taps.count[phase]):
+            to, tap = k * taps.count[phase] + i, taps.tap[phase, i]
+            places[phase, to] = k * plane_floats + taps.place[phase, i]
+            for c in range(MAX_CHANNELS):
                 kernel = weight[k, min(c, weight.shape[1] - 1)]
-                factors[phase, c, to] = kernel[tap // weight.shape[3], tap % weight.shape[3]]
+                weights[phase, c, to] = kernel[tap // weight.shape[3], tap % weight.shape[3]]
 
 
 @inner
-def _pixels(factors, places, depth, of, width, to, row):
-    """Compute ``width`` pixels of a row, LANES of them or more, of MOST channels, to and of addresses."""
-    a, table, i = address(factors), address(places), 0
+def _read_cotangents(dy, n, adjoint, prologue, begin):
+    """Planes of dy of image n, through the prologue, for the pixels of a band that begins with row ``begin``."""
+    filters, height, width = dy.shape[1:]
+    rows, plane_width = adjoint.plane_size
+    planes = zero_plane(filters * rows, 1, plane_width)
+    columns = phase_columns(1, -adjoint.origin[1], width, plane_width)
+    for k in range(filters):
+        at = (n * filters + k) * height * width
+        pixels, mask = float_pointer(dy, at), mask_pointer(prologue.mask, at)
+        source = SourceMap(pixels, dy.size - at, height, width, mask, prologue.only_positive, prologue.scale[k])
+        _read_map(source, -adjoint.origin[0] - begin, columns, planes[k * rows : (k + 1) * rows])
+    return planes
+
+
+@inner
+def _sum_pixels(adjoint, phase, plane, width, to, row_stride):
+    """Compute ``width`` pixels of a row, LANES of them or more, of MAX_CHANNELS channels; plane, to: addresses."""
+    a, a_row, i = address(adjoint.weights[phase]), adjoint.weights.shape[2], 0
+    places, depth = address(adjoint.places[phase]), adjoint.filters * adjoint.counts[phase]
     while i < width:
         if width - i >= WIDE * LANES:
-            wide(a, len(factors[0]), 1, of + 4 * i, table, to + 4 * i, row, depth, False)
+            _gemm_wide(a, a_row, 1, offset(plane, i), places, offset(to, i), row_stride, depth, False)
             i += WIDE * LANES
         else:
             i = min(i, width - LANES)  # the last vector begins earlier
-            narrow(a, len(factors[0]), 1, of + 4 * i, table, to + 4 * i, row, depth, False)
+            _gemm_narrow(a, a_row, 1, offset(plane, i), places, offset(to, i), row_stride, depth, False)
             i += LANES
 
 
 @inner
-def _weave(parts, part, width, across, to):
-    """Write a row of pixels from those of each remainder, which lie ``part`` floats apart; addresses."""
-    whole = width // across if across == 2 else 0
-    for start in range(0, whole, LANES):
-        i = min(start, whole - LANES)
-        store_interleave2(to, 2 * i, load(parts, i), load(parts, part + i))
-    for w in range(2 * whole, width):
-        store_scalar(to, w, load_scalar(parts, w % across * part + w // across))
+def _interleave(phases, line, width, stride_w, to):
+    """Write a row of pixels from those of each phase, which lie ``line`` floats from one another; addresses."""
+    pairs = width // stride_w if stride_w == 2 else 0
+    for start in range(0, pairs, LANES):
+        i = min(start, pairs - LANES)  # the last vectors begin earlier
+        store_interleave2(to, 2 * i, load(phases, i), load(phases, line + i))
+    for w in range(2 * pairs, width):
+        store_scalar(to, w, load_scalar(phases, w % stride_w * line + w // stride_w))
 
 
 @inner
-def _input_grad_band(task, dy, weight, geometry, prologue, band, shape, counts, factors, places, dx):
+def _input_grad_band(task, dy, adjoint, prologue, dx):
     """One image, some rows of pixels."""
-    (down, across), (scale, mask, only_positive), low = geometry[:2], prologue, _low(weight, geometry)
-    (filters, lines, line), (channels, height, width) = dy.shape[1:], dx.shape[1:]
-    bands = ((height + down - 1) // down + band - 1) // band
+    (channels, height, width), band = dx.shape[1:], adjoint.band
+    stride_h, stride_w = adjoint.geometry.stride_h, adjoint.geometry.stride_w
+    bands = ceil_div(ceil_div(height, stride_h), band)
     n, begin = task // bands, task % bands * band
-    tall, columns = shape
-    planes, chosen = zeros(filters * tall, 1, columns), columns_of(1, -low[1], line, columns)
-    for k in range(filters):
-        at, plane = (n * filters + k) * lines * line, planes[k * tall : (k + 1) * tall]
-        source, flags = (address(dy) + 4 * at, dy.size - at, (lines, line)), address(mask) + at if mask.size else 0
-        _read(*source, flags, only_positive, scale[k], -low[0] - begin, chosen, plane)
-    part = (width + across - 1) // across + LANES
-    parts = np.empty((MOST, across, part), np.float32)
-    for h in range(begin * down, min(height, (begin + band) * down)):
-        of = address(planes) + 4 * (h // down - begin) * columns
-        for b in range(across):
-            phase, count, to = (
-                h % down * across + b,
-                (width - b + across - 1) // across,
-                address(parts) + 4 * b * part,
-            )
-            _pixels(factors[phase], places[phase], filters * counts[phase], of, count, to, across * part)
+    planes = _read_cotangents(dy, n, adjoint, prologue, begin)
+    line = ceil_div(width, stride_w) + LANES
+    pixels = np.empty((MAX_CHANNELS, stride_w, line), np.float32)
+    for h in range(begin * stride_h, min(height, (begin + band) * stride_h)):
+        plane = float_pointer(planes, (h // stride_h - begin) * planes.shape[2])
+        for phase_w in range(stride_w):
+            phase, count = h % stride_h * stride_w + phase_w, ceil_div(width - phase_w, stride_w)
+            _sum_pixels(adjoint, phase, plane, count, float_pointer(pixels, phase_w * line), stride_w * line)
         for c in range(channels):
-            to = address(dx) + 4 * ((n * channels + c) * height + h) * width
-            _weave(address(parts[c]), part, width, across, to)
-    parts[0, 0, 0], planes[0, 0, 0] = 0, 0  # kept until here
+            to = float_pointer(dx, ((n * channels + c) * height + h) * width)
+            _interleave(address(pixels[c]), line, width, stride_w, to)
+    keep_alive((planes, pixels))
 
 
-@kernel(
-    *(reads(4), reads(4), reads(1, int64), reads(1), reads(4, boolean), boolean),
-    *(int64, writes(3), writes(2, int64), writes(4)),
-)
-def _input_grad(dy, weight, geometry, scale, mask, only_positive, band, factors, places, dx):
-    low, rows = _low(weight, geometry), (dx.shape[2] + geometry[0] - 1) // geometry[0]
-    tall = (geometry[0] - 1 + geometry[2]) // geometry[0] - low[0] + band
-    columns = (dx.shape[3] - 1 + geometry[3]) // geometry[1] - low[1] + 1
-    counts, taps = adjoint_taps(weight.shape[2:], geometry, low, columns)
-    parallel_for(_arrange, len(weight), (weight, counts, taps, tall * columns, factors, places))
-    tasks, prologue = len(dy) * ((rows + band - 1) // band), (scale, mask, only_positive)
-    shape = tall, columns
-    parallel_for(
-        _input_grad_band, tasks, (dy, weight, geometry, prologue, band, shape, counts, factors, places, dx)
-    )
+@kernel(reads(4), reads(4), GEOMETRY, PROLOGUE, int64, writes(3), writes(2, int64), writes(4))
+def _input_grad(dy, weight, geometry, prologue, band, weights, places, dx):
+    geometry, kernel_size, (height, width) = Geometry(*geometry), weight.shape[2:], dx.shape[2:]
+    origin = first_row_and_column(kernel_size, geometry)
+    rows = (geometry.stride_h - 1 + geometry.padding_top) // geometry.stride_h - origin[0] + band
+    columns = (width - 1 + geometry.padding_left) // geometry.stride_w - origin[1] + 1
+    taps = adjoint_taps(kernel_size, geometry, origin, columns)
+    parallel_for(_arrange_filter, len(weight), (weight, taps, rows * columns, weights, places))
+    adjoint = _Adjoint(geometry, origin, band, (rows, columns), len(weight), taps.count, weights, places)
+    tasks = len(dy) * ceil_div(ceil_div(height, geometry.stride_h), band)
+    parallel_for(_input_grad_band, tasks, (dy, adjoint, Prologue(*prologue), dx))

@@ -1,275 +1,341 @@
 """Convolution of any geometry as products: windows are written out as columns, and BLAS does the rest.
 
-    y[n, g] = W[g] X,    X[c R S + r S + s, p Q + q] = x[n, c, p stride + r dilation - top, ...]
+    y[n, g] = W[g] X,    X[c R S + r S + s, p Q + q] = x[n, c, p stride + r dilation - padding, ...]
 
-Columns are made for a few output rows at a time, so that they stay in a core's cache.  A 1x1 kernel with stride 1
-needs none: there X is x.  How the work is cut depends on shapes alone.
+Schedule: tasks are an image, a group, some output rows and some filters (or channels, for gradients).  The cut
+depends on shapes alone, not on the number of threads.  A 1x1 kernel with stride 1 needs no columns: there X is x.
+
+Memory: a megabyte of columns for each task, which stays in a core's cache.
+
+Gain: none over a direct sum but BLAS, which is fast for what no other algorithm here suits.
+Reference: ``reference.conv2d`` and its gradients.
 """
 
-import numpy as np
-from numba import boolean, float32, int64
+from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numba import boolean, int64, types
+
+from minicnn.kernels.cpu.conv.geometry import GEOMETRY, Geometry, ceil_div
 from minicnn.kernels.cpu.dtype import constant
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.epilogue import finish, prepare
+from minicnn.kernels.cpu.simd.epilogue import (
+    EPILOGUE,
+    PROLOGUE,
+    Epilogue,
+    Prologue,
+    scale_and_mask,
+    scale_shift_clip,
+)
 from minicnn.kernels.cpu.simd.gemm import gemm
+from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer
 from minicnn.kernels.cpu.simd.vector import address
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
 COLUMNS = 1 << 18  # values of columns at a time, a megabyte
 PARTS = 8  # into which the work is cut at least, where it is large enough to be cut
-WORTH = 1 << 20  # multiply-adds below which cutting costs more than it gives
+MIN_WORK = 1 << 20  # multiply-adds below which cutting costs more than it gives
 
 
-def forward(x, weight, epilogue, geometry, y):
-    """Fill y (N, K, P, Q) and the epilogue's mask; ``geometry`` as ``convolution.geometry_of`` makes it."""
-    groups = int(geometry[6])
-    k, window = len(weight) // groups, weight[0].size
+class _Cut(NamedTuple):
+    """How a forward is cut: ``rows`` of outputs in each of ``blocks``, ``filters`` in each of ``parts``."""
+
+    rows: int
+    blocks: int
+    filters: int
+    parts: int
+
+
+class _GradCut(NamedTuple):
+    """How a weight gradient is cut: channels and filters of a task, and rows of dy at a time."""
+
+    channels: int
+    filters: int
+    rows: int
+
+
+class _Window(NamedTuple):
+    """What columns are made by: the geometry, R and S of the kernel, and Q of the output."""
+
+    geometry: Geometry
+    height: int
+    width: int
+    out_width: int
+
+
+CUT = types.UniTuple(int64, len(_Cut._fields))
+GRAD_CUT = types.UniTuple(int64, len(_GradCut._fields))
+
+
+def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, geometry: Geometry, y: np.ndarray) -> None:
+    """Fill y (N, K, P, Q) and the epilogue's mask."""
+    k, window = len(weight) // geometry.groups, weight[0].size
     p, q = y.shape[2:]
-    images, work = len(x) * groups, k * window * p * q
+    images, work = len(x) * geometry.groups, k * window * p * q
     rows = min(p, max(1, COLUMNS // (window * q)))
-    if images < PARTS and p * q >= 1024 and work >= WORTH:
+    if images < PARTS and p * q >= 1024 and work >= MIN_WORK:
         rows = min(rows, -(-p * images // PARTS))
     blocks = -(-p // rows)
-    wanted = -(-PARTS // (images * blocks)) if work >= WORTH else 1
+    wanted = -(-PARTS // (images * blocks)) if work >= MIN_WORK else 1
     filters = max(16, -(-k // wanted))
-    cut = np.array([rows, blocks, filters, -(-k // filters)])
-    plain = epilogue.mask is None and epilogue.least == -np.inf and epilogue.most == np.inf
-    plain = plain and epilogue.scale is constant(1, len(weight)) and epilogue.shift is constant(0, len(weight))
-    mask = np.empty((0, 0, 0, 0), bool) if epilogue.mask is None else epilogue.mask
-    ends = np.float32(epilogue.least), np.float32(epilogue.most)
-    _forward(x, weight, geometry, cut, plain, epilogue.scale, epilogue.shift, *ends, y, mask)
+    cut = rows, blocks, filters, -(-k // filters)
+    has_epilogue = not _is_identity(epilogue)
+    _forward(x, weight, tuple(geometry), cut, has_epilogue, epilogue.as_arguments(), y)
 
 
-def input_grad(dy, weight, prologue, geometry, dx):
+def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry: Geometry, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
-    groups = int(geometry[6])
     window = int(np.prod(weight.shape[2:])) * dy.shape[2] * dy.shape[3]
     channels = weight.shape[1]
-    few = max(1, COLUMNS // window)
-    few = min(few, max(8, -(-channels * len(dy) * groups // PARTS)), channels)
-    _input_grad(prepared(dy, prologue), weight, geometry, few, dx)
+    some = max(1, COLUMNS // window)
+    some = min(some, max(8, -(-channels * len(dy) * geometry.groups // PARTS)), channels)
+    _input_grad(_apply_prologue(dy, prologue), weight, tuple(geometry), some, dx)
 
 
-def prepared(dy, prologue):
-    """Dy through the prologue: itself where that does nothing."""
-    nothing = prologue.mask is None and not prologue.only_positive
-    if nothing and prologue.scale is constant(1, len(prologue.scale)):
-        return dy
-    mask = np.empty((0, 0, 0, 0), bool) if prologue.mask is None else prologue.mask
-    out = empty(dy.shape)
-    _prepare(dy, prologue.scale, mask, prologue.only_positive, out)
-    return out
-
-
-def weight_grad(x, dy, geometry, dweight):
+def weight_grad(x: np.ndarray, dy: np.ndarray, geometry: Geometry, dweight: np.ndarray) -> None:
     """Fill dweight (K, C / groups, R, S)."""
-    groups = int(geometry[6])
-    k, channels, taps = len(dweight) // groups, dweight.shape[1], dweight.shape[2] * dweight.shape[3]
-    few = min(channels, max(1, 64 // taps))
-    blocks = groups * -(-channels // few)
+    k, channels, taps = len(dweight) // geometry.groups, dweight.shape[1], dweight.shape[2] * dweight.shape[3]
+    some = min(channels, max(1, 64 // taps))
+    blocks = geometry.groups * -(-channels // some)
     parts = max(1, min(len(x), -(-PARTS // blocks)))  # of the images: few channels are too little to be cut
     filters = min(k, max(32, -(-k * blocks * parts // PARTS)))
-    rows = min(dy.shape[2], max(1, COLUMNS // (few * taps * dy.shape[3])))
+    rows = min(dy.shape[2], max(1, COLUMNS // (some * taps * dy.shape[3])))
     sums = dweight[None] if parts == 1 else empty((parts, *dweight.shape))
-    _weight_grad(x, dy, geometry, np.array([few, filters, rows]), sums)
+    _weight_grad(x, dy, tuple(geometry), (some, filters, rows), sums)
     if parts > 1:
         np.sum(sums, axis=0, out=dweight)
 
 
+def _is_identity(epilogue):
+    """Whether an epilogue does nothing; ``constant`` gives one array for one value and length."""
+    count = len(epilogue.scale)
+    is_clip = epilogue.mask is not None or epilogue.clip_min != -np.inf or epilogue.clip_max != np.inf
+    return not is_clip and epilogue.scale is constant(1, count) and epilogue.shift is constant(0, count)
+
+
+def _apply_prologue(dy, prologue):
+    """Return dy through the prologue: itself where that does nothing."""
+    is_masked = prologue.mask is not None or prologue.only_positive
+    if not is_masked and prologue.scale is constant(1, len(prologue.scale)):
+        return dy
+    masked = empty(dy.shape)
+    _scale_and_mask(dy, prologue.as_arguments(), masked)
+    return masked
+
+
 @inner
-def _unfold(x, geometry, r, s, first, last, width, columns):
-    """Write one tap's row of columns: the pixel that it reads for output rows ``first`` to ``last``."""
-    down, across, top, left, apart, aside = geometry[:6]
+def _scale_and_mask_map(i, dy, prologue, masked):
+    size, scale = dy.shape[2] * dy.shape[3], prologue.scale[i % dy.shape[1]]
+    source, mask = float_pointer(dy, i * size), mask_pointer(prologue.mask, i * size)
+    scale_and_mask(source, size, scale, mask, prologue.only_positive, float_pointer(masked, i * size))
+
+
+@kernel(reads(4), PROLOGUE, writes(4))
+def _scale_and_mask(dy, prologue, masked):
+    parallel_for(_scale_and_mask_map, len(dy) * dy.shape[1], (dy, Prologue(*prologue), masked))
+
+
+@inner
+def _columns_inside(window, s, width):
+    """Return the column that tap s reads for the first output, and which outputs read inside of ``width``."""
+    stride = window.geometry.stride_w
+    w = s * window.geometry.dilation_w - window.geometry.padding_left
+    low = min(window.out_width, max(0, (stride - 1 - w) // stride))
+    return w, low, max(low, min(window.out_width, ceil_div(width - w, stride)))
+
+
+@inner
+def _unfold(x, window, tap, first, last, columns):
+    """Write one tap's row of columns: the pixels of x (H, W) that it reads for rows ``first`` to ``last``."""
+    (r, s), geometry, width = tap, window.geometry, window.out_width
+    w, low, high = _columns_inside(window, s, x.shape[1])
     for p in range(first, last):
-        h, row = p * down + r * apart - top, columns[(p - first) * width : (p - first + 1) * width]
+        h = p * geometry.stride_h + r * geometry.dilation_h - geometry.padding_top
+        row = columns[(p - first) * width : (p - first + 1) * width]
         if h < 0 or h >= x.shape[0]:
             row[:] = 0
             continue
-        w = s * aside - left
-        low = min(width, max(0, (across - 1 - w) // across))
-        high = max(low, min(width, (x.shape[1] - w + across - 1) // across))
         row[:low] = 0
         row[high:] = 0
-        if across == 1:
+        if geometry.stride_w == 1:
             row[low:high] = x[h, w + low : w + high]
         else:
             for q in range(low, high):
-                row[q] = x[h, w + q * across]
+                row[q] = x[h, w + q * geometry.stride_w]
 
 
 @inner
-def _fold(columns, geometry, r, s, height, width, x):
-    """Add one tap's row of columns to the pixels that it reads: the adjoint of ``_unfold``."""
-    down, across, top, left, apart, aside = geometry[:6]
-    w = s * aside - left
-    low = min(width, max(0, (across - 1 - w) // across))
-    high = max(low, min(width, (x.shape[1] - w + across - 1) // across))
+def _fold(columns, window, tap, height, x):
+    """Add one tap's row of columns to the pixels of x (H, W) that it reads: the adjoint of ``_unfold``."""
+    (r, s), geometry, width = tap, window.geometry, window.out_width
+    w, low, high = _columns_inside(window, s, x.shape[1])
     for p in range(height):
-        h = p * down + r * apart - top
+        h = p * geometry.stride_h + r * geometry.dilation_h - geometry.padding_top
         if h < 0 or h >= x.shape[0]:
             continue
-        if across == 1:
-            to, of = x[h, w + low : w + high], columns[p * width + low : p * width + high]
-            for q in range(len(to)):
-                to[q] += of[q]
+        if geometry.stride_w == 1:
+            target, source = x[h, w + low : w + high], columns[p * width + low : p * width + high]
+            for q in range(len(target)):
+                target[q] += source[q]
         else:
             for q in range(low, high):
-                x[h, w + q * across] += columns[p * width + q]
+                x[h, w + q * geometry.stride_w] += columns[p * width + q]
 
 
 @inner
-def _forward_task(task, x, weight, geometry, cut, plain, finishing, y, mask):
-    groups, (rows, blocks, filters, parts) = geometry[6], cut
-    each = y.shape[1] // groups
-    part, rest = task % parts, task // parts
-    block, rest = rest % blocks, rest // blocks
-    group, n = rest % groups, rest // groups
-    k, last = part * filters, min(y.shape[2], (block + 1) * rows)
-    count = min(filters, each - k)
-    k += group * each
-    own = mask[n] if mask.size else mask.reshape((0, 0, 0))
-    _forward_part(x[n], weight, geometry, group, (block * rows, last), k, count, plain, finishing, y[n], own)
-
-
-@inner
-def _forward_part(x, weight, geometry, group, rows, k, filters, plain, finishing, y, mask):
-    """One image, group, block of rows and block of filters; x (C, H, W), y and mask (K, P, Q)."""
-    (first, last), (scale, shift, least, most) = rows, finishing
-    _, channels, kernel_height, kernel_width = weight.shape
-    window, width = channels * kernel_height * kernel_width, y.shape[2]
-    size, c = (last - first) * width, group * channels
-    if geometry[7]:
-        of, apart = x[c, first:].ctypes.data, x.shape[1] * x.shape[2]
-        columns = np.empty(1, np.float32)
-    else:
-        columns = np.empty(window * size, np.float32)
-        at = 0
-        for i in range(channels):
-            for r in range(kernel_height):
-                for s in range(kernel_width):
-                    _unfold(x[c + i], geometry, r, s, first, last, width, columns[at : at + size])
-                    at += size
-        of, apart = columns.ctypes.data, size
-    to = y[k, first:].ctypes.data
-    a, area = weight[k].ctypes.data, y.shape[1] * width
-    gemm(filters, size, window, a, window, False, of, apart, False, False, to, area)
-    columns[0] = 0  # kept until here
-    if plain:
-        return
-    for i in range(k, k + filters):
-        at = (i * y.shape[1] + first) * width
-        sums, flags = address(y) + 4 * at, address(mask) + at if mask.size else 0
-        finish(sums, size, scale[i], shift[i], least, most, sums, flags)
-
-
-@kernel(
-    *(reads(4), reads(4), reads(1, int64), reads(1, int64), boolean),
-    *(reads(1), reads(1), float32, float32, writes(4), writes(4, boolean)),
-)
-def _forward(x, weight, geometry, cut, plain, scale, shift, least, most, y, mask):
-    tasks, finishing = len(x) * geometry[6] * cut[1] * cut[3], (scale, shift, least, most)
-    parallel_for(_forward_task, tasks, (x, weight, geometry, cut, plain, finishing, y, mask))
-
-
-@inner
-def _prepare_map(i, dy, scale, mask, only_positive, out):
-    k, size = dy.shape[1], dy.shape[2] * dy.shape[3]
-    flags = address(mask) + i * size if mask.size else 0
-    prepare(address(dy) + 4 * i * size, size, scale[i % k], flags, only_positive, address(out) + 4 * i * size)
-
-
-@kernel(reads(4), reads(1), reads(4, boolean), boolean, writes(4))
-def _prepare(dy, scale, mask, only_positive, out):
-    parallel_for(_prepare_map, len(dy) * dy.shape[1], (dy, scale, mask, only_positive, out))
-
-
-@inner
-def _input_grad_task(task, dy, weight, geometry, few, dx):
-    channels = weight.shape[1]
-    rest, block = divmod(task, (channels + few - 1) // few)
-    n, group = divmod(rest, geometry[6])
-    c = block * few
-    _input_grad_part(dy[n], weight, geometry, group, c, min(few, channels - c), dx[n])
-
-
-@inner
-def _input_grad_part(dy, weight, geometry, group, c, count, dx):
-    """One image, group and some of its channels; dy (K, P, Q), dx (C, H, W)."""
-    _, channels, kernel_height, kernel_width = weight.shape
-    taps, size = kernel_height * kernel_width, dy.shape[1] * dy.shape[2]
-    filters = len(weight) // geometry[6]
-    k, out = group * filters, group * channels + c
-    a, b, row = weight[k, c:].ctypes.data, dy[k].ctypes.data, channels * taps
-    if geometry[7]:
-        gemm(count, size, filters, a, row, True, b, size, False, False, dx[out].ctypes.data, size)
-        return
-    columns = np.empty(count * taps * size, np.float32)
-    to, at = columns.ctypes.data, 0
-    gemm(count * taps, size, filters, a, row, True, b, size, False, False, to, size)
-    for i in range(count):
-        dx[out + i] = 0
-        for r in range(kernel_height):
-            for s in range(kernel_width):
-                _fold(columns[at : at + size], geometry, r, s, dy.shape[1], dy.shape[2], dx[out + i])
+def _unfold_channels(x, window, first, last, columns):
+    """Fill columns with the windows of output rows ``first`` to ``last`` of all channels of x (C, H, W)."""
+    size, at = (last - first) * window.out_width, 0
+    for c in range(len(x)):
+        for r in range(window.height):
+            for s in range(window.width):
+                _unfold(x[c], window, (r, s), first, last, columns[at : at + size])
                 at += size
 
 
-@kernel(reads(4), reads(4), reads(1, int64), int64, writes(4))
-def _input_grad(dy, weight, geometry, few, dx):
-    blocks = (weight.shape[1] + few - 1) // few
-    parallel_for(_input_grad_task, len(dy) * geometry[6] * blocks, (dy, weight, geometry, few, dx))
+@inner
+def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
+    """One image, group, block of rows and part of the filters."""
+    (filters, channels, kernel_height, kernel_width), (_, _, height, width) = weight.shape, y.shape
+    rest, part = divmod(task, cut.parts)
+    rest, block = divmod(rest, cut.blocks)
+    n, group = divmod(rest, geometry.groups)
+    first, last, c = block * cut.rows, min(height, (block + 1) * cut.rows), group * channels
+    count = min(cut.filters, filters // geometry.groups - part * cut.filters)
+    k, depth, size = (
+        group * (filters // geometry.groups) + part * cut.filters,
+        weight[0].size,
+        (last - first) * width,
+    )
+    columns = np.empty(1 if geometry.is_pointwise else depth * size, np.float32)
+    b, b_row = address(columns), size
+    if geometry.is_pointwise:
+        b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
+    else:
+        window = _Window(geometry, kernel_height, kernel_width, width)
+        _unfold_channels(x[n, c : c + channels], window, first, last, columns)
+    a, to = float_pointer(weight, k * depth), float_pointer(y, ((n * filters + k) * height + first) * width)
+    gemm(count, size, depth, a, depth, False, b, b_row, False, False, to, height * width)
+    keep_alive((columns,))
+    for i in range(k, k + count if has_epilogue else k):
+        at, scale, shift = ((n * filters + i) * height + first) * width, epilogue.scale[i], epilogue.shift[i]
+        sums, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
+        scale_shift_clip(sums, size, scale, shift, epilogue.clip_min, epilogue.clip_max, sums, mask)
+
+
+@kernel(reads(4), reads(4), GEOMETRY, CUT, boolean, EPILOGUE, writes(4))
+def _forward(x, weight, geometry, cut, has_epilogue, epilogue, y):
+    geometry, cut = Geometry(*geometry), _Cut(*cut)
+    tasks = len(x) * geometry.groups * cut.blocks * cut.parts
+    parallel_for(_forward_task, tasks, (x, weight, geometry, cut, has_epilogue, Epilogue(*epilogue), y))
+
+
+@inner
+def _input_grad_task(task, dy, weight, geometry, some, dx):
+    """One image, group and ``some`` of its channels."""
+    filters, channels, kernel_height, kernel_width = weight.shape
+    rest, block = divmod(task, ceil_div(channels, some))
+    n, group = divmod(rest, geometry.groups)
+    depth, taps, size = filters // geometry.groups, kernel_height * kernel_width, dy.shape[2] * dy.shape[3]
+    k, c = group * depth, block * some
+    count, out = min(some, channels - c), group * channels + c
+    a, a_row = float_pointer(weight, (k * channels + c) * taps), channels * taps
+    b = float_pointer(dy, (n * filters + k) * size)
+    if geometry.is_pointwise:
+        to = float_pointer(dx, (n * dx.shape[1] + out) * size)
+        gemm(count, size, depth, a, a_row, True, b, size, False, False, to, size)
+        return
+    columns, at = np.empty(count * taps * size, np.float32), 0
+    gemm(count * taps, size, depth, a, a_row, True, b, size, False, False, address(columns), size)
+    window = _Window(geometry, kernel_height, kernel_width, dy.shape[3])
+    for i in range(out, out + count):
+        dx[n, i] = 0
+        for r in range(kernel_height):
+            for s in range(kernel_width):
+                _fold(columns[at : at + size], window, (r, s), dy.shape[2], dx[n, i])
+                at += size
+
+
+@kernel(reads(4), reads(4), GEOMETRY, int64, writes(4))
+def _input_grad(dy, weight, geometry, some, dx):
+    geometry = Geometry(*geometry)
+    tasks = len(dy) * geometry.groups * ceil_div(weight.shape[1], some)
+    parallel_for(_input_grad_task, tasks, (dy, weight, geometry, some, dx))
+
+
+class _GradTask(NamedTuple):
+    """What of a weight gradient a task sums: which images, group, channels of the group, and filters.
+
+    Attributes
+    ----------
+    first, last : of the images
+    group : int
+    channel, channels : the first one, and how many
+    filter, filters : the first one, of all groups, and how many
+
+    """
+
+    first: int
+    last: int
+    group: int
+    channel: int
+    channels: int
+    filter: int
+    filters: int
 
 
 @inner
 def _weight_grad_task(task, x, dy, geometry, cut, sums):
-    groups, (few, filters, _) = geometry[6], cut
-    images, channels, each = len(sums), sums.shape[2], sums.shape[1] // groups
-    blocks, parts = (channels + few - 1) // few, (each + filters - 1) // filters
-    i, rest = task % images, task // images
-    part, rest = rest % parts, rest // parts
-    group, c, k = rest // blocks, rest % blocks * few, part * filters
-    count, number = min(few, channels - c), min(filters, each - k)
-    some = slice(i * len(x) // images, (i + 1) * len(x) // images)
-    at = group * each + k
-    _weight_grad_part(x[some], dy[some], geometry, group, c, count, at, number, cut[2], sums[i])
+    parts, _, channels, kernel_height, kernel_width = sums.shape
+    filters = sums.shape[1] // geometry.groups
+    rest, i = divmod(task, parts)
+    rest, part = divmod(rest, ceil_div(filters, cut.filters))
+    group, block = divmod(rest, ceil_div(channels, cut.channels))
+    c, k = block * cut.channels, part * cut.filters
+    some = _GradTask(
+        i * len(x) // parts,
+        (i + 1) * len(x) // parts,
+        group,
+        c,
+        min(cut.channels, channels - c),
+        group * filters + k,
+        min(cut.filters, filters - k),
+    )
+    window = _Window(geometry, kernel_height, kernel_width, dy.shape[3])
+    _sum_weight_grad(some, x, dy, window, cut.rows, sums[i])
 
 
 @inner
-def _weight_grad_part(x, dy, geometry, group, c, count, k, filters, rows, dweight):
-    """Sum over the images given, for some channels and filters of a group."""
-    _, channels, kernel_height, kernel_width = dweight.shape
-    taps, (height, width) = kernel_height * kernel_width, dy.shape[2:]
-    to, row = dweight[k, c:].ctypes.data, channels * taps
-    plain, of = geometry[7], group * channels + c
-    columns = np.empty(1 if plain else count * taps * rows * width, np.float32)
-    for n in range(len(x)):
+def _sum_weight_grad(some, x, dy, window, rows, dweight):
+    """Sum over some images, ``rows`` of dy at a time, for some channels and filters."""
+    channels, taps, (filters, height, width) = dweight.shape[1], window.height * window.width, dy.shape[1:]
+    c, depth = some.group * channels + some.channel, some.channels * taps
+    is_pointwise = window.geometry.is_pointwise
+    to, to_row = float_pointer(dweight, (some.filter * channels + some.channel) * taps), channels * taps
+    columns = np.empty(1 if is_pointwise else depth * rows * width, np.float32)
+    for n in range(some.first, some.last):
         for first in range(0, height, rows):
             last = min(height, first + rows)
             size = (last - first) * width
-            b, apart = columns.ctypes.data, size
-            if plain:
-                b, apart = x[n, of, first:].ctypes.data, height * width
+            b, b_row = address(columns), size
+            if is_pointwise:
+                b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
             else:
-                at = 0
-                for i in range(count):
-                    for r in range(kernel_height):
-                        for s in range(kernel_width):
-                            _unfold(x[n, of + i], geometry, r, s, first, last, width, columns[at : at + size])
-                            at += size
-            adds = n > 0 or first > 0
-            a = dy[n, k, first:].ctypes.data
-            gemm(filters, count * taps, size, a, height * width, False, b, apart, True, adds, to, row)
-    columns[0] = 0  # kept until here
+                _unfold_channels(x[n, c : c + some.channels], window, first, last, columns)
+            adds = n > some.first or first > 0
+            a = float_pointer(dy, ((n * filters + some.filter) * height + first) * width)
+            gemm(some.filters, depth, size, a, height * width, False, b, b_row, True, adds, to, to_row)
+    keep_alive((columns,))
 
 
-@kernel(reads(4), reads(4), reads(1, int64), reads(1, int64), writes(5))
+@kernel(reads(4), reads(4), GEOMETRY, GRAD_CUT, writes(5))
 def _weight_grad(x, dy, geometry, cut, sums):
     """sums[i] = the gradient that the i-th part of the images gives."""
-    groups, (few, filters, _) = geometry[6], cut
-    blocks = (sums.shape[2] + few - 1) // few
-    parts = (sums.shape[1] // groups + filters - 1) // filters
-    parallel_for(_weight_grad_task, len(sums) * groups * blocks * parts, (x, dy, geometry, cut, sums))
+    geometry, cut = Geometry(*geometry), _GradCut(*cut)
+    blocks, parts = ceil_div(sums.shape[2], cut.channels), ceil_div(sums.shape[1] // geometry.groups, cut.filters)
+    parallel_for(_weight_grad_task, len(sums) * geometry.groups * blocks * parts, (x, dy, geometry, cut, sums))

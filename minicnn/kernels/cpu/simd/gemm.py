@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.runtime.jit import inner
-from minicnn.kernels.cpu.simd.epilogue import finished, moves
+from minicnn.kernels.cpu.simd.epilogue import emit_clip_mask, emit_scale_shift_clip
 from minicnn.kernels.cpu.simd.gemm_micro import emit_gemm_micro
 from minicnn.kernels.cpu.simd.vector import FLOAT, INT64, LANES, emit_broadcast, vector_pointer
 
@@ -64,13 +64,13 @@ def _gemm_epilogue(columns, placed=False):
                 if j == 0:
                     by, plus = (_broadcast_element(builder, start, r) for start in (scale, shift))
                     line = builder.mul(y_row, INT64(r))
-                after = finished(builder, total, by, plus, *ends)
+                after = emit_scale_shift_clip(builder, total, by, plus, *ends)
                 place = builder.add(line, INT64(LANES * j))
                 builder.store(after, vector_pointer(builder, y, place), align=4)
                 values.append((after, place))
             with builder.if_then(builder.icmp_signed("!=", mask, INT64(0))):
                 for after, place in values:
-                    flags = moves(builder, after, *ends)
+                    flags = emit_clip_mask(builder, after, *ends)
                     builder.store(flags, vector_pointer(builder, mask, place, flags.type), align=1)
             return context.get_dummy_value()
 

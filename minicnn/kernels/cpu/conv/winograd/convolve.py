@@ -100,7 +100,14 @@ def input_grad(dy, weight, prologue, input_size, padding):
 def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     """Fill y; ``corner`` is how far above and left of x its first window begins."""
     source = dense(x), _mask(prologue.mask), prologue.scale, prologue.only_positive
-    sink = y, _mask(epilogue.mask), epilogue.scale, epilogue.shift, epilogue.least, epilogue.most
+    sink = (
+        y,
+        _mask(epilogue.mask),
+        epilogue.scale,
+        epilogue.shift,
+        np.float32(epilogue.clip_min),
+        np.float32(epilogue.clip_max),
+    )
     weight, blocks = in_blocks(dense(weight), flipped)
     grid, c = tiles_of(corner, y.shape), x.shape[1] * blocks[0] * blocks[1]
     tiles, threads = len(y) * int(grid[2] * grid[3]), num_threads()

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.conv.winograd.transforms import gradient_tiles, input_columns, input_tiles, output_tiles
 from minicnn.kernels.cpu.runtime.jit import inner
-from minicnn.kernels.cpu.simd.epilogue import prepare, settle
+from minicnn.kernels.cpu.simd.epilogue import scale_and_mask, store_with_mask
 from minicnn.kernels.cpu.simd.vector import LANES, address, load_scalar, store_scalar
 
 __all__ = ["read_gradients", "read_tiles", "write_tiles"]
@@ -53,7 +53,7 @@ def _read_rows(source, n, c, rows, top, left, end, lines, length):
             pixel = ((n * channels + c) * height + h) * width + left
             first, last = max(0, -pixel), min(end, images * channels * height * width - pixel)
             flags = mask + pixel + first if mask else 0
-            prepare(x + 4 * (pixel + first), last - first, scale, flags, only_positive, lines + 4 * first)
+            scale_and_mask(x + 4 * (pixel + first), last - first, scale, flags, only_positive, lines + 4 * first)
             _zero(lines, 0, low)
             _zero(lines, high, end)
         else:
@@ -125,5 +125,5 @@ def write_tiles(tiles, apart, k, begin, last, sink, grid, lines, length):
         for i in range(min(4, height - 4 * p)):
             line, pixel = lines + 4 * (i * length + 4 * (t - begin)), at + i * width
             flags = mask + pixel if mask else 0
-            settle(line, min(4 * count, width - 4 * q), least, most, y + 4 * pixel, flags)
+            store_with_mask(line, min(4 * count, width - 4 * q), least, most, y + 4 * pixel, flags)
         t += count

@@ -10,7 +10,7 @@ may lie across the end of a row; the caller holds them, and says how far apart t
 import numpy as np
 
 from minicnn.kernels.cpu.runtime.jit import inner
-from minicnn.kernels.cpu.simd.epilogue import clamp
+from minicnn.kernels.cpu.simd.epilogue import scale_shift_clip_vector as clamp
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     broadcast,

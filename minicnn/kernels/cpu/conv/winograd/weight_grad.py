@@ -21,13 +21,13 @@ from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.gemm import gemm
 from minicnn.kernels.cpu.simd.vector import LANES, address
 
-__all__ = ["suits", "weight_grad"]
+__all__ = ["is_applicable", "weight_grad"]
 
 KEPT = 1 << 22  # floats of transformed inputs, or gradients, that are kept at a time
 PARTS = 2  # into which the filters of one element's product are cut
 
 
-def suits(filters, channels, dy_shape):
+def is_applicable(filters, channels, dy_shape):
     """Whether there are so many tiles that their products outweigh the 36 sums that must be kept of them."""
     tiles = dy_shape[0] * -(-dy_shape[2] // 4) * -(-dy_shape[3] // 4)
     return min(filters, channels) >= 16 and tiles >= 32

@@ -103,5 +103,9 @@ def test_same_bits_on_any_number_of_threads(shape):
 
 
 def test_small_matrices_go_elsewhere():
-    assert pointwise.suits(16, 16, 49)
-    assert not pointwise.suits(16, 16, 1) and not pointwise.suits(1, 16, 49) and not pointwise.suits(16, 1, 49)
+    assert pointwise.is_applicable(16, 16, 49)
+    assert (
+        not pointwise.is_applicable(16, 16, 1)
+        and not pointwise.is_applicable(1, 16, 49)
+        and not pointwise.is_applicable(16, 1, 49)
+    )
