@@ -1,4 +1,4 @@
-"""Right networks, and how faults are planted in them: by hand, in NumPy, not with the changes diagnose tries."""
+"""Right networks, and functions that inject faults: written by hand, in NumPy, not the changes diagnose tries."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ CLASSES, NARROWER = 50, 4
 
 def narrow(name):
     """An architecture of the zoo with a quarter of its filters and units, and weights of He's variance."""
-    found = zoo.architecture(name, CLASSES)
+    full = zoo.architecture(name, CLASSES)
     rng = np.random.default_rng(7)
-    layers = [(n, _drawn(_narrow(n, layer, found.input_shape[0]), rng)) for n, layer in found.layers]
-    return Network(layers, found.input_shape, found.preprocess, name=name)
+    layers = [(n, _initialise(_narrow(layer, full.input_shape[0]), rng)) for n, layer in full.layers]
+    return Network(layers, full.input_shape, full.preprocess, name=name)
 
 
-def _drawn(layer, rng):
+def _initialise(layer, rng):
     if not isinstance(layer, Conv2d | Linear):
         return layer
     shape = layer.parameter_shapes()["weight"]
@@ -30,7 +30,7 @@ def _drawn(layer, rng):
     return layer.with_state({"weight": weight, "bias": rng.standard_normal(shape[0], np.float32)})
 
 
-def _narrow(name, layer, depth):
+def _narrow(layer, depth):
     if isinstance(layer, Conv2d):
         channels = depth if layer.in_channels == depth else layer.in_channels // NARROWER
         return replace(layer, in_channels=channels, out_channels=layer.out_channels // NARROWER)
@@ -47,10 +47,10 @@ RIGHT = {
 }
 
 
-# how faults are planted
+# functions from network to faulty network
 
 
-def each(net, kinds, change, names=None):
+def change_layers(net, kinds, change, names=None):
     """Change every layer of some kinds, in blocks too; or those whose dotted names are given."""
 
     def changed(name, layer):
@@ -60,35 +60,35 @@ def each(net, kinds, change, names=None):
 
 
 def weights(change, *names, kinds=Conv2d):
-    """Plant ``change`` in the weights of some layers, or of all of their kind."""
+    """Apply ``change`` to the weights of some layers, or of all of their kind."""
 
     def altered(layer):
         return layer.with_state({"weight": np.ascontiguousarray(change(layer.weight), np.float32)})
 
-    return lambda net: each(net, kinds, altered, names or None)
+    return lambda net: change_layers(net, kinds, altered, names or None)
 
 
 def fields(kinds, *names, **values):
-    """Plant other arguments; a function is called with the layer."""
+    """Give layers other arguments; a function is called with the layer."""
 
     def altered(layer):
         return replace(layer, **{key: v(layer) if callable(v) else v for key, v in values.items()})
 
-    return lambda net: each(net, kinds, altered, names or None)
+    return lambda net: change_layers(net, kinds, altered, names or None)
 
 
 def rows(order, name):
-    """Plant another order of a layer's outputs."""
+    """Put a layer's outputs into another order."""
 
     def altered(layer):
         index = order(len(layer.weight))
         return layer.with_state({key: np.ascontiguousarray(a[index]) for key, a in layer.state().items()})
 
-    return lambda net: each(net, (Conv2d, Linear), altered, (name,))
+    return lambda net: change_layers(net, (Conv2d, Linear), altered, (name,))
 
 
-def picture(**values):
-    """Plant another preprocessing."""
+def preprocessing(**values):
+    """Give the network another preprocessing."""
 
     def altered(net):
         net = net.with_layers(net.named_layers)
@@ -100,7 +100,7 @@ def picture(**values):
 
 
 def columns(axes, maps, name="fc6"):
-    """Plant weights of a net whose maps, (C, H, W), were flattened with their axes in another order."""
+    """Give a layer the weights of a net whose maps, (C, H, W), were flattened with their axes in another order."""
 
     def altered(weight):
         shaped = weight.reshape(len(weight), *maps)
@@ -109,13 +109,13 @@ def columns(axes, maps, name="fc6"):
     return weights(altered, name, kinds=Linear)
 
 
-def buffer(axes):
-    """What is read as ours from a buffer written in the order ``axes``."""
+def misread(axes):
+    """A function of weights: what is read in our order from a buffer that was written in the order ``axes``."""
     return lambda weight: weight.transpose(axes).reshape(weight.shape)
 
 
-def exchanged(*pairs):
-    """Plant two neighbours in the other order."""
+def exchange(*pairs):
+    """Exchange neighbouring layers."""
 
     def altered(net):
         layers = net.named_layers
@@ -127,7 +127,7 @@ def exchanged(*pairs):
     return altered
 
 
-def shuffled(n):
+def random_order(n):
     return np.random.default_rng(3).permutation(n)
 
 
@@ -135,5 +135,5 @@ def reversed_mean(preprocess):
     return preprocess.mean[::-1]
 
 
-def halves(n):
+def second_half_first(n):
     return np.r_[n // 2 : n, 0 : n // 2]

@@ -1,7 +1,8 @@
-"""The museum of bugs: faults that other engines had, each a small change of ours that a test must notice.
+"""Mutation tests: faults that other engines had, each a small change to a kernel of ours that a test must notice.
 
-An exhibit takes the right kernel and returns the wrong one.  ``hung`` puts it in the kernel's place wherever the
-engine holds it, and takes it away again.  The halls are museum_convolutions, museum_pools and museum_values.
+A mutation takes the right kernel and returns a wrong one; with its source and the tests that should notice it is a
+``Mutant``.  ``applied`` puts the wrong kernel in the right one's place wherever the engine holds it, and takes it
+away again.  The mutations are in convolutions.py, pools.py and values.py.
 """
 
 import sys
@@ -10,12 +11,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 
-class Exhibit(NamedTuple):
-    """A fault.
+class Mutant(NamedTuple):
+    """A fault in one kernel or in several.
 
     Attributes
     ----------
-    make : right kernel -> wrong kernel
+    mutate : right kernel -> wrong kernel
     kernels : which ones it replaces
     source : repository and thread where somebody had it
     fault : what is wrong, in a few words
@@ -24,7 +25,7 @@ class Exhibit(NamedTuple):
 
     """
 
-    make: Callable
+    mutate: Callable
     kernels: tuple[str, ...]
     source: str
     fault: str
@@ -33,38 +34,38 @@ class Exhibit(NamedTuple):
 
     @property
     def name(self):
-        return self.make.__name__.replace("_", "-")
+        return self.mutate.__name__.replace("_", "-")
 
 
-def exhibit(*kernels, source, tests, gradient=True):
-    """Make an exhibit of the function below, whose docstring says what is wrong."""
-    return lambda make: Exhibit(make, kernels, source, make.__doc__.rstrip("."), tests, gradient)
+def mutation(*kernels, source, tests, gradient=True):
+    """Make a Mutant of the function below, whose docstring says what is wrong."""
+    return lambda mutate: Mutant(mutate, kernels, source, mutate.__doc__.rstrip("."), tests, gradient)
 
 
 @contextmanager
-def hung(exhibit):
-    """Replace an exhibit's kernels in every module of the engine for the length of a ``with``."""
-    places = []
-    for kernel in exhibit.kernels:
+def applied(mutant):
+    """Replace a mutant's kernels in every module of the engine for the length of a ``with``."""
+    replaced = []
+    for kernel in mutant.kernels:
         modules = [m for name, m in sys.modules.items() if name.startswith(("minicnn.", "tests.")) and m]
         holders = [m for m in modules if callable(vars(m).get(kernel))]
         # weight readers have functions of the same names
         holders.sort(key=lambda m: not m.__name__.startswith("minicnn.kernels."))
         right = next(vars(m)[kernel] for m in holders if m.__name__ == vars(m)[kernel].__module__)
-        wrong = exhibit.make(right)
-        places += [(m, kernel, right, wrong) for m in holders if vars(m)[kernel] is right]
+        wrong = mutant.mutate(right)
+        replaced += [(m, kernel, right, wrong) for m in holders if vars(m)[kernel] is right]
     try:
-        for module, kernel, _, wrong in places:
+        for module, kernel, _, wrong in replaced:
             setattr(module, kernel, wrong)
         yield
     finally:
-        for module, kernel, right, _ in places:
+        for module, kernel, right, _ in replaced:
             setattr(module, kernel, right)
 
 
-def exhibits():
-    """All exhibits, in the order of their halls."""
+def mutants():
+    """All mutants, in the order of their modules."""
     from tests.mutation import convolutions, pools, values
 
-    halls = convolutions, pools, values
-    return [thing for hall in halls for thing in vars(hall).values() if isinstance(thing, Exhibit)]
+    modules = convolutions, pools, values
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Mutant)]

@@ -1,14 +1,14 @@
-"""Museum of bugs: pools."""
+"""Mutations of pools."""
 
 import numpy as np
 
 from tests.mutation.convolutions import windows_of
-from tests.mutation.mutations import exhibit
+from tests.mutation.mutations import mutation
 
 POOL = "max_pool"
 
 
-@exhibit("max_pool2d_input_grad", source="FluxML/Flux.jl#1197, ahrefs/ocannl#512", tests=POOL)
+@mutation("max_pool2d_input_grad", source="FluxML/Flux.jl#1197, ahrefs/ocannl#512", tests=POOL)
 def overlapping_windows_overwrite(right):
     """Overlapping windows overwrite instead of adding."""
 
@@ -23,7 +23,7 @@ def overlapping_windows_overwrite(right):
     return wrong
 
 
-@exhibit("max_pool2d", source="facebookresearch/CrypTen#90", tests=POOL)
+@mutation("max_pool2d", source="facebookresearch/CrypTen#90", tests=POOL)
 def ties_to_the_last_maximum(right):
     """Ties to the last."""
 
@@ -37,7 +37,7 @@ def ties_to_the_last_maximum(right):
     return wrong
 
 
-@exhibit("max_pool2d", source="distdl/distdl#195, zylo117/Yet-Another-EfficientDet-Pytorch#352", tests=POOL)
+@mutation("max_pool2d", source="distdl/distdl#195, zylo117/Yet-Another-EfficientDet-Pytorch#352", tests=POOL)
 def pool_padded_with_zeros(right):
     """Max-pool padded with 0."""
 
@@ -50,7 +50,7 @@ def pool_padded_with_zeros(right):
     return wrong
 
 
-@exhibit("max_pool2d_input_grad", source="tensorflow/tensorflow#10216", tests=POOL)
+@mutation("max_pool2d_input_grad", source="tensorflow/tensorflow#10216", tests=POOL)
 def switches_of_the_padded_input(right):
     """Switches count padded pixels."""
 
@@ -61,7 +61,7 @@ def switches_of_the_padded_input(right):
     return wrong
 
 
-@exhibit(
+@mutation(
     "output_size",
     source="tracel-ai/burn#5791, pytorch/pytorch#45357",
     tests="ceil_mode or torchs_pool",
@@ -80,7 +80,7 @@ def last_window_starts_in_the_padding(right):
     return wrong
 
 
-@exhibit("max_pool2d_input_grad", source="riccardoandreoni0/CNN-from-scratch#1", tests=POOL)
+@mutation("max_pool2d_input_grad", source="riccardoandreoni0/CNN-from-scratch#1", tests=POOL)
 def only_the_first_image_of_the_batch(right):
     """Backward returns within the loop."""
 
@@ -92,7 +92,9 @@ def only_the_first_image_of_the_batch(right):
     return wrong
 
 
-@exhibit("_tap_counts", source="sonos/tract#2851, microsoft/onnxruntime#16203", tests="avg_pool2d", gradient=False)
+@mutation(
+    "_tap_counts", source="sonos/tract#2851, microsoft/onnxruntime#16203", tests="avg_pool2d", gradient=False
+)
 def overhang_of_ceil_mode_in_the_divisor(right):
     """Average pool divides by the tail of ceil mode."""
 
@@ -103,13 +105,13 @@ def overhang_of_ceil_mode_in_the_divisor(right):
     return wrong
 
 
-@exhibit("_tap_counts", source="apache/tvm#1144", tests="avg_pool2d", gradient=False)
+@mutation("_tap_counts", source="apache/tvm#1144", tests="avg_pool2d", gradient=False)
 def padding_always_counted(right):
     """Padding counted."""
     return lambda windows, count_include_pad: right(windows, True)
 
 
-@exhibit("avg_pool2d_input_grad", source="mashmawy/AlbiruniML#2", tests="avg_pool2d")
+@mutation("avg_pool2d_input_grad", source="mashmawy/AlbiruniML#2", tests="avg_pool2d")
 def average_pool_passes_no_gradient(right):
     """Average pool passes no gradient."""
     return lambda *args, **g: np.zeros_like(right(*args, **g))

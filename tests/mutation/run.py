@@ -1,6 +1,6 @@
 """``python -m tests.mutation.run``: every mutation against the tests and ``check``; writes the page.
 
-For each exhibit the tests of its operation run, and the check of gradients over ``verify_cases``; who notices
+For each mutant the tests of its operation run, and the check of gradients over ``verify_cases``; who notices
 kills it.  Then random configurations of right layers pass through the check, where any alarm is a false one.
 """
 
@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.verify import gradients
 from tests.helpers.verify_cases import LAYERS, NETWORKS, normal, random_case
-from tests.mutation.mutations import exhibits, hung
+from tests.mutation.mutations import applied, mutants
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "measurements" / "mutations.md"
@@ -31,38 +32,38 @@ PYTEST = [*(str(HERE.parent / "unit" / f"{name}.py") for name in FILES), "-q", "
 PYTEST += ["-W", "ignore:Module already imported"]  # hypothesis, for its settings below
 
 
-class Killers:
-    """Notes which tests fail."""
+class Failures:
+    """Pytest plugin that keeps the names of the tests that fail."""
 
     def __init__(self):
         self.names = []
 
     def pytest_runtest_logreport(self, report):
-        """Take down a failure by its name."""
+        """Keep a failure's name."""
         if report.failed:
             self.names.append(report.nodeid.split("/")[-1])
 
 
-def tests_that_notice(keywords):
+def failing_tests(keywords):
     """Names of the tests that fail, of those that the keywords choose; pytest stops at the first."""
-    killers = Killers()
+    failures = Failures()
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main([*PYTEST, "-k", keywords], plugins=[killers])
-    return killers.names
+        pytest.main([*PYTEST, "-k", keywords], plugins=[failures])
+    return failures.names
 
 
-def checks_that_notice(first_only=True):
+def failing_checks(first_only=True):
     """Names of the layers and networks where the check of gradients alarms."""
-    found = []
+    alarms = []
     cases = [(name, layer, shape) for name, (layer, shape) in LAYERS.items()]
     cases += [(name, layers, (2, 4, 6, 7)) for name, layers in NETWORKS.items()]
     for name, subject, shape in cases:
         subject = minicnn.Network(subject) if isinstance(subject, list) else subject
         if not passes(subject, 3 * normal(shape)):
-            found.append(name)
+            alarms.append(name)
             if first_only:
                 break
-    return found
+    return alarms
 
 
 def passes(subject, x):
@@ -77,86 +78,104 @@ def passes(subject, x):
 
 def false_alarms(count, seed=0):
     """Random configurations of right layers where the check alarms, as text."""
-    rng, found = np.random.default_rng(seed), []
+    rng, alarms = np.random.default_rng(seed), []
     for i in range(count):
         layer, x = random_case(rng)
         report = gradients(layer, x, seed=i, directions=1, entries=20)
         if not report.ok:
-            found.append(f"{layer!r} on {x.shape}: {report.verdict()}")
+            alarms.append(f"{layer!r} on {x.shape}: {report.verdict()}")
         if (i + 1) % 1000 == 0:
-            print(f"{i + 1} random configurations, {len(found)} false alarms", flush=True)
-    return found
+            print(f"{i + 1} random configurations, {len(alarms)} false alarms", flush=True)
+    return alarms
 
 
-def judged(exhibit):
-    """An exhibit's row: name, source, fault, test that noticed, check that noticed."""
-    with hung(exhibit):
-        tests, checks = tests_that_notice(exhibit.tests), checks_that_notice()
-    row = exhibit.name, exhibit.source, exhibit.fault, (tests or ["-"])[0], (checks or ["-"])[0]
-    missing = exhibit.gradient and not checks
-    print(f"{row[0]}: {row[3]}; check: {row[4]}{'  GRADIENT NOT NOTICED' if missing else ''}", flush=True)
+class Row(NamedTuple):
+    """A mutant's row of the page; "-" where nothing noticed it."""
+
+    name: str
+    source: str
+    fault: str
+    test: str
+    check: str
+
+    @property
+    def killed(self):
+        return (self.test, self.check) != ("-", "-")
+
+
+def judge(mutant):
+    """A mutant's row: which test noticed it first, and which check."""
+    with applied(mutant):
+        tests, checks = failing_tests(mutant.tests), failing_checks()
+    row = Row(mutant.name, mutant.source, mutant.fault, (tests or ["-"])[0], (checks or ["-"])[0])
+    missing = mutant.gradient and not checks
+    print(f"{row.name}: {row.test}; check: {row.check}{'  GRADIENT NOT NOTICED' if missing else ''}", flush=True)
     return row
 
 
 def page(rows, right):
-    """Text of the page; ``right`` is the line about right layers."""
-    killed = sum(row[3] != "-" or row[4] != "-" for row in rows)
-    touching = {e.name for e in exhibits() if e.gradient}
-    noticed = sum(row[4] != "-" for row in rows if row[0] in touching)
+    """Text of mutations.md; ``right`` is the line about right layers."""
+    gradients = {mutant.name for mutant in mutants() if mutant.gradient}
+    noticed = sum(row.check != "-" for row in rows if row.name in gradients)
     lines = [
-        "# The museum of bugs",
+        "# Mutation tests",
         "",
-        "Faults that other engines had, each put into ours (`tests/mutation/`), and who noticed.",
-        "Written by `python -m tests.mutation.run`; do not edit.",
+        "Faults that other engines had, each put into ours (`tests/mutation/`), and which test and which check",
+        "notices. Written by `python -m tests.mutation.run`; do not edit.",
         "",
-        f"- killed: {killed} of {len(rows)}",
-        f"- of the {len(touching)} where a gradient and its forward pass disagree, `check` alarms at {noticed}",
+        f"- killed: {sum(row.killed for row in rows)} of {len(rows)}",
+        f"- of the {len(gradients)} where a gradient and its forward pass disagree, `check` alarms at {noticed}",
         right,
         "",
-        "| bug | who had it | what is wrong | first test that fails | case where `check` alarms |",
+        "| mutant | who had it | what is wrong | first test that fails | case where `check` alarms |",
         "| --- | --- | --- | --- | --- |",
-        *(f"| {name} | {source} | {fault} | {test} | {check} |" for name, source, fault, test, check in rows),
+        *(f"| {' | '.join(row)} |" for row in rows),
     ]
     return "\n".join(lines) + "\n"
 
 
 def main():
-    """Run everything; exit 1 if a bug lives or a right layer alarms."""
+    """Run everything; exit 1 if a mutant survives or a right layer alarms."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configurations", type=int, default=10_000)
-    parser.add_argument("--only", nargs="*", help="names of exhibits: the page keeps the rows of the others")
-    parser.add_argument("--part", choices=("bugs", "configurations"), help="one of the two alone (default: both)")
+    parser.add_argument("--only", nargs="*", help="names of mutants: the page keeps the rows of the others")
+    parser.add_argument("--part", choices=("mutants", "configurations"), help="one of the two (default: both)")
     arguments = parser.parse_args()
-    settings.register_profile("museum", phases=[Phase.explicit, Phase.generate])  # a bug need not be made small
-    settings.load_profile("museum")
+    settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate])  # no shrinking
+    settings.load_profile("mutation")
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*PYTEST, "--collect-only"])  # the tests must hold right kernels before any is replaced
     start, wrong = time.perf_counter(), False
     if arguments.part != "configurations":
-        wrong |= bugs([e for e in exhibits() if not arguments.only or e.name in arguments.only])
-    if arguments.part != "bugs" and not arguments.only:
-        wrong |= configurations(arguments.configurations)
+        wrong |= judge_all([m for m in mutants() if not arguments.only or m.name in arguments.only])
+    if arguments.part != "mutants" and not arguments.only:
+        wrong |= count_false_alarms(arguments.configurations)
     print(f"{time.perf_counter() - start:.0f} s")
     sys.exit(wrong)
 
 
-def bugs(chosen):
-    """Judge exhibits and put their rows into the page; return whether one lives, or a wrong gradient passes."""
-    if checks_that_notice():
+def judge_all(chosen):
+    """Judge mutants and put their rows into the page; return whether one survives, or a wrong gradient passes."""
+    if failing_checks():
         sys.exit("the check alarms with every kernel right")
-    rows = [judged(e) for e in chosen]
-    alive = [row[0] for row in rows if row[3] == row[4] == "-"]
-    unseen = [e.name for e, row in zip(chosen, rows, strict=True) if e.gradient and row[4] == "-"]
-    print(f"{len(rows)} bugs; alive: {alive}; gradients unseen by check: {unseen}")
+    rows = [judge(mutant) for mutant in chosen]
+    alive = [row.name for row in rows if not row.killed]
+    missed = [m.name for m, row in zip(chosen, rows, strict=True) if m.gradient and row.check == "-"]
+    print(f"{len(rows)} mutants; alive: {alive}; gradients that check does not notice: {missed}")
     lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
     right = next((line for line in lines if line.startswith(RIGHT)), f"{RIGHT}: not counted")
-    known = {line.split(" | ")[0][2:]: line[2:-2].split(" | ") for line in lines if line.count(" | ") == 4}
-    known |= {row[0]: row for row in rows}
-    PAGE.write_text(page([known[e.name] for e in exhibits() if e.name in known], right), encoding="utf-8")
-    return bool(alive or unseen)
+    known = {row.name: row for row in (Row(*cells(line)) for line in lines if len(cells(line)) == 5)}
+    known |= {row.name: row for row in rows}
+    PAGE.write_text(page([known[m.name] for m in mutants() if m.name in known], right), encoding="utf-8")
+    return bool(alive or missed)
 
 
-def configurations(count):
+def cells(line):
+    """Cells of a table's line."""
+    return line[2:-2].split(" | ")
+
+
+def count_false_alarms(count):
     """Count false alarms and put the number into the page; return whether there are any."""
     alarms = false_alarms(count)
     print(*alarms, f"{count} random configurations, {len(alarms)} false alarms", sep="\n")

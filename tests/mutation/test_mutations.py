@@ -1,4 +1,4 @@
-"""A few exhibits of the museum, and that hanging one and taking it down leaves the engine as it was."""
+"""The check of gradients notices a few mutants, and applying one leaves the engine as it was."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,13 @@ import minicnn
 from minicnn.kernels import reference
 from minicnn.verify import gradients
 from tests.helpers.verify_cases import LAYERS, NETWORKS, normal
-from tests.mutation.mutations import exhibits, hung
+from tests.mutation.mutations import applied, mutants
 
-EXHIBITS = {e.name: e for e in exhibits()}
+MUTANTS = {mutant.name: mutant for mutant in mutants()}
 
 
 @pytest.mark.parametrize(
-    ("exhibit", "layer"),
+    ("mutant", "layer"),
     [
         ("flipped-kernel", "Conv2d"),
         ("dilation-ignored-in-the-input-gradient", "Conv2d"),
@@ -30,28 +30,28 @@ EXHIBITS = {e.name: e for e in exhibits()}
         ("gradient-of-the-shortcut-dropped", "Residual"),
     ],
 )
-def test_the_check_notices(exhibit, layer):
+def test_the_check_notices(mutant, layer):
     layer, shape = LAYERS[layer]
-    with hung(EXHIBITS[exhibit]):
+    with applied(MUTANTS[mutant]):
         assert not gradients(layer, normal(shape), directions=1).ok
     assert gradients(layer, normal(shape), directions=1).ok
 
 
-@pytest.mark.parametrize("exhibit", ["loss-gradient-summed-over-the-batch", "flattened-channels-last"])
-def test_the_check_notices_in_a_network(exhibit):
+@pytest.mark.parametrize("mutant", ["loss-gradient-summed-over-the-batch", "flattened-channels-last"])
+def test_the_check_notices_in_a_network(mutant):
     net = minicnn.Network(NETWORKS["piecewise linear"])
-    with hung(EXHIBITS[exhibit]):
+    with applied(MUTANTS[mutant]):
         rows = gradients(net, normal((2, 4, 6, 7)), directions=1).failures
     assert "(whole net)" in {row.layer for row in rows} or {row.kind for row in rows} == {"Flatten"}
 
 
 def test_at_least_twenty_five_faults_each_with_a_source():
-    assert len(EXHIBITS) >= 25 and len(EXHIBITS) == len(exhibits())
-    assert all("#" in e.source and "/" in e.source for e in EXHIBITS.values())
+    assert len(MUTANTS) >= 25 and len(MUTANTS) == len(mutants())
+    assert all("#" in mutant.source and "/" in mutant.source for mutant in MUTANTS.values())
 
 
-def test_an_exhibit_is_taken_down_again():
+def test_a_mutant_is_taken_away_again():
     right, x = reference.relu, np.zeros((1, 1))
-    with hung(EXHIBITS["derivative-of-relu-at-zero-is-one"]):
+    with applied(MUTANTS["derivative-of-relu-at-zero-is-one"]):
         assert reference.relu is not right and reference.relu(x)[1].all()
     assert reference.relu is right

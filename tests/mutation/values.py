@@ -1,21 +1,21 @@
-"""Museum of bugs: rectifiers, normalisation, posterior, blocks, and the three backward rules."""
+"""Mutations of rectifiers, normalisation, softmax, blocks, and the three backward rules."""
 
 import numpy as np
 
 from minicnn.kernels.reference.normalisation import _channel_sums, _denominator
 from minicnn.rules import DECONVNET, GRADIENT, GUIDED
-from tests.mutation.mutations import exhibit
+from tests.mutation.mutations import mutation
 
 NORM = "batch_norm"
 
 
-@exhibit("relu", source="tensorflow/playground#19", tests="kinks_by_hand or torchs[relu]")
+@mutation("relu", source="tensorflow/playground#19", tests="kinks_by_hand or torchs[relu]")
 def derivative_of_relu_at_zero_is_one(right):
     """ReLU's mask x >= 0."""
     return lambda x: (right(x)[0], x >= 0)
 
 
-@exhibit(
+@mutation(
     "relu6", source="Oneflow-Inc/OneFlow-Benchmark#166, pytorch/pytorch#184574", tests="kinks_by_hand or relu6"
 )
 def derivative_of_relu6_at_its_kinks_is_one(right):
@@ -23,13 +23,13 @@ def derivative_of_relu6_at_its_kinks_is_one(right):
     return lambda x: (right(x)[0], (x >= 0) & (x <= 6))
 
 
-@exhibit("relu_input_grad", source="deeplearning4j/nd4j#271", tests="relu")
+@mutation("relu_input_grad", source="deeplearning4j/nd4j#271", tests="relu")
 def derivative_of_relu_is_one_everywhere(right):
     """ReLU's derivative 1."""
     return lambda dy, mask, rule: dy if rule == GRADIENT else right(dy, mask, rule)
 
 
-@exhibit("relu", source="deepakcrk/CNN_ForDummies#20, meta-pytorch/captum#914", tests="test_network")
+@mutation("relu", source="deepakcrk/CNN_ForDummies#20, meta-pytorch/captum#914", tests="test_network")
 def relu_overwrites_its_input(right):
     """In place, where a shortcut still reads."""
 
@@ -42,13 +42,13 @@ def relu_overwrites_its_input(right):
     return wrong
 
 
-@exhibit("prelu_weight_grad", source="tensorflow/tfjs#1072", tests="prelu")
+@mutation("prelu_weight_grad", source="tensorflow/tfjs#1072", tests="prelu")
 def slope_gradient_from_the_positive_side(right):
     """PReLU's slope gradient from the wrong side."""
     return lambda x, dy, mask, weight: right(x, dy, ~mask, weight)
 
 
-@exhibit("prelu", source="apache/mxnet#3277", tests="prelu")
+@mutation("prelu", source="apache/mxnet#3277", tests="prelu")
 def mask_from_the_sign_of_the_output(right):
     """PReLU's mask from its output, slope negative."""
 
@@ -59,7 +59,7 @@ def mask_from_the_sign_of_the_output(right):
     return wrong
 
 
-@exhibit("leaky_relu", source="chainer/chainer#5922", tests="leaky_relu")
+@mutation("leaky_relu", source="chainer/chainer#5922", tests="leaky_relu")
 def flat_slope_taken_for_the_positive_side(right):
     """Leaky ReLU with slope 0."""
 
@@ -70,7 +70,7 @@ def flat_slope_taken_for_the_positive_side(right):
     return wrong
 
 
-@exhibit(
+@mutation(
     "local_response_norm",
     "local_response_norm_input_grad",
     source="MarcBS/keras#4, heuritech/convnets-keras#6",
@@ -87,13 +87,13 @@ def lrn_alpha_not_divided(right):
     return wrong
 
 
-@exhibit("local_response_norm_input_grad", source="andersbll/deeppy#15", tests="local_response")
+@mutation("local_response_norm_input_grad", source="andersbll/deeppy#15", tests="local_response")
 def lrn_gradient_of_another_layer(right):
     """LRN's backward a copy of ReLU's."""
     return lambda x, dy, size, **g: np.where(x > 0, dy, 0)
 
 
-@exhibit("local_response_norm_input_grad", source="vlfeat/matconvnet#10, BVLC/caffe#5105", tests="local_response")
+@mutation("local_response_norm_input_grad", source="vlfeat/matconvnet#10, BVLC/caffe#5105", tests="local_response")
 def lrn_cross_term_with_its_own_cotangent(right):
     """LRN's cross term with dy of the wrong channel."""
 
@@ -105,7 +105,7 @@ def lrn_cross_term_with_its_own_cotangent(right):
     return wrong
 
 
-@exhibit(
+@mutation(
     "local_response_norm",
     "local_response_norm_input_grad",
     source="alibaba/MNN#192",
@@ -123,7 +123,7 @@ def lrn_radius_for_size(right):
     return wrong
 
 
-@exhibit("batch_norm2d", source="jax-ml/jax#442", tests=NORM)
+@mutation("batch_norm2d", source="jax-ml/jax#442", tests=NORM)
 def squared_variance_for_its_root(right):
     """Square for root."""
 
@@ -135,7 +135,7 @@ def squared_variance_for_its_root(right):
     return wrong
 
 
-@exhibit(
+@mutation(
     "batch_norm2d",
     "batch_norm2d_input_grad",
     "batch_norm2d_weight_grad",
@@ -148,7 +148,7 @@ def epsilon_of_another_framework(right):
     return lambda *args, eps=1e-5: right(*args, eps=1e-5)
 
 
-@exhibit("batch_norm2d", source="ROCm/rocm-libraries#2492", tests=NORM)
+@mutation("batch_norm2d", source="ROCm/rocm-libraries#2492", tests=NORM)
 def inverse_variance_taken_for_variance(right):
     """Inverse deviation used as variance."""
 
@@ -158,13 +158,13 @@ def inverse_variance_taken_for_variance(right):
     return wrong
 
 
-@exhibit("softmax", source="perone/euclidesdb#2", tests="softmax")
+@mutation("softmax", source="perone/euclidesdb#2", tests="softmax")
 def softmax_over_the_batch(right):
     """Softmax over the batch."""
     return lambda x: right(x.swapaxes(0, 1)).swapaxes(0, 1)
 
 
-@exhibit(
+@mutation(
     "softmax", source="intel/xFasterTransformer#326, numenta/nupic-legacy#3818", tests="softmax", gradient=False
 )
 def softmax_that_overflows(right):
@@ -177,25 +177,25 @@ def softmax_that_overflows(right):
     return wrong
 
 
-@exhibit("cross_entropy_input_grad", source="davharris/mistnet#33", tests="cross_entropy or loss_gradient")
+@mutation("cross_entropy_input_grad", source="davharris/mistnet#33", tests="cross_entropy or loss_gradient")
 def loss_gradient_summed_over_the_batch(right):
     """Loss gradient a sum over the batch."""
     return lambda scores, labels: right(scores, labels) * scores.dtype.type(len(labels))
 
 
-@exhibit("cross_entropy", source="tensorflow/tensorflow#1358", tests="cross_entropy or loss_gradient")
+@mutation("cross_entropy", source="tensorflow/tensorflow#1358", tests="cross_entropy or loss_gradient")
 def loss_summed_over_the_batch(right):
     """Loss a sum over the batch."""
     return lambda scores, labels: right(scores, labels) * len(labels)
 
 
-@exhibit("flatten", source="keras-team/keras#9696, microsoft/MMdnn#250", tests="flatten")
+@mutation("flatten", source="keras-team/keras#9696, microsoft/MMdnn#250", tests="flatten")
 def flattened_channels_last(right):
     """Flattened H W C."""
     return lambda x: right(np.moveaxis(x, 1, -1) if x.ndim == 4 else x)
 
 
-@exhibit("add_input_grad", source="paiml/entrenar#313", tests="add or test_network")
+@mutation("add_input_grad", source="paiml/entrenar#313", tests="add or test_network")
 def gradient_of_the_shortcut_dropped(right):
     """Residual gradient dropped."""
 
@@ -206,7 +206,7 @@ def gradient_of_the_shortcut_dropped(right):
     return wrong
 
 
-@exhibit("dropout", source="kaldi-asr/kaldi#2814, lmjohns3/theanets#123", tests="dropout", gradient=False)
+@mutation("dropout", source="kaldi-asr/kaldi#2814, lmjohns3/theanets#123", tests="dropout", gradient=False)
 def dropout_scaled_by_what_is_dropped(right):
     """Dropout scaled by 1 / p."""
 
@@ -217,19 +217,19 @@ def dropout_scaled_by_what_is_dropped(right):
     return wrong
 
 
-@exhibit("relu_input_grad", source="utkuozbulak/pytorch-cnn-visualizations#59", tests="rule", gradient=False)
+@mutation("relu_input_grad", source="utkuozbulak/pytorch-cnn-visualizations#59", tests="rule", gradient=False)
 def guided_without_the_forward_mask(right):
     """Guided without the forward mask."""
     return lambda dy, mask, rule: right(dy, mask, DECONVNET if rule == GUIDED else rule)
 
 
-@exhibit("relu_input_grad", source="utkuozbulak/pytorch-cnn-visualizations#46", tests="rule", gradient=False)
+@mutation("relu_input_grad", source="utkuozbulak/pytorch-cnn-visualizations#46", tests="rule", gradient=False)
 def rule_only_before_the_classifier(right):
     """Rule left out after Flatten."""
     return lambda dy, mask, rule: right(dy, mask, rule if dy.ndim == 4 else GRADIENT)
 
 
-@exhibit(
+@mutation(
     "conv2d_relu_input_grad",
     source="meta-pytorch/captum#973, kazuto1011/grad-cam-pytorch#2",
     tests="conv2d_relu or fused",

@@ -1,4 +1,4 @@
-"""The convention solver: planted faults are found and named, and nothing is found where nothing is wrong."""
+"""Diagnosis: injected faults are found and named, and nothing is reported where nothing is wrong."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.diagnosis.alternatives import stored_as
 from minicnn.verify.diagnosis.changes import of_input, of_layers, of_order, placed
 from tests.fault_injection import inject, run
-from tests.fault_injection.faults import PAIRS, SINGLES, single
+from tests.fault_injection.faults import PAIRS, SINGLES, single_fault
 from tests.fault_injection.run import SCORES, VALUES
 
 IMAGES = catalogue.folder("images")
@@ -27,13 +27,13 @@ CAT, SEVEN = IMAGES / "chelsea.png", IMAGES / "seven.png"
 
 @pytest.fixture(scope="module")
 def right():
-    found = {}
+    networks = {}
 
     def get(name):
-        if name not in found:
+        if name not in networks:
             net = inject.RIGHT[name]()
-            found[name] = net, run.reference(net, CAT)
-        return found[name]
+            networks[name] = net, run.reference(net, CAT)
+        return networks[name]
 
     return get
 
@@ -44,16 +44,16 @@ QUICK += [fault for fault in SINGLES if fault.convention in ("batch-norm epsilon
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.what)
 def test_single_faults(fault, right):
-    """A reduced form of planted_faults.py."""
+    """A reduced form of tests/fault_injection/run.py."""
     net, values = right(fault.net)
-    result = run.found(net, (fault,), VALUES, values, CAT)
+    result = run.inject_and_diagnose(net, (fault,), VALUES, values, CAT)
     assert run.word(result) == "found", result.verdict
 
 
 @pytest.mark.parametrize("faults", [p for p in PAIRS if p[0].net != "Lite0"], ids=lambda p: p[0].what)
 def test_pairs_of_faults(faults, right):
     net, values = right(faults[0].net)
-    result = run.found(net, faults, VALUES, values, CAT)
+    result = run.inject_and_diagnose(net, faults, VALUES, values, CAT)
     assert run.word(result) == "found", result.verdict
 
 
@@ -69,8 +69,8 @@ def test_no_fault_is_said_to_be_none(name, right):
 def test_scores_alone_are_enough(right):
     net, values = right("CNN-F")
     scores = {"input": values["input"], "scores": values["fc8@Linear"]}
-    fault = single("CNN-F", "LRN's alpha not divided")
-    result = run.found(net, (fault,), SCORES, scores, CAT)
+    fault = single_fault("CNN-F", "LRN's alpha not divided")
+    result = run.inject_and_diagnose(net, (fault,), SCORES, scores, CAT)
     assert run.word(result) == "found", result.verdict
 
 
@@ -89,7 +89,7 @@ def test_a_photograph_and_its_class():
 
 def test_the_healed_network_answers(right):
     net, values = right("AlexNet")
-    wrong = single("AlexNet", "conv3 stored as HWIO").plant(net)
+    wrong = single_fault("AlexNet", "conv3 stored as HWIO").inject(net)
     healed = diagnose(wrong, values, CAT).net
     x = net.preprocess(CAT)
     np.testing.assert_array_equal(healed(x), net(x))
@@ -188,7 +188,7 @@ def flattened_otherwise(state):
     ("change", "layer"),
     [(flipped, "conv_layers.3"), (turned, "conv_layers.6"), (flattened_otherwise, "fc_layers.0")],
 )
-def test_one_planted_fault_is_found_from_the_scores_alone(change, layer):
+def test_one_injected_fault_is_found_from_the_scores_alone(change, layer):
     right, wrong = minicnn.load("digits"), with_parameters(change)
     found = diagnose(wrong, lambda x: right(x))
     assert found.healed and not found.sound and "FOUND" in found.verdict()

@@ -52,7 +52,7 @@ def test_single_precision_of_a_network_passes():
     pytest.importorskip("numba")
     report = gradients(minicnn.Network(NETWORKS["piecewise linear"]), normal(MAPS), device="cpu")
     assert report.ok, report.text()
-    assert {"RectifiedConv2d", "Network"} <= {row.kind for row in report.rows}
+    assert {"ConvReLU2d", "Network"} <= {row.kind for row in report.rows}
 
 
 def test_points_on_kinks_are_left():
