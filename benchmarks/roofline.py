@@ -29,7 +29,7 @@ from minicnn.kernels.cpu.conv import dispatch
 from minicnn.kernels.cpu.runtime.jit import Kernel, inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads, set_num_threads
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS, gemm_micro_3
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Panel, Strided, gemm_micro_3
 from minicnn.kernels.cpu.simd.vector import LANES, address
 
 DEPTH = 128  # of the products that find the peak
@@ -64,7 +64,8 @@ def main() -> None:
 def _product(part, a, b, c, times):
     width = 3 * LANES
     for _ in range(times):
-        gemm_micro_3(address(a[part]), DEPTH, 1, address(b[part]), width, address(c[part]), width, DEPTH, False)
+        rows, columns = Strided(address(a[part]), DEPTH, 1), Panel(address(b[part]), width)
+        gemm_micro_3(rows, columns, Panel(address(c[part]), width), DEPTH, False)
 
 
 @kernel(reads(2), reads(2), writes(2), int64)

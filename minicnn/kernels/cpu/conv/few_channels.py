@@ -27,8 +27,8 @@ from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.simd.epilogue import EPILOGUE, PROLOGUE, Epilogue, Prologue
-from minicnn.kernels.cpu.simd.gemm import gemm_gather_1, gemm_gather_2, gemm_gather_3
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS, make_gemm_micro
+from minicnn.kernels.cpu.simd.gemm import RowEpilogue, gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Gathered, Panel, Strided, make_gemm_micro
 from minicnn.kernels.cpu.simd.planes import (
     SourceMap,
     adjoint_taps,
@@ -50,7 +50,7 @@ PLANE_FLOATS = 1 << 17  # that stay in a core's cache
 
 # products of all channels by one vector of pixels, and by as many as leave no register empty
 WIDE = 4 if LANES == 16 else 3
-_gemm_narrow, _gemm_wide = (make_gemm_micro(columns, MAX_CHANNELS, placed=True) for columns in (1, WIDE))
+_gemm_narrow, _gemm_wide = (make_gemm_micro(columns, MAX_CHANNELS) for columns in (1, WIDE))
 
 
 def is_applicable(
@@ -138,22 +138,23 @@ def _forward_band(task, x, weight, geometry, epilogue, band, y):
 def _multiply_row(weight, k, plane, places, epilogue, y, at):
     """ROWS filters from k on, one row of outputs, from element ``at`` of y on; ``plane`` is an address."""
     columns, area, depth = y.shape[3], y.shape[2] * y.shape[3], len(places)
-    weights, table = float_pointer(weight, k * depth), address(places)
+    a, table = Strided(float_pointer(weight, k * depth), depth, 1), address(places)
     scale, shift = float_pointer(epilogue.scale, k), float_pointer(epilogue.shift, k)
-    ends = epilogue.clip_min, epilogue.clip_max
+    row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
     vectors = ceil_div(columns, LANES)
     blocks = ceil_div(vectors, min(3, columns // LANES))
     for block in range(blocks):
         first = vectors * block // blocks
         count = vectors * (block + 1) // blocks - first
         q = min(first * LANES, columns - count * LANES)  # the last block begins earlier
-        b, to, mask = offset(plane, q), float_pointer(y, at + q), mask_pointer(epilogue.mask, at + q)
+        b, to = Gathered(offset(plane, q), table), Panel(float_pointer(y, at + q), area)
+        mask = mask_pointer(epilogue.mask, at + q)
         if count == 3:
-            gemm_gather_3(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+            gemm_epilogue_3(a, b, depth, row_epilogue, to, mask)
         elif count == 2:
-            gemm_gather_2(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+            gemm_epilogue_2(a, b, depth, row_epilogue, to, mask)
         else:
-            gemm_gather_1(weights, depth, 1, b, table, depth, scale, shift, *ends, to, area, mask)
+            gemm_epilogue_1(a, b, depth, row_epilogue, to, mask)
 
 
 @kernel(reads(4), reads(4), GEOMETRY, EPILOGUE, int64, writes(4))
@@ -218,15 +219,17 @@ def _read_cotangents(dy, n, adjoint, prologue, begin):
 @inner
 def _sum_pixels(adjoint, phase, plane, width, to, row_stride):
     """Compute ``width`` pixels of a row, LANES of them or more, of MAX_CHANNELS channels; plane, to: addresses."""
-    a, a_row, i = address(adjoint.weights[phase]), adjoint.weights.shape[2], 0
+    a, i = Strided(address(adjoint.weights[phase]), adjoint.weights.shape[2], 1), 0
     places, depth = address(adjoint.places[phase]), adjoint.filters * adjoint.counts[phase]
     while i < width:
         if width - i >= WIDE * LANES:
-            _gemm_wide(a, a_row, 1, offset(plane, i), places, offset(to, i), row_stride, depth, False)
+            b, c = Gathered(offset(plane, i), places), Panel(offset(to, i), row_stride)
+            _gemm_wide(a, b, c, depth, False)
             i += WIDE * LANES
         else:
             i = min(i, width - LANES)  # the last vector begins earlier
-            _gemm_narrow(a, a_row, 1, offset(plane, i), places, offset(to, i), row_stride, depth, False)
+            b, c = Gathered(offset(plane, i), places), Panel(offset(to, i), row_stride)
+            _gemm_narrow(a, b, c, depth, False)
             i += LANES
 
 

@@ -31,7 +31,8 @@ from minicnn.kernels.cpu.simd.epilogue import (
     scale_and_mask,
     scale_shift_clip,
 )
-from minicnn.kernels.cpu.simd.gemm import gemm
+from minicnn.kernels.cpu.simd.gemm import Operand, gemm
+from minicnn.kernels.cpu.simd.gemm_micro import Panel
 from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer
 from minicnn.kernels.cpu.simd.vector import address
 
@@ -220,7 +221,8 @@ def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
         window = _Window(geometry, kernel_height, kernel_width, width)
         _unfold_channels(x[n, c : c + channels], window, first, last, columns)
     a, to = float_pointer(weight, k * depth), float_pointer(y, ((n * filters + k) * height + first) * width)
-    gemm(count, size, depth, a, depth, False, b, b_row, False, False, to, height * width)
+    c = Panel(to, height * width)
+    gemm(count, size, depth, Operand(a, depth, False), Operand(b, b_row, False), c, False)
     keep_alive((columns,))
     for i in range(k, k + count if has_epilogue else k):
         at, scale, shift = ((n * filters + i) * height + first) * width, epilogue.scale[i], epilogue.shift[i]
@@ -244,14 +246,14 @@ def _input_grad_task(task, dy, weight, geometry, some, dx):
     depth, taps, size = filters // geometry.groups, kernel_height * kernel_width, dy.shape[2] * dy.shape[3]
     k, c = group * depth, block * some
     count, out = min(some, channels - c), group * channels + c
-    a, a_row = float_pointer(weight, (k * channels + c) * taps), channels * taps
-    b = float_pointer(dy, (n * filters + k) * size)
+    a = Operand(float_pointer(weight, (k * channels + c) * taps), channels * taps, True)
+    b = Operand(float_pointer(dy, (n * filters + k) * size), size, False)
     if geometry.is_pointwise:
         to = float_pointer(dx, (n * dx.shape[1] + out) * size)
-        gemm(count, size, depth, a, a_row, True, b, size, False, False, to, size)
+        gemm(count, size, depth, a, b, Panel(to, size), False)
         return
     columns, at = np.empty(count * taps * size, np.float32), 0
-    gemm(count * taps, size, depth, a, a_row, True, b, size, False, False, address(columns), size)
+    gemm(count * taps, size, depth, a, b, Panel(address(columns), size), False)
     window = _Window(geometry, kernel_height, kernel_width, dy.shape[3])
     for i in range(out, out + count):
         dx[n, i] = 0
@@ -327,9 +329,10 @@ def _sum_weight_grad(some, x, dy, window, rows, dweight):
                 b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
             else:
                 _unfold_channels(x[n, c : c + some.channels], window, first, last, columns)
-            adds = n > some.first or first > 0
-            a = float_pointer(dy, ((n * filters + some.filter) * height + first) * width)
-            gemm(some.filters, depth, size, a, height * width, False, b, b_row, True, adds, to, to_row)
+            at = ((n * filters + some.filter) * height + first) * width
+            a = Operand(float_pointer(dy, at), height * width, False)
+            accumulate = n > some.first or first > 0
+            gemm(some.filters, depth, size, a, Operand(b, b_row, True), Panel(to, to_row), accumulate)
     keep_alive((columns,))
 
 

@@ -36,8 +36,8 @@ from minicnn.kernels.cpu.simd.epilogue import (
     scale_and_mask_vector,
     scale_shift_clip,
 )
-from minicnn.kernels.cpu.simd.gemm import gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS
+from minicnn.kernels.cpu.simd.gemm import RowEpilogue, gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Panel, Strided
 from minicnn.kernels.cpu.simd.gemv_micro import gemv_micro, gemv_micro_transposed
 from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer, offset
 from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, load, store
@@ -174,21 +174,21 @@ def _multiply_blocks(product, n, part, begin, end, buffer):
     first, last = _panels(part, product.cut)
     for panel in range(first, last):
         k = min(panel * ROWS, rows - ROWS)  # the last panel begins earlier
-        a, ends = float_pointer(product.weight, k * row_stride), (epilogue.clip_min, epilogue.clip_max)
+        a = Strided(float_pointer(product.weight, k * row_stride), row_stride, step)
         scale, shift = float_pointer(epilogue.scale, k), float_pointer(epilogue.shift, k)
+        row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
         for block in range(begin, end):
             column, vectors = _block_columns(block, product.cut, pixels)
-            at, b = (
-                (n * rows + k) * pixels + column,
-                offset(buffer, (block - begin) * depth * BLOCK_VECTORS * LANES),
-            )
-            to, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
+            at = (n * rows + k) * pixels + column
+            start = offset(buffer, (block - begin) * depth * BLOCK_VECTORS * LANES)
+            b, to = Panel(start, vectors * LANES), Panel(float_pointer(y, at), pixels)
+            mask = mask_pointer(epilogue.mask, at)
             if vectors == 3:
-                gemm_epilogue_3(a, row_stride, step, b, 3 * LANES, depth, scale, shift, *ends, to, pixels, mask)
+                gemm_epilogue_3(a, b, depth, row_epilogue, to, mask)
             elif vectors == 2:
-                gemm_epilogue_2(a, row_stride, step, b, 2 * LANES, depth, scale, shift, *ends, to, pixels, mask)
+                gemm_epilogue_2(a, b, depth, row_epilogue, to, mask)
             else:
-                gemm_epilogue_1(a, row_stride, step, b, LANES, depth, scale, shift, *ends, to, pixels, mask)
+                gemm_epilogue_1(a, b, depth, row_epilogue, to, mask)
 
 
 @inner

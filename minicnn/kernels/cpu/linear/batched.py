@@ -15,7 +15,7 @@ from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.dot_micro import DOT_COLUMNS, DOT_ROWS, dot_micro
-from minicnn.kernels.cpu.simd.gemm_micro import ROWS, gemm_micro_1, gemm_micro_2, gemm_micro_3
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Panel, Strided, gemm_micro_1, gemm_micro_2, gemm_micro_3
 from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, horizontal_sum, load, prefetch, store
 
 __all__ = ["forward", "input_grad", "suits"]
@@ -131,18 +131,19 @@ def _add_rows(dy, weight, o, depth, begin, vectors, sums):
     for v in range(0, vectors, VECTORS):
         row, ahead = (o, v + AHEAD) if v + AHEAD < vectors else (o + DEPTH, v + AHEAD - vectors)
         asked = row * features + begin + ahead * LANES
-        b = address(weight) + 4 * (o * features + begin + v * LANES)
+        b = Panel(address(weight) + 4 * (o * features + begin + v * LANES), features)
         for n in range(0, images, ROWS):
-            a, c = address(dy) + 4 * (n * rows + o), sums + 4 * (v * images + n * VECTORS) * LANES
+            a = Strided(address(dy) + 4 * (n * rows + o), rows, 1)
+            c = Panel(sums + 4 * (v * images + n * VECTORS) * LANES, VECTORS * LANES)
             for r in range(n // ROWS, DEPTH, images // ROWS):
                 for i in range(0, VECTORS * LANES, FLOATS):
                     prefetch(address(weight), asked + r * features + i)
             if vectors - v == 1:
-                gemm_micro_1(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_1(a, b, c, depth, o > 0)
             elif vectors - v == 2:
-                gemm_micro_2(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_2(a, b, c, depth, o > 0)
             else:
-                gemm_micro_3(a, rows, 1, b, features, c, VECTORS * LANES, depth, o > 0)
+                gemm_micro_3(a, b, c, depth, o > 0)
 
 
 @inner

@@ -1,83 +1,97 @@
-"""The product of two matrices inside a compiled kernel: BLAS on parts of arrays, where they lie.
+"""The product of two matrices inside a compiled kernel: BLAS on parts of arrays, and small products of our own.
 
-Compiled ``np.dot`` takes whole contiguous arrays only, and would copy a block of columns; ``gemm`` takes the
-distance between rows.  Each call runs on the thread that makes it (see ``threads``).  ``gemm_epilogue_1`` to
-``_3`` are small products of our own, whose sums go through the epilogue before they are written, and those of
-``gemm_gather_1`` to ``_3``, the rows of whose second matrix lie anywhere, do so too.
+Compiled ``np.dot`` takes whole contiguous arrays only, and would copy a block of columns; ``gemm`` takes leading
+dimensions, as BLAS does.  Each call runs on the thread that makes it (see ``runtime.thread_pool``).
+``gemm_epilogue_1`` to ``_3`` are micro-kernels whose sums are scaled, shifted and clipped before they leave their
+registers: the rectifier of a convolution then costs no pass over memory.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import emit_clip_mask, emit_scale_shift_clip
-from minicnn.kernels.cpu.simd.gemm_micro import emit_gemm_micro
+from minicnn.kernels.cpu.simd.gemm_micro import ROWS, emit_gemm_micro, unpack
 from minicnn.kernels.cpu.simd.vector import FLOAT, INT64, LANES, emit_broadcast, vector_pointer
 
-__all__ = [
-    "gemm",
-    "gemm_epilogue_1",
-    "gemm_epilogue_2",
-    "gemm_epilogue_3",
-    "gemm_gather_1",
-    "gemm_gather_2",
-    "gemm_gather_3",
-]
+__all__ = ["Operand", "RowEpilogue", "gemm", "gemm_epilogue_1", "gemm_epilogue_2", "gemm_epilogue_3"]
 
 # Numba's own way to SciPy's BLAS; addresses are passed as whole numbers
 _blas_gemm = types.ExternalFunction("numba_xxgemm", types.intc(*[types.char] * 3, *[types.intp] * 11))
 _SINGLE, _NOT_TRANSPOSED, _TRANSPOSED = ord("s"), ord("n"), ord("t")
 
 
-@inner
-def gemm(m, n, k, a, a_row, a_turned, b, b_row, b_turned, adds, c, c_row):
-    """C = A B, or C + A B if ``adds``, of float32 matrices (m, k), (k, n) and (m, n) in C order.
+class Operand(NamedTuple):
+    """A factor of a product, in C order: its address, floats from row to row, whether its transpose lies there."""
 
-    a, b and c are addresses, ``*_row`` the number of values from a row to the next.  A matrix that is "turned"
-    lies in memory as its transpose.  The caller must use its arrays once more afterwards, or they may be freed.
+    address: int
+    leading_dim: int
+    transposed: bool = False
+
+
+class RowEpilogue(NamedTuple):
+    """What becomes of a block's sums: addresses of a scale and a shift for each row, and the clip's limits."""
+
+    scale: int
+    shift: int
+    clip_min: float
+    clip_max: float
+
+
+@inner
+def gemm(m, n, k, a, b, c, accumulate):
+    """C = A B, or C + A B, of float32 matrices (m, k), (k, n) and (m, n); a, b ``Operand``, c a ``Panel``.
+
+    The caller must use its arrays once more afterwards, or they may be freed.
     """
     factors = np.empty(2, np.float32)
-    factors[0], factors[1] = 1, 1 if adds else 0
-    at = factors.ctypes.data
+    factors[0], factors[1] = 1, 1 if accumulate else 0
+    alpha = factors.ctypes.data
     # BLAS counts in columns: C' = B' A'
-    first, second = _TRANSPOSED if b_turned else _NOT_TRANSPOSED, _TRANSPOSED if a_turned else _NOT_TRANSPOSED
-    _blas_gemm(_SINGLE, first, second, n, m, k, at, b, b_row, a, a_row, at + 4, c, c_row)
+    order_b = _TRANSPOSED if b.transposed else _NOT_TRANSPOSED
+    order_a = _TRANSPOSED if a.transposed else _NOT_TRANSPOSED
+    operands = b.address, b.leading_dim, a.address, a.leading_dim
+    _blas_gemm(_SINGLE, order_b, order_a, n, m, k, alpha, *operands, alpha + 4, c.address, c.leading_dim)
     factors[0] = 0  # a use after the call: until its last use an array is kept
 
 
-def _gemm_epilogue(columns, placed=False):
-    """Make the product of ROWS rows by ``columns`` vectors, finished: y and mask at ``r y_row + j``.
+def _make_gemm_epilogue(columns):
+    """Make the product of ROWS rows by ``columns`` vectors, with its epilogue."""
 
-    a, b, width and depth are as for ``emit_gemm_micro``; scale and shift are addresses of ROWS numbers, mask is 0
-    where there is none.
-    """
+    def gemm_epilogue(typingctx, a, b, depth, epilogue, y, mask):
+        """Write the epilogue of A B to y, a ``Panel``, and to the mask of its shape; ``mask`` 0 for none."""
 
-    def product(typingctx, a, row, step, b, width, depth, scale, shift, least, most, y, y_row, mask):
         def codegen(context, builder, sig, args):
-            a, row, step, b, width, depth, scale, shift, least, most, y, y_row, mask = args
-            sums = emit_gemm_micro(builder, columns, a, row, step, b, width, depth, placed=placed)
-            ends, values = (emit_broadcast(builder, least), emit_broadcast(builder, most)), []
-            for n, total in enumerate(sums):
+            a, b = (unpack(context, builder, *each) for each in zip(sig.args[:2], args[:2], strict=True))
+            depth, epilogue, y, mask = args[2:]
+            scale, shift, *limits = cgutils.unpack_tuple(builder, epilogue, 4)
+            y = unpack(context, builder, sig.args[4], y)
+            sums = emit_gemm_micro(builder, ROWS, columns, a, b, depth)
+            limits, values = [emit_broadcast(builder, limit) for limit in limits], []
+            for n, value in enumerate(sums):
                 r, j = divmod(n, columns)
                 if j == 0:
-                    by, plus = (_broadcast_element(builder, start, r) for start in (scale, shift))
-                    line = builder.mul(y_row, INT64(r))
-                after = emit_scale_shift_clip(builder, total, by, plus, *ends)
-                place = builder.add(line, INT64(LANES * j))
-                builder.store(after, vector_pointer(builder, y, place), align=4)
-                values.append((after, place))
+                    factor, summand = (_broadcast_element(builder, start, r) for start in (scale, shift))
+                    row = builder.mul(y.leading_dim, INT64(r))
+                clipped = emit_scale_shift_clip(builder, value, factor, summand, *limits)
+                index = builder.add(row, INT64(LANES * j))
+                builder.store(clipped, vector_pointer(builder, y.address, index), align=4)
+                values.append((clipped, index))
             with builder.if_then(builder.icmp_signed("!=", mask, INT64(0))):
-                for after, place in values:
-                    flags = emit_clip_mask(builder, after, *ends)
-                    builder.store(flags, vector_pointer(builder, mask, place, flags.type), align=1)
+                for clipped, index in values:
+                    flags = emit_clip_mask(builder, clipped, *limits)
+                    builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
             return context.get_dummy_value()
 
-        numbers = [types.int64] * 8 + [types.float32] * 2 + [types.int64] * 3
-        return types.void(*numbers), codegen
+        kind = types.NamedTuple([types.int64, types.int64, types.float32, types.float32], RowEpilogue)
+        return types.void(a, b, types.int64, kind, y, types.int64), codegen
 
-    return intrinsic(product)
+    return intrinsic(gemm_epilogue)
 
 
 def _broadcast_element(builder, start, index):
@@ -85,5 +99,4 @@ def _broadcast_element(builder, start, index):
     return emit_broadcast(builder, builder.load(element))
 
 
-gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3 = map(_gemm_epilogue, (1, 2, 3))
-gemm_gather_1, gemm_gather_2, gemm_gather_3 = (_gemm_epilogue(n, True) for n in (1, 2, 3))
+gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3 = map(_make_gemm_epilogue, (1, 2, 3))

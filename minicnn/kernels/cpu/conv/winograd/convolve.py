@@ -30,6 +30,8 @@ from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
 from minicnn.kernels.cpu.simd.epilogue import Epilogue, Prologue
 from minicnn.kernels.cpu.simd.gemm_micro import (
     ROWS,
+    Panel,
+    Strided,
     gemm_micro_1,
     gemm_micro_2,
     gemm_micro_3,
@@ -152,23 +154,24 @@ def _mask(mask):
 def _multiply(u, apart, v, v_apart, width, count, span, depth, adds, m):
     """M[f, k, t] = sum_c U[f, c, k] V[f, c, t], or M plus it, for ``span`` channels k and ``count`` tiles t."""
     for f in range(36):
-        b = v + 4 * f * v_apart
+        b = Panel(v + 4 * f * v_apart, width)
         for k in range(0, span, ROWS):
-            a, c = u + 4 * (f * apart + k), m + 4 * (f * M_APART + k * WIDTH)
+            a = Strided(u + 4 * (f * apart + k), 1, SPAN)
+            c = Panel(m + 4 * (f * M_APART + k * WIDTH), WIDTH)
             if count > 2 * LANES:
-                gemm_micro_3(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_3(a, b, c, depth, adds)
             elif count > LANES:
-                gemm_micro_2(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_2(a, b, c, depth, adds)
             else:
-                gemm_micro_1(a, 1, SPAN, b, width, c, WIDTH, depth, adds)
+                gemm_micro_1(a, b, c, depth, adds)
 
 
 @inner
 def _multiply_lone(u, apart, v, v_apart, width, depth, adds, m):
     """M[f, k] = sum_c U[f, c, k] V[f, c], or M plus it, for one tile."""
     for f in range(36):
-        b, c = u + 4 * f * apart, m + 4 * f * LONE_APART
-        product_of_tile(v + 4 * f * v_apart, 0, width, b, SPAN, c, 0, depth, adds)
+        a, b = Strided(v + 4 * f * v_apart, 0, width), Panel(u + 4 * f * apart, SPAN)
+        product_of_tile(a, b, Panel(m + 4 * f * LONE_APART, 0), depth, adds)
 
 
 @inner

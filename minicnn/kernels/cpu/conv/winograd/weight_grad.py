@@ -18,7 +18,8 @@ from minicnn.kernels.cpu.conv.winograd.transforms import gradient_tile
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.gemm import gemm
+from minicnn.kernels.cpu.simd.gemm import Operand, gemm
+from minicnn.kernels.cpu.simd.gemm_micro import Panel
 from minicnn.kernels.cpu.simd.vector import LANES, address
 
 __all__ = ["is_applicable", "weight_grad"]
@@ -71,7 +72,7 @@ def _add_product(task, d, v, width, tiles, filters, c, adds, sums):
     f, part = task // PARTS, task % PARTS
     k, end = part * filters // PARTS, (part + 1) * filters // PARTS
     a, b, to = address(d[f, k * width :]), address(v[f]), address(sums[f, k * c :])
-    gemm(end - k, c, tiles, a, width, False, b, width, True, adds > 0, to, c)
+    gemm(end - k, c, tiles, Operand(a, width, False), Operand(b, width, True), Panel(to, c), adds > 0)
 
 
 @kernel(reads(2), reads(2), int64, int64, int64, int64, int64, writes(2))
