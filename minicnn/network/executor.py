@@ -91,7 +91,7 @@ class Executor:
         one = sequence.Pass(plan.steps, self.kernels, keep, rule)
         if self._passes is None or plan.wide or x.dtype != np.float32 or not plan.capturable:
             return nullcontext(one)
-        return self._passes.of((upto, x.shape, keep, rule), one)
+        return self._passes.get((upto, x.shape, keep, rule), one)
 
     def parts(self, run, *arrays) -> list[tuple[int, Any]]:
         """Return what ``run`` gives for the parts of a batch, see ``split_on_out_of_memory``."""

@@ -8,7 +8,7 @@ from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.runtime.recorder import record_result
+from minicnn.kernels.cpu.runtime.recorder import capturable, record_result
 
 __all__ = ["relu", "relu6", "relu_input_grad"]
 
@@ -17,12 +17,14 @@ __all__ = ["relu", "relu6", "relu_input_grad"]
 BLOCK = 8192
 
 
+@capturable
 @float32_or(reference.relu)
 def relu(x):
     """Rectifier and its mask, as ``reference.relu``."""
     return _rectified(x, np.inf) if x.size > BLOCK else record_result(reference.relu, x)
 
 
+@capturable
 @float32_or(reference.relu6)
 def relu6(x):
     """Rectifier with a ceiling and its mask, as ``reference.relu6``."""
@@ -35,6 +37,7 @@ def _rectified(x, ceiling):
     return y, mask
 
 
+@capturable
 @float32_or(reference.relu_input_grad)
 def relu_input_grad(dy, mask, rule):
     """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""

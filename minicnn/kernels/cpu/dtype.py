@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.runtime.allocator import empty
-from minicnn.kernels.cpu.runtime.recorder import record_call, record_result
+from minicnn.kernels.cpu.runtime.recorder import capturable, record_call, record_result
 
 __all__ = ["add", "constant", "dense", "float32_or"]
 
@@ -45,6 +45,7 @@ def constant(value: float, count: int) -> np.ndarray:
     return found
 
 
+@capturable
 @float32_or(reference.add)
 def add(x, other):
     """Sum of two arrays, as ``reference.add``, in memory that is kept."""

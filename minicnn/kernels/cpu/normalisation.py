@@ -5,8 +5,10 @@ from numba import float32, int64
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
+from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.runtime.recorder import capturable
 
 __all__ = [
     "batch_norm2d",
@@ -18,21 +20,23 @@ __all__ = [
 PIXELS = 128  # a thread takes the channels of this many pixels at a time: they stay in its cache
 
 
+@capturable
 @float32_or(reference.local_response_norm)
 def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0):
     """Local response normalisation, as ``reference.local_response_norm``.
 
     The usual exponent 3/4 takes two square roots, which vectorise, instead of a power, which does not.
     """
-    y = np.empty(x.shape, np.float32)
+    y = empty(x.shape)
     _normalise(_channels(x), size, alpha / size, beta, k, _channels(y))
     return y
 
 
+@capturable
 @float32_or(reference.local_response_norm_input_grad)
 def local_response_norm_input_grad(x, dy, size, *, alpha=1e-4, beta=0.75, k=1.0):
     """Gradient with respect to the input, as ``reference.local_response_norm_input_grad``."""
-    dx = np.empty(x.shape, np.float32)
+    dx = empty(x.shape)
     _normalise_input_grad(_channels(x), _channels(dy), size, alpha / size, beta, k, _channels(dx))
     return dx
 

@@ -15,6 +15,7 @@ from minicnn.kernels.cpu.conv.geometry import Geometry
 from minicnn.kernels.cpu.conv.winograd import convolve, weight_grad
 from minicnn.kernels.cpu.dtype import constant, dense, float32_or
 from minicnn.kernels.cpu.runtime.allocator import empty
+from minicnn.kernels.cpu.runtime.recorder import capturable
 from minicnn.kernels.cpu.simd.epilogue import Epilogue, Prologue
 from minicnn.shapes import output_size, pair, sides, transposed_size
 
@@ -156,6 +157,7 @@ def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
     return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
 
 
+@capturable
 @float32_or(reference.conv2d)
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
@@ -164,6 +166,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
 
 
+@capturable
 @float32_or(reference.conv2d_relu)
 def conv2d_relu(
     x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
@@ -192,6 +195,7 @@ def _forward(x, weight, epilogue, plan):
     return y
 
 
+@capturable
 @float32_or(reference.conv2d_input_grad)
 def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the input, as ``reference.conv2d_input_grad``, by the adjoint algorithm."""
@@ -199,6 +203,7 @@ def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1
     return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
 
 
+@capturable
 @float32_or(reference.conv2d_relu_input_grad)
 def conv2d_relu_input_grad(
     dy, mask, rule, weight, scale, input_size, *, stride=1, padding=0, dilation=1, groups=1
@@ -252,6 +257,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     return y
 
 
+@capturable
 def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the input of a transposed convolution: the convolution that it transposes."""
     return conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)

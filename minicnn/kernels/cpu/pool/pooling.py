@@ -13,7 +13,7 @@ from minicnn.kernels.cpu.pool.max_pool_simd import max_pool, unpool, unpools
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.runtime.recorder import record_result
+from minicnn.kernels.cpu.runtime.recorder import capturable, record_result
 from minicnn.kernels.cpu.simd.vector import LANES, address
 from minicnn.kernels.reference.windows import Windows
 
@@ -28,6 +28,7 @@ __all__ = [
 PADDING = np.int32(1 << 20)
 
 
+@capturable
 @float32_or(reference.max_pool2d)
 def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
     """Max-pool, as ``reference.max_pool2d``.
@@ -45,6 +46,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     return y, switches
 
 
+@capturable
 @float32_or(reference.max_pool2d_input_grad)
 def max_pool2d_input_grad(
     dy, switches, input_size, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False
@@ -62,6 +64,7 @@ def max_pool2d_input_grad(
     return dx
 
 
+@capturable
 @float32_or(reference.avg_pool2d)
 def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """Average pool, as ``reference.avg_pool2d``."""

@@ -51,9 +51,9 @@ def release() -> None:
 
 
 def unleased(value: Any) -> Any:
-    """Return an array of the same memory that does not keep others from using it; in tuples and the like, too.
+    """Return a view of an array's memory that does not keep it from its next use; in tuples and the like, too.
 
-    Whatever else it is given it returns as it is.
+    Any other value is returned as it is.
     """
     if isinstance(value, np.ndarray):
         lease = value
@@ -66,7 +66,7 @@ def unleased(value: Any) -> Any:
         return np.ndarray(value.shape, value.dtype, memory, offset, value.strides)
     if type(value) in (tuple, list):
         return type(value)(map(unleased, value))
-    return {name: unleased(one) for name, one in value.items()} if type(value) is dict else value
+    return {name: unleased(item) for name, item in value.items()} if type(value) is dict else value
 
 
 class _Block:
@@ -93,8 +93,8 @@ class Memory:
         Bytes below which an array is NumPy's own.
     source : Memory, optional
         Whose blocks to take where none waits here, before new ones.
-    most : int
-        Bytes that whoever counts ``size`` allows.
+    limit : int
+        Bytes that ``size`` may reach before a capture that uses it ends.
 
     Attributes
     ----------
@@ -104,18 +104,18 @@ class Memory:
 
     """
 
-    def __init__(self, small: int = SMALL, source: "Memory | None" = None, most: int = sys.maxsize):
-        self.small, self.source, self.most = small, source, most
+    def __init__(self, small: int = SMALL, source: "Memory | None" = None, limit: int = sys.maxsize):
+        self.small, self.source, self.limit = small, source, limit
         self.waiting: list[_Block] = []
         self.size = 0
 
     def take(self, size: int) -> _Block:
         """Take a block of at least ``size`` bytes."""
-        found = self._waiting(size)
-        if found is None:
-            found = (self.source and self.source._waiting(size)) or _Block(size)
-            self.size += found.size
-        return found
+        block = self._reuse(size)
+        if block is None:
+            block = (self.source and self.source._reuse(size)) or _Block(size)
+            self.size += block.size
+        return block
 
     def give(self, block: _Block) -> None:
         """Let a block wait."""
@@ -136,20 +136,20 @@ class Memory:
         finally:
             _thread.memory = before
 
-    def _waiting(self, size: int) -> _Block | None:
+    def _reuse(self, size: int) -> _Block | None:
         """Take the smallest block that waits and holds ``size`` bytes, but not many times as much."""
         while True:
-            found = None
+            best = None
             for block in list(self.waiting):  # of the same size the last, which a cache may still hold
-                if size <= block.size <= 4 * size and (found is None or block.size <= found.size):
-                    found = block
-            if found is None:
+                if size <= block.size <= 4 * size and (best is None or block.size <= best.size):
+                    best = block
+            if best is None:
                 return None
             try:
-                self.waiting.remove(found)
+                self.waiting.remove(best)
             except ValueError:  # another thread took it
                 continue
-            return found
+            return best
 
 
 _size = operator.attrgetter("size")

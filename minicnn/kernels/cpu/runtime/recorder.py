@@ -1,27 +1,31 @@
-"""Calls that are made and noted, so that a pass can be made again without the code that led to them (``replay``).
+"""Capture and replay of calls, as in CUDA graphs: a pass runs again without the code that led to its calls.
 
-    noted(function, *args)     a call that writes to some of its arguments
-    again(function, *args)     a call that returns new arrays: made again, it fills these
+    record_call(function, *args)       a call that writes to some of its arguments
+    record_result(function, *args)     a call that returns new arrays: replayed, it fills these again
 
-Where nothing takes notes, both only call.  Notes end where the memory that arrays then come from becomes large.
+Outside of ``capture`` both only call.  A capture ends early where the memory that its arrays come from exceeds its
+limit.  An operation of this device that does all its work in recorded calls is marked ``capturable``.
 """
+
+from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minicnn.kernels.cpu.runtime.allocator import Memory, empty, no_memory, unleased
 
-__all__ = ["capture", "record", "record_call", "record_result", "replay"]
+__all__ = ["capturable", "capture", "record", "record_call", "record_result", "replay"]
 
-Calls = list[tuple[Callable, tuple]]
+Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+Operation = TypeVar("Operation", bound=Callable[..., Any])
 
 
 class _Thread(threading.local):
-    """The notes that a thread takes, and where its arrays come from meanwhile."""
+    """What a thread captures: its calls, and the memory that its arrays come from meanwhile."""
 
     calls: Calls | None = None
     memory: Memory | None = None
@@ -30,11 +34,20 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
+def capturable(operation: Operation) -> Operation:
+    """Mark an operation all of whose work is recorded: kernels, and functions called by ``record_*``.
+
+    Its calls are replayed one by one; any other operation is called again as a whole, which takes longer.
+    """
+    operation.capturable = True  # type: ignore[attr-defined]  # an attribute of a function
+    return operation
+
+
 @contextmanager
 def capture(calls: Calls, memory: Memory) -> Iterator[None]:
-    """Context in which this thread's calls are noted in a list, and arrays come from ``memory``.
+    """Context in which this thread's calls are recorded in a list, and arrays come from ``memory``.
 
-    Once this has more than its ``most`` bytes, the list is emptied, and no more calls are noted.
+    Once this holds more bytes than its limit, the list is emptied, and no more calls are recorded.
     """
     before = _thread.calls, _thread.memory
     _thread.calls, _thread.memory = calls, memory
@@ -45,11 +58,11 @@ def capture(calls: Calls, memory: Memory) -> Iterator[None]:
         _thread.calls, _thread.memory = before
 
 
-def record(function: Callable, *args: Any) -> None:
-    """Note a call that was made."""
-    if _thread.calls is None:
+def record(function: Callable[..., Any], *args: Any) -> None:
+    """Record a call that was made."""
+    if _thread.calls is None or _thread.memory is None:
         return
-    if _thread.memory.size > _thread.memory.most:
+    if _thread.memory.size > _thread.memory.limit:
         _thread.calls.clear()  # arrays that are in none of its arguments any more are used again at once
         _thread.calls = None
         return
@@ -57,31 +70,31 @@ def record(function: Callable, *args: Any) -> None:
     _thread.calls.append((function, unleased(args)))
 
 
-def record_call(function: Callable, *args: Any) -> None:
-    """Call a function that writes to its arguments, and note it."""
+def record_call(function: Callable[..., Any], *args: Any) -> None:
+    """Call a function that writes to its arguments, and record the call."""
     function(*args)
     record(function, *args)
 
 
-def record_result(function: Callable, *args: Any, **kwargs: Any) -> Any:
-    """Return a function's new arrays, or views of its arguments; note that it is to be called again for these."""
+def record_result(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return what a function returns: new arrays, which its replay will fill, or views of its arguments."""
     if _thread.calls is None:
         return function(*args, **kwargs)
     calls, _thread.calls = _thread.calls, None
     try:
-        found = function(*args, **kwargs)
+        result = function(*args, **kwargs)
     finally:
         _thread.calls = calls
-    given = [*_arrays(args), *_arrays(tuple(kwargs.values()))]
-    if all(_shared(array, given) for array in _arrays(found)):
-        return found
-    found = _kept(found)
-    record(_fill, found, function, args, kwargs)
-    return found
+    inputs = [*_arrays(args), *_arrays(tuple(kwargs.values()))]
+    if all(_shares_memory(array, inputs) for array in _arrays(result)):
+        return result  # views: they change with what they view
+    result = _copy(result)
+    record(_fill, result, function, args, kwargs)
+    return result
 
 
 def replay(calls: Calls) -> None:
-    """Make all calls again.
+    """Make recorded calls again, in their order.
 
     Raises
     ------
@@ -96,15 +109,15 @@ def replay(calls: Calls) -> None:
         raise no_memory("a kernel found no room for its work") from None
 
 
-def _fill(results: Any, function: Callable, args: tuple, kwargs: dict) -> None:
+def _fill(results: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     for array, value in zip(_arrays(results), _arrays(function(*args, **kwargs)), strict=True):
         np.copyto(array, value)
 
 
-def _kept(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     """Return a copy of the arrays in memory that is counted, and used again once they are not needed."""
     if isinstance(value, tuple | list):
-        return type(value)(map(_kept, value))
+        return type(value)(map(_copy, value))
     if not isinstance(value, np.ndarray):
         return value
     copy = empty(value.shape, value.dtype)
@@ -114,9 +127,9 @@ def _kept(value: Any) -> Any:
 
 def _arrays(value: Any) -> list[np.ndarray]:
     if isinstance(value, tuple | list):
-        return [array for one in value for array in _arrays(one)]
+        return [array for item in value for array in _arrays(item)]
     return [value] if isinstance(value, np.ndarray) else []
 
 
-def _shared(array: np.ndarray, others: list[np.ndarray]) -> bool:
+def _shares_memory(array: np.ndarray, others: list[np.ndarray]) -> bool:
     return any(np.may_share_memory(array, other) for other in others)

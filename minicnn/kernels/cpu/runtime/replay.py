@@ -1,50 +1,40 @@
-"""A pass over maps of one shape as a list of calls: noted once, and then made again for other values.
+"""Passes over maps of one shape, captured as a list of calls and replayed for other values, as CUDA graphs are.
 
 Between the kernels of a pass runs the Python of layers and operations: which algorithm, which sizes, which
-buffers.  For one network and one shape of input the answers are always the same, so they are found once.  The
+buffers.  For one network and one shape of input the answers are always the same, so they are worked out once.  The
 list holds compiled kernels with their arguments, among them the buffers, which are the list's own; a new input is
 copied into the first of them.
 
-Operations of ``kernels`` that are not compiled, or look at values, are called again as a whole.  Weights are read
-where they lie, so that a change in place counts.  What layers compute by themselves is not noted: see
-``layers.transforms.fuse.is_capturable``.
+Operations of ``kernels`` that are not ``capturable``, since they are not compiled or look at values, are called
+again as a whole.  Weights are read where they lie, so that a change in place counts.  What layers compute by
+themselves is not recorded: see ``layers.transforms.fuse.is_capturable``.
 """
+
+from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from minicnn.kernels import cpu
 from minicnn.kernels.cpu.runtime.allocator import Memory, empty, shared
-from minicnn.kernels.cpu.runtime.recorder import capture, record_result, replay
+from minicnn.kernels.cpu.runtime.recorder import Calls, capture, record_result, replay
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads
 
-__all__ = ["PassCache"]
+__all__ = ["CapturedPass", "PassCache"]
 
-# operations that note the calls they make
-NOTED = {
-    "add",
-    "conv2d",
-    "conv2d_input_grad",
-    "conv2d_relu",
-    "conv2d_relu_input_grad",
-    "max_pool2d",
-    "max_pool2d_input_grad",
-    "relu",
-    "relu6",
-    "relu_input_grad",
-}
-MOST = 8  # passes of a network that are kept, with
-ALL = 1 << 27  # bytes at most together; what was used longest ago goes first
-LARGE = 1 << 25  # a pass with more bytes than this is not noted: of its time Python takes a small part
+MAX_PASSES = 8  # of a network that are kept, with
+MAX_BYTES = 1 << 27  # at most together; what was used longest ago goes first
+MAX_PASS_BYTES = 1 << 25  # a pass with more is not captured: of its time Python takes a small part
 
 
 class Replayable(Protocol):
-    """What is noted: forward, and back from what it kept, by the operations of ``kernels``."""
+    """What is captured: forward, and back from what it kept, by the operations of ``kernels``."""
 
     kernels: Any
 
@@ -55,77 +45,98 @@ class Replayable(Protocol):
         """Return dx."""
 
 
-class PassCache:
-    """Passes of one network: the first of a kind is left as it is, the second noted, and repeated ever after.
+class _Uncaptured(Enum):
+    """What is kept of a pass in place of its capture."""
 
-    To be used inside of ``threads.parallel()``, and by one thread at a time.
+    SEEN_ONCE = 1  # the next one is captured
+    TOO_LARGE = 2
+
+
+class PassCache:
+    """Passes of one network: the first of a kind only runs, the second is captured, the following are replayed.
+
+    To be used inside of ``thread_pool.parallel()``, and by one thread at a time.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, _Noted | str] = OrderedDict()
+        self._passes: OrderedDict[Hashable, CapturedPass | _Uncaptured] = OrderedDict()
 
     @contextmanager
-    def of(self, kind: Hashable, one: Replayable) -> Iterator[Replayable]:
+    def get(self, kind: Hashable, network_pass: Replayable) -> Iterator[Replayable | CapturedPass]:
         """Give what to run in the place of a pass; those of one kind do the same with inputs of one shape."""
         kind = kind, num_threads()
-        known = self._known.pop(kind, "new")
-        if known == "seen":
-            known = _Noted(one)
+        cached = self._passes.pop(kind, None)
+        if cached is _Uncaptured.SEEN_ONCE:
+            cached = CapturedPass(network_pass)
         try:
-            yield known if isinstance(known, _Noted) else one
+            yield cached if isinstance(cached, CapturedPass) else network_pass
         finally:
-            too_large = _size(known) > LARGE
-            self._known[kind] = "large" if too_large else "seen" if known == "new" else known
-            while len(self._known) > MOST or sum(map(_size, self._known.values())) > ALL:
-                self._known.popitem(last=False)
+            if cached is None:
+                cached = _Uncaptured.SEEN_ONCE
+            elif _size(cached) > MAX_PASS_BYTES:
+                cached = _Uncaptured.TOO_LARGE
+            self._passes[kind] = cached
+            while len(self._passes) > MAX_PASSES or sum(map(_size, self._passes.values())) > MAX_BYTES:
+                self._passes.popitem(last=False)
 
 
-def _size(known: "_Noted | str") -> int:
-    return known.memory.size if isinstance(known, _Noted) else 0
+def _size(cached: CapturedPass | _Uncaptured) -> int:
+    return cached.memory.size if isinstance(cached, CapturedPass) else 0
 
 
-class _Noted:
-    """A pass as lists of calls, one forward and one back; the buffers in these arguments are its own."""
+class _Recording(NamedTuple):
+    """One direction of a pass: the calls that compute ``output`` from what is copied into ``input``."""
 
-    def __init__(self, one: Replayable):
-        self.memory = Memory(small=0, source=shared, most=LARGE)
-        self._pass, self._lists = one, {}
+    input: np.ndarray
+    calls: Calls
+    output: np.ndarray
 
-    def forward(self, x):
+
+class CapturedPass:
+    """A pass as two recordings, one forward and one backward; the buffers in their arguments are its own."""
+
+    def __init__(self, network_pass: Replayable):
+        self.memory = Memory(small=0, source=shared, limit=MAX_PASS_BYTES)
+        self._pass = network_pass
+        self._recordings: dict[str, _Recording] = {}
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y."""
         return self._run(self._pass.forward, x)
 
-    def backward(self, dy):
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Return dx."""
         return self._run(self._pass.backward, dy)
 
-    def _run(self, function, x):
+    def _run(self, function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
         name = function.__name__
-        if name in self._lists:
-            given, calls, found = self._lists[name]
-            np.copyto(given, x)
-            replay(calls)
+        if name in self._recordings:
+            recording = self._recordings[name]
+            np.copyto(recording.input, x)
+            replay(recording.calls)
         else:
-            given, calls, found = self._note(function, x)
-            if self.memory.size <= LARGE:
-                self._lists[name] = given, calls, found
-        result = empty(found.shape, found.dtype)
-        np.copyto(result, found)
+            recording = self._capture(function, x)
+            if self.memory.size <= MAX_PASS_BYTES:
+                self._recordings[name] = recording
+        result = empty(recording.output.shape, recording.output.dtype)
+        np.copyto(result, recording.output)
         return result
 
-    def _note(self, function, x):
-        calls, plain = [], self._pass.kernels
-        self._pass.kernels = _Noting()
+    def _capture(self, function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> _Recording:
+        calls: Calls = []
+        kernels, self._pass.kernels = self._pass.kernels, _RecordingKernels()
         try:
             with capture(calls, self.memory):
-                given = empty(x.shape)
-                np.copyto(given, x)
-                return given, calls, function(given)
+                buffer = empty(x.shape)
+                np.copyto(buffer, x)
+                return _Recording(buffer, calls, function(buffer))
         finally:
-            self._pass.kernels = plain
+            self._pass.kernels = kernels
 
 
-class _Noting:
-    """The operations of this device, each of which notes its calls, or that it is to be called again."""
+class _RecordingKernels:
+    """The operations of this device, each of which records its calls, or is recorded as one call itself."""
 
-    def __getattr__(self, name: str) -> Callable:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         operation = getattr(cpu, name)
-        return operation if name in NOTED else partial(record_result, operation)
+        return operation if getattr(operation, "capturable", False) else partial(record_result, operation)

@@ -1,4 +1,4 @@
-"""Passes that are repeated: the same bits as plain ones, whatever is given, and whatever happened in between."""
+"""Replayed passes: the same bits as without a capture, whatever is given, and whatever happened in between."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -73,15 +73,15 @@ def agree(net, x, target, rule="gradient", layer=None):
     """Whether a network's results are those of one that has run nothing yet, bit for bit."""
     fresh = net.to("cpu")
     assert net(x).tobytes() == fresh(x).tobytes()
-    found = net.input_gradient(x, target, rule, layer)
-    assert found.any()
-    assert found.tobytes() == fresh.input_gradient(x, target, rule, layer).tobytes()
+    gradient = net.input_gradient(x, target, rule, layer)
+    assert gradient.any()
+    assert gradient.tobytes() == fresh.input_gradient(x, target, rule, layer).tobytes()
     return True
 
 
-def noted(net):
-    """Count the passes that are noted."""
-    return sum(not isinstance(known, str) for known in net._runner._passes._known.values())
+def captured(net):
+    """Count the passes that are captured."""
+    return sum(isinstance(cached, replay.CapturedPass) for cached in net._runner._passes._passes.values())
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -90,14 +90,14 @@ def test_every_layer_and_rule(rule):
     for seed in range(4):
         for count in (1, 3):
             assert agree(net, images(count, seed), seed, rule)
-    assert noted(net) == 4
+    assert captured(net) == 4
 
 
 def test_what_has_no_rule_but_the_gradient():
     net = Network(smooth(), device="cpu")
     for seed in range(4):
         assert agree(net, images(2, seed, (3, 9, 12)), seed)
-    assert noted(net) == 2
+    assert captured(net) == 2
 
 
 @pytest.mark.parametrize("name", ["lenet5", "squeezenet1_1", "efficientnet-lite0", "alexnet", "resnet18"])
@@ -105,7 +105,7 @@ def test_nets_of_the_zoo(name):
     net = zoo.build(name).fold_batch_norm().to("cpu")
     for seed in range(3):
         assert agree(net, images(1, seed, net.input_shape), seed)
-    assert noted(net) == 2
+    assert captured(net) == 2
 
 
 def test_a_layer_between():
@@ -164,30 +164,30 @@ class Louder(ReLU):
 
 @pytest.mark.parametrize("theirs", [Square, Louder])
 @pytest.mark.parametrize("inside", [False, True])
-def test_layers_from_elsewhere_are_not_repeated(theirs, inside):
+def test_layers_from_elsewhere_are_not_replayed(theirs, inside):
     between = Residual([Conv2d(4, 4, 1), theirs()]) if inside else theirs()
     net = Network([Conv2d(3, 4, 3), between, Flatten(), Linear(4 * 36, 3)], (3, 8, 8), device="cpu")
     for seed in range(5):
         x = images(1, seed, (3, 8, 8))
         assert agree(net, x, 1)
         np.testing.assert_allclose(net(x), net.to("reference")(x), rtol=0, atol=1e-4)  # nor merged with others
-    assert noted(net) == 0
+    assert captured(net) == 0
 
 
 @pytest.mark.parametrize("layers", [every_layer, smooth])
-def test_all_that_a_list_holds_is_counted_but_weights(layers):
+def test_all_memory_of_a_recording_is_counted_but_that_of_weights(layers):
     net = Network(layers(), device="cpu")
     for seed in range(3):
         net.input_gradient(images(1, seed), 1)
-    (kept,) = net._runner._passes._known.values()
+    (cached,) = net._runner._passes._passes.values()
     weights = [array for array in net.state_dict().values()]
 
     def arrays(value):
         if isinstance(value, tuple | list):
-            return [array for one in value for array in arrays(one)]
+            return [array for item in value for array in arrays(item)]
         return [value] if isinstance(value, np.ndarray) and value.nbytes > 1000 else []
 
-    held, blocks = arrays(list(kept._lists.values())), {}
+    held, blocks = arrays(list(cached._recordings.values())), {}
     for array in held:
         while isinstance(array.base, np.ndarray):
             array = array.base
@@ -195,7 +195,7 @@ def test_all_that_a_list_holds_is_counted_but_weights(layers):
         if not any(array is weight for weight in weights):
             assert array.dtype == np.uint8, "the memory of a block"
             blocks[id(array)] = array.nbytes
-    assert held and 0 < sum(blocks.values()) <= kept.memory.size + 64 * len(blocks)
+    assert held and 0 < sum(blocks.values()) <= cached.memory.size + 64 * len(blocks)
 
 
 def test_other_weights_count():
@@ -210,12 +210,12 @@ def test_other_weights_count():
 
 def test_results_belong_to_the_caller():
     net = Network(every_layer(), (3, 32, 32), device="cpu")
-    found = [(net(images(1, seed)), net.input_gradient(images(1, seed), 3)) for seed in range(4)]
-    kept = [(y.copy(), dx.copy()) for y, dx in found]
+    results = [(net(images(1, seed)), net.input_gradient(images(1, seed), 3)) for seed in range(4)]
+    copies = [(y.copy(), dx.copy()) for y, dx in results]
     for seed in range(4, 8):
         y, dx = net(images(1, seed)), net.input_gradient(images(1, seed), 3)
         y[:], dx[:] = 7, 7
-    for (y, dx), (same_y, same_dx) in zip(found, kept, strict=True):
+    for (y, dx), (same_y, same_dx) in zip(results, copies, strict=True):
         np.testing.assert_array_equal(y, same_y)
         np.testing.assert_array_equal(dx, same_dx)
 
@@ -250,7 +250,7 @@ def test_after_an_error_all_goes_on():
             assert agree(net, images(1, seed), 1)
 
 
-def test_an_error_while_a_pass_is_noted(monkeypatch):
+def test_an_error_while_a_pass_is_captured(monkeypatch):
     net, x = Network(every_layer(), (3, 32, 32), device="cpu"), images(1, 0)
     net(x)
 
@@ -265,7 +265,7 @@ def test_an_error_while_a_pass_is_noted(monkeypatch):
         assert agree(net, images(1, seed), 1)
 
 
-def test_a_batch_goes_by_halves_where_a_kernel_finds_no_room():
+def test_a_batch_is_split_where_a_kernel_runs_out_of_memory():
     net, x = Network(every_layer(), (3, 32, 32), device="cpu"), images(4, 0)
     expected = np.concatenate([net.to("cpu")(x[:2]), net.to("cpu")(x[2:])])
     for _ in range(2):
@@ -274,17 +274,18 @@ def test_a_batch_goes_by_halves_where_a_kernel_finds_no_room():
     def full():
         raise MemoryError
 
-    (kept,) = net._runner._passes._known.values()
-    given, calls, found = kept._lists["forward"]
-    kept._lists["forward"] = given, [*calls[:3], (full, ()), *calls[3:]], found
+    (cached,) = net._runner._passes._passes.values()
+    recording = cached._recordings["forward"]
+    calls = [*recording.calls[:3], (full, ()), *recording.calls[3:]]
+    cached._recordings["forward"] = recording._replace(calls=calls)
     assert net(x).tobytes() == expected.tobytes()
 
 
 def test_any_number_of_threads():
     net = Network(every_layer(), (3, 32, 32), device="cpu")
-    most = num_threads()
+    all_threads = num_threads()
     try:
-        for count in (1, most, 1, most):
+        for count in (1, all_threads, 1, all_threads):
             set_num_threads(count)
             for seed in range(3):
                 assert agree(net, images(1, seed), 1)
@@ -296,26 +297,26 @@ def test_many_threads_with_one_network():
     net = Network(every_layer(), (3, 32, 32), device="cpu")
     expected = [net.to("cpu").input_gradient(images(1, seed), 1).tobytes() for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda seed: net.input_gradient(images(1, seed % 8), 1).tobytes(), range(32)))
-    assert found == expected * 4
+        gradients = list(pool.map(lambda seed: net.input_gradient(images(1, seed % 8), 1).tobytes(), range(32)))
+    assert gradients == expected * 4
 
 
 @pytest.mark.parametrize("large", [1000, 60_000])
-def test_long_passes_are_left_alone(monkeypatch, large):
-    """Notes end in the middle of a pass where it becomes long."""
-    monkeypatch.setattr(replay, "LARGE", large)
+def test_large_passes_are_not_captured(monkeypatch, large):
+    """A capture is given up in the middle of a pass where its memory exceeds the limit."""
+    monkeypatch.setattr(replay, "MAX_PASS_BYTES", large)
     net = Network(every_layer(), (3, 32, 32), device="cpu")
     for seed in range(4):
         assert agree(net, images(1, seed), 1)
-    assert noted(net) == 0
+    assert captured(net) == 0
 
 
-@pytest.mark.parametrize("limit", ["MOST", "ALL"])
-def test_no_more_is_kept_than_may(monkeypatch, limit):
-    monkeypatch.setattr(replay, limit, {"MOST": 3, "ALL": 1 << 20}[limit])
+@pytest.mark.parametrize("limit", ["MAX_PASSES", "MAX_BYTES"])
+def test_no_more_passes_are_kept_than_allowed(monkeypatch, limit):
+    monkeypatch.setattr(replay, limit, {"MAX_PASSES": 3, "MAX_BYTES": 1 << 20}[limit])
     net = Network(smooth(), device="cpu")
     for _ in range(3):
         for size in range(9, 40, 3):
             assert agree(net, images(1, size, (3, size, size)), 1)
-            assert len(net._runner._passes._known) <= (3 if limit == "MOST" else replay.MOST)
-            assert sum(map(replay._size, net._runner._passes._known.values())) <= replay.ALL
+            assert len(net._runner._passes._passes) <= (3 if limit == "MAX_PASSES" else replay.MAX_PASSES)
+            assert sum(map(replay._size, net._runner._passes._passes.values())) <= replay.MAX_BYTES
