@@ -114,14 +114,14 @@ def minicnn_arrays(arguments) -> dict[str, float]:
     """Peaks of what NumPy allocates during one run of ours: activations, masks, work buffers."""
     import tracemalloc
 
-    from minicnn.kernels.cpu.runtime.allocator import release
+    from minicnn.kernels.cpu.runtime.allocator import empty_cache
 
     net = network(arguments.net).to("cpu")
     found = {}
     for kind, title in (("forward", "forward"), ("gradient", "forward + input gradient")):
         run = peers.minicnn_run(net, peers.Work(arguments.net, kind, 1))
         run()  # imports and compiles
-        release()  # memory kept for the next run counts in full
+        empty_cache()  # memory kept for the next run counts in full
         tracemalloc.start()
         run()
         found[title] = tracemalloc.get_traced_memory()[1] / MB

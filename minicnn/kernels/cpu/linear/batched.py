@@ -10,7 +10,7 @@ for those that follow.  BLAS was not found faster for any number of images from 
 import numpy as np
 from numba import int64
 
-from minicnn.kernels.cpu.runtime.allocator import LINE, empty
+from minicnn.kernels.cpu.runtime.allocator import CACHE_LINE, empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.work_stealing import new_counter, take
@@ -29,7 +29,7 @@ PARTS = 8  # of the columns, each read by one thread: memory likes long runs
 DEPTH = 8  # rows of the weight at a time; often all lie in the same lines of a cache, which has 8 to 12 for each
 VECTORS = 3  # of columns at a time: with ROWS images their sums fill the registers
 AHEAD = 4 * VECTORS  # vectors between those that are asked of memory and those that are read
-FLOATS = LINE // 4  # of a cache line
+FLOATS = CACHE_LINE // 4  # of a cache line
 
 
 def suits(features):
@@ -161,7 +161,7 @@ def _parts_of_one(thread, counter, dy, weight, dx):
     vectors = (features + LANES - 1) // LANES
     sets = (vectors + PARTS * VECTORS - 1) // (PARTS * VECTORS)
     space = np.empty(sets * VECTORS * len(dy) * LANES + FLOATS, np.float32)
-    sums = (address(space) + LINE - 1) // LINE * LINE
+    sums = (address(space) + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     part = take(counter, thread, PARTS)
     while part < PARTS:
         count = vectors * (part + 1) // PARTS - vectors * part // PARTS

@@ -20,13 +20,13 @@ import numba
 
 __all__ = ["avoid_core"]
 
-# what Numba's pool calls, and the pool: see ``loop``
+# what Numba's pool calls, and the pool: see ``parallel_for``
 _TASK = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
 _POOL = ctypes.CFUNCTYPE(None, _TASK, *[ctypes.c_void_p] * 4, *[ctypes.c_size_t] * 3)
 
 
 class _Pool(threading.local):
-    """The pool's threads, and what was last asked of them; OpenMP has others for each thread with work."""
+    """The pool's threads, how many, and the core they avoid; OpenMP has others for each calling thread."""
 
     count = 0
     ids: tuple[int, ...] = ()
@@ -37,7 +37,7 @@ _pool = _Pool()
 
 
 def avoid_core(count: int) -> None:
-    """Keep the ``count - 1`` threads that will help this one off its core, until it is found on another."""
+    """Keep the other ``count - 1`` threads of the pool off this one's core, until it moves to another."""
     current = _current_core()
     if current is None or count < 2:
         return
@@ -45,16 +45,16 @@ def avoid_core(count: int) -> None:
     if core == _pool.core and count == _pool.count:
         return
     # a smaller team, of a user's own loop, ends threads, whose ids may become anybody's
-    if count != _pool.count or not all(os.path.exists(f"/proc/self/task/{one}") for one in _pool.ids):
+    if count != _pool.count or not all(os.path.exists(f"/proc/self/task/{id}") for id in _pool.ids):
         _pool.ids, _pool.count = _helpers(count), count
     allowed = os.sched_getaffinity(0)
-    _pool.core = core if len(allowed) > 1 else -1  # on the one core all are together, until there are others
+    _pool.core = core if len(allowed) > 1 else -1  # on a single core all are together, until there are others
     try:
         for thread in _pool.ids:
             os.sched_setaffinity(thread, allowed - {core} or allowed)
     except ProcessLookupError:  # it has just ended
         _pool.count = 0
-    except OSError:  # this may not be done here
+    except OSError:  # this system does not allow it
         _pool.ids = ()
 
 
@@ -68,8 +68,8 @@ def _current_core() -> Callable[[], int] | None:
 
 def _helpers(count: int) -> tuple[int, ...]:
     """Ids of the threads that OpenMP gives to this one, itself left out."""
-    found = set()
-    task = _TASK(lambda *_: found.add(threading.get_native_id()))
+    ids: set[int] = set()
+    task = _TASK(lambda *_: ids.add(threading.get_native_id()))
     parts, step = ctypes.c_size_t(count), ctypes.c_size_t(1)
     numba.get_num_threads()  # launches the pool
     if numba.threading_layer() != "omp":
@@ -77,4 +77,4 @@ def _helpers(count: int) -> tuple[int, ...]:
     start = ctypes.c_void_p(0)
     pool = _POOL(llvmlite.binding.address_of_symbol("numba_parallel_for"))
     pool(task, ctypes.addressof(start), ctypes.addressof(parts), ctypes.addressof(step), None, 0, 1, count)
-    return tuple(found - {threading.get_native_id()})
+    return tuple(ids - {threading.get_native_id()})

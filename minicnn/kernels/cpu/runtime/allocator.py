@@ -1,9 +1,12 @@
-"""The memory of outputs, masks and work buffers, which is used again and again.
+"""A caching allocator for outputs, masks and work buffers, as PyTorch has one for GPUs.
 
 A fresh array of some megabytes costs more than the kernel that fills it: the system hands its pages over one by
 one, each set to zero, and takes them back when it dies (measured: half of the time of VGG-16's second layer).  So
-when the last array that lies in a block of memory dies, the block waits here for the next array of about its size.
+when the last array that lies in a block of memory dies, the block goes on a free list, for the next array of about
+its size.
 """
+
+from __future__ import annotations
 
 import math
 import operator
@@ -14,43 +17,44 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["Memory", "empty", "no_memory", "release", "shared", "unleased"]
+__all__ = ["Memory", "empty", "empty_cache", "out_of_memory_error", "shared", "without_lease"]
 
-SMALL = 1 << 17  # bytes below which an array is NumPy's own: its memory stays at hand anyway
-KEPT = 1 << 29  # bytes that wait at most; what has waited longest goes first
-LINE = 64  # bytes of a cache line, where every block begins
+MIN_POOLED_BYTES = 1 << 17  # below which an array is NumPy's own: the C library keeps its memory anyway
+MAX_FREE_BYTES = 1 << 29  # on the free list; what has been there longest goes first
+CACHE_LINE = 64  # bytes; every block begins at one
 
 
-def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Return an array of unset values, like ``np.empty``, in memory that was used before where there is some.
+def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> np.ndarray:
+    """Return an array of unset values, like ``np.empty``, in memory that was used before where some is free.
 
     Raises
     ------
     DeviceMemoryError
-        If there is no room for it.
+        If the system has no memory left for it.
 
     """
     dtype, memory = np.dtype(dtype), _thread.memory
     size = math.prod(shape) * dtype.itemsize
     if size < memory.small:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(memory, memory.take(size), shape, dtype))
+    return np.asarray(_Lease(memory, memory.allocate(size), shape, dtype))
 
 
-def no_memory(what: str) -> DeviceMemoryError:
+def out_of_memory_error(what: str) -> DeviceMemoryError:
     """Return the error that says what there was no memory for."""
     return DeviceMemoryError(f"the computer's memory is full: {what}; give fewer or smaller images at a time")
 
 
-def release() -> None:
-    """Give the memory that waits back to the system."""
-    shared.waiting.clear()
+def empty_cache() -> None:
+    """Give the memory of the free list back to the system."""
+    shared.free_blocks.clear()
 
 
-def unleased(value: Any) -> Any:
+def without_lease(value: Any) -> Any:
     """Return a view of an array's memory that does not keep it from its next use; in tuples and the like, too.
 
     Any other value is returned as it is.
@@ -65,70 +69,70 @@ def unleased(value: Any) -> Any:
         offset = value.ctypes.data - memory.ctypes.data
         return np.ndarray(value.shape, value.dtype, memory, offset, value.strides)
     if type(value) in (tuple, list):
-        return type(value)(map(unleased, value))
-    return {name: unleased(item) for name, item in value.items()} if type(value) is dict else value
+        return type(value)(map(without_lease, value))
+    return {name: without_lease(item) for name, item in value.items()} if type(value) is dict else value
 
 
 class _Block:
-    """Memory, and its first byte's address."""
+    """A piece of memory, and the address of its first byte on a cache line."""
 
     def __init__(self, size: int):
         try:
-            self.memory = np.empty(size + LINE, np.uint8)
+            self.memory = np.empty(size + CACHE_LINE, np.uint8)
         except MemoryError:
-            raise no_memory(f"{size / 1e6:,.0f} MB were needed for one more array") from None
+            raise out_of_memory_error(f"{size / 1e6:,.0f} MB were needed for one more array") from None
         self.size = size
         address = self.memory.ctypes.data
-        self.address = address + -address % LINE
+        self.address = address + -address % CACHE_LINE
 
 
 class Memory:
-    """Blocks that wait for their next array.
+    """A free list of blocks, and arrays that lie in them.
 
-    A lease may end at any moment, on any thread; there is no lock, since each step on the list is whole in itself.
+    A lease may end at any moment, on any thread; there is no lock, since each step on the list is atomic.
 
     Parameters
     ----------
     small : int
         Bytes below which an array is NumPy's own.
     source : Memory, optional
-        Whose blocks to take where none waits here, before new ones.
+        Whose free blocks to take where none is free here, before new ones.
     limit : int
         Bytes that ``size`` may reach before a capture that uses it ends.
 
     Attributes
     ----------
-    waiting : list of blocks, the one that has waited longest first
+    free_blocks : list of blocks, the one that has been there longest first
     size : int
-        Bytes of all blocks that came from elsewhere.
+        Bytes of all blocks that were made, or taken from ``source``.
 
     """
 
-    def __init__(self, small: int = SMALL, source: "Memory | None" = None, limit: int = sys.maxsize):
+    def __init__(self, small: int = MIN_POOLED_BYTES, source: Memory | None = None, limit: int = sys.maxsize):
         self.small, self.source, self.limit = small, source, limit
-        self.waiting: list[_Block] = []
+        self.free_blocks: list[_Block] = []
         self.size = 0
 
-    def take(self, size: int) -> _Block:
-        """Take a block of at least ``size`` bytes."""
+    def allocate(self, size: int) -> _Block:
+        """Return a block of at least ``size`` bytes."""
         block = self._reuse(size)
         if block is None:
             block = (self.source and self.source._reuse(size)) or _Block(size)
             self.size += block.size
         return block
 
-    def give(self, block: _Block) -> None:
-        """Let a block wait."""
-        if block.size <= KEPT:
-            self.waiting.append(block)
-            while sum(map(_size, list(self.waiting))) > KEPT:
+    def free(self, block: _Block) -> None:
+        """Put a block on the free list."""
+        if block.size <= MAX_FREE_BYTES:
+            self.free_blocks.append(block)
+            while sum(map(_size, list(self.free_blocks))) > MAX_FREE_BYTES:
                 try:
-                    self.waiting.pop(0)
+                    self.free_blocks.pop(0)
                 except IndexError:  # another thread took it
                     break
 
     @contextmanager
-    def lending(self) -> Iterator[None]:
+    def use(self) -> Iterator[None]:
         """Context in which this thread's arrays come from here."""
         before, _thread.memory = _thread.memory, self
         try:
@@ -137,16 +141,16 @@ class Memory:
             _thread.memory = before
 
     def _reuse(self, size: int) -> _Block | None:
-        """Take the smallest block that waits and holds ``size`` bytes, but not many times as much."""
+        """Take the smallest free block that holds ``size`` bytes, but not many times as much."""
         while True:
             best = None
-            for block in list(self.waiting):  # of the same size the last, which a cache may still hold
+            for block in list(self.free_blocks):  # of the same size the last, which a cache may still hold
                 if size <= block.size <= 4 * size and (best is None or block.size <= best.size):
                     best = block
             if best is None:
                 return None
             try:
-                self.waiting.remove(best)
+                self.free_blocks.remove(best)
             except ValueError:  # another thread took it
                 continue
             return best
@@ -156,7 +160,7 @@ _size = operator.attrgetter("size")
 
 
 class _Lease:
-    """What an array holds of a block; the array's views hold the array."""
+    """What an array, and through it each of its views, holds of a block; when it dies, the block is free."""
 
     def __init__(self, memory: Memory, block: _Block, shape: tuple[int, ...], dtype: np.dtype):
         self.memory, self.block = memory, block
@@ -167,8 +171,8 @@ class _Lease:
             "data": (block.address, False),
         }
 
-    def __del__(self):
-        self.memory.give(self.block)
+    def __del__(self) -> None:
+        self.memory.free(self.block)
 
 
 shared = Memory()

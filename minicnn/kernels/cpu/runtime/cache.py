@@ -1,6 +1,6 @@
-"""Where compiled kernels are kept between processes: a private folder, one for each set of versions.
+"""The cache of compiled kernels between processes: a private folder, one for each set of versions.
 
-Numba would keep them beside the source or in its own folder, named by the source file's place and time; it gives
+Numba would keep them beside the source or in its own folder, named by the source file's path and time; it gives
 up when it can't write there, and two processes that compile at once may mix up their files (numba issue 4807).
 ``KernelCache`` is Numba's cache with another locator and these differences:
 
@@ -17,7 +17,9 @@ import functools
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numba
 from numba.core import caching
@@ -25,13 +27,13 @@ from numba.core.runtime import rtsys
 
 import minicnn
 
-__all__ = ["KernelCache", "folder", "locked"]
+__all__ = ["KernelCache", "base_folder", "folder", "lock"]
 
 
 @functools.cache
 def folder() -> Path | None:
     """Folder of the compiled kernels, made if need be; None, said once on stderr, where there can't be one."""
-    path = base() / _versions()
+    path = base_folder() / _versions()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(path)
@@ -45,7 +47,7 @@ def folder() -> Path | None:
     return path
 
 
-def base() -> Path:
+def base_folder() -> Path:
     """MINICNN_CACHE_DIR, else "minicnn" in the platform's directory for caches."""
     chosen = os.environ.get("MINICNN_CACHE_DIR")
     if chosen:
@@ -86,20 +88,20 @@ def _check_private(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(name: str):
+def lock(name: str) -> Iterator[None]:
     """Hold the lock of one kernel between processes; without a folder to lock in, nothing to hold."""
-    where = folder()
+    directory = folder()
     try:
-        file = None if where is None else open(where / f"{name}.lock", "a+b")
+        file = None if directory is None else open(directory / f"{name}.lock", "a+b")
     except OSError:  # a folder that can only be read: there is nothing to protect
         file = None
     with file or contextlib.nullcontext():
         if file:
-            _lock(file)
+            _lock_file(file)
         yield
 
 
-def _lock(file) -> None:
+def _lock_file(file: BinaryIO) -> None:
     """Wait for the lock on an open file; closing it, or the end of the process, gives it back."""
     with contextlib.suppress(OSError):  # a file system without locks
         if sys.platform == "win32":
@@ -115,7 +117,7 @@ def _lock(file) -> None:
 class _Locator(caching._CacheLocator):
     """Tells Numba the folder, and what its files must have been compiled from."""
 
-    def __init__(self, name):
+    def __init__(self, name: str):
         self._name = name
 
     @classmethod
@@ -135,39 +137,39 @@ class _Locator(caching._CacheLocator):
         return self._name
 
 
-class _Files(caching.CompileResultCacheImpl):
+class _CacheFiles(caching.CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
 
 class KernelCache(caching.FunctionCache):
     """Numba's cache of one function, in our folder; ``announce`` is called before something is compiled."""
 
-    _impl_class = _Files
+    _impl_class = _CacheFiles
 
-    def __init__(self, function, announce):
+    def __init__(self, function: Callable, announce: Callable[[], None]):
         super().__init__(function)
         self._announce = announce
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for that signature, or None, which makes Numba compile it."""
-        found = None
+        compiled = None
         if folder() is not None:
             try:
-                found = self._loaded(sig, target_context)
+                compiled = self._load(sig, target_context)
             except Exception:  # a damaged file may raise anything; forget it, and compile again
                 with contextlib.suppress(OSError):
                     self.flush()
-        if found is None:
+        if compiled is None:
             self._announce()
-        return found
+        return compiled
 
-    def _loaded(self, sig, target_context):
+    def _load(self, sig, target_context):
         """Load as Numba does, without the declarations that it imports to compile with, a fifth of a second."""
-        rtsys.initialize(target_context)  # what is loaded asks it for memory
+        rtsys.initialize(target_context)  # loaded code allocates through it
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
 
-    def save_overload(self, sig, data):
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function, where there is a folder to keep it in."""
         if folder() is not None:
             with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@
 
     @kernel(reads(2), reads(1), writes(1))
     def _rows(weight, x, y):
-        on_threads(_row, len(y), (weight, x, y))
+        parallel_for(_row, len(y), (weight, x, y))
 
 A kernel returns nothing, has one signature, and shares work among threads, in parts that don't depend on their
 number: each part writes its own outputs, in a fixed order, so that the same input gives the same bits.  Functions
@@ -18,13 +18,14 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numba
 from numba.core.types import Array, Type, float32, void
 
 from minicnn.errors import DeviceError
-from minicnn.kernels.cpu.runtime.allocator import no_memory
-from minicnn.kernels.cpu.runtime.cache import KernelCache, locked
+from minicnn.kernels.cpu.runtime.allocator import out_of_memory_error
+from minicnn.kernels.cpu.runtime.cache import KernelCache, lock
 from minicnn.kernels.cpu.runtime.recorder import record
 from minicnn.kernels.cpu.runtime.thread_pool import parallel
 
@@ -33,7 +34,7 @@ __all__ = ["Kernel", "compiled_names", "inner", "kernel", "reads", "warm_up", "w
 # where all kernels are: the package ``kernels.cpu``, of which this one is a part
 PACKAGE = __name__.rpartition(".")[0].rpartition(".")[0]
 
-# a function for kernels alone: without the two wrappers for callers from elsewhere, a sixth of compiling is saved
+# a function that only kernels call: without the two wrappers for other callers, a sixth of compiling is saved
 inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
@@ -53,7 +54,7 @@ def kernel(*arguments: Type) -> Callable[[Callable], "Kernel"]:
 
 
 class Kernel:
-    """A function compiled for one signature, run inside ``threads.parallel()``.
+    """A function compiled for one signature, run inside ``thread_pool.parallel()``.
 
     Parameters
     ----------
@@ -68,13 +69,13 @@ class Kernel:
         self.name = f"{function.__module__.removeprefix(PACKAGE + '.')}.{function.__qualname__}"
         self._compiled: Callable | None = None
 
-    def __call__(self, *args) -> None:
+    def __call__(self, *args: Any) -> None:
         """Run; compile first, or load what an earlier process compiled, where that was not done yet.
 
         Raises
         ------
         DeviceMemoryError
-            If there is no room for what a part of the work needs, which batches then do by halves.
+            If a part of the work can't allocate its buffers: batches are then split.
 
         """
         with parallel():
@@ -82,7 +83,7 @@ class Kernel:
             try:
                 run(*args)
             except MemoryError:
-                raise no_memory(f"the kernel {self.name} found no room for its work") from None
+                raise out_of_memory_error(f"the kernel {self.name} could not allocate its work buffers") from None
             record(run, *args)
 
     def compile(self) -> None:
@@ -95,7 +96,7 @@ class Kernel:
         dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(self.function)
         progress = _Progress(self.name)
         dispatcher._cache = KernelCache(self.function, progress.start)
-        with locked(self.name):  # while one process compiles, the others wait for its file
+        with lock(self.name):  # while one process compiles, the others wait for its file
             dispatcher.compile(void(*self.arguments))
         progress.end()
         dispatcher.disable_compile()
@@ -128,21 +129,21 @@ def warm_up(progress: Callable[[int, int, str], None] = lambda done, total, name
     for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
         import_module(module.name)
     start, kernels = time.perf_counter(), _kernels()
-    for done, one in enumerate(kernels):
-        progress(done, len(kernels), one.name)
-        one.compile()
+    for done, item in enumerate(kernels):
+        progress(done, len(kernels), item.name)
+        item.compile()
     return time.perf_counter() - start
 
 
 def compiled_names() -> list[str]:
     """Names of the kernels that this process has compiled or loaded."""
-    return sorted(one.name for one in _kernels() if one._compiled)
+    return sorted(item.name for item in _kernels() if item._compiled)
 
 
 def _kernels() -> list[Kernel]:
     modules = [module for name, module in sys.modules.items() if name.startswith(f"{PACKAGE}.")]
     values = {id(value): value for module in modules for value in vars(module).values()}
-    return sorted((v for v in values.values() if isinstance(v, Kernel)), key=lambda one: one.name)
+    return sorted((v for v in values.values() if isinstance(v, Kernel)), key=lambda item: item.name)
 
 
 class _Progress:

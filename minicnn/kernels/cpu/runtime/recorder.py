@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minicnn.kernels.cpu.runtime.allocator import Memory, empty, no_memory, unleased
+from minicnn.kernels.cpu.runtime.allocator import Memory, empty, out_of_memory_error, without_lease
 
 __all__ = ["capturable", "capture", "record", "record_call", "record_result", "replay"]
 
@@ -52,7 +52,7 @@ def capture(calls: Calls, memory: Memory) -> Iterator[None]:
     before = _thread.calls, _thread.memory
     _thread.calls, _thread.memory = calls, memory
     try:
-        with memory.lending():
+        with memory.use():
             yield
     finally:
         _thread.calls, _thread.memory = before
@@ -67,7 +67,7 @@ def record(function: Callable[..., Any], *args: Any) -> None:
         _thread.calls = None
         return
     # arguments that are not used any more must not keep memory from its next use, as they don't otherwise
-    _thread.calls.append((function, unleased(args)))
+    _thread.calls.append((function, without_lease(args)))
 
 
 def record_call(function: Callable[..., Any], *args: Any) -> None:
@@ -106,7 +106,7 @@ def replay(calls: Calls) -> None:
         for function, args in calls:
             function(*args)
     except MemoryError:
-        raise no_memory("a kernel found no room for its work") from None
+        raise out_of_memory_error("a kernel could not allocate its work buffers") from None
 
 
 def _fill(results: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,14 +1,14 @@
 """One pool of threads: Numba's, with the BLAS below it held to a single thread.
 
-Compiled kernels share their work among Numba's threads (see ``loop``), and call BLAS there.  A BLAS with threads
-of its own would fight that pool for the cores (measured: twice as slow), and its sums would depend on their
-number.  So every kernel runs inside ``parallel()``, which
+Compiled kernels share their work among Numba's threads (see ``parallel_for``), and call BLAS there.  A BLAS with
+threads of its own would fight that pool for the cores (measured: twice as slow), and its sums would depend on
+their number.  So every kernel runs inside ``parallel()``, which
 
 - takes the process's one lock: Numba's simplest threading layer aborts when two Python threads enter it at once,
   and taking turns on the cores is faster than sharing each of them;
 - holds BLAS to one thread, and Numba to ``num_threads()``; the outermost exit gives both back as they were, so
   that a user's own linear algebra keeps its threads;
-- keeps the pool's threads off this thread's core (see ``cores``).
+- keeps the pool's threads off this thread's core (see ``affinity``).
 
 After ``os.fork`` GNU OpenMP, the layer that Numba prefers, ends the child at its first parallel loop.  There
 kernels run on one thread: the same bits.
@@ -19,9 +19,12 @@ import functools
 import os
 import sys
 import threading
+from collections.abc import Callable
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numba
 import scipy
@@ -70,10 +73,10 @@ def set_num_threads(count: int | None) -> None:
         If ``count`` is less than 1 or more than Numba started with.
 
     """
-    most = numba.config.NUMBA_NUM_THREADS
-    if count is not None and not 1 <= count <= most:
+    limit = numba.config.NUMBA_NUM_THREADS
+    if count is not None and not 1 <= count <= limit:
         raise DeviceError(
-            f"set_num_threads: expected 1 to {most} threads, got {count}; "
+            f"set_num_threads: expected 1 to {limit} threads, got {count}; "
             "for more, set NUMBA_NUM_THREADS before Python starts"
         )
     _region.threads = count
@@ -90,43 +93,46 @@ def parallel() -> "_Region":
 class _Region:
     """The lock, and what it protects."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.depth = 0
         self.threads: int | None = None  # of the pool, once known
-        self.alone = False  # a forked child, in which the pool can't run
-        self.undo: list = []  # (function, number of threads) that give back what the outermost entry changed
+        self.single_threaded = False  # a forked child, in which the pool can't run
+        # (function, number of threads) that restore what the outermost entry changed
+        self.undo: list[tuple[Callable[[int], Any], int]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.lock.acquire()
         self.depth += 1
         try:
             if self.depth == 1:
-                self._take()
+                self._limit_threads()
         except BaseException:
             self.__exit__()
             raise
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.depth -= 1
         while self.depth == 0 and self.undo:
             set_threads, count = self.undo.pop()
             set_threads(count)
         self.lock.release()
 
-    def _take(self):
-        count = 1 if self.alone else num_threads()
-        pools = (*_blas(), 1), (numba.set_num_threads, numba.get_num_threads, count)
-        for set_threads, get_threads, count in pools:
+    def _limit_threads(self) -> None:
+        count = 1 if self.single_threaded else num_threads()
+        for set_threads, get_threads, limit in (
+            (*_blas(), 1),
+            (numba.set_num_threads, numba.get_num_threads, count),
+        ):
             before = get_threads()
-            if before != count:
-                set_threads(count)
+            if before != limit:
+                set_threads(limit)
                 self.undo.append((set_threads, before))
         avoid_core(count)
 
-    def after_fork_in_child(self):
-        self.alone = self.alone or _layer() == "omp"
-        if self.alone and self.depth:  # forked inside of the region: its threads did not come along
+    def after_fork_in_child(self) -> None:
+        self.single_threaded = self.single_threaded or _layer() == "omp"
+        if self.single_threaded and self.depth:  # forked inside of the region: its threads did not come along
             numba.set_num_threads(1)
         self.lock.release()
 
@@ -159,7 +165,7 @@ def _from_environment() -> int:
     return numba.config.NUMBA_NUM_THREADS
 
 
-def _cython_blas():
+def _cython_blas() -> ModuleType:
     """SciPy's BLAS as compiled code calls it, alone: the rest of ``scipy.linalg`` takes 0.3 s to import."""
     name = "scipy.linalg.cython_blas"
     if name not in sys.modules:
@@ -171,7 +177,7 @@ def _cython_blas():
 
 
 @functools.cache
-def _blas():
+def _blas() -> tuple[Callable[[int], Any], Callable[[], int]]:
     """Functions (set, get) for the number of threads of SciPy's BLAS, which compiled ``np.dot`` calls."""
     cython_blas = _cython_blas()
     # a symbol is searched in what the extension is linked with, but on Windows only in itself

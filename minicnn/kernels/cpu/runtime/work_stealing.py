@@ -1,14 +1,14 @@
-"""Tasks that threads share: each does its own, then helps the others, so that none waits for a busy core.
+"""Work stealing: each thread does its own tasks, then takes those of others, so that none waits for a busy core.
 
-    def _some(thread, counter, ...):  # one for each thread
-        task = next_task(counter, thread, count)
+    def _tasks_of_thread(thread, counter, ...):  # one for each thread
+        task = take(counter, thread, count)
         while task < count:
             ...
-            task = next_task(counter, thread, count)
+            task = take(counter, thread, count)
 
 The pool gives each thread its share beforehand, and then the whole waits for the slowest.  Here a thread
-begins with the same share, which the last kernel may have left in its core's cache.  Who does a task in the end is
-left to chance; what it writes must not depend on that.
+begins with the same share, which the last kernel may have left in its core's cache.  Which thread does a task in
+the end is left to chance; what a task writes must not depend on it.
 """
 
 import numpy as np

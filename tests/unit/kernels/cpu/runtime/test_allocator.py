@@ -1,4 +1,4 @@
-"""Memory that is used again: only once nobody can see it any more."""
+"""The caching allocator: memory is used again, but only once nobody can see it any more."""
 
 import gc
 import threading
@@ -19,8 +19,8 @@ def address(array):
 
 
 @pytest.fixture(autouse=True)
-def nothing_waits(monkeypatch):
-    monkeypatch.setattr(allocator.shared, "waiting", [])
+def no_free_blocks(monkeypatch):
+    monkeypatch.setattr(allocator.shared, "free_blocks", [])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, bool, np.uint8])
@@ -33,7 +33,7 @@ def test_an_array_like_any_other(shape, dtype):
     assert a.sum() == a.size
 
 
-def test_memory_waits_until_the_last_view_is_gone():
+def test_memory_is_not_free_until_the_last_view_is_gone():
     a = allocator.empty(SHAPE)
     at, view = address(a), a[1:].reshape(-1)[5:]
     del a
@@ -45,7 +45,7 @@ def test_memory_waits_until_the_last_view_is_gone():
 
 def test_large_arrays_begin_at_a_cache_line():
     kept = [allocator.empty((40_000 + n,)) for n in range(5)]
-    assert all(address(a) % allocator.LINE == 0 for a in kept)
+    assert all(address(a) % allocator.CACHE_LINE == 0 for a in kept)
 
 
 def test_memory_much_too_large_is_left_for_others():
@@ -56,17 +56,17 @@ def test_memory_much_too_large_is_left_for_others():
     assert address(allocator.empty((120_000,))) == at
 
 
-def test_no_more_waits_than_may(monkeypatch):
-    monkeypatch.setattr(allocator, "KEPT", 1_000_000)
+def test_the_free_list_has_a_limit(monkeypatch):
+    monkeypatch.setattr(allocator, "MAX_FREE_BYTES", 1_000_000)
     kept = [allocator.empty((100_000,)) for _ in range(5)]
     kept.clear()
     gc.collect()
-    assert 1 <= len(allocator.shared.waiting) <= 2
+    assert 1 <= len(allocator.shared.free_blocks) <= 2
 
 
-def test_what_has_waited_longest_goes_first(monkeypatch):
-    """Memory of an earlier shape must not keep that of the present one from waiting."""
-    monkeypatch.setattr(allocator, "KEPT", 1_000_000)
+def test_what_has_been_free_longest_goes_first(monkeypatch):
+    """Memory of an earlier shape must not keep that of the present one off the free list."""
+    monkeypatch.setattr(allocator, "MAX_FREE_BYTES", 1_000_000)
     first = [allocator.empty((110_000,)) for _ in range(2)]
     first.clear()
     for _ in range(2):
@@ -74,7 +74,7 @@ def test_what_has_waited_longest_goes_first(monkeypatch):
         at = address(a)
         del a
     assert address(allocator.empty((200_000,))) == at
-    assert not any(block.size == 440_000 for block in allocator.shared.waiting)
+    assert not any(block.size == 440_000 for block in allocator.shared.free_blocks)
 
 
 def test_threads_never_share_memory():
@@ -98,9 +98,9 @@ def test_threads_never_share_memory():
     assert not wrong
 
 
-def test_memory_that_waits_is_given_back():
-    held = allocator.empty((allocator.SMALL,))
+def test_free_memory_is_given_back():
+    held = allocator.empty((allocator.MIN_POOLED_BYTES,))
     del held
-    assert allocator.shared.waiting
-    allocator.release()
-    assert not allocator.shared.waiting
+    assert allocator.shared.free_blocks
+    allocator.empty_cache()
+    assert not allocator.shared.free_blocks

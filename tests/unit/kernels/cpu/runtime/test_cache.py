@@ -79,18 +79,18 @@ def test_folder_is_under_the_users_cache_directory(tmp_path, fresh):
     fresh.setenv("USERPROFILE", str(tmp_path))
     fresh.setenv("LOCALAPPDATA", str(tmp_path))
     fresh.delenv("XDG_CACHE_HOME", raising=False)
-    assert tmp_path in cache.base().parents
+    assert tmp_path in cache.base_folder().parents
     if sys.platform.startswith("linux"):
-        assert cache.base() == tmp_path / ".cache" / "minicnn"
+        assert cache.base_folder() == tmp_path / ".cache" / "minicnn"
         fresh.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-        assert cache.base() == tmp_path / "elsewhere" / "minicnn"
+        assert cache.base_folder() == tmp_path / "elsewhere" / "minicnn"
 
 
 def test_processes_that_compile_at_once_all_answer_and_one_compiles(tmp_path):
     together = [start(tmp_path) for _ in range(4)]
-    found = [outputs(process) for process in together]
-    assert [out for out, _ in found] == [ANSWER] * 4
-    assert sorted(error for _, error in found) == ["", "", "", ONCE]
+    printed = [outputs(process) for process in together]
+    assert [out for out, _ in printed] == [ANSWER] * 4
+    assert sorted(error for _, error in printed) == ["", "", "", ONCE]
     assert outputs(start(tmp_path)) == (ANSWER, "")
 
 
@@ -189,9 +189,9 @@ def test_a_kernel_refuses_what_it_was_not_compiled_for():
 def test_warm_up_compiles_ahead(tmp_path, fresh):
     fresh.setenv("MINICNN_CACHE_DIR", str(tmp_path))
     seen = []
-    monkey = [one for one in jit._kernels() if one.name == "activation._relu"]
-    fresh.setattr(jit, "_kernels", lambda: monkey)
-    fresh.setattr(monkey[0], "_compiled", None)
+    relu = [kernel for kernel in jit._kernels() if kernel.name == "activation._relu"]
+    fresh.setattr(jit, "_kernels", lambda: relu)
+    fresh.setattr(relu[0], "_compiled", None)
     assert jit.warm_up(lambda *progress: seen.append(progress)) > 0
     assert seen == [(0, 1, "activation._relu")]
     assert jit.compiled_names() == ["activation._relu"]

@@ -1,4 +1,4 @@
-"""The loop over a kernel's parts: each is done once, on any number of threads, and failures are told."""
+"""The loop over a kernel's parts: each is done once, on any number of threads, and failures are raised."""
 
 import numpy as np
 import pytest
@@ -15,20 +15,20 @@ from minicnn.kernels.cpu.runtime import allocator, thread_pool
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 
-TOO_MUCH = 1 << 58  # numbers that no machine has room for
+TOO_MUCH = 1 << 58  # numbers, more than any machine can allocate
 
 
 @inner
 def _add(part, x, pair, out):
-    factor, at = pair
-    room = np.empty(at if part == len(out) - 1 else 1, np.float32)
-    room[0] = factor * x[part]
-    out[part] += room[0]
+    factor, size = pair
+    buffer = np.empty(size if part == len(out) - 1 else 1, np.float32)
+    buffer[0] = factor * x[part]
+    out[part] += buffer[0]
 
 
 @kernel(reads(1), float32, int64, writes(1))
-def _add_all(x, factor, at, out):
-    parallel_for(_add, len(out), (x, (factor, at), out))
+def _add_all(x, factor, size, out):
+    parallel_for(_add, len(out), (x, (factor, size), out))
 
 
 @pytest.fixture(params=(1, 2, 3))
@@ -51,16 +51,16 @@ def test_every_part_is_done_once(some_threads, count):
 
 def test_a_part_that_runs_out_of_memory_raises(some_threads):
     out = np.zeros(7, np.float32)
-    with pytest.raises(DeviceMemoryError, match=r"memory is full: the kernel .*_add_all found no room"):
+    with pytest.raises(DeviceMemoryError, match=r"memory is full: the kernel .*_add_all could not allocate"):
         _add_all(out, np.float32(1), TOO_MUCH, out)
 
 
-def test_an_array_without_room_raises():
+def test_an_array_that_cannot_be_allocated_raises():
     with pytest.raises(DeviceMemoryError, match="MB were needed for one more array; give fewer or smaller"):
         allocator.empty((TOO_MUCH,))
 
 
-def test_a_batch_without_room_is_done_by_halves(monkeypatch):
+def test_a_batch_that_runs_out_of_memory_is_split(monkeypatch):
     net = zoo.build("digits").to("cpu")
     x = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(np.float32)
     whole, refused, empty = net.input_gradient(x, 3), [], dispatch.empty
@@ -68,7 +68,7 @@ def test_a_batch_without_room_is_done_by_halves(monkeypatch):
     def refusing(shape, *dtype):
         if shape[0] > 3:
             refused.append(shape)
-            raise allocator.no_memory("so it is said")
+            raise allocator.out_of_memory_error("so it is said")
         return empty(shape, *dtype)
 
     monkeypatch.setattr(dispatch, "empty", refusing)

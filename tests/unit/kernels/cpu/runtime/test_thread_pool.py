@@ -32,24 +32,24 @@ def results(kernels):
     x = rng.standard_normal((3, 24, 40, 40), dtype="f4")
     weight = rng.standard_normal((70, 200), dtype="f4")
     filters = rng.standard_normal((32, 24, 3, 3), dtype="f4")
-    found = []
+    outputs = []
     y, mask = kernels.relu(x)
-    found += [y, kernels.relu_input_grad(x, mask, GUIDED)]
+    outputs += [y, kernels.relu_input_grad(x, mask, GUIDED)]
     y, switches = kernels.max_pool2d(x, 3, stride=2, padding=1)
-    found += [y, switches, kernels.max_pool2d_input_grad(y, switches, (40, 40), 3, stride=2, padding=1)]
+    outputs += [y, switches, kernels.max_pool2d_input_grad(y, switches, (40, 40), 3, stride=2, padding=1)]
     y = kernels.avg_pool2d(x, 3, stride=2)
-    found += [y, kernels.avg_pool2d_input_grad(y, (40, 40), 3, stride=2)]
-    found += [kernels.local_response_norm(x, 5), kernels.local_response_norm_input_grad(x, x, 5)]
-    found += [kernels.batch_norm2d(x, x[0, :, 0, 0], x[0, :, 0, 0] ** 2)]
+    outputs += [y, kernels.avg_pool2d_input_grad(y, (40, 40), 3, stride=2)]
+    outputs += [kernels.local_response_norm(x, 5), kernels.local_response_norm_input_grad(x, x, 5)]
+    outputs += [kernels.batch_norm2d(x, x[0, :, 0, 0], x[0, :, 0, 0] ** 2)]
     for n in (1, 2, 33):
         rows = rng.standard_normal((n, 200), dtype="f4")
         dy = kernels.linear(rows, weight)
-        found += [dy, kernels.linear_input_grad(dy, weight), kernels.linear_weight_grad(rows, dy)]
+        outputs += [dy, kernels.linear_input_grad(dy, weight), kernels.linear_weight_grad(rows, dy)]
     if cpu.conv2d is not reference.conv2d:  # NumPy's BLAS hangs when a process forks while a thread is in it
         y = kernels.conv2d(x, filters, padding=1)
-        found += [y, kernels.conv2d_input_grad(y, filters, (40, 40), padding=1)]
-        found += [kernels.conv2d_weight_grad(x, y, 3, padding=1)]
-    return found
+        outputs += [y, kernels.conv2d_input_grad(y, filters, (40, 40), padding=1)]
+        outputs += [kernels.conv2d_weight_grad(x, y, 3, padding=1)]
+    return outputs
 
 def check(times=1):
     for _ in range(times):
@@ -93,11 +93,11 @@ def layer_or_skip(tmp_path, layer):
 def test_same_bits_with_1_2_and_4_threads(tmp_path, layer):
     script = """
 import numba
-found = []
+bits = []
 for count in (1, 2, 4):
     cpu.runtime.thread_pool.set_num_threads(count)
-    found.append(b"".join(a.tobytes() for a in results(cpu)))
-print(found[0] == found[1] == found[2], numba.threading_layer())
+    bits.append(b"".join(a.tobytes() for a in results(cpu)))
+print(bits[0] == bits[1] == bits[2], numba.threading_layer())
 """
     assert run(tmp_path, script, **layer_or_skip(tmp_path, layer)) == f"True {layer}"
 
@@ -123,14 +123,14 @@ from minicnn.kernels.cpu.runtime.affinity import _pool
 allowed = os.sched_getaffinity(0)
 
 def keeps_off():
-    found = []
+    masks_right = []
     for core in sorted(allowed)[:2]:
         os.sched_setaffinity(0, {core})  # moves this thread there
         os.sched_setaffinity(0, allowed)
         check()
         with cpu.runtime.thread_pool.parallel():
-            found += [os.sched_getaffinity(helper) == allowed - {_pool.core} for helper in _pool.ids]
-    return found, os.sched_getaffinity(0) == allowed
+            masks_right += [os.sched_getaffinity(helper) == allowed - {_pool.core} for helper in _pool.ids]
+    return masks_right, os.sched_getaffinity(0) == allowed
 
 print(keeps_off())
 with ThreadPoolExecutor(1) as other:  # OpenMP gives this thread helpers of its own
@@ -169,7 +169,9 @@ def test_helpers_that_have_ended_are_looked_for_again(monkeypatch):
     asked, changed = [], []
     monkeypatch.setattr(affinity, "_pool", affinity._Pool())
     monkeypatch.setattr(affinity, "_helpers", lambda count: asked.append(count) or (os.getpid(), 1 << 30))
-    monkeypatch.setattr(affinity.os, "sched_setaffinity", lambda one, allowed: changed.append((one, allowed)))
+    monkeypatch.setattr(
+        affinity.os, "sched_setaffinity", lambda thread, allowed: changed.append((thread, allowed))
+    )
     monkeypatch.setattr(affinity.os, "sched_getaffinity", lambda _: {0, 1})
     for core in (0, 1, 1):
         monkeypatch.setattr(affinity, "_current_core", lambda core=core: lambda: core)
@@ -196,13 +198,13 @@ if __name__ == "__main__":
 @layers
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_forked_workers(tmp_path, layer):
-    found = run(tmp_path, f"METHOD = 'fork'\n{WORKERS}", **layer_or_skip(tmp_path, layer))
-    assert found == "[True, True, True, True] True [True, True]"
+    printed = run(tmp_path, f"METHOD = 'fork'\n{WORKERS}", **layer_or_skip(tmp_path, layer))
+    assert printed == "[True, True, True, True] True [True, True]"
 
 
 def test_spawned_workers(tmp_path):
-    found = run(tmp_path, f"METHOD = 'spawn'\n{WORKERS}")
-    assert found == "[True, True, True, True] True [True, True]"
+    printed = run(tmp_path, f"METHOD = 'spawn'\n{WORKERS}")
+    assert printed == "[True, True, True, True] True [True, True]"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -267,15 +269,15 @@ def test_blas_and_numba_keep_the_users_threads():
     before = get_blas()
     if before == 0 or get_blas.__class__ is type(lambda: 0):
         pytest.skip("SciPy's BLAS has no setting for its threads")
-    most = numba.config.NUMBA_NUM_THREADS
+    limit = numba.config.NUMBA_NUM_THREADS
     set_blas(3)
-    numba.set_num_threads(most)
+    numba.set_num_threads(limit)
     try:
         thread_pool.set_num_threads(1)
         with pytest.raises(ZeroDivisionError), thread_pool.parallel(), thread_pool.parallel():
             assert (get_blas(), numba.get_num_threads()) == (1, 1)
             raise ZeroDivisionError
-        assert (get_blas(), numba.get_num_threads()) == (3, most)
+        assert (get_blas(), numba.get_num_threads()) == (3, limit)
     finally:
         set_blas(before)
         thread_pool.set_num_threads(None)
@@ -294,13 +296,13 @@ def test_one_python_thread_waits_for_the_other():
         with thread_pool.parallel():
             order.append("second")
 
-    one, two = threading.Thread(target=first), threading.Thread(target=second)
-    one.start()
+    thread_1, thread_2 = threading.Thread(target=first), threading.Thread(target=second)
+    thread_1.start()
     assert entered.wait(60)
-    two.start()
-    two.join(0.05)
+    thread_2.start()
+    thread_2.join(0.05)
     assert order == []
     leave.set()
-    one.join()
-    two.join()
+    thread_1.join()
+    thread_2.join()
     assert order == ["first", "second"]
