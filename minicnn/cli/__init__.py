@@ -1,37 +1,130 @@
-"""The command ``minicnn``: parse, call, print; what it prints for programs is ``--json``."""
+"""The command ``minicnn``: one module a command, each with ``configure(parser)`` and ``run(arguments)``."""
+# PYTHON_ARGCOMPLETE_OK
 
+from __future__ import annotations
+
+import argparse
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
-from minicnn.cli.grammar import parser
 from minicnn.errors import MinicnnError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
+
+# What each does, in the order of --help.  The module of "warm-up" is minicnn.cli.warm_up; it is imported when the
+# command is typed, so that the others do not slow it down.
+COMMANDS = {
+    "demo": "predict and explain the shipped images; write figures and a page",
+    "predict": "print the classes that a network sees in images",
+    "saliency": "write saliency maps: photograph, map and overlay in one figure",
+    "localise": "find objects: photograph, map, seeds, mask and box in one figure",
+    "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
+    "class-model": "draw the image that maximises a class score, or a unit of any layer",
+    "reproduce": "run every experiment of the paper on a folder of images, and write a page",
+    "evaluate": "measure maps, masks and boxes on labelled pictures",
+    "inspect": "say what a weight file is and holds, or where a figure comes from",
+    "convert": "write a network in another format",
+    "validity": "say how far along its gradient a class score is exactly linear, in grey levels",
+    "check": "hold every gradient of a network against its forward pass, to rounding error",
+    "compare": "hold a network against another program, layer by layer",
+    "diagnose": "find the convention that makes a network answer wrongly",
+    "warm-up": "compile the fast kernels now, for images and containers",
+    "devices": "say where the engine can compute here, and why not elsewhere",
+}
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all went well, 1 if something failed, 2 for wrong use.
 
     Errors are one sentence on stderr.  argparse itself exits with 2.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        What was typed after ``minicnn``; ``sys.argv`` unless given.
+
+    Examples
+    --------
+    >>> main(["inspect", "digits", "--json"])  # doctest: +SKIP
+    0
+
     """
-    arguments = parser().parse_args(argv)
-    from minicnn.cli import commands
+    words = sys.argv[1:] if argv is None else argv
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
+    arguments = build_parser(words).parse_args(words)
+    from minicnn.cli.common import complain
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_, **__: commands.complain(message)
-            status = getattr(commands, arguments.command.replace("-", "_"))(arguments)
+            warnings.showwarning = lambda message, *_, **__: complain(message)
+            status: int = _module(arguments.command).run(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
         # whoever read our output, such as head, has gone; Python must not complain when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (MinicnnError, OSError) as error:
-        commands.complain(error)
+        complain(error)
     except MemoryError as error:
-        commands.complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
+        complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
     except KeyboardInterrupt:
         print("minicnn: interrupted", file=sys.stderr)
     return 1
+
+
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        What was typed: only commands named in it get their options, since each is a module to import.  All
+        commands get theirs unless given.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        What it parses has ``command``, a name in `COMMANDS`.
+
+    """
+    parser = argparse.ArgumentParser(
+        prog="minicnn",
+        description="What a convolutional network sees: classes, saliency maps, and the gradients behind them.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose)
+        if words is None or name in words:
+            _module(name).configure(command)
+    return parser
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"minicnn.cli.{command.replace('-', '_')}")
+
+
+def _complete() -> None:
+    """Answer a shell that asks how a line goes on, and exit; nothing where argcomplete is not installed."""
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(build_parser())
+
+
+class _Version(argparse.Action):
+    """Prints the version without importing anything else."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from minicnn import __version__
+
+        print(f"minicnn {__version__}")
+        parser.exit()

@@ -1,45 +1,88 @@
-"""``minicnn compare``: a network beside another program, layer by layer."""
+"""``minicnn compare NET [IMAGE] --with PEER``: a network beside another program, layer by layer."""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from dataclasses import replace
-from typing import Any
+from argparse import Action, ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from minicnn.cli import common
 from minicnn.errors import MinicnnError
 
-__all__ = ["compared", "dumper", "input_of"]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from minicnn.network import Network
+
+__all__ = ["configure", "run"]
 
 
-def compared(arguments: Namespace, net: Any) -> Any:
-    """Return the comparison; write the peer's values where ``--save`` says so."""
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    common.add_network(parser)
+    parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    parser.add_argument(
+        "--with",
+        dest="peer",
+        required=True,
+        metavar="PEER",
+        help="torch or onnxruntime (the net translated), a device, FILE.onnx, DUMP.npz, or module:function",
+    )
+    parser.add_argument("--target", metavar="CLASS", help="whose gradient, label or number (default: the best)")
+    parser.add_argument("--forward", action="store_true", help="leave the gradients out")
+    parser.add_argument("--save", metavar="DUMP.npz", help="keep the peer's values in a file")
+    parser.add_argument(
+        "--print-dumper",
+        action=_PrintDumper,
+        choices=("torch", "onnxruntime", "jax", "any"),
+        help="print lines that write a dump with that framework alone, and exit",
+    )
+    parser.add_argument("--device", default="reference", help="where ours runs (default: %(default)s)")
+    common.add_weights(parser)
+    common.add_preprocessing(parser)
+    common.add_json(parser)
+
+
+class _PrintDumper(Action):
+    """Prints the lines that write a dump."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, framework: Any, _: str | None = None) -> None:
+        """Print them and exit."""
+        from minicnn.verify.comparison.peers.dump import DUMPERS
+
+        print(DUMPERS[framework].rstrip())
+        parser.exit()
+
+
+def run(arguments: Namespace) -> int:
+    """Hold a network against another program; 1 if they diverge."""
+    from dataclasses import replace
+
     from minicnn.verify import compare
     from minicnn.verify.comparison.compare import input_for
     from minicnn.verify.comparison.peers import dump
     from minicnn.verify.comparison.peers.registry import as_peer
 
-    peer, x = as_peer(arguments.peer, net), input_of(arguments, net)
+    net = common.load_network(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    peer, x = as_peer(arguments.peer, net), _preprocess(net, arguments.image)
     if arguments.save is not None:
         x = input_for(net, peer, x)
         values = peer.values(x)
         dump.write(arguments.save, x if peer.x is None else peer.x, values)
         peer = replace(peer, values=lambda _: values)  # it need not run twice
-    return compare(net, peer, x, arguments.target, gradient=not arguments.forward)
+    comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
+    if arguments.json:
+        common.print_json(comparison.record())
+    else:
+        print(comparison.text())
+    return 0 if comparison.ok else 1
 
 
-def input_of(arguments: Namespace, net: Any) -> np.ndarray | None:
+def _preprocess(net: Network, image: str | None) -> np.ndarray | None:
     """Return the image as the network preprocesses it; None without an image."""
-    if arguments.image is None:
+    if image is None:
         return None
     if net.preprocess is None:
         raise MinicnnError(f"{net.name} does not say how an image becomes its input; give no image")
-    return net.preprocess(arguments.image)
-
-
-def dumper(which: str) -> str:
-    """Return the lines that write a dump with nothing but a framework installed."""
-    from minicnn.verify.comparison.peers.dump import DUMPERS
-
-    return DUMPERS[which].rstrip()
+    return net.preprocess(image)

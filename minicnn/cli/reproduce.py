@@ -3,32 +3,64 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["reproduced", "text"]
+from minicnn.cli import common
+
+__all__ = ["configure", "run"]
 
 
-def reproduced(arguments: Namespace, net: Any, origin: dict[str, Any], with_progress: Callable) -> dict[str, Any]:
-    """Run what is missing; say on stderr what is being done where there is no bar."""
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("data", metavar="DATA", help="a folder of images, with boxes and masks or without")
+    common.add_network_options(parser)
+    common.add_output(parser, "minicnn-paper")
+    parser.add_argument(
+        "--classes", metavar="FILE", help="for VOC annotations: one name a line, in the order of the classes"
+    )
+    common.add_limit(parser)
+    parser.add_argument(
+        "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
+    )
+    common.add_device(parser)
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Run the experiments that are missing, and write the page; 1 if one could not be done."""
     from minicnn.evaluate.dataset import read_classes
     from minicnn.paper.reproduce import reproduce
 
-    def progress(items, word):
-        items = list(items)
-        print(f"{word}: {len(items)}", file=sys.stderr)
-        return with_progress(items, word)
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    record = reproduce(
+        net,
+        arguments.data,
+        arguments.output,
+        arguments.images,
+        arguments.steps,
+        origin=origin,
+        classes=None if arguments.classes is None else read_classes(arguments.classes),
+        progress=_announce,
+    )
+    common.print_result(record, format_experiments, arguments.json)
+    return 1 if any(result["failed"] for result in record["experiments"].values()) else 0
 
-    classes = None if arguments.classes is None else read_classes(arguments.classes)
-    options = {"origin": origin, "classes": classes, "progress": progress}
-    return reproduce(net, arguments.data, arguments.output, arguments.images, arguments.steps, **options)
+
+def _announce(items: Iterable[Any], unit: str) -> Iterable[Any]:
+    """Say on stderr what is being done, also where there is no bar."""
+    items = list(items)
+    print(f"{unit}: {len(items)}", file=sys.stderr)
+    return common.with_progress(items, unit)
 
 
-def text(found: dict[str, Any]) -> str:
+def format_experiments(record: dict[str, Any]) -> str:
     """Return one line an experiment, and the page."""
     lines = [
         f"{name + ':':<16}" + (result["failed"] or f"{result['seconds']:8.1f} s  {len(result['figures'])} figures")
-        for name, result in found["experiments"].items()
+        for name, result in record["experiments"].items()
     ]
-    return "\n".join([*lines, f"page: {found['page']}"])
+    return "\n".join([*lines, f"page: {record['page']}"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.json import nan_to_none
 from minicnn.figures import provenance
 from minicnn.images import load_image
 from minicnn.report.chart import COLOURS, chart
@@ -42,14 +43,15 @@ def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> N
     write_whole(path, text.getvalue().encode(), "write_comparison")
 
 
-def write_curves(path: str | Path, found: Any, record: Mapping[str, Any]) -> None:
+def write_curves(path: str | Path, examples: Sequence[Any], found: Any, origin: Mapping[str, Any]) -> None:
     """Write the curves of ``evaluate_curves``, means over the pictures.
 
     Parameters
     ----------
     path : of the PNG file
+    examples : of ``Comparison``'s pictures
     found : ``Comparison``
-    record : where the figure comes from, as ``minicnn.figures.provenance.record`` gives it
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Raises
     ------
@@ -65,13 +67,14 @@ def write_curves(path: str | Path, found: Any, record: Mapping[str, Any]) -> Non
         shown.append(
             (chart(means, left, right, high=max(0.05, float(high))), f"{measure}: probability of the right class")
         )
-    title = f"Deletion and insertion on {record['net']['name']}"
+    title = f"Deletion and insertion on {origin['name']}"
+    record = _record("curves", examples, found, origin)
     figure = panels(shown, title, f"means over {len(found.rows)} pictures; pixels by their rank in each map")
     save_png(figure, path, provenance.metadata(record, figure))
 
 
 def write_points(
-    path: str | Path, examples: Sequence[Any], found: Any, record: Mapping[str, Any], count: int = 12
+    path: str | Path, examples: Sequence[Any], found: Any, origin: Mapping[str, Any], count: int = 12
 ) -> None:
     """Write the first pictures of a pointing game: each map's point in its colour, the true boxes.
 
@@ -80,7 +83,7 @@ def write_points(
     path : of the PNG file
     examples : of ``Comparison``'s pictures
     found : ``Comparison``
-    record : where the figure comes from, as ``minicnn.figures.provenance.record`` gives it
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
     count : int, how many pictures
 
     Raises
@@ -92,9 +95,16 @@ def write_points(
     names = list(found.rows[0]["points"])
     words = ", ".join(f"{name} {NAMES[n % len(NAMES)]}" for n, name in enumerate(names))
     cells = [_pointed(example, row) for example, row in zip(examples[:count], found.rows, strict=False)]
-    title = f"Pointing game on {record['net']['name']}"
+    title = f"Pointing game on {origin['name']}"
+    record = _record("pointing", examples, found, origin)
     sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, words, cell=240)
     save_png(sheet, path, provenance.metadata(record, sheet))
+
+
+def _record(kind: str, examples: Sequence[Any], found: Any, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a figure comes from; it shows no map that could be computed again."""
+    figures, images = found.record()["figures"], [str(example.image) for example in examples]
+    return provenance.record(kind, origin, images, None, found.settings, {}, figures=nan_to_none(figures))
 
 
 def _pointed(example: Any, row: dict[str, Any]) -> tuple[Any, str]:

@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.evaluate.sanity_checks import cascade_maps
+from minicnn.explain.prediction import views_of
 from minicnn.figures import provenance
+from minicnn.network import Network
 from minicnn.report.chart import chart
 from minicnn.report.colour_map import colour_map, normalise
 from minicnn.report.contact_sheet import contact_sheet
 from minicnn.report.files import write_whole
 from minicnn.report.panels import panels, save_png
 
-__all__ = ["write_cascade_chart", "write_cascade_sheet", "write_similarities"]
+__all__ = ["write_cascade_chart", "write_cascade_sheets", "write_similarities"]
+
+COLUMNS = 6  # of a sheet, besides the trained net's
 
 
 def write_similarities(path: str | Path, check: Any) -> None:
@@ -45,14 +50,15 @@ def write_similarities(path: str | Path, check: Any) -> None:
     write_whole(path, text.getvalue().encode(), "write_similarities")
 
 
-def write_cascade_chart(path: str | Path, check: Any, record: Mapping[str, Any]) -> None:
+def write_cascade_chart(path: str | Path, check: Any, images: Sequence[Any], origin: Mapping[str, Any]) -> None:
     """Write a chart: similarity to the trained net's map, of each method, after each layer of both checks.
 
     Parameters
     ----------
     path : of the PNG file
     check : ``SanityCheck``
-    record : where the figure comes from, as ``minicnn.figures.provenance.record`` gives it
+    images : that were checked
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Raises
     ------
@@ -68,44 +74,70 @@ def write_cascade_chart(path: str | Path, check: Any, record: Mapping[str, Any])
         }
         words = "each layer added to those before" if kind == "cascade" else "one layer at a time"
         shown.append((chart(curves, "as trained, then " + check.stages[0], check.stages[-1]), f"{kind}: {words}"))
-    title = f"Sanity checks of {record['net']['name']}"
+    title = f"Sanity checks of {origin['name']}"
     subtitle = (
         f"Spearman's rank correlation of |map| with the trained net's, mean over {len(check.rows)} pictures; "
         "layers are shuffled from the scores down to the input"
     )
     figure = panels(shown, title, subtitle)
+    settings = {"methods": check.methods, "seed": check.seed}
+    verdicts = check.verdicts()
+    record = provenance.record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
     save_png(figure, path, provenance.metadata(record, figure))
 
 
-def write_cascade_sheet(
-    path: str | Path,
-    rows: Sequence[tuple[np.ndarray, Sequence[tuple[np.ndarray, float]]]],
-    names: Sequence[str],
-    title: str,
-    subtitle: str,
-    record: Mapping[str, Any],
-) -> None:
-    """Write one method's maps of some pictures along the cascade.
+def write_cascade_sheets(
+    folder: Path, net: Network, images: Sequence[Any], check: Any, origin: Mapping[str, Any]
+) -> list[Path]:
+    """Write a figure of each method, ``sanity-<method>.png``: its maps of some images along the cascade.
 
     Parameters
     ----------
-    path : of the PNG file
-    rows : for each picture what the net saw, (H, W, 3) uint8, and its (map, rank correlation with the first)
-    names : of what each column's map was made with
-    title, subtitle : str, the verdict among it
-    record : where the figure comes from, as ``minicnn.figures.provenance.record`` gives it
+    folder : of the PNG files
+    net : Network, as trained
+    images : to show
+    check : ``SanityCheck``, whose verdicts head the figures
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+
+    Returns
+    -------
+    paths : of the files
 
     Raises
     ------
     ImageError
-        If the file can't be written; nothing is left behind.
+        If a file can't be written.
 
     """
-    cells = []
-    for picture, maps in rows:
-        tiles = [
-            (colour_map(normalise(m)), f"{name}: {rho:.2f}") for (m, rho), name in zip(maps, names, strict=True)
-        ]
-        cells.append([(picture, "what the net sees"), *tiles])
-    sheet = contact_sheet(cells, (), title, subtitle, cell=150)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    last = len(check.stages)
+    counts = sorted({0, 1, *np.linspace(1, last, COLUMNS).round().astype(int).tolist()})
+    names = ["as trained", *(f"to {check.stages[count - 1]}" for count in counts[1:])]
+    maps = [cascade_maps(net, image, check.methods, counts, check.seed) for image in images]
+    pictures = [net.preprocess.to_image(views_of(net, image, "one")[0][0]) for image in images]
+    paths = []
+    for method, options in check.methods.items():
+        rows = [by_method[method] for by_method in maps]
+        sheet = contact_sheet(
+            [_draw_row(picture, row, names) for picture, row in zip(pictures, rows, strict=True)],
+            (),
+            f"{method}: {check.verdict(method)}",
+            f"{net.name}; layers shuffled from the scores down; rank correlations",
+            cell=150,
+        )
+        settings = {"method": method, **options, "seed": check.seed, "stages": counts}
+        record = provenance.record("sanity", origin, images, None, settings, _name_maps(rows))
+        paths.append(folder / f"sanity-{method}.png")
+        save_png(sheet, paths[-1], provenance.metadata(record, sheet))
+    return paths
+
+
+def _draw_row(
+    picture: np.ndarray, row: Sequence[tuple[np.ndarray, float]], names: Sequence[str]
+) -> list[tuple[np.ndarray, str]]:
+    tiles = [(colour_map(normalise(m)), f"{name}: {rho:.2f}") for (m, rho), name in zip(row, names, strict=True)]
+    return [(picture, "what the net sees"), *tiles]
+
+
+def _name_maps(rows: Sequence[Sequence[tuple[np.ndarray, float]]]) -> dict[str, np.ndarray]:
+    """Return the maps of each image along the cascade, by image and stage."""
+    return {f"map {n + 1}.{k}": m for n, row in enumerate(rows) for k, (m, _) in enumerate(row)}

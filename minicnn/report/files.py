@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minicnn.errors import ImageError
 
-__all__ = ["distinct_names", "make_folder", "write_whole"]
+__all__ = ["distinct_names", "make_folder", "sanitise_filename", "write_whole"]
 
 
 def distinct_names(images, folder, kind):
@@ -32,6 +32,18 @@ def distinct_names(images, folder, kind):
             names[image] = folder / name
             taken.add(name)
     return names
+
+
+def sanitise_filename(name: str) -> str:
+    """Return a name in which each character that could be part of a path, or upset a shell, is "_".
+
+    Examples
+    --------
+    >>> sanitise_filename("features/conv 1")
+    'features_conv_1'
+
+    """
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
 
 
 def make_folder(path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 import minicnn
-from minicnn.cli import commands, main
+from minicnn.cli import build_parser, devices, main
 from minicnn.io import catalogue
 
 IMAGES = catalogue.folder("images")
@@ -227,15 +228,35 @@ def test_as_a_module_in_its_own_process(tmp_path):
 
 
 def test_warnings_are_one_sentence_without_places_in_our_source(run, monkeypatch):
-    monkeypatch.setattr(
-        commands, "devices", lambda arguments: warnings.warn("half of it\nis missing", stacklevel=2) or 0
-    )
+    monkeypatch.setattr(devices, "run", lambda _: warnings.warn("half of it\nis missing", stacklevel=2) or 0)
     status, _, err = run("devices")
     assert status == 0 and err == "minicnn: half of it is missing\n"
 
 
 def test_version(run):
     assert run("--version")[:2] == (0, f"minicnn {minicnn.__version__}\n")
+
+
+def test_a_command_has_its_options_wherever_its_name_is_read():
+    every = build_parser()
+    typed = ["class-model", "3", "--total-variation", "2", "--clip", "--mean", "0.5"]
+    for parser in (every, build_parser(typed)):
+        arguments = parser.parse_args(typed)
+        assert arguments.settings == {"total_variation": 2.0, "clip": True}
+        assert arguments.preprocessing == {"mean": "0.5"}
+
+
+def test_a_shell_that_completes_is_told_every_option(monkeypatch):
+    asked = []
+    monkeypatch.setitem(sys.modules, "argcomplete", types.SimpleNamespace(autocomplete=asked.append))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert not asked
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    (parser,) = asked
+    assert parser.parse_args(["predict", "image.png", "--top", "3"]).top == 3
 
 
 @pytest.mark.parametrize("kind", ["npz", "onnx", "pth", "safetensors"])
@@ -345,7 +366,7 @@ def test_memory_that_is_full_is_told_in_one_sentence(monkeypatch, capsys):
     def full(_):
         raise MemoryError("Unable to allocate 9.1 TiB")
 
-    monkeypatch.setattr("minicnn.cli.commands.predict", full)
+    monkeypatch.setattr("minicnn.cli.predict.run", full)
     assert main(["predict", "image.png"]) == 1
     assert capsys.readouterr().err == (
         "minicnn: the computer's memory is full (Unable to allocate 9.1 TiB); "

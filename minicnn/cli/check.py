@@ -1,0 +1,77 @@
+"""``minicnn check NET [IMAGE]``: every gradient of a network against its forward pass."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.cli import common
+from minicnn.errors import MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    common.add_network(parser)
+    parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    common.add_weights(parser)
+    common.add_preprocessing(parser)
+    parser.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
+    common.add_seed(parser, "of the directions")
+    parser.add_argument(
+        "--directions",
+        type=common.integer_from(1),
+        default=3,
+        metavar="N",
+        help="for each gradient (default: %(default)s)",
+    )
+    parser.add_argument("--html", metavar="FILE", help="write the table as a page too")
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Hold gradients against the forward pass; 1 if one is wrong."""
+    from minicnn.verify import gradients
+
+    net = common.load_network(arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing)
+    report = gradients(
+        net,
+        _make_input(net, arguments.image, arguments.seed),
+        device=arguments.device,
+        seed=arguments.seed,
+        directions=arguments.directions,
+        progress=lambda layers: common.with_progress(layers, "layer"),
+    )
+    if arguments.html:
+        _write_page(arguments.html, report)
+    if arguments.json:
+        common.print_json(report.record())
+    else:
+        print(report.text())
+    return 0 if report.ok else 1
+
+
+def _make_input(net: Network, image: str | None, seed: int) -> np.ndarray:
+    if image is not None:
+        if net.preprocess is None:
+            raise MinicnnError(f"check: {net.name} does not say how an image becomes its input; give no image")
+        return net.preprocess(image)
+    if net.input_shape is None:
+        raise MinicnnError(f"check: {net.name} has no input shape; give an image")
+    return np.random.default_rng(seed).standard_normal((1, *net.input_shape))
+
+
+def _write_page(path: str, report: Any) -> None:
+    from minicnn.report import Section, write_page
+
+    write_page(
+        path,
+        f"Gradients of {report.subject}",
+        [Section(report.verdict(), tuple(report.notes())), Section("Worst of each layer", table=report.table())],
+    )

@@ -1,0 +1,152 @@
+"""``minicnn class-model CLASS...``: the image that maximises a class score, or a unit of any layer."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.cli import common
+from minicnn.errors import ImageError, MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "targets",
+        nargs="+",
+        metavar="CLASS",
+        help="labels or numbers; with --layer, CHANNEL or CHANNEL,ROW,COLUMN",
+    )
+    common.add_network_options(parser)
+    parser.add_argument("--layer", metavar="NAME", help="units of that layer, as 'minicnn inspect' names it")
+    parser.add_argument(
+        "--stimuli",
+        metavar="FOLDER",
+        help="show beneath, of a folder's images, those that activate the unit most",
+    )
+    parser.add_argument(
+        "--top",
+        type=common.integer_from(1),
+        default=9,
+        metavar="N",
+        help="for --stimuli: how many (default: %(default)s)",
+    )
+    common.add_output(parser)
+    parser.add_argument(
+        "--seed", type=common.integer_from(0), default=0, help="of jitter and restarts (default: %(default)s)"
+    )
+    _add_ascent(parser)
+    common.add_device(parser)
+    common.add_json(parser)
+
+
+def _add_ascent(parser: ArgumentParser) -> None:
+    """Add the fields of ``minicnn.explain.Ascent``, those that were typed as ``settings``, and the constraint."""
+    group = parser.add_argument_group(
+        "ascent", "how to climb; all that the paper has is a penalty of lambda ||I||^2"
+    )
+    add = common.option_adder(group, "settings")
+    add("--steps", type=int, metavar="N", help="default: 200")
+    add("--step", type=float, metavar="S", help="first step in input units (default: 0.05)")
+    add("--l2", type=float, metavar="L", help="lambda of the penalty (default: 1.4 / sqrt(C H W))")
+    group.add_argument(
+        "--constraint",
+        choices=("l2_penalty", "l2_ball"),
+        default="l2_penalty",
+        help="subtract the penalty, or stay in a ball, as Le et al. 2012 do (default: %(default)s)",
+    )
+    add("--radius", type=float, metavar="R", help="of the ball, in input units (default: 10)")
+    add("--restarts", type=int, metavar="N", help="climb from random images too, as Erhan et al. 2009")
+    group = parser.add_argument_group("later inventions", "not in the paper, and off unless asked for")
+    add = common.option_adder(group, "settings")
+    add("--jitter", type=int, metavar="N", help="shift by up to N pixels before each step")
+    add("--blur", type=float, metavar="S", help="blur by S pixels every tenth step")
+    add("--total-variation", type=float, metavar="W", help="weight of neighbours' differences")
+    add("--clip", nargs=0, const=True, help="keep between black and white")
+    add("--levels", type=int, metavar="N", help="climb from coarse to fine")
+
+
+def run(arguments: Namespace) -> int:
+    """Draw each class or unit, with the history of its ascent and, where asked for, its strongest images."""
+    from minicnn.explain import Ascent, class_model, maximise
+    from minicnn.explain.top_images import top_images
+    from minicnn.figures.explanation import write_class_model
+    from minicnn.images import images_of
+    from minicnn.report.files import make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    if net.preprocess is None:
+        raise ImageError(f"{net.name}: has no preprocessing that would turn its input into a picture; see --mean")
+    make_folder(arguments.output)
+    ascent: dict[str, Any] = {"settings": Ascent(**arguments.settings), "seed": arguments.seed}
+    ascent["progress"] = _step_progress
+    images = [] if arguments.stimuli is None else images_of(arguments.stimuli)
+    is_ball = arguments.constraint == "l2_ball"
+    is_class_model = arguments.layer is None and not is_ball
+
+    def draw(typed: str) -> dict[str, Any]:
+        layer: str | None
+        unit: int | tuple[int, ...]
+        if is_class_model:
+            chosen, model = None, class_model(net, typed, **ascent)
+            layer, unit = None, model.target
+        else:
+            layer, unit = arguments.layer, _parse_unit(net, typed, arguments.layer)
+            chosen = {"layer": layer, "unit": unit, "constraint": arguments.constraint}
+            model = maximise(net, layer, unit, arguments.constraint, **ascent)
+        searched = common.with_progress(images, "image")
+        strongest = top_images(net, searched, layer, unit, arguments.top, common.complain) if images else []
+        path = Path(arguments.output) / f"{_stem(layer, unit)}{'.ball' if is_ball else ''}.png"
+        return write_class_model(path, model, origin, arguments.seed, chosen, strongest, len(images))
+
+    return common.run_for_each(arguments.targets, draw, format_class_models, arguments.json)
+
+
+def _step_progress(steps: Iterable[int]) -> Iterable[int]:
+    return common.with_progress(steps, "step")
+
+
+def _parse_unit(net: Network, text: str, layer: str | None) -> int | tuple[int, ...]:
+    """Return the unit that was typed: of a layer, a channel or (channel, row, column); of the scores, a class."""
+    from minicnn.explain.prediction import class_index
+
+    if layer is None:
+        return class_index(net, text, net.summary_rows()[-1]["output_shape"][-1])
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts) or len(parts) not in (1, 3):
+        raise MinicnnError(f"{text!r}: with --layer, expected CHANNEL or CHANNEL,ROW,COLUMN, such as 5 or 5,7,7")
+    unit = tuple(int(part) for part in parts)
+    return unit if len(unit) > 1 else unit[0]
+
+
+def _stem(layer: str | None, unit: int | tuple[int, ...]) -> str:
+    """Return the stem of a figure's file."""
+    from minicnn.report.files import sanitise_filename
+
+    indices = "-".join(str(index) for index in (unit if isinstance(unit, tuple) else (unit,)))
+    return f"class-{indices}" if layer is None else f"{sanitise_filename(layer)}-{indices}"
+
+
+def format_class_models(records: list[dict[str, Any]]) -> str:
+    """Return one line a class or unit: value, probability and the figure's path; then its strongest images."""
+    lines = []
+    for r in records:
+        probability = "" if r["probability"] is None else f", probability {r['probability']:.2%}"
+        unit = (
+            f"{r['layer'] or 'scores'}, unit {r['unit']}: value"
+            if "unit" in r
+            else f"{common.class_name(r)}: score"
+        )
+        lines.append(f"{unit} {r['score']:.4g}{probability}, {r['stopped']} -> {r['figure']}")
+        shown = r.get("stimuli", {"values": [], "images": []})
+        lines += [f"  {v:9.3f}  {image}" for v, image in zip(shown["values"], shown["images"], strict=True)]
+    return "\n".join(lines)

@@ -1,0 +1,279 @@
+"""What several commands have: options, the network that they name, printing, progress, complaints."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn._utils.json import nan_to_none
+from minicnn.errors import MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+
+__all__ = [
+    "add_crops",
+    "add_device",
+    "add_image_options",
+    "add_json",
+    "add_limit",
+    "add_network",
+    "add_network_options",
+    "add_output",
+    "add_preprocessing",
+    "add_seed",
+    "add_weights",
+    "class_name",
+    "complain",
+    "integer_from",
+    "list_images",
+    "load_network",
+    "load_with_origin",
+    "option_adder",
+    "print_json",
+    "print_result",
+    "run_for_each",
+    "with_progress",
+]
+
+Record = dict[str, Any]
+
+DEFAULT_NET = "efficientnet-lite0"
+
+
+# options
+
+
+def add_image_options(parser: argparse.ArgumentParser, help: str = "image files", has_device: bool = True) -> None:
+    """Add image files, and what all commands on images have."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=help)
+    add_network_options(parser)
+    if has_device:
+        add_device(parser)
+    add_json(parser)
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--net``, and how an image becomes the network's input."""
+    parser.add_argument(
+        "--net", default=DEFAULT_NET, metavar="NAME", help="a name or a weight file (default: %(default)s)"
+    )
+    add_weights(parser)
+    add_preprocessing(parser)
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the network as a word of its own, for commands that are about one network."""
+    parser.add_argument("net", metavar="NET", help="a name or a weight file")
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add what files that hold weights alone need beside them."""
+    parser.add_argument("--architecture", metavar="NAME", help="what a state dictionary belongs to")
+    parser.add_argument("--weights", metavar="FILE", help="the second file of formats that have two")
+
+
+def add_preprocessing(parser: argparse.ArgumentParser) -> None:
+    """Add what replaces the network's own preprocessing and labels: ``preprocessing``, name to text."""
+    group = parser.add_argument_group(
+        "preprocessing", "replaces what the network says, or fills in what it does not"
+    )
+    add = option_adder(group, "preprocessing")
+    add("--resize", metavar="N", help="short side in pixels before cropping; 'none' to warp instead")
+    add("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
+    add("--channels", choices=("RGB", "BGR", "L"))
+    add("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")
+    add(
+        "--mean",
+        metavar="M,M,M",
+        help="subtracted after scaling: one number a channel, or the file of a mean image (.binaryproto, .npy)",
+    )
+    add("--std", metavar="S,S,S", help="divided by, one number a channel")
+    add("--labels", metavar="FILE", help="text file with one class name a line")
+
+
+def add_output(parser: argparse.ArgumentParser, folder: str = ".") -> None:
+    """Add the folder that figures are written to."""
+    shown = "here" if folder == "." else "%(default)s"
+    parser.add_argument("-o", "--output", default=folder, metavar="DIR", help=f"folder (default: {shown})")
+
+
+def add_crops(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add which views of an image."""
+    parser.add_argument(
+        "--crops",
+        default=default,
+        choices=("one", "ten", "whole"),
+        help="the centre; corners and centre, each mirrored too; the whole picture (default: %(default)s)",
+    )
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add how many images of a data set to use."""
+    parser.add_argument(
+        "--images", type=integer_from(1), metavar="N", help="the first N images only (default: all)"
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add the seed of what is drawn at random."""
+    parser.add_argument(
+        "--seed", type=integer_from(0), default=0, metavar="N", help=f"{help} (default: %(default)s)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add where to compute."""
+    parser.add_argument("--device", default="auto", help="where to compute (default: %(default)s)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add results for programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def integer_from(minimum: int) -> Callable[[str], int]:
+    """Return the type of an option that takes whole numbers from ``minimum`` on."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {minimum}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def option_adder(parser: Any, dest: str) -> Callable[..., None]:
+    """Return ``parser.add_argument`` for options whose values go, by name, into one dictionary ``dest``.
+
+    What was not typed is not in the dictionary.
+    """
+    return functools.partial(parser.add_argument, dest=dest, action=_StoreByName, default={})
+
+
+class _StoreByName(argparse.Action):
+    """Stores an option's value under its name in the dictionary ``dest``."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Store the value; ``const`` for an option that takes none."""
+        name = self.option_strings[0].lstrip("-").replace("-", "_")
+        value = self.const if self.nargs == 0 else values
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: value})
+
+
+# the network
+
+
+def load_network(
+    source: str,
+    weights: str | None = None,
+    architecture: str | None = None,
+    preprocessing: dict[str, str] | None = None,
+    device: str | None = None,
+) -> Network:
+    """Load the network that was named, with the preprocessing and labels that were typed.
+
+    Parameters
+    ----------
+    source : name of the catalogue, or path
+    weights, architecture : what a file that holds weights alone needs beside it
+    preprocessing : as `add_preprocessing` collects it
+    device : where to compute; where ``load`` leaves the network unless given
+
+    """
+    from minicnn.cli.preprocessing import apply_preprocessing
+    from minicnn.io.load import load
+
+    net = apply_preprocessing(load(source, weights, architecture), preprocessing or {})
+    return net if device is None else net.to(device)
+
+
+def load_with_origin(
+    source: str,
+    weights: str | None,
+    architecture: str | None,
+    preprocessing: dict[str, str],
+    device: str,
+) -> tuple[Network, Record]:
+    """Load a network as `load_network` does; return with it which one it is, for the figures' records."""
+    from minicnn.io.digest import digest_network
+
+    net = load_network(source, weights, architecture, preprocessing, device)
+    return net, digest_network(net, source, weights=weights, architecture=architecture)
+
+
+# doing and printing
+
+
+def run_for_each(
+    items: Iterable[str],
+    describe: Callable[[str], Record],
+    format_text: Callable[[list[Record]], str],
+    as_json: bool,
+) -> int:
+    """Describe every item and print the records; a bad one is complained about and left out.
+
+    Returns
+    -------
+    status : 1 if one was left out, else 0
+
+    """
+    records, status = [], 0
+    for item in items:
+        try:
+            records.append(describe(item))
+        except MinicnnError as error:
+            complain(error)
+            status = 1
+    print_result(records, format_text, as_json)
+    return status
+
+
+def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
+    """Show a bar for many items, where there is a person to see it."""
+    if not isinstance(items, Sized) or len(items) < 2 or not sys.stderr.isatty():
+        return items
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return items
+    return tqdm(items, unit=unit, leave=False)
+
+
+def list_images(paths: Iterable[str]) -> list[str]:
+    """Return image files, those of folders in the folders' place."""
+    from minicnn.images import images_of
+
+    return [str(image) for path in paths for image in (images_of(path) if Path(path).is_dir() else [path])]
+
+
+def class_name(record: Record) -> str:
+    """Return a class's label, or its number where the network has no labels."""
+    return f"class {record['target']}" if record["label"] is None else record["label"]
+
+
+def print_result(record: Any, format_text: Callable[[Any], str], as_json: bool) -> None:
+    """Print a result as JSON for programs or as text for people; nothing where there is none."""
+    if not record:
+        return
+    if as_json:
+        print_json(record)
+    else:
+        print(format_text(record))
+
+
+def print_json(record: Any) -> None:
+    """Print a result for programs."""
+    print(json.dumps(nan_to_none(record), indent=2, ensure_ascii=False))
+
+
+def complain(error: Exception | Warning | str) -> None:
+    """Say what went wrong, in one line on stderr."""
+    print(f"minicnn: {' '.join(str(error).split())}", file=sys.stderr)

@@ -1,0 +1,46 @@
+"""``minicnn convert SRC DST``: a network written in another format."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli import common
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("source", metavar="SRC", help="a file, or the name of a network")
+    parser.add_argument("destination", metavar="DST", help="a name that ends in .npz, .onnx, .safetensors or .pth")
+    common.add_weights(parser)
+    common.add_preprocessing(parser)
+    parser.add_argument("--check", action="store_true", help="run both files in what else reads them, and compare")
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Write a network in another format; with ``--check``, 1 if a peer disagrees."""
+    from minicnn.io.convert import all_agree, compare_files
+    from minicnn.io.load import resolve, save
+
+    net = common.load_network(arguments.source, arguments.weights, arguments.architecture, arguments.preprocessing)
+    save(net, arguments.destination)
+    checks: list[dict[str, Any]] = []
+    if arguments.check:
+        files = (resolve(arguments.source), Path(arguments.destination))
+        checks = compare_files(net, files, arguments.architecture, arguments.weights)
+    record = {"source": str(arguments.source), "destination": arguments.destination, "checks": checks}
+    common.print_result(record, format_conversion, arguments.json)
+    return 0 if all_agree(checks) else 1
+
+
+def format_conversion(record: dict[str, Any]) -> str:
+    """Return what was written, and one line a check."""
+    lines = [f"{record['source']} -> {record['destination']}"]
+    for row in record["checks"]:
+        result = row["skipped"] or f"largest difference {row['difference']:.3g} of {row['scale']:.3g}"
+        lines.append(f"  {row['file']} in {row['peer']}, {row['what']}: {result}")
+    return "\n".join(lines)

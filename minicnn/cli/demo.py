@@ -1,0 +1,35 @@
+"""``minicnn demo``: the shipped images predicted and explained."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from minicnn.cli import common
+from minicnn.cli.predict import format_predictions
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    common.add_output(parser, "minicnn-demo")
+    common.add_crops(parser, "ten")
+    common.add_device(parser)
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Predict and explain the shipped images; write their figures and a page."""
+    from minicnn.paper.demo import demo
+
+    page = Path(arguments.output) / "index.html"
+    records = demo(page.parent, device=arguments.device, crops=arguments.crops, done=_report)
+    common.print_result(records, format_predictions, arguments.json)
+    print(f"{len(records)} figures and their page: {page}", file=sys.stderr)
+    return 0
+
+
+def _report(path: Path) -> None:
+    print(f"wrote {path}", file=sys.stderr)

@@ -1,0 +1,68 @@
+"""``minicnn evaluate curves DATA``: areas under deletion and insertion curves."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from minicnn.cli import common
+from minicnn.cli.evaluate.common import (
+    add_data,
+    add_methods,
+    add_voc,
+    image_progress,
+    print_written,
+    read_examples,
+    split_methods,
+)
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+    common.add_network_options(parser)
+    common.add_output(parser, "minicnn-curves")
+    add_methods(parser)
+    add_voc(parser, "of the boxes, as for 'evaluate localisation'")
+    common.add_limit(parser)
+    common.add_seed(parser, "of what is drawn")
+    common.add_device(parser)
+    common.add_json(parser)
+    parser.add_argument(
+        "--steps",
+        type=common.integer_from(1),
+        default=32,
+        metavar="N",
+        help="of each curve (default: %(default)s)",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table; write it, and a chart of the curves."""
+    from minicnn.evaluate.insertion_deletion import evaluate_curves
+    from minicnn.figures.method_comparison import write_comparison, write_curves
+    from minicnn.report.files import make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
+    folder = Path(arguments.output)
+    make_folder(folder)
+    comparison = evaluate_curves(
+        net,
+        examples,
+        steps=arguments.steps,
+        methods=split_methods(arguments.methods),
+        seed=arguments.seed,
+        keep=folder,
+        progress=image_progress,
+    )
+    table, figure = folder / "curves.csv", folder / "curves.png"
+    write_comparison(table, comparison, ("deletion", "insertion"))
+    write_curves(figure, examples, comparison, origin)
+    record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
+    print_written(record, comparison.text(), table, figure, arguments.json)
+    return 0

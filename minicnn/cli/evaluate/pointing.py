@@ -1,0 +1,74 @@
+"""``minicnn evaluate pointing DATA``: whether maps are largest on the object."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from minicnn.cli import common
+from minicnn.cli.evaluate.common import (
+    add_data,
+    add_methods,
+    add_voc,
+    image_progress,
+    print_written,
+    read_examples,
+    split_methods,
+)
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+    common.add_network_options(parser)
+    common.add_output(parser, "minicnn-pointing")
+    add_methods(parser)
+    add_voc(parser, "of the boxes, as for 'evaluate localisation'")
+    common.add_limit(parser)
+    common.add_seed(parser, "of what is drawn")
+    common.add_device(parser)
+    common.add_json(parser)
+    parser.add_argument(
+        "--tolerance", type=float, default=15, metavar="N", help="pixels beside the object (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--smoothing",
+        type=float,
+        default=0.02,
+        metavar="S",
+        help="blur of the maps, in parts of the longer side (default: %(default)s)",
+    )
+    common.add_crops(parser, "whole")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table; write it, and the first pictures with every map's point."""
+    from minicnn.evaluate.pointing_game import evaluate_pointing
+    from minicnn.figures.method_comparison import write_comparison, write_points
+    from minicnn.report.files import make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
+    folder = Path(arguments.output)
+    make_folder(folder)
+    comparison = evaluate_pointing(
+        net,
+        examples,
+        tolerance=arguments.tolerance,
+        smoothing=arguments.smoothing,
+        crops=arguments.crops,
+        methods=split_methods(arguments.methods),
+        seed=arguments.seed,
+        keep=folder,
+        progress=image_progress,
+    )
+    table, figure = folder / "pointing.csv", folder / "pointing.png"
+    write_comparison(table, comparison, ("box", "mask"))
+    write_points(figure, examples, comparison, origin)
+    record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
+    print_written(record, comparison.text(), table, figure, arguments.json)
+    return 0

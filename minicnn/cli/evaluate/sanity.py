@@ -1,0 +1,51 @@
+"""``minicnn evaluate sanity NET IMAGE...``: whether maps depend on what the net has learnt."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from minicnn.cli import common
+from minicnn.cli.evaluate.common import add_methods, image_progress, split_methods
+
+__all__ = ["configure", "run"]
+
+IMAGES_SHOWN = 3
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    common.add_network(parser)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    common.add_weights(parser)
+    common.add_preprocessing(parser)
+    common.add_output(parser, "minicnn-sanity")
+    add_methods(parser)
+    common.add_seed(parser, "of what is drawn")
+    common.add_device(parser)
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table; write it, a chart, and a figure with its verdict for each method."""
+    from minicnn.evaluate.sanity_checks import sanity_check
+    from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities
+    from minicnn.report.files import make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    methods = split_methods(arguments.methods)
+    images = common.list_images(arguments.images)
+    folder = Path(arguments.output)
+    make_folder(folder)
+    check = sanity_check(net, images, methods, seed=arguments.seed, keep=folder, progress=image_progress)
+    table, chart = folder / "sanity.csv", folder / "sanity.png"
+    write_similarities(table, check)
+    write_cascade_chart(chart, check, images, origin)
+    sheets = write_cascade_sheets(folder, net, images[:IMAGES_SHOWN], check, origin)
+    record = {**check.record(), "net": origin["name"], "table": str(table), "chart": str(chart)}
+    record["figures"] = [str(path) for path in sheets]
+    written = f"wrote {table}, {chart} and {', '.join(path.name for path in sheets)}"
+    common.print_result(record, lambda _: f"{check.text()}\n{written}", arguments.json)
+    return 0

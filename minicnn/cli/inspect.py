@@ -1,0 +1,92 @@
+"""``minicnn inspect FILE``: what a weight file holds, or where a figure comes from and whether that is so."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli import common
+from minicnn.errors import MinicnnError
+
+__all__ = ["configure", "run"]
+
+NAME_WIDTH, MAX_LENGTH = 18, 2000
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("source", metavar="FILE", help="a file, the name of a network, or a figure (.png)")
+    parser.add_argument("--verify", action="store_true", help="compute the figure's map again and compare")
+    parser.add_argument("--net", metavar="NAME", help="for --verify: instead of the net that the figure names")
+    parser.add_argument(
+        "--image", action="append", metavar="IMAGE", help="for --verify: where the image is; repeat for several"
+    )
+    parser.add_argument("--device", help="for --verify: where to compute (default: as the figure was)")
+    common.add_weights(parser)
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Describe a weight file, or say where a figure comes from; 1 if ``--verify`` finds another map."""
+    if Path(arguments.source).suffix.lower() != ".png":
+        if arguments.verify:
+            raise MinicnnError(
+                f"--verify: expected a figure that minicnn wrote, a .png file, got {arguments.source}"
+            )
+        from minicnn.io.inspect import format_description, inspect
+
+        record = inspect(arguments.source, arguments.architecture, arguments.weights)
+        common.print_result(record, format_description, arguments.json)
+        return 0
+
+    from minicnn.figures.provenance import read
+
+    record = {"figure": arguments.source, **read(arguments.source)}
+    if arguments.verify:
+        from minicnn.figures.recompute import verify
+
+        net = None
+        if arguments.net:
+            net = common.load_network(arguments.net, arguments.weights, arguments.architecture)
+        verdict = verify(arguments.source, net, arguments.image, arguments.device)
+        record["verdict"] = verdict._asdict()
+    common.print_result(record, format_provenance, arguments.json)
+    return 0 if record.get("verdict", {"match": True})["match"] else 1
+
+
+def format_provenance(record: dict[str, Any]) -> str:
+    """Return a figure's record as text: one line a fact."""
+    lines = [f"{_to_line(name) + ':':<{NAME_WIDTH}}{_to_line(value)}" for name, value in _facts(record)]
+    if "verdict" in record:
+        answer = "match" if record["verdict"]["match"] else "DIFFERS"
+        lines += [
+            f"{'verdict:':<{NAME_WIDTH}}{answer}",
+            *(f"  {sentence}" for sentence in record["verdict"]["sentences"]),
+        ]
+    return "\n".join(lines)
+
+
+def _facts(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) pairs: dictionaries opened, of each map its shape and digest."""
+    for name, value in record.items():
+        if name in ("verdict", "pixels") or value is None:
+            continue
+        if name == "arrays":
+            yield from ((key, f"{a.get('shape')}, sha256 {a.get('sha256')}") for key, a in value.items())
+        elif name == "images":
+            yield from (("image", f"{image.get('name')}, sha256 {image.get('sha256')}") for image in value)
+        elif isinstance(value, dict):
+            yield from ((name, f"{key} {_to_line(inner)}") for key, inner in value.items())
+        else:
+            yield name, value
+
+
+def _to_line(value: Any) -> str:
+    """Return one line of printable text; other people's figures may hold anything."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_to_line(inner)}" for key, inner in value.items())[:MAX_LENGTH]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_LENGTH])

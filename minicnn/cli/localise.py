@@ -1,0 +1,75 @@
+"""``minicnn localise IMAGE...``: objects found by graph cut."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli import common
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    common.add_image_options(parser)
+    common.add_output(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
+    which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the most probable classes")
+    parser.add_argument(
+        "--method", default="paper", help="paper, or smooth: better and slower (default: %(default)s)"
+    )
+    parser.add_argument("--rule", choices=("gradient", "deconvnet", "guided"), help="default: the method's")
+    add = common.option_adder(parser, "settings")
+    add("--foreground", type=float, metavar="Q", help="seeds lie above this quantile")
+    add("--background", type=float, metavar="Q", help="and below this one")
+    add("--gamma", type=float, metavar="G", help="weight of the boundary")
+    parser.add_argument(
+        "--crops", choices=("one", "ten", "whole", "pair", "all"), help="views for the map (default: the method's)"
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Write a figure of each object found: photograph, map, seeds, mask and box."""
+    from minicnn.explain import localise
+    from minicnn.explain.localise import method_named, seeds_of
+    from minicnn.figures.localisation import write_detection
+    from minicnn.report.files import distinct_names, make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    make_folder(arguments.output)
+    settings = replace(method_named(arguments.method).settings, **arguments.settings)
+    targets = arguments.top if arguments.target is None else [arguments.target]
+    figures = distinct_names(arguments.images, Path(arguments.output), "localisation")
+    options = {
+        "crops": arguments.crops,
+        "rule": arguments.rule,
+        "settings": settings,
+        "method": arguments.method,
+    }
+
+    def draw(path: str) -> dict[str, Any]:
+        records = []
+        for n, detection in enumerate(localise(net, path, targets, **options), 1):
+            figure = figures[path] if n == 1 else figures[path].with_suffix(f".{n}.png")
+            seeds = seeds_of(detection.saliency.map, settings)
+            records.append(write_detection(figure, path, detection, seeds, origin, settings))
+        return {"image": path, "net": net.name, "detections": records}
+
+    images = common.with_progress(arguments.images, "image")
+    return common.run_for_each(images, draw, format_detections, arguments.json)
+
+
+def format_detections(records: list[dict[str, Any]]) -> str:
+    """Return one line a detection: class, probability, box and the figure's path."""
+    return "\n".join(
+        f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%}, box {d['box']} "
+        f"-> {d['figure']}"
+        for record in records
+        for d in record["detections"]
+    )
