@@ -1,6 +1,10 @@
 """ReLU and its kin: the only place where gradient, deconvnet and guided backpropagation differ."""
 
+from __future__ import annotations
+
 import numpy as np
+
+from minicnn.rules import Rule
 
 __all__ = [
     "leaky_relu",
@@ -16,7 +20,7 @@ __all__ = [
 ]
 
 
-def relu(x):
+def relu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rectifier y = max(x, 0), and its mask x > 0.
 
     Parameters
@@ -28,18 +32,44 @@ def relu(x):
     y : array of that shape
     mask : bool array of that shape, where the derivative is 1
 
-    Source: paper section 4, "X_{n+1} = max(X_n, 0)".
+    See Also
+    --------
+    relu_input_grad : its gradient, by one of three rules
+    torch.nn.functional.relu : the same in PyTorch
+
+    References
+    ----------
+    The paper, section 4: "X_{n+1} = max(X_n, 0)".
+
+    Examples
+    --------
+    >>> y, mask = relu(np.array([-1.0, 0.0, 2.0]))
+    >>> y.tolist(), mask.tolist()
+    ([0.0, 0.0, 2.0], [False, False, True])
 
     """
     return np.maximum(x, 0), x > 0
 
 
-def relu6(x):
-    """Rectifier with a ceiling, y = min(max(x, 0), 6), and its mask 0 < x < 6."""
+def relu6(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rectifier with a ceiling, y = min(max(x, 0), 6), and its mask 0 < x < 6.
+
+    See Also
+    --------
+    relu_input_grad : its gradient too, by this mask
+    torch.nn.functional.relu6 : the same in PyTorch
+
+    Examples
+    --------
+    >>> y, mask = relu6(np.array([-1.0, 2.0, 7.0]))
+    >>> y.tolist(), mask.tolist()
+    ([0.0, 2.0, 6.0], [False, True, False])
+
+    """
     return np.clip(x, 0, 6), (x > 0) & (x < 6)
 
 
-def relu_input_grad(dy, mask, rule):
+def relu_input_grad(dy: np.ndarray, mask: np.ndarray, rule: Rule) -> np.ndarray:
     """Backward through ReLU or ReLU6 by one of three rules.
 
     dx = dy [x > 0]^a [dy > 0]^b, with (a, b) = (1, 0) for the gradient, (0, 1) for the deconvnet, (1, 1) for
@@ -55,9 +85,22 @@ def relu_input_grad(dy, mask, rule):
     -------
     dx : array of that shape
 
-    Source: paper section 4, the table; Springenberg et al. 2014, figure 1, for guided.
+    References
+    ----------
+    The paper, section 4, the table; Springenberg et al. 2014, figure 1, for guided backpropagation.
+
+    Examples
+    --------
+    >>> from minicnn.rules import DECONVNET, GRADIENT, GUIDED
+    >>> dy, mask = np.array([1.0, -1.0, 1.0, -1.0]), np.array([True, True, False, False])
+    >>> for rule in (GRADIENT, DECONVNET, GUIDED):
+    ...     print(rule.name, relu_input_grad(dy, mask, rule).tolist())
+    gradient [1.0, -1.0, 0.0, 0.0]
+    deconvnet [1.0, 0.0, 1.0, 0.0]
+    guided [1.0, 0.0, 0.0, 0.0]
 
     """
+    # where, not multiplication by the mask: 0 times an infinite or NaN cotangent is NaN
     if rule.where_input_positive:
         dy = np.where(mask, dy, 0)
     if rule.where_cotangent_positive:
@@ -65,53 +108,123 @@ def relu_input_grad(dy, mask, rule):
     return dy
 
 
-def leaky_relu(x, negative_slope):
-    """Leaky rectifier: y = x where x > 0, else negative_slope x; and its mask x > 0."""
+def leaky_relu(x: np.ndarray, negative_slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """Leaky rectifier: y = x where x > 0, else negative_slope x; and its mask x > 0.
+
+    See Also
+    --------
+    leaky_relu_input_grad : its gradient
+    torch.nn.functional.leaky_relu : the same in PyTorch
+
+    Examples
+    --------
+    >>> y, mask = leaky_relu(np.array([-2.0, 3.0]), 0.5)
+    >>> y.tolist(), mask.tolist()
+    ([-1.0, 3.0], [False, True])
+
+    """
     mask = x > 0
     return np.where(mask, x, x.dtype.type(negative_slope) * x), mask
 
 
-def leaky_relu_input_grad(dy, mask, negative_slope):
-    """Gradient with respect to the input: dy where the mask is set, else negative_slope dy."""
+def leaky_relu_input_grad(dy: np.ndarray, mask: np.ndarray, negative_slope: float) -> np.ndarray:
+    """Gradient with respect to the input: dy where the mask is set, else negative_slope dy.
+
+    Examples
+    --------
+    >>> leaky_relu_input_grad(np.array([4.0, 4.0]), np.array([False, True]), 0.5).tolist()
+    [2.0, 4.0]
+
+    """
     return np.where(mask, dy, dy.dtype.type(negative_slope) * dy)
 
 
-def prelu(x, weight):
+def prelu(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leaky rectifier with a learned slope for each channel, and its mask x > 0.
+
+    y[n, c] = x[n, c] where x[n, c] > 0, else weight[c] x[n, c].
 
     Parameters
     ----------
     x : array of shape (N, C, ...)
     weight : array of shape (C,), or (1,) for one slope shared by all
 
-    Source: He et al. 2015, equation 1.
+    See Also
+    --------
+    prelu_input_grad, prelu_weight_grad : its gradients
+    torch.nn.functional.prelu : the same in PyTorch
+
+    References
+    ----------
+    He et al. 2015, equation 1.
+
+    Examples
+    --------
+    >>> y, _ = prelu(np.array([[-1.0, -1.0]]), np.array([0.25, 0.5]))
+    >>> y.tolist()
+    [[-0.25, -0.5]]
 
     """
     mask = x > 0
     return np.where(mask, x, _per_channel(weight, x) * x), mask
 
 
-def prelu_input_grad(dy, mask, weight):
-    """Gradient with respect to the input: dy where the mask is set, else weight[c] dy."""
+def prelu_input_grad(dy: np.ndarray, mask: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the input: dy where the mask is set, else weight[c] dy.
+
+    Examples
+    --------
+    >>> prelu_input_grad(np.array([[4.0, 4.0]]), np.array([[True, False]]), np.array([0.25, 0.5])).tolist()
+    [[4.0, 2.0]]
+
+    """
     return np.where(mask, dy, _per_channel(weight, dy) * dy)
 
 
-def prelu_weight_grad(x, dy, mask, weight):
-    """Gradient with respect to the slopes: dweight[c] = sum of dy x over the pixels of channel c with x <= 0."""
+def prelu_weight_grad(x: np.ndarray, dy: np.ndarray, mask: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the slopes: dweight[c] = sum of dy x over the pixels of channel c with x <= 0.
+
+    Examples
+    --------
+    >>> x, dy = np.array([[-1.0, -3.0], [2.0, -1.0]]), np.ones((2, 2))
+    >>> prelu_weight_grad(x, dy, x > 0, np.array([0.25, 0.5])).tolist()
+    [-1.0, -4.0]
+
+    """
     terms = np.where(mask, 0, dy * x)
     per_channel = terms.sum(axis=tuple(axis for axis in range(x.ndim) if axis != 1))
     return per_channel if weight.size > 1 else per_channel.sum(keepdims=True)
 
 
-def _per_channel(weight, x):
+def _per_channel(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Reshape (C,) so that it broadcasts along axis 1 of x."""
     return weight.reshape(-1, *[1] * (x.ndim - 2))
 
 
-def tanh(x):
-    """Hyperbolic tangent y = tanh(x), the squashing function of the networks before the rectifier."""
+def tanh(x: np.ndarray) -> np.ndarray:
+    """Hyperbolic tangent y = tanh(x), the squashing function of the networks before the rectifier.
+
+    See Also
+    --------
+    tanh_input_grad : its gradient
+    torch.tanh : the same in PyTorch
+
+    Examples
+    --------
+    >>> tanh(np.array([0.0, 1.0])).round(4).tolist()
+    [0.0, 0.7616]
+
+    """
     return np.tanh(x)
 
 
-def tanh_input_grad(dy, y):
-    """Gradient with respect to the input of a hyperbolic tangent: dx = dy (1 - y^2)."""
+def tanh_input_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the input, from the output: dx = dy (1 - y^2).
+
+    Examples
+    --------
+    >>> tanh_input_grad(np.array([1.0, 1.0]), np.array([0.0, 0.5])).tolist()
+    [1.0, 0.75]
+
+    """
     return dy * (1 - y * y)
