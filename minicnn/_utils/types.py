@@ -15,10 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ImageLike", "Pair", "PathLike", "Progress", "Shape"]
+__all__ = ["ImageLike", "Padding", "Pair", "PathLike", "Progress", "Shape"]
 
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = int | tuple[int, int]  # a size in pixels, or (vertical, horizontal)
+Padding: TypeAlias = Pair | tuple[tuple[int, int], tuple[int, int]]  # or ((top, bottom), (left, right))
 PathLike: TypeAlias = str | Path
 ImageLike: TypeAlias = Union[str, Path, np.ndarray, "Image"]  # a file, H x W (x 3) pixels, or a picture
 Progress: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]  # wraps what is looped over, as tqdm does

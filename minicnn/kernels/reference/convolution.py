@@ -1,7 +1,10 @@
 """Convolution, its three gradients, and its transpose."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from minicnn._utils.types import Padding, Pair
 from minicnn.kernels.reference.windows import Windows
 from minicnn.shapes import pair, sides, transposed_size
 
@@ -16,18 +19,27 @@ __all__ = [
 ]
 
 
-def _grouped(maps, groups):
+def _grouped(maps: np.ndarray, groups: int) -> np.ndarray:
     """Reshape maps (N, C, P, Q) to one matrix for each image and group: (N, G, C / G, P Q)."""
     n, c, p, q = maps.shape
     return maps.reshape(n, groups, c // groups, p * q)
 
 
-def _tap(weight, r, s, groups):
-    """Matrices of tap (r, s), one for each group: (G, K / G, C / G)."""
+def _tap(weight: np.ndarray, r: int, s: int, groups: int) -> np.ndarray:
+    """Weights of tap (r, s) as one matrix for each group: (G, K / G, C / G)."""
     return weight[:, :, r, s].reshape(groups, weight.shape[0] // groups, weight.shape[1])
 
 
-def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
     """2-D convolution (cross-correlation).
 
     y[n, k, p, q] = bias[k] + sum_{c, r, s} weight[k, c, r, s] x[n, c, p stride + r dilation - top,
@@ -46,7 +58,23 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     -------
     y : array of shape (N, K, P, Q)
 
-    Source: paper section 4, "X_{n+1} = X_n * K".
+    See Also
+    --------
+    conv2d_input_grad, conv2d_weight_grad, conv2d_bias_grad : its gradients
+    torch.nn.functional.conv2d : the same in PyTorch
+
+    References
+    ----------
+    The paper, section 4: "X_{n+1} = X_n * K".
+
+    Examples
+    --------
+    The differences of neighbours in a row, with a column of zeros on the left:
+
+    >>> x = np.array([[[[1.0, 2.0, 4.0], [0.0, 5.0, 5.0]]]])
+    >>> difference = np.array([[[[-1.0, 1.0]]]])
+    >>> conv2d(x, difference, padding=((0, 0), (1, 0))).tolist()
+    [[[[1.0, 1.0, 2.0], [0.0, 5.0, 0.0]]]]
 
     """
     windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -58,7 +86,16 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_input_grad(
+    dy: np.ndarray,
+    weight: np.ndarray,
+    input_size: tuple[int, int],
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
     """Gradient with respect to the input of a convolution: the adjoint of ``conv2d`` in x.
 
     dx[n, c, h, w] = sum of weight[k, c, r, s] dy[n, k, p, q] over all k, r, s, p, q whose tap reads (h, w);
@@ -75,7 +112,20 @@ def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1
     -------
     dx : array of shape (N, C, H, W)
 
-    Source: paper section 4, "df/dX_n = df/dX_{n+1} * flip(K)".
+    See Also
+    --------
+    conv_transpose2d : the same as a layer of its own
+    torch.nn.grad.conv2d_input : the same in PyTorch
+
+    References
+    ----------
+    The paper, section 4: "df/dX_n = df/dX_{n+1} * flip(K)".
+
+    Examples
+    --------
+    >>> dy, weight = np.array([[[[1.0, 0.0, 10.0]]]]), np.array([[[[-1.0, 1.0]]]])
+    >>> conv2d_input_grad(dy, weight, (1, 4)).tolist()
+    [[[[-1.0, 1.0, -10.0, 10.0]]]]
 
     """
     windows = Windows.over(tuple(input_size), weight.shape[2:], stride, padding, dilation)
@@ -86,7 +136,16 @@ def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1
     return np.ascontiguousarray(windows.crop(padded))
 
 
-def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_weight_grad(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
     """Gradient with respect to the weight of a convolution.
 
     dweight[k, c, r, s] = sum_{n, p, q} dy[n, k, p, q] x[n, c, p stride + r dilation - top, ...]
@@ -102,6 +161,16 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     -------
     dweight : array of shape (K, C / groups, R, S)
 
+    See Also
+    --------
+    torch.nn.grad.conv2d_weight : the same in PyTorch
+
+    Examples
+    --------
+    >>> x, dy = np.array([[[[1.0, 2.0, 4.0]]]]), np.array([[[[1.0, 10.0]]]])
+    >>> conv2d_weight_grad(x, dy, (1, 2)).tolist()
+    [[[[21.0, 42.0]]]]
+
     """
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation)
     k, c = dy.shape[1], x.shape[1] // groups
@@ -112,12 +181,29 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     return dweight
 
 
-def conv2d_bias_grad(dy):
-    """Gradient with respect to the bias of a convolution: dbias[k] = sum_{n, p, q} dy[n, k, p, q]."""
+def conv2d_bias_grad(dy: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the bias of a convolution: dbias[k] = sum_{n, p, q} dy[n, k, p, q].
+
+    Examples
+    --------
+    >>> conv2d_bias_grad(np.array([[[[1.0, 2.0]], [[3.0, 4.0]]]])).tolist()
+    [3.0, 7.0]
+
+    """
     return dy.sum(axis=(0, 2, 3))
 
 
-def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+def conv_transpose2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
     """Transposed convolution: the input gradient of ``conv2d``, used as a forward operation.
 
     Parameters
@@ -132,7 +218,22 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     -------
     y : array of shape (N, K, P, Q) with P = (H - 1) stride - top - bottom + dilation (R - 1) + output_padding + 1
 
-    Source: Zeiler, Fergus 2013, section 2.1: a deconvnet layer is a convolution with the transposed filters.
+    See Also
+    --------
+    conv_transpose2d_input_grad, conv_transpose2d_weight_grad, conv2d_bias_grad : its gradients
+    torch.nn.functional.conv_transpose2d : the same in PyTorch
+
+    References
+    ----------
+    Zeiler, Fergus 2013, section 2.1: a deconvnet layer is a convolution with the transposed filters.
+
+    Examples
+    --------
+    Each value places its multiple of the kernel, a stride further than the one before:
+
+    >>> x, weight = np.array([[[[1.0, 10.0]]]]), np.array([[[[1.0, 2.0, 3.0]]]])
+    >>> conv_transpose2d(x, weight, stride=(1, 2)).tolist()
+    [[[[1.0, 2.0, 13.0, 20.0, 30.0]]]]
 
     """
     size = transposed_size(
@@ -147,11 +248,44 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, groups=1):
-    """Gradient with respect to the input of a transposed convolution: the convolution that it transposes."""
+def conv_transpose2d_input_grad(
+    dy: np.ndarray,
+    weight: np.ndarray,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
+    """Gradient with respect to the input of a transposed convolution: the convolution that it transposes.
+
+    Examples
+    --------
+    >>> dy, weight = np.array([[[[1.0, 0.0, 0.0, 0.0, 1.0]]]]), np.array([[[[1.0, 2.0, 3.0]]]])
+    >>> conv_transpose2d_input_grad(dy, weight, stride=(1, 2)).tolist()
+    [[[[1.0, 3.0]]]]
+
+    """
     return conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
-def conv_transpose2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
-    """Gradient with respect to the weight of a transposed convolution: ``conv2d``'s with x and dy exchanged."""
+def conv_transpose2d_weight_grad(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
+    """Gradient with respect to the weight of a transposed convolution: ``conv2d``'s with x and dy exchanged.
+
+    Examples
+    --------
+    >>> x, dy = np.array([[[[1.0, 10.0]]]]), np.array([[[[1.0, 0.0, 2.0, 0.0, 3.0]]]])
+    >>> conv_transpose2d_weight_grad(x, dy, (1, 3), stride=(1, 2)).tolist()
+    [[[[21.0, 0.0, 32.0]]]]
+
+    """
     return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)

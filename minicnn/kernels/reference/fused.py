@@ -1,16 +1,30 @@
-"""Convolution, the affine map and the rectifier behind it as one operation: a fast device does it in one pass."""
+"""Convolution, affine map and rectifier as one operation, which a fast device does in one pass over memory."""
+
+from __future__ import annotations
 
 import numpy as np
 
+from minicnn._utils.types import Padding, Pair
 from minicnn.kernels.reference.activation import relu, relu6, relu_input_grad
 from minicnn.kernels.reference.convolution import conv2d, conv2d_input_grad
+from minicnn.rules import Rule
 
 __all__ = ["conv2d_relu", "conv2d_relu_input_grad"]
 
 
 def conv2d_relu(
-    x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
-):
+    x: np.ndarray,
+    weight: np.ndarray,
+    scale: np.ndarray | None,
+    shift: np.ndarray | None,
+    *,
+    clip_max: float | None = None,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    keep_mask: bool = True,
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Rectified convolution y = min(max(scale[k] (x * weight)[k] + shift[k], 0), clip_max), and its mask.
 
     Parameters
@@ -28,18 +42,41 @@ def conv2d_relu(
     y : array of shape (N, K, P, Q)
     mask : bool array of that shape, where the rectifier's derivative is 1; None without ``keep_mask``
 
-    Source: paper section 4, its two lines for convolution and rectifier.
+    See Also
+    --------
+    conv2d_relu_input_grad : its gradient with respect to the input
+
+    References
+    ----------
+    The paper, section 4, its two lines for convolution and rectifier.
+
+    Examples
+    --------
+    >>> x, weight = np.array([[[[1.0, 2.0, 4.0]]]]), np.array([[[[1.0, -1.0]]]])
+    >>> y, mask = conv2d_relu(x, weight, np.array([-2.0]), np.array([-3.0]))  # -2 (x * weight) - 3
+    >>> y.tolist(), mask.tolist()
+    ([[[[0.0, 1.0]]]], [[[[False, True]]]])
 
     """
-    y = _scaled(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
+    y = _scale(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
     y = y if shift is None else y + shift[:, None, None]
     y, mask = relu(y) if clip_max is None else relu6(y)
     return y, mask if keep_mask else None
 
 
 def conv2d_relu_input_grad(
-    dy, mask, rule, weight, scale, input_size, *, stride=1, padding=0, dilation=1, groups=1
-):
+    dy: np.ndarray,
+    mask: np.ndarray,
+    rule: Rule,
+    weight: np.ndarray,
+    scale: np.ndarray | None,
+    input_size: tuple[int, int],
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> np.ndarray:
     """Gradient with respect to the input: back through the rectifier by its rule, the scale, the convolution.
 
     Parameters
@@ -54,11 +91,25 @@ def conv2d_relu_input_grad(
     -------
     dx : array of shape (N, C, H, W)
 
+    Examples
+    --------
+    >>> from minicnn.rules import GRADIENT
+    >>> dy, mask = np.array([[[[1.0, 1.0]]]]), np.array([[[[False, True]]]])
+    >>> conv2d_relu_input_grad(dy, mask, GRADIENT, np.array([[[[1.0, -1.0]]]]), np.array([-2.0]), (1, 3)).tolist()
+    [[[[0.0, -2.0, 2.0]]]]
+
     """
-    dy = _scaled(relu_input_grad(dy, mask, rule), scale)
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return conv2d_input_grad(np.ascontiguousarray(dy), weight, input_size, **geometry)
+    dy = _scale(relu_input_grad(dy, mask, rule), scale)
+    return conv2d_input_grad(
+        np.ascontiguousarray(dy),
+        weight,
+        input_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
 
 
-def _scaled(y, scale):
+def _scale(y: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     return y if scale is None else y * scale[:, None, None]

@@ -1,7 +1,12 @@
 """What only moves, adds or drops values: padding, flatten, permutation, concatenation, addition, dropout."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
+from minicnn._utils.types import Padding, Shape
 from minicnn.shapes import sides
 
 __all__ = [
@@ -22,68 +27,182 @@ __all__ = [
 ]
 
 
-def zero_pad2d(x, padding):
-    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right)."""
+def zero_pad2d(x: np.ndarray, padding: Padding) -> np.ndarray:
+    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    See Also
+    --------
+    zero_pad2d_input_grad : its gradient
+    torch.nn.functional.pad : the same in PyTorch
+
+    Examples
+    --------
+    >>> zero_pad2d(np.array([[[[1.0, 2.0]]]]), ((0, 1), (2, 0))).tolist()
+    [[[[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]]]]
+
+    """
     return np.pad(x, ((0, 0), (0, 0), *sides(padding)))
 
 
-def zero_pad2d_input_grad(dy, padding):
-    """Gradient with respect to the input of a zero padding: the middle of dy."""
+def zero_pad2d_input_grad(dy: np.ndarray, padding: Padding) -> np.ndarray:
+    """Gradient with respect to the input of a zero padding: dy without its border.
+
+    Examples
+    --------
+    >>> dy = np.array([[[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]]])
+    >>> zero_pad2d_input_grad(dy, ((0, 1), (2, 0))).tolist()
+    [[[[3.0, 4.0]]]]
+
+    """
     (top, bottom), (left, right) = sides(padding)
     return dy[:, :, top : dy.shape[2] - bottom, left : dy.shape[3] - right].copy()
 
 
-def flatten(x):
-    """All axes but the first in one, in row order: (N, C, H, W) to (N, C H W)."""
+def flatten(x: np.ndarray) -> np.ndarray:
+    """All axes but the first in one, in row order: (N, C, H, W) to (N, C H W).
+
+    See Also
+    --------
+    flatten_input_grad : its gradient
+    torch.flatten : the same in PyTorch, with start_dim=1
+
+    Examples
+    --------
+    >>> flatten(np.array([[[[1.0, 2.0]], [[3.0, 4.0]]]])).tolist()
+    [[1.0, 2.0, 3.0, 4.0]]
+
+    """
     return x.reshape(len(x), -1)
 
 
-def flatten_input_grad(dy, input_shape):
-    """Gradient with respect to the input of a flatten: dy in the input's shape (N, C, H, W)."""
+def flatten_input_grad(dy: np.ndarray, input_shape: Shape) -> np.ndarray:
+    """Gradient with respect to the input of a flatten: dy in the input's shape (N, C, H, W).
+
+    Examples
+    --------
+    >>> flatten_input_grad(np.array([[1.0, 2.0, 3.0, 4.0]]), (1, 2, 1, 2)).tolist()
+    [[[[1.0, 2.0]], [[3.0, 4.0]]]]
+
+    """
     return dy.reshape(input_shape)
 
 
-def reshape(x, shape):
-    """Values of each image in another shape, in row order: (N, ...) to (N, *shape)."""
+def reshape(x: np.ndarray, shape: Shape) -> np.ndarray:
+    """Values of each image in another shape, in row order: (N, ...) to (N, *shape).
+
+    See Also
+    --------
+    reshape_input_grad : its gradient
+    torch.reshape : the same in PyTorch
+
+    Examples
+    --------
+    >>> reshape(np.array([[1.0, 2.0, 3.0, 4.0]]), (2, 2)).tolist()
+    [[[1.0, 2.0], [3.0, 4.0]]]
+
+    """
     return x.reshape(len(x), *shape)
 
 
-def reshape_input_grad(dy, input_shape):
-    """Gradient with respect to the input of a change of shape: dy in the input's shape."""
+def reshape_input_grad(dy: np.ndarray, input_shape: Shape) -> np.ndarray:
+    """Gradient with respect to the input of a change of shape: dy in the input's shape.
+
+    Examples
+    --------
+    >>> reshape_input_grad(np.array([[[1.0, 2.0], [3.0, 4.0]]]), (1, 4)).tolist()
+    [[1.0, 2.0, 3.0, 4.0]]
+
+    """
     return dy.reshape(input_shape)
 
 
-def permute(x, axes):
-    """Axes of each image in another order: axis i of an image becomes what ``axes[i]`` was, 0 the first."""
+def permute(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Axes of each image in another order: axis i of an image becomes what ``axes[i]`` was, 0 the first.
+
+    See Also
+    --------
+    permute_input_grad : its gradient
+    torch.permute : the same in PyTorch, which counts the batch axis
+
+    Examples
+    --------
+    >>> permute(np.array([[[1.0, 2.0], [3.0, 4.0]]]), (1, 0)).tolist()
+    [[[1.0, 3.0], [2.0, 4.0]]]
+
+    """
     return np.ascontiguousarray(x.transpose(0, *(axis + 1 for axis in axes)))
 
 
-def permute_input_grad(dy, axes):
-    """Gradient with respect to the input of a permutation: the inverse permutation of dy."""
+def permute_input_grad(dy: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Gradient with respect to the input of a permutation: the inverse permutation of dy.
+
+    Examples
+    --------
+    >>> permute_input_grad(np.array([[[1.0, 3.0], [2.0, 4.0]]]), (1, 0)).tolist()
+    [[[1.0, 2.0], [3.0, 4.0]]]
+
+    """
     return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
 
 
-def concatenate(arrays):
-    """Channels of several arrays (N, C_i, H, W) one after the other: (N, sum C_i, H, W)."""
+def concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Channels of several arrays (N, C_i, H, W) one after the other: (N, sum C_i, H, W).
+
+    See Also
+    --------
+    concatenate_input_grad : its gradients
+    torch.cat : the same in PyTorch, with dim=1
+
+    Examples
+    --------
+    >>> concatenate([np.array([[1.0]]), np.array([[2.0, 3.0]])]).tolist()
+    [[1.0, 2.0, 3.0]]
+
+    """
     return np.concatenate(arrays, axis=1)
 
 
-def concatenate_input_grad(dy, channels):
-    """Gradients with respect to the arrays of a concatenation: dy in pieces of ``channels`` = (C_1, C_2, ...)."""
+def concatenate_input_grad(dy: np.ndarray, channels: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Gradients with respect to the arrays of a concatenation: dy in pieces of ``channels`` = (C_1, C_2, ...).
+
+    Examples
+    --------
+    >>> [piece.tolist() for piece in concatenate_input_grad(np.array([[1.0, 2.0, 3.0]]), (1, 2))]
+    [[[1.0]], [[2.0, 3.0]]]
+
+    """
     return tuple(piece.copy() for piece in np.split(dy, np.cumsum(channels)[:-1], axis=1))
 
 
-def add(x, other):
-    """Sum of two arrays of one shape: the residual connection (He et al. 2016, equation 1)."""
+def add(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Sum of two arrays of one shape: the residual connection (He et al. 2016, equation 1).
+
+    See Also
+    --------
+    add_input_grad : its gradients
+
+    Examples
+    --------
+    >>> add(np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])).tolist()
+    [[11.0, 22.0]]
+
+    """
     return x + other
 
 
-def add_input_grad(dy):
-    """Gradients with respect to both terms of a sum: dy and dy."""
+def add_input_grad(dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients with respect to both terms of a sum: dy and dy.
+
+    Examples
+    --------
+    >>> [dx.tolist() for dx in add_input_grad(np.array([[1.0, 2.0]]))]
+    [[[1.0, 2.0]], [[1.0, 2.0]]]
+
+    """
     return dy, dy
 
 
-def dropout(x, p, rng):
+def dropout(x: np.ndarray, p: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Dropout in training: each value is dropped with probability p, the others are divided by 1 - p.
 
     Parameters
@@ -97,13 +216,33 @@ def dropout(x, p, rng):
     y : array of that shape
     mask : bool array of that shape, True where a value was kept
 
-    Source: Srivastava et al. 2014; "inverted", so that inference is the identity.
+    See Also
+    --------
+    dropout_input_grad : its gradient
+    torch.nn.functional.dropout : the same in PyTorch, with training=True
+
+    References
+    ----------
+    Srivastava et al. 2014; "inverted", so that inference is the identity.
+
+    Examples
+    --------
+    >>> y, mask = dropout(np.array([[3.0, 3.0, 3.0, 3.0]]), 0.25, np.random.default_rng(2))
+    >>> y.tolist(), mask.tolist()
+    ([[4.0, 4.0, 0.0, 4.0]], [[True, True, False, True]])
 
     """
     mask = rng.random(x.shape, np.float32) >= p
     return dropout_input_grad(x, mask, p), mask
 
 
-def dropout_input_grad(dy, mask, p):
-    """Gradient with respect to the input of a dropout: dy / (1 - p) where a value was kept, else 0."""
+def dropout_input_grad(dy: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
+    """Gradient with respect to the input of a dropout: dy / (1 - p) where a value was kept, else 0.
+
+    Examples
+    --------
+    >>> dropout_input_grad(np.array([[3.0, 3.0]]), np.array([[True, False]]), 0.25).tolist()
+    [[4.0, 0.0]]
+
+    """
     return np.where(mask, dy / dy.dtype.type(1 - p), 0)

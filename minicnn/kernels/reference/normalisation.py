@@ -1,5 +1,7 @@
 """Local response normalisation across channels, and batch normalisation as inference uses it."""
 
+from __future__ import annotations
+
 import numpy as np
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
 ]
 
 
-def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(
+    x: np.ndarray, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> np.ndarray:
     """Local response normalisation.
 
     y[c] = x[c] / d[c]^beta with d[c] = k + (alpha / size) sum_j x[j]^2 over the ``size`` channels
@@ -27,17 +31,41 @@ def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0):
     -------
     y : array of shape (N, C, H, W)
 
-    Source: Krizhevsky et al. 2012, section 3.3.
+    See Also
+    --------
+    local_response_norm_input_grad : its gradient
+    torch.nn.functional.local_response_norm : the same in PyTorch
+
+    References
+    ----------
+    Krizhevsky et al. 2012, section 3.3.
+
+    Examples
+    --------
+    Three channels of one pixel, each divided by a window of itself and its neighbours:
+
+    >>> x = np.array([1.0, 2.0, 4.0]).reshape(1, 3, 1, 1)
+    >>> local_response_norm(x, 3, alpha=3.0, beta=1.0).round(4).ravel().tolist()
+    [0.1667, 0.0909, 0.1905]
 
     """
     return x * _denominator(x, size, alpha, k) ** x.dtype.type(-beta)
 
 
-def local_response_norm_input_grad(x, dy, size, *, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm_input_grad(
+    x: np.ndarray, dy: np.ndarray, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> np.ndarray:
     """Gradient with respect to the input of a local response normalisation.
 
     dx[i] = dy[i] d[i]^-beta - (2 alpha beta / size) x[i] sum_j dy[j] x[j] d[j]^(-beta - 1) over the channels j
     whose window holds i.
+
+    Examples
+    --------
+    >>> x, dy = np.array([1.0, 2.0]).reshape(1, 2, 1, 1), np.ones((1, 2, 1, 1))
+    >>> local_response_norm_input_grad(x, dy, 1, alpha=1.0, beta=1.0).ravel().tolist()
+    [0.0, -0.12]
+
     """
     d = _denominator(x, size, alpha, k)
     scaled = dy * d ** x.dtype.type(-beta)
@@ -45,11 +73,12 @@ def local_response_norm_input_grad(x, dy, size, *, alpha=1e-4, beta=0.75, k=1.0)
     return scaled - x.dtype.type(2 * alpha * beta / size) * x * shared
 
 
-def _denominator(x, size, alpha, k):
+def _denominator(x: np.ndarray, size: int, alpha: float, k: float) -> np.ndarray:
+    """d[c] = k + (alpha / size) sum_j x[j]^2."""
     return x.dtype.type(k) + x.dtype.type(alpha / size) * _channel_sums(x * x, size // 2, (size - 1) // 2)
 
 
-def _channel_sums(values, below, above):
+def _channel_sums(values: np.ndarray, below: int, above: int) -> np.ndarray:
     """Sum over channels c - below, ..., c + above, those that exist."""
     total = np.zeros_like(values)
     channels = values.shape[1]
@@ -60,7 +89,15 @@ def _channel_sums(values, below, above):
     return total
 
 
-def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e-5):
+def batch_norm2d(
+    x: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    *,
+    eps: float = 1e-5,
+) -> np.ndarray:
     """Batch normalisation with fixed statistics: y = weight (x - mean) / sqrt(var + eps) + bias, per channel.
 
     Parameters
@@ -74,29 +111,69 @@ def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e
     -------
     y : array of shape (N, C, H, W)
 
-    Source: Ioffe, Szegedy 2015, algorithm 2.
+    See Also
+    --------
+    batch_norm2d_input_grad, batch_norm2d_weight_grad, batch_norm2d_bias_grad : its gradients
+    torch.nn.functional.batch_norm : the same in PyTorch, with training=False
+
+    References
+    ----------
+    Ioffe, Szegedy 2015, algorithm 2.
+
+    Examples
+    --------
+    >>> x = np.array([[[[1.0, 5.0]]]])
+    >>> batch_norm2d(x, np.array([3.0]), np.array([4.0]), np.array([10.0]), np.array([1.0]), eps=0).tolist()
+    [[[[-9.0, 11.0]]]]
 
     """
-    y = _standardised(x, running_mean, running_var, eps)
+    y = _standardise(x, running_mean, running_var, eps)
     y = y if weight is None else y * weight[:, None, None]
     return y if bias is None else y + bias[:, None, None]
 
 
-def batch_norm2d_input_grad(dy, running_var, weight=None, *, eps=1e-5):
-    """Gradient with respect to the input: dx = dy weight / sqrt(var + eps)."""
+def batch_norm2d_input_grad(
+    dy: np.ndarray, running_var: np.ndarray, weight: np.ndarray | None = None, *, eps: float = 1e-5
+) -> np.ndarray:
+    """Gradient with respect to the input: dx = dy weight / sqrt(var + eps).
+
+    Examples
+    --------
+    >>> batch_norm2d_input_grad(np.array([[[[1.0, 2.0]]]]), np.array([4.0]), np.array([10.0]), eps=0).tolist()
+    [[[[5.0, 10.0]]]]
+
+    """
     scale = 1 / np.sqrt(running_var + running_var.dtype.type(eps))
     return dy * (scale if weight is None else scale * weight)[:, None, None]
 
 
-def batch_norm2d_weight_grad(x, dy, running_mean, running_var, *, eps=1e-5):
-    """Gradient with respect to the weight: sum over n, h, w of dy (x - mean) / sqrt(var + eps), of shape (C,)."""
-    return (dy * _standardised(x, running_mean, running_var, eps)).sum(axis=(0, 2, 3))
+def batch_norm2d_weight_grad(
+    x: np.ndarray, dy: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, *, eps: float = 1e-5
+) -> np.ndarray:
+    """Gradient with respect to the weight: sum over n, h, w of dy (x - mean) / sqrt(var + eps), of shape (C,).
+
+    Examples
+    --------
+    >>> x, dy = np.array([[[[1.0, 5.0]]]]), np.array([[[[1.0, 2.0]]]])
+    >>> batch_norm2d_weight_grad(x, dy, np.array([3.0]), np.array([4.0]), eps=0).tolist()
+    [1.0]
+
+    """
+    return (dy * _standardise(x, running_mean, running_var, eps)).sum(axis=(0, 2, 3))
 
 
-def batch_norm2d_bias_grad(dy):
-    """Gradient with respect to the bias: sum over n, h, w of dy, of shape (C,)."""
+def batch_norm2d_bias_grad(dy: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the bias: sum over n, h, w of dy, of shape (C,).
+
+    Examples
+    --------
+    >>> batch_norm2d_bias_grad(np.array([[[[1.0, 2.0]]]])).tolist()
+    [3.0]
+
+    """
     return dy.sum(axis=(0, 2, 3))
 
 
-def _standardised(x, mean, var, eps):
+def _standardise(x: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float) -> np.ndarray:
+    """(x - mean) / sqrt(var + eps), per channel."""
     return (x - mean[:, None, None]) / np.sqrt(var + var.dtype.type(eps))[:, None, None]

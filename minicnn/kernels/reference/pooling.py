@@ -1,7 +1,10 @@
 """Max-pool with its switches, average pool, global average pool."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from minicnn._utils.types import Padding, Pair
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = [
@@ -14,7 +17,15 @@ __all__ = [
 ]
 
 
-def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(
+    x: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Max-pool, and where each maximum was.
 
     y(p) = max_{q in Omega(p)} x(q); the switch of p is the arg max, as the tap's number r S + s in its window.
@@ -32,11 +43,24 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     y : array of shape (N, C, P, Q)
     switches : array of shape (N, C, P, Q), uint8 (uint16 for windows of more than 256 taps)
 
+    See Also
+    --------
+    max_pool2d_input_grad : its gradient
+    torch.nn.functional.max_pool2d : the same in PyTorch; its indices count pixels of the map, not taps
+
     Notes
     -----
     Of several equal maxima the first in row order has the switch.  NaN beats every number.
 
-    Source: paper section 4, "X_{n+1}(p) = max_{q in Omega(p)} X_n(q)".
+    References
+    ----------
+    The paper, section 4: "X_{n+1}(p) = max_{q in Omega(p)} X_n(q)".
+
+    Examples
+    --------
+    >>> y, switches = max_pool2d(np.array([[[[1.0, 9.0, 5.0, 4.0], [2.0, 3.0, 6.0, 6.0]]]]), 2)
+    >>> y.tolist(), switches.tolist()
+    ([[[[9.0, 6.0]]]], [[[[1, 2]]]])
 
     """
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
@@ -49,7 +73,7 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     return y, switches
 
 
-def _first_tap_inside(windows):
+def _first_tap_inside(windows: Windows) -> np.ndarray:
     """First tap (P, Q) of each window that lies on the input, so that no switch ever points at padding."""
     inside = windows.pad(np.ones((1, 1, *windows.size), bool), fill=False)
     hits = np.stack([tap[0, 0] for _, _, tap in windows.taps(inside)])
@@ -57,8 +81,16 @@ def _first_tap_inside(windows):
 
 
 def max_pool2d_input_grad(
-    dy, switches, input_size, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False
-):
+    dy: np.ndarray,
+    switches: np.ndarray,
+    input_size: tuple[int, int],
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> np.ndarray:
     """Gradient with respect to the input of a max-pool: dy goes to the switch; overlapping windows add.
 
     Parameters
@@ -71,7 +103,19 @@ def max_pool2d_input_grad(
     -------
     dx : array of shape (N, C, H, W)
 
-    Source: paper section 4; Zeiler, Fergus 2013, "unpooling".
+    See Also
+    --------
+    torch.nn.functional.max_unpool2d : the same in PyTorch where windows do not overlap
+
+    References
+    ----------
+    The paper, section 4; Zeiler, Fergus 2013, "unpooling".
+
+    Examples
+    --------
+    >>> dy, switches = np.array([[[[7.0, 8.0]]]]), np.array([[[[1, 2]]]], np.uint8)
+    >>> max_pool2d_input_grad(dy, switches, (2, 4), 2).tolist()
+    [[[[0.0, 7.0, 0.0, 0.0], [0.0, 0.0, 8.0, 0.0]]]]
 
     """
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode)
@@ -81,7 +125,15 @@ def max_pool2d_input_grad(
     return np.ascontiguousarray(windows.crop(padded))
 
 
-def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool2d(
+    x: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> np.ndarray:
     """Average pool: y(p) = sum_{q in Omega(p)} x(q) / |Omega(p)|.
 
     Parameters
@@ -94,6 +146,16 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     -------
     y : array of shape (N, C, P, Q)
 
+    See Also
+    --------
+    avg_pool2d_input_grad : its gradient
+    torch.nn.functional.avg_pool2d : the same in PyTorch
+
+    Examples
+    --------
+    >>> avg_pool2d(np.array([[[[1.0, 3.0, 5.0], [1.0, 3.0, 8.0]]]]), 2, stride=1).tolist()
+    [[[[2.0, 4.75]]]]
+
     """
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     total = sum(tap for _, _, tap in windows.taps(windows.pad(x)))
@@ -101,17 +163,33 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
 
 
 def avg_pool2d_input_grad(
-    dy, input_size, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-):
+    dy: np.ndarray,
+    input_size: tuple[int, int],
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> np.ndarray:
     """Gradient with respect to the input of an average pool.
 
     dx(q) = sum of dy(p) / |Omega(p)| over the p with q in Omega(p).
 
-    Parameters as in ``avg_pool2d``, dy of shape (N, C, P, Q), ``input_size`` = (H, W).
+    Parameters
+    ----------
+    dy : array of shape (N, C, P, Q)
+    input_size : (H, W)
+    kernel_size, stride, padding, ceil_mode, count_include_pad : as in ``avg_pool2d``
 
     Returns
     -------
     dx : array of shape (N, C, H, W)
+
+    Examples
+    --------
+    >>> avg_pool2d_input_grad(np.array([[[[4.0, 8.0]]]]), (2, 3), 2, stride=1).tolist()
+    [[[[1.0, 3.0, 2.0], [1.0, 3.0, 2.0]]]]
 
     """
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
@@ -122,7 +200,7 @@ def avg_pool2d_input_grad(
     return np.ascontiguousarray(windows.crop(padded))
 
 
-def _tap_counts(windows, count_include_pad):
+def _tap_counts(windows: Windows, count_include_pad: bool) -> np.ndarray:
     """How many pixels (P, Q) of each window count; 1 for a window that lies on uncounted padding alone."""
     counted = np.zeros((1, 1, *windows.padded_size))
     if count_include_pad:
@@ -130,15 +208,35 @@ def _tap_counts(windows, count_include_pad):
         counted[:, :, : top + windows.size[0] + bottom, : left + windows.size[1] + right] = 1
     else:
         windows.crop(counted)[...] = 1
-    return np.maximum(sum(tap for _, _, tap in windows.taps(counted))[0, 0], 1)
+    counts = sum((tap[0, 0] for _, _, tap in windows.taps(counted)), np.zeros(windows.output_size))
+    return np.maximum(counts, 1)
 
 
-def global_avg_pool2d(x):
-    """Mean of each map: (N, C, H, W) to (N, C, 1, 1)."""
+def global_avg_pool2d(x: np.ndarray) -> np.ndarray:
+    """Mean of each map: (N, C, H, W) to (N, C, 1, 1).
+
+    See Also
+    --------
+    global_avg_pool2d_input_grad : its gradient
+    torch.nn.functional.adaptive_avg_pool2d : the same in PyTorch, with output_size=1
+
+    Examples
+    --------
+    >>> global_avg_pool2d(np.array([[[[1.0, 2.0], [3.0, 6.0]]]])).tolist()
+    [[[[3.0]]]]
+
+    """
     return x.mean(axis=(2, 3), keepdims=True)
 
 
-def global_avg_pool2d_input_grad(dy, input_size):
-    """Gradient with respect to the input of a global average pool: dy / (H W) everywhere, (N, C, H, W)."""
+def global_avg_pool2d_input_grad(dy: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """Gradient with respect to the input of a global average pool: dy / (H W) everywhere, (N, C, H, W).
+
+    Examples
+    --------
+    >>> global_avg_pool2d_input_grad(np.array([[[[4.0]]]]), (2, 2)).tolist()
+    [[[[1.0, 1.0], [1.0, 1.0]]]]
+
+    """
     height, width = input_size
     return np.broadcast_to(dy / dy.dtype.type(height * width), (*dy.shape[:2], height, width)).copy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = [
@@ -91,7 +93,7 @@ def log_softmax_input_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return dy - np.exp(y) * dy.sum(axis=1, keepdims=True)
 
 
-def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> np.floating:
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> np.floating[Any]:
     """Mean over the batch of -log softmax(scores)[label].
 
     Parameters

@@ -5,18 +5,37 @@ column q stride + s dilation, for every output position (p, q).  Reading the vie
 them, tap after tap in row order, is its adjoint.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils import types
 from minicnn.shapes import Pair, Sides, output_size, pair, sides, span
 
 __all__ = ["Windows"]
 
 
 class Windows(NamedTuple):
-    """All windows of one kernel over one input of ``size`` (H, W)."""
+    """All windows of one kernel over one input of ``size`` (H, W).
+
+    Examples
+    --------
+    The sums of two neighbours, and the adjoint, which adds each value to both places it came from:
+
+    >>> windows = Windows.over((1, 3), (1, 2))
+    >>> x = np.array([[[[1.0, 2.0, 4.0]]]])
+    >>> sum(tap for _, _, tap in windows.taps(x)).tolist()
+    [[[[3.0, 6.0]]]]
+    >>> dx = np.zeros_like(x)
+    >>> for _, _, tap in windows.taps(dx):
+    ...     tap += [3.0, 6.0]
+    >>> dx.tolist()
+    [[[[3.0, 9.0, 6.0]]]]
+
+    """
 
     size: Pair
     kernel_size: Pair
@@ -26,13 +45,22 @@ class Windows(NamedTuple):
     output_size: Pair
 
     @classmethod
-    def over(cls, size, kernel_size, stride=1, padding=0, dilation=1, ceil_mode=False) -> "Windows":
+    def over(
+        cls,
+        size: types.Shape,
+        kernel_size: types.Pair,
+        stride: types.Pair | None = 1,
+        padding: types.Padding = 0,
+        dilation: types.Pair = 1,
+        ceil_mode: bool = False,
+    ) -> Windows:
         """Windows over an input of ``size``; arguments as the operations take them, None for the pools' stride."""
-        kernel_size, dilation = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
-        stride = kernel_size if stride is None else pair(stride, "stride")
-        padding = sides(padding)
-        out = output_size(size, kernel_size, stride, padding, dilation, ceil_mode)
-        return cls(size, kernel_size, stride, padding, dilation, out)
+        height, width = size
+        kernel, dilations = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
+        strides = kernel if stride is None else pair(stride, "stride")
+        borders = sides(padding)
+        out = output_size((height, width), kernel, strides, borders, dilations, ceil_mode)
+        return cls((height, width), kernel, strides, borders, dilations, out)
 
     @property
     def padded_size(self) -> Pair:
