@@ -5,14 +5,21 @@ u sqrt(n) A, where A is the sum of the products' absolute values; sums over inde
 Hoeffding's inequality gives an error above SIGMAS times that a probability below 2 exp(-SIGMAS^2 / 2) = 3e-14.
 For n <= SIGMAS^2 the bound is the worst case itself.  Source: Higham, Mary 2019, "A new approach to probabilistic
 rounding error analysis".
+
+What a layer's kind does not tell is registered here: its number of roundings, and for a smooth layer the size of
+its gradient's terms.
 """
 
 from __future__ import annotations
 
+from functools import singledispatch
 from math import prod
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from minicnn._utils.types import Shape
+from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.layers import (
     AvgPool2d,
@@ -23,6 +30,7 @@ from minicnn.layers import (
     Keep,
     Kind,
     Layer,
+    LeakyReLU,
     Linear,
     LocalResponseNorm,
     LogSoftmax,
@@ -36,16 +44,17 @@ __all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tole
 
 SIGMAS = 8.0
 UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
+ELEMENTARY = 16  # roundings of an exponential, a power or a hyperbolic tangent, generously
 
 
-def unit(dtype) -> float:
+def unit(dtype: DTypeLike) -> float:
     """Return the unit roundoff of a dtype: half the distance from 1 to the next number."""
     return float(np.finfo(dtype).eps) / 2
 
 
-def tolerance(dtype, *terms: np.ndarray) -> float:
-    """Largest error that rounding explains in a sum: SIGMAS u sqrt(sum of the squares of all ``terms``)."""
-    return UNDERFLOW + SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(t, t) for t in terms)))
+def tolerance(dtype: DTypeLike, *scales: np.ndarray) -> float:
+    """Largest error that rounding explains in a sum: SIGMAS u sqrt(sum of the squares of all ``scales``)."""
+    return UNDERFLOW + SIGMAS * unit(dtype) * float(np.sqrt(sum(np.vdot(s, s) for s in scales)))
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
@@ -63,26 +72,29 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
     """Error of each output value in units of u: sqrt(n) A, for inputs up to |x| + reach."""
     size = np.abs(x) + reach
     if isinstance(layer, ConvReLU2d):
-        return forward_scale(layer.convolution, x, reach) * _norm_scale(layer) + 4 * _norm_shift(layer)
-    if layer.kind is Kind.SMOOTH:
+        scale, shift = _scale_and_shift(layer)
+        return forward_scale(layer.convolution, x, reach) * scale + 4 * shift
+    if layer.kind == Kind.SMOOTH:
         y, _ = layer.forward(x, reference)
-        return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _largest(layer, size))
+        return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _magnification(layer, size))
     y, _ = absolute(layer).forward(size, reference)
-    return np.sqrt(terms(layer, x.shape) + 1) * np.abs(y) * _steepest(layer)
+    return np.sqrt(terms(layer, x.shape) + 1) * np.abs(y) * _steepest_slope(layer)
 
 
 def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
     """Error of each value of each gradient in units of u: sqrt(n) A; the input's under the name "input"."""
     if isinstance(layer, ConvReLU2d):
-        return {"input": gradient_scales(layer.convolution, x, dy * _norm_scale(layer))["input"] * 2}
-    size, counts = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
-    if layer.kind is Kind.SMOOTH:
-        return {"input": np.sqrt(counts[0]) * _smooth_size(layer, x, size)}
-    part, at = (absolute(layer), np.abs(x)) if layer.kind <= Kind.AFFINE else (layer, x)
-    _, saved = part.forward(at, reference, Keep.INPUTS)
-    dx, others = part.backward(size, saved, reference, weights=True)
-    scales = {"input": np.sqrt(counts[0]) * np.abs(dx)}
-    return scales | {name: np.sqrt(counts[1]) * np.abs(value) for name, value in others.items()}
+        scale, _ = _scale_and_shift(layer)
+        return {"input": gradient_scales(layer.convolution, x, dy * scale)["input"] * 2}
+    size, (input_terms, parameter_terms) = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
+    if layer.kind == Kind.SMOOTH:
+        return {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
+    if layer.kind <= Kind.AFFINE:  # the sizes of its terms do not depend on what x is, but on how large
+        layer, x = absolute(layer), np.abs(x)
+    _, saved = layer.forward(x, reference, Keep.INPUTS)
+    dx, others = layer.backward(size, saved, reference, weights=True)
+    scales = {"input": np.sqrt(input_terms) * np.abs(dx)}
+    return scales | {name: np.sqrt(parameter_terms) * np.abs(value) for name, value in others.items()}
 
 
 def absolute(layer: Layer) -> Layer:
@@ -93,66 +105,95 @@ def absolute(layer: Layer) -> Layer:
     return layer.with_state(state)
 
 
-def terms(layer: Layer, shape: tuple[int, ...]) -> int:
-    """Return how many roundings lie between an output value and the inputs, ``shape`` (N, ...) is the input's."""
-    if isinstance(layer, Conv2d):
-        return prod(layer.weight.shape[1:]) + 1
-    if isinstance(layer, ConvTranspose2d):
-        return shape[1] // layer.groups * prod(layer.kernel_size) + 1
-    if isinstance(layer, Linear):
-        return layer.in_features + 1
-    if isinstance(layer, AvgPool2d):
-        return prod(layer.kernel_size) + 1
-    if isinstance(layer, GlobalAvgPool2d):
-        return prod(shape[2:]) + 1
-    if isinstance(layer, LocalResponseNorm):
-        return layer.size + 16
-    return {BatchNorm2d: 6, Softmax: shape[1] + 16, LogSoftmax: shape[1] + 16, Tanh: 16}.get(type(layer), 1)
+@singledispatch
+def terms(layer: Layer, shape: Shape) -> int:
+    """Return how many roundings lie between an output value and the inputs, whose shape is (N, ...)."""
+    return 1
 
 
-def _gradient_terms(layer: Layer, x: tuple[int, ...], dy: tuple[int, ...]) -> tuple[int, int]:
+terms.register(AvgPool2d, lambda layer, shape: prod(layer.kernel_size) + 1)
+terms.register(BatchNorm2d, lambda layer, shape: 6)
+terms.register(Conv2d, lambda layer, shape: prod(layer.weight.shape[1:]) + 1)
+terms.register(ConvTranspose2d, lambda layer, shape: shape[1] // layer.groups * prod(layer.kernel_size) + 1)
+terms.register(GlobalAvgPool2d, lambda layer, shape: prod(shape[2:]) + 1)
+terms.register(Linear, lambda layer, shape: layer.in_features + 1)
+terms.register(LocalResponseNorm, lambda layer, shape: layer.size + ELEMENTARY)
+terms.register(LogSoftmax, lambda layer, shape: shape[1] + ELEMENTARY)
+terms.register(Softmax, lambda layer, shape: shape[1] + ELEMENTARY)
+terms.register(Tanh, lambda layer, shape: ELEMENTARY)
+
+
+@singledispatch
+def _gradient_terms(layer: Layer, x: Shape, dy: Shape) -> tuple[int, int]:
     """How many roundings lie behind a value of the input's gradient, and of a parameter's."""
-    sums = x[0] * max(prod(x[2:]), prod(dy[2:]))
-    if isinstance(layer, Conv2d | ConvTranspose2d):
-        return dy[1] // layer.groups * prod(layer.kernel_size) + 1, sums
-    if isinstance(layer, Linear):
-        return layer.out_features, x[0]
-    return 2 * terms(layer, x) + prod(getattr(layer, "kernel_size", (1,))), sums + 6
+    kernel_size = getattr(layer, "kernel_size", (1,))
+    return 2 * terms(layer, x) + prod(kernel_size), _pixels(x, dy) + 6
 
 
-def _norm_scale(layer: ConvReLU2d):
-    scale, _ = layer._scale_and_shift()
-    return 1.0 if scale is None else np.abs(scale)[:, None, None]
+@_gradient_terms.register(Conv2d)
+@_gradient_terms.register(ConvTranspose2d)
+def _(layer: Conv2d | ConvTranspose2d, x: Shape, dy: Shape) -> tuple[int, int]:
+    window = layer.parameter_shapes()["weight"][2:]
+    return dy[1] // layer.groups * prod(window) + 1, _pixels(x, dy)
 
 
-def _norm_shift(layer: ConvReLU2d):
-    _, shift = layer._scale_and_shift()
-    return 0.0 if shift is None else np.abs(shift)[:, None, None]
+_gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, x[0]))
 
 
-def _steepest(layer: Layer) -> float:
-    """Slope of a rectifier's steeper side."""
-    slope = np.abs(getattr(layer, "negative_slope", 0.0))
-    return max(1.0, slope, np.abs(layer.weight).max() if isinstance(layer, PReLU) else 0.0)
+def _pixels(x: Shape, dy: Shape) -> int:
+    """Return over how many values a parameter's gradient is summed."""
+    return x[0] * max(prod(x[2:]), prod(dy[2:]))
 
 
-def _largest(layer: Layer, size: np.ndarray) -> float:
+@singledispatch
+def _steepest_slope(layer: Layer) -> float:
+    """Slope of a rectifier's steeper side; 1 for all other layers."""
+    return 1.0
+
+
+_steepest_slope.register(LeakyReLU, lambda layer: max(1.0, np.abs(layer.negative_slope)))
+_steepest_slope.register(PReLU, lambda layer: max(1.0, np.abs(layer.weight).max()))
+
+
+def _magnification(layer: Layer, size: np.ndarray) -> float:
     """How an exponential magnifies the rounding of its argument; 0 for a power, which does not."""
     return 0.0 if isinstance(layer, LocalResponseNorm) else 2 * float(size.max(initial=0.0))
 
 
-def _smooth_size(layer: Layer, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+@singledispatch
+def _smooth_gradient_size(layer: Layer, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """Sum of the absolute values of the terms of a smooth layer's input gradient, for dy >= 0."""
+    raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/rounding.py")
+
+
+@_smooth_gradient_size.register
+def _(layer: LocalResponseNorm, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     y, _ = layer.forward(x, reference)
-    if isinstance(layer, LocalResponseNorm):
-        own = dy * np.abs(np.divide(y, x, out=np.ones_like(y), where=x != 0))
-        return 2 * own + np.abs(reference.local_response_norm_input_grad(np.abs(x), dy, **layer.config()))
-    if isinstance(layer, Tanh):
-        return 2 * dy
-    p = np.exp(y) if isinstance(layer, LogSoftmax) else y
-    mixed = (
-        dy + dy.sum(axis=1, keepdims=True)
-        if isinstance(layer, LogSoftmax)
-        else dy + (dy * p).sum(1, keepdims=True)
+    own = dy * np.abs(np.divide(y, x, out=np.ones_like(y), where=x != 0))
+    return 2 * own + np.abs(reference.local_response_norm_input_grad(np.abs(x), dy, **layer.config()))
+
+
+@_smooth_gradient_size.register
+def _(layer: LogSoftmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    p = np.exp(layer.forward(x, reference)[0])
+    return (p * (dy + dy.sum(axis=1, keepdims=True)) + dy) * (1 + _magnification(layer, np.abs(x)))
+
+
+@_smooth_gradient_size.register
+def _(layer: Softmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    p, _ = layer.forward(x, reference)
+    return p * (dy + (dy * p).sum(axis=1, keepdims=True)) * (1 + _magnification(layer, np.abs(x)))
+
+
+@_smooth_gradient_size.register
+def _(layer: Tanh, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    return 2 * dy
+
+
+def _scale_and_shift(layer: ConvReLU2d) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Return a merged normalisation's |scale| and |shift|, of shape (C, 1, 1); 1 and 0 without."""
+    scale, shift = layer.scale_and_shift()
+    return (
+        1.0 if scale is None else np.abs(scale)[:, None, None],
+        0.0 if shift is None else np.abs(shift)[:, None, None],
     )
-    return (p * mixed + (dy if isinstance(layer, LogSoftmax) else 0)) * (1 + _largest(layer, np.abs(x)))

@@ -7,16 +7,20 @@ max-pools that is exact as long as no rectifier and no pool switch changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, label_of, views_of
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.network import Network
 from minicnn.verify.gradcheck.network import scores_chain
-from minicnn.verify.kinks import affine_piece, around
+from minicnn.verify.kinks import affine_piece
+from minicnn.verify.linearise import Linearisation, linearise
 
 __all__ = ["Validity", "validity"]
 
@@ -65,7 +69,7 @@ class Validity:
     along: list[tuple[float, float, float]]
 
 
-def validity(net: Network, image, target: int | str | None = None) -> Validity:
+def validity(net: Network, image: ImageLike, target: int | str | None = None) -> Validity:
     """Radius within which a class score is exactly linear, along its gradient.
 
     The direction is u = (dS_c / dv) / max |dS_c / dv| for pixel values v of 0..255 of the network's centre view,
@@ -88,10 +92,28 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     ImageError
         If the image can't be read.
 
+    See Also
+    --------
+    gradients : whether the gradient is right
+    minicnn.explain.saliency : the map that the linear model gives
+
+    Notes
+    -----
     Source: paper section 3, equation 2.
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import minicnn
+    >>> from minicnn.verify import validity
+    >>> net = minicnn.load("digits")
+    >>> image = np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8)
+    >>> valid = validity(net, image)
+    >>> 0 < valid.uphill < 10, abs(valid.closure) < 1e-9
+    (True, True)
+
     """
-    layers, exact = _piecewise_linear(net), net.to("reference")
+    layers, exact = _piecewise_linear_layers(net), net.to("reference")
     x, _ = views_of(net, image, "one")
     x = x.astype(np.float64)
     scores = exact(x)
@@ -102,61 +124,62 @@ def validity(net: Network, image, target: int | str | None = None) -> Validity:
     if not v.any():
         raise MinicnnError(f"validity: the gradient of class {target} is zero at this image")
     u = v / np.abs(v).max()
-    steps = [around(layers, x, sign * u * per_level, ahead=True)[2] for sign in (1, -1)]
-    uphill, downhill = (seen.nearest() for seen in steps)
-    norm, ahead = float(np.linalg.norm(u)), steps[0].all_steps()
-    score, bias = float(scores[0, target]), float(_piece_at_zero(layers, x)[target])
+    ahead, behind = (linearise(layers, x, sign * u * per_level, ahead=True) for sign in (1, -1))
+    norm, distances = float(np.linalg.norm(u)), ahead.all_distances()
+    score, bias = float(scores[0, target]), float(_scores_at_zero(layers, x)[target])
     rise = float((w * u * per_level).sum())
-    walked = [(t, float(exact(x + t * u * per_level)[0, target]), score + t * rise) for t in LEVELS]
+    layer, unit = _nearest_unit(ahead)
     return Validity(
-        target,
-        label_of(net, target),
-        score,
-        bias,
-        float((w * x).sum()) + bias - score,
-        uphill,
-        downhill,
-        uphill * norm,
-        downhill * norm,
-        *_where(steps[0]),
-        ahead.size,
-        int((ahead == 0).sum()),
-        float(ahead[ahead > 0].min(initial=np.inf)),
-        walked,
+        target=target,
+        label=label_of(net, target),
+        score=score,
+        bias=bias,
+        closure=float((w * x).sum()) + bias - score,
+        uphill=ahead.nearest(),
+        downhill=behind.nearest(),
+        uphill_norm=ahead.nearest() * norm,
+        downhill_norm=behind.nearest() * norm,
+        layer=layer,
+        unit=unit,
+        kinks=distances.size,
+        ties=int((distances == 0).sum()),
+        beyond_ties=float(distances[distances > 0].min(initial=np.inf)),
+        along=[(t, float(exact(x + t * u * per_level)[0, target]), score + t * rise) for t in LEVELS],
     )
 
 
-def _piecewise_linear(net: Network) -> sequence.NamedLayers:
+def _piecewise_linear_layers(net: Network) -> sequence.NamedLayers:
     layers = scores_chain(net)
-    smooth = [name for name, layer in sequence.walk(layers) if layer.kind is Kind.SMOOTH]
+    smooth = [name for name, layer in sequence.walk(layers) if layer.kind == Kind.SMOOTH]
     if smooth:
         raise MinicnnError(f"validity: layer {smooth[0]!r} of {net.name} is smooth; its scores are nowhere linear")
     return layers
 
 
-def _where(seen):
+def _nearest_unit(line: Linearisation) -> tuple[str | None, tuple[int, ...] | None]:
     """Return name and index (C, P, Q) of the unit whose kink is the nearest."""
-    arrays = {name: t for name, t in seen.rooms.items() if not np.isscalar(t)}
-    if not np.isfinite(seen.nearest()):
+    if not np.isfinite(line.nearest()):
         return None, None
-    name = min(arrays, key=lambda n: arrays[n].min())
-    return name, tuple(int(i) for i in np.unravel_index(arrays[name].argmin(), arrays[name].shape)[1:])
+    name = min(line.units, key=lambda n: line.units[n].min())
+    distances = line.units[name]
+    return name, tuple(int(i) for i in np.unravel_index(distances.argmin(), distances.shape)[1:])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Piece(Layer):
+class _AffinePiece(Layer):
     """A layer on pairs (x, z), stacked along the batch axis: z goes through the affine piece around x."""
 
     layer: Layer
 
-    def forward(self, xz, kernels, keep=Keep.NOTHING, rng=None):
-        """Return both outputs."""
+    def forward(
+        self, xz: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
+    ) -> tuple[np.ndarray, None]:
         x, z = np.split(xz, 2)
         return np.concatenate([self.layer.forward(x, kernels)[0], affine_piece(self.layer, x, z)]), None
 
 
-def _piece_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
+def _scores_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
     """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
-    both = sequence.map_layers(layers, lambda _, layer: _Piece(layer))
-    y, _ = sequence.forward(both, np.concatenate([x, np.zeros_like(x)]), reference)
+    pairs = sequence.map_layers(layers, lambda name, layer: _AffinePiece(layer))
+    y, _ = sequence.forward(pairs, np.concatenate([x, np.zeros_like(x)]), reference)
     return y[-1]

@@ -41,7 +41,7 @@ class ConvReLU2d(Layer):
     def multiply_adds(self, shape):
         return self.convolution.multiply_adds(shape)
 
-    def _scale_and_shift(self):
+    def scale_and_shift(self):
         bias = self.convolution.bias
         if self.norm is None:
             return None, bias
@@ -49,7 +49,7 @@ class ConvReLU2d(Layer):
         return scale, shift if bias is None else shift + scale * bias
 
     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        size, (scale, shift) = x.shape[2:], self._scale_and_shift()
+        size, (scale, shift) = x.shape[2:], self.scale_and_shift()
         geometry = self.convolution.geometry(size)
         arguments = geometry | {"clip_max": self.clip_max, "keep_mask": keep != Keep.NOTHING}
         y, mask = kernels.conv2d_relu(x, self.convolution.weight, scale, shift, **arguments)

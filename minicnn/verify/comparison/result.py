@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
-from minicnn.verify.gradcheck.report import table_text
+from minicnn.verify.gradcheck.report import format_table
 
 __all__ = ["Comparison", "Step", "distance_of", "error_of", "histogram", "largest_ulps"]
 
@@ -153,7 +153,7 @@ class Comparison:
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""
-        return table_text(self.notes(), *self.table(), self.verdict())
+        return format_table(self.notes(), *self.table(), self.verdict())
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain values for JSON, None for what is not finite."""

@@ -1,55 +1,68 @@
 """Ties and exact zeros: what is a convention, not a derivative, checked by construction.
 
 ReLU'(0) = 0, ReLU6'(0) = ReLU6'(6) = 0, a leaky rectifier has its slope at 0, and of several equal maxima the
-first in row order has the gradient, overlapping windows adding.  What is expected is written out in plain loops.
+first in row order has the gradient, overlapping windows adding.  What is expected is written out as loops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from minicnn.kernels.reference.windows import Windows
 from minicnn.layers import Keep, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6
-from minicnn.shapes import output_size, span
-from minicnn.verify.gradcheck.report import Row
+from minicnn.shapes import span
+from minicnn.verify.gradcheck.layer import LayerCase
+from minicnn.verify.gradcheck.report import Row, RowLabel
 from minicnn.verify.rounding import unit
 
-__all__ = ["convention_rows"]
+__all__ = ["check_conventions"]
 
 KINKS = (-1.0, -0.0, 0.0, 6.0, 7.0, 3.0)
 
 
-def convention_rows(leaves: Iterable, kernels: ModuleType, dtype) -> Iterator[Row]:
-    """One row for each rectifier and each different pool among the leaves."""
+class _Example(NamedTuple):
+    """An input, a cotangent, and the input's gradient that must come of them."""
+
+    x: np.ndarray
+    dy: np.ndarray
+    dx: np.ndarray
+
+
+def check_conventions(cases: Iterable[LayerCase], kernels: ModuleType, dtype: DTypeLike) -> Iterator[Row]:
+    """Yield one row for each rectifier and each different max-pool."""
     seen: set[str] = set()
-    for leaf in leaves:
-        key = f"{leaf.layer!r}"
-        if isinstance(leaf.layer, ReLU | ReLU6 | LeakyReLU | PReLU | MaxPool2d) and key not in seen:
+    for case in cases:
+        key = repr(case.layer)
+        if isinstance(case.layer, ReLU | ReLU6 | LeakyReLU | PReLU | MaxPool2d) and key not in seen:
             seen.add(key)
-            yield _row(leaf.name, leaf.own, kernels, dtype)
+            yield _check(case.name, case.own, kernels, dtype)
 
 
-def _row(name: str, layer: Layer, kernels: ModuleType, dtype) -> Row:
-    if isinstance(layer, MaxPool2d):
-        x, dy, expected = _pool_case(layer)
-    else:
-        x, dy, expected = _rectifier_case(layer)
-    _, saved = layer.forward(x.astype(dtype), kernels, Keep.MASKS)
-    dx, _ = layer.backward(dy.astype(dtype), saved, kernels)
-    error = np.abs(dx - expected)
-    largest = np.abs(expected).max().astype(dtype)
-    allowed = 4 * unit(dtype) * float(largest)  # a slope is rounded, and its product
+def _check(name: str, layer: Layer, kernels: ModuleType, dtype: DTypeLike) -> Row:
+    example = _pool_example(layer) if isinstance(layer, MaxPool2d) else _rectifier_example(layer)
+    _, saved = layer.forward(example.x.astype(dtype), kernels, Keep.MASKS)
+    dx, _ = layer.backward(example.dy.astype(dtype), saved, kernels)
+    error = np.abs(dx - example.dx)
+    largest = np.abs(example.dx).max().astype(dtype)
     worst = np.unravel_index(error.argmax(), error.shape)
-    where = str(tuple(map(int, worst))) if error[worst] else ""
-    ulps = float(error[worst] / np.spacing(largest))
-    names = name, type(layer).__name__, "convention", "by construction"
-    return Row(*names, expected.size, True, float(error[worst]), allowed, ulps, where)
+    return Row(
+        *RowLabel(name, type(layer).__name__, "convention", "by construction"),
+        probes=example.dx.size,
+        every_entry=True,
+        error=float(error[worst]),
+        tolerance=4 * unit(dtype) * float(largest),  # a slope is rounded, and its product
+        ulps=float(error[worst] / np.spacing(largest)),
+        where=str(tuple(map(int, worst))) if error[worst] else "",
+    )
 
 
-def _rectifier_case(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return inputs at and beside the kinks, (1, C, n, 1), cotangents and what must come of them."""
+def _rectifier_example(layer: Layer) -> _Example:
+    """Return inputs at and beside the kinks, (1, C, n, 1)."""
     channels = layer.num_parameters if isinstance(layer, PReLU) else 1
     x = np.tile(np.array(KINKS)[:, None], (1, channels, 1, 1))
     dy = 1.0 + np.arange(x.size).reshape(x.shape)
@@ -57,37 +70,41 @@ def _rectifier_case(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if isinstance(layer, LeakyReLU):
         slopes += layer.negative_slope
     elif isinstance(layer, PReLU):
-        slopes += layer.weight
+        slopes += layer.state()["weight"]
     dx = dy * slopes[:, None, None]
     for index in np.ndindex(x.shape):
         if x[index] > 0 and not (isinstance(layer, ReLU6) and x[index] >= 6):
             dx[index] = dy[index]
-    return x, dy, dx
+    return _Example(x, dy, dx)
 
 
-def _pool_case(layer: MaxPool2d) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two maps of few different values, a constant one among them, and where each window's first maximum is."""
-    size = tuple(
-        span(k, d) + 2 * s + 1 for k, s, d in zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
-    )
+def _pool_example(layer: MaxPool2d) -> _Example:
+    """Return two maps of few different values, a constant one among them."""
+    config = layer.config()
+    axes = zip(config["kernel_size"], config["stride"], config["dilation"], strict=True)
+    height, width = (span(k, d) + 2 * s + 1 for k, s, d in axes)
+    size = height, width
+    windows = Windows.over(size, **config)
     row, column = np.indices(size)
     x = np.stack([(row * 7 + column * 3) % 4 - 2.0, np.zeros(size) - 1])[None]
-    out = output_size(size, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
-    dy = 1.0 + np.arange(2 * out[0] * out[1]).reshape(1, 2, *out)
+    p, q = windows.output_size
+    dy = 1.0 + np.arange(2 * p * q).reshape(1, 2, p, q)
     dx = np.zeros_like(x)
-    for c, p, q in np.ndindex(2, *out):
-        where = _first_maximum(layer, x[0, c], p, q)
-        if where is not None:
-            dx[(0, c, *where)] += dy[0, c, p, q]
-    return x, dy, dx
+    for c, p, q in np.ndindex(dy.shape[1:]):
+        position = _first_maximum(windows, x[0, c], p, q)
+        if position is not None:
+            h, w = position
+            dx[0, c, h, w] += dy[0, c, p, q]
+    return _Example(x, dy, dx)
 
 
-def _first_maximum(layer: MaxPool2d, x: np.ndarray, p: int, q: int) -> tuple[int, int] | None:
-    (top, _), (left, _) = layer.padding
-    best, where = -np.inf, None
-    for r, s in np.ndindex(*layer.kernel_size):
-        h = p * layer.stride[0] + r * layer.dilation[0] - top
-        w = q * layer.stride[1] + s * layer.dilation[1] - left
-        if 0 <= h < x.shape[0] and 0 <= w < x.shape[1] and x[h, w] > best:
-            best, where = x[h, w], (h, w)
-    return where
+def _first_maximum(windows: Windows, x: np.ndarray, p: int, q: int) -> tuple[int, int] | None:
+    """Return row and column of the first maximum of window (p, q); None where it lies on padding alone."""
+    (top, _), (left, _) = windows.padding
+    largest, position = -np.inf, None
+    for r, s in np.ndindex(windows.kernel_size):
+        h = p * windows.stride[0] + r * windows.dilation[0] - top
+        w = q * windows.stride[1] + s * windows.dilation[1] - left
+        if 0 <= h < x.shape[0] and 0 <= w < x.shape[1] and x[h, w] > largest:
+            largest, position = x[h, w], (h, w)
+    return position

@@ -1,25 +1,34 @@
-"""What a check of gradients found: one row a gradient, a table, a verdict."""
+"""The result of a check of gradients: one row a gradient, a table, a verdict."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from minicnn._utils.json import nan_to_none
 
-__all__ = ["UNDECIDED", "Report", "Row"]
+__all__ = ["UNDECIDED", "Report", "Row", "RowLabel", "format_table"]
 
 UNDECIDED = "on a kink in every direction"
 
 
+class RowLabel(NamedTuple):
+    """The first four fields of a Row: which gradient is checked, and how."""
+
+    layer: str
+    kind: str
+    what: str
+    how: str
+
+
 @dataclass(frozen=True)
 class Row:
-    """One gradient, held against what the forward pass says.
+    """One gradient compared with what the forward pass says.
 
     Attributes
     ----------
-    layer, kind : dotted name and class; "(whole net)" for the chain of all
+    layer, kind : dotted name and class; "(whole net)" for all layers together
     what : "input", the name of a parameter, "loss", or "convention"
     how : "difference quotient", "adjoint identity", "complex step", "Richardson", or "by construction"
     probes : how many directions, unit vectors included
@@ -59,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows of one check.
+    """All rows of one check, as ``minicnn.verify.gradients`` returns it.
 
     Attributes
     ----------
@@ -69,6 +78,19 @@ class Report:
     directions : Gaussian directions for each gradient
     rows : list of Row
     seconds : how long it took
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn.layers import ReLU
+    >>> from minicnn.verify import gradients
+    >>> report = gradients(ReLU(), np.array([[-1.0, 0.5, 2.0]]))
+    >>> report.ok, report.failures
+    (True, [])
+    >>> [(row.what, row.how) for row in report.rows]
+    [('input', 'difference quotient'), ('convention', 'by construction')]
+    >>> report.verdict()
+    'passed: 2 gradients, 12 checks, every error within its rounding tolerance'
 
     """
 
@@ -130,8 +152,9 @@ class Report:
         """One sentence."""
         checks = sum(row.probes for row in self.rows)
         if self.ok:
-            found = f"{len(self.rows)} gradients, {checks} checks"
-            return f"passed: {found}, every error within its rounding tolerance"
+            return (
+                f"passed: {len(self.rows)} gradients, {checks} checks, every error within its rounding tolerance"
+            )
         worst = self.failures[0]
         return (
             f"FAILED: {len(self.failures)} of {len(self.rows)} gradients; worst: {worst.layer}, {worst.what}, by "
@@ -151,17 +174,26 @@ class Report:
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""
-        return table_text(self.notes(), *self.table(), self.verdict())
+        return format_table(self.notes(), *self.table(), self.verdict())
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
+        """Return everything as JSON can hold it, None for what is not finite."""
         rows = [asdict(row) | {"ratio": row.ratio, "ok": row.ok} for row in self.rows]
-        head = {name: getattr(self, name) for name in ("subject", "device", "dtype", "seed", "directions")}
-        found = head | {"seconds": round(self.seconds, 3), "ok": self.ok, "verdict": self.verdict()}
-        return found | {"missed_at_1000_tolerances": self.missed(), "rows": nan_to_none(rows)}
+        return {
+            "subject": self.subject,
+            "device": self.device,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "directions": self.directions,
+            "seconds": round(self.seconds, 3),
+            "ok": self.ok,
+            "verdict": self.verdict(),
+            "missed_at_1000_tolerances": self.missed(),
+            "rows": nan_to_none(rows),
+        }
 
 
-def table_text(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:
+def format_table(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:
     """Return notes, a table in columns and a verdict, for people."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from minicnn.layers import Keep, Layer
-from minicnn.rules import GRADIENT
+from minicnn.rules import GRADIENT, Rule
 
-__all__ = ["Recorded"]
+__all__ = ["Trace"]
 
 
 @dataclass
-class Recorded:
+class Trace:
     """Inputs and cotangents by dotted name, in the order of the computation."""
 
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     cotangents: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def around(self, name: str, layer: Layer) -> Layer:
-        """Return the layer with a recorder around it."""
+    def record(self, name: str, layer: Layer) -> Layer:
+        """Return the layer with a recorder around it, as ``sequence.map_layers`` takes it."""
         return _Recorder(layer, name, self)
 
 
@@ -28,12 +30,16 @@ class Recorded:
 class _Recorder(Layer):
     layer: Layer
     name: str
-    record: Recorded
+    trace: Trace
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        self.record.inputs[self.name] = x
+    def forward(
+        self, x: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
+    ) -> tuple[np.ndarray, Any]:
+        self.trace.inputs[self.name] = x
         return self.layer.forward(x, kernels, keep, rng)
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        self.record.cotangents[self.name] = dy
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: ModuleType, rule: Rule = GRADIENT, weights: bool = False
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        self.trace.cotangents[self.name] = dy
         return self.layer.backward(dy, saved, kernels, rule, weights)

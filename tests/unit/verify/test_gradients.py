@@ -55,6 +55,14 @@ def test_single_precision_of_a_network_passes():
     assert {"ConvReLU2d", "Network"} <= {row.kind for row in report.rows}
 
 
+def test_single_precision_of_a_convolution_merged_with_its_rectifier_passes():
+    """Its parameters are checked where it is not merged: on the reference."""
+    pytest.importorskip("numba")
+    report = gradients(minicnn.Network([Conv2d(4, 3, 3), ReLU()]), normal(MAPS), device="cpu")
+    assert report.ok, report.text()
+    assert {row.what for row in report.rows} == {"input"}
+
+
 def test_points_on_kinks_are_left():
     """All zeros, and a hyperbolic tangent so saturated that a pool sees nothing but ties."""
     saturated = Sequential([Conv2d(1, 1, 3, padding=1), Tanh(), MaxPool2d(2)])
