@@ -22,6 +22,7 @@ from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.methods import Methods
 from minicnn.explain.prediction import views_of
 from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 
 __all__ = ["Curves", "area", "curves", "evaluate_curves"]
@@ -99,13 +100,10 @@ def _curve(net, start, end, order, target, steps, batch) -> np.ndarray:
         flat, last = inputs.reshape(*inputs.shape[:2], -1), end.reshape(*end.shape[1:2], -1)
         for n, count in enumerate(counts[first : first + batch]):
             flat[n][:, order[:count]] = last[:, order[:count]]
-        found.append(_softmax(net(inputs))[:, target])
+        scores = net(inputs)
+        shifted = scores - scores.max(axis=1, keepdims=True)  # in the scores' own precision
+        found.append(softmax(shifted.astype(np.float64))[:, target])
     return np.concatenate(found)
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    e = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def evaluate_curves(

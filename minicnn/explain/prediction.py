@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
+from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 
 __all__ = ["Prediction", "class_index", "label_of", "posterior", "predict", "views_of"]
@@ -71,8 +72,7 @@ def posterior(scores: np.ndarray) -> np.ndarray:
         raise MinicnnError(
             f"a class score is {wrong}; are the weights whole, and is the input scaled as they were trained for?"
         )
-    e = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (e / e.sum(axis=1, keepdims=True)).mean(axis=0)
+    return softmax(scores).mean(axis=0)
 
 
 def label_of(net: Network, target: int) -> str | None:
