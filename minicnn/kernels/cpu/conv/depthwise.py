@@ -32,6 +32,7 @@ from minicnn.kernels.cpu.simd.epilogue import (
     PROLOGUE,
     Epilogue,
     Prologue,
+    channel_epilogue,
     scale_shift_clip,
     store_with_mask,
 )
@@ -116,14 +117,12 @@ def _forward_thread(thread, counter, x, weight, geometry, epilogue, y):
 @inner
 def _forward_plane(task, window, rows, sums, epilogue, y):
     """Fill one plane of y, a band of ``rows`` rows at a time; ``sums`` is the address of a band."""
-    (height, width), c = y.shape[2:], task % y.shape[1]
-    scale, shift, clip_min, clip_max = epilogue.scale[c], epilogue.shift[c], epilogue.clip_min, epilogue.clip_max
+    (height, width), channel = y.shape[2:], channel_epilogue(epilogue, task % y.shape[1])
     for begin in range(0, height, rows):
         end = min(height, begin + rows)
         sum_rows(window, begin, end, width, sums)
         at, count = (task * height + begin) * width, (end - begin) * width
-        to, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
-        scale_shift_clip(sums, count, scale, shift, clip_min, clip_max, to, mask)
+        scale_shift_clip(sums, count, channel, float_pointer(y, at), mask_pointer(epilogue.mask, at))
 
 
 @kernel(writes(1, int64), reads(4), reads(4), GEOMETRY, EPILOGUE, writes(4))

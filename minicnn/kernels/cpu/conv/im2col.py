@@ -28,6 +28,7 @@ from minicnn.kernels.cpu.simd.epilogue import (
     PROLOGUE,
     Epilogue,
     Prologue,
+    channel_epilogue,
     scale_and_mask,
     scale_shift_clip,
 )
@@ -225,9 +226,9 @@ def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
     gemm(count, size, depth, Operand(a, depth, False), Operand(b, b_row, False), c, False)
     keep_alive((columns,))
     for i in range(k, k + count if has_epilogue else k):
-        at, scale, shift = ((n * filters + i) * height + first) * width, epilogue.scale[i], epilogue.shift[i]
+        at = ((n * filters + i) * height + first) * width
         sums, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
-        scale_shift_clip(sums, size, scale, shift, epilogue.clip_min, epilogue.clip_max, sums, mask)
+        scale_shift_clip(sums, size, channel_epilogue(epilogue, i), sums, mask)
 
 
 @kernel(reads(4), reads(4), GEOMETRY, CUT, boolean, EPILOGUE, writes(4))

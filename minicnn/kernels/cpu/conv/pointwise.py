@@ -32,6 +32,7 @@ from minicnn.kernels.cpu.simd.epilogue import (
     PROLOGUE,
     Epilogue,
     Prologue,
+    channel_epilogue,
     scale_and_mask,
     scale_and_mask_vector,
     scale_shift_clip,
@@ -217,11 +218,9 @@ def _multiply_column(product, n, part, column, b):
         else:
             gemv_micro_transposed(a, step, b, depth, address(sums))
         for r in range(ROWS):
-            at, scale, shift = (n * rows + k + r) * pixels + column, epilogue.scale[k + r], epilogue.shift[k + r]
+            at = (n * rows + k + r) * pixels + column
             to, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
-            scale_shift_clip(
-                float_pointer(sums, r), 1, scale, shift, epilogue.clip_min, epilogue.clip_max, to, mask
-            )
+            scale_shift_clip(float_pointer(sums, r), 1, channel_epilogue(epilogue, k + r), to, mask)
     keep_alive((sums,))
 
 

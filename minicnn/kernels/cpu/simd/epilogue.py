@@ -40,8 +40,10 @@ from minicnn.kernels.cpu.simd.vector import (
 __all__ = [
     "EPILOGUE",
     "PROLOGUE",
+    "ChannelEpilogue",
     "Epilogue",
     "Prologue",
+    "channel_epilogue",
     "emit_clip_mask",
     "emit_scale_shift_clip",
     "no_mask",
@@ -109,6 +111,15 @@ class Prologue(NamedTuple):
         return self.scale, no_mask() if self.mask is None else self.mask, self.only_positive
 
 
+class ChannelEpilogue(NamedTuple):
+    """An epilogue's numbers for one channel: scale, shift and the ends of the clip."""
+
+    scale: float
+    shift: float
+    clip_min: float
+    clip_max: float
+
+
 # Kernels take plain tuples: Numba looks a named one up by a slower path (half a microsecond), and won't convert
 # its arrays to read-only ones.
 EPILOGUE = types.Tuple([reads(1), reads(1), float32, float32, writes(4, boolean)])
@@ -116,8 +127,18 @@ PROLOGUE = types.Tuple([reads(1), reads(4, boolean), boolean])
 
 
 @inner
-def scale_shift_clip(sums, count, scale, shift, clip_min, clip_max, y, mask):
-    """Put ``count`` sums through the epilogue to y and its mask; addresses, 0 for no mask.  y may be ``sums``."""
+def channel_epilogue(epilogue, k):
+    """Return the ``ChannelEpilogue`` of channel k."""
+    return ChannelEpilogue(epilogue.scale[k], epilogue.shift[k], epilogue.clip_min, epilogue.clip_max)
+
+
+@inner
+def scale_shift_clip(sums, count, epilogue, y, mask):
+    """Put ``count`` sums through a ``ChannelEpilogue`` to y and its mask; y may be ``sums``.
+
+    sums, y, mask : addresses, 0 for no mask
+    """
+    scale, shift, clip_min, clip_max = epilogue
     if count < LANES:
         for i in range(count):
             v = load_scalar(sums, i) * scale + shift

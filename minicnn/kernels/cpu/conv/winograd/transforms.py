@@ -3,14 +3,30 @@
     y = A' [ (G g G') . (B' d B) ] A
 
 for one tile: d of 6x6 inputs, g of 3x3 weights, y of 4x4 outputs, "." by element.  The matrices are those of the
-points 0, 1, -1, 2, -2 and infinity (Lavin, Gray 2015, section 4.3).  Arrays are passed by address, since a vector
-may lie across the end of a row; the caller holds them, and says how far apart their parts lie.
+points 0, 1, -1, 2, -2 and infinity:
+
+         4  0 -5  0  1  0           1/4    0    0
+         0 -4 -4  1  1  0          -1/6 -1/6 -1/6           1  1  1  1  1  0
+    B' = 0  4 -4 -1  1  0     G =  -1/6  1/6 -1/6      A' = 0  1 -1  2 -2  0
+         0 -2 -1  2  1  0          1/24 1/12  1/6           0  1  1  4  4  0
+         0  2 -1 -2  1  0          1/24 -1/12 1/6           0  1 -1  8 -8  1
+         0  4  0 -5  0  1             0    0    1
+
+A weight gradient is F(3x3, 4x4), of the same points: four gradients take the place of three weights, and three
+taps that of four outputs.
+
+Arrays are passed by address, since a vector may lie across the end of a row; the caller holds them, and says how
+far from each other their parts lie, in floats: the stride of a run, of a row or of a vector.  Sums are written out
+line by line, since they stay in registers only where nothing is indexed by a variable.
+
+Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4.3.
 """
 
 import numpy as np
 
 from minicnn.kernels.cpu.runtime.jit import inner
-from minicnn.kernels.cpu.simd.epilogue import scale_shift_clip_vector as clamp
+from minicnn.kernels.cpu.simd.epilogue import scale_shift_clip_vector
+from minicnn.kernels.cpu.simd.pointers import offset
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     broadcast,
@@ -23,38 +39,49 @@ from minicnn.kernels.cpu.simd.vector import (
 )
 
 __all__ = [
-    "gradient_tile",
-    "gradient_tiles",
-    "input_columns",
-    "input_tiles",
-    "nine",
-    "output_tiles",
-    "weight_tile",
+    "load_9",
+    "transform_gradients",
+    "transform_input_columns",
+    "transform_input_rows",
+    "transform_kernels",
+    "transform_products",
+    "transform_tap_products",
 ]
 
 
 @inner
-def _six(start, at, apart):
-    """Load six vectors that lie ``apart`` floats apart."""
+def _load_6(start, at, stride):
+    """Load six vectors."""
     return (
         load(start, at),
-        load(start, at + apart),
-        load(start, at + 2 * apart),
-        load(start, at + 3 * apart),
-        load(start, at + 4 * apart),
-        load(start, at + 5 * apart),
+        load(start, at + stride),
+        load(start, at + 2 * stride),
+        load(start, at + 3 * stride),
+        load(start, at + 4 * stride),
+        load(start, at + 5 * stride),
     )
 
 
 @inner
-def _store_six(line, start, at, apart):
-    """Store six vectors ``apart`` floats apart."""
+def load_9(start, at, stride):
+    """Load nine vectors."""
+    return (
+        *_load_6(start, at, stride),
+        load(start, at + 6 * stride),
+        load(start, at + 7 * stride),
+        load(start, at + 8 * stride),
+    )
+
+
+@inner
+def _store_6(line, start, at, stride):
+    """Store six vectors."""
     store(start, at, line[0])
-    store(start, at + apart, line[1])
-    store(start, at + 2 * apart, line[2])
-    store(start, at + 3 * apart, line[3])
-    store(start, at + 4 * apart, line[4])
-    store(start, at + 5 * apart, line[5])
+    store(start, at + stride, line[1])
+    store(start, at + 2 * stride, line[2])
+    store(start, at + 3 * stride, line[3])
+    store(start, at + 4 * stride, line[4])
+    store(start, at + 5 * stride, line[5])
 
 
 @inner
@@ -82,7 +109,7 @@ def _output_line(a, b, c, d, e, f):
 
 
 @inner
-def _weight_line(a, b, c):
+def _kernel_line(a, b, c):
     """Return G times one column of three."""
     quarter, sixth = broadcast(np.float32(1 / 4)), broadcast(np.float32(1 / 6))
     twelfth, twentyfourth = broadcast(np.float32(1 / 12)), broadcast(np.float32(1 / 24))
@@ -93,99 +120,86 @@ def _weight_line(a, b, c):
 
 
 @inner
-def input_columns(rows, length, count, columns):
-    """Transform 6 rows of ``count`` inputs, ``length`` apart, down their columns, in whole vectors."""
+def transform_input_columns(rows, row_stride, count, columns):
+    """Transform 6 rows of ``count`` inputs down their columns, in whole vectors, to 6 rows of ``columns``."""
     for i in range(0, count, LANES):
-        _store_six(_input_line(*_six(rows, i, length)), columns, i, length)
+        _store_6(_input_line(*_load_6(rows, i, row_stride)), columns, i, row_stride)
 
 
 @inner
-def input_tiles(columns, length, count, beyond, tiles, apart):
-    """Transform the rows of ``count`` tiles side by side: 6 rows of ``input_columns`` become 36 runs of tiles.
+def transform_input_rows(columns, row_stride, count, beyond, tiles, run_stride):
+    """Transform the rows of ``count`` tiles side by side: 6 transformed rows become 36 runs of tiles.
 
-    columns : address of 6 rows of ``length`` floats: the first four columns of each tile, its last two ``beyond``
-    tiles : address of the first run; the runs lie ``apart`` floats apart, and are written in whole vectors
+    columns : address of the rows: the first four columns of each tile; its last two are ``beyond`` floats further
+    tiles : address of the first run; runs are written in whole vectors
     """
     for t in range(0, count, LANES):
         for r in range(6):
-            at = r * length + 4 * t
+            at = r * row_stride + 4 * t
             a, b, c, d = load_deinterleave4(columns, at)
-            if beyond == 4:  # the next tile's first columns
+            if beyond == 4:  # the next tile's first columns, which are at hand but for the last tile's
                 e, f = shift_in(a, load(columns, at + 4 * LANES)), shift_in(b, load(columns, at + 4 * LANES + 1))
             else:
                 e, f, _, _ = load_deinterleave4(columns, at + beyond)
-            _store_six(_input_line(a, b, c, d, e, f), tiles, 6 * r * apart + t, apart)
+            _store_6(_input_line(a, b, c, d, e, f), tiles, 6 * r * run_stride + t, run_stride)
 
 
 @inner
-def _output_column(tiles, at, apart):
-    return _output_line(*_six(tiles, at, 6 * apart))
+def _output_column(products, at, run_stride):
+    return _output_line(*_load_6(products, at, 6 * run_stride))
 
 
 @inner
-def _finish_fours(line, scale, shift, least, most, rows, at):
-    a, b = clamp(line[0], scale, shift, least, most), clamp(line[1], scale, shift, least, most)
-    c, d = clamp(line[2], scale, shift, least, most), clamp(line[3], scale, shift, least, most)
+def _store_outputs(line, factor, summand, clip_min, clip_max, rows, at):
+    """Put the vectors of the four outputs of LANES tiles' rows through the epilogue, and write them as one row."""
+    a = scale_shift_clip_vector(line[0], factor, summand, clip_min, clip_max)
+    b = scale_shift_clip_vector(line[1], factor, summand, clip_min, clip_max)
+    c = scale_shift_clip_vector(line[2], factor, summand, clip_min, clip_max)
+    d = scale_shift_clip_vector(line[3], factor, summand, clip_min, clip_max)
     store_interleave4(rows, at, a, b, c, d)
 
 
 @inner
-def output_tiles(tiles, apart, count, scale, shift, least, most, rows, length):
-    """Transform ``count`` tiles side by side: 36 runs of tiles become 4 rows of finished outputs, in vectors."""
-    by, plus = broadcast(scale), broadcast(shift)
+def transform_products(products, run_stride, count, epilogue, rows, row_stride):
+    """Transform ``count`` tiles side by side: 36 runs of products become 4 rows of outputs, in whole vectors.
+
+    epilogue : ``ChannelEpilogue``
+    """
+    vectors = broadcast(epilogue.scale), broadcast(epilogue.shift), epilogue.clip_min, epilogue.clip_max
     for t in range(0, count, LANES):
-        a, b, c = (
-            _output_column(tiles, t, apart),
-            _output_column(tiles, t + apart, apart),
-            _output_column(tiles, t + 2 * apart, apart),
-        )
-        d, e, f = (
-            _output_column(tiles, t + 3 * apart, apart),
-            _output_column(tiles, t + 4 * apart, apart),
-            _output_column(tiles, t + 5 * apart, apart),
-        )
-        line = _output_line(a[0], b[0], c[0], d[0], e[0], f[0])
-        _finish_fours(line, by, plus, least, most, rows, 4 * t)
-        line = _output_line(a[1], b[1], c[1], d[1], e[1], f[1])
-        _finish_fours(line, by, plus, least, most, rows, 4 * t + length)
-        line = _output_line(a[2], b[2], c[2], d[2], e[2], f[2])
-        _finish_fours(line, by, plus, least, most, rows, 4 * t + 2 * length)
-        line = _output_line(a[3], b[3], c[3], d[3], e[3], f[3])
-        _finish_fours(line, by, plus, least, most, rows, 4 * t + 3 * length)
+        a = _output_column(products, t, run_stride)
+        b = _output_column(products, t + run_stride, run_stride)
+        c = _output_column(products, t + 2 * run_stride, run_stride)
+        d = _output_column(products, t + 3 * run_stride, run_stride)
+        e = _output_column(products, t + 4 * run_stride, run_stride)
+        f = _output_column(products, t + 5 * run_stride, run_stride)
+        _store_outputs(_output_line(a[0], b[0], c[0], d[0], e[0], f[0]), *vectors, rows, 4 * t)
+        _store_outputs(_output_line(a[1], b[1], c[1], d[1], e[1], f[1]), *vectors, rows, 4 * t + row_stride)
+        _store_outputs(_output_line(a[2], b[2], c[2], d[2], e[2], f[2]), *vectors, rows, 4 * t + 2 * row_stride)
+        _store_outputs(_output_line(a[3], b[3], c[3], d[3], e[3], f[3]), *vectors, rows, 4 * t + 3 * row_stride)
 
 
 @inner
-def _weight_row(a, b, c, tile, at, apart):
-    _store_six(_weight_line(a, b, c), tile, at, apart)
+def _transform_kernel_row(a, b, c, tile, at, stride):
+    _store_6(_kernel_line(a, b, c), tile, at, stride)
 
 
 @inner
-def nine(start, at, apart):
-    """Load nine vectors that lie ``apart`` floats apart."""
-    return (
-        *_six(start, at, apart),
-        load(start, at + 6 * apart),
-        load(start, at + 7 * apart),
-        load(start, at + 8 * apart),
-    )
-
-
-@inner
-def weight_tile(taps, tile, apart):
-    """Transform LANES kernels: nine vectors become 36, ``apart`` floats apart."""
+def transform_kernels(taps, tile, stride):
+    """Transform LANES kernels: nine vectors become 36, from the address ``tile`` on."""
     a, b, c, d, e, f, g, h, i = taps
-    left, middle, right = _weight_line(a, d, g), _weight_line(b, e, h), _weight_line(c, f, i)
-    _weight_row(left[0], middle[0], right[0], tile, 0, apart)
-    _weight_row(left[1], middle[1], right[1], tile, 6 * apart, apart)
-    _weight_row(left[2], middle[2], right[2], tile, 12 * apart, apart)
-    _weight_row(left[3], middle[3], right[3], tile, 18 * apart, apart)
-    _weight_row(left[4], middle[4], right[4], tile, 24 * apart, apart)
-    _weight_row(left[5], middle[5], right[5], tile, 30 * apart, apart)
+    left, middle, right = _kernel_line(a, d, g), _kernel_line(b, e, h), _kernel_line(c, f, i)
+    _transform_kernel_row(left[0], middle[0], right[0], tile, 0, stride)
+    _transform_kernel_row(left[1], middle[1], right[1], tile, 6 * stride, stride)
+    _transform_kernel_row(left[2], middle[2], right[2], tile, 12 * stride, stride)
+    _transform_kernel_row(left[3], middle[3], right[3], tile, 18 * stride, stride)
+    _transform_kernel_row(left[4], middle[4], right[4], tile, 24 * stride, stride)
+    _transform_kernel_row(left[5], middle[5], right[5], tile, 30 * stride, stride)
 
 
 @inner
-def _four_line(a, b, c, d):
-    """Return G times one column of four: the gradient of 4 outputs takes the place of the weights."""
+def _gradient_line(a, b, c, d):
+    """Return G times one column of four: the gradients of 4 outputs take the place of the weights."""
     quarter, sixth, third = (
         broadcast(np.float32(1 / 4)),
         broadcast(np.float32(1 / 6)),
@@ -199,51 +213,50 @@ def _four_line(a, b, c, d):
 
 
 @inner
-def _three_line(a, b, c, d, e, f):
-    """Return A' times one column of six, for three outputs."""
+def _tap_line(a, b, c, d, e, f):
+    """Return A' times one column of six, for three taps."""
     two, four = broadcast(np.float32(2)), broadcast(np.float32(4))
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near) + f
 
 
 @inner
-def gradient_tiles(rows, length, count, tiles, apart):
-    """Transform ``count`` tiles of dy side by side: 4 rows become 36 runs of tiles; see ``input_tiles``.
+def transform_gradients(rows, row_stride, count, tiles, run_stride):
+    """Transform ``count`` tiles of dy side by side: 4 rows become 36 runs of tiles, in whole vectors.
 
-    rows : address of 10 rows of ``length`` floats, the last 6 for what lies between
+    rows : address of 10 rows, the last 6 for what lies between
     """
-    columns = rows + 16 * length
+    columns = offset(rows, 4 * row_stride)
     for i in range(0, 4 * count, LANES):
-        line = _four_line(
-            load(rows, i), load(rows, i + length), load(rows, i + 2 * length), load(rows, i + 3 * length)
-        )
-        _store_six(line, columns, i, length)
+        a, b = load(rows, i), load(rows, i + row_stride)
+        c, d = load(rows, i + 2 * row_stride), load(rows, i + 3 * row_stride)
+        _store_6(_gradient_line(a, b, c, d), columns, i, row_stride)
     for t in range(0, count, LANES):
         for r in range(6):
-            a, b, c, d = load_deinterleave4(columns, r * length + 4 * t)
-            _store_six(_four_line(a, b, c, d), tiles, 6 * r * apart + t, apart)
+            a, b, c, d = load_deinterleave4(columns, r * row_stride + 4 * t)
+            _store_6(_gradient_line(a, b, c, d), tiles, 6 * r * run_stride + t, run_stride)
 
 
 @inner
-def _three_column(tiles, at, apart):
-    return _three_line(*_six(tiles, at, 6 * apart))
+def _tap_column(products, at, stride):
+    return _tap_line(*_load_6(products, at, 6 * stride))
 
 
 @inner
-def gradient_tile(products, apart, taps):
-    """Transform 36 vectors of products, ``apart``, into 9 vectors: the taps of LANES kernels."""
+def transform_tap_products(products, stride, taps):
+    """Transform 36 vectors of products into 9 vectors, one behind the other: the taps of LANES kernels."""
     a, b, c = (
-        _three_column(products, 0, apart),
-        _three_column(products, apart, apart),
-        _three_column(products, 2 * apart, apart),
+        _tap_column(products, 0, stride),
+        _tap_column(products, stride, stride),
+        _tap_column(products, 2 * stride, stride),
     )
     d, e, f = (
-        _three_column(products, 3 * apart, apart),
-        _three_column(products, 4 * apart, apart),
-        _three_column(products, 5 * apart, apart),
+        _tap_column(products, 3 * stride, stride),
+        _tap_column(products, 4 * stride, stride),
+        _tap_column(products, 5 * stride, stride),
     )
     for r in range(3):
-        line = _three_line(a[r], b[r], c[r], d[r], e[r], f[r])
+        line = _tap_line(a[r], b[r], c[r], d[r], e[r], f[r])
         store(taps, 3 * r * LANES, line[0])
         store(taps, (3 * r + 1) * LANES, line[1])
         store(taps, (3 * r + 2) * LANES, line[2])

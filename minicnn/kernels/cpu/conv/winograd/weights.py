@@ -2,37 +2,43 @@
 
 Kernels are read as vectors over output channels.  Where these are the first axis of the weights, blocks of them
 are transposed; where they are the second, as in an input gradient, each kernel's nine taps are, and flipped.
+
+Weights are transformed in each pass, by the thread that multiplies with them: kept, they would take four times
+the memory, and reading them would cost what transforming them does.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from numba import boolean, int64
 
-from minicnn.kernels.cpu.conv.winograd.transforms import nine, weight_tile
+from minicnn.kernels.cpu.conv.winograd.transforms import load_9, transform_kernels
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
+from minicnn.kernels.cpu.simd.pointers import offset
 from minicnn.kernels.cpu.simd.vector import LANES, address, load_scalar, prefetch, store_scalar, transpose
 
-__all__ = ["SPAN", "in_blocks", "transform_weights"]
+__all__ = ["SPAN", "cut_into_blocks", "transform_weights"]
 
 SPAN = 32  # output channels that a thread takes at a time
-AHEAD = 8  # filters between the one whose kernels are asked of memory and the one that is read
+PREFETCHED = 8  # filters between the one whose kernels are prefetched and the one that is read
 
 
-def in_blocks(weight, flipped):
-    """Cut kernels into blocks of 3x3; return weights of so many times the input channels, and (down, across).
+def cut_into_blocks(weight: np.ndarray, flipped: bool) -> tuple[np.ndarray, tuple[int, int]]:
+    """Cut kernels into blocks of 3x3; return weights of so many times the input channels, and (rows, columns).
 
     The input channels of the first block come first.  Where kernels are ``flipped`` afterwards, and the input
     channels are the first axis, blocks are cut from the flipped kernels.
     """
     k, c, r, s = weight.shape
-    down, across = -(-r // 3), -(-s // 3)
+    blocks_h, blocks_w = -(-r // 3), -(-s // 3)
     if (r, s) == (3, 3):
-        return weight, (down, across)
-    parts = down * across
-    cut = empty((parts * k, c, 3, 3) if flipped else (k, parts * c, 3, 3))
-    _cut(weight, flipped, cut.reshape(parts, k, c, 9) if flipped else cut.reshape(k, parts, c, 9), across)
-    return cut, (down, across)
+        return weight, (blocks_h, blocks_w)
+    blocks = blocks_h * blocks_w
+    cut = empty((blocks * k, c, 3, 3) if flipped else (k, blocks * c, 3, 3))
+    _cut(weight, flipped, cut.reshape(blocks, k, c, 9) if flipped else cut.reshape(k, blocks, c, 9), blocks_w)
+    return cut, (blocks_h, blocks_w)
 
 
 @inner
@@ -40,50 +46,55 @@ def _cut_kernels(kernels, top, left, taps):
     """Write the 3x3 taps from ``top`` and ``left`` on of some kernels (C, R, S), 0 where there are none.
 
     Nine times the same question for each kernel is faster than loops over the taps that there are: the compiler
-    makes one run of it, and the processor knows the answers.
+    makes one run of it, and the processor predicts the answers.
     """
     channels, height, width = kernels.shape
-    of, to = address(kernels), address(taps)
+    source, target = address(kernels), address(taps)
     for c in range(channels):
         at = (c * height + top) * width + left
         for r in range(3):
             for s in range(3):
                 inside = 0 <= top + r < height and 0 <= left + s < width
-                store_scalar(
-                    to, 9 * c + 3 * r + s, load_scalar(of, at + r * width + s) if inside else np.float32(0)
-                )
+                tap = load_scalar(source, at + r * width + s) if inside else np.float32(0)
+                store_scalar(target, 9 * c + 3 * r + s, tap)
 
 
 @inner
-def _cut_filter(k, weight, flipped, cut, across):
+def _cut_filter(k, weight, flipped, cut, blocks_w):
     for block in range(cut.shape[0] if flipped else cut.shape[1]):
-        top, left = 3 * (block // across), 3 * (block % across)
+        top, left = 3 * (block // blocks_w), 3 * (block % blocks_w)
         if flipped:
             top, left = weight.shape[2] - 3 - top, weight.shape[3] - 3 - left
         _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
 
 
 @kernel(reads(4), boolean, writes(4), int64)
-def _cut(weight, flipped, cut, across):
-    parallel_for(_cut_filter, len(weight), (weight, flipped, cut, across))
+def _cut(weight, flipped, cut, blocks_w):
+    parallel_for(_cut_filter, len(weight), (weight, flipped, cut, blocks_w))
 
 
 @inner
-def transform_weights(weight, flipped, k, span, begin, end, u, apart, buffer):
-    """Transform the kernels of ``span`` output channels from k on and of some input channels: U[f, c, k]."""
-    taps = address(buffer)
+def transform_weights(weight, flipped, outputs, inputs, u, stride, buffer):
+    """Transform the kernels of some output and input channels, U[f, c, k], from the address u on.
+
+    outputs : first output channel, and how many
+    inputs : first and last input channel
+    stride : floats from one element f to the next
+    buffer : array of 9 LANES^2 floats
+    """
+    (k, span), (begin, end), taps = outputs, inputs, address(buffer)
     for c in range(begin, end, 1 if flipped else LANES):
         if flipped:
-            _fetch(weight, c + AHEAD, k, span)
+            _prefetch_kernels(weight, c + PREFETCHED, k, span)
         for first in range(k, k + span, LANES):
-            tile = u + 4 * (SPAN * (c - begin) + first - k)
+            tile = offset(u, SPAN * (c - begin) + first - k)
             if flipped:
                 _read_flipped(weight, c, first, buffer)
-                weight_tile(nine(taps, 8 * LANES, -LANES), tile, apart)
+                transform_kernels(load_9(taps, 8 * LANES, -LANES), tile, stride)
             else:
                 _read_kernels(weight, first, c, buffer)
                 for j in range(min(LANES, end - c)):
-                    weight_tile(nine(taps, 9 * LANES * j, LANES), tile + 4 * SPAN * j, apart)
+                    transform_kernels(load_9(taps, 9 * LANES * j, LANES), offset(tile, SPAN * j), stride)
 
 
 @inner
@@ -115,8 +126,8 @@ def _read_flipped(weight, k, c, buffer):
 
 
 @inner
-def _fetch(weight, k, c, span):
-    """Ask for the kernels of ``span`` channels from c on of filter k, which lie far from the last filter's."""
+def _prefetch_kernels(weight, k, c, span):
+    """Prefetch the kernels of ``span`` channels from c on of filter k, which lie far from the last filter's."""
     if k < len(weight):
         for i in range(0, 9 * span, 16):
             prefetch(address(weight), 9 * (k * weight.shape[1] + c) + i)
