@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats import caffe, onnx
-from minicnn.formats.containers import protobuf
+from minicnn.formats.containers.protobuf import Chunks, encode_integer, encode_message, encode_packed, encode_text
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -69,39 +69,35 @@ def folding() -> bytes:
     ]
     constants = {"zero": np.array(0), "axis": np.array([1]), "minus": np.array([-1]), "k": normal(2, 3, 1, 1)}
     constants["pads"] = np.array([0, 0, 1, 1, 0, 0, 1, 1])
-    graph = [chunk for part in nodes for chunk in protobuf.message(1, part)]
-    graph += [chunk for item in constants.items() for chunk in protobuf.message(5, tensor(*item))]
-    graph += [*protobuf.message(11, port("x", (0, 3, 4, 4))), *protobuf.message(12, protobuf.text(1, "y"))]
-    return b"".join(
-        [*protobuf.integer(1, 8), *protobuf.message(7, graph), *protobuf.message(8, protobuf.integer(2, 17))]
-    )
+    graph = [chunk for part in nodes for chunk in encode_message(1, part)]
+    graph += [chunk for item in constants.items() for chunk in encode_message(5, tensor(*item))]
+    graph += [*encode_message(11, port("x", (0, 3, 4, 4))), *encode_message(12, encode_text(1, "y"))]
+    return b"".join([*encode_integer(1, 8), *encode_message(7, graph), *encode_message(8, encode_integer(2, 17))])
 
 
-def node(op: str, inputs: list[str], output: str, *attributes: tuple[str, int]) -> protobuf.Chunks:
-    chunks = [chunk for name in inputs for chunk in protobuf.text(1, name)]
-    chunks += [*protobuf.text(2, output), *protobuf.text(4, op)]
+def node(op: str, inputs: list[str], output: str, *attributes: tuple[str, int]) -> Chunks:
+    chunks = [chunk for name in inputs for chunk in encode_text(1, name)]
+    chunks += [*encode_text(2, output), *encode_text(4, op)]
     for name, value in attributes:
-        chunks += protobuf.message(
-            5, [*protobuf.text(1, name), *protobuf.integer(3, value), *protobuf.integer(20, 2)]
-        )
+        chunks += encode_message(5, [*encode_text(1, name), *encode_integer(3, value), *encode_integer(20, 2)])
     return chunks
 
 
-def tensor(name: str, array: np.ndarray) -> protobuf.Chunks:
+def tensor(name: str, array: np.ndarray) -> Chunks:
     kind = 1 if array.dtype == np.float32 else 7
     return [
-        *protobuf.packed(1, array.shape),
-        *protobuf.integer(2, kind),
-        *protobuf.text(8, name),
-        *protobuf.message(9, [array.tobytes()]),
+        *encode_packed(1, array.shape),
+        *encode_integer(2, kind),
+        *encode_text(8, name),
+        *encode_message(9, [array.tobytes()]),
     ]
 
 
-def port(name: str, dims: tuple[int, ...]) -> protobuf.Chunks:
-    shape = [chunk for n in dims for chunk in protobuf.message(1, protobuf.integer(1, n))]
+def port(name: str, dims: tuple[int, ...]) -> Chunks:
+    shape = [chunk for n in dims for chunk in encode_message(1, encode_integer(1, n))]
     return [
-        *protobuf.text(1, name),
-        *protobuf.message(2, protobuf.message(1, [*protobuf.integer(1, 1), *protobuf.message(2, shape)])),
+        *encode_text(1, name),
+        *encode_message(2, encode_message(1, [*encode_integer(1, 1), *encode_message(2, shape)])),
     ]
 
 
@@ -151,25 +147,25 @@ def caffe_weights() -> list[bytes]:
     today = [
         chunk
         for name, parts in arrays.items()
-        for chunk in protobuf.message(
-            100, [*protobuf.text(1, name), *(c for a in parts for c in protobuf.message(7, blob(a)))]
+        for chunk in encode_message(
+            100, [*encode_text(1, name), *(c for a in parts for c in encode_message(7, blob(a)))]
         )
     ]
     then = [
         chunk
         for name, parts in arrays.items()
-        for chunk in protobuf.message(
-            2, [*protobuf.text(4, name), *(c for a in parts for c in protobuf.message(6, blob(a, True)))]
+        for chunk in encode_message(
+            2, [*encode_text(4, name), *(c for a in parts for c in encode_message(6, blob(a, True)))]
         )
     ]
     return [b"".join(today), b"".join(then)]
 
 
-def blob(array: np.ndarray, old: bool = False) -> protobuf.Chunks:
+def blob(array: np.ndarray, old: bool = False) -> Chunks:
     sizes = (1, 1, 1, 1, *array.shape)[-4:]
-    shape = [c for i, n in enumerate(sizes, 1) for c in protobuf.integer(i, n)]
-    shape = shape if old else protobuf.message(7, protobuf.packed(1, array.shape))
-    return [*shape, *protobuf.message(5, [array.tobytes()])]
+    shape = [c for i, n in enumerate(sizes, 1) for c in encode_integer(i, n)]
+    shape = shape if old else encode_message(7, encode_packed(1, array.shape))
+    return [*shape, *encode_message(5, [array.tobytes()])]
 
 
 def reading_text() -> Callable[[Path], dict[str, np.ndarray]]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeVar
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
-__all__ = ["flattened", "unwrapped", "without_prefix"]
+__all__ = ["flatten", "strip_prefix", "unwrap"]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
-_MOST_ENTRIES, _LONGEST_NAME = 200_000, 512
+_MAX_ENTRIES, _MAX_NAME = 200_000, 512
 Leaf = TypeVar("Leaf")
 
 
-def unwrapped(path: str | Path, value: Any, leaf: type) -> dict[Any, Any]:
+def unwrap(path: PathLike, value: Any, leaf: type) -> dict[Any, Any]:
     """Return the dictionary of weights, instances of ``leaf``, inside a checkpoint.
 
     Raises
     ------
     WeightsError
         If the checkpoint is no dictionary.
+
+    Examples
+    --------
+    >>> unwrap("net.pth", {"epoch": 3, "state_dict": {"weight": 1.0}}, float)
+    {'weight': 1.0}
 
     """
     for _ in range(len(_WRAPPERS)):
@@ -31,51 +36,63 @@ def unwrapped(path: str | Path, value: Any, leaf: type) -> dict[Any, Any]:
             raise WeightsError(
                 f"{path}: holds a {kind}; expected a dictionary of named arrays, save a state_dict()"
             )
-        inner = [value[key] for key in _WRAPPERS if _holds(value.get(key), leaf)]
+        inner = [value[key] for key in _WRAPPERS if _holds_leaf(value.get(key), leaf)]
         if not inner:
             break
         value = inner[0]
     return value
 
 
-def _holds(value: Any, leaf: type) -> bool:
+def _holds_leaf(value: Any, leaf: type) -> bool:
     return isinstance(value, dict) and any(isinstance(v, dict | leaf) for v in value.values())
 
 
-def flattened(path: str | Path, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str, Leaf]:
-    """Return the leaves of nested dictionaries by their joined names; what else is in them is dropped.
+def flatten(path: PathLike, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str, Leaf]:
+    """Return the leaves of nested dictionaries, their names joined by dots; what else is in them is dropped.
 
     Raises
     ------
     WeightsError
         If two have one name, there are none, or far too many.
 
+    Examples
+    --------
+    >>> flatten("net.pth", {"conv": {"weight": 1.0, "bias": 2.0}, "epoch": "3"}, float)
+    {'conv.weight': 1.0, 'conv.bias': 2.0}
+
     """
-    found: dict[str, Leaf] = {}
+    leaves: dict[str, Leaf] = {}
     waiting: list[tuple[str, Any]] = [("", root)]
     seen = 0
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, leaf):
-            if name in found:
-                raise WeightsError(f"{path}: two arrays have the name {shown(name)!r}; expected unique names")
-            found[name] = value
+            if name in leaves:
+                raise WeightsError(f"{path}: two arrays have the name {escape(name)!r}; expected unique names")
+            leaves[name] = value
             continue
         seen += len(value)
         inner = [(f"{name}.{k}" if name else str(k), v) for k, v in value.items() if isinstance(v, dict | leaf)]
-        if seen > _MOST_ENTRIES or any(len(inner_name) > _LONGEST_NAME for inner_name, _ in inner):
+        if seen > _MAX_ENTRIES or any(len(inner_name) > _MAX_NAME for inner_name, _ in inner):
             raise WeightsError(
-                f"{path}: holds more than {_MOST_ENTRIES} entries, or names of more than {_LONGEST_NAME} letters; "
+                f"{path}: holds more than {_MAX_ENTRIES} entries, or names of more than {_MAX_NAME} letters; "
                 "expected a state dictionary"
             )
         waiting.extend(reversed(inner))
-    if not found:
+    if not leaves:
         raise WeightsError(f"{path}: holds no arrays; expected a state dictionary")
-    return found
+    return leaves
 
 
-def without_prefix(arrays: dict[str, Leaf]) -> dict[str, Leaf]:
-    """Return the arrays without a prefix that begins every name because of how the model was wrapped."""
+def strip_prefix(arrays: dict[str, Leaf]) -> dict[str, Leaf]:
+    """Return the arrays without a prefix that begins every name because of how the model was wrapped.
+
+    Examples
+    --------
+    >>> strip_prefix({"module.weight": 1, "module.bias": 2})
+    {'weight': 1, 'bias': 2}
+
+    """
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in arrays):
             arrays = {name.removeprefix(prefix): array for name, array in arrays.items()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.layers import Concat, Flatten, Layer, LogSoftmax, Residual, Softmax
 from minicnn.layers.base import Shape
 from minicnn.layers.sequence import NamedLayers
@@ -19,8 +19,8 @@ from minicnn.layers.sequence import NamedLayers
 __all__ = ["ADD", "CONCAT", "Step", "chain_of", "flat_scores"]
 
 ADD, CONCAT = "add", "concat"
-DEEPEST = 32  # blocks within blocks
-LONGEST_NAME = 120
+MAX_DEPTH = 32  # blocks within blocks
+MAX_NAME_LENGTH = 120
 
 
 class Step(NamedTuple):
@@ -101,8 +101,8 @@ class _Builder:
 
     def chain(self, value: str, source: str, scope: str = "", path: str = "", depth: int = 0) -> NamedLayers:
         """Return the layers from ``source`` to ``value``, in the block called ``scope`` that lies at ``path``."""
-        if depth > DEEPEST:
-            raise WeightsError(f"{shown(scope)!r} lies more than {DEEPEST} blocks deep")
+        if depth > MAX_DEPTH:
+            raise WeightsError(f"{escape(scope)!r} lies more than {MAX_DEPTH} blocks deep")
         backwards: NamedLayers = []
         while value != source:
             step = self._taken(value)
@@ -119,11 +119,11 @@ class _Builder:
 
     def _taken(self, value: str) -> Step:
         if value not in self.dominators:
-            raise WeightsError(f"{shown(value)!r} does not come from the input")
+            raise WeightsError(f"{escape(value)!r} does not come from the input")
         step = self.steps[value]
         if value in self.done:
             raise WeightsError(
-                f"{shown(step.name)!r} feeds two paths that cross: layers are a list here, in which paths may "
+                f"{escape(step.name)!r} feeds two paths that cross: layers are a list here, in which paths may "
                 "part and meet again but share nothing in between"
             )
         self.done.add(value)
@@ -139,7 +139,7 @@ class _Builder:
         return _residual(total, branches[-1])
 
     def _unique(self, name: str, path: str) -> str:
-        name = "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME]) or "layer"
+        name = "".join(c if c.isprintable() else "?" for c in name[:MAX_NAME_LENGTH]) or "layer"
         given, count = name, 1
         while f"{path}{name}" in self.paths:
             count += 1

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn import layers as zoo_of_layers
+import minicnn.layers
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import npz
 from minicnn.images import Preprocess
@@ -23,18 +23,20 @@ from minicnn.layers import Layer
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["MEAN_IMAGE", "MEMBER", "describe", "describe_preprocess", "is_ours", "read", "write"]
+__all__ = ["MEAN_IMAGE", "MEMBER", "describe", "describe_preprocess", "is_native", "read", "write"]
 
 MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
-_MANY = 50_000
+_HALF_LIMIT = 50_000
 _LAYERS = {
-    name: getattr(zoo_of_layers, name) for name in zoo_of_layers.__all__ if name not in ("Keep", "Kind", "Layer")
+    name: kind
+    for name, kind in ((name, getattr(minicnn.layers, name)) for name in minicnn.layers.__all__)
+    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
 }
 
 
-def write(path: str | Path, net: Network, half: bool = False) -> None:
+def write(path: PathLike, net: Network, half: bool = False) -> None:
     """Write ``net`` to one file.
 
     Parameters
@@ -53,7 +55,7 @@ def write(path: str | Path, net: Network, half: bool = False) -> None:
     """
     arrays = net.state_dict()
     if half:
-        arrays = {name: a.astype(np.float16) if a.size >= _MANY else a for name, a in arrays.items()}
+        arrays = {name: a.astype(np.float16) if a.size >= _HALF_LIMIT else a for name, a in arrays.items()}
     if net.preprocess is not None and isinstance(net.preprocess.mean, np.ndarray):
         arrays = arrays | {MEAN_IMAGE: net.preprocess.mean}
     text = json.dumps(describe(net), indent=1, ensure_ascii=False)
@@ -61,41 +63,47 @@ def write(path: str | Path, net: Network, half: bool = False) -> None:
 
 
 def describe(net: Network) -> dict[str, Any]:
-    """Return everything about ``net`` but its arrays, as plain numbers, strings, lists and dictionaries."""
+    """Return everything about ``net`` but its arrays, as numbers, strings, lists and dictionaries.
+
+    Examples
+    --------
+    >>> describe(Network([minicnn.layers.ReLU()], name="tiny"))["layers"]
+    [['0', 'ReLU', {}]]
+
+    """
     return {
         "format": "minicnn",
         "version": _VERSION,
         "name": net.name,
         "input_shape": None if net.input_shape is None else list(net.input_shape),
         "preprocess": describe_preprocess(net.preprocess),
-        "layers": [_described(name, layer) for name, layer in net.named_layers],
+        "layers": [_describe_layer(name, layer) for name, layer in net.named_layers],
         "labels": net.labels,
     }
 
 
 def describe_preprocess(preprocess: Preprocess | None) -> dict[str, Any] | None:
-    """Return preprocessing as plain values; of a mean image only that there is one."""
-    if preprocess is None or not isinstance(preprocess.mean, np.ndarray):
-        return preprocess and preprocess.to_dict()
+    """Return preprocessing as JSON-ready values; of a mean image only that there is one."""
+    if preprocess is None:
+        return None
+    if not isinstance(preprocess.mean, np.ndarray):
+        return preprocess.to_dict()
     return replace(preprocess, mean=(0.0,) * len(preprocess.channels)).to_dict() | {"mean": MEAN_IMAGE}
 
 
-def _described(name: str, layer: Layer) -> list:
-    if isinstance(layer, Block):
-        return [
-            name,
-            type(layer).__name__,
-            [[_described(*pair) for pair in branch] for branch in layer.branches()],
-        ]
-    return [name, type(layer).__name__, layer.config()]
+def _describe_layer(name: str, layer: Layer) -> list[Any]:
+    if not isinstance(layer, Block):
+        return [name, type(layer).__name__, layer.config()]
+    branches = [[_describe_layer(*pair) for pair in branch] for branch in layer.branches()]
+    return [name, type(layer).__name__, branches]
 
 
-def is_ours(path: str | Path) -> bool:
+def is_native(path: PathLike) -> bool:
     """Return whether the file is one of ours, rather than arrays alone; WeightsError if it is no .npz at all."""
     return MEMBER in npz.read(path, check=False)[1]
 
 
-def read(path: str | Path, check: bool | None = None) -> Network:
+def read(path: PathLike, check: bool | None = None) -> Network:
     """Read a network that ``write`` wrote; its weights are mapped from the file, not copied.
 
     Parameters
@@ -110,47 +118,54 @@ def read(path: str | Path, check: bool | None = None) -> Network:
         If the file is missing, damaged, of another kind, or its description and its arrays disagree.
 
     """
-    arrays, text = npz.read(path, check=check)
-    if MEMBER not in text:
+    arrays, texts = npz.read(path, check=check)
+    if MEMBER not in texts:
         raise WeightsError(f"{path}: holds arrays but no architecture ({MEMBER}); name one with architecture=")
     try:
-        return _network(json.loads(text[MEMBER]), arrays)
+        return _build_network(json.loads(texts[MEMBER]), arrays)
     except (MinicnnError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: {MEMBER} describes no network that minicnn can build: {error}") from None
 
 
-def _network(found: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Network:
-    if found["format"] != "minicnn" or found["version"] != _VERSION:
+def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Network:
+    if description["format"] != "minicnn" or description["version"] != _VERSION:
         raise WeightsError(
-            f"expected format 'minicnn', version {_VERSION}, got {found['format']!r}, {found['version']!r}"
+            f"expected format 'minicnn', version {_VERSION}, got {description['format']!r}, "
+            f"{description['version']!r}"
         )
-    layers = [_layer(*entry) for entry in found["layers"]]
-    preprocess, arrays = found["preprocess"], dict(arrays)
+    layers = [_build_layer(*entry) for entry in description["layers"]]
+    preprocess, arrays = description["preprocess"], dict(arrays)
     if MEAN_IMAGE in arrays:
         preprocess = {**preprocess, "mean": arrays.pop(MEAN_IMAGE)}
     preprocess = None if preprocess is None else Preprocess.from_dict(preprocess)
     return Network.from_state_dict(
-        layers, arrays, found["input_shape"], preprocess, found["labels"], name=str(found["name"])
+        layers,
+        arrays,
+        description["input_shape"],
+        preprocess,
+        description["labels"],
+        name=str(description["name"]),
     )
 
 
-def _layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
+def _build_layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
     if kind not in _LAYERS:
         raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
     if issubclass(_LAYERS[kind], Block):
-        return str(name), _LAYERS[kind](*[[_layer(*entry) for entry in branch] for branch in arguments])
-    arguments = {str(key): _tuples(value) for key, value in arguments.items()}
+        return str(name), _LAYERS[kind](*[[_build_layer(*entry) for entry in branch] for branch in arguments])
+    arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
     for key, value in arguments.items():
-        if not _plain(value) and not (key == "padding" and value == "same"):
+        if not _is_numeric(value) and not (key == "padding" and value == "same"):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
     return str(name), _LAYERS[kind](**arguments)
 
 
-def _plain(value: Any) -> bool:
+def _is_numeric(value: Any) -> bool:
+    """Return whether a value is a number, a truth value, or nested tuples of them."""
     if isinstance(value, tuple):
-        return all(_plain(v) for v in value)
+        return all(_is_numeric(v) for v in value)
     return isinstance(value, bool | int | float)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _to_tuple(value: Any) -> Any:
+    return tuple(_to_tuple(v) for v in value) if isinstance(value, list) else value

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.checkpoint import flattened, unwrapped, without_prefix
+from minicnn.formats.checkpoint import flatten, strip_prefix, unwrap
 from minicnn.formats.containers import files, npz, unpickler
-from minicnn.formats.containers.files import shown
-from minicnn.formats.containers.pickle_types import KNOWN, counts
+from minicnn.formats.containers.files import escape
+from minicnn.formats.containers.pickle_types import KNOWN, are_counts
 
 __all__ = ["read"]
 
-_MOST_AXES = 32
+_MAX_AXES = 32
 _NUMBERS = (*(f"f{n}" for n in (2, 4, 8)), *(f"{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8)), "b1")
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(path: PathLike) -> dict[str, np.ndarray]:
     """Read the dictionary of arrays in a .npy file; nested names are joined by dots, a ``module.`` is removed.
 
     Returns
@@ -38,14 +38,14 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     ------
     WeightsError
         If the file is missing or damaged, holds no dictionary of arrays, or its pickle names anything but arrays
-        and plain containers.
+        and containers.
 
     """
-    data = files.mapped(path, "a .npy file")
-    descr, _, shape, at = npz.header(memoryview(data), str(path))
+    data = files.map_file(path, "a .npy file")
+    descr, _, shape, at = npz.read_header(memoryview(data), str(path))
     if descr != "|O" or shape != ():
         raise WeightsError(
-            f"{path}: holds one array, {shown(descr)} of shape {shown(shape)}; expected a dictionary of arrays, "
+            f"{path}: holds one array, {escape(descr)} of shape {escape(shape)}; expected a dictionary of arrays, "
             "as numpy.savez or numpy.save({name: array, ...}) writes it"
         )
     value, _, _ = unpickler.run(data, path, "the file", at, _KNOWN, len(data))
@@ -53,11 +53,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(
             f"{path}: an array of objects; expected a dictionary of arrays, as numpy.save writes it"
         )
-    found = without_prefix(flattened(path, unwrapped(path, value.data[0], _Array), _Array))
-    claimed = sum(array.nbytes for array in {id(array): array for array in found.values()}.values())
+    arrays = strip_prefix(flatten(path, unwrap(path, value.data[0], _Array), _Array))
+    claimed = sum(array.nbytes for array in {id(array): array for array in arrays.values()}.values())
     if claimed > len(data):
         raise WeightsError(f"{path}: its arrays claim {claimed} bytes and the file has {len(data)}")
-    return {name: array.numbers(f"{path}: {shown(name)}") for name, array in found.items()}
+    return {name: array.numbers(f"{path}: {escape(name)}") for name, array in arrays.items()}
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +67,7 @@ class _Type:
     code: str
     order: str = "<"
 
-    def build(self, spend, state: Any) -> None:
+    def build(self, spend: Callable[[int], None], state: Any) -> None:
         """Take the byte order, the second part of a type's state."""
         if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
             raise TypeError("a type without a byte order")
@@ -83,14 +83,14 @@ class _Array:
     fortran: bool = False
     data: Any = b""
 
-    def build(self, spend, state: Any) -> None:
+    def build(self, spend: Callable[[int], None], state: Any) -> None:
         """Take version, shape, type, whether axes are in Fortran's order, and the numbers."""
         if type(state) is not tuple or len(state) != 5:
             raise TypeError("an array without its five parts")
         _, self.shape, self.type, self.fortran, self.data = state
-        if type(self.type) is not _Type or type(self.shape) is not tuple or len(self.shape) > _MOST_AXES:
+        if type(self.type) is not _Type or type(self.shape) is not tuple or len(self.shape) > _MAX_AXES:
             raise TypeError("an array without a type or a shape")
-        if not counts(self.shape):
+        if not are_counts(self.shape):
             raise TypeError("an array with a negative or vast length")
 
     @property
@@ -101,15 +101,19 @@ class _Array:
     def numbers(self, where: str) -> np.ndarray:
         """Return it as an array of numbers, mapped from the file unless the bytes are of the other order."""
         if self.type is None or self.type.code not in _NUMBERS:
-            raise WeightsError(f"{where}: an array of {shown(getattr(self.type, 'code', None))}; expected numbers")
+            raise WeightsError(
+                f"{where}: an array of {escape(getattr(self.type, 'code', None))}; expected numbers"
+            )
         raw = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        wanted = prod(self.shape) * files.width(self.type.code)
+        wanted = prod(self.shape) * files.itemsize(self.type.code)
         if not isinstance(raw, bytes | memoryview) or len(raw) != wanted:
-            raise WeightsError(f"{where}: {shown(self.shape)} of {self.type.code} takes {wanted} bytes, not these")
-        flat = files.numbers(raw, self.type.code, self.type.order)
+            raise WeightsError(
+                f"{where}: {escape(self.shape)} of {self.type.code} takes {wanted} bytes, not these"
+            )
+        flat = files.from_buffer(raw, self.type.code, self.type.order)
         if self.fortran:
-            return files.shaped(flat, self.shape[::-1], where).T
-        return files.shaped(flat, self.shape, where)
+            return files.reshape(flat, self.shape[::-1], where).T
+        return files.reshape(flat, self.shape, where)
 
 
 def _reconstruct(spend: Callable[[int], None], kind: Any, shape: Any, code: Any) -> _Array:
@@ -119,9 +123,9 @@ def _reconstruct(spend: Callable[[int], None], kind: Any, shape: Any, code: Any)
 
 
 def _from_buffer(spend: Callable[[int], None], data: Any, kind: Any, shape: Any, order: Any) -> _Array:
-    made = _Array()
-    made.build(spend, (1, shape, kind, order == "F", data))
-    return made
+    array = _Array()
+    array.build(spend, (1, shape, kind, order == "F", data))
+    return array
 
 
 def _type(spend: Callable[[int], None], code: Any, *_: Any) -> _Type:
@@ -132,11 +136,11 @@ def _type(spend: Callable[[int], None], code: Any, *_: Any) -> _Type:
 
 _ARRAY = object()  # stands for the class numpy.ndarray
 _CORES = ("numpy.core", "numpy._core")
-_PLAIN = ("_codecs", "encode"), ("__builtin__", "bytes"), ("collections", "OrderedDict")
+_CONTAINERS = ("_codecs", "encode"), ("__builtin__", "bytes"), ("collections", "OrderedDict")
 _KNOWN: dict[tuple[str, str], Any] = {
     **{(f"{core}.multiarray", "_reconstruct"): _reconstruct for core in _CORES},
     **{(f"{core}.numeric", "_frombuffer"): _from_buffer for core in _CORES},
     ("numpy", "ndarray"): _ARRAY,
     ("numpy", "dtype"): _type,
-    **{name: KNOWN[name] for name in _PLAIN},
+    **{name: KNOWN[name] for name in _CONTAINERS},
 }

@@ -5,15 +5,15 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.checkpoint import flattened, unwrapped, without_prefix
+from minicnn.formats.checkpoint import flatten, strip_prefix, unwrap
 from minicnn.formats.containers import files, unpickler, zip_archive
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.pickle_types import STORAGES, Storage, Tensor
 
 __all__ = ["read", "write"]
@@ -31,7 +31,7 @@ _EXPANDED_LIMIT = 1 << 24  # elements of a tensor that repeats its storage's
 _Fetch = Callable[[Storage], "memoryview | bytes"]
 
 
-def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
+def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a file that ``torch.save`` wrote.
 
     A checkpoint's model is found under ``state_dict``, ``model``, ``net`` and the like; what else it holds is
@@ -56,28 +56,28 @@ def read(path: str | Path, check: bool | None = None) -> dict[str, np.ndarray]:
     ------
     WeightsError
         If the file is missing, damaged, no PyTorch file or a TorchScript one, if a tensor does not lie inside
-        its storage, or if its pickle names anything but tensors and plain containers (``pickle_names``).
+        its storage, or if its pickle names anything that ``containers.pickle_types`` does not list.
 
     """
-    data = files.mapped(path, "a PyTorch file")
+    data = files.map_file(path, "a PyTorch file")
     if data[:4] == b"PK\x03\x04":
         value, fetch, order = _open_zip(data, path, check)
     elif data[:1] == b"\x80" or data[:4] == f"L{_MAGIC}".encode()[:4]:  # the latter in pickle protocols 0 and 1
         value, fetch, order = _open_legacy(data, path)
     else:
         raise WeightsError(
-            f"{path}: expected a PyTorch file (zip, or legacy pickle), found {files.described(data)}; "
+            f"{path}: expected a PyTorch file (zip, or legacy pickle), found {files.guess_file_type(data)}; "
             "save model.state_dict() with torch.save"
         )
-    tensors = without_prefix(flattened(path, unwrapped(path, value, Tensor), Tensor))
-    return dict(_arrays(path, tensors, fetch, order))
+    tensors = strip_prefix(flatten(path, unwrap(path, value, Tensor), Tensor))
+    return dict(_build_arrays(path, tensors, fetch, order))
 
 
 # the two containers: each gives the object, a function from a storage to its bytes, and the byte order
 
 
-def _open_zip(data: mmap.mmap, path: str | Path, check: bool | None) -> tuple[Any, _Fetch, str]:
-    members = zip_archive.members(data, path)
+def _open_zip(data: mmap.mmap, path: PathLike, check: bool | None) -> tuple[Any, _Fetch, str]:
+    members = zip_archive.list_members(data, path)
     programs = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(programs) != 1:
         raise WeightsError(
@@ -87,22 +87,22 @@ def _open_zip(data: mmap.mmap, path: str | Path, check: bool | None) -> tuple[An
     if f"{folder}constants.pkl" in members:
         raise WeightsError(f"{path}: a TorchScript program; where it was made, save model.state_dict() instead")
     summed = any(member.crc for member in members.values())
-    check = summed and (len(data) <= files.CHECKED if check is None else check)
+    check = summed and (len(data) <= files.CHECK_LIMIT if check is None else check)
 
-    def contents(name: str, check: bool) -> memoryview:
+    def read_member(name: str, check: bool) -> memoryview:
         if name not in members:
-            raise WeightsError(f"{path}: has no member {shown(name)!r}; the file is cut short or damaged")
-        return zip_archive.contents(data, path, members[name], check)
+            raise WeightsError(f"{path}: has no member {escape(name)!r}; the file is cut short or damaged")
+        return zip_archive.read_member(data, path, members[name], check)
 
-    program = contents(programs[0], summed)
-    order = bytes(contents(f"{folder}byteorder", summed)) if f"{folder}byteorder" in members else b"little"
+    program = read_member(programs[0], summed)
+    order = bytes(read_member(f"{folder}byteorder", summed)) if f"{folder}byteorder" in members else b"little"
     if order not in (b"little", b"big"):
-        raise WeightsError(f"{path}: member 'byteorder': expected little or big, found {shown(order)}")
+        raise WeightsError(f"{path}: member 'byteorder': expected little or big, found {escape(order)}")
     value, _, _ = unpickler.run(bytes(program[: unpickler.MAX_BYTES]), path, "data.pkl")
-    return value, lambda s: contents(f"{folder}data/{s.key}", check), "<" if order == b"little" else ">"
+    return value, lambda s: read_member(f"{folder}data/{s.key}", check), "<" if order == b"little" else ">"
 
 
-def _open_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, _Fetch, str]:
+def _open_legacy(data: mmap.mmap, path: PathLike) -> tuple[Any, _Fetch, str]:
     magic, at, _ = unpickler.run(data, path, "the file")
     if magic != _MAGIC:
         raise WeightsError(f"{path}: a pickle, but not one of torch.save; save model.state_dict() with torch.save")
@@ -112,28 +112,28 @@ def _open_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, _Fetch, str]:
     _info, at, _ = unpickler.run(data, path, "the file", at)
     value, at, storages = unpickler.run(data, path, "the file", at)
     keys, at, _ = unpickler.run(data, path, "the file", at)
-    spans = _legacy_spans(data, path, at, keys, storages)
+    spans = _locate_storages(data, path, at, keys, storages)
 
-    def contents(storage: Storage) -> memoryview:
+    def read_storage(storage: Storage) -> memoryview:
         if storage.key not in spans:
-            raise WeightsError(f"{path}: storage {shown(storage.key)!r} is named and not in the file")
+            raise WeightsError(f"{path}: storage {escape(storage.key)!r} is named and not in the file")
         return memoryview(data)[slice(*spans[storage.key])]
 
-    return value, contents, "<"
+    return value, read_storage, "<"
 
 
-def _legacy_spans(
-    data: mmap.mmap, path: str | Path, at: int, keys: Any, storages: dict[str, Storage]
+def _locate_storages(
+    data: mmap.mmap, path: PathLike, at: int, keys: Any, storages: dict[str, Storage]
 ) -> dict[str, tuple[int, int]]:
     """Return the first and last byte of each storage; before its bytes stands its number of elements."""
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
         raise WeightsError(f"{path}: the list of storages before byte {at} does not agree with the tensors")
     spans = {}
     for key in keys:
-        numel, stop = storages[key].numel, at + 8 + _nbytes(storages[key])
+        numel, stop = storages[key].numel, at + 8 + _count_bytes(storages[key])
         if stop > len(data) or int.from_bytes(data[at : at + 8], "little", signed=True) != numel:
             raise WeightsError(
-                f"{path}: storage {shown(key)!r} at byte {at}: expected {numel} elements up to byte {stop} of "
+                f"{path}: storage {escape(key)!r} at byte {at}: expected {numel} elements up to byte {stop} of "
                 f"{len(data)}; the file is cut short or damaged"
             )
         spans[key] = at + 8, stop
@@ -141,37 +141,37 @@ def _legacy_spans(
     return spans
 
 
-def _nbytes(storage: Storage) -> int:
-    return storage.numel * files.width(_KINDS[storage.dtype])
+def _count_bytes(storage: Storage) -> int:
+    return storage.numel * files.itemsize(_KINDS[storage.dtype])
 
 
 # from tensors to arrays
 
 
-def _arrays(
-    path: str | Path, tensors: dict[str, Tensor], fetch: _Fetch, order: str
+def _build_arrays(
+    path: PathLike, tensors: dict[str, Tensor], fetch: _Fetch, order: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     flat: dict[str, tuple[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
-        where = f"{path}: tensor {shown(name)!r}"
+        where = f"{path}: tensor {escape(name)!r}"
         storage, kind = tensor.storage, _KINDS[tensor.dtype]
         if storage.key not in flat:
-            flat[storage.key] = kind, _numbers(where, storage, fetch(storage), kind, order)
+            flat[storage.key] = kind, _read_storage(where, storage, fetch(storage), kind, order)
         if flat[storage.key][0] != kind:
             raise WeightsError(f"{where}: shares its storage with another type; expected one type a storage")
-        end = (storage.first + storage.count) * files.width(_KINDS[storage.dtype]) // files.width(kind)
-        yield name, _view(where, tensor, flat[storage.key][1], end)
+        end = (storage.first + storage.count) * files.itemsize(_KINDS[storage.dtype]) // files.itemsize(kind)
+        yield name, _view_storage(where, tensor, flat[storage.key][1], end)
 
 
-def _numbers(where: str, storage: Storage, buffer: Any, kind: str, order: str) -> np.ndarray:
-    if len(buffer) != _nbytes(storage) or len(buffer) % files.width(kind):
+def _read_storage(where: str, storage: Storage, buffer: Any, kind: str, order: str) -> np.ndarray:
+    if len(buffer) != _count_bytes(storage) or len(buffer) % files.itemsize(kind):
         raise WeightsError(
-            f"{where}: storage {shown(storage.key)!r} has {len(buffer)} bytes; expected {_nbytes(storage)}"
+            f"{where}: storage {escape(storage.key)!r} has {len(buffer)} bytes; expected {_count_bytes(storage)}"
         )
-    return files.numbers(buffer, kind, order)
+    return files.from_buffer(buffer, kind, order)
 
 
-def _view(where: str, tensor: Tensor, flat: np.ndarray, end: int) -> np.ndarray:
+def _view_storage(where: str, tensor: Tensor, flat: np.ndarray, end: int) -> np.ndarray:
     """Return the array whose element (i, j, ...) is flat[offset + i stride[0] + j stride[1] + ...]."""
     size, step, count = tensor.size, flat.itemsize, prod(tensor.size)
     stride = [n if length > 1 else 1 for n, length in zip(tensor.stride, size, strict=True)]
@@ -190,7 +190,7 @@ def _view(where: str, tensor: Tensor, flat: np.ndarray, end: int) -> np.ndarray:
 # writing
 
 
-def write(path: str | Path, state_dict: Mapping[str, np.ndarray]) -> None:
+def write(path: PathLike, state_dict: Mapping[str, np.ndarray]) -> None:
     """Write arrays as a state dictionary that ``torch.load(path, weights_only=True)`` reads.
 
     The same arrays give the same bytes. The file appears whole or not at all.
@@ -212,41 +212,56 @@ def write(path: str | Path, state_dict: Mapping[str, np.ndarray]) -> None:
         files.check_name(path, name)
         if array.dtype.str[1:] not in _STORAGE_TYPES:
             raise WeightsError(
-                f"{path}: array {shown(name)!r} is of type {array.dtype}; expected a float, a signed integer, "
+                f"{path}: array {escape(name)!r} is of type {array.dtype}; expected a float, a signed integer, "
                 "uint8 or bool"
             )
-    zip_archive.write(path, _parts(arrays))
+    zip_archive.write(path, _list_members(arrays))
 
 
-def _parts(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list]]:
-    yield "archive/data.pkl", [_program(arrays)]
+def _list_members(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list[bytes | memoryview]]]:
+    yield "archive/data.pkl", [_encode_program(arrays)]
     yield "archive/byteorder", [b"little"]
     for index, array in enumerate(arrays.values()):
         yield f"archive/data/{index}", [files.flat_bytes(array)]
     yield "archive/version", [b"3\n"]
 
 
-def _program(arrays: dict[str, np.ndarray]) -> bytes:
+def _encode_program(arrays: dict[str, np.ndarray]) -> bytes:
     """Return the pickle of the dictionary, protocol 2, in words of one operation each."""
     code = [b"\x80\x02", b"}", b"("]
     for index, (name, array) in enumerate(arrays.items()):
         strides = [prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
         storage_type = _STORAGE_TYPES[array.dtype.str[1:]].encode()
-        code += [_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n", b"("]
-        code += [b"(", _text("storage"), b"ctorch\n", storage_type, b"\n", _text(str(index)), _text("cpu")]
-        code += [_integer(array.size), b"t", b"Q", _integer(0), *_tuple(array.shape), *_tuple(strides)]
+        code += [_encode_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n", b"("]
+        code += [
+            b"(",
+            _encode_text("storage"),
+            b"ctorch\n",
+            storage_type,
+            b"\n",
+            _encode_text(str(index)),
+            _encode_text("cpu"),
+        ]
+        code += [
+            _encode_integer(array.size),
+            b"t",
+            b"Q",
+            _encode_integer(0),
+            *_encode_tuple(array.shape),
+            *_encode_tuple(strides),
+        ]
         code += [b"\x89", b"ccollections\nOrderedDict\n", b")", b"R", b"t", b"R"]
     return b"".join([*code, b"u", b"."])
 
 
-def _text(text: str) -> bytes:
+def _encode_text(text: str) -> bytes:
     raw = text.encode()
     return b"X" + len(raw).to_bytes(4, "little") + raw
 
 
-def _integer(value: int) -> bytes:
+def _encode_integer(value: int) -> bytes:
     return b"\x8a\x08" + value.to_bytes(8, "little", signed=True)
 
 
-def _tuple(values: Any) -> list[bytes]:
-    return [b"(", *map(_integer, values), b"t"]
+def _encode_tuple(values: Any) -> list[bytes]:
+    return [b"(", *map(_encode_integer, values), b"t"]

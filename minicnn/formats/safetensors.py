@@ -6,14 +6,14 @@ import json
 import mmap
 from collections.abc import Mapping
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike, Shape
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import files
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
 __all__ = ["read", "read_metadata", "write"]
 
@@ -25,11 +25,20 @@ _KINDS = {
     "BF16": "bf16",
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_LONGEST_HEADER = 4 << 20
-_MOST_AXES = 32
+_MAX_HEADER_BYTES = 4 << 20
+_MAX_AXES = 32
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+class _Span(NamedTuple):
+    """Where a tensor lies, in bytes from the end of the header, and what it is made of."""
+
+    kind: str
+    shape: Shape
+    begin: int
+    end: int
+
+
+def read(path: PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of a safetensors file.
 
     Parameters
@@ -48,17 +57,18 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         tensors do not fill the rest of the file exactly, without gap or overlap. The format has no checksums.
 
     """
-    data, start, header = _opened(path)
-    spans = {name: _span(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
+    data, start, header = _open(path)
+    spans = {name: _parse_entry(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
     _check_spans(path, spans, len(data) - start)
     view = memoryview(data)[start:]
-    return {
-        name: files.shaped(files.numbers(view[begin:end], kind), shape, f"{path}: tensor {shown(name)!r}")
-        for name, (kind, shape, begin, end) in spans.items()
-    }
+    arrays = {}
+    for name, span in spans.items():
+        flat = files.from_buffer(view[span.begin : span.end], span.kind)
+        arrays[name] = files.reshape(flat, span.shape, f"{path}: tensor {escape(name)!r}")
+    return arrays
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_metadata(path: PathLike) -> dict[str, str]:
     """Read the free text of a safetensors file: what it calls ``__metadata__``.
 
     Raises
@@ -67,36 +77,36 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         If the file is missing or its header damaged.
 
     """
-    return _opened(path)[2].get("__metadata__", {})
+    return _open(path)[2].get("__metadata__", {})
 
 
-def _opened(path: str | Path) -> tuple[mmap.mmap, int, dict[str, Any]]:
-    data = files.mapped(path, "a safetensors file")
+def _open(path: PathLike) -> tuple[mmap.mmap, int, dict[str, Any]]:
+    data = files.map_file(path, "a safetensors file")
     if data[8:9] != b"{":
-        found = files.described(data)
-        raise WeightsError(f"{path}: expected a safetensors file (8 bytes, then a JSON header), found {found}")
+        given = files.guess_file_type(data)
+        raise WeightsError(f"{path}: expected a safetensors file (8 bytes, then a JSON header), found {given}")
     length = int.from_bytes(data[:8], "little")
-    if length > min(len(data) - 8, _LONGEST_HEADER):
+    if length > min(len(data) - 8, _MAX_HEADER_BYTES):
         raise WeightsError(
-            f"{path}: claims a header of {length} bytes; expected at most {_LONGEST_HEADER} and no more than the "
-            f"{len(data) - 8} that follow, the file is cut short or damaged"
+            f"{path}: claims a header of {length} bytes; expected at most {_MAX_HEADER_BYTES} and no more than "
+            f"the {len(data) - 8} that follow, the file is cut short or damaged"
         )
     try:
         header = json.loads(
             data[8 : 8 + length].decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_constant=_integer,
+            object_pairs_hook=_check_unique,
+            parse_int=_parse_size,
+            parse_constant=_parse_size,
         )
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: the header of {length} bytes is damaged ({shown(str(error))})") from None
+        raise WeightsError(f"{path}: the header of {length} bytes is damaged ({escape(str(error))})") from None
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise WeightsError(f"{path}: __metadata__: expected a dictionary of text")
     return data, 8 + length, header
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _check_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     "".join(entries).encode()  # half surrogates don't encode
     if len(entries) != len(pairs):
@@ -104,51 +114,51 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def _integer(digits: str) -> int:
+def _parse_size(digits: str) -> int:
     if len(digits) > 19 or not digits.lstrip("-").isdigit():
         raise ValueError("a number that is no size")
     return int(digits)
 
 
-def _span(path: str | Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """Return element kind, shape, first byte and end of a tensor, counted from the end of the header."""
-    where = f"{path}: tensor {shown(name)!r}"
+def _parse_entry(path: PathLike, name: str, entry: Any) -> _Span:
+    """Return where a tensor lies; its shape must take as many bytes as it claims."""
+    where = f"{path}: tensor {escape(name)!r}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise WeightsError(f"{where}: expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _KINDS:
-        raise WeightsError(f"{where}: type {shown(dtype)}; expected one of {', '.join(_KINDS)}")
-    if not _counts(shape) or not _counts(offsets) or len(shape) > _MOST_AXES or len(offsets) != 2:
+        raise WeightsError(f"{where}: type {escape(dtype)}; expected one of {', '.join(_KINDS)}")
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(shape) > _MAX_AXES or len(offsets) != 2:
         raise WeightsError(f"{where}: shape or data_offsets are no lists of lengths")
     begin, end = offsets
-    size = prod(shape) * files.width(_KINDS[dtype])
+    size = prod(shape) * files.itemsize(_KINDS[dtype])
     if end - begin != size:
         raise WeightsError(
-            f"{where}: shape {shown(shape)} of {dtype} takes {size} bytes and data_offsets "
-            f"{shown(offsets)} hold {end - begin}"
+            f"{where}: shape {escape(shape)} of {dtype} takes {size} bytes and data_offsets "
+            f"{escape(offsets)} hold {end - begin}"
         )
-    return _KINDS[dtype], tuple(shape), begin, end
+    return _Span(_KINDS[dtype], tuple(shape), begin, end)
 
 
-def _counts(values: Any) -> bool:
+def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
 
 
-def _check_spans(path: str | Path, spans: dict[str, tuple], length: int) -> None:
+def _check_spans(path: PathLike, spans: dict[str, _Span], length: int) -> None:
     """Check that the tensors, in the order of their first bytes, fill ``length`` bytes exactly."""
     at = 0
-    for name, (_, _, begin, end) in sorted(spans.items(), key=lambda item: item[1][2:]):
+    for name, (_, _, begin, end) in sorted(spans.items(), key=lambda item: (item[1].begin, item[1].end)):
         if begin != at:
-            fault = (
+            problem = (
                 "overlaps the tensor before it" if begin < at else f"leaves {begin - at} bytes unused before it"
             )
-            raise WeightsError(f"{path}: tensor {shown(name)!r} {fault}; expected it at byte {at} of the data")
+            raise WeightsError(f"{path}: tensor {escape(name)!r} {problem}; expected it at byte {at} of the data")
         at = end
     if at != length:
         raise WeightsError(f"{path}: the tensors end at byte {at} of the data and the file has {length}")
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write(path: PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays to a safetensors file; it appears whole or not at all.
 
     The bytes of wider elements come first, so that every array is aligned in the file; the header keeps the
@@ -174,25 +184,25 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[
         files.check_name(path, name, ["__metadata__"])
         if array.dtype.str[1:] not in _NAMES:
             raise WeightsError(
-                f"{path}: array {shown(name)!r} is of type {array.dtype}; expected floats, integers or bool"
+                f"{path}: array {escape(name)!r} is of type {array.dtype}; expected floats, integers or bool"
             )
     metadata = dict(metadata or {})
     if not all(isinstance(item, str) for pair in metadata.items() for item in pair):
         raise WeightsError(f"{path}: metadata: expected a dictionary of text")
     order = sorted(arrays, key=lambda name: -arrays[name].itemsize)
     try:
-        header = _header(arrays, order, metadata)
+        header = _encode_header(arrays, order, metadata)
     except UnicodeEncodeError as error:
         raise WeightsError(
             f"{path}: metadata have no UTF-8 form ({error.reason}); expected whole characters"
         ) from None
-    with files.written(path) as file:
+    with files.atomic_write(path) as file:
         file.write(header)
         for name in order:
             file.write(files.flat_bytes(arrays[name]))
 
 
-def _header(arrays: dict[str, np.ndarray], order: list[str], metadata: dict[str, str]) -> bytes:
+def _encode_header(arrays: dict[str, np.ndarray], order: list[str], metadata: dict[str, str]) -> bytes:
     at, offsets = 0, {}
     for name in order:
         offsets[name] = [at, at + arrays[name].nbytes]

@@ -81,7 +81,7 @@ def _write_native(path: PathLike, net: Network) -> None:
 def _sniff_native(path: Path) -> bool:
     from minicnn.formats import native
 
-    return native.is_ours(path)
+    return native.is_native(path)
 
 
 def _read_onnx(path: Path) -> Network:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import protobuf
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
 __all__ = ["Blob", "read", "read_mean"]
 
@@ -20,7 +20,7 @@ NAME, BLOBS = 1, 7
 NAME_V1, BLOBS_V1, LAYER_V0 = 4, 6, 1
 NAME_V0, BLOBS_V0 = 1, 50
 SIZES, DATA, SHAPE, DOUBLES = (1, 2, 3, 4), 5, 7, 8
-MOST_AXES = 16
+MAX_AXES = 16
 
 
 class Blob(NamedTuple):
@@ -30,7 +30,7 @@ class Blob(NamedTuple):
     values: np.ndarray
 
 
-def read(path: str | Path) -> dict[str, list[Blob]]:
+def read(path: PathLike) -> dict[str, list[Blob]]:
     """Read the blobs of each layer of a .caffemodel, mapped where they lie at an even address.
 
     Raises
@@ -39,7 +39,7 @@ def read(path: str | Path) -> dict[str, list[Blob]]:
         If the file is missing or damaged, or holds no layers.
 
     """
-    net = protobuf.opened(path, "a .caffemodel")
+    net = protobuf.open_message(path, "a .caffemodel")
     found: dict[str, list[Blob]] = {}
     for layer in net.messages(LAYERS):
         found.setdefault(layer.text(NAME), []).extend(_blob(b) for b in layer.messages(BLOBS))
@@ -53,7 +53,7 @@ def read(path: str | Path) -> dict[str, list[Blob]]:
     return found
 
 
-def read_mean(path: str | Path) -> np.ndarray:
+def read_mean(path: PathLike) -> np.ndarray:
     """Read a mean image (.binaryproto).
 
     Returns
@@ -66,11 +66,11 @@ def read_mean(path: str | Path) -> np.ndarray:
         If the file is missing, damaged, or holds anything but one image.
 
     """
-    proto = protobuf.opened(path, "a mean image (.binaryproto)")
+    proto = protobuf.open_message(path, "a mean image (.binaryproto)")
     shape, values = _blob(proto)
     shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
     if len(shape) != 3 or not prod(shape):
-        raise WeightsError(f"{path}: a blob of shape {shown(shape)}; expected one mean image (1, C, H, W)")
+        raise WeightsError(f"{path}: a blob of shape {escape(shape)}; expected one mean image (1, C, H, W)")
     return values.astype(np.float32, copy=False).reshape(shape)
 
 
@@ -81,6 +81,6 @@ def _blob(proto: protobuf.Message) -> Blob:
     else:
         shape = tuple(int(n) for n in inner.integers(1))
     values = proto.reals(DOUBLES, "f8") if DOUBLES in proto else proto.reals(DATA)
-    if len(shape) > MOST_AXES or any(n < 0 for n in shape) or prod(shape) != values.size:
-        raise proto.fault(0, f"a blob of shape {shown(shape)} with {values.size} values")
+    if len(shape) > MAX_AXES or any(n < 0 for n in shape) or prod(shape) != values.size:
+        raise proto.error(0, f"a blob of shape {escape(shape)} with {values.size} values")
     return Blob(shape, values)

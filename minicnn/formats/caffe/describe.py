@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from minicnn.errors import WeightsError
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
 __all__ = ["Described", "layers", "shape_dims"]
 
-MOST_LAYERS = 5000
+MAX_LAYERS = 5000
 
 # V1's enumeration in today's names, where they differ by more than capitals
 _V1 = {
@@ -74,18 +74,18 @@ class Described(NamedTuple):
         """Return a message of parameters, an empty one where there is none."""
         return self.fields.message(name)
 
-    def fault(self, what: str) -> WeightsError:
+    def error(self, what: str) -> WeightsError:
         """Return an error that names the layer."""
-        return self.fields.fault(f"layer {shown(self.name)!r} ({shown(self.kind)}): {what}")
+        return self.fields.error(f"layer {escape(self.name)!r} ({escape(self.kind)}): {what}")
 
 
 def layers(net: Fields) -> list[Described]:
     """Return the layers that run when the net is deployed (phase TEST, no stage)."""
     found = net.messages("layer") or net.messages("layers")
     if not found:
-        raise net.fault("no layers; expected the description of a Caffe net")
-    if len(found) > MOST_LAYERS:
-        raise net.fault(f"{len(found)} layers, more than {MOST_LAYERS}")
+        raise net.error("no layers; expected the description of a Caffe net")
+    if len(found) > MAX_LAYERS:
+        raise net.error(f"{len(found)} layers, more than {MAX_LAYERS}")
     return [_described(fields) for fields in found if _deployed(fields)]
 
 
@@ -135,5 +135,5 @@ def shape_dims(net: Fields) -> dict[str, list[int]]:
     else:
         given = [dims[i : i + 4] for i in range(0, len(dims), 4)]
     if len(given) != len(names):
-        raise net.fault(f"{len(names)} inputs with {len(given)} shapes")
+        raise net.error(f"{len(names)} inputs with {len(given)} shapes")
     return dict(zip(names, given, strict=True))

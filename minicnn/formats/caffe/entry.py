@@ -11,14 +11,14 @@ from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
 from minicnn.formats.caffe.describe import Described, shape_dims
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 
 __all__ = ["SOURCES", "Entry", "entry_of", "preprocess_of"]
 
 SOURCES = ("Input", "Data", "ImageData", "MemoryData", "HDF5Data", "WindowData", "DummyData", "AnnotatedData")
-LARGEST = 1 << 16
+MAX_SIDE = 1 << 16
 
 
 class Entry(NamedTuple):
@@ -38,10 +38,10 @@ def entry_of(net: Fields, layers: list[Described], weights: dict[str, list[Blob]
             found[name] = dims, source.param("transform_param")
     names = [name for name in found if name in read]
     if len(names) != 1:
-        raise net.fault(f"{len(names)} inputs ({', '.join(map(shown, names))}); expected one image")
+        raise net.error(f"{len(names)} inputs ({', '.join(map(escape, names))}); expected one image")
     dims, transform = found[names[0]]
-    if not 2 <= len(dims) <= 4 or any(not 1 <= n <= LARGEST for n in dims):
-        raise net.fault(f"input {shown(names[0])!r} has dimensions {shown(dims)}; expected N, C, H, W")
+    if not 2 <= len(dims) <= 4 or any(not 1 <= n <= MAX_SIDE for n in dims):
+        raise net.error(f"input {escape(names[0])!r} has dimensions {escape(dims)}; expected N, C, H, W")
     return Entry(names[0], tuple(dims[1:]), transform)
 
 
@@ -66,7 +66,7 @@ def _data_dims(source: Described, layers: list[Described], weights: dict[str, li
         if layer.kind == "Convolution" and kernels and source.tops[0] in layer.bottoms and crop:
             if len(kernels[0].shape) == 4:
                 return [1, kernels[0].shape[1] * layer.param("convolution_param").integer("group", 1), crop, crop]
-    raise source.fault("the size of its data is not in the description; use the net's deploy.prototxt")
+    raise source.error("the size of its data is not in the description; use the net's deploy.prototxt")
 
 
 def preprocess_of(entry: Entry, mean: np.ndarray | Iterable[float] | None) -> Preprocess | None:

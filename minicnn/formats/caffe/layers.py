@@ -15,7 +15,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
 from minicnn.formats.caffe.describe import Described
 from minicnn.formats.caffe.text import Fields
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -41,7 +41,7 @@ from minicnn.shapes import Pair
 
 __all__ = ["LAYERS", "Call"]
 
-MOST_TAPS = 1 << 16
+MAX_TAPS = 1 << 16
 
 
 class Call(NamedTuple):
@@ -51,23 +51,23 @@ class Call(NamedTuple):
     shape: Shape
     blobs: list[Blob]
 
-    def fault(self, what: str) -> WeightsError:
+    def error(self, what: str) -> WeightsError:
         """Return an error that names the layer."""
-        return self.layer.fault(what)
+        return self.layer.error(what)
 
     def maps(self) -> Shape:
         """Return the shape if it is (C, H, W)."""
         if len(self.shape) != 3:
-            raise self.fault(f"expected maps (C, H, W), got {self.shape}")
+            raise self.error(f"expected maps (C, H, W), got {self.shape}")
         return self.shape
 
     def arrays(self, *shapes: Shape) -> list[np.ndarray]:
         """Return the blobs, which must have these shapes; leading ones do not count, as in old files."""
         if len(self.blobs) != len(shapes):
-            raise self.fault(f"the weights hold {len(self.blobs)} blobs, expected {len(shapes)}")
+            raise self.error(f"the weights hold {len(self.blobs)} blobs, expected {len(shapes)}")
         for blob, shape in zip(self.blobs, shapes, strict=True):
             if _plain(blob.shape) != _plain(shape):
-                raise self.fault(f"a blob of shape {shown(blob.shape)}, expected {shape}")
+                raise self.error(f"a blob of shape {escape(blob.shape)}, expected {shape}")
         return [blob.values.reshape(shape) for blob, shape in zip(self.blobs, shapes, strict=True)]
 
 
@@ -85,7 +85,7 @@ def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> 
     else:
         values = fields.integers(name) or ([] if default is None else [default])
     if len(values) not in (1, 2) or any(not 0 <= v < 1 << 16 for v in values):
-        raise call.fault(f"{name}: expected one whole number or two, got {shown(values)}")
+        raise call.error(f"{name}: expected one whole number or two, got {escape(values)}")
     return values[0], values[-1]
 
 
@@ -95,7 +95,7 @@ def _padding(pad: Pair):
 
 def _axis(call: Call, fields: Fields, name: str = "axis") -> None:
     if fields.integer(name, 1) not in (1, -len(call.shape)):
-        raise call.fault(f"{name} {fields.integer(name)}; expected the channels, axis 1")
+        raise call.error(f"{name} {fields.integer(name)}; expected the channels, axis 1")
 
 
 def _convolution(call: Call) -> list[Layer]:
@@ -112,7 +112,7 @@ def _convolution(call: Call) -> list[Layer]:
     transposed = call.layer.kind == "Deconvolution"
     ends = (channels, out) if transposed else (out, channels)
     if groups < 1 or min(ends) < 1 or ends[1] % groups:
-        raise call.fault(f"{channels} to {out} channels in {groups} groups")
+        raise call.error(f"{channels} to {out} channels in {groups} groups")
     shapes = [(ends[0], ends[1] // groups, *kernel)]
     bias = fields.boolean("bias_term", True)
     weight, *rest = call.arrays(*shapes, *([(out,)] if bias else []))
@@ -135,14 +135,14 @@ def _pooling(call: Call) -> list[Layer]:
     fields = call.layer.param("pooling_param")
     size, method = call.maps()[1:], fields.choice("pool", ("MAX", "AVE", "STOCHASTIC"))
     if method == "STOCHASTIC":
-        raise call.fault("stochastic pooling has no layer")
+        raise call.error("stochastic pooling has no layer")
     if fields.boolean("global_pooling", False):
-        if prod(size) > MOST_TAPS:
-            raise call.fault(f"a window of {size}, which is more than {MOST_TAPS} pixels")
+        if prod(size) > MAX_TAPS:
+            raise call.error(f"a window of {size}, which is more than {MAX_TAPS} pixels")
         return [GlobalAvgPool2d() if method == "AVE" else MaxPool2d(size)]
     kernel, stride, pad = (_pair(call, fields, *of) for of in (("kernel_size",), ("stride", 1), ("pad", 0)))
-    if prod(kernel) > MOST_TAPS or min(kernel) < 1 or min(stride) < 1:
-        raise call.fault(f"a window of {kernel} with stride {stride}")
+    if prod(kernel) > MAX_TAPS or min(kernel) < 1 or min(stride) < 1:
+        raise call.error(f"a window of {kernel} with stride {stride}")
     ceil_mode = fields.choice("round_mode", ("CEIL", "FLOOR")) == "CEIL"
     _check_windows(call, kernel, stride, pad, ceil_mode)
     kind = MaxPool2d if method == "MAX" else AvgPool2d
@@ -153,16 +153,16 @@ def _check_windows(call: Call, kernel: Pair, stride: Pair, pad: Pair, ceil_mode:
     """Refuse a last window outside of the input, which Caffe keeps if there is no padding: it holds no number."""
     for n, k, s in zip(call.shape[1:], kernel, stride, strict=True):
         if ceil_mode and not any(pad) and -(-(n - k) // s) * s >= n:
-            raise call.fault(f"a window of {k} with stride {s} lies outside of an input of {n}")
+            raise call.error(f"a window of {k} with stride {s} lies outside of an input of {n}")
 
 
 def _local_response_norm(call: Call) -> list[Layer]:
     fields = call.layer.param("lrn_param")
     size = fields.integer("local_size", 5)
     if fields.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) != "ACROSS_CHANNELS":
-        raise call.fault("normalises within a channel; there is a layer for windows across channels")
+        raise call.error("normalises within a channel; there is a layer for windows across channels")
     if size < 1 or size % 2 == 0:
-        raise call.fault(f"local_size {size}; expected an odd number")
+        raise call.error(f"local_size {size}; expected an odd number")
     constants = {
         name: fields.real(name, default) for name, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
     }
@@ -183,23 +183,23 @@ def _prelu(call: Call) -> list[Layer]:
 def _dropout(call: Call) -> list[Layer]:
     fields = call.layer.param("dropout_param")
     if not fields.boolean("scale_train", True):
-        raise call.fault("scale_train: false; there is a layer that scales in training")
+        raise call.error("scale_train: false; there is a layer that scales in training")
     p = fields.real("dropout_ratio", 0.5)
     if not 0 <= p < 1:
-        raise call.fault(f"dropout_ratio {p}; expected a probability")
+        raise call.error(f"dropout_ratio {p}; expected a probability")
     return [Dropout(p)]
 
 
 def _batch_norm(call: Call) -> list[Layer]:
     fields, channels = call.layer.param("batch_norm_param"), call.shape[0]
     if not fields.boolean("use_global_stats", True):
-        raise call.fault("use_global_stats: false; there is a layer for running statistics")
+        raise call.error("use_global_stats: false; there is a layer for running statistics")
     mean, variance, factor = call.arrays((channels,), (channels,), (1,))
     with np.errstate(all="ignore"):
         scale = mean.dtype.type(0 if factor[0] == 0 else 1 / factor[0])
         statistics = {"running_mean": mean * scale, "running_var": variance * scale}
     if not all(np.isfinite(array).all() for array in statistics.values()):
-        raise call.fault(f"its statistics, divided by {factor[0]}, are not finite; the file is damaged")
+        raise call.error(f"its statistics, divided by {factor[0]}, are not finite; the file is damaged")
     return _on_maps(call, BatchNorm2d(channels, eps=fields.real("eps", 1e-5), affine=False, **statistics))
 
 
@@ -216,7 +216,7 @@ def _scale(call: Call) -> list[Layer]:
     fields = call.layer.param(f"{kind.lower()}_param")
     _axis(call, fields)
     if fields.integer("num_axes", 1) != 1:
-        raise call.fault("num_axes other than 1; there is a layer for one number for each channel")
+        raise call.error("num_axes other than 1; there is a layer for one number for each channel")
     count = 2 if kind == "Scale" and fields.boolean("bias_term", False) else 1
     first, *rest = call.arrays(*[(channels,)] * count)
     zeros, ones = np.zeros_like(first), np.ones_like(first)
@@ -228,7 +228,7 @@ def _scale(call: Call) -> list[Layer]:
 def _power(call: Call) -> list[Layer]:
     fields, channels = call.layer.param("power_param"), call.shape[0]
     if fields.real("power", 1.0) != 1:
-        raise call.fault("a power other than 1 has no layer")
+        raise call.error("a power other than 1 has no layer")
     ones = np.ones(channels, np.float32)
     weight, bias = ones * np.float32(fields.real("scale", 1.0)), ones * np.float32(fields.real("shift", 0.0))
     parameters = {"weight": weight, "bias": bias, "running_mean": 0 * ones, "running_var": ones}
@@ -244,7 +244,7 @@ def _flatten(call: Call) -> list[Layer]:
     fields = call.layer.param("flatten_param")
     _axis(call, fields)
     if fields.integer("end_axis", -1) not in (-1, len(call.shape)):
-        raise call.fault("keeps some axes; there is a layer that flattens all but the batch's")
+        raise call.error("keeps some axes; there is a layer that flattens all but the batch's")
     return [Flatten()] if len(call.shape) > 1 else []
 
 
@@ -254,15 +254,15 @@ def _reshape(call: Call) -> list[Layer]:
     if fields.integer("axis", 0) == 1:
         dims = [0, *dims]
     elif fields.integer("axis", 0) != 0:
-        raise call.fault("axis other than 0 or 1")
+        raise call.error("axis other than 0 or 1")
     if fields.integer("num_axes", -1) != -1 or len(dims) < 2 or dims[0] != 0:
-        raise call.fault("expected a shape that begins with dim: 0, the batch")
+        raise call.error("expected a shape that begins with dim: 0, the batch")
     rest = [call.shape[i] if n == 0 and i < len(call.shape) else n for i, n in enumerate(dims[1:])]
     if rest.count(-1) == 1:
         known = prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = prod(call.shape) // known if known > 0 else 0
     if min(rest) < 1 or prod(rest) != prod(call.shape):
-        raise call.fault(f"{call.shape} does not become {rest}")
+        raise call.error(f"{call.shape} does not become {rest}")
     return [Flatten() if len(rest) == 1 else Reshape(tuple(rest))]
 
 

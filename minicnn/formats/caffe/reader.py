@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.caffe import blobs, describe, text
 from minicnn.formats.caffe.describe import Described
 from minicnn.formats.caffe.entry import SOURCES, entry_of, preprocess_of
 from minicnn.formats.caffe.layers import LAYERS, Call
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of, flat_scores
 from minicnn.layers import BatchNorm2d, Layer
 from minicnn.layers.base import Shape
@@ -23,11 +24,11 @@ from minicnn.network import Network
 
 __all__ = ["read"]
 
-LARGEST = 1 << 31  # values of one image in one layer
+MAX_VALUES = 1 << 31  # values of one image in one layer
 TRAINING = ("Accuracy", "Silence", "HDF5Output")
 
 
-def read(path: str | Path, weights: str | Path, mean: np.ndarray | Iterable[float] | None = None) -> Network:
+def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] | None = None) -> Network:
     """Read a Caffe network: its description (.prototxt, of any age) and its weights (.caffemodel).
 
     Layers keep their names; those that only training has are left out, and a Scale becomes part of the BatchNorm
@@ -86,9 +87,9 @@ def _wired(net: text.Fields, layers: list[Described], source: str) -> tuple[list
             missing = [name for name in layer.bottoms if name not in now]
             if missing or not layer.bottoms or not layer.tops:
                 what = (
-                    f"reads {shown(missing[0])!r}, which no layer before it writes" if missing else "is not wired"
+                    f"reads {escape(missing[0])!r}, which no layer before it writes" if missing else "is not wired"
                 )
-                raise layer.fault(what)
+                raise layer.error(what)
             inputs = tuple(now[name] for name in layer.bottoms)
             if layer.kind == "Split":
                 now.update(dict.fromkeys(layer.tops, inputs[0]))
@@ -104,8 +105,8 @@ def _target(net: text.Fields, wired: list[_Wired], trained: set[str]) -> str:
     ends = [item for item in wired if item.output not in used]
     others = [item for item in ends if item.output not in trained]
     if not ends or len(others) > 1:
-        names = ", ".join(shown(item.layer.name) for item in ends[:8])
-        raise net.fault(f"{len(ends)} outputs ({names}); expected one, take the others out of the .prototxt")
+        names = ", ".join(escape(item.layer.name) for item in ends[:8])
+        raise net.error(f"{len(ends)} outputs ({names}); expected one, take the others out of the .prototxt")
     return (others or ends)[-1].output
 
 
@@ -118,15 +119,15 @@ def _steps(
     for item in _live(wired, target):
         layer = item.layer
         if len(layer.tops) != 1:
-            raise layer.fault(f"{len(layer.tops)} outputs; expected one")
+            raise layer.error(f"{len(layer.tops)} outputs; expected one")
         if layer.kind in ("Concat", "Eltwise"):
             step, shape = _join(item, [shapes[value] for value in item.inputs])
         else:
             made, shape = _lowered(item, shapes[item.inputs[0]], arrays.get(layer.name, []))
             before = steps.get(item.inputs[0]) if reads[item.inputs[0]] == 1 else None
             step = _with_scale(layer, before, made) or Step(layer.name, item.inputs, tuple(made))
-        if prod(shape) > LARGEST:
-            raise layer.fault(f"gives {shape} for each image, more values than {LARGEST:,}")
+        if prod(shape) > MAX_VALUES:
+            raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
         steps[item.output], shapes[item.output] = step, shape
     return steps, shapes[target]
 
@@ -147,22 +148,22 @@ def _join(item: _Wired, shapes: list[Shape]) -> tuple[Step, Shape]:
         fields = layer.param("concat_param")
         axis = fields.integer("axis", fields.integer("concat_dim", 1))
         if axis not in (1, -len(shapes[0])) or len({s[1:] for s in shapes}) > 1:
-            raise layer.fault(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
+            raise layer.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
         return Step(layer.name, item.inputs, join=CONCAT), (sum(s[0] for s in shapes), *shapes[0][1:])
     fields = layer.param("eltwise_param")
     if fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM") != "SUM":
-        raise layer.fault("there is a block for sums, none for products or maxima")
+        raise layer.error("there is a block for sums, none for products or maxima")
     if any(c != 1 for c in fields.reals("coeff")) or len(set(shapes)) > 1 or len(shapes) < 2:
-        raise layer.fault(f"adds {shapes} with coefficients; expected a plain sum of equal shapes")
+        raise layer.error(f"adds {shapes} with coefficients; expected a plain sum of equal shapes")
     return Step(layer.name, item.inputs, join=ADD), shapes[0]
 
 
 def _lowered(item: _Wired, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:
     layer = item.layer
     if layer.kind not in LAYERS:
-        raise layer.fault("no layer does this; cut the net before it in the .prototxt")
+        raise layer.error("no layer does this; cut the net before it in the .prototxt")
     if len(item.inputs) != 1:
-        raise layer.fault(f"{len(item.inputs)} inputs; expected one")
+        raise layer.error(f"{len(item.inputs)} inputs; expected one")
     try:
         made = LAYERS[layer.kind](Call(layer, shape, arrays))
         for part in made:
@@ -170,7 +171,7 @@ def _lowered(item: _Wired, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list
     except WeightsError:
         raise
     except MinicnnError as error:
-        raise layer.fault(str(error)) from None
+        raise layer.error(str(error)) from None
     return made, shape
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import files
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
 __all__ = ["Fields", "read"]
 
-LONGEST, MOST_TOKENS, DEEPEST = 1 << 20, 200_000, 16
+MAX_BYTES, MAX_TOKENS, MAX_DEPTH = 1 << 20, 200_000, 16
 
 _TOKEN = re.compile(
     r"""(?P<gap>[\s,;]+|\#[^\n]*)
@@ -59,7 +59,7 @@ class Fields:
         """Return the values of a field, of whatever kind."""
         return self._values.get(name, [])
 
-    def fault(self, what: str) -> WeightsError:
+    def error(self, what: str) -> WeightsError:
         """Return an error that names the file and the line."""
         return WeightsError(f"{self.where}: {what}")
 
@@ -67,7 +67,7 @@ class Fields:
         values = self.values(name)
         for value in values:
             if not isinstance(value, kinds):
-                raise self.fault(f"{shown(name)}: expected {expected}, got {_described(value)}")
+                raise self.error(f"{escape(name)}: expected {expected}, got {_described(value)}")
         return values
 
     def _last(self, name: str, kinds: type | tuple[type, ...], expected: str, default: object):
@@ -90,7 +90,7 @@ class Fields:
         """Return a truth value."""
         value = self._last(name, (str, int), "true or false", default)
         if value not in ("true", "false", "t", "f", True, False):
-            raise self.fault(f"{name}: expected true or false, got {_described(value)}")
+            raise self.error(f"{name}: expected true or false, got {_described(value)}")
         return value in ("true", "t", True)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
@@ -99,7 +99,7 @@ class Fields:
         if isinstance(value, int) and 0 <= value < len(choices):
             return choices[value]
         if value not in choices:
-            raise self.fault(f"{name}: expected one of {', '.join(choices)}, got {_described(value)}")
+            raise self.error(f"{name}: expected one of {', '.join(choices)}, got {_described(value)}")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -124,7 +124,7 @@ class Fields:
 
 
 def _described(value: object) -> str:
-    return "a message" if isinstance(value, Fields) else shown(repr(value))
+    return "a message" if isinstance(value, Fields) else escape(repr(value))
 
 
 class _Token(NamedTuple):
@@ -133,7 +133,7 @@ class _Token(NamedTuple):
     line: int
 
 
-def read(path: str | Path) -> Fields:
+def read(path: PathLike) -> Fields:
     """Read a .prototxt file.
 
     Raises
@@ -142,23 +142,25 @@ def read(path: str | Path) -> Fields:
         If the file is missing, too large for a description, or no text of protocol buffers; the line is named.
 
     """
-    data = files.mapped(path, "a .prototxt file")
-    if len(data) > LONGEST:
-        raise WeightsError(f"{path}: {len(data):,} bytes; expected a .prototxt file of at most {LONGEST:,}")
+    data = files.map_file(path, "a .prototxt file")
+    if len(data) > MAX_BYTES:
+        raise WeightsError(f"{path}: {len(data):,} bytes; expected a .prototxt file of at most {MAX_BYTES:,}")
     try:
         text = bytes(data).decode("utf-8")
     except UnicodeDecodeError:
-        raise WeightsError(f"{path}: expected a .prototxt file, found {files.described(data)}") from None
+        raise WeightsError(f"{path}: expected a .prototxt file, found {files.guess_file_type(data)}") from None
     return _Parser(path, text).message(None, 0)
 
 
-def _tokens(path: str | Path, text: str) -> Iterator[_Token]:
+def _tokens(path: PathLike, text: str) -> Iterator[_Token]:
     at, line, count = 0, 1, 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         count += 1
-        if match is None or count > MOST_TOKENS:
-            what = f"{shown(text[at : at + 20])!r} is no text of protocol buffers" if match is None else "too long"
+        if match is None or count > MAX_TOKENS:
+            what = (
+                f"{escape(text[at : at + 20])!r} is no text of protocol buffers" if match is None else "too long"
+            )
             raise WeightsError(f"{path}: line {line}: {what}")
         if match.lastgroup != "gap":
             yield _Token(match.lastgroup, match.group(), line)
@@ -170,7 +172,7 @@ def _tokens(path: str | Path, text: str) -> Iterator[_Token]:
 class _Parser:
     """Tokens to messages, one token ahead."""
 
-    def __init__(self, path: str | Path, text: str):
+    def __init__(self, path: PathLike, text: str):
         self.path = path
         self._rest = _tokens(path, text)
         self._next = next(self._rest)
@@ -188,15 +190,15 @@ class _Parser:
         if token is None:
             expected = " or ".join(kinds).replace("word", "a name")
             raise WeightsError(
-                f"{self.path}: line {self._next.line}: expected {expected}, got {shown(self._next.text)!r}"
+                f"{self.path}: line {self._next.line}: expected {expected}, got {escape(self._next.text)!r}"
             )
         return token
 
     def message(self, end: str | None, depth: int) -> Fields:
         """Return the fields up to the closing brace, or up to the end of the file."""
         fields = Fields(f"{self.path}: line {self._next.line}")
-        if depth > DEEPEST:
-            raise fields.fault(f"messages more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise fields.error(f"messages more than {MAX_DEPTH} deep")
         while not self._take("close" if end else "stop"):
             name = self._need("word").text
             self._values(fields, name, self._take("colon") is not None, depth)

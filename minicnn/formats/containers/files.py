@@ -14,22 +14,23 @@ from typing import BinaryIO
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 
 __all__ = [
-    "CHECKED",
+    "CHECK_LIMIT",
+    "atomic_write",
     "check_name",
-    "described",
+    "escape",
     "flat_bytes",
-    "mapped",
-    "numbers",
-    "shaped",
-    "shown",
-    "width",
-    "written",
+    "from_buffer",
+    "guess_file_type",
+    "itemsize",
+    "map_file",
+    "reshape",
 ]
 
-CHECKED = 64 << 20  # files up to this size have every checksum checked unless the caller says otherwise
+CHECK_LIMIT = 64 << 20  # files up to this size have every checksum checked unless the caller says otherwise
 
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive",
@@ -43,7 +44,7 @@ _SIGNATURES = {
 }
 
 
-def mapped(path: str | Path, expected: str) -> mmap.mmap:
+def map_file(path: PathLike, expected: str) -> mmap.mmap:
     """Map a file into memory, to be read only.
 
     The bytes stay on the disc until they are read. The file must not be cut short while an array out of it
@@ -78,12 +79,12 @@ def mapped(path: str | Path, expected: str) -> mmap.mmap:
     except WeightsError:
         raise
     except ValueError:
-        raise WeightsError(f"{shown(str(path))}: no name of a file; check the path") from None
+        raise WeightsError(f"{escape(str(path))}: no name of a file; check the path") from None
 
 
 @contextmanager
-def written(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file beside ``path`` and rename it to ``path`` at the end: readers see the old file or the new one.
+def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+    """Open a temporary file, renamed to ``path`` at the end: readers see the old file or the new one.
 
     Raises
     ------
@@ -92,24 +93,24 @@ def written(path: str | Path) -> Iterator[BinaryIO]:
 
     """
     if "\0" in str(path):
-        raise WeightsError(f"{shown(str(path))}: no name of a file; check the path")
-    beside = Path(path).parent / f".{secrets.token_hex(8)}.part"
+        raise WeightsError(f"{escape(str(path))}: no name of a file; check the path")
+    temporary = Path(path).parent / f".{secrets.token_hex(8)}.part"
     try:
-        with open(beside, "xb") as file:
+        with open(temporary, "xb") as file:
             yield file
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except OSError as error:
         raise WeightsError(
             f"{path}: can't be written ({error.strerror or error}); name a file in a folder that exists, "
-            "allows it and has room"
+            "allows it and has space left"
         ) from None
     finally:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
 
 
-def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<") -> np.ndarray:
-    """Return the numbers in ``buffer`` as a flat array that can't be written to.
+def from_buffer(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<") -> np.ndarray:
+    r"""Return the numbers in ``buffer`` as a flat array that can't be written to.
 
     Nothing is copied, at whatever address it lies, unless the bytes are of the other byte order or need
     converting: a bool is any byte but 0, and a bfloat16 is the upper half of a float32, as which it comes back.
@@ -121,6 +122,11 @@ def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<")
         NumPy's code without its byte order ("f4", "i8", "b1"), or "bf16".
     order : {"<", ">"}
         Byte order in the file.
+
+    Examples
+    --------
+    >>> from_buffer(b"\x80\x3f\x00\xc0", "bf16").tolist()
+    [1.0, -2.0]
 
     """
     if kind == "bf16":
@@ -136,34 +142,48 @@ def numbers(buffer: memoryview | mmap.mmap | bytes, kind: str, order: str = "<")
     return values
 
 
-def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+def reshape(flat: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
     """Return ``flat`` in ``shape``, of as many elements; empty arrays may not have vast other axes."""
     if prod(max(length, 1) for length in shape) * flat.itemsize >= 1 << 62:
-        raise WeightsError(f"{where}: no array can have the shape {shown(shape)}")
+        raise WeightsError(f"{where}: no array can have the shape {escape(shape)}")
     return flat.reshape(shape)
 
 
-def check_name(path: str | Path, name: object, used: Container[str] = ()) -> None:
-    """Refuse to write an entry whose name is no text, is too long, can't be printed or is used already."""
+def check_name(path: PathLike, name: object, used: Container[str] = ()) -> None:
+    """Raise for an entry whose name is no text, is too long, can't be printed or is used already."""
     if not isinstance(name, str) or not 0 < len(name) <= 1024 or not name.isprintable() or name in used:
         raise WeightsError(
-            f"{path}: can't name an entry {shown(name)!r}; expected unique names of printable letters"
+            f"{path}: can't name an entry {escape(name)!r}; expected unique names of printable letters"
         )
 
 
-def flat_bytes(array: np.ndarray) -> np.ndarray:
-    """Return an array's elements in row order as little-endian bytes; nothing is copied if they lie so already."""
+def flat_bytes(array: np.ndarray) -> memoryview:
+    r"""Return an array's elements in row order as little-endian bytes; nothing is copied if they lie so already.
+
+    Examples
+    --------
+    >>> bytes(flat_bytes(np.array([1, 256], np.int16)))
+    b'\x01\x00\x00\x01'
+
+    """
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return np.ascontiguousarray(little).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(little).reshape(-1).view(np.uint8).data
 
 
-def width(kind: str) -> int:
+def itemsize(kind: str) -> int:
     """Return the bytes an element of ``kind`` takes in the file."""
     return 2 if kind == "bf16" else np.dtype(kind).itemsize
 
 
-def described(data: mmap.mmap | bytes) -> str:
-    """Return what a file that is not of the expected kind seems to be, from its first bytes."""
+def guess_file_type(data: mmap.mmap | bytes) -> str:
+    r"""Return what a file that is not of the expected kind seems to be, from its first bytes.
+
+    Examples
+    --------
+    >>> guess_file_type(b"PK\x03\x04..."), guess_file_type(b"# a readme")
+    ('a zip archive', "text that begins '# a readme'")
+
+    """
     head = bytes(data[:512])
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
@@ -171,12 +191,19 @@ def described(data: mmap.mmap | bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive"
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head[:64]):
-        return f"text that begins {shown(head[:40].decode('ascii'))!r}"
+        return f"text that begins {escape(head[:40].decode('ascii'))!r}"
     return f"bytes that begin {head[:8].hex(' ')}"
 
 
-def shown(value: object, limit: int = 80) -> str:
-    """Return ``value``, which may come out of a hostile file, as short text that is safe to print."""
+def escape(value: object, limit: int = 80) -> str:
+    r"""Return ``value``, which may come out of a hostile file, as short text that is safe to print.
+
+    Examples
+    --------
+    >>> print(escape("a\0b"), escape("long" * 30, limit=12))
+    a\x00b longlongl...
+
+    """
     try:
         text = value if isinstance(value, str) else repr(value)
     except (RecursionError, ValueError):

@@ -10,26 +10,26 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import files, zip_archive
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
-__all__ = ["header", "read", "read_npy", "write"]
+__all__ = ["read", "read_header", "read_npy", "write"]
 
 _MAGIC = b"\x93NUMPY"
-_LONGEST_HEADER = 10_000
-_LONGEST_TEXT = 16 << 20
-_MOST_AXES = 32
+_MAX_HEADER_BYTES = 10_000
+_MAX_TEXT_BYTES = 16 << 20
+_MAX_AXES = 32
 _NUMBERS = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1|c8|c16|[SU][1-9]\d{0,5})")
 _KINDS = "biufc"
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str] | None = None) -> None:
+def write(path: PathLike, arrays: Mapping[str, np.ndarray], text: Mapping[str, str] | None = None) -> None:
     """Write arrays and texts to one file that ``numpy.load`` reads too.
 
     The same content gives the same bytes. No second copy of the arrays is made unless one is not contiguous,
@@ -54,29 +54,31 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], text: Mapping[str,
     for name, array in arrays.items():
         files.check_name(path, name)
         if array.dtype.kind not in _KINDS or not _NUMBERS.fullmatch(array.dtype.str):
-            raise WeightsError(f"{path}: array {shown(name)!r} is of type {array.dtype}; expected numbers")
-    texts = {name: _encoded(path, name, words) for name, words in (text or {}).items()}
-    zip_archive.write(path, _parts(arrays, texts))
+            raise WeightsError(f"{path}: array {escape(name)!r} is of type {array.dtype}; expected numbers")
+    texts = {name: _encode(path, name, words) for name, words in (text or {}).items()}
+    zip_archive.write(path, _list_members(arrays, texts))
 
 
-def _encoded(path: str | Path, name: str, words: str) -> bytes:
+def _encode(path: PathLike, name: str, words: str) -> bytes:
     files.check_name(path, name)
     if name.endswith(".npy"):
-        raise WeightsError(f"{path}: text {shown(name)!r} has the name of an array; expected another ending")
+        raise WeightsError(f"{path}: text {escape(name)!r} has the name of an array; expected another ending")
     try:
         return words.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise WeightsError(f"{path}: text {shown(name)!r} has no UTF-8 form ({error.reason})") from None
+        raise WeightsError(f"{path}: text {escape(name)!r} has no UTF-8 form ({error.reason})") from None
 
 
-def _parts(arrays: dict[str, np.ndarray], texts: dict[str, bytes]) -> Iterator[tuple[str, list]]:
+def _list_members(
+    arrays: dict[str, np.ndarray], texts: dict[str, bytes]
+) -> Iterator[tuple[str, list[bytes | memoryview]]]:
     for name, words in texts.items():
         yield name, [words]
     for name, array in arrays.items():
-        yield f"{name}.npy", [_header(array), files.flat_bytes(array)]
+        yield f"{name}.npy", [_encode_header(array), files.flat_bytes(array)]
 
 
-def _header(array: np.ndarray) -> bytes:
+def _encode_header(array: np.ndarray) -> bytes:
     """Return the .npy header of ``array``, padded so that the numbers begin at a multiple of 64 bytes."""
     descr = array.dtype.newbyteorder("<").str
     words = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {array.shape!r}, }}".encode("ascii")
@@ -84,7 +86,7 @@ def _header(array: np.ndarray) -> bytes:
     return _MAGIC + b"\x01\x00" + len(words).to_bytes(2, "little") + words
 
 
-def read(path: str | Path, check: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(path: PathLike, check: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read arrays and texts from a file of ``write``, ``numpy.savez`` or ``numpy.savez_compressed``.
 
     Parameters
@@ -108,22 +110,22 @@ def read(path: str | Path, check: bool | None = None) -> tuple[dict[str, np.ndar
         is not what its header says, or compressed members fill more than 64 MiB and 20 times the file.
 
     """
-    data = files.mapped(path, "an .npz file")
+    data = files.map_file(path, "an .npz file")
     if data[:4] != b"PK\x03\x04":
-        raise WeightsError(f"{path}: expected an .npz file (a zip archive), found {files.described(data)}")
-    check = len(data) <= files.CHECKED if check is None else check
+        raise WeightsError(f"{path}: expected an .npz file (a zip archive), found {files.guess_file_type(data)}")
+    check = len(data) <= files.CHECK_LIMIT if check is None else check
     arrays, text = {}, {}
-    for name, member in zip_archive.members(data, path).items():
-        view = zip_archive.contents(data, path, member, check or member.deflated)
-        where = f"{path}: member {shown(name)!r}"
+    for name, member in zip_archive.list_members(data, path).items():
+        view = zip_archive.read_member(data, path, member, check or member.deflated)
+        where = f"{path}: member {escape(name)!r}"
         if name.endswith(".npy"):
-            arrays[name.removesuffix(".npy")] = _array(view, where)
+            arrays[name.removesuffix(".npy")] = _read_array(view, where)
         else:
-            text[name] = _text(view, where)
+            text[name] = _decode_text(view, where)
     return arrays, text
 
 
-def read_npy(path: str | Path) -> np.ndarray:
+def read_npy(path: PathLike) -> np.ndarray:
     """Read the array of a .npy file, mapped from the file; it can't be written to.
 
     Raises
@@ -132,13 +134,13 @@ def read_npy(path: str | Path) -> np.ndarray:
         As for ``read``.
 
     """
-    return _array(memoryview(files.mapped(path, "a .npy file")), str(path))
+    return _read_array(memoryview(files.map_file(path, "a .npy file")), str(path))
 
 
-def _text(view: memoryview, where: str) -> str:
-    if len(view) > _LONGEST_TEXT:
+def _decode_text(view: memoryview, where: str) -> str:
+    if len(view) > _MAX_TEXT_BYTES:
         raise WeightsError(
-            f"{where} is no array and has {len(view)} bytes; expected text of up to {_LONGEST_TEXT}"
+            f"{where} is no array and has {len(view)} bytes; expected text of up to {_MAX_TEXT_BYTES}"
         )
     try:
         return str(view, "utf-8")
@@ -146,21 +148,21 @@ def _text(view: memoryview, where: str) -> str:
         raise WeightsError(f"{where} is neither an array nor UTF-8 text: byte {error.start}") from None
 
 
-def _array(view: memoryview, where: str) -> np.ndarray:
-    descr, fortran, shape, start = header(view, where)
+def _read_array(view: memoryview, where: str) -> np.ndarray:
+    descr, fortran, shape, start = read_header(view, where)
     if not _NUMBERS.fullmatch(descr):
-        raise WeightsError(f"{where}: type {shown(descr)}; expected numbers or text (objects are pickles)")
+        raise WeightsError(f"{where}: type {escape(descr)}; expected numbers or text (objects are pickles)")
     kind, order = descr.lstrip("<>|="), ">" if descr[0] == ">" else "<"
-    found, wanted = len(view) - start, prod(shape) * files.width(kind)
-    if found != wanted:
+    given, wanted = len(view) - start, prod(shape) * files.itemsize(kind)
+    if given != wanted:
         raise WeightsError(
-            f"{where}: {shown(shape)} of {descr} takes {wanted} bytes and {found} follow the header"
+            f"{where}: {escape(shape)} of {descr} takes {wanted} bytes and {given} follow the header"
         )
-    flat = files.numbers(view[start:], kind, order)
-    return files.shaped(flat, shape[::-1], where).T if fortran else files.shaped(flat, shape, where)
+    flat = files.from_buffer(view[start:], kind, order)
+    return files.reshape(flat, shape[::-1], where).T if fortran else files.reshape(flat, shape, where)
 
 
-def header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], int]:
+def read_header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], int]:
     """Return type, Fortran order and shape as a .npy header has them, and the byte where the numbers begin.
 
     Raises
@@ -171,27 +173,27 @@ def header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...], in
     """
     version = bytes(view[6:8])
     if bytes(view[:6]) != _MAGIC or version not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-        raise WeightsError(f"{where}: expected a .npy array, found {files.described(bytes(view[:512]))}")
+        raise WeightsError(f"{where}: expected a .npy array, found {files.guess_file_type(bytes(view[:512]))}")
     first = 10 if version == b"\x01\x00" else 12
     start = first + int.from_bytes(view[8:first], "little")
-    if not start <= min(len(view), first + _LONGEST_HEADER):
+    if not start <= min(len(view), first + _MAX_HEADER_BYTES):
         raise WeightsError(f"{where}: a header of {start - first} bytes; the file is cut short or damaged")
-    said = _literal(bytes(view[first:start]))
-    if not isinstance(said, dict) or set(said) != {"descr", "fortran_order", "shape"}:
+    fields = _parse_literal(bytes(view[first:start]))
+    if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise WeightsError(f"{where}: the header is no dictionary of descr, fortran_order and shape")
-    descr, fortran, shape = said["descr"], said["fortran_order"], said["shape"]
+    descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     if not isinstance(descr, str):
-        raise WeightsError(f"{where}: type {shown(descr)}; expected numbers or text")
-    if not isinstance(shape, tuple) or not isinstance(fortran, bool) or len(shape) > _MOST_AXES:
+        raise WeightsError(f"{where}: type {escape(descr)}; expected numbers or text")
+    if not isinstance(shape, tuple) or not isinstance(fortran, bool) or len(shape) > _MAX_AXES:
         raise WeightsError(
-            f"{where}: shape {shown(shape)}, Fortran order {shown(fortran)} are no shape and truth value"
+            f"{where}: shape {escape(shape)}, Fortran order {escape(fortran)} are no shape and truth value"
         )
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        raise WeightsError(f"{where}: shape {shown(shape)}; expected lengths of 0 or more")
+        raise WeightsError(f"{where}: shape {escape(shape)}; expected lengths of 0 or more")
     return descr, fortran, shape, start
 
 
-def _literal(source: bytes) -> Any:
+def _parse_literal(source: bytes) -> Any:
     """Return the Python literal in ``source``, or None if it is none; nothing in it is run."""
     if b"\\" in source:
         return None

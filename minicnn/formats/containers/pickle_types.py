@@ -7,13 +7,13 @@ can pass one long list many times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KNOWN", "STORAGES", "Dtype", "Storage", "Tensor", "counts", "key", "make_set"]
+__all__ = ["KNOWN", "STORAGES", "Dtype", "Storage", "Tensor", "are_counts", "check_key", "make_set"]
 
-_MOST_AXES = 32
+_MAX_AXES = 32
 _Spend = Callable[[int], None]
 
 
@@ -46,31 +46,31 @@ class Tensor:
     stride: tuple[int, ...]
 
 
-def key(value: Any) -> Any:
+def check_key(value: Any) -> Any:
     """Return ``value`` if it may be a key: other kinds can be nested, or be many with one hash."""
     if type(value) in (str, bytes, float, bool, type(None)) or (type(value) is int and abs(value) < 1 << 63):
         return value
     raise TypeError(f"a {type(value).__name__} as a key")
 
 
-def counts(values: Any) -> bool:
+def are_counts(values: Any) -> bool:
     """Return whether all ``values`` are integers that can count or index something."""
     return all(type(v) is int and 0 <= v < 1 << 63 for v in values)
 
 
-def _ordered_dict(spend: _Spend, pairs: list[Any] | tuple = ()) -> dict[Any, Any]:
+def _ordered_dict(spend: _Spend, pairs: Sequence[Any] = ()) -> dict[Any, Any]:
     spend(len(pairs))
-    return {key(k): v for k, v in pairs}
+    return {check_key(k): v for k, v in pairs}
 
 
 def _counter(spend: _Spend, tally: dict[Any, Any]) -> dict[Any, Any]:
     return tally
 
 
-def make_set(spend: _Spend, items: list[Any] | tuple = ()) -> set[Any]:
+def make_set(spend: _Spend, items: Sequence[Any] = ()) -> set[Any]:
     """Return a set of ``items``; an empty one already takes as much memory as four lists."""
     spend(len(items) + 4)
-    return set(map(key, items))
+    return set(map(check_key, items))
 
 
 def _bytes(spend: _Spend) -> bytes:
@@ -84,12 +84,12 @@ def _encode(spend: _Spend, text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _size(spend: _Spend, sizes: tuple | list) -> tuple:
+def _size(spend: _Spend, sizes: Sequence[Any]) -> tuple[Any, ...]:
     spend(len(sizes))
     return tuple(sizes)
 
 
-def _device(spend: _Spend, *arguments: Any) -> tuple:
+def _device(spend: _Spend, *arguments: Any) -> tuple[Any, ...]:
     return arguments
 
 
@@ -108,7 +108,7 @@ def _tensor_v3(
         raise TypeError("a tensor without a storage or a type")
     if not isinstance(size, tuple | list) or not isinstance(stride, tuple | list):
         raise TypeError("a tensor without a size or strides")
-    if not len(size) == len(stride) <= _MOST_AXES or not counts([offset, *size, *stride]):
+    if not len(size) == len(stride) <= _MAX_AXES or not are_counts([offset, *size, *stride]):
         raise TypeError(
             f"a tensor with {len(size)} sizes and {len(stride)} strides, or with a negative or vast one"
         )

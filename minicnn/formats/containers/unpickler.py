@@ -1,7 +1,7 @@
 """Pickle programs of weight files, run by an interpreter that knows tensors and plain containers and nothing else.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names. This one
-imports nothing and knows the names that its caller lists, by default those of ``pickle_names``; a program with
+imports nothing and knows the names that its caller lists, by default those of ``pickle_types``; a program with
 any other is refused. It loops and never recurses, so nesting costs no stack; the length of a program, its number
 of operations and the size of an integer are bounded, so no program takes more than a few seconds or about 100 MiB
 (beyond the arrays in it, which are views of the file).
@@ -13,26 +13,26 @@ import mmap
 import re
 import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
-from minicnn.formats.containers.pickle_types import KNOWN, Dtype, Storage, counts, key, make_set
+from minicnn.formats.containers.files import escape
+from minicnn.formats.containers.pickle_types import KNOWN, Dtype, Storage, are_counts, check_key, make_set
 
 __all__ = ["MAX_BYTES", "MAX_OPERATIONS", "run"]
 
 MAX_OPERATIONS = 500_000  # in one program; a tensor takes about 40: 12,000 tensors
 MAX_BYTES = 16 << 20
-_LONGEST_INT = 255  # bytes; PyTorch's own magic number has 10
-_LONGEST_LINE = 4096
-_LONGEST_STRING = 4096  # bytes that Python 2 calls a string are an array's numbers if they are more
-_MAKES_OBJECT = re.compile(rb"(?:q.|r.{4}|\x94)?\)\x81", re.DOTALL)  # [remember] () NEWOBJ
+_MAX_INT_BYTES = 255  # bytes; PyTorch's own magic number has 10
+_MAX_LINE_BYTES = 4096
+_MAX_STRING_BYTES = 4096  # bytes that Python 2 calls a string are an array's numbers if they are more
+_MAKES_OBJECT = re.compile(rb"(?:q.|r.{4}|\x94)?\)\x81", re.DOTALL)  # [store in the memo] () NEWOBJ
 
 
 def run(
     data: mmap.mmap | bytes,
-    path: str | Path,
+    path: PathLike,
     label: str,
     at: int = 0,
     known: Mapping[tuple[str, str], Any] = KNOWN,
@@ -48,8 +48,10 @@ def run(
     label : str
         What the program is called in errors: "data.pkl".
     at : int
-    known : mapping of (module, name) to what the name stands for: a ``Dtype``, or a function to call
-    limit : int, bytes that the program may have
+    known : mapping of (str, str) to object
+        What a module and a name stand for: a ``Dtype``, or a function to call.
+    limit : int
+        Bytes that the program may have.
 
     Returns
     -------
@@ -73,37 +75,45 @@ def run(
 
 
 class _Machine:
-    """The stack machine: a stack, a pile of stacks put aside by marks, and a memory of numbered objects."""
+    """The stack machine: a stack, a metastack of those below the marks, and a memo of numbered objects."""
 
-    def __init__(self, data, path: str, label: str, at: int, known: Mapping[tuple[str, str], Any], limit: int):
-        self.data, self.path, self.label, self.at, self.here = data, path, label, at, at
+    def __init__(
+        self,
+        data: mmap.mmap | bytes,
+        path: str,
+        label: str,
+        at: int,
+        known: Mapping[tuple[str, str], Any],
+        limit: int,
+    ):
+        self.data, self.path, self.label, self.at, self.start = data, path, label, at, at
         self.known, self.callable = known, tuple(value for value in known.values() if callable(value))
         self.end = min(len(data), at + limit)
         self.left = MAX_OPERATIONS
         self.stack: list[Any] = []
-        self.aside: list[list[Any]] = []
-        self.memory: dict[int, Any] = {}
+        self.metastack: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
 
     def run(self) -> Any:
         while True:
-            self.here = self.at
+            self.start = self.at
             code = self.take(1)
             self.spend(1)
             try:
                 if code == b".":
                     return self.stack.pop()
                 if code not in _OPERATIONS:
-                    raise self.refusal(f"unknown operation 0x{code.hex()}")
+                    raise self.error(f"unknown operation 0x{code.hex()}")
                 _OPERATIONS[code](self)
             except WeightsError:
                 raise
             except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
-                raise self.refusal(f"damaged program ({shown(str(error))})") from None
+                raise self.error(f"damaged program ({escape(str(error))})") from None
 
-    def refusal(self, what: str) -> WeightsError:
+    def error(self, what: str) -> WeightsError:
         return WeightsError(
-            f"{self.path}{what} at byte {self.here} of {self.label}; expected the program of a state dictionary, "
+            f"{self.path}{what} at byte {self.start} of {self.label}; expected the program of a state dictionary, "
             "fetch or copy the file again"
         )
 
@@ -111,68 +121,68 @@ class _Machine:
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= self.end - self.at:
-            raise self.refusal(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
+            raise self.error(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
         self.at += count
         return self.data[self.at - count : self.at]
 
-    def long_bytes(self, count: int) -> bytes | memoryview:
+    def take_long(self, count: int) -> bytes | memoryview:
         """Take bytes; many of them stay in the file."""
-        if count <= _LONGEST_STRING:
+        if count <= _MAX_STRING_BYTES:
             return self.take(count)
         if count > self.end - self.at:
-            raise self.refusal(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
+            raise self.error(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
         self.at += count
         return memoryview(self.data)[self.at - count : self.at]
 
-    def old_string(self, count: int) -> str | memoryview:
+    def read_old_string(self, count: int) -> str | memoryview:
         """Take a string of Python 2: text, unless it is so long that it must be numbers."""
-        found = self.long_bytes(count)
-        return found.decode("latin1") if isinstance(found, bytes) else found
+        raw = self.take_long(count)
+        return raw.decode("latin1") if isinstance(raw, bytes) else raw
 
-    def unsigned(self, width: int) -> int:
+    def read_unsigned(self, width: int) -> int:
         return int.from_bytes(self.take(width), "little")
 
-    def signed(self, width: int) -> int:
+    def read_signed(self, width: int) -> int:
         return int.from_bytes(self.take(width), "little", signed=True)
 
-    def raw_line(self) -> bytes:
-        stop = self.data.find(b"\n", self.at, min(self.end, self.at + _LONGEST_LINE))
+    def read_raw_line(self) -> bytes:
+        stop = self.data.find(b"\n", self.at, min(self.end, self.at + _MAX_LINE_BYTES))
         if stop < 0:
-            raise self.refusal("a line without an end")
+            raise self.error("a line without an end")
         return self.take(stop + 1 - self.at)[:-1]
 
-    def line(self) -> str:
-        return self.raw_line().decode("utf-8")
+    def read_line(self) -> str:
+        return self.read_raw_line().decode("utf-8")
 
-    def text(self, width: int) -> str:
-        return self.take(self.unsigned(width)).decode("utf-8")
+    def read_text(self, width: int) -> str:
+        return self.take(self.read_unsigned(width)).decode("utf-8")
 
-    def long(self, width: int) -> int:
-        count = self.unsigned(width)
-        if count > _LONGEST_INT:
-            raise self.refusal(f"an integer of {count} bytes")
-        return self.signed(count)
+    def read_long(self, width: int) -> int:
+        count = self.read_unsigned(width)
+        if count > _MAX_INT_BYTES:
+            raise self.error(f"an integer of {count} bytes")
+        return self.read_signed(count)
 
     # the stack
 
     def spend(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise self.refusal(f"more than {MAX_OPERATIONS} operations")
+            raise self.error(f"more than {MAX_OPERATIONS} operations")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
-    def mark(self) -> None:
-        self.aside.append(self.stack)
+    def push_mark(self) -> None:
+        self.metastack.append(self.stack)
         self.stack = []
 
-    def items(self) -> list[Any]:
+    def pop_marked(self) -> list[Any]:
         """Return what was pushed since the last mark, and go back to the stack below it."""
-        items, self.stack = self.stack, self.aside.pop()
+        items, self.stack = self.stack, self.metastack.pop()
         return items
 
-    def last(self, count: int) -> list[Any]:
+    def pop_items(self, count: int) -> list[Any]:
         if len(self.stack) < count:
             raise IndexError("the stack is too short")
         items = self.stack[-count:]
@@ -180,20 +190,20 @@ class _Machine:
         return items
 
     def pop(self) -> None:
-        self.stack.pop() if self.stack else self.items()
+        self.stack.pop() if self.stack else self.pop_marked()
 
     def top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
             raise TypeError(f"expected a {kind.__name__}, found {type(self.stack[-1]).__name__}")
         return self.stack[-1]
 
-    def append(self, items: list[Any]) -> None:
+    def extend_list(self, items: list[Any]) -> None:
         self.top(list).extend(items)
 
-    def add(self, items: list[Any]) -> None:
-        self.top(set).update(map(key, items))
+    def add_items(self, items: list[Any]) -> None:
+        self.top(set).update(map(check_key, items))
 
-    def set_items(self, items: list[Any]) -> None:
+    def set_pairs(self, items: list[Any]) -> None:
         self.top(dict).update(_pairs(items))
 
     def build(self) -> None:
@@ -206,15 +216,15 @@ class _Machine:
 
     # names and calls
 
-    def name(self, module: str, name: str) -> None:
+    def push_name(self, module: str, name: str) -> None:
         if type(module) is not str or type(name) is not str:
             raise TypeError("a name that is no text")
         if (module, name) not in self.known:
-            raise self.stranger(shown(f"{module}.{name}"))
+            raise self.unknown_name(escape(f"{module}.{name}"))
         self.push(self.known[module, name])
 
-    def stranger(self, name: str) -> WeightsError:
-        where = f"named at byte {self.here} of {self.label}"
+    def unknown_name(self, name: str) -> WeightsError:
+        where = f"named at byte {self.start} of {self.label}"
         if _MAKES_OBJECT.match(self.data[self.at : self.at + 8]) or self.stack[:1] == ["module"]:
             return WeightsError(
                 f"{self.path}refused to build an object of class {name}, {where}; a whole pickled model needs its "
@@ -226,50 +236,50 @@ class _Machine:
         )
 
     def call(self) -> None:
-        function, arguments = self.last(2)
+        function, arguments = self.pop_items(2)
         if function not in self.callable or type(arguments) is not tuple:
             raise TypeError(f"a call of {type(function).__name__} with {type(arguments).__name__}")
         self.push(function(self.spend, *arguments))
 
-    def storage(self) -> None:
+    def push_storage(self) -> None:
         """Push the storage that a persistent id names: ("storage", type, key, location, numel[, view])."""
         kind, dtype, name, _location, numel, *view = self.stack.pop()
-        if kind != "storage" or type(dtype) is not Dtype or type(name) is not str or not counts([numel]):
+        if kind != "storage" or type(dtype) is not Dtype or type(name) is not str or not are_counts([numel]):
             raise TypeError("not the name of a storage")
         whole = Storage(dtype.name, name, numel, 0, numel)
         if self.storages.setdefault(name, whole) != whole:
-            raise TypeError(f"storage {shown(name)!r} is described twice, and differently")
+            raise TypeError(f"storage {escape(name)!r} is described twice, and differently")
         _view, first, count = (view and view[0]) or (None, 0, numel)
-        if not counts([first, count]) or first + count > numel:
-            raise TypeError(f"a view of storage {shown(name)!r} that reaches beyond its {numel} elements")
+        if not are_counts([first, count]) or first + count > numel:
+            raise TypeError(f"a view of storage {escape(name)!r} that reaches beyond its {numel} elements")
         self.push(Storage(dtype.name, name, numel, first, count))
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return {key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
+    return {check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
 
-def _opened(machine: _Machine, module: str, name: str, arguments: list[Any]) -> None:
-    machine.name(module, name)
+def _instantiate(machine: _Machine, module: str, name: str, arguments: list[Any]) -> None:
+    machine.push_name(module, name)
     machine.push(tuple(arguments))
     machine.call()
 
 
-def _old_integer(machine: _Machine) -> int | bool:
-    line = machine.line().removesuffix("L")
-    if len(line) > 2 * _LONGEST_INT:
-        raise machine.refusal(f"an integer of {len(line)} digits")
+def _read_old_integer(machine: _Machine) -> int | bool:
+    line = machine.read_line().removesuffix("L")
+    if len(line) > 2 * _MAX_INT_BYTES:
+        raise machine.error(f"an integer of {len(line)} digits")
     return {"00": False, "01": True}[line] if line in ("00", "01") else int(line)
 
 
-def _old_text(machine: _Machine) -> str:
-    return machine.raw_line().decode("raw_unicode_escape").encode().decode()  # half surrogates don't encode
+def _read_old_text(machine: _Machine) -> str:
+    return machine.read_raw_line().decode("raw_unicode_escape").encode().decode()  # half surrogates don't encode
 
 
-def _old_string(machine: _Machine) -> str:
-    line = machine.line()
+def _read_old_string(machine: _Machine) -> str:
+    line = machine.read_line()
     if len(line) < 2 or line[0] != line[-1] or line[0] not in "'\"" or "\\" in line:
-        raise machine.refusal("a quoted text that is not plain")
+        raise machine.error("a quoted text with escapes")
     return line[1:-1]
 
 
@@ -281,62 +291,62 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"N": lambda m: m.push(None),
     b"\x88": lambda m: m.push(True),
     b"\x89": lambda m: m.push(False),
-    b"J": lambda m: m.push(m.signed(4)),
-    b"K": lambda m: m.push(m.unsigned(1)),
-    b"M": lambda m: m.push(m.unsigned(2)),
-    b"\x8a": lambda m: m.push(m.long(1)),
-    b"\x8b": lambda m: m.push(m.long(4)),
-    b"I": lambda m: m.push(_old_integer(m)),
-    b"L": lambda m: m.push(_old_integer(m)),
-    b"F": lambda m: m.push(float(m.line())),
+    b"J": lambda m: m.push(m.read_signed(4)),
+    b"K": lambda m: m.push(m.read_unsigned(1)),
+    b"M": lambda m: m.push(m.read_unsigned(2)),
+    b"\x8a": lambda m: m.push(m.read_long(1)),
+    b"\x8b": lambda m: m.push(m.read_long(4)),
+    b"I": lambda m: m.push(_read_old_integer(m)),
+    b"L": lambda m: m.push(_read_old_integer(m)),
+    b"F": lambda m: m.push(float(m.read_line())),
     b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
     # text and bytes; Python 2's strings are bytes that are taken as text
-    b"V": lambda m: m.push(_old_text(m)),
-    b"\x8c": lambda m: m.push(m.text(1)),
-    b"X": lambda m: m.push(m.text(4)),
-    b"\x8d": lambda m: m.push(m.text(8)),
-    b"S": lambda m: m.push(_old_string(m)),
-    b"U": lambda m: m.push(m.take(m.unsigned(1)).decode("latin1")),
-    b"T": lambda m: m.push(m.old_string(m.signed(4))),
-    b"C": lambda m: m.push(m.take(m.unsigned(1))),
-    b"B": lambda m: m.push(m.long_bytes(m.unsigned(4))),
-    b"\x8e": lambda m: m.push(m.long_bytes(m.unsigned(8))),
-    b"\x96": lambda m: m.push(m.long_bytes(m.unsigned(8))),
+    b"V": lambda m: m.push(_read_old_text(m)),
+    b"\x8c": lambda m: m.push(m.read_text(1)),
+    b"X": lambda m: m.push(m.read_text(4)),
+    b"\x8d": lambda m: m.push(m.read_text(8)),
+    b"S": lambda m: m.push(_read_old_string(m)),
+    b"U": lambda m: m.push(m.take(m.read_unsigned(1)).decode("latin1")),
+    b"T": lambda m: m.push(m.read_old_string(m.read_signed(4))),
+    b"C": lambda m: m.push(m.take(m.read_unsigned(1))),
+    b"B": lambda m: m.push(m.take_long(m.read_unsigned(4))),
+    b"\x8e": lambda m: m.push(m.take_long(m.read_unsigned(8))),
+    b"\x96": lambda m: m.push(m.take_long(m.read_unsigned(8))),
     # containers
     b")": lambda m: m.push(()),
-    b"\x85": lambda m: m.push(tuple(m.last(1))),
-    b"\x86": lambda m: m.push(tuple(m.last(2))),
-    b"\x87": lambda m: m.push(tuple(m.last(3))),
-    b"t": lambda m: m.push(tuple(m.items())),
+    b"\x85": lambda m: m.push(tuple(m.pop_items(1))),
+    b"\x86": lambda m: m.push(tuple(m.pop_items(2))),
+    b"\x87": lambda m: m.push(tuple(m.pop_items(3))),
+    b"t": lambda m: m.push(tuple(m.pop_marked())),
     b"]": lambda m: m.push([]),
-    b"l": lambda m: m.push(m.items()),
-    b"a": lambda m: m.append(m.last(1)),
-    b"e": lambda m: m.append(m.items()),
+    b"l": lambda m: m.push(m.pop_marked()),
+    b"a": lambda m: m.extend_list(m.pop_items(1)),
+    b"e": lambda m: m.extend_list(m.pop_marked()),
     b"}": lambda m: m.push({}),
-    b"d": lambda m: m.push(_pairs(m.items())),
-    b"s": lambda m: m.set_items(m.last(2)),
-    b"u": lambda m: m.set_items(m.items()),
+    b"d": lambda m: m.push(_pairs(m.pop_marked())),
+    b"s": lambda m: m.set_pairs(m.pop_items(2)),
+    b"u": lambda m: m.set_pairs(m.pop_marked()),
     b"\x8f": lambda m: m.push(make_set(m.spend)),
-    b"\x90": lambda m: m.add(m.items()),
-    b"\x91": lambda m: m.push(make_set(m.spend, m.items())),
+    b"\x90": lambda m: m.add_items(m.pop_marked()),
+    b"\x91": lambda m: m.push(make_set(m.spend, m.pop_marked())),
     # the stack and the memory
-    b"(": lambda m: m.mark(),
+    b"(": lambda m: m.push_mark(),
     b"0": lambda m: m.pop(),
-    b"1": lambda m: m.items(),
+    b"1": lambda m: m.pop_marked(),
     b"2": lambda m: m.push(m.stack[-1]),
-    b"p": lambda m: m.memory.update({key(int(m.line())): m.stack[-1]}),
-    b"q": lambda m: m.memory.update({m.unsigned(1): m.stack[-1]}),
-    b"r": lambda m: m.memory.update({m.unsigned(4): m.stack[-1]}),
-    b"\x94": lambda m: m.memory.update({len(m.memory): m.stack[-1]}),
-    b"g": lambda m: m.push(m.memory[int(m.line())]),
-    b"h": lambda m: m.push(m.memory[m.unsigned(1)]),
-    b"j": lambda m: m.push(m.memory[m.unsigned(4)]),
+    b"p": lambda m: m.memo.update({check_key(int(m.read_line())): m.stack[-1]}),
+    b"q": lambda m: m.memo.update({m.read_unsigned(1): m.stack[-1]}),
+    b"r": lambda m: m.memo.update({m.read_unsigned(4): m.stack[-1]}),
+    b"\x94": lambda m: m.memo.update({len(m.memo): m.stack[-1]}),
+    b"g": lambda m: m.push(m.memo[int(m.read_line())]),
+    b"h": lambda m: m.push(m.memo[m.read_unsigned(1)]),
+    b"j": lambda m: m.push(m.memo[m.read_unsigned(4)]),
     # names, calls, storages
-    b"c": lambda m: m.name(m.line(), m.line()),
-    b"\x93": lambda m: m.name(*m.last(2)),
-    b"i": lambda m: _opened(m, m.line(), m.line(), m.items()),
+    b"c": lambda m: m.push_name(m.read_line(), m.read_line()),
+    b"\x93": lambda m: m.push_name(*m.pop_items(2)),
+    b"i": lambda m: _instantiate(m, m.read_line(), m.read_line(), m.pop_marked()),
     b"R": lambda m: m.call(),
     b"\x81": lambda m: m.call(),
     b"b": lambda m: m.build(),
-    b"Q": lambda m: m.storage(),
+    b"Q": lambda m: m.push_storage(),
 }

@@ -9,15 +9,15 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import check_name, shown, written
+from minicnn.formats.containers.files import atomic_write, check_name, escape
 
-__all__ = ["ALIGNMENT", "Member", "contents", "members", "write"]
+__all__ = ["ALIGNMENT", "Member", "list_members", "read_member", "write"]
 
 ALIGNMENT = 64  # of every member's first byte in files we write: a cache line
 _DIRECTORY_LIMIT = 4 << 20  # bytes; room for 25,000 members with names of 100 letters
@@ -42,7 +42,7 @@ class Member(NamedTuple):
     deflated: bool
 
 
-def members(data: mmap.mmap, path: str | Path) -> dict[str, Member]:
+def list_members(data: mmap.mmap, path: PathLike) -> dict[str, Member]:
     """Return the members of a zip archive by name, in the order of its directory.
 
     Every local header is checked against the directory; names are unique and no two members overlap, so all
@@ -61,28 +61,28 @@ def members(data: mmap.mmap, path: str | Path) -> dict[str, Member]:
             _check_count(data, len(data) - _END_SIZE - len(archive.comment), len(infos))
     except (*_DAMAGE, struct.error) as error:
         raise WeightsError(
-            f"{path}: damaged or cut-short zip archive of {len(data)} bytes ({shown(str(error))}); "
+            f"{path}: damaged or cut-short zip archive of {len(data)} bytes ({escape(str(error))}); "
             "fetch or copy the file again"
         ) from None
-    found = {}
+    members = {}
     for info in infos:
-        if info.filename in found:
+        if info.filename in members:
             raise WeightsError(
-                f"{path}: two members have the name {shown(info.filename)!r}; expected unique names"
+                f"{path}: two members have the name {escape(info.filename)!r}; expected unique names"
             )
-        found[info.filename] = _member(data, path, info)
-    _check_room(path, list(found.values()), len(data))
-    return found
+        members[info.filename] = _read_entry(data, path, info)
+    _check_extents(path, list(members.values()), len(data))
+    return members
 
 
-def _check_count(data: mmap.mmap, end: int, found: int) -> None:
-    """Compare the members found with the number at the end of the archive: damaged entries can swallow others."""
+def _check_count(data: mmap.mmap, end: int, listed: int) -> None:
+    """Compare the length of the directory with the number at the end: damaged entries can swallow others."""
     count = int.from_bytes(data[end + 10 : end + 12], "little")
     if count == 0xFFFF:
         at = end - _END64_BEFORE
         count = int.from_bytes(data[at + 32 : at + 40], "little")
-    if count != found or not found:
-        raise zipfile.BadZipFile(f"its directory lists {found} members, its end {count}")
+    if count != listed or not listed:
+        raise zipfile.BadZipFile(f"its directory lists {listed} members, its end {count}")
 
 
 class _Directory:
@@ -113,8 +113,8 @@ class _Directory:
         return self.data[self.at - count : self.at]
 
 
-def _member(data: mmap.mmap, path: str | Path, info: zipfile.ZipInfo) -> Member:
-    where = f"{path}: member {shown(info.filename)!r}"
+def _read_entry(data: mmap.mmap, path: PathLike, info: zipfile.ZipInfo) -> Member:
+    where = f"{path}: member {escape(info.filename)!r}"
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise WeightsError(
             f"{where} is encrypted or of compression {info.compress_type}; expected stored or deflated"
@@ -134,20 +134,20 @@ def _member(data: mmap.mmap, path: str | Path, info: zipfile.ZipInfo) -> Member:
     if stop > len(data):
         raise WeightsError(f"{where} ends at byte {stop} of {len(data)}; the file is cut short or damaged")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
-    most = _DEFLATE_LIMIT * info.compress_size if deflated else info.compress_size
-    if info.file_size > most or (not deflated and info.file_size != most):
+    limit = _DEFLATE_LIMIT * info.compress_size if deflated else info.compress_size
+    if info.file_size > limit or (not deflated and info.file_size != limit):
         raise WeightsError(
             f"{where} claims {info.file_size} bytes and its {info.compress_size} can't hold as many"
         )
     return Member(info.filename, at, start, stop, info.file_size, info.CRC, deflated)
 
 
-def _check_room(path: str | Path, found: list[Member], length: int) -> None:
-    ordered = sorted(found, key=lambda member: member.header)
+def _check_extents(path: PathLike, members: list[Member], length: int) -> None:
+    ordered = sorted(members, key=lambda member: member.header)
     for first, second in pairwise(ordered):
         if second.header < first.stop:
-            raise WeightsError(f"{path}: members {shown(first.name)!r} and {shown(second.name)!r} overlap")
-    unpacked = sum(member.size for member in found if member.deflated)
+            raise WeightsError(f"{path}: members {escape(first.name)!r} and {escape(second.name)!r} overlap")
+    unpacked = sum(member.size for member in members if member.deflated)
     if unpacked > max(_GROWTH_FREE, _GROWTH_LIMIT * length):
         raise WeightsError(
             f"{path}: {length} bytes claim to unpack to {unpacked}; expected at most {_GROWTH_LIMIT} times the "
@@ -155,7 +155,7 @@ def _check_room(path: str | Path, found: list[Member], length: int) -> None:
         )
 
 
-def contents(data: mmap.mmap, path: str | Path, member: Member, check: bool) -> memoryview:
+def read_member(data: mmap.mmap, path: PathLike, member: Member, check: bool) -> memoryview:
     """Return the bytes of a member: mapped if stored, unpacked if deflated; ``check`` compares their CRC-32.
 
     Raises
@@ -166,47 +166,47 @@ def contents(data: mmap.mmap, path: str | Path, member: Member, check: bool) -> 
     """
     view = memoryview(data)[member.start : member.stop]
     if member.deflated:
-        view = _unpacked(path, view, member)
+        view = _inflate(path, view, member)
     if check and zlib.crc32(view) != member.crc:
         raise WeightsError(
-            f"{path}: member {shown(member.name)!r} does not match its checksum; the file is damaged, "
+            f"{path}: member {escape(member.name)!r} does not match its checksum; the file is damaged, "
             "fetch or copy it again"
         )
     return view
 
 
-def _unpacked(path: str | Path, view: memoryview, member: Member) -> memoryview:
-    whole, stream = bytearray(), zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflate(path: PathLike, view: memoryview, member: Member) -> memoryview:
+    content, stream = bytearray(), zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for at in range(0, len(view), 1 << 16):
-            rest = view[at : at + (1 << 16)]
-            more = True
-            while more and not stream.eof and len(whole) <= member.size:
-                part = stream.decompress(rest, _STEP)
-                whole += part
-                rest = stream.unconsumed_tail
-                more = len(rest) or len(part) == _STEP  # a full step may leave output inside the decompressor
+            packed: bytes | memoryview = view[at : at + (1 << 16)]
+            pending = True
+            while pending and not stream.eof and len(content) <= member.size:
+                part = stream.decompress(packed, _STEP)
+                content += part
+                packed = stream.unconsumed_tail
+                pending = bool(packed) or len(part) == _STEP  # a full step may leave output in the decompressor
     except zlib.error as error:
         raise WeightsError(
-            f"{path}: member {shown(member.name)!r} is damaged: it does not unpack ({error})"
+            f"{path}: member {escape(member.name)!r} is damaged: it does not unpack ({error})"
         ) from None
-    if len(whole) != member.size or not stream.eof:
+    if len(content) != member.size or not stream.eof:
         raise WeightsError(
-            f"{path}: member {shown(member.name)!r} does not unpack to the {member.size} bytes that the directory "
-            "claims; the file is damaged"
+            f"{path}: member {escape(member.name)!r} does not unpack to the {member.size} bytes that the "
+            "directory claims; the file is damaged"
         )
-    return memoryview(whole)
+    return memoryview(content)
 
 
-def write(path: str | Path, parts: Iterable[tuple[str, list]]) -> None:
-    """Write an uncompressed zip archive: the same members give the same bytes, on any day and machine.
+def write(path: PathLike, members: Iterable[tuple[str, Sequence[bytes | memoryview]]]) -> None:
+    """Write an uncompressed zip archive: the same members give the same bytes, whatever the day and the machine.
 
     Parameters
     ----------
     path : str or Path
-    parts : iterable of (name, list of bytes or flat uint8 arrays)
-        Members in order; each one's first byte is aligned to 64 bytes in the file. Made one at a time, so a
-        generator needs no second copy of the arrays.
+    members : iterable of (str, list of bytes or memoryview)
+        Names and contents in order; each one's first byte is aligned to 64 bytes in the file. They are asked for
+        one at a time, so a generator needs no second copy of the arrays.
 
     Raises
     ------
@@ -215,17 +215,17 @@ def write(path: str | Path, parts: Iterable[tuple[str, list]]) -> None:
 
     """
     used: set[str] = set()
-    with written(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, buffers in parts:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, buffers in members:
             check_name(path, name, used)
             used.add(name)
             large = sum(len(buffer) for buffer in buffers) >= 1 << 30
-            with archive.open(_aligned(name, file.tell(), large), "w", force_zip64=large) as member:
+            with archive.open(_make_info(name, file.tell(), large), "w", force_zip64=large) as member:
                 for buffer in buffers:
                     member.write(buffer)
 
 
-def _aligned(name: str, at: int, large: bool) -> zipfile.ZipInfo:
+def _make_info(name: str, at: int, large: bool) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.create_system, info.external_attr = 3, 0o644 << 16
     start = at + _LOCAL.size + len(name.encode()) + (_ZIP64 if large else 0) + 4

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.hdf5 import Group
@@ -21,15 +22,15 @@ from minicnn.network import Network
 
 __all__ = ["holds_network", "read", "read_state"]
 
-LONGEST_TEXT = 32 << 20
+MAX_TEXT_BYTES = 32 << 20
 
 
-def holds_network(path: str | Path) -> bool:
+def holds_network(path: PathLike) -> bool:
     """Return whether the file describes a model, rather than weights alone; WeightsError if it can't be read."""
     return _opened(path)[0] is not None
 
 
-def read(path: str | Path) -> Network:
+def read(path: PathLike) -> Network:
     """Read a model, its architecture and weights; a Keras file says nothing of preprocessing and class names.
 
     Parameters
@@ -57,7 +58,7 @@ def read(path: str | Path) -> Network:
         raise WeightsError(f"{path}: {error}") from None
 
 
-def read_state(path: str | Path) -> dict[str, np.ndarray]:
+def read_state(path: PathLike) -> dict[str, np.ndarray]:
     """Read the arrays alone, as a state dictionary: kernels as (K, C, R, S), full layers as (out, in).
 
     Full layers stay as they are otherwise: on maps that Keras flattens as H, W, C.
@@ -65,23 +66,25 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     return state_of(_opened(path)[1])
 
 
-def _opened(path: str | Path) -> tuple[str | None, Group]:
+def _opened(path: PathLike) -> tuple[str | None, Group]:
     """Return the description of the model, None where there is none, and the weights."""
-    data = files.mapped(path, "a Keras file")
+    data = files.map_file(path, "a Keras file")
     if data[:4] != b"PK\x03\x04":
         root = read_hdf5(memoryview(data), path)
         found = root.attributes.get("model_config")
         return found if isinstance(found, str) else None, root
-    members = zip_archive.members(data, path)
+    members = zip_archive.list_members(data, path)
     for name in ("config.json", "model.weights.h5"):
         if name not in members:
             raise WeightsError(f"{path}: expected a Keras file, found a zip archive without {name}")
-    if members["config.json"].size > LONGEST_TEXT:
+    if members["config.json"].size > MAX_TEXT_BYTES:
         raise WeightsError(f"{path}: config.json is {members['config.json'].size} bytes long; no network's is")
-    text = bytes(zip_archive.contents(data, path, members["config.json"], check=True)).decode("utf-8", "replace")
+    text = bytes(zip_archive.read_member(data, path, members["config.json"], check=True)).decode(
+        "utf-8", "replace"
+    )
     weights = members["model.weights.h5"]
-    check = weights.size <= files.CHECKED
-    return text, read_hdf5(memoryview(zip_archive.contents(data, path, weights, check)), path)
+    check = weights.size <= files.CHECK_LIMIT
+    return text, read_hdf5(memoryview(zip_archive.read_member(data, path, weights, check)), path)
 
 
 def _network(description: str, root: Group, name: str) -> Network:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import (
     Layer,
@@ -42,12 +42,12 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
         inner = spec._replace(kind=str(found.get("class_name")), config=found["config"])
         layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
         if layers is None:
-            raise spec.refusal(f"activation: {shown(inner.kind)} is not read here; give it a layer of its own")
+            raise spec.error(f"activation: {escape(inner.kind)} is not read here; give it a layer of its own")
         return tuple(layers(inner))
     name = found.get("config") if isinstance(found, dict) else found
     name = "linear" if name is None else name
     if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
-        raise spec.refusal(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {shown(name)!r}")
+        raise spec.error(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {escape(name)!r}")
     return _FUNCTIONS[name]
 
 
@@ -56,7 +56,7 @@ def rectifier(spec: Spec) -> list[Layer]:
     slope, ceiling = _number(spec, "negative_slope", 0.0), spec.get("max_value")
     ceiling = None if ceiling is None else _number(spec, "max_value", 0.0)
     if _number(spec, "threshold", 0.0) != 0 or ceiling not in (None, 6) or (slope and ceiling):
-        raise spec.refusal("expected a threshold of 0, and a ceiling of 6 or none (and none beside a slope)")
+        raise spec.error("expected a threshold of 0, and a ceiling of 6 or none (and none beside a slope)")
     return [LeakyReLU(slope)] if slope else [ReLU6() if ceiling else ReLU()]
 
 
@@ -71,7 +71,7 @@ def rectifier_with_slopes(
     """Return ``PReLU``: one slope for all pixels of a channel, or for everything."""
     channels = slopes.shape[0 if channels_first else -1]
     if slopes.size != channels or channels not in (1, shape[0]):
-        raise spec.refusal(f"slopes of {slopes.shape} differ from pixel to pixel; expected shared_axes=[1, 2]")
+        raise spec.error(f"slopes of {slopes.shape} differ from pixel to pixel; expected shared_axes=[1, 2]")
     return [PReLU(channels, weight=np.ascontiguousarray(slopes).ravel())]
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.activations import (
     activation,
     leaky_rectifier,
@@ -70,42 +70,42 @@ def layers_of(spec: Spec, arrays: list[np.ndarray], place: Place) -> tuple[Layer
 
     """
     if spec.kind == "Lambda":
-        raise spec.refusal("holds code, which is never run; replace it by a layer and save the model again")
+        raise spec.error("holds code, which is never run; replace it by a layer and save the model again")
     if spec.kind not in _LAYERS:
-        raise spec.refusal("minicnn has no such layer; expected a chain of convolutions, pools and their like")
+        raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
         made = _LAYERS[spec.kind](spec, arrays, place)
         return (*made, *activation(spec, over_width=place.channels_first and len(place.shape) == 3))
     except MinicnnError as error:
-        raise error if str(error).startswith("layer ") else spec.refusal(str(error)) from None
+        raise error if str(error).startswith("layer ") else spec.error(str(error)) from None
 
 
 def _taken(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
     """Return the arrays as float32, once there are as many as expected, of these numbers of axes."""
     if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
         found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
-        raise spec.refusal(f"expected {len(ranks)} weights with {ranks} axes, found {shown(found)}")
+        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(found)}")
     return [a.astype(np.float32, copy=False) for a in arrays]
 
 
 def _size(spec: Spec, place: Place) -> tuple[int, int]:
     if len(place.shape) != 3 or None in place.shape[1:]:
-        raise spec.refusal(
-            f"needs the size of its input, which is {shown(place.shape)}; fix it in the model's input"
+        raise spec.error(
+            f"needs the size of its input, which is {escape(place.shape)}; fix it in the model's input"
         )
     return place.shape[1:]
 
 
 def _channels(spec: Spec, place: Place) -> int:
     if len(place.shape) != 3 or place.shape[0] is None:
-        raise spec.refusal(f"expected maps, found an input of {shown(place.shape)}")
+        raise spec.error(f"expected maps, found an input of {escape(place.shape)}")
     return place.shape[0]
 
 
 def _padding(spec: Spec) -> str:
     padding = spec.get("padding", "valid")
     if padding not in ("valid", "same"):
-        raise spec.refusal(f"padding: expected 'valid' or 'same', found {shown(padding)!r}")
+        raise spec.error(f"padding: expected 'valid' or 'same', found {escape(padding)!r}")
     return padding
 
 
@@ -120,13 +120,13 @@ def _conv(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
     kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     kernel, channels = _kernel(spec, kernel, place), _channels(spec, place)
     if channels % kernel.shape[2]:
-        raise spec.refusal(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+        raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
     return [_convolution(spec, filters(kernel), bias, channels, channels // kernel.shape[2])]
 
 
 def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> Conv2d:
     if bias and bias[0].shape != weight.shape[:1]:
-        raise spec.refusal(f"a bias of {bias[0].shape} does not fit {len(weight)} filters")
+        raise spec.error(f"a bias of {bias[0].shape} does not fit {len(weight)} filters")
     return Conv2d(
         channels,
         len(weight),
@@ -144,7 +144,7 @@ def _depthwise(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer
     kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     channels = _channels(spec, place)
     if kernel.shape[2] != channels:
-        raise spec.refusal(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+        raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
     return [_convolution(spec, filters(kernel, depthwise=True), bias, channels, channels)]
 
 
@@ -154,7 +154,7 @@ def _separable(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer
     one = _depthwise(spec._replace(config={**spec.config, "use_bias": False}), [first], place)[0]
     weight = filters(second)
     if weight.shape[1:] != (one.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
-        raise spec.refusal(f"a second kernel of {second.shape} does not fit {one.out_channels} channels")
+        raise spec.error(f"a second kernel of {second.shape} does not fit {one.out_channels} channels")
     return [one, Conv2d(one.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight)]
 
 
@@ -163,9 +163,9 @@ def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Laye
     kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     weight, stride = filters(kernel), spec.pair("strides")
     if spec.get("output_padding") is not None or spec.pair("dilation_rate") != (1, 1):
-        raise spec.refusal("an output_padding or a dilation of its own is not read")
+        raise spec.error("an output_padding or a dilation of its own is not read")
     if weight.shape[0] != _channels(spec, place) or (bias and bias[0].shape != weight.shape[1:2]):
-        raise spec.refusal(f"a kernel of {kernel.shape} does not fit {place.shape[0]} channels")
+        raise spec.error(f"a kernel of {kernel.shape} does not fit {place.shape[0]} channels")
     cut = [max(k - s, 0) * (_padding(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)]
     return [
         ConvTranspose2d(
@@ -183,7 +183,7 @@ def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Laye
 def _dense(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
     kernel, *bias = _taken(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
     if len(place.shape) != 1 or kernel.shape[0] != place.shape[0] or (bias and bias[0].shape != kernel.shape[1:]):
-        raise spec.refusal(f"a kernel of {kernel.shape} does not fit an input of {shown(place.shape)}")
+        raise spec.error(f"a kernel of {kernel.shape} does not fit an input of {escape(place.shape)}")
     return [Linear(*kernel.shape, bias=bias[0] if bias else False, weight=kernel.T)]
 
 
@@ -195,11 +195,11 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Laye
     axis, rank = spec.get("axis", -1), len(place.shape)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if axis not in ((1, -3) if place.channels_first and rank == 3 else (rank, -1)):
-        raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     channels = len(values["running_mean"])
     values = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | values
     if any(a.shape != (channels,) for a in values.values()) or channels != place.shape[0]:
-        raise spec.refusal(f"{channels} means do not fit an input of {shown(place.shape)}")
+        raise spec.error(f"{channels} means do not fit an input of {escape(place.shape)}")
     norm = BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
@@ -231,9 +231,9 @@ def _zero_padding(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[La
         case [[int(top), int(bottom)], [int(left), int(right)]] | [int(top), int(bottom), int(left), int(right)]:
             sides = (left, right, top, bottom)
         case _:
-            raise spec.refusal(f"padding: expected one number, two, or two pairs, found {shown(padding)}")
+            raise spec.error(f"padding: expected one number, two, or two pairs, found {escape(padding)}")
     if max(sides) >= 1 << 16:
-        raise spec.refusal(f"padding: {shown(padding)} is too much")
+        raise spec.error(f"padding: {escape(padding)} is too much")
     return [ZeroPad2d(sides)]
 
 
@@ -241,7 +241,7 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
     """Values in another shape, in the file's order of axes."""
     target = spec.get("target_shape")
     if None in place.shape or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
-        raise spec.refusal(f"can't be done from {shown(place.shape)} to {shown(target)}")
+        raise spec.error(f"can't be done from {escape(place.shape)} to {escape(target)}")
     total, known = prod(place.shape), prod(n for n in target if n != -1)
     shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
     turned = not place.channels_first
@@ -253,7 +253,7 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
 def _flatten(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
     """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
     if None in place.shape:
-        raise spec.refusal(f"needs the size of its input, which is {shown(place.shape)}")
+        raise spec.error(f"needs the size of its input, which is {escape(place.shape)}")
     if len(place.shape) == 1:
         return []
     turns = spec.channels_first() is True or not place.channels_first
@@ -265,7 +265,7 @@ def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer
     channels = _channels(spec, place)
     scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
     if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
-        raise spec.refusal("expected a scale and an offset, numbers or one a channel")
+        raise spec.error("expected a scale and an offset, numbers or one a channel")
     weight, bias = (np.broadcast_to(a.ravel(), channels).astype(np.float32) for a in (scale, offset))
     return [Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))]
 
@@ -273,7 +273,7 @@ def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer
 def _softmax(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
     axis = spec.get("axis", -1)
     if axis not in ((1, -3) if place.channels_first and len(place.shape) == 3 else (-1, len(place.shape))):
-        raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     return [Softmax()]
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 
 __all__ = ["MODELS", "Model", "Spec", "model_of", "parsed"]
 
-LONGEST_CONFIG = 32 << 20
-MOST_LAYERS = 3_000
+MAX_CONFIG_BYTES = 32 << 20
+MAX_LAYERS = 3_000
 MODELS = ("Sequential", "Functional", "Model")
 _PACKAGE = ">"
 _OLD_KEYS = {  # of Keras 1, by what they are called since
@@ -35,9 +35,9 @@ class Spec(NamedTuple):
     config: Mapping[str, Any]
     inputs: tuple[str, ...]
 
-    def refusal(self, why: str) -> WeightsError:
+    def error(self, why: str) -> WeightsError:
         """Return an error that names the layer."""
-        return WeightsError(f"layer {shown(self.name)!r} ({shown(self.kind)}): {why}")
+        return WeightsError(f"layer {escape(self.name)!r} ({escape(self.kind)}): {why}")
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a setting, by the name it had in Keras 1 if it stands there under that alone."""
@@ -48,7 +48,7 @@ class Spec(NamedTuple):
         """Return a setting that is a number."""
         value = self.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.refusal(f"{key}: expected a number, found {shown(value)}")
+            raise self.error(f"{key}: expected a number, found {escape(value)}")
         return value
 
     def pair(self, key: str, default: Any = 1) -> tuple[int, int]:
@@ -60,7 +60,7 @@ class Spec(NamedTuple):
             or not 1 <= len(values) <= 2
             or not all(_whole(v) and v for v in values)
         ):
-            raise self.refusal(f"{key}: expected one whole number >= 1 or two, found {shown(value)}")
+            raise self.error(f"{key}: expected one whole number >= 1 or two, found {escape(value)}")
         return values[0], values[-1]
 
     def channels_first(self) -> bool | None:
@@ -85,11 +85,11 @@ def _whole(value: Any) -> bool:
 def parsed(text: str) -> Mapping[str, Any]:
     """Return a model's JSON as a dictionary; WeightsError if it is none."""
     try:
-        if len(text) > LONGEST_CONFIG:
+        if len(text) > MAX_CONFIG_BYTES:
             raise ValueError(f"{len(text)} letters")
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"its description of the model is damaged ({shown(str(error))})") from None
+        raise WeightsError(f"its description of the model is damaged ({escape(str(error))})") from None
     if not isinstance(found, dict) or not isinstance(found.get("class_name"), str):
         raise WeightsError("its description of the model is no dictionary with a class_name")
     return found
@@ -114,12 +114,12 @@ def model_of(found: Mapping[str, Any]) -> Model:
     layers = config.get("layers") if isinstance(config, dict) else None
     if kind not in MODELS or not isinstance(layers, list):
         raise WeightsError(
-            f"its model is a {shown(kind)}, whose architecture is code; expected a Sequential or functional model "
-            "(name an architecture, if the file fits one)"
+            f"its model is a {escape(kind)}, whose architecture is code; expected a Sequential or functional "
+            "model (name an architecture, if the file fits one)"
         )
     entries = (isinstance(layer, dict) and isinstance(layer.get("config"), dict | list) for layer in layers)
-    if len(layers) > MOST_LAYERS or not all(entries):
-        raise WeightsError(f"its model is damaged, or has more than {MOST_LAYERS} layers")
+    if len(layers) > MAX_LAYERS or not all(entries):
+        raise WeightsError(f"its model is damaged, or has more than {MAX_LAYERS} layers")
     specs = list(_sequence(layers) if kind == "Sequential" else _graph(layers))
     if len({spec.name for spec in specs}) < len(specs) or not specs:
         raise WeightsError("two layers of a model have one name, or it has none; expected distinct names")
@@ -136,7 +136,7 @@ def _sequence(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         name, config = _name(layer, i), _config(layer)
         is_input = kind_of(layer) == "InputLayer"
         if is_input and i:
-            raise WeightsError(f"layer {shown(name)!r}: an input in the middle of a Sequential model")
+            raise WeightsError(f"layer {escape(name)!r}: an input in the middle of a Sequential model")
         yield Spec(name, kind_of(layer), config, () if is_input else (before,))
         before = name
 
@@ -146,7 +146,7 @@ def _graph(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         spec = Spec(_name(layer, i), kind_of(layer), _config(layer), ())
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or len(nodes) > 1:
-            raise spec.refusal("is used in several places; minicnn's networks share no layers")
+            raise spec.error("is used in several places; minicnn's networks share no layers")
         inputs = tuple(_read_by(nodes[0], spec)) if nodes else ()
         yield spec._replace(inputs=inputs)
 
@@ -169,7 +169,7 @@ def _read_by(node: Any, spec: Spec) -> Iterator[str]:
     if isinstance(node, dict):
         tensors = list(_tensors(node.get("args"), 0))
         if list(_tensors(node.get("kwargs"), 0)):
-            raise spec.refusal("reads a tensor by keyword, which is not read")
+            raise spec.error("reads a tensor by keyword, which is not read")
         histories = [t.get("keras_history") if isinstance(t, dict) else None for t in tensors]
     else:
         histories = node if isinstance(node, list) else [None]
@@ -178,7 +178,7 @@ def _read_by(node: Any, spec: Spec) -> Iterator[str]:
             case [str(name), int(), 0, *_]:
                 yield name
             case _:
-                raise spec.refusal("reads something other than the one output of another layer")
+                raise spec.error("reads something other than the one output of another layer")
 
 
 def _tensors(value: Any, depth: int) -> Iterator[Any]:
@@ -196,7 +196,7 @@ def _endpoint(found: Any, key: str) -> str:
     while isinstance(found, list) and len(found) == 1:
         (found,) = found
     if not isinstance(found, list) or len(found) != 3 or not isinstance(found[0], str):
-        raise WeightsError(f"{key}: expected a model with one input and one output, found {shown(found)}")
+        raise WeightsError(f"{key}: expected a model with one input and one output, found {escape(found)}")
     return found[0]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn.errors import ShapeError, WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
 from minicnn.formats.keras.layers import Place, layers_of
 from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
@@ -16,7 +16,7 @@ from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["chain_from"]
 
-DEEPEST = 8  # models in models
+MAX_DEPTH = 8  # models in models
 INPUT = "the input"
 _JOINS = {"Add": ADD, "Concatenate": CONCAT}
 _MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
@@ -46,7 +46,7 @@ def _channels_first(model: Model, depth: int) -> bool:
     """Return whether maps are C x H x W in this model, nested ones included."""
     said = set()
     for spec in model.specs:
-        if spec.kind in MODELS and depth < DEEPEST:
+        if spec.kind in MODELS and depth < MAX_DEPTH:
             said.add(_channels_first(model_of(spec.config), depth + 1))
         elif spec.kind != "Flatten":
             said.add(spec.channels_first())
@@ -58,7 +58,7 @@ def _channels_first(model: Model, depth: int) -> bool:
 
 def _turned(shape: Shape | None, channels_first: bool) -> Shape:
     if shape is None or len(shape) not in (1, 3) or shape[0 if channels_first else -1] is None:
-        raise WeightsError(f"its model takes an input of {shown(shape)}; expected images with known channels")
+        raise WeightsError(f"its model takes an input of {escape(shape)}; expected images with known channels")
     return shape if channels_first or len(shape) == 1 else (shape[2], *shape[:2])
 
 
@@ -73,8 +73,8 @@ class _Builder:
 
     def model(self, model: Model, weights: Listed | Numbered, prefix: str, source: str, depth: int) -> str:
         """Add the steps of a model that reads the value ``source``; return the name of what it gives."""
-        if depth > DEEPEST:
-            raise WeightsError(f"models lie more than {DEEPEST} deep in one another")
+        if depth > MAX_DEPTH:
+            raise WeightsError(f"models lie more than {MAX_DEPTH} deep in one another")
         # taken in the file's order, by which some weights are numbered
         take = {spec.name: (weights.model if spec.kind in MODELS else weights.layer) for spec in model.specs}
         found = {spec.name: take[spec.name](spec.name, spec.kind) for spec in model.specs}
@@ -91,20 +91,20 @@ class _Builder:
             else:
                 names[spec.name] = self.layer(spec, found[spec.name], self.one(spec, inputs), value)
         if model.target not in names:
-            raise WeightsError(f"output {shown(model.target)!r} is none of its model's layers, or not reached")
+            raise WeightsError(f"output {escape(model.target)!r} is none of its model's layers, or not reached")
         return names[model.target]
 
     def one(self, spec: Spec, inputs: tuple[str, ...]) -> str:
         """Return the one input of a layer."""
         if len(inputs) != 1:
-            raise spec.refusal(f"reads {len(inputs)} values, expected one")
+            raise spec.error(f"reads {len(inputs)} values, expected one")
         return inputs[0]
 
     def layer(self, spec: Spec, arrays: list[Any], source: str, value: str) -> str:
         """Add the layers of one layer of the file."""
         shape = self.shapes[source]
         if not self.used.isdisjoint(map(id, arrays)):
-            raise spec.refusal("has weights of another layer; expected its own")
+            raise spec.error("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
         layers = layers_of(spec, arrays, Place(shape, self.channels_first, self.flips))
         if not layers:
@@ -117,7 +117,7 @@ class _Builder:
 
     def _add(self, key: str, step: Step, shape: Shape) -> str:
         if key in self.shapes:
-            raise WeightsError(f"two layers give {shown(key)!r}; expected distinct names")
+            raise WeightsError(f"two layers give {escape(key)!r}; expected distinct names")
         self.steps[key], self.shapes[key] = step, shape
         return key
 
@@ -127,15 +127,15 @@ class _Builder:
             return inputs[0]
         shapes = [self.shapes[name] for name in inputs]
         if not inputs or len({len(s) for s in shapes}) > 1:
-            raise spec.refusal(f"can't join values of {shown(shapes)}")
+            raise spec.error(f"can't join values of {escape(shapes)}")
         rank, axis = len(shapes[0]), spec.get("axis", -1)
         shape = shapes[0]
         if _join(spec) == CONCAT:
             if axis not in ((1, -3) if self.channels_first and rank == 3 else (-1, rank)):
-                raise spec.refusal(f"axis: expected that of the channels, found {shown(axis)}")
+                raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
             shape = (sum(s[0] for s in shapes), *shape[1:])
         elif len(set(shapes)) > 1:
-            raise spec.refusal(f"can't add values of {shown(shapes)}")
+            raise spec.error(f"can't add values of {escape(shapes)}")
         return self._add(value, Step(value, inputs, join=_join(spec)), shape)
 
 
@@ -151,7 +151,7 @@ def _in_order(model: Model) -> Iterator[Spec]:
     while waiting:
         ready = [spec for spec in waiting if spec.inputs and known.issuperset(spec.inputs)]
         if not ready:
-            raise waiting[0].refusal("reads what no layer gives; the model has a cycle, a gap, or another input")
+            raise waiting[0].error("reads what no layer gives; the model has a cycle, a gap, or another input")
         known.update(spec.name for spec in ready)
         yield from ready
         waiting = [spec for spec in waiting if spec.name not in known]
@@ -176,4 +176,4 @@ def _after(spec: Spec, layer: Layer, shape: Shape) -> Shape:
     try:
         return layer.output_shape(shape)
     except ShapeError as error:
-        raise spec.refusal(str(error)) from None
+        raise spec.error(str(error)) from None

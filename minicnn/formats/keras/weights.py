@@ -18,7 +18,7 @@ from minicnn.formats.containers.hdf5 import Group
 
 __all__ = ["Listed", "Numbered", "filters", "shelf_of", "state_of"]
 
-DEEPEST = 24  # names in the name of a weight
+MAX_DEPTH = 24  # names in the name of a weight
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
@@ -46,7 +46,7 @@ class Listed:
             return self
         inner: dict[str, list[tuple[str, np.ndarray]]] = {}
         for weight, array in self.layers[name]:
-            *owners, _ = weight.split("/")[-DEEPEST:]
+            *owners, _ = weight.split("/")[-MAX_DEPTH:]
             for i in range(len(owners)):  # a layer's name may hold slashes, and models' names may stand before it
                 inner.setdefault("/".join(owners[i:]), []).append((weight, array))
         return Listed(inner)

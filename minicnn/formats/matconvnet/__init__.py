@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
 from minicnn.formats.matconvnet.blocks import INPUT, Block, blocks_of, flat
 from minicnn.formats.matconvnet.layers import layer_of
@@ -25,7 +26,7 @@ from minicnn.network import Network
 __all__ = ["read"]
 
 
-def read(path: str | Path) -> Network:
+def read(path: PathLike) -> Network:
     """Read a network that MatConvNet saved, SimpleNN or DagNN, with its preprocessing and class names.
 
     Parameters
@@ -46,7 +47,7 @@ def read(path: str | Path) -> Network:
     variables = matlab.read(path)
     net = variables.get("net", variables)
     if not isinstance(net, dict) or not isinstance(net.get("layers"), list | dict):
-        names = ", ".join(shown(name) for name in list(variables)[:8])
+        names = ", ".join(escape(name) for name in list(variables)[:8])
         raise WeightsError(f"{path}: expected a MatConvNet network, found a MATLAB file with {names or 'nothing'}")
     try:
         return _network(net, Path(path).stem)
@@ -73,14 +74,14 @@ def _steps(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, St
     for block in _in_order(blocks):
         join = block.type if block.type in (ADD, CONCAT) else ""
         if not join and len(block.inputs) != 1:
-            raise block.refusal(f"reads {len(block.inputs)} values, expected one")
+            raise block.error(f"reads {len(block.inputs)} values, expected one")
         layers = () if join else (layer_of(block, depth[block.inputs[0]]),)
         depth[block.output] = _depth_after(block, layers, [depth[name] for name in block.inputs])
         steps[block.output] = Step(block.name, block.inputs, layers, join)
     used = {name for block in blocks for name in block.inputs}
     ends = [name for name in steps if name not in used]
     if len(ends) != 1:
-        raise WeightsError(f"expected a network with one output, found {len(ends)}: {shown(ends)}")
+        raise WeightsError(f"expected a network with one output, found {len(ends)}: {escape(ends)}")
     return ends[0], steps
 
 
@@ -97,7 +98,7 @@ def _in_order(blocks: list[Block]) -> Iterator[Block]:
                 known.add(block.output)
                 ready.append(block)
         if not ready:
-            raise waiting[0].refusal("reads what no layer before it gives; the network has a cycle or a gap")
+            raise waiting[0].error("reads what no layer before it gives; the network has a cycle or a gap")
         yield from ready
         waiting = [block for block in waiting if block.output not in known]
 
@@ -105,7 +106,7 @@ def _in_order(blocks: list[Block]) -> Iterator[Block]:
 def _depth_after(block: Block, layers: tuple[Layer, ...], depths: list[int | None]) -> int | None:
     if block.type == CONCAT:
         if flat(block.fields.get("dim", 3)) != [3]:
-            raise block.refusal("concatenates along another axis than the channels")
+            raise block.error("concatenates along another axis than the channels")
         return None if None in depths else sum(depths)
     return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
 

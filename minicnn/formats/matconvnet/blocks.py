@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT
 
 __all__ = ["INPUT", "Block", "blocks_of", "flat"]
 
-MOST_LAYERS = 2_000
+MAX_LAYERS = 2_000
 INPUT = "the input"
 _LOSSES = ("loss", "softmaxloss")
 
@@ -28,29 +28,29 @@ class Block(NamedTuple):
     fields: Mapping[str, Any]
     weights: list[np.ndarray]
 
-    def refusal(self, why: str) -> WeightsError:
+    def error(self, why: str) -> WeightsError:
         """Return an error that names the layer."""
-        return WeightsError(f"layer {shown(self.name)!r} ({shown(self.type)}): {why}")
+        return WeightsError(f"layer {escape(self.name)!r} ({escape(self.type)}): {why}")
 
     def numbers(self, key: str, default: float) -> list[int]:
         """Return a field of one or more whole numbers: kernel sizes, strides, padding."""
         values = flat(self.fields.get(key, default))
         if not 1 <= len(values) <= 4 or any(not 0 <= v < 1 << 16 or v != int(v) for v in values):
-            raise self.refusal(f"{key}: expected whole numbers, found {shown(values)}")
+            raise self.error(f"{key}: expected whole numbers, found {escape(values)}")
         return [int(v) for v in values]
 
     def pair(self, key: str, default: int = 1) -> tuple[int, int]:
         """Return a field of one number, or two: vertical, horizontal."""
         values = self.numbers(key, default)
         if len(values) > 2:
-            raise self.refusal(f"{key}: expected one number or two, found {values}")
+            raise self.error(f"{key}: expected one number or two, found {values}")
         return values[0], values[-1]
 
     def sides(self, key: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return a field of one number, or [top bottom left right], as ((top, bottom), (left, right))."""
         values = self.numbers(key, 0)
         if len(values) not in (1, 4):
-            raise self.refusal(f"{key}: expected one number or four sides, found {values}")
+            raise self.error(f"{key}: expected one number or four sides, found {values}")
         top, bottom, left, right = values * 4 if len(values) == 1 else values
         return (top, bottom), (left, right)
 
@@ -82,7 +82,7 @@ def _dag_blocks(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
     given = {name for layer in layers for name in _names(layer.get("outputs"))}
     free = {name for layer in layers for name in _names(layer.get("inputs"))} - given
     if len(free) != 1:
-        raise WeightsError(f"expected a network with one input, found {len(free)}: {shown(sorted(free))}")
+        raise WeightsError(f"expected a network with one input, found {len(free)}: {escape(sorted(free))}")
     used: set[str] = set()
     for layer in layers:
         fields = layer["block"] if isinstance(layer.get("block"), dict) else {}
@@ -92,7 +92,7 @@ def _dag_blocks(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
         arrays = _arrays([values.get(name) for name in own])
         block = Block(str(layer.get("name")), layer["kind"], inputs, "".join(outputs[:1]), fields, arrays)
         if len(outputs) != 1 or not used.isdisjoint(own):
-            raise block.refusal("gives several values or shares parameters; expected one value, and its own")
+            raise block.error("gives several values or shares parameters; expected one value, and its own")
         used.update(own)
         yield block
 
@@ -114,8 +114,8 @@ _DAG_TYPES = {
 
 def _structures(value: Any, what: str) -> list[Mapping[str, Any]]:
     items = [value] if isinstance(value, dict) else value
-    if not isinstance(items, list) or len(items) > MOST_LAYERS or not all(isinstance(i, dict) for i in items):
-        raise WeightsError(f"{what}: expected up to {MOST_LAYERS} structures")
+    if not isinstance(items, list) or len(items) > MAX_LAYERS or not all(isinstance(i, dict) for i in items):
+        raise WeightsError(f"{what}: expected up to {MAX_LAYERS} structures")
     return items
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.matconvnet.blocks import Block, flat
 from minicnn.layers import (
     AvgPool2d,
@@ -37,17 +37,17 @@ def layer_of(block: Block, channels: int | None) -> Layer:
     """
     if block.type not in _LAYERS:
         known = ", ".join(_LAYERS)
-        raise block.refusal(f"minicnn has no such layer; expected one of {known}, add or concat")
+        raise block.error(f"minicnn has no such layer; expected one of {known}, add or concat")
     try:
         return _LAYERS[block.type](block, channels)
     except MinicnnError as error:
-        raise error if str(error).startswith("layer ") else block.refusal(str(error)) from None
+        raise error if str(error).startswith("layer ") else block.error(str(error)) from None
 
 
 def _filters(block: Block) -> tuple[np.ndarray, np.ndarray | None]:
     """Return weights, trailing axes of 1 that MATLAB drops restored, and the bias, None where it is empty."""
     if not block.weights or not 2 <= block.weights[0].ndim <= 4 or not block.weights[0].size:
-        raise block.refusal("expected filters of H x W x C x K")
+        raise block.error("expected filters of H x W x C x K")
     weight = block.weights[0]
     weight = weight.reshape(weight.shape + (1,) * (4 - weight.ndim))
     bias = block.weights[1].ravel() if len(block.weights) > 1 and block.weights[1].size else None
@@ -59,9 +59,9 @@ def _conv(block: Block, channels: int | None) -> Layer:
     height, width, depth, filters = weight.shape
     channels = depth if channels is None else channels
     if channels % depth or filters % (channels // depth):
-        raise block.refusal(f"filters of {height} x {width} x {depth} x {filters} do not fit {channels} channels")
+        raise block.error(f"filters of {height} x {width} x {depth} x {filters} do not fit {channels} channels")
     if bias is not None and len(bias) != filters:
-        raise block.refusal(f"{len(bias)} biases do not fit {filters} filters")
+        raise block.error(f"{len(bias)} biases do not fit {filters} filters")
     return Conv2d(
         channels,
         filters,
@@ -80,9 +80,9 @@ def _conv_transpose(block: Block, channels: int | None) -> Layer:
     height, width, filters, depth = weight.shape
     (groups,) = set(block.numbers("numGroups", 1))
     if channels not in (None, depth) or groups < 1 or depth % groups:
-        raise block.refusal(f"filters of {height} x {width} x {filters} x {depth} do not fit {channels} channels")
+        raise block.error(f"filters of {height} x {width} x {filters} x {depth} do not fit {channels} channels")
     if bias is not None and len(bias) != filters * groups:
-        raise block.refusal(f"{len(bias)} biases do not fit {filters * groups} filters")
+        raise block.error(f"{len(bias)} biases do not fit {filters * groups} filters")
     return ConvTranspose2d(
         depth,
         filters * groups,
@@ -103,7 +103,7 @@ def _pool(block: Block, channels: int | None) -> Layer:
         return MaxPool2d(size, **window)
     if method == "avg":
         return AvgPool2d(size, **window, count_include_pad=False)
-    raise block.refusal(f"method: expected 'max' or 'avg', found {shown(method)!r}")
+    raise block.error(f"method: expected 'max' or 'avg', found {escape(method)!r}")
 
 
 def _rectifier(block: Block, channels: int | None) -> Layer:
@@ -119,7 +119,7 @@ def _response_norm(block: Block, channels: int | None) -> Layer:
     """Window of N channels; for even N it would lie one channel higher than torch's."""
     values = flat(block.fields.get("param", np.array([5, 1, 1e-4 / 5, 0.75])))
     if len(values) != 4 or not np.isfinite(values).all() or not 1 <= values[0] < 1 << 16 or values[0] % 2 != 1:
-        raise block.refusal(f"param: expected [N kappa alpha beta] with an odd N, found {shown(values)}")
+        raise block.error(f"param: expected [N kappa alpha beta] with an odd N, found {escape(values)}")
     size, k, alpha, beta = int(values[0]), *values[1:]
     return LocalResponseNorm(size, alpha=alpha * size, beta=beta, k=k)
 
@@ -128,11 +128,9 @@ def _batch_norm(block: Block, channels: int | None) -> Layer:
     arrays = [np.ascontiguousarray(a) for a in block.weights]
     n = arrays[0].size if arrays else 0
     if len(arrays) != 3 or arrays[1].size != n or arrays[2].shape != (n, 2) or not n:
-        raise block.refusal("expected multipliers, biases and moments (C x 2)")
+        raise block.error("expected multipliers, biases and moments (C x 2)")
     if not (arrays[2][:, 1] > 0).all():
-        raise block.refusal(
-            "has deviations of 0: the moments were not kept; run the network in training mode first"
-        )
+        raise block.error("has deviations of 0: the moments were not kept; run the network in training mode first")
     moments = arrays[2].astype(np.float64)
     return BatchNorm2d(
         n,

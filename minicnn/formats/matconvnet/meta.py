@@ -12,18 +12,18 @@ from minicnn.images.preprocess import INTERPOLATIONS
 
 __all__ = ["input_shape_of", "labels_of", "preprocess_of"]
 
-LARGEST = 1 << 14  # pixels a side
-MOST_CHANNELS = 1 << 10
+MAX_SIDE = 1 << 14  # pixels a side
+MAX_CHANNELS = 1 << 10
 
 
 def input_shape_of(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
     """Return (C, H, W) out of ``normalization.imageSize`` = [H W C] or ``inputSize``; None where it is open."""
     for size in (_normalisation(meta).get("imageSize"), meta.get("inputSize")):
         numbers = _numbers(size)
-        if 2 <= len(numbers) <= 4 and all(1 <= n <= LARGEST and n == int(n) for n in numbers):
+        if 2 <= len(numbers) <= 4 and all(1 <= n <= MAX_SIDE and n == int(n) for n in numbers):
             height, width, *depth = (int(n) for n in numbers)
             channels = depth[0] if depth else 1
-            return (channels, height, width) if channels <= MOST_CHANNELS else None
+            return (channels, height, width) if channels <= MAX_CHANNELS else None
     return None
 
 
@@ -103,4 +103,4 @@ def _short_side(found: Mapping[str, Any], size: list[int]) -> int | None:
         side = round(min(size) / crop[0])
     else:
         return None
-    return int(side) if max(size) <= side <= LARGEST else None
+    return int(side) if max(size) <= side <= MAX_SIDE else None

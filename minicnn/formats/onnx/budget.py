@@ -20,7 +20,7 @@ class Budget:
         """Count ``count`` more elements; WeightsError that names the node if they are too many."""
         self.taken += count * itemsize
         if self.taken > ALWAYS + 2 * self._folder.size:
-            raise node.refusal(
+            raise node.error(
                 f"its {count:,} values make the constants larger than a file of this size may unfold to; store "
                 "them in the file (onnxsim and onnxruntime's offline optimisation do)"
             )

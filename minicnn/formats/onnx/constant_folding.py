@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.protobuf import Message
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Node
@@ -55,7 +55,7 @@ def fold(node: Node, inputs: list[Constant | None], opset: int, budget: Budget, 
     except WeightsError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise node.refusal(f"its constant inputs do not fit ({shown(str(error))})") from None
+        raise node.error(f"its constant inputs do not fit ({escape(str(error))})") from None
 
 
 def _mask(call: _Call, inputs: list[Constant | None], value: np.ndarray) -> np.ndarray:

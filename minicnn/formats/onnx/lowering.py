@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, Step
 from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
@@ -20,9 +20,9 @@ from minicnn.formats.onnx.operators import LAYERS, scale_and_shift
 from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
 from minicnn.layers.base import Shape
 
-__all__ = ["BATCH", "LARGEST", "Lowering"]
+__all__ = ["BATCH", "MAX_VALUES", "Lowering"]
 
-LARGEST = 1 << 31  # values of one image in one layer
+MAX_VALUES = 1 << 31  # values of one image in one layer
 BATCH = 1_000_003  # stands for a batch that the file leaves open: a prime
 JOINS = {"Add": ADD, "Sum": ADD, "Concat": CONCAT}
 
@@ -74,7 +74,7 @@ class Lowering:
         except WeightsError:
             raise
         except MinicnnError as error:  # of a layer that can't be so
-            raise node.refusal(str(error)) from None
+            raise node.error(str(error)) from None
 
     def _add(self, node: Node) -> None:
         self._check_outputs(node)
@@ -94,21 +94,21 @@ class Lowering:
             shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
             self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
         elif node.op not in LAYERS:
-            raise node.refusal("no layer does this; cut the part before it out with onnx.utils.extract_model")
+            raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
         elif node.op in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op != "Add"):
             self._join(node, data)
         elif len(data) > 1:
-            raise node.refusal("has two computed inputs; layers have one, and blocks add or concatenate")
+            raise node.error("has two computed inputs; layers have one, and blocks add or concatenate")
         else:
             self._lower(node, self._call(node, data[0], inputs))
 
     def _check_outputs(self, node: Node) -> None:
         if not node.outputs or not node.outputs[0]:
-            raise node.refusal("has no output")
+            raise node.error("has no output")
         if any(n in self.shapes or n in self.folded or n in self.model.constants for n in node.outputs if n):
-            raise node.refusal("gives a value that there is already")
+            raise node.error("gives a value that there is already")
         if any(self.uses[name] for name in node.outputs[1:] if name):
-            raise node.refusal("has a second output that is used; there are layers with one output")
+            raise node.error("has a second output that is used; there are layers with one output")
 
     def _constant(self, node: Node, name: str) -> constant_folding.Constant | None:
         """Return the constant of that name, None for a value that depends on the input or is omitted."""
@@ -117,12 +117,12 @@ class Lowering:
         if name in self.model.constants:
             return constant_folding.Constant(self.model.constants[name].array)
         if name and name not in self.shapes:
-            raise node.refusal(f"reads {shown(name)!r}, which no node before it gives")
+            raise node.error(f"reads {escape(name)!r}, which no node before it gives")
         return None
 
     def _fold(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
         if node.op not in constant_folding.FOLDED:
-            raise node.refusal("does not depend on the input and is not folded; fold it with onnxsim first")
+            raise node.error("does not depend on the input and is not folded; fold it with onnxsim first")
         self.folded[node.outputs[0]] = constant_folding.fold(
             node, inputs, self.model.opset, self.budget, self.model.folder
         )
@@ -131,10 +131,10 @@ class Lowering:
         """Take in the nodes of the branch that a constant condition chooses."""
         condition = inputs[0] if inputs else None
         if condition is None or condition.array.size != 1 or (condition.open is not None and condition.open.any()):
-            raise node.refusal("chooses by something that is not constant")
+            raise node.error("chooses by something that is not constant")
         branch = node.attributes.get("then_branch" if condition.array.any() else "else_branch")
         if not isinstance(branch, Branch) or len(branch.outputs) != 1:
-            raise node.refusal("has no such branch with one output")
+            raise node.error("has no such branch with one output")
         self.folded |= {name: constant_folding.Constant(tensor.array) for name, tensor in branch.constants.items()}
         for inner in branch.nodes:
             self.add(inner)
@@ -161,15 +161,15 @@ class Lowering:
         both = [self.shapes[node.inputs[i]] for i in data]
         shapes = [shape for shape, _ in both]
         if len(data) < len(node.inputs):
-            raise node.refusal("joins a computed value with a constant; there are layers for computed ones")
+            raise node.error("joins a computed value with a constant; there are layers for computed ones")
         if JOINS[node.op] == CONCAT:
             axis = node.integer("axis", 1)
             if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in both}) > 1:
-                raise node.refusal(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
+                raise node.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
             joined = tuple((sum(s[0] for s in of), *of[0][1:]) for of in zip(*both, strict=True))
         else:
             if len(set(both)) > 1:
-                raise node.refusal(f"adds values of shapes {shapes}; expected equal ones")
+                raise node.error(f"adds values of shapes {shapes}; expected equal ones")
             joined = both[0]
         self._record(node, Step(node.name, tuple(node.inputs), join=JOINS[node.op]), joined)
 
@@ -200,13 +200,13 @@ class Lowering:
         return Step(call.node.name, before.inputs, (*before.layers[:-1], merged))
 
     def _record(self, node: Node, step: Step, shapes: tuple[Shape, Shape]) -> None:
-        if not self.open and prod(shapes[0]) > LARGEST:
-            raise node.refusal(f"gives {shapes[0]} for each image, more values than {LARGEST:,}")
+        if not self.open and prod(shapes[0]) > MAX_VALUES:
+            raise node.error(f"gives {shapes[0]} for each image, more values than {MAX_VALUES:,}")
         for layer in step.layers:
             for name, expected in layer.parameter_shapes().items():
                 given = getattr(layer, name).shape
                 if given != tuple(expected):
-                    raise node.refusal(f"its {name} has shape {given}, expected {tuple(expected)}")
+                    raise node.error(f"its {name} has shape {given}, expected {tuple(expected)}")
         self.steps[node.outputs[0]], self.shapes[node.outputs[0]] = step, shapes
 
 

@@ -76,7 +76,7 @@ def finished(call: Call, squares: Squares) -> LocalResponseNorm:
 
 def stranger(call: Call) -> WeightsError:
     """Return the error for a node that does something else with squares."""
-    return call.refusal("works on the squares of a value, which is known as local response normalisation only")
+    return call.error("works on the squares of a value, which is known as local response normalisation only")
 
 
 def _number(call: Call) -> float:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import protobuf
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.onnx.tensors import Folder, Tensor
 
 __all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "Port", "opened"]
@@ -33,9 +34,9 @@ class Node(NamedTuple):
     attributes: dict[str, Any]
     path: Path
 
-    def refusal(self, why: str) -> WeightsError:
+    def error(self, why: str) -> WeightsError:
         """Return an error that names the operator and the node."""
-        return WeightsError(f"{self.path}: node {shown(self.name)!r} ({shown(self.op)}): {why}")
+        return WeightsError(f"{self.path}: node {escape(self.name)!r} ({escape(self.op)}): {why}")
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ class Node(NamedTuple):
         """Return a truth value among the attributes, written as 0 or 1."""
         value = self.integer(name, int(default))
         if value not in (0, 1):
-            raise self.refusal(f"its attribute {name} should be 0 or 1, is {value}")
+            raise self.error(f"its attribute {name} should be 0 or 1, is {value}")
         return bool(value)
 
     def integers(self, name: str, default: list[int] | None = None) -> list[int]:
@@ -62,7 +63,7 @@ class Node(NamedTuple):
         """Return a floating-point number among the attributes; infinite only by default."""
         value = self._attribute(name, default, float, "a number")
         if name in self.attributes and not isfinite(value):
-            raise self.refusal(f"its attribute {name} is {value}")
+            raise self.error(f"its attribute {name} is {value}")
         return value
 
     def text(self, name: str, default: str) -> str:
@@ -72,7 +73,7 @@ class Node(NamedTuple):
     def _attribute(self, name: str, default: Any, kind: type, expected: str) -> Any:
         value = self.attributes.get(name, default)
         if not isinstance(value, kind) and not (name not in self.attributes and value is None):
-            raise self.refusal(f"its attribute {name} should be {expected}, is {shown(value)}")
+            raise self.error(f"its attribute {name} should be {expected}, is {escape(value)}")
         return value
 
 
@@ -109,7 +110,7 @@ class Model(NamedTuple):
     folder: Folder
 
 
-def opened(path: str | Path) -> Model:
+def opened(path: PathLike) -> Model:
     """Open an ONNX file and decode everything but the constants' values.
 
     Raises
@@ -119,13 +120,13 @@ def opened(path: str | Path) -> Model:
 
     """
     path = Path(path)
-    proto = protobuf.opened(path, "an ONNX model")
+    proto = protobuf.open_message(path, "an ONNX model")
     graph = proto.message(GRAPH)
     if graph is None or NODES not in graph or OPSETS not in proto:
-        raise proto.fault(0, "no graph with nodes and a version of the operators")
+        raise proto.error(0, "no graph with nodes and a version of the operators")
     opset = _opset(proto, path)
     if SPARSE in graph:
-        raise graph.fault(0, "sparse initialisers; store them densely")
+        raise graph.error(0, "sparse initialisers; store them densely")
     folder = Folder(path, proto.data.nbytes)
     nodes, constants = _contents(graph, folder)
     inputs = [p for p in (_port(p) for p in graph.messages(INPUTS)) if p.name not in constants]

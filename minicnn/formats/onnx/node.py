@@ -34,9 +34,9 @@ class Call(NamedTuple):
     opset: int
     budget: Budget
 
-    def refusal(self, why: str) -> WeightsError:
+    def error(self, why: str) -> WeightsError:
         """Return an error that names the node."""
-        return self.node.refusal(why)
+        return self.node.error(why)
 
     @property
     def open_size(self) -> bool:
@@ -51,7 +51,7 @@ class Call(NamedTuple):
     def axis(self, axis: int) -> int:
         """Return an axis counted from the first; negative ones count from the last."""
         if not -self.rank <= axis < self.rank:
-            raise self.refusal(f"axis {axis} of an input that has {self.rank}")
+            raise self.error(f"axis {axis} of an input that has {self.rank}")
         return axis % self.rank
 
     def constant(self, place: int) -> Constant | None:
@@ -64,7 +64,7 @@ class Call(NamedTuple):
         if constant is None:
             return None
         if constant.open is not None and constant.open.any():
-            raise self.refusal("a number in it depends on the input's size; export the model with a fixed size")
+            raise self.error("a number in it depends on the input's size; export the model with a fixed size")
         return constant.array
 
     def number(self, place: int, default: float) -> float:
@@ -73,7 +73,7 @@ class Call(NamedTuple):
         if array is None:
             return default
         if array.size != 1 or array.dtype.kind not in "fiub":
-            raise self.refusal(f"input {place} should be one number, has shape {array.shape}")
+            raise self.error(f"input {place} should be one number, has shape {array.shape}")
         return float(array.reshape(()))
 
     def numbers(self, name: str, place: int) -> list[int] | None:
@@ -82,19 +82,19 @@ class Call(NamedTuple):
         if array is None:
             return self.node.integers(name)
         if array.dtype.kind not in "iu":
-            raise self.refusal(f"input {place} should be whole numbers, is {array.dtype}")
+            raise self.error(f"input {place} should be whole numbers, is {array.dtype}")
         return [int(n) for n in array.reshape(-1)]
 
     def weight(self, place: int) -> np.ndarray:
         """Return a parameter: float32 or float64, in row order; half precision is widened."""
         if self.data == place or self.constant(place) is None:
-            raise self.refusal(f"input {place} should be a constant: weights that are computed have no layer")
+            raise self.error(f"input {place} should be a constant: weights that are computed have no layer")
         return self.parameter(self.array(place))
 
     def parameter(self, array: np.ndarray) -> np.ndarray:
         """Return an array as a layer keeps it, copied only where it must be."""
         if array.dtype.kind != "f":
-            raise self.refusal(f"weights of {array.dtype}; expected floating-point numbers")
+            raise self.error(f"weights of {array.dtype}; expected floating-point numbers")
         dtype = np.float64 if array.dtype == np.float64 else np.float32
         if array.dtype != dtype or not array.flags.c_contiguous:
             self.budget.take(self.node, array.size, np.dtype(dtype).itemsize)
@@ -103,7 +103,7 @@ class Call(NamedTuple):
     def sized(self) -> Shape:
         """Return the input's shape where a layer depends on it."""
         if self.open_size:
-            raise self.refusal("needs the input's height and width; export the model with a fixed size")
+            raise self.error("needs the input's height and width; export the model with a fixed size")
         return self.shape
 
 
@@ -114,9 +114,9 @@ def reshaped(call: Call, shape: Shape, target: Shape) -> list[Layer]:
     if len(target) == 1:
         return [Flatten()]
     if not target or 0 in target:
-        raise call.refusal(f"gives no values for an image (shape {target})")
+        raise call.error(f"gives no values for an image (shape {target})")
     if call.open_size:
-        raise call.refusal("gives a shape that depends on the input's size; export the model with a fixed size")
+        raise call.error("gives a shape that depends on the input's size; export the model with a fixed size")
     return [Reshape(target)]
 
 
@@ -125,7 +125,7 @@ def around(call: Call, maps: Shape, layers: list[Layer], output: Shape | None = 
     if call.shape == maps:
         return layers
     if not call.shape or prod(maps) != prod(call.shape):
-        raise call.refusal(f"an input of shape {call.shape} for each image")
+        raise call.error(f"an input of shape {call.shape} for each image")
     return [
         *reshaped(call, call.shape, maps),
         *layers,

@@ -33,14 +33,14 @@ def _identity(call: Call) -> list[Layer]:
 
 def _cast(call: Call) -> list[Layer]:
     if call.node.integer("to", 1) not in (1, 10, 11, 16):
-        raise call.refusal("a conversion to whole numbers has no layer")
+        raise call.error("a conversion to whole numbers has no layer")
     return []
 
 
 def _dropout(call: Call) -> list[Layer]:
     training = call.array(2)
     if (training is not None and training.any()) or (call.opset < 7 and not call.node.integer("is_test", 0)):
-        raise call.refusal("is in training mode; export the model in evaluation mode")
+        raise call.error("is in training mode; export the model in evaluation mode")
     p = call.number(1, call.node.real("ratio", 0.5))
     return [Dropout(p)] if 0 <= p < 1 else []
 
@@ -55,7 +55,7 @@ def _clip(call: Call) -> list[Layer]:
         return [ReLU6()]
     if lower == 0 and upper >= float(np.finfo(np.float32).max):
         return [ReLU()]
-    raise call.refusal(f"clips to [{lower}, {upper}]; layers are there for [0, inf] (ReLU) and [0, 6] (ReLU6)")
+    raise call.error(f"clips to [{lower}, {upper}]; layers are there for [0, inf] (ReLU) and [0, 6] (ReLU6)")
 
 
 def _prelu(call: Call) -> list[Layer]:
@@ -71,7 +71,7 @@ def _softmax(layer: Layer):
         over_all = call.opset < 13 and prod(call.shape[1:]) != 1
         if axis != 1 or over_all or (call.open_size and call.opset < 13):
             axes = f"axes {axis} to {call.rank - 1} together" if call.opset < 13 else f"axis {axis}"
-            raise call.refusal(f"runs over {axes} of N x {call.shape}; there is a layer for the channels, axis 1")
+            raise call.error(f"runs over {axes} of N x {call.shape}; there is a layer for the channels, axis 1")
         return [layer]
 
     return lowered
@@ -84,7 +84,7 @@ def _per_channel(call: Call, array: np.ndarray) -> np.ndarray:
     """Return a constant, as it is broadcast to the input, as one number (1,) or one for each channel (C,)."""
     full = (1,) * (call.rank - array.ndim) + array.shape
     if len(full) != call.rank or prod(full) != full[1] or full[1] not in (1, call.shape[0]):
-        raise call.refusal(
+        raise call.error(
             f"a constant of shape {array.shape} on an input N x {call.shape}; expected one number for each channel"
         )
     return array.reshape(-1)
@@ -109,7 +109,7 @@ def scale_and_shift(call: Call) -> tuple[np.ndarray | None, np.ndarray | None]:
     if op == "Mul":
         return constant, None
     if call.data == 1:
-        raise call.refusal("divides by the input")
+        raise call.error("divides by the input")
     with np.errstate(all="ignore"):
         return (1 / constant).astype(constant.dtype), None
 
@@ -124,7 +124,7 @@ def _affine(call: Call) -> list[Layer]:
 
 def _normalised(call: Call, parameters: dict[str, np.ndarray], eps: float) -> list[Layer]:
     if not call.shape:
-        raise call.refusal("an input of shape (N,): no channels")
+        raise call.error("an input of shape (N,): no channels")
     maps = call.shape if len(call.shape) == 3 else (call.shape[0], prod(call.shape[1:]), 1)
     return around(call, maps, [BatchNorm2d(call.shape[0], eps=eps, **parameters)])
 
@@ -133,7 +133,7 @@ def _batch_norm(call: Call) -> list[Layer]:
     node = call.node
     trained = any(node.outputs[1:]) or node.integer("training_mode", 0)
     if trained or (call.opset < 7 and not node.integer("is_test", 0)) or not node.integer("spatial", 1):
-        raise call.refusal("is in training mode, or not spatial; export the model in evaluation mode")
+        raise call.error("is in training mode, or not spatial; export the model in evaluation mode")
     names = ("weight", "bias", "running_mean", "running_var")
     return _normalised(call, {n: call.weight(i) for i, n in enumerate(names, 1)}, node.real("epsilon", 1e-5))
 
@@ -141,9 +141,7 @@ def _batch_norm(call: Call) -> list[Layer]:
 def _local_response_norm(call: Call) -> list[Layer]:
     size = call.node.integer("size", 0)
     if size % 2 == 0:
-        raise call.refusal(
-            f"a window of {size} channels; an even window lies differently here, expected an odd one"
-        )
+        raise call.error(f"a window of {size} channels; an even window lies differently here, expected an odd one")
     constants = {ours: call.node.real(theirs, d) for ours, theirs, d in _LRN}
     return around(call, _three(call), [LocalResponseNorm(size, **constants)])
 
@@ -153,7 +151,7 @@ _LRN = (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
 
 def _three(call: Call) -> Shape:
     if len(call.shape) < 2:
-        raise call.refusal(f"expected N x C x H x W, got N x {call.shape}")
+        raise call.error(f"expected N x C x H x W, got N x {call.shape}")
     return call.shape if len(call.shape) == 3 else (call.shape[0], prod(call.shape[1:]), 1)
 
 
@@ -162,16 +160,14 @@ def _three(call: Call) -> Shape:
 
 def _features(call: Call) -> int:
     if call.data != 0 or len(call.shape) != 1:
-        raise call.refusal(
-            f"expected rows (N, F) times constant weights, got input {call.data} as N x {call.shape}"
-        )
+        raise call.error(f"expected rows (N, F) times constant weights, got input {call.data} as N x {call.shape}")
     return call.sized()[0]
 
 
 def _gemm(call: Call) -> list[Layer]:
     features, node = _features(call), call.node
     if node.flag("transA"):
-        raise call.refusal("transposes its input (transA), which mixes the images of a batch")
+        raise call.error("transposes its input (transA), which mixes the images of a batch")
     weight = call.weight(1) if node.flag("transB") else _transposed(call, 1)
     alpha, beta = np.float32(node.real("alpha", 1.0)), np.float32(node.real("beta", 1.0))
     if alpha != 1:
@@ -185,7 +181,7 @@ def _gemm(call: Call) -> list[Layer]:
 
 def _per_feature(call: Call, bias: np.ndarray, count: int) -> np.ndarray:
     if bias.size not in (1, count) or bias.size != bias.shape[-1:][0] if bias.ndim else False:
-        raise call.refusal(f"adds a constant of shape {bias.shape}, not a row of {count}")
+        raise call.error(f"adds a constant of shape {bias.shape}, not a row of {count}")
     return np.broadcast_to(bias.reshape(-1), (count,))
 
 
@@ -196,7 +192,7 @@ def _transposed(call: Call, place: int) -> np.ndarray:
 
 def _linear(call: Call, features: int, weight: np.ndarray, bias: np.ndarray | None) -> Linear:
     if weight.ndim != 2 or weight.shape[1] != features:
-        raise call.refusal(f"weights of shape {weight.shape} (out, in) on an input of {features} features")
+        raise call.error(f"weights of shape {weight.shape} (out, in) on an input of {features} features")
     bias = False if bias is None else np.ascontiguousarray(bias, weight.dtype)
     return Linear(features, len(weight), bias, weight=weight)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import chain_of, flat_scores
 from minicnn.formats.onnx import model
-from minicnn.formats.onnx.lowering import BATCH, LARGEST, Lowering
+from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
 from minicnn.formats.onnx.model import Model, Node, Port
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
@@ -26,7 +26,7 @@ FLOATS = (1, 10, 11, 16)
 SIZES = (1009, 1013, 1019, 1021), (1031, 1033, 1039, 1049)
 
 
-def read(path: str | Path) -> Network:
+def read(path: PathLike) -> Network:
     """Read a network from an ONNX file, opset 6 or newer; weights in the file or in files beside it.
 
     Layers are called as their nodes are, or as the nodes' outputs where those have no name; a layer that stands
@@ -49,7 +49,7 @@ def read(path: str | Path) -> Network:
     batch = entry.dims[0] or BATCH
     lowered = Lowering(found, nodes, entry.name, target, batch, shapes, entry.channels_last)
     if target not in lowered.shapes or target in lowered.squares:
-        raise WeightsError(f"{path}: the output {shown(target)!r} does not come from the input through layers")
+        raise WeightsError(f"{path}: the output {escape(target)!r} does not come from the input through layers")
     try:
         chain = flat_scores(chain_of(lowered.steps, entry.name, target), lowered.shapes[target][0])
         preprocess, labels = _metadata(found)
@@ -71,7 +71,7 @@ def _ends(found: Model) -> tuple[Port, str]:
     """Return the one input and the name of the one output."""
     for what, ports in (("input", found.inputs), ("output", found.outputs)):
         if len(ports) != 1:
-            names = ", ".join(shown(port.name) for port in ports[:8])
+            names = ", ".join(escape(port.name) for port in ports[:8])
             raise WeightsError(
                 f"{found.path}: {len(ports)} {what}s ({names}); expected one, "
                 "cut the part you need out with onnx.utils.extract_model"
@@ -90,7 +90,7 @@ def _live(nodes: list[Node], target: str) -> list[Node]:
 
 
 def _entry(found: Model, port: Port, nodes: list[Node]) -> _Entry:
-    where = f"{found.path}: input {shown(port.name)!r}"
+    where = f"{found.path}: input {escape(port.name)!r}"
     if port.kind not in FLOATS or port.dims is None or not 2 <= len(port.dims) <= 5:
         raise WeightsError(
             f"{where}: element type {port.kind}, dimensions {port.dims}; expected floating-point numbers "
@@ -105,7 +105,7 @@ def _entry(found: Model, port: Port, nodes: list[Node]) -> _Entry:
         and readers[0].attributes.get("perm") == [0, 3, 1, 2]
     )
     dims = tuple(port.dims[i] for i in (0, 3, 1, 2)) if channels_last else port.dims
-    if dims[1] is None or any(n is not None and n > LARGEST for n in dims):
+    if dims[1] is None or any(n is not None and n > MAX_VALUES for n in dims):
         raise WeightsError(f"{where}: its channels are not said, or too many; export the model with a fixed size")
     return _Entry(port.name, dims, channels_last)
 
@@ -122,7 +122,7 @@ def _metadata(found: Model) -> tuple[Preprocess | None, list[str] | None]:
     try:
         texts = {key: json.loads(found.metadata[key]) for key in (PREPROCESS, LABELS) if key in found.metadata}
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"its metadata are damaged: {shown(str(error))}") from None
+        raise WeightsError(f"its metadata are damaged: {escape(str(error))}") from None
     labels = texts.get(LABELS)
     if labels is not None and not (isinstance(labels, list) and all(isinstance(n, str) for n in labels)):
         raise WeightsError(f"{LABELS}: expected a list of names")

@@ -14,9 +14,9 @@ def flatten(call: Call) -> list[Layer]:
     """Flatten, from the first axis after the batch."""
     axis = call.node.integer("axis", 1)
     if axis != call.rank and call.axis(axis) != 1:
-        raise call.refusal(f"flattens from axis {axis}, which mixes the images of a batch; expected axis 1")
+        raise call.error(f"flattens from axis {axis}, which mixes the images of a batch; expected axis 1")
     if axis == call.rank != 1:
-        raise call.refusal("makes a column of all values")
+        raise call.error("makes a column of all values")
     return reshaped(call, call.shape, (prod(call.shape),))
 
 
@@ -26,14 +26,14 @@ def reshape(call: Call) -> list[Layer]:
     keep_zero = call.node.flag("allowzero")
     full = (call.batch, *call.shape)
     if not target or len(target) < 2:
-        raise call.refusal(f"reshapes to {target}: no axis is left for the batch, or none for an image")
+        raise call.error(f"reshapes to {target}: no axis is left for the batch, or none for an image")
     rest = [full[i] if n == 0 and not keep_zero and i < len(full) else n for i, n in enumerate(target)][1:]
     if rest.count(-1) == 1 and target[0] != -1:
         known = prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = prod(call.shape) // known if known else 0
     keeps_batch = target[0] in (-1, call.batch) or (target[0] == 0 and not keep_zero) or first_open
     if not keeps_batch or min(rest) < 1 or prod(rest) != prod(call.shape):
-        raise call.refusal(
+        raise call.error(
             f"reshapes N x {call.shape} to {target}, which mixes the images of a batch or does not fit"
         )
     return reshaped(call, call.shape, tuple(rest))
@@ -46,7 +46,7 @@ def _target(call: Call) -> tuple[list[int], bool]:
         return call.node.integers("shape", []), False
     array, marks = constant
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise call.refusal(f"its shape should be a row of whole numbers, is {array.dtype} of shape {array.shape}")
+        raise call.error(f"its shape should be a row of whole numbers, is {array.dtype} of shape {array.shape}")
     if marks is not None and marks[1:].any() and len(array) != 2:
         call.array(1)
     is_batch = marks is not None and bool(marks[:1].any()) and int(array[0]) == call.batch
@@ -62,7 +62,7 @@ def squeeze(call: Call) -> list[Layer]:
         axes = [i for i, n in enumerate((call.batch, *call.sized())) if n == 1]
     gone = {call.axis(axis) for axis in axes}
     if 0 in gone or any(call.shape[axis - 1] != 1 for axis in gone):
-        raise call.refusal(
+        raise call.error(
             f"takes away axes {sorted(gone)} of N x {call.shape}; expected axes of length 1, not the batch"
         )
     return reshaped(call, call.shape, tuple(n for i, n in enumerate(call.shape, 1) if i not in gone))
@@ -74,7 +74,7 @@ def unsqueeze(call: Call) -> list[Layer]:
     rank = call.rank + len(axes)
     new = {axis % rank for axis in axes}
     if 0 in new or len(new) != len(axes) or any(not -rank <= axis < rank for axis in axes):
-        raise call.refusal(f"adds axes {axes} to N x {call.shape}; expected new axes after the batch")
+        raise call.error(f"adds axes {axes} to N x {call.shape}; expected new axes after the batch")
     rest = iter(call.shape)
     return reshaped(call, call.shape, tuple(1 if i in new else next(rest) for i in range(1, rank)))
 
@@ -83,7 +83,7 @@ def transpose(call: Call) -> list[Layer]:
     """Transpose that keeps the batch first."""
     order = call.node.integers("perm", list(range(call.rank))[::-1])
     if sorted(order) != list(range(call.rank)) or order[0] != 0:
-        raise call.refusal(f"orders axes as {order}, which moves the batch; expected 0 first")
+        raise call.error(f"orders axes as {order}, which moves the batch; expected 0 first")
     axes = tuple(axis - 1 for axis in order[1:])
     return [] if axes == tuple(range(len(axes))) else [Permute(axes)]
 
@@ -93,15 +93,15 @@ def pad(call: Call) -> list[Layer]:
     pads, mode = call.numbers("pads", 1), call.node.text("mode", "constant")
     value = call.number(2, call.node.real("value", 0.0))
     if mode != "constant" or value != 0:
-        raise call.refusal(f"pads in mode {mode!r} with {value}; there is a layer for zeros")
+        raise call.error(f"pads in mode {mode!r} with {value}; there is a layer for zeros")
     axes = call.array(3)
     axes = range(call.rank) if axes is None else [call.axis(int(a)) for a in axes.reshape(-1)]
     if pads is None or len(pads) != 2 * len(axes):
-        raise call.refusal(f"pads {pads}: expected two numbers for each of {len(axes)} axes")
+        raise call.error(f"pads {pads}: expected two numbers for each of {len(axes)} axes")
     sides = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
     if not any(any(both) for both in sides.values()):
         return []
     rows, columns = sides.pop(2, (0, 0)), sides.pop(3, (0, 0))
     if any(any(both) for both in sides.values()) or min(*rows, *columns) < 0 or len(call.shape) != 3:
-        raise call.refusal(f"pads {pads} on N x {call.shape}; expected zeros around the height and width of maps")
+        raise call.error(f"pads {pads} on N x {call.shape}; expected zeros around the height and width of maps")
     return [ZeroPad2d((*columns, *rows))]

@@ -11,14 +11,14 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import files
-from minicnn.formats.containers.files import shown
+from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.protobuf import Message
 
 __all__ = ["KINDS", "Folder", "Tensor"]
 
 # TensorProto's fields
 DIMS, DATA_TYPE, SEGMENT, NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14
-MOST_AXES = 16
+MAX_AXES = 16
 
 
 class Kind(NamedTuple):
@@ -61,9 +61,9 @@ class Folder:
         path = self._inside(location, what)
         if path not in self._mapped:
             try:
-                self._mapped[path] = memoryview(files.mapped(path, "the model's data"))
+                self._mapped[path] = memoryview(files.map_file(path, "the model's data"))
             except WeightsError as error:
-                raise WeightsError(f"{self.model}: {what}: {shown(str(error), 300)}") from None
+                raise WeightsError(f"{self.model}: {what}: {escape(str(error), 300)}") from None
             self.size += self._mapped[path].nbytes
         return self._mapped[path]
 
@@ -76,7 +76,7 @@ class Folder:
             inside = False
         if not inside or ".." in Path(location).parts or "\\" in location:
             raise WeightsError(
-                f"{self.model}: {what}: its data lie at {shown(location)!r}, outside of the model's folder; "
+                f"{self.model}: {what}: its data lie at {escape(location)!r}, outside of the model's folder; "
                 "put both files into one folder and give the bare name"
             )
         return path
@@ -91,14 +91,14 @@ class Tensor:
         self.dims = tuple(int(n) for n in proto.integers(DIMS))
         self.kind = KINDS.get(proto.integer(DATA_TYPE))
         if self.kind is None:
-            raise self._fault(f"element type {proto.integer(DATA_TYPE)}; convert the model to float32")
-        if len(self.dims) > MOST_AXES or any(n < 0 for n in self.dims):
-            raise self._fault(f"no tensor can have the shape {shown(self.dims)}")
+            raise self._error(f"element type {proto.integer(DATA_TYPE)}; convert the model to float32")
+        if len(self.dims) > MAX_AXES or any(n < 0 for n in self.dims):
+            raise self._error(f"no tensor can have the shape {escape(self.dims)}")
         if SEGMENT in proto:
-            raise self._fault("in segments; save the model again with a newer onnx")
+            raise self._error("in segments; save the model again with a newer onnx")
 
-    def _fault(self, what: str) -> WeightsError:
-        return self._proto.fault(0, f"tensor {shown(self.name)!r}: {what}")
+    def _error(self, what: str) -> WeightsError:
+        return self._proto.error(0, f"tensor {escape(self.name)!r}: {what}")
 
     @cached_property
     def array(self) -> np.ndarray:
@@ -106,38 +106,38 @@ class Tensor:
         size = prod(self.dims)
         flat = self._stored(size)
         if flat.size != size:
-            raise self._fault(f"holds {flat.size} values, its shape {shown(self.dims)} needs {size}")
+            raise self._error(f"holds {flat.size} values, its shape {escape(self.dims)} needs {size}")
         try:
             array = flat.reshape(self.dims)
         except ValueError:
-            raise self._fault(f"no tensor can have the shape {shown(self.dims)}") from None
+            raise self._error(f"no tensor can have the shape {escape(self.dims)}") from None
         array.flags.writeable = False
         return array
 
     def _stored(self, size: int) -> np.ndarray:
         code, field, stored = self.kind
-        raw = self._external(size) if self._proto.integer(LOCATION) == 1 else self._proto.blob(RAW)
+        raw = self._external(size) if self._proto.integer(LOCATION) == 1 else self._proto.raw_bytes(RAW)
         if raw is not None:
-            needed = size * files.width(code)
+            needed = size * files.itemsize(code)
             if raw.nbytes != needed:
-                raise self._fault(f"has {raw.nbytes} bytes of data, its shape {shown(self.dims)} needs {needed}")
-            return files.numbers(raw, code)
+                raise self._error(f"has {raw.nbytes} bytes of data, its shape {escape(self.dims)} needs {needed}")
+            return files.from_buffer(raw, code)
         if stored == "varint":
             return self._proto.integers(field).astype(code)
         if stored == "bits":
-            return files.numbers(self._proto.integers(field).astype("<u2").tobytes(), code)
+            return files.from_buffer(self._proto.integers(field).astype("<u2").tobytes(), code)
         return self._proto.reals(field, stored)
 
     def _external(self, size: int) -> memoryview:
         entries = {entry.text(1): entry.text(2) for entry in self._proto.messages(EXTERNAL)}
         try:
             offset = int(entries.get("offset", "0"))
-            length = int(entries.get("length", str(size * files.width(self.kind.code))))
+            length = int(entries.get("length", str(size * files.itemsize(self.kind.code))))
         except ValueError:
-            raise self._fault("its external data have no whole numbers for offset and length") from None
-        data = self._folder.bytes(entries.get("location", ""), f"tensor {shown(self.name)!r}")
+            raise self._error("its external data have no whole numbers for offset and length") from None
+        data = self._folder.bytes(entries.get("location", ""), f"tensor {escape(self.name)!r}")
         if offset < 0 or length < 0 or offset + length > data.nbytes:
-            raise self._fault(
-                f"its external data end at byte {shown(offset + length)} of a file of {data.nbytes} bytes"
+            raise self._error(
+                f"its external data end at byte {escape(offset + length)} of a file of {data.nbytes} bytes"
             )
         return data[offset : offset + length]

@@ -19,13 +19,13 @@ from minicnn.shapes import Pair, Sides, same_padding, span
 
 __all__ = ["average_pool", "conv", "conv_transpose", "global_average_pool", "global_max_pool", "max_pool", "mean"]
 
-MOST_TAPS = 1 << 16
+MAX_TAPS = 1 << 16
 
 
 def _maps(call: Call) -> Shape:
     """Return the input's shape as (C, H, W)."""
     if len(call.shape) not in (2, 3):
-        raise call.refusal(f"maps of {len(call.shape) - 1} axes; expected N x C x H x W, got N x {call.shape}")
+        raise call.error(f"maps of {len(call.shape) - 1} axes; expected N x C x H x W, got N x {call.shape}")
     return call.shape if len(call.shape) == 3 else (call.shape[0], 1, call.shape[1])
 
 
@@ -43,7 +43,7 @@ def _pair(call: Call, name: str, default: list[int] | None = None) -> Pair:
     axes = len(call.shape) - 1
     given = call.node.integers(name, default or [1] * axes)
     if len(given) != axes:
-        raise call.refusal(f"{name} has {len(given)} numbers for maps of {axes} axes")
+        raise call.error(f"{name} has {len(given)} numbers for maps of {axes} axes")
     return tuple([1] * (2 - axes) + given)
 
 
@@ -51,10 +51,10 @@ def _kernel(call: Call, weight_shape: Shape = ()) -> Pair:
     _maps(call)
     inferred = list(weight_shape[2:]) or None
     if inferred is None and "kernel_shape" not in call.node.attributes:
-        raise call.refusal("has no kernel_shape")
+        raise call.error("has no kernel_shape")
     kernel = _pair(call, "kernel_shape", inferred)
     if inferred is not None and list(kernel)[2 - len(inferred) :] != inferred:
-        raise call.refusal(f"kernel_shape {kernel} does not fit weights of shape {weight_shape}")
+        raise call.error(f"kernel_shape {kernel} does not fit weights of shape {weight_shape}")
     return kernel
 
 
@@ -67,10 +67,10 @@ def _padding(call: Call, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
     if mode == "VALID":
         return (0, 0), (0, 0)
     if mode != "NOTSET":
-        raise call.refusal(f"auto_pad {mode!r}; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")
+        raise call.error(f"auto_pad {mode!r}; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")
     pads = call.node.integers("pads", [0] * (2 * axes))
     if len(pads) != 2 * axes or min(pads, default=0) < 0:
-        raise call.refusal(f"pads {pads}: expected {2 * axes} numbers >= 0")
+        raise call.error(f"pads {pads}: expected {2 * axes} numbers >= 0")
     sides = list(zip(pads[:axes], pads[axes:], strict=True))
     return tuple([(0, 0)] * (2 - axes) + sides)
 
@@ -78,7 +78,7 @@ def _padding(call: Call, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
 def _geometry(call: Call, kernel: Pair) -> dict[str, Any]:
     stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
     if min(*stride, *dilation, *kernel) < 1:
-        raise call.refusal("kernel_shape, strides and dilations must be at least 1")
+        raise call.error("kernel_shape, strides and dilations must be at least 1")
     return {"stride": stride, "dilation": dilation, "padding": _padding(call, kernel, stride, dilation)}
 
 
@@ -87,7 +87,7 @@ def _weight_and_bias(call: Call) -> tuple[Any, Any, Shape]:
     weight = call.weight(1)
     _maps(call)
     if weight.ndim != len(call.shape) + 1 or 0 in weight.shape:
-        raise call.refusal(f"weights of shape {weight.shape} for maps of {len(call.shape) - 1} axes")
+        raise call.error(f"weights of shape {weight.shape} for maps of {len(call.shape) - 1} axes")
     bias = call.weight(2) if call.constant(2) is not None else None
     return weight.reshape(*weight.shape[:2], -1, weight.shape[-1]), bias, weight.shape
 
@@ -139,7 +139,7 @@ def _from_output(call: Call, kernel: Pair, stride: Pair, dilation: Pair, extra: 
     for n, k, s, d, out, more in zip(size, kernel, stride, dilation, wanted, extra, strict=True):
         total = s * (n - 1) + more + span(k, d) - out
         if total < 0 and mode.startswith("SAME"):
-            raise call.refusal("SAME padding would be negative here, which implementations read apart")
+            raise call.error("SAME padding would be negative here, which implementations read apart")
         smaller, larger = max(total, 0) // 2, -(-max(total, 0) // 2)
         padding.append((smaller, larger) if mode == "SAME_UPPER" else (larger, smaller))
         rows.append(more + max(-total, 0))
@@ -154,12 +154,12 @@ def _pool(call: Call) -> tuple[Pair, dict[str, Any]]:
     """Return kernel_size and the rest of a pool's geometry."""
     kernel = _kernel(call)
     geometry = _geometry(call, kernel)
-    if prod(kernel) > MOST_TAPS:
-        raise call.refusal(f"a window of {kernel}, which is more than {MOST_TAPS} pixels")
+    if prod(kernel) > MAX_TAPS:
+        raise call.error(f"a window of {kernel}, which is more than {MAX_TAPS} pixels")
     if call.node.text("auto_pad", "NOTSET").startswith("SAME"):
         for n, k, s, d in zip(_maps(call)[1:], kernel, geometry["stride"], geometry["dilation"], strict=True):
             if (-(-n // s) - 1) * s + span(k, d) < n:
-                raise call.refusal("SAME padding would be negative here, which implementations read apart")
+                raise call.error("SAME padding would be negative here, which implementations read apart")
     return kernel, geometry | {"ceil_mode": call.node.flag("ceil_mode")}
 
 
@@ -173,7 +173,7 @@ def average_pool(call: Call) -> list[Layer]:
     """AveragePool."""
     kernel, geometry = _pool(call)
     if geometry.pop("dilation") != (1, 1):
-        raise call.refusal("dilations in an average pool have no layer")
+        raise call.error("dilations in an average pool have no layer")
     return _on_maps(call, AvgPool2d(kernel, count_include_pad=call.node.flag("count_include_pad"), **geometry))
 
 
@@ -185,8 +185,8 @@ def global_average_pool(call: Call) -> list[Layer]:
 def global_max_pool(call: Call) -> list[Layer]:
     """GlobalMaxPool, a MaxPool whose window is the map."""
     height, width = _global_maps(call._replace(shape=call.sized()))[1:]
-    if height * width > MOST_TAPS:
-        raise call.refusal(f"a window of {height} x {width}, which is more than {MOST_TAPS} pixels")
+    if height * width > MAX_TAPS:
+        raise call.error(f"a window of {height} x {width}, which is more than {MAX_TAPS} pixels")
     return _global(call, MaxPool2d((height, width)), keep=True)
 
 
@@ -194,13 +194,13 @@ def mean(call: Call) -> list[Layer]:
     """ReduceMean over all axes after the channels: the global average pool."""
     axes = call.numbers("axes", 1)
     if axes is None or {call.axis(a) for a in axes} != set(range(2, call.rank)) or call.rank < 3:
-        raise call.refusal(f"a mean over the axes {axes} of an input with {call.rank}; expected height and width")
+        raise call.error(f"a mean over the axes {axes} of an input with {call.rank}; expected height and width")
     return _global(call, GlobalAvgPool2d(), keep=call.node.flag("keepdims", True))
 
 
 def _global_maps(call: Call) -> Shape:
     if len(call.shape) < 2:
-        raise call.refusal(f"expected N x C x H x W, got N x {call.shape}")
+        raise call.error(f"expected N x C x H x W, got N x {call.shape}")
     return call.shape if len(call.shape) == 3 else (call.shape[0], prod(call.shape[1:]), 1)
 
 

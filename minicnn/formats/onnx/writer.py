@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.formats.containers import files, protobuf
+from minicnn.formats.containers import files
+from minicnn.formats.containers.protobuf import (
+    Chunks,
+    count_bytes,
+    encode_float,
+    encode_integer,
+    encode_message,
+    encode_packed,
+    encode_text,
+)
 from minicnn.formats.onnx.export import NODES
 from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
 from minicnn.layers import Concat, Layer, Residual, Sequential
@@ -20,11 +29,11 @@ from minicnn.network import Network
 __all__ = ["OPSET", "write"]
 
 OPSET, IR_VERSION = 17, 8
-LARGEST = (1 << 31) - 1  # protobuf's limit
+MAX_BYTES = (1 << 31) - 1  # protobuf's limit
 _KINDS = {np.dtype(np.float32): 1, np.dtype(np.int64): 7, np.dtype(np.float64): 11}
 
 
-def write(path: str | Path, net: Network) -> None:
+def write(path: PathLike, net: Network) -> None:
     """Write a network as an ONNX file of opset 17, the same bytes for the same network.
 
     Nodes have the layers' names and initialisers those of the state dictionary; a softmax at the end is part of
@@ -45,22 +54,22 @@ def write(path: str | Path, net: Network) -> None:
         chunks = _model(net)
     except MinicnnError as error:
         raise WeightsError(f"{path}: can't be written as ONNX: {error}") from None
-    if protobuf.length(chunks) > LARGEST:
+    if count_bytes(chunks) > MAX_BYTES:
         raise WeightsError(
-            f"{path}: {protobuf.length(chunks):,} bytes, but an ONNX file holds at most 2 GiB; save it as .npz"
+            f"{path}: {count_bytes(chunks):,} bytes, but an ONNX file holds at most 2 GiB; save it as .npz"
         )
-    with files.written(path) as file:
+    with files.atomic_write(path) as file:
         file.writelines(chunks)
 
 
-def _model(net: Network) -> protobuf.Chunks:
+def _model(net: Network) -> Chunks:
     graph = Graph(net)
     return [
-        *protobuf.integer(1, IR_VERSION),
-        *protobuf.text(2, PRODUCER),
-        *protobuf.message(7, graph.chunks(net.name)),
-        *protobuf.message(8, [*protobuf.text(1, ""), *protobuf.integer(2, OPSET)]),
-        *(chunk for entry in _metadata(net).items() for chunk in protobuf.message(14, _entry(*entry))),
+        *encode_integer(1, IR_VERSION),
+        *encode_text(2, PRODUCER),
+        *encode_message(7, graph.chunks(net.name)),
+        *encode_message(8, [*encode_text(1, ""), *encode_integer(2, OPSET)]),
+        *(chunk for entry in _metadata(net).items() for chunk in encode_message(14, _entry(*entry))),
     ]
 
 
@@ -69,16 +78,16 @@ def _metadata(net: Network) -> dict[str, str]:
     return {key: json.dumps(value, ensure_ascii=False) for key, value in found.items() if value is not None}
 
 
-def _entry(key: str, value: str) -> protobuf.Chunks:
-    return [*protobuf.text(1, key), *protobuf.text(2, value)]
+def _entry(key: str, value: str) -> Chunks:
+    return [*encode_text(1, key), *encode_text(2, value)]
 
 
 class Graph:
     """The graph while it is written: nodes and initialisers, each value's name given once."""
 
     def __init__(self, net: Network):
-        self.nodes: protobuf.Chunks = []
-        self.initialisers: protobuf.Chunks = []
+        self.nodes: Chunks = []
+        self.initialisers: Chunks = []
         self.open_size = net.input_shape is None
         self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
         self._taken: set[str] = set()
@@ -99,20 +108,20 @@ class Graph:
     def node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node called ``name`` and return the name of its output."""
         output = self.value(name)
-        fields = [chunk for value in inputs for chunk in protobuf.text(1, value)]
-        fields += [*protobuf.text(2, output), *protobuf.text(3, name), *protobuf.text(4, op)]
+        fields = [chunk for value in inputs for chunk in encode_text(1, value)]
+        fields += [*encode_text(2, output), *encode_text(3, name), *encode_text(4, op)]
         for key in sorted(attributes):
-            fields += protobuf.message(5, _attribute(key, attributes[key]))
-        self.nodes += protobuf.message(1, fields)
+            fields += encode_message(5, _attribute(key, attributes[key]))
+        self.nodes += encode_message(1, fields)
         return output
 
     def constant(self, name: str, array: np.ndarray) -> str:
         """Add an initialiser and return its name; weights in the precision of the widest of them."""
         name, array = self.value(name), np.asarray(array)
         array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
-        fields = [] if array.ndim == 0 else protobuf.packed(1, array.shape)
-        fields += [*protobuf.integer(2, _KINDS[array.dtype]), *protobuf.text(8, name)]
-        self.initialisers += protobuf.message(5, [*fields, *protobuf.message(9, [files.flat_bytes(array)])])
+        fields = [] if array.ndim == 0 else encode_packed(1, array.shape)
+        fields += [*encode_integer(2, _KINDS[array.dtype]), *encode_text(8, name)]
+        self.initialisers += encode_message(5, [*fields, *encode_message(9, [files.flat_bytes(array)])])
         return name
 
     def _chain(self, layers: NamedLayers, place: Place) -> tuple[str, Shape]:
@@ -135,27 +144,27 @@ class Graph:
             raise WeightsError(f"layer {place.path!r}: no ONNX operator is known for {type(layer).__name__}")
         return NODES[type(layer)](self, layer, place)
 
-    def chunks(self, name: str) -> protobuf.Chunks:
+    def chunks(self, name: str) -> Chunks:
         """Return the GraphProto."""
         named = ("N", None, "H", "W") if self.open_size else ("N",)
         return [
             *self.nodes,
-            *protobuf.text(2, name),
+            *encode_text(2, name),
             *self.initialisers,
-            *protobuf.message(11, self._port(self.input, self.input_shape, named)),
-            *protobuf.message(12, self._port(self.output, self.output_shape, ("N",))),
+            *encode_message(11, self._port(self.input, self.input_shape, named)),
+            *encode_message(12, self._port(self.output, self.output_shape, ("N",))),
         ]
 
-    def _port(self, name: str, shape: Shape, named: tuple) -> protobuf.Chunks:
+    def _port(self, name: str, shape: Shape, named: tuple) -> Chunks:
         """Return a ValueInfoProto, dimensions called by ``named`` where it has a name for them."""
-        dims: protobuf.Chunks = []
+        dims: Chunks = []
         for i, n in enumerate((None, *shape)):
             known = named[i] if i < len(named) else None
             is_open = self.open_size and known is None and i > 1
-            size = protobuf.text(2, known or f"{name}_{i}") if known or is_open else protobuf.integer(1, n)
-            dims += protobuf.message(1, size)
-        tensor = [*protobuf.integer(1, _KINDS[self.dtype]), *protobuf.message(2, dims)]
-        return [*protobuf.text(1, name), *protobuf.message(2, protobuf.message(1, tensor))]
+            size = encode_text(2, known or f"{name}_{i}") if known or is_open else encode_integer(1, n)
+            dims += encode_message(1, size)
+        tensor = [*encode_integer(1, _KINDS[self.dtype]), *encode_message(2, dims)]
+        return [*encode_text(1, name), *encode_message(2, encode_message(1, tensor))]
 
 
 class Place(NamedTuple):
@@ -177,12 +186,16 @@ def _channels(layers: NamedLayers) -> int:
     raise WeightsError("neither the network nor its layers say how many channels the input has; set input_shape")
 
 
-def _attribute(name: str, value: Any) -> protobuf.Chunks:
-    chunks = protobuf.text(1, name)
+def _attribute(name: str, value: Any) -> Chunks:
+    chunks = encode_text(1, name)
     if isinstance(value, str):
-        return [*chunks, *protobuf.text(4, value), *protobuf.integer(20, 3)]
+        return [*chunks, *encode_text(4, value), *encode_integer(20, 3)]
     if isinstance(value, float):
-        return [*chunks, *protobuf.real(2, value), *protobuf.integer(20, 1)]
+        return [*chunks, *encode_float(2, value), *encode_integer(20, 1)]
     if isinstance(value, int):
-        return [*chunks, *protobuf.integer(3, value), *protobuf.integer(20, 2)]
-    return [*chunks, *(c for v in value for c in protobuf.integer(8, int(v))), *protobuf.integer(20, 7)]
+        return [*chunks, *encode_integer(3, value), *encode_integer(20, 2)]
+    return [
+        *chunks,
+        *(c for v in value for c in encode_integer(8, int(v))),
+        *encode_integer(20, 7),
+    ]

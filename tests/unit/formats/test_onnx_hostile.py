@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from minicnn.errors import WeightsError
-from minicnn.formats.containers import protobuf
+from minicnn.formats.containers.protobuf import encode_integer, encode_message, encode_text
 from minicnn.formats.onnx import read, write
 from minicnn.layers import (
     BatchNorm2d,
@@ -202,25 +202,33 @@ def test_deep_nesting(tmp_path):
 
 def test_deep_subgraphs(tmp_path):
     """An If in a branch of an If, and so on: deeper than protobuf itself would read."""
-    end = [*protobuf.text(1, "x"), *protobuf.text(2, "z"), *protobuf.text(4, "Relu")]
+    end = [*encode_text(1, "x"), *encode_text(2, "z"), *encode_text(4, "Relu")]
     for _ in range(2000):
-        graph = [*protobuf.message(1, end), *protobuf.message(12, protobuf.text(1, "z"))]
-        branch = [*protobuf.text(1, "then_branch"), *protobuf.message(6, graph), *protobuf.integer(20, 5)]
+        graph = [*encode_message(1, end), *encode_message(12, encode_text(1, "z"))]
+        branch = [
+            *encode_text(1, "then_branch"),
+            *encode_message(6, graph),
+            *encode_integer(20, 5),
+        ]
         end = [
             b"".join(
                 [
-                    *protobuf.text(1, "c"),
-                    *protobuf.text(2, "z"),
-                    *protobuf.text(4, "If"),
-                    *protobuf.message(5, branch),
+                    *encode_text(1, "c"),
+                    *encode_text(2, "z"),
+                    *encode_text(4, "If"),
+                    *encode_message(5, branch),
                 ]
             )
         ]
     proto = model([("Relu", "z", "y", {})], (3, 4, 4), {"c": np.array(True)})
-    chunks = [*protobuf.message(1, end), proto.graph.SerializeToString()]
+    chunks = [*encode_message(1, end), proto.graph.SerializeToString()]
     (tmp_path / "deep.onnx").write_bytes(
         b"".join(
-            [*protobuf.message(7, chunks), *protobuf.message(8, protobuf.integer(2, 17)), *protobuf.integer(1, 8)]
+            [
+                *encode_message(7, chunks),
+                *encode_message(8, encode_integer(2, 17)),
+                *encode_integer(1, 8),
+            ]
         )
     )
     with pytest.raises(WeightsError, match="no such branch"):

@@ -186,7 +186,7 @@ def test_open_size(tmp_path):
 def test_too_large_or_nowhere(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="can't be written"):
         write(tmp_path / "no" / "net.onnx", network([ReLU()]))
-    monkeypatch.setattr(writer, "LARGEST", 500)
+    monkeypatch.setattr(writer, "MAX_BYTES", 500)
     with pytest.raises(WeightsError, match="at most 2 GiB"):
         write(tmp_path / "net.onnx", network([Conv2d(4, 6, 3)]))
     assert list(tmp_path.iterdir()) == []

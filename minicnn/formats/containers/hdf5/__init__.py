@@ -10,19 +10,19 @@ files with a few damaged bytes, one kept it in a loop without end.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import files
-from minicnn.formats.containers.files import shown
-from minicnn.formats.containers.hdf5.headers import ATTRIBUTE, LAYOUT, Source, links, messages
-from minicnn.formats.containers.hdf5.values import array_of, attribute_of
+from minicnn.formats.containers.files import escape
+from minicnn.formats.containers.hdf5.headers import ATTRIBUTE, LAYOUT, Source, read_links, read_messages
+from minicnn.formats.containers.hdf5.values import read_array, read_attribute
 
 __all__ = ["SIGNATURE", "Group", "read"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DEEPEST = 24  # groups in groups
+MAX_DEPTH = 24  # groups in groups
 
 
 class Group(NamedTuple):
@@ -32,7 +32,7 @@ class Group(NamedTuple):
     members: dict[str, Any]
 
 
-def read(data: memoryview, path: str | Path) -> Group:
+def read(data: memoryview, path: PathLike) -> Group:
     """Read all of an HDF5 file.
 
     Parameters
@@ -53,30 +53,30 @@ def read(data: memoryview, path: str | Path) -> Group:
 
     """
     if bytes(data[:8]) != SIGNATURE:
-        raise WeightsError(f"{path}: expected an HDF5 file, found {files.described(bytes(data[:512]))}")
+        raise WeightsError(f"{path}: expected an HDF5 file, found {files.guess_file_type(bytes(data[:512]))}")
     source = Source(data, path)
-    version = source.number(8, 1)
+    version = source.read_uint(8, 1)
     sizes_at, root_at = (13, 64) if version < 2 else (9, 36)
     root_at += 4 if version == 1 else 0
-    if version > 3 or source.number(sizes_at, 1) != 8 or source.number(sizes_at + 1, 1) != 8:
-        raise source.fault(8, f"version {version}, or addresses of other than 8 bytes, are not read")
-    root = _object(source, source.number(root_at, 8), "/", 0)
+    if version > 3 or source.read_uint(sizes_at, 1) != 8 or source.read_uint(sizes_at + 1, 1) != 8:
+        raise source.error(8, f"version {version}, or addresses of other than 8 bytes, are not read")
+    root = _read_object(source, source.read_uint(root_at, 8), "/", 0)
     if not isinstance(root, Group):
-        raise source.fault(root_at, "the root is an array; expected a group")
+        raise source.error(root_at, "the root is an array; expected a group")
     return root
 
 
-def _object(source: Source, at: int, name: str, depth: int) -> Any:
+def _read_object(source: Source, at: int, name: str, depth: int) -> Any:
     """Return the group or the array whose header is at byte ``at``."""
-    if depth > DEEPEST:
-        raise source.fault(at, f"groups lie more than {DEEPEST} deep")
-    found = messages(source, at)
-    attributes = dict(attribute_of(source, m) for m in found if m.kind == ATTRIBUTE and not m.shared)
+    if depth > MAX_DEPTH:
+        raise source.error(at, f"groups lie more than {MAX_DEPTH} deep")
+    messages = read_messages(source, at)
+    attributes = dict(read_attribute(source, m) for m in messages if m.kind == ATTRIBUTE and not m.shared)
     attributes = {key: value for key, value in attributes.items() if value is not None}
-    if any(message.kind == LAYOUT for message in found):
-        return array_of(source, found, attributes, name)
+    if any(message.kind == LAYOUT for message in messages):
+        return read_array(source, messages, attributes, name)
     members = {
-        label: _object(source, address, f"{name}{shown(label)}/", depth + 1)
-        for label, address in links(source, found)
+        label: _read_object(source, address, f"{name}{escape(label)}/", depth + 1)
+        for label, address in read_links(source, messages)
     }
     return Group(attributes, members)

@@ -177,7 +177,7 @@ def test_large_files_are_checked_when_asked_to(tmp_path, monkeypatch):
         with pytest.raises(WeightsError, match=r"conv\.weight\.npy' does not match its checksum"):
             npz.read(path, check=check)
     assert not same(npz.read(path, check=False)[0], little())
-    monkeypatch.setattr(files, "CHECKED", len(data) - 1)
+    monkeypatch.setattr(files, "CHECK_LIMIT", len(data) - 1)
     assert not same(npz.read(path)[0], little())
     with pytest.raises(WeightsError, match="checksum"):
         npz.read(path, check=True)

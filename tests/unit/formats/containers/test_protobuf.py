@@ -8,6 +8,14 @@ from onnx import onnx_ml_pb2 as pb
 
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import protobuf
+from minicnn.formats.containers.protobuf import (
+    count_bytes,
+    encode_float,
+    encode_integer,
+    encode_message,
+    encode_packed,
+    encode_text,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=20)
@@ -16,7 +24,7 @@ TEXT = st.text(max_size=20)
 def opened(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("wire") / "file"
     path.write_bytes(data)
-    return protobuf.opened(path, "a message")
+    return protobuf.open_message(path, "a message")
 
 
 @given(st.lists(INT64, max_size=30), TEXT, INT64, st.lists(TEXT, max_size=4), st.floats(width=32))
@@ -35,22 +43,26 @@ def test_reads_what_protobuf_writes(tmp_path_factory, numbers, name, version, wo
     back = second.message(5)
     assert back.integers(1).tolist() == back.integers(7).tolist() == numbers and back.text(8) == name
     np.testing.assert_array_equal(back.reals(10, "f8"), [1.5, real])
-    assert back.blob(9) is None and back.message(9) is None and 9 not in back and set(back) <= {1, 7, 8, 10}
+    assert back.raw_bytes(9) is None and back.message(9) is None and 9 not in back and set(back) <= {1, 7, 8, 10}
 
 
 @given(st.lists(INT64, max_size=30), TEXT, INT64, st.binary(max_size=9), st.floats(width=32, allow_nan=False))
 def test_writes_what_protobuf_reads(numbers, name, version, raw, real):
-    tensor = [*protobuf.packed(7, numbers), *protobuf.text(8, name), *protobuf.message(9, [memoryview(raw)])]
+    tensor = [
+        *encode_packed(7, numbers),
+        *encode_text(8, name),
+        *encode_message(9, [memoryview(raw)]),
+    ]
     chunks = [
-        *protobuf.text(1, name),
-        *protobuf.integer(3, version),
-        *protobuf.real(2, real),
-        *protobuf.message(5, tensor),
+        *encode_text(1, name),
+        *encode_integer(3, version),
+        *encode_float(2, real),
+        *encode_message(5, tensor),
     ]
     found = pb.AttributeProto.FromString(b"".join(chunks))
     assert (found.name, found.i, found.f) == (name, version, real)
     assert (list(found.t.int64_data), found.t.name, found.t.raw_data) == (numbers, name, raw)
-    assert protobuf.length(chunks) == len(b"".join(chunks))
+    assert count_bytes(chunks) == len(b"".join(chunks))
 
 
 def test_by_hand(tmp_path_factory):
@@ -93,13 +105,13 @@ def test_values_of_another_kind(tmp_path_factory):
 
 
 def test_too_many_fields(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(protobuf, "MOST_FIELDS", 10)
+    monkeypatch.setattr(protobuf, "MAX_FIELDS", 10)
     opened(tmp_path_factory, b"\x08\x01" * 10)
     with pytest.raises(WeightsError, match="more than 10 fields"):
         opened(tmp_path_factory, b"\x08\x01" * 11)
-    monkeypatch.setattr(protobuf, "MOST_MESSAGES", 3)
+    monkeypatch.setattr(protobuf, "MAX_MESSAGES", 3)
     with pytest.raises(WeightsError, match="4 messages in field 2"):
         opened(tmp_path_factory, b"\x12\x00" * 4).messages(2)
-    monkeypatch.setattr(protobuf, "LONGEST_VARINTS", 3)
+    monkeypatch.setattr(protobuf, "MAX_VARINT_BYTES", 3)
     with pytest.raises(WeightsError, match="no way to keep weights"):
         opened(tmp_path_factory, b"\x0a\x04\x01\x01\x01\x01").integers(1)
