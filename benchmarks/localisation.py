@@ -17,9 +17,9 @@ from two_objects import counted, section_of, shuffled, with_section
 import minicnn
 from minicnn.evaluate.confidence import Estimate
 from minicnn.evaluate.dataset import read_dataset
-from minicnn.evaluate.localisation import CAUTION, MEASURES, Evaluation
+from minicnn.evaluate.localisation import CAUTION, LOCALISATION_MEASURES, Evaluation
 from minicnn.explain import evaluate_localisation
-from minicnn.explain.localise import METHODS
+from minicnn.explain.localise import LOCALISATION_METHODS
 
 PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "localisation.md"
 READING = """## How to read it
@@ -66,7 +66,7 @@ def cell(figure: Estimate | None, measure: str) -> str:
 
 def row(name: str, figures: dict[str, Estimate], seconds: str = "") -> str:
     """One line of the table."""
-    return f"| {name} | " + " | ".join(cell(figures.get(m), m) for m in MEASURES) + f" | {seconds} |"
+    return f"| {name} | " + " | ".join(cell(figures.get(m), m) for m in LOCALISATION_MEASURES) + f" | {seconds} |"
 
 
 def page(found: dict[str, Evaluation], net_name: str) -> str:
@@ -78,8 +78,8 @@ def page(found: dict[str, Evaluation], net_name: str) -> str:
         f"{date.today().isoformat()}, minicnn {minicnn.__version__}, {net_name}: {len(first.rows)} pictures of "
         f"{groups} objects. Written by `python benchmarks/localisation.py DATA`.",
         "",
-        "| | " + " | ".join(MEASURES) + " | seconds: map + cut |",
-        "|---|" + "---|" * (len(MEASURES) + 1),
+        "| | " + " | ".join(LOCALISATION_MEASURES) + " | seconds: map + cut |",
+        "|---|" + "---|" * (len(LOCALISATION_MEASURES) + 1),
     ]
     for name, evaluation in found.items():
         times = "{map:.2f} + {cut:.2f}".format(**evaluation.seconds)
@@ -104,10 +104,10 @@ def main() -> None:
     net = minicnn.load(arguments.net).to("auto")
     examples = read_dataset(arguments.data)[: arguments.images]
     found = {}
-    for name in METHODS:
+    for name in LOCALISATION_METHODS:
         print(name, file=sys.stderr)
         found[name] = evaluate_localisation(net, examples, name, keep=arguments.output, progress=counted)
-    for name in METHODS:
+    for name in LOCALISATION_METHODS:
         print(f"{name}, last layer shuffled", file=sys.stderr)
         blind = shuffled(net, "last").to("auto")
         label = f"{name}, last layer shuffled"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import minicnn
 from minicnn.evaluate.dataset import read_dataset
-from minicnn.evaluate.insertion_deletion import evaluate_curves
+from minicnn.evaluate.insertion_deletion import evaluate_insertion_deletion
 from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.evaluate.sanity_checks import sanity_check
@@ -126,7 +126,9 @@ def main() -> None:
         lines += of_check(digits.name, sanity_check(digits, images_of(arguments.digits), ON_DIGITS, **how))
     pointed = evaluate_pointing(net, examples, **how)
     lines += of_comparison(net.name, pointed)
-    lines += of_comparison(net.name, evaluate_curves(net, spread(examples, arguments.curves), steps=16, **how))
+    lines += of_comparison(
+        net.name, evaluate_insertion_deletion(net, spread(examples, arguments.curves), steps=16, **how)
+    )
     lines.append(
         READING.format(thresholds=THRESHOLDS[0].upper() + THRESHOLDS[1:], caution=pointed.record()["caution"])
     )

@@ -25,12 +25,12 @@ import numpy as np
 
 import minicnn
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resume
+from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import localise
-from minicnn.explain.localise import METHODS
+from minicnn.explain.localise import LOCALISATION_METHODS
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box
@@ -173,7 +173,13 @@ def main() -> None:
     parser.add_argument("data", help="a labelled folder with masks")
     parser.add_argument("--net", default="efficientnet-lite0")
     parser.add_argument("--pairs", type=int, default=38)
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(LOCALISATION_METHODS),
+        default=list(LOCALISATION_METHODS),
+        metavar="NAME",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", default="minicnn-localisation", help="folder (default: %(default)s)")
     parser.add_argument("--page", default=PAGE, type=Path)
@@ -205,8 +211,8 @@ def main() -> None:
 def _kept(net: Network, pairs: list[tuple], method: str, folder: Path) -> list[dict[str, Any]]:
     """Results of all pairs, those that an earlier run kept taken from its file."""
     pictures = [picture for picture, *_ in pairs]
-    path = folder / f"pairs-{method}-{digest(net, pictures, repr(METHODS[method]))}.jsonl"
-    return resume(path, len(pairs), lambda n: measured(net, pairs[n], method), counted)
+    path = folder / f"pairs-{method}-{digest(net, pictures, repr(LOCALISATION_METHODS[method]))}.jsonl"
+    return map_with_checkpoint(path, len(pairs), lambda n: measured(net, pairs[n], method), counted)
 
 
 def counted(items):

@@ -35,7 +35,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write a figure of each object found: photograph, map, seeds, mask and box."""
     from minicnn.explain import localise
-    from minicnn.explain.localise import method_named, seeds_of
+    from minicnn.explain.localise import get_localisation_method, saliency_seeds
     from minicnn.figures.localisation import write_detection
     from minicnn.report.files import distinct_names, make_folder
 
@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
     make_folder(arguments.output)
-    settings = replace(method_named(arguments.method).settings, **arguments.settings)
+    settings = replace(get_localisation_method(arguments.method).settings, **arguments.settings)
     targets = arguments.top if arguments.target is None else [arguments.target]
     figures = distinct_names(arguments.images, Path(arguments.output), "localisation")
     options = {
@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
         records = []
         for n, detection in enumerate(localise(net, path, targets, **options), 1):
             figure = figures[path] if n == 1 else figures[path].with_suffix(f".{n}.png")
-            seeds = seeds_of(detection.saliency.map, settings)
+            seeds = saliency_seeds(detection.saliency.map, settings)
             records.append(write_detection(figure, path, detection, seeds, origin, settings))
         return {"image": path, "net": net.name, "detections": records}
 

@@ -1,14 +1,14 @@
 """How good maps, masks and boxes are: measures on labelled images, with intervals."""
 
 from minicnn.evaluate.dataset import Example, read_dataset
-from minicnn.evaluate.insertion_deletion import evaluate_curves
+from minicnn.evaluate.insertion_deletion import evaluate_insertion_deletion
 from minicnn.evaluate.localisation import evaluate_localisation
 from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.evaluate.sanity_checks import sanity_check
 
 __all__ = [
     "Example",
-    "evaluate_curves",
+    "evaluate_insertion_deletion",
     "evaluate_localisation",
     "evaluate_pointing",
     "read_dataset",

@@ -14,10 +14,10 @@ from minicnn.errors import ImageError
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
 
-__all__ = ["digest", "resume"]
+__all__ = ["digest", "map_with_checkpoint"]
 
 
-def resume(
+def map_with_checkpoint(
     path: str | Path | None,
     count: int,
     measure: Callable[[int], dict[str, Any]],

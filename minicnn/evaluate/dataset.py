@@ -21,7 +21,15 @@ import numpy as np
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.images import load_image
 
-__all__ = ["CONVENTIONS", "Example", "annotations_of", "checked_mask", "read_classes", "read_dataset", "read_mask"]
+__all__ = [
+    "CONVENTIONS",
+    "Example",
+    "list_annotations",
+    "read_classes",
+    "read_dataset",
+    "read_mask",
+    "read_valid_mask",
+]
 
 CONVENTIONS = ("exclusive", "voc")
 COLUMNS = ("image", "class_indices", "xmin", "ymin", "xmax", "ymax")
@@ -90,7 +98,7 @@ def read_dataset(
     return _together(found)
 
 
-def annotations_of(folder: str | Path) -> list[Path]:
+def list_annotations(folder: str | Path) -> list[Path]:
     """Return the XML files of a folder's annotations, those of the first place that has some."""
     folder = Path(folder)
     places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
@@ -118,7 +126,7 @@ def read_mask(example: Example) -> np.ndarray | None:
     return mask
 
 
-def checked_mask(example: Example, size: tuple[int, int]) -> np.ndarray | None:
+def read_valid_mask(example: Example, size: tuple[int, int]) -> np.ndarray | None:
     """Mask of the example, or None, once boxes and mask are seen to fit the picture."""
     height, width = size
     for box in example.boxes:
@@ -177,7 +185,7 @@ def _numbers(text: str | None, where: str) -> tuple[int, ...]:
 
 
 def _xml_boxes(folder: Path, convention: str, classes: Mapping | None) -> Iterator[Example]:
-    for path in annotations_of(folder):
+    for path in list_annotations(folder):
         root = _xml(path)
         name = (root.findtext("filename") or path.stem).strip()
         image = _picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)

@@ -9,23 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.evaluate.checkpoint import digest, resume
+from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.method_comparison import (
     MethodComparison,
-    compared,
-    examples_of,
-    methods_of,
-    right_class,
+    load_examples,
+    select_compared_methods,
+    summarise,
+    true_class,
 )
 from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.methods import Methods
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 
-__all__ = ["Curves", "area", "curves", "evaluate_curves"]
+__all__ = ["Curves", "area_under_curve", "evaluate_insertion_deletion", "insertion_deletion_curves"]
 
 BLUR = 5.0  # pixels of an input of 224
 
@@ -44,7 +44,7 @@ class Curves(NamedTuple):
     insertion: np.ndarray
 
 
-def curves(
+def insertion_deletion_curves(
     net: Network, x: np.ndarray, target: int, map: np.ndarray, *, steps: int = 32, batch: int = 8
 ) -> Curves:
     """Curves of a class's probability as a map's pixels are deleted, and inserted.
@@ -86,7 +86,7 @@ def curves(
     return Curves(*(_curve(net, start, end, order, target, steps, batch) for start, end in ends))
 
 
-def area(curve: np.ndarray) -> float:
+def area_under_curve(curve: np.ndarray) -> float:
     """Area under a curve over [0, 1], by trapezia."""
     return float((curve[1:] + curve[:-1]).mean() / 2)
 
@@ -94,19 +94,20 @@ def area(curve: np.ndarray) -> float:
 def _curve(net, start, end, order, target, steps, batch) -> np.ndarray:
     """Probabilities on the way from ``start`` to ``end``, pixels replaced in that order."""
     counts = np.linspace(0, order.size, steps + 1).round().astype(int)
-    found = []
+    probabilities = []
     for first in range(0, steps + 1, batch):
         inputs = np.repeat(start, len(counts[first : first + batch]), axis=0)
         flat, last = inputs.reshape(*inputs.shape[:2], -1), end.reshape(*end.shape[1:2], -1)
         for n, count in enumerate(counts[first : first + batch]):
             flat[n][:, order[:count]] = last[:, order[:count]]
         scores = net(inputs)
-        shifted = scores - scores.max(axis=1, keepdims=True)  # in the scores' own precision
-        found.append(softmax(shifted.astype(np.float64))[:, target])
-    return np.concatenate(found)
+        # the exponentials and their sum in float64
+        shifted = (scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
+        probabilities.append(softmax(shifted)[:, target])
+    return np.concatenate(probabilities)
 
 
-def evaluate_curves(
+def evaluate_insertion_deletion(
     net: Network,
     dataset: str | Path | Sequence[Example],
     methods: Methods | None = None,
@@ -140,29 +141,35 @@ def evaluate_curves(
     Source: Petsiuk, Das, Saenko 2018.
 
     """
-    examples, settings = examples_of(dataset, "evaluate_curves"), methods_of(net, methods)
-    how = {"methods": settings, "steps": steps, "seed": seed}
+    examples = load_examples(dataset, "evaluate_insertion_deletion")
+    how = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
     truths = [(e.classes, e.group) for e in examples]
     key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
     path = None if keep is None else Path(keep) / f"curves-{key}.jsonl"
-    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], how, (seed, n)), progress)
+
+    def measure(n: int) -> dict[str, Any]:
+        return _measure(net, examples[n], how, (seed, n))
+
+    rows = map_with_checkpoint(path, len(examples), measure, progress)
     title = f"areas under the curves of the right class's probability, {steps} steps"
-    return compared(title, rows, ("deletion", "insertion"), False, how, seed)
+    return summarise(title, rows, ("deletion", "insertion"), False, how, seed)
 
 
-def _measured(net: Network, example: Example, how: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
-    x, _ = views_of(net, example.image, "whole")
-    target = right_class(net, example, x)
-    maps = {name: found.map[0] for name, found in maps_by_method(net, x, target, how["methods"]).items()}
+def _measure(net: Network, example: Example, how: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
+    x, _ = load_views(net, example.image, "whole")
+    target = true_class(net, example, x)
+    maps = {name: own.map[0] for name, own in maps_by_method(net, x, target, how["methods"]).items()}
     rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) for n in x.shape[2:])
     maps["random order"] = np.random.default_rng(seed).random(x.shape[2:])
     maps["centre first"] = -np.hypot(rows[:, None], columns[None])
-    found = {name: curves(net, x, target, map, steps=how["steps"]) for name, map in maps.items()}
+    curves = {
+        name: insertion_deletion_curves(net, x, target, map, steps=how["steps"]) for name, map in maps.items()
+    }
     return {
         "image": example.image.name,
         "group": example.group,
         "target": target,
-        "deletion": {name: area(c.deletion) for name, c in found.items()},
-        "insertion": {name: area(c.insertion) for name, c in found.items()},
-        "curves": {name: [np.round(c, 6).tolist() for c in both] for name, both in found.items()},
+        "deletion": {name: area_under_curve(c.deletion) for name, c in curves.items()},
+        "insertion": {name: area_under_curve(c.insertion) for name, c in curves.items()},
+        "curves": {name: [np.round(c, 6).tolist() for c in both] for name, both in curves.items()},
     }

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resume
+from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
-from minicnn.evaluate.dataset import Example, checked_mask, read_dataset
+from minicnn.evaluate.dataset import Example, read_dataset, read_valid_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
-from minicnn.explain.localise import Method, mask_of, method_named, smoothed
+from minicnn.explain.localise import LocalisationMethod, get_localisation_method, object_mask, smooth_map
 from minicnn.explain.saliency import saliencies
 from minicnn.images import load_image
 from minicnn.io.digest import digest_image
@@ -31,7 +31,7 @@ CAUTION = (
 HIT = 0.5  # the intersection over union from which a box counts as right
 SHARES = tuple(n / 20 for n in range(6, 20))  # of the picture's sides, of centre boxes
 QUANTILES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # that maps are thresholded at
-MEASURES = ("IoU >= 0.5", "box IoU", "mask IoU", "top-1 error", "top-5 error")
+LOCALISATION_MEASURES = ("IoU >= 0.5", "box IoU", "mask IoU", "top-1 error", "top-5 error")
 PER_CENT = ("IoU >= 0.5", "top-1 error", "top-5 error")
 
 
@@ -77,9 +77,9 @@ class Evaluation:
     def text(self) -> str:
         """Return the figures as a table, with what they do not say."""
         lines = [f"{len(self.rows)} pictures of {self.groups} objects; 95 % intervals by drawing objects anew"]
-        lines.append(f"{'':<30}" + "".join(f"{name:>24}" for name in MEASURES))
+        lines.append(f"{'':<30}" + "".join(f"{name:>24}" for name in LOCALISATION_MEASURES))
         for name, found in self.figures.items():
-            cells = (found[m].text(m in PER_CENT) if m in found else "-" for m in MEASURES)
+            cells = (found[m].text(m in PER_CENT) if m in found else "-" for m in LOCALISATION_MEASURES)
             lines.append(f"{name:<30}" + "".join(f"{cell:>24}" for cell in cells))
         wrong = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
         lines.append(f"classification: {wrong}")
@@ -90,7 +90,7 @@ class Evaluation:
 def evaluate_localisation(
     net: Network,
     dataset: str | Path | Sequence[Example],
-    method: str | Method = "paper",
+    method: str | LocalisationMethod = "paper",
     *,
     seed: int = 0,
     keep: str | Path | None = None,
@@ -133,32 +133,32 @@ def evaluate_localisation(
     examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
     if not examples:
         raise MinicnnError("evaluate_localisation: expected at least one picture, got none")
-    name, method = (method, method_named(method)) if isinstance(method, str) else ("method", method)
+    name, method = (method, get_localisation_method(method)) if isinstance(method, str) else ("method", method)
     path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, method)}.jsonl"
-    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], method), progress)
+    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], method), progress)
     return _summed(name, rows, seed)
 
 
 # one picture
 
 
-def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
+def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict[str, Any]:
     picture = load_image(example.image)
     size = picture.size[::-1]
-    truth = checked_mask(example, size)
+    truth = read_valid_mask(example, size)
     order: list[int] = []
 
-    def right(probability: np.ndarray) -> list[int]:
-        order.extend(int(c) for c in np.argsort(-probability, kind="stable"))
+    def choose_true_classes(probability: np.ndarray) -> list[int]:
+        order[:] = [int(c) for c in np.argsort(-probability, kind="stable")]
         if max(example.classes) >= len(order):
             raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(order)}")
-        wanted = [c for c in order if c in example.classes]
-        return [c for c in wanted if c in order[:5]] or wanted[:1]
+        by_probability = [c for c in order if c in example.classes]
+        return [c for c in by_probability if c in order[:5]] or by_probability[:1]
 
     start = time.perf_counter()
-    found = saliencies(net, picture, right, **method.map_arguments())
+    maps = saliencies(net, picture, choose_true_classes, method.map_settings)
     mapped = time.perf_counter()
-    masks = [_mask(picture, one.map, method) for one in found]
+    masks = [_mask(picture, saliency.map, method) for saliency in maps]
     seconds = {"map": mapped - start, "cut": time.perf_counter() - mapped}
     ious = [_of_mask(mask, example.boxes, None)[0] for mask in masks]
     iou, shared = _of_mask(masks[0], example.boxes, truth)
@@ -166,7 +166,7 @@ def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
     return {
         "image": str(example.image.name),
         "group": example.group,
-        "target": found[0].target,
+        "target": maps[0].target,
         "top1": top1,
         "top5": top5,
         "iou": iou,
@@ -175,19 +175,19 @@ def _measured(net: Network, example: Example, method: Method) -> dict[str, Any]:
         "located5": top5 and max(ious) >= HIT,
         "box": None if masks[0] is None else list(bounding_box(masks[0])),
         "seconds": seconds,
-        "thresholded map": _thresholded(found[0].map, method, example.boxes, truth),
+        "thresholded map": _thresholded(maps[0].map, method, example.boxes, truth),
         "centre box": [_of_mask(_centre(size, share), example.boxes, truth) for share in SHARES],
         "whole picture": [_of_mask(np.ones(size, bool), example.boxes, truth)],
     }
 
 
-def _mask(picture, map: np.ndarray, method: Method) -> np.ndarray | None:
+def _mask(picture, map: np.ndarray, method: LocalisationMethod) -> np.ndarray | None:
     """Mask of a map's object, or None for a map that marks nothing, which counts as a miss."""
-    return mask_of(picture, map, method.settings) if map.min() < map.max() else None
+    return object_mask(picture, map, method.settings) if map.min() < map.max() else None
 
 
-def _thresholded(map: np.ndarray, method: Method, boxes, truth) -> list[tuple[float, float | None]]:
-    smooth = smoothed(map, method.settings)
+def _thresholded(map: np.ndarray, method: LocalisationMethod, boxes, truth) -> list[tuple[float, float | None]]:
+    smooth = smooth_map(map, method.settings)
     parts = (smooth > q for q in np.quantile(smooth, QUANTILES))
     return [_of_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]
 
@@ -247,7 +247,7 @@ def _score(ious: list[float]) -> tuple[float, float]:
 # what is kept on the way
 
 
-def _key(net: Network, examples: list[Example], method: Method) -> str:
+def _key(net: Network, examples: list[Example], method: LocalisationMethod) -> str:
     """Return a digest of all that decides the results."""
     masks = [e.mask and digest_image(e.mask)["sha256"] for e in examples]
     truths = [(example.classes, example.boxes, example.group) for example in examples]

@@ -14,10 +14,10 @@ from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset
 from minicnn.evaluate.localisation import CAUTION
 from minicnn.explain.methods import Methods, select_methods
-from minicnn.explain.prediction import posterior
+from minicnn.explain.prediction import mean_probabilities
 from minicnn.network import Network
 
-__all__ = ["MethodComparison", "compared", "examples_of", "methods_of", "right_class"]
+__all__ = ["MethodComparison", "load_examples", "select_compared_methods", "summarise", "true_class"]
 
 COMPARED_PASSES = 16  # methods of more passes are compared if they are named
 
@@ -71,7 +71,7 @@ class MethodComparison:
         return "\n".join([self.title, over, *lines, CAUTION])
 
 
-def compared(
+def summarise(
     title: str,
     rows: list[dict[str, Any]],
     measures: Sequence[str],
@@ -91,7 +91,7 @@ def compared(
     return MethodComparison(title, rows, figures, shares, dict(settings))
 
 
-def examples_of(dataset: str | Path | Sequence[Example], where: str) -> list[Example]:
+def load_examples(dataset: str | Path | Sequence[Example], where: str) -> list[Example]:
     """Return the examples of a folder, or those given; MinicnnError if there are none."""
     examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
     if not examples:
@@ -99,16 +99,16 @@ def examples_of(dataset: str | Path | Sequence[Example], where: str) -> list[Exa
     return examples
 
 
-def methods_of(net: Network, methods: Methods | None) -> dict[str, dict[str, Any]]:
+def select_compared_methods(net: Network, methods: Methods | None) -> dict[str, dict[str, Any]]:
     """Return {name: complete settings} of methods given by name, or with settings; the quick ones for None."""
     if net.input_shape is None:
         raise MinicnnError(f"{net.name}: does not say the shape of its input, so that maps can't be compared")
     return select_methods(net, net.input_shape, methods, COMPARED_PASSES)
 
 
-def right_class(net: Network, example: Example, x: np.ndarray) -> int:
+def true_class(net: Network, example: Example, x: np.ndarray) -> int:
     """Return the picture's class, the most probable of several over its views x (V, C, H, W)."""
-    probability = posterior(np.concatenate([net(view[None]) for view in x]))
+    probability = mean_probabilities(np.concatenate([net(view[None]) for view in x]))
     if max(example.classes) >= len(probability):
         raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(probability)}")
     return max(example.classes, key=lambda c: probability[c])

@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resume
-from minicnn.evaluate.dataset import Example, checked_mask
+from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
+from minicnn.evaluate.dataset import Example, read_valid_mask
 from minicnn.evaluate.method_comparison import (
     MethodComparison,
-    compared,
-    examples_of,
-    methods_of,
-    right_class,
+    load_examples,
+    select_compared_methods,
+    summarise,
+    true_class,
 )
 from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.methods import Methods
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.images import average_views, load_image
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.network import Network
 
-__all__ = ["evaluate_pointing", "hits_box", "hits_mask", "share_of_box"]
+__all__ = ["evaluate_pointing", "hits_box", "hits_mask", "random_hit_probability"]
 
 TOLERANCE = 15
 SMOOTHING = 0.02
@@ -80,14 +80,14 @@ def evaluate_pointing(
         raise MinicnnError(
             f"pointing: expected tolerance >= 0 and smoothing of 0 to 1, got {tolerance}, {smoothing}"
         )
-    examples, settings = examples_of(dataset, "evaluate_pointing"), methods_of(net, methods)
+    examples, settings = load_examples(dataset, "evaluate_pointing"), select_compared_methods(net, methods)
     how = {"methods": settings, "tolerance": tolerance, "smoothing": smoothing, "crops": crops}
     truths = [(e.classes, e.boxes, e.group, str(e.mask)) for e in examples]
     key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
     path = None if keep is None else Path(keep) / f"pointing-{key}.jsonl"
-    rows = resume(path, len(examples), lambda n: _measured(net, examples[n], how), progress)
+    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], how), progress)
     title = f"pointing game: the largest value within {tolerance:g} pixels of the object"
-    return compared(title, rows, ("box", "mask"), True, how, seed)
+    return summarise(title, rows, ("box", "mask"), True, how, seed)
 
 
 def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> bool:
@@ -106,7 +106,7 @@ def hits_mask(point: tuple[int, int], mask: np.ndarray, tolerance: float) -> boo
     return bool((np.hypot(rows - point[0], columns - point[1]) <= tolerance).any())
 
 
-def share_of_box(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> float:
+def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> float:
     """Share of the pixels of a picture (H, W) that hit: how often a point drawn at random does."""
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
     hit = np.zeros(size, bool)
@@ -117,12 +117,12 @@ def share_of_box(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolera
     return float(hit.mean())
 
 
-def _measured(net: Network, example: Example, how: Mapping[str, Any]) -> dict[str, Any]:
+def _measure(net: Network, example: Example, how: Mapping[str, Any]) -> dict[str, Any]:
     picture = load_image(example.image)
     size = picture.size[::-1]
-    truth = checked_mask(example, size)
-    x, views = views_of(net, picture, how["crops"])
-    target = right_class(net, example, x)
+    truth = read_valid_mask(example, size)
+    x, views = load_views(net, picture, how["crops"])
+    target = true_class(net, example, x)
     points: dict[str, Any] = {}
     for method, maps in maps_by_method(net, x, target, how["methods"]).items():
         points[method] = _largest(average_views(maps.map, views), how["smoothing"])
@@ -131,7 +131,7 @@ def _measured(net: Network, example: Example, how: Mapping[str, Any]) -> dict[st
     box = {name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()}
     shown = {} if truth is None else points
     mask = {name: p is not None and hits_mask(p, truth, tolerance) for name, p in shown.items()}
-    box |= {"random point": share_of_box(size, example.boxes, tolerance)}
+    box |= {"random point": random_hit_probability(size, example.boxes, tolerance)}
     facts = {"image": example.image.name, "group": example.group, "target": target, "points": points}
     return {**facts, "box": box, "mask": {name: mask.get(name) for name in box}}
 

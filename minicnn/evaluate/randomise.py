@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError
 from minicnn.layers import BatchNorm2d, Linear, sequence
 from minicnn.network import Network
 
-__all__ = ["Refit", "Stage", "refitted", "shuffled_parameters", "stages", "with_parameters"]
+__all__ = ["FittedNetwork", "Stage", "fit_last_layer", "replace_parameters", "shuffle_parameters", "stages"]
 
 RIDGE = 1e-3  # of the mean eigenvalue of the features' covariances
 
@@ -36,7 +36,7 @@ def stages(net: Network) -> list[Stage]:
     return found[::-1]
 
 
-def shuffled_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
+def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
     """Every parameter with its entries in another order, each array by itself.
 
     The values stay, so that each layer keeps its scale, and what was learnt goes.  Adebayo et al. draw new ones as
@@ -67,19 +67,19 @@ def shuffled_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
     return found
 
 
-def with_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:
+def replace_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:
     """Return the network with some of its parameters replaced; this one stays as it is."""
     return net.with_layers(sequence.with_state_dict(net.named_layers, parameters))
 
 
-class Refit(NamedTuple):
+class FittedNetwork(NamedTuple):
     """A network whose last layer was fitted anew, and how many of its labels it then gets right, 0..1."""
 
     net: Network
     accuracy: float
 
 
-def refitted(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -> Refit:
+def fit_last_layer(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -> FittedNetwork:
     """Network whose last layer is fitted anew to labels; all layers before it stay as they are trained.
 
     W, b minimise sum_n ||W f_n + b - e_(y_n)||^2 + lambda ||W||^2,  f_n the features of image n, e_y the unit
@@ -114,7 +114,7 @@ def refitted(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -> Refi
     right = (features @ weight.T + bias).argmax(axis=1) == labels
     new = {"weight": weight, "bias": bias}
     fitted = {f"{name}.{key}": new[key].astype(array.dtype) for key, array in state.items()}
-    return Refit(with_parameters(net, fitted), float(right.mean()))
+    return FittedNetwork(replace_parameters(net, fitted), float(right.mean()))
 
 
 def _least_squares(f: np.ndarray, y: np.ndarray, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:

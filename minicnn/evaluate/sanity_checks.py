@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, resume
-from minicnn.evaluate.randomise import refitted, shuffled_parameters, stages, with_parameters
+from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
+from minicnn.evaluate.randomise import fit_last_layer, replace_parameters, shuffle_parameters, stages
 from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
 from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.methods import Methods, select_methods
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.network import Network
 
 __all__ = ["cascade_maps", "sanity_check"]
@@ -78,14 +78,14 @@ def sanity_check(
     inputs = _Inputs(net, images)
     settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
     fits, labels = _fits(net, inputs, seed)
-    shuffled = shuffled_parameters(net, seed)
+    shuffled = shuffle_parameters(net, seed)
 
     def measure(n: int) -> dict[str, Any]:
         found, target = _similarities(net, inputs[n], settings, shuffled, fits, np.random.default_rng((seed, n)))
         return {"image": str(images[n]) if isinstance(images[n], str | Path) else "", "target": target} | found
 
     path = None if keep is None else Path(keep) / f"sanity-{digest(net, images, settings, seed)}.jsonl"
-    rows = resume(path, len(images), measure, progress)
+    rows = map_with_checkpoint(path, len(images), measure, progress)
     return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed)
 
 
@@ -99,7 +99,7 @@ class _Inputs(Sequence):
         return len(self.images)
 
     def __getitem__(self, n: int) -> np.ndarray:
-        return views_of(self.net, self.images[n], "one")[0]
+        return load_views(self.net, self.images[n], "one")[0]
 
 
 def _fits(net: Network, inputs: Sequence[np.ndarray], seed: int):
@@ -111,7 +111,7 @@ def _fits(net: Network, inputs: Sequence[np.ndarray], seed: int):
     if (permuted == seen).all():
         permuted = np.roll(seen, 1)
     try:
-        right, wrong = (refitted(net, inputs, labels) for labels in (seen, permuted))
+        right, wrong = (fit_last_layer(net, inputs, labels) for labels in (seen, permuted))
     except MinicnnError as error:
         return None, f"not done: {error}"
     moved = (permuted != seen).mean()
@@ -134,7 +134,7 @@ def _similarities(net, x, settings: Settings, shuffled, fits, rng) -> tuple[dict
         own = {name: shuffled[name] for name in stage.parameters}
         gone |= own
         for check, parameters in (("cascade", gone), ("independent", own)):
-            maps = maps_by_method(with_parameters(net, parameters), x, target, settings)
+            maps = maps_by_method(replace_parameters(net, parameters), x, target, settings)
             for method in settings:
                 found[method][check].append(_alike(first[method], maps[method]))
     other = (target + int(rng.integers(1, len(scores)))) % len(scores) if len(scores) > 1 else target
@@ -168,13 +168,13 @@ def cascade_maps(
     maps : {method: list of (map (H, W) in the network's coordinates, absolute rank correlation with the first)}
 
     """
-    x, _ = views_of(net, image, "one")
-    target, shuffled = int(net(x).argmax()), shuffled_parameters(net, seed)
+    x, _ = load_views(net, image, "one")
+    target, shuffled = int(net(x).argmax()), shuffle_parameters(net, seed)
     first = maps_by_method(net, x, target, methods)
     found: dict[str, list] = {method: [] for method in methods}
     for count in shown:
         names = [name for stage in stages(net)[:count] for name in stage.parameters]
-        maps = maps_by_method(with_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
+        maps = maps_by_method(replace_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
         for method in methods:
             found[method].append((maps[method].map[0], _alike(first[method], maps[method])[0]))
     return found

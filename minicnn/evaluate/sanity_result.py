@@ -9,9 +9,9 @@ import numpy as np
 
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 
-__all__ = ["MEASURES", "THRESHOLDS", "SanityCheck"]
+__all__ = ["SIMILARITY_MEASURES", "THRESHOLDS", "SanityCheck"]
 
-MEASURES = ("absolute", "signed", "ssim")
+SIMILARITY_MEASURES = ("absolute", "signed", "ssim")
 # rank correlations: above the first two maps count as the same, below the second as others
 SAME, OTHER = 0.9, 0.5
 THRESHOLDS = (
@@ -33,7 +33,8 @@ class SanityCheck:
     stages : names of what was randomised at a time, from the scores down to the input
     methods : {name: settings}
     rows : list of dict, one a picture: image, target, and by method {"cascade", "independent": for each stage,
-        "another class", "permuted labels": one, the last None where it can't be done} of the three ``MEASURES``
+        "another class", "permuted labels": one, the last None where it can't be done} of the
+        three ``SIMILARITY_MEASURES``
     labels : str, how well the last layer's fits to labels went, or why there are none
     seed : int
 
@@ -52,7 +53,7 @@ class SanityCheck:
         found = [row["similarity"][method][check] for row in self.rows]
         if any(one is None for one in found):
             return None
-        place = MEASURES.index(measure)
+        place = SIMILARITY_MEASURES.index(measure)
         values = [(one if stage is None else one[stage])[place] for one in found]
         return bootstrap_mean(np.array(values, np.float64), np.arange(len(values)), self.seed)
 
@@ -118,11 +119,11 @@ class SanityCheck:
             figures[method] = {"verdict": self.verdict(method)}
             for check in ("cascade", "independent"):
                 figures[method][check] = [
-                    {m: asdict(self.figure(method, check, n, m)) for m in MEASURES}
+                    {m: asdict(self.figure(method, check, n, m)) for m in SIMILARITY_MEASURES}
                     for n in range(len(self.stages))
                 ]
             for check in ("another class", "permuted labels"):
-                found = {m: self.figure(method, check, None, m) for m in MEASURES}
+                found = {m: self.figure(method, check, None, m) for m in SIMILARITY_MEASURES}
                 figures[method][check] = {m: f and asdict(f) for m, f in found.items()}
         facts = {"stages": self.stages, "settings": self.methods, "labels": self.labels, "seed": self.seed}
         return {"images": len(self.rows), "thresholds": THRESHOLDS, **facts, "maps": figures}

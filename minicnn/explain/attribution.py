@@ -11,7 +11,7 @@ import numpy as np
 from minicnn._utils.types import ImageLike, Progress
 from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.methods import complete_settings, get_method
-from minicnn.explain.prediction import class_index, label_of, posterior, views_of
+from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
@@ -102,17 +102,17 @@ def attribution(
     ('7', (280, 280), {'layer': 'conv_layers.7'})
 
     """
-    x, views = views_of(net, image, crops)
+    x, views = load_views(net, image, crops)
     settings = complete_settings(net, method, x.shape[1:], settings)
     scores = np.concatenate([net(view[None]) for view in x])
-    probability = posterior(scores)
+    probability = mean_probabilities(scores)
     c = int(probability.argmax()) if target is None else class_index(net, target, scores.shape[1])
     maps = input_maps(net, x, c, method, settings, progress)
     return Attribution(
         map=average_views(maps.map, views),
         signed=average_views(maps.signed, views),
         target=c,
-        label=label_of(net, c),
+        label=class_label(net, c),
         score=float(scores[:, c].mean()),
         probability=float(probability[c]),
         views=views,

@@ -1,4 +1,4 @@
-"""Class models: the image that a class score likes best, and the same for any unit of any layer.
+"""Class models: the image that maximises a class score, and the same for any unit of any layer.
 
     maximise over I:  S_c(I) - lambda ||I||_2^2                                  (paper, equation 1)
 
@@ -6,7 +6,7 @@ by gradient ascent with the weights fixed, from the zero image; the mean is adde
 
 | | the paper | here |
 |---|---|---|
-| score | S_c, never the softmax posterior | the same |
+| score | S_c, never the softmax probability | the same |
 | start | the zero image (data are zero-centred) | the same; random restarts on request |
 | lambda | silent | 1.4 / sqrt(C H W): 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 |
 | step, steps | silent | 0.05 input units (root mean square) at first, falling to 0; 200 |
@@ -16,21 +16,19 @@ by gradient ascent with the weights fixed, from the zero image; the mean is adde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
-from minicnn.explain.gradient_ascent import Ascent, gradient_ascent
-from minicnn.explain.prediction import class_index, label_of, posterior
+from minicnn.explain.gradient_ascent import Ascent, AscentResult, Objective, gradient_ascent
+from minicnn.explain.prediction import class_index, class_label, mean_probabilities
 from minicnn.kernels import send
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
 __all__ = ["ClassModel", "class_model", "maximise"]
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class ClassModel:
     scores : floats, the maximised value before each step and after the last
     gradient_norms : floats, the norm of its gradient at the same places
     stopped : str, "steps done", or why it ended earlier
-    settings : Ascent, how it was climbed, lambda in numbers
+    settings : Ascent, its lambda a number
 
     """
 
@@ -76,7 +74,7 @@ def class_model(
     ----------
     net : Network with an ``input_shape``
     target : int or str, the class, by number or label
-    settings : Ascent, optional; how to climb
+    settings : Ascent, optional
     seed : int, of jitter and restarts
     progress : wraps the range of steps, as ``tqdm.tqdm`` does
 
@@ -89,12 +87,29 @@ def class_model(
     MinicnnError
         If there is no such class, the network has no input shape, or the gradient vanishes at the start.
 
+    See Also
+    --------
+    maximise : the same for any unit of any layer
+
+    References
+    ----------
+    .. [1] Simonyan, Vedaldi, Zisserman 2013, "Deep inside convolutional networks: visualising image classification
+       models and saliency maps", section 2, equation 1.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> model = class_model(minicnn.load("digits"), "3", settings=Ascent(steps=30))
+    >>> model.label, model.image.shape, model.scores[-1] > model.scores[0]
+    ('3', (28, 28, 3), True)
+
     """
     scores = net(_zero(net))
     c = class_index(net, target, scores.shape[1])
-    x, found = _climbed(net, None, net.cotangent(scores, c), settings, seed, progress)
-    probability = float(posterior(net(x))[c])
-    return ClassModel(_picture(net, x), x[0], c, label_of(net, c), probability, *found)
+    settings = (settings or Ascent()).with_penalty(_input_shape(net))
+    ascent = gradient_ascent(_objective(net, None, net.cotangent(scores, c)), settings, seed, progress)
+    probability = float(mean_probabilities(net(ascent.x))[c])
+    return _class_model(net, ascent, settings, c, class_label(net, c), probability)
 
 
 def maximise(
@@ -129,41 +144,74 @@ def maximise(
     MinicnnError
         If the constraint, the layer or the unit is unknown, or the gradient vanishes at the start.
 
+    References
+    ----------
+    .. [1] Erhan, Bengio, Courville, Vincent 2009, "Visualizing higher-layer features of a deep network".
+    .. [2] Le et al. 2012, "Building high-level features using large scale unsupervised learning", section 4.3.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> net = minicnn.load("digits")
+    >>> model = maximise(net, "conv_layers.3", (5, 7, 7), "l2_ball", settings=Ascent(steps=10, radius=2.0))
+    >>> model.x.shape, round(float((model.x**2).sum() ** 0.5), 3) <= 2.0
+    ((1, 28, 28), True)
+
     """
     if constraint not in ("l2_penalty", "l2_ball"):
         raise MinicnnError(f"constraint: expected 'l2_penalty' or 'l2_ball', got {constraint!r}")
     dy = unit_cotangent(net.forward(_zero(net), upto=layer), unit)
-    x, found = _climbed(net, layer, dy, settings, seed, progress, ball=constraint == "l2_ball")
-    return ClassModel(_picture(net, x), x[0], int(np.atleast_1d(unit)[0]), None, None, *found)
+    settings = (settings or Ascent()).with_penalty(_input_shape(net))
+    ascent = gradient_ascent(_objective(net, layer, dy, constraint == "l2_ball"), settings, seed, progress)
+    return _class_model(net, ascent, settings, int(np.atleast_1d(unit)[0]))
 
 
-def _climbed(net, layer, dy, settings, seed, progress, ball=False):
-    there = send(dy, net.device)  # once for all steps
+def _objective(net: Network, layer: str | None, dy: np.ndarray, ball: bool = False) -> Objective:
+    """Return the sum of a layer's outputs where dy is not 0, as what is maximised."""
+    sent = send(dy, net.device)  # once for all steps
 
-    def value_and_gradient(x):
+    def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         y, tape = net.trace(x, upto=layer)
-        return float(y[dy != 0].sum()), net.backward(tape, there)
+        return float(y[dy != 0].sum()), net.backward(tape, sent)
 
-    zero, limits = _zero(net), _limits(net)
-    settings = (settings or Ascent()).resolved(zero.shape[1:])
-    x, *found = gradient_ascent(value_and_gradient, zero, settings, limits, ball, seed, progress)
-    return x, [*found, settings]
+    return Objective(value_and_gradient, _zero(net), _limits(net), ball)
+
+
+def _class_model(
+    net: Network,
+    ascent: AscentResult,
+    settings: Ascent,
+    target: int,
+    label: str | None = None,
+    probability: float | None = None,
+) -> ClassModel:
+    return ClassModel(
+        image=None if net.preprocess is None else net.preprocess.to_image(ascent.x[0]),
+        x=ascent.x[0],
+        target=target,
+        label=label,
+        probability=probability,
+        scores=ascent.values,
+        gradient_norms=ascent.gradient_norms,
+        stopped=ascent.stopped,
+        settings=settings,
+    )
+
+
+def _input_shape(net: Network) -> tuple[int, ...]:
+    if net.input_shape is None:
+        raise MinicnnError(f"{net.name}: has no input_shape, so that there is no zero image to start from")
+    return net.input_shape
 
 
 def _zero(net: Network) -> np.ndarray:
-    if net.input_shape is None:
-        raise MinicnnError(f"{net.name}: has no input_shape, so that there is no zero image to start from")
-    return np.zeros((1, *net.input_shape), np.float32)
+    return np.zeros((1, *_input_shape(net)), np.float32)
 
 
 def _limits(net: Network) -> tuple[np.ndarray, np.ndarray] | None:
     """Input values of black and white, for clipping."""
     if net.preprocess is None:
         return None
-    plain = replace(net.preprocess, invert=False)
-    black, white = (plain(np.full((*plain.size, 3), value, np.uint8))[0] for value in (0, 255))
+    preprocess = replace(net.preprocess, invert=False)
+    black, white = (preprocess(np.full((*preprocess.size, 3), value, np.uint8))[0] for value in (0, 255))
     return black, white
-
-
-def _picture(net: Network, x: np.ndarray) -> np.ndarray | None:
-    return None if net.preprocess is None else net.preprocess.to_image(x[0])

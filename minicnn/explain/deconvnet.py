@@ -1,4 +1,4 @@
-"""Deconvnet: what in an image made one feature map answer (Zeiler, Fergus 2013; paper, section 4).
+"""Deconvnet: what in an image activates a feature map (Zeiler, Fergus 2013; paper, section 4).
 
 All activations of a layer but one are set to zero, and that one is carried back to the pixels by the deconvnet's
 rule: convolutions by the flipped kernels, max-pools by their switches, ReLU by keeping what is positive on the way
@@ -10,18 +10,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import ShapeError
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.explain.receptive_field import Box, receptive_field
-from minicnn.explain.top_images import Unread, strongest
+from minicnn.explain.top_images import OnUnreadable, largest_values
 from minicnn.images import View, load_image
 from minicnn.network import Network
 
-__all__ = ["Reconstruction", "deconvnet", "strongest_channel", "top_activations"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Reconstruction", "deconvnet", "most_active_channel", "top_activations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,7 @@ class Reconstruction:
 
 def deconvnet(
     net: Network,
-    image: Any,
+    image: ImageLike,
     layer: str,
     channel: int,
     position: tuple[int, int] | None = None,
@@ -92,20 +96,38 @@ def deconvnet(
     UserWarning
         If the activation is zero, or nothing of it reaches the pixels: the reconstruction is zero everywhere.
 
+    See Also
+    --------
+    top_activations : the images of a set that activate the feature map most
+    minicnn.explain.saliency : the gradient of a class score by the same rules
+
+    References
+    ----------
+    .. [1] Zeiler, Fergus 2013, "Visualizing and understanding convolutional networks", section 2.1.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> seven = catalogue.folder("images") / "seven.png"
+    >>> reconstruction = deconvnet(minicnn.load("digits"), seven, "conv_layers.3", channel=5)
+    >>> reconstruction.x.shape, reconstruction.cut.shape
+    ((1, 28, 28), (1, 8, 8))
+
     """
     picture = load_image(image)
-    x, (view,) = views_of(net, picture, "one")
+    x, (view,) = load_views(net, picture, "one")
     y, tape = net.trace(x, upto=layer)
     index = _index(y, layer, channel, position)
     dy = np.zeros_like(y)
     dy[index] = y[index]
     place = None if y.ndim == 2 else (int(index[2]), int(index[3]))
     field = receptive_field(net, layer, *(place or ()))
-    box = _in_picture(field, view)
+    box = _to_image_box(field, view)
     dx = net.backward(tape, dy, rule)[0]
     if not dx.any():
         warnings.warn(
-            f"channel {channel} of {layer} does not answer: its activation is {y[index]:.3g}, and by the rule "
+            f"channel {channel} of {layer} is not active: its activation is {y[index]:.3g}, and by the rule "
             f"{rule!r} its reconstruction is zero everywhere",
             stacklevel=2,
         )
@@ -128,35 +150,45 @@ def top_activations(
     layer: str,
     channel: int,
     count: int = 9,
-    unread: Unread | None = None,
+    on_unreadable: OnUnreadable | None = None,
     position: tuple[int, int] | None = None,
 ) -> list[tuple[Any, float]]:
-    """Images in which a feature map answers most, best first, with its activation there.
+    """Images that activate a feature map most, best first, with its activation there.
 
     Parameters
     ----------
     net, layer, channel, position : as for ``deconvnet``
     images : paths, PIL.Images or uint8 arrays, of which ``count`` and one more are held at a time
     count : int, at least 1
-    unread : called with the error of an image that can't be read, which is then left out; raised unless given
+    on_unreadable : called with the error of an image that can't be read, which is left out; raised unless given
 
     Raises
     ------
     MinicnnError
         If there is no image, or no such layer.
 
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> seven = catalogue.folder("images") / "seven.png"
+    >>> net = minicnn.load("digits")
+    >>> [(image, value)] = top_activations(net, [seven], "conv_layers.3", channel=5)
+    >>> image == seven and value > 0
+    True
+
     """
 
     def largest(image: Any) -> float:
-        y = net.forward(views_of(net, image, "one")[0], upto=layer)
+        y = net.forward(load_views(net, image, "one")[0], upto=layer)
         return float(y[_index(y, layer, channel, position)])
 
-    return strongest(images, largest, count, unread)
+    return largest_values(images, largest, count, on_unreadable)
 
 
-def strongest_channel(net: Network, image: Any, layer: str) -> int:
+def most_active_channel(net: Network, image: Any, layer: str) -> int:
     """Return the channel of a layer that holds its largest activation in an image's centre view."""
-    y = net.forward(views_of(net, image, "one")[0], upto=layer)[0]
+    y = net.forward(load_views(net, image, "one")[0], upto=layer)[0]
     return int(y.reshape(len(y), -1).max(axis=1).argmax())
 
 
@@ -175,19 +207,19 @@ def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | 
     return 0, channel, int(position[0]), int(position[1])
 
 
-def _in_picture(field: Box, view: View) -> tuple[float, float, float, float]:
+def _to_image_box(field: Box, view: View) -> tuple[float, float, float, float]:
     """Return a box of the network's input in the original picture's coordinates."""
     xmin, ymin, xmax, ymax = view.box
-    across, down = (xmax - xmin) / view.size[1], (ymax - ymin) / view.size[0]
+    scale_x, scale_y = (xmax - xmin) / view.size[1], (ymax - ymin) / view.size[0]
     return (
-        xmin + field.xmin * across,
-        ymin + field.ymin * down,
-        xmin + field.xmax * across,
-        ymin + field.ymax * down,
+        xmin + field.xmin * scale_x,
+        ymin + field.ymin * scale_y,
+        xmin + field.xmax * scale_x,
+        ymin + field.ymax * scale_y,
     )
 
 
-def _patch(picture, box: tuple[float, float, float, float]) -> np.ndarray:
+def _patch(picture: Image, box: tuple[float, float, float, float]) -> np.ndarray:
     """Cut the whole pixels that a box touches out of a picture."""
     xmin, ymin, xmax, ymax = box
     pixels = np.asarray(picture)

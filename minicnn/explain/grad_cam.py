@@ -24,7 +24,7 @@ from minicnn.layers import (
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["choose_layer", "class_activation", "grad_cam", "grad_cam_maps", "last_maps"]
+__all__ = ["choose_layer", "class_activation", "grad_cam", "grad_cam_maps", "last_convolution"]
 
 AFTER = BatchNorm2d | ReLU | ReLU6 | LeakyReLU | PReLU | Tanh  # what belongs to the convolution before it
 
@@ -41,7 +41,7 @@ def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = No
     x : array of shape (V, C, H, W), the network's input; one view is held at a time
     target : int, the class
     layer : str, optional
-        Whose output A is; see ``last_maps`` for the one unless given.  Dots reach into sequential blocks.
+        Whose output A is; see ``last_convolution`` for the one unless given.  Dots reach into sequential blocks.
 
     Returns
     -------
@@ -58,19 +58,19 @@ def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = No
     localization".
 
     """
-    return enlarged(np.maximum(class_activation(net, x, target, layer), 0), x.shape[2:])
+    return resize_maps(np.maximum(class_activation(net, x, target, layer), 0), x.shape[2:])
 
 
 def grad_cam_maps(
     net: Network, x: np.ndarray, target: int, *, layer: str | None = None, progress: Progress = iter
 ) -> AttributionMaps:
     """Return the maps of ``grad_cam``, and the same before its rectifier; ``progress`` has nothing to wrap."""
-    return AttributionMaps.from_positive_part(enlarged(class_activation(net, x, target, layer), x.shape[2:]))
+    return AttributionMaps.from_positive_part(resize_maps(class_activation(net, x, target, layer), x.shape[2:]))
 
 
 def choose_layer(net: Network, shape: Shape, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with ``last_maps`` for a layer that is None."""
-    return settings if settings["layer"] is not None else {**settings, "layer": last_maps(net, shape)}
+    """Return the settings with ``last_convolution`` for a layer that is None."""
+    return settings if settings["layer"] is not None else {**settings, "layer": last_convolution(net, shape)}
 
 
 def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None = None) -> np.ndarray:
@@ -78,7 +78,7 @@ def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None
 
     Parameters and errors as for ``grad_cam``; an array of shape (V, P, Q), signed, dtype of x.
     """
-    layer = last_maps(net, x.shape[1:]) if layer is None else layer
+    layer = last_convolution(net, x.shape[1:]) if layer is None else layer
     rest = Network(_after(net.named_layers, layer), device=net.device, name=net.name)
     return np.concatenate([_of_view(net, rest, view[None], target, layer) for view in x])
 
@@ -91,7 +91,7 @@ def _of_view(net: Network, rest: Network, x: np.ndarray, target: int, layer: str
     return np.einsum("nk,nkpq->npq", alpha, maps)
 
 
-def last_maps(net: Network, shape: tuple[int, ...]) -> str:
+def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
     """Name of the last layer that Grad-CAM can read.
 
     The last convolution, or block with one, whose maps of an input ``shape`` (C, H, W) are larger than one pixel,
@@ -137,7 +137,7 @@ def _after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
     raise MinicnnError(f"grad_cam: no layer {path!r}")
 
 
-def enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return maps (V, P, Q) brought to (V, H, W) bilinearly, float32."""
     from PIL import Image
 

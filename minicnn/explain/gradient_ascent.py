@@ -1,29 +1,31 @@
 """Gradient ascent on an input, with the regularisers that people put on it.
 
 The paper has one, lambda ||I||^2.  The others are off unless asked for: the ball is Le et al.'s (2012), random
-starts are Erhan et al.'s (2009); clipping, blur, total variation, jitter and climbing from coarse to fine are
-later inventions (Yosinski et al. 2015; Mahendran, Vedaldi 2015; Mordvintsev et al. 2015).
+starts are Erhan et al.'s (2009); clipping, blur, total variation, jitter and going from coarse to fine are later
+inventions (Yosinski et al. 2015; Mahendran, Vedaldi 2015; Mordvintsev et al. 2015).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
 from minicnn.images.gaussian_blur import gaussian_blur
 
-__all__ = ["LAMBDA", "Ascent", "gradient_ascent"]
+__all__ = ["LAMBDA", "NOT_IN_PAPER", "Ascent", "AscentResult", "Objective", "gradient_ascent"]
 
 LAMBDA = 1.4  # of an image with one input value; see Ascent
+NOT_IN_PAPER = ("clip", "jitter", "blur", "total_variation", "levels")  # settings that later work has added
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """How to climb.
+    """Settings of gradient ascent; the defaults are the paper's where it speaks.
 
     Parameters
     ----------
@@ -32,16 +34,29 @@ class Ascent:
         Root mean square of the first step, in input units; it falls to 0 linearly.  The direction alone comes
         from the gradient, so that one setting serves nets whose gradients differ by orders of magnitude.
     l2 : float, lambda of the penalty lambda ||I||^2; None for 1.4 / sqrt(C H W)
-        Where climbing ends, 2 lambda ||I|| is the gradient's norm, so that this lambda gives images of the same
+        Where the ascent ends, 2 lambda ||I|| is the gradient's norm, so that this lambda gives images of the same
         contrast whatever their size.
     radius : float, of the ball that ``constraint="l2_ball"`` keeps to
     jitter : int, pixels by which the image is shifted at random before each step.  Later than the paper.
     blur : float, sigma in pixels of a Gaussian applied to the image every tenth step; 0 for none.  Later.
     total_variation : float, weight of the sum of squared differences between neighbours.  Later.
     clip : bool, keep to values between black and white.  Later.
-    levels : int, 1 to 12; climb first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly.
+    levels : int, 1 to 12; ascend first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly.
         Later.
-    restarts : int, further climbs from random images of standard deviation 0.1; the best counts.  Erhan et al.'s
+    restarts : int, further ascents from random images of standard deviation 0.1; the best counts.  Erhan et al.'s
+
+    Raises
+    ------
+    MinicnnError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> settings = Ascent(steps=50, jitter=2)
+    >>> settings.non_paper_settings()
+    {'jitter': 2}
+    >>> round(settings.with_penalty((1, 28, 28)).l2, 3)
+    0.05
 
     """
 
@@ -56,165 +71,211 @@ class Ascent:
     levels: int = 1
     restarts: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what can't be meant."""
-        for name, least in (("steps", 1), ("levels", 1), ("jitter", 0), ("restarts", 0)):
+        for name, minimum in (("steps", 1), ("levels", 1), ("jitter", 0), ("restarts", 0)):
             value = getattr(self, name)
-            _need(isinstance(value, int) and value >= least, name, f"a whole number >= {least}")
+            _check(isinstance(value, int) and value >= minimum, name, f"a whole number >= {minimum}")
         for name in ("l2", "blur", "total_variation"):
             value = getattr(self, name)
-            _need((name == "l2" and value is None) or 0 <= value < np.inf, name, "a number >= 0")
-        _need(self.levels <= 12, "levels", "at most 12")
-        _need(self.blur <= 1000, "blur", "at most 1000 pixels")
+            _check((name == "l2" and value is None) or 0 <= value < np.inf, name, "a number >= 0")
+        _check(self.levels <= 12, "levels", "at most 12")
+        _check(self.blur <= 1000, "blur", "at most 1000 pixels")
         for name in ("step", "radius"):
-            _need(0 < getattr(self, name) < np.inf, name, "a number > 0")
+            _check(0 < getattr(self, name) < np.inf, name, "a number > 0")
 
-    def later(self) -> dict[str, Any]:
-        """Return the settings in use that are later than the paper, by name."""
-        names = ("clip", "jitter", "blur", "total_variation", "levels")
-        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Ascent, name)}
+    def non_paper_settings(self) -> dict[str, Any]:
+        """Return the settings in use that the paper does not have, by name."""
+        return {name: getattr(self, name) for name in NOT_IN_PAPER if getattr(self, name) != getattr(Ascent, name)}
 
-    def resolved(self, shape: Sequence[int]) -> Ascent:
-        """Return the same with its lambda for inputs of that shape, (C, H, W)."""
+    def with_penalty(self, shape: Sequence[int]) -> Ascent:
+        """Return the same with the penalty's lambda for inputs of that shape, (C, H, W)."""
         return self if self.l2 is not None else replace(self, l2=LAMBDA / float(np.sqrt(np.prod(shape))))
 
 
-def _need(condition: bool, name: str, expected: str) -> None:
+def _check(condition: bool, name: str, expected: str) -> None:
     if not condition:
         raise MinicnnError(f"Ascent: {name}: expected {expected}")
 
 
-def gradient_ascent(
-    value_and_gradient: Callable,
-    zero: np.ndarray,
-    settings: Ascent,
-    limits: tuple[np.ndarray, np.ndarray] | None,
-    ball: bool,
-    seed: int,
-    progress: Callable[[Iterable[int]], Iterable[int]],
-):
-    """Return (x, values, gradient norms, why it stopped) of the best climb.
+class Objective(NamedTuple):
+    """What is maximised.
+
+    Attributes
+    ----------
+    value_and_gradient : function of x (1, C, H, W) that returns (float, array of that shape)
+    zero : the zero image, where the ascent starts
+    limits : arrays of the image's shape for black and white, or None where nobody says what these are
+    ball : bool, whether the norm is bounded instead of penalised
+
+    """
+
+    value_and_gradient: Callable[[np.ndarray], tuple[float, np.ndarray]]
+    zero: np.ndarray
+    limits: tuple[np.ndarray, np.ndarray] | None = None
+    ball: bool = False
+
+
+class AscentResult(NamedTuple):
+    """Where an ascent ended.
+
+    Attributes
+    ----------
+    x : float32 array of shape (1, C, H, W)
+    values : floats, the maximised value before each step and after the last
+    gradient_norms : floats, the norm of its gradient at the same places
+    stopped : str, "steps done", or why it ended earlier
+
+    """
+
+    x: np.ndarray
+    values: list[float]
+    gradient_norms: list[float]
+    stopped: str
+
+
+def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress: Progress = iter) -> AscentResult:
+    """Return the best of the ascents from the zero image and from random ones.
 
     Parameters
     ----------
-    value_and_gradient : x of shape (1, C, H, W) -> (float, array of that shape)
-    zero : the zero image
-    settings : Ascent, resolved
-    limits : arrays of the image's shape for black and white, or None
-    ball : whether the norm is bounded instead of penalised
-    seed : int
-    progress : wraps each climb's range of steps
+    objective : Objective
+    settings : Ascent, its lambda a number
+    seed : int, of jitter and random starts
+    progress : wraps each ascent's range of steps
 
     Raises
     ------
     MinicnnError
         If the gradient vanishes at the start, the score or its gradient is no finite number, or clipping is asked
-        for and ``limits`` is None.
+        for and there are no limits.
 
     """
-    if settings.clip and limits is None:
+    if settings.clip and objective.limits is None:
         raise MinicnnError("clip: this network has no preprocessing that says what black and white are")
-    rng = np.random.default_rng(seed)
+    rng, zero = np.random.default_rng(seed), objective.zero
     starts = [zero] + [rng.normal(0, 0.1, zero.shape).astype(zero.dtype) for _ in range(settings.restarts)]
-    climbs = [_one(value_and_gradient, start, settings, limits, ball, rng, progress) for start in starts]
-    if all(values[-1] == values[0] and norms[0] == 0 for _, values, norms, _ in climbs):
+    results = [_ascend(objective, start, settings, rng, progress) for start in starts]
+    if all(result.values[-1] == result.values[0] and result.gradient_norms[0] == 0 for result in results):
         raise MinicnnError(
             "the gradient vanishes at the zero image, so there is nowhere to climb; restarts=3 tries random images"
         )
-    penalty = 0.0 if ball else settings.l2
-    return max(climbs, key=lambda found: found[1][-1] - penalty * _norm(found[0]) ** 2)
+    penalty = 0.0 if objective.ball else _penalty(settings)
+    return max(results, key=lambda result: result.values[-1] - penalty * _norm(result.x) ** 2)
 
 
-def _one(value_and_gradient, start, settings, limits, ball, rng, progress):
-    """Climb once: coarse levels first, each with its share of the steps."""
-    values, norms = [], []
+def _ascend(
+    objective: Objective, start: np.ndarray, settings: Ascent, rng: np.random.Generator, progress: Progress
+) -> AscentResult:
+    """Ascend from one image: coarse levels first, each with its share of the steps."""
+    values: list[float] = []
+    norms: list[float] = []
     x, shares = start, np.array_split(np.arange(settings.steps), settings.levels)
     steps = iter(progress(range(settings.steps)))
     for level, share in zip(range(settings.levels - 1, -1, -1), shares, strict=True):
-        up = _enlargements(start.shape[2:], 2**level)
-        small = _shrunk(x, up)
+        up = _enlargement(start.shape[2:], 2**level)
+        small = _shrink(x, up)
         for k in share:
             next(steps, None)
             shift = tuple(rng.integers(-settings.jitter, settings.jitter + 1, 2)) if settings.jitter else (0, 0)
-            x = np.roll(_enlarged(small, up), shift, (2, 3))
-            value, gradient = value_and_gradient(x)
+            x = np.roll(_enlarge(small, up), shift, (2, 3))
+            value, gradient = objective.value_and_gradient(x)
             values.append(value)
-            norms.append(_checked_norm(value, gradient, k))
-            gradient = _small_gradient(np.roll(gradient, (-shift[0], -shift[1]), (2, 3)), up)
+            norms.append(_finite_norm(value, gradient, k))
+            gradient = _enlarge_input_grad(np.roll(gradient, (-shift[0], -shift[1]), (2, 3)), up)
             if norms[-1] == 0:
-                return _enlarged(small, up), values, norms, f"the gradient vanished at step {k}"
-            small = _stepped(small, gradient, k, settings, limits, ball, up)
-        x = _enlarged(small, up)
-    for _ in steps:
+                return AscentResult(_enlarge(small, up), values, norms, f"the gradient vanished at step {k}")
+            small = _step(small, gradient, k, objective, settings, up)
+        x = _enlarge(small, up)
+    for _ in steps:  # so that a progress bar sees its end
         pass
-    value, gradient = value_and_gradient(x)
-    return x, [*values, value], [*norms, _checked_norm(value, gradient, settings.steps)], "steps done"
+    value, gradient = objective.value_and_gradient(x)
+    norm = _finite_norm(value, gradient, settings.steps)
+    return AscentResult(x, [*values, value], [*norms, norm], "steps done")
 
 
-def _norm(x):
+def _penalty(settings: Ascent) -> float:
+    """Return lambda, a number once ``with_penalty`` has chosen it."""
+    assert settings.l2 is not None
+    return settings.l2
+
+
+def _norm(x: np.ndarray) -> float:
     """Euclidean norm, summed in float64 and in one order, whatever the number of threads."""
     return float(np.sqrt((x.astype(np.float64) ** 2).sum()))
 
 
-def _checked_norm(value, gradient, k):
+def _finite_norm(value: float, gradient: np.ndarray, k: int) -> float:
     norm = _norm(gradient)
     if not np.isfinite((value, norm)).all():
         raise MinicnnError(f"at step {k} the score is {value} and its gradient's norm {norm}; try a smaller step")
     return norm
 
 
-def _stepped(x, gradient, k, settings, limits, ball, up):
+def _step(
+    x: np.ndarray, gradient: np.ndarray, k: int, objective: Objective, settings: Ascent, up: Enlargement
+) -> np.ndarray:
+    """Return the image (1, C, h, w) after step k: regularised direction, blur, clipping, ball."""
     direction = gradient
     if settings.total_variation:
         direction = direction + settings.total_variation * _laplacian(x)
-    if not ball:
-        direction = direction - 2 * settings.l2 * x
+    if not objective.ball:
+        direction = direction - 2 * _penalty(settings) * x
     length = _norm(direction) / np.sqrt(direction.size)
     step = settings.step * (1 - k / settings.steps)
     x = x + (np.float32(step / length) * direction if length > 0 else 0)
     if settings.blur and k % 10 == 9:
         x = gaussian_blur(x, settings.blur)
-    if settings.clip:
-        low, high = (_shrunk(limit[None], up) for limit in limits)
+    if settings.clip and objective.limits is not None:
+        low, high = (_shrink(limit[None], up) for limit in objective.limits)
         x = np.clip(x, np.minimum(low, high), np.maximum(low, high))
-    norm = _norm(_enlarged(x, up))
-    return (x * np.float32(settings.radius / norm) if ball and norm > settings.radius else x).astype(np.float32)
+    norm = _norm(_enlarge(x, up))
+    outside = objective.ball and norm > settings.radius
+    return (x * np.float32(settings.radius / norm) if outside else x).astype(np.float32)
 
 
-def _laplacian(x):
+def _laplacian(x: np.ndarray) -> np.ndarray:
     """Sum over the four neighbours of their differences: the downhill direction of squared differences."""
     p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     return p[:, :, 2:, 1:-1] + p[:, :, :-2, 1:-1] + p[:, :, 1:-1, 2:] + p[:, :, 1:-1, :-2] - 4 * x
 
 
-def _enlargements(size, factor):
-    """Matrices (H, h) and (W, w) that enlarge bilinearly; None where there is nothing to enlarge."""
+# coarse to fine: x = U_h small U_w^T, with matrices so that the adjoint is exact
+
+
+Enlargement: TypeAlias = tuple[np.ndarray, np.ndarray] | None  # U_h (H, h) and U_w (W, w); None for the full size
+
+
+def _enlargement(size: Sequence[int], factor: int) -> Enlargement:
+    """Matrices that enlarge images of 1 / factor of a size (H, W) bilinearly."""
     if factor == 1:
         return None
-    matrices = []
-    for n in size:
-        m = max(1, -(-n // factor))
-        place = np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1)
-        below = np.minimum(place.astype(int), m - 1)
-        above = np.minimum(below + 1, m - 1)
-        matrix = np.zeros((n, m), np.float32)
-        np.add.at(matrix, (np.arange(n), below), 1 - (place - below))
-        np.add.at(matrix, (np.arange(n), above), place - below)
-        matrices.append(matrix)
-    return matrices
+    rows, columns = (_interpolation(n, max(1, -(-n // factor))) for n in size)
+    return rows, columns
 
 
-def _enlarged(x, up):
+def _interpolation(n: int, m: int) -> np.ndarray:
+    """Matrix (n, m) of linear interpolation between the centres of m pixels."""
+    place = np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1)
+    below = np.minimum(place.astype(int), m - 1)
+    above = np.minimum(below + 1, m - 1)
+    matrix = np.zeros((n, m), np.float32)
+    np.add.at(matrix, (np.arange(n), below), 1 - (place - below))
+    np.add.at(matrix, (np.arange(n), above), place - below)
+    return matrix
+
+
+def _enlarge(x: np.ndarray, up: Enlargement) -> np.ndarray:
     return x if up is None else up[0] @ x @ up[1].T
 
 
-def _small_gradient(gradient, up):
-    """Adjoint of ``_enlarged``: the gradient with respect to the small image."""
+def _enlarge_input_grad(gradient: np.ndarray, up: Enlargement) -> np.ndarray:
+    """Adjoint of ``_enlarge``: the gradient with respect to the small image."""
     return gradient if up is None else up[0].T @ gradient @ up[1]
 
 
-def _shrunk(x, up):
-    """Small image nearest to x: the mean of the pixels that each small pixel spreads to."""
+def _shrink(x: np.ndarray, up: Enlargement) -> np.ndarray:
+    """Mean of the pixels that each small pixel spreads to: the small image nearest to x."""
     if up is None:
         return x
-    return _small_gradient(x, up) / (up[0].sum(0)[:, None] * up[1].sum(0))
+    return _enlarge_input_grad(x, up) / (up[0].sum(0)[:, None] * up[1].sum(0))

@@ -13,7 +13,7 @@
 The method "smooth" is ours, later than the paper.  The map is the root mean square of the gradients at 8 noisy
 copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma
 is 90, and Bayes' rule joins map and colour: the map says how likely a pixel is the object's before its colour is
-looked at (``chance_of``), so that what shares the object's colour elsewhere stays out.
+looked at (``object_probability``), so that what shares the object's colour elsewhere stays out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain.saliency import Saliency, saliencies
+from minicnn.explain.saliency import MapSettings, Saliency, choose_named, choose_top, saliencies
 from minicnn.images import load_image
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.network import Network
@@ -37,24 +37,21 @@ from minicnn.segmentation.components import bounding_box, largest_component
 from minicnn.segmentation.graph_cut import segment
 
 __all__ = [
-    "METHODS",
+    "LOCALISATION_METHODS",
     "Detection",
-    "Method",
-    "Settings",
-    "chance_of",
+    "LocalisationMethod",
+    "MaskSettings",
+    "get_localisation_method",
     "localise",
-    "mask_of",
-    "method_named",
-    "seeds_of",
-    "smoothed",
+    "object_mask",
+    "object_probability",
+    "saliency_seeds",
+    "smooth_map",
 ]
 
 
-MAP_ARGUMENTS = ("crops", "rule", "samples", "noise", "squared", "scored")
-
-
 @dataclass(frozen=True)
-class Settings:
+class MaskSettings:
     """What turns a saliency map into a mask; the defaults are the paper's where it speaks.
 
     Parameters
@@ -64,8 +61,8 @@ class Settings:
     gamma : float >= 0, weight of the boundary
     working_size : int >= 1, longer side in pixels of the picture that is cut
     prior_weight : float >= 0
-        How much the map itself counts in the region term, as a prior, see ``chance_of``.  0, the paper's, leaves
-        the map to the seeds alone; 1 is Bayes' rule.
+        How much the map itself counts in the region term, as a prior, see ``object_probability``.  0, the paper's,
+        leaves the map to the seeds alone; 1 is Bayes' rule.
     prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
     prior_steepness : float > 0, how fast the chance of the object grows with the map around that value
     components : int >= 1, of each colour model
@@ -103,18 +100,18 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Method:
+class LocalisationMethod:
     """How the map is made, and how it is cut.
 
     Parameters
     ----------
     settings : Settings, of the cut
     crops, rule : of the map, as for ``saliency``
-    samples, noise, squared, scored : of SmoothGrad, as for ``saliencies``; 0 samples: the plain gradient
+    samples, noise, squared, scored : of SmoothGrad, as for ``MapSettings``; 0 samples: the gradient itself
 
     """
 
-    settings: Settings = Settings()
+    settings: MaskSettings = MaskSettings()
     crops: str = "ten"
     rule: str = "gradient"
     samples: int = 0
@@ -122,15 +119,23 @@ class Method:
     squared: bool = False
     scored: str | None = None
 
-    def map_arguments(self) -> dict[str, Any]:
-        """Return what ``saliencies`` is told."""
-        return {name: getattr(self, name) for name in MAP_ARGUMENTS}
+    @property
+    def map_settings(self) -> MapSettings:
+        """How its saliency maps are made."""
+        return MapSettings(
+            crops=self.crops,
+            rule=self.rule,
+            samples=self.samples,
+            noise=self.noise,
+            squared=self.squared,
+            scored=self.scored,
+        )
 
 
-METHODS = {
-    "paper": Method(),
-    "smooth": Method(
-        Settings(background=0.75, gamma=90.0, prior_weight=1.0, prior_quantile=0.93),
+LOCALISATION_METHODS = {
+    "paper": LocalisationMethod(),
+    "smooth": LocalisationMethod(
+        MaskSettings(background=0.75, gamma=90.0, prior_weight=1.0, prior_quantile=0.93),
         crops="pair",
         samples=8,
         squared=True,
@@ -139,11 +144,11 @@ METHODS = {
 }
 
 
-def method_named(name: str) -> Method:
+def get_localisation_method(name: str) -> LocalisationMethod:
     """Return the method of that name; MinicnnError if there is none."""
-    if name not in METHODS:
-        raise MinicnnError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
-    return METHODS[name]
+    if name not in LOCALISATION_METHODS:
+        raise MinicnnError(f"method: expected one of {', '.join(LOCALISATION_METHODS)}, got {name!r}")
+    return LOCALISATION_METHODS[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +181,7 @@ def localise(
     targets: int | Sequence[int | str] = 5,
     crops: str | None = None,
     rule: str | None = None,
-    settings: Settings | None = None,
+    settings: MaskSettings | None = None,
     method: str = "paper",
 ) -> list[Detection]:
     """Objects of the given classes, each with its mask and box; no box was ever seen in training.
@@ -202,13 +207,14 @@ def localise(
 
     """
     picture, given = load_image(image), {"crops": crops, "rule": rule, "settings": settings}
-    how = replace(method_named(method), **{k: v for k, v in given.items() if v is not None})
-    found = saliencies(net, picture, targets, **how.map_arguments())
-    return [_detection(picture, one, how.settings, method) for one in found]
+    how = replace(get_localisation_method(method), **{k: v for k, v in given.items() if v is not None})
+    choose = choose_top(targets) if isinstance(targets, int) else choose_named(net, targets)
+    maps = saliencies(net, picture, choose, how.map_settings)
+    return [_detection(picture, map, how.settings, method) for map in maps]
 
 
-def _detection(picture, saliency: Saliency, settings: Settings, method: str) -> Detection:
-    mask = mask_of(picture, saliency.map, settings)
+def _detection(picture, saliency: Saliency, settings: MaskSettings, method: str) -> Detection:
+    mask = object_mask(picture, saliency.map, settings)
     return Detection(
         target=saliency.target,
         label=saliency.label,
@@ -221,12 +227,12 @@ def _detection(picture, saliency: Saliency, settings: Settings, method: str) -> 
     )
 
 
-def smoothed(map: np.ndarray, settings: Settings) -> np.ndarray:
+def smooth_map(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
     """Map (H, W) smoothed as the settings say."""
     return gaussian_blur(map, settings.smoothing * max(map.shape))
 
 
-def seeds_of(map: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray, np.ndarray]:
     """Foreground and background seeds of a map: two bool arrays of its shape (H, W) that do not overlap.
 
     Raises
@@ -240,20 +246,20 @@ def seeds_of(map: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarra
             "the saliency map is constant, so that it marks neither object nor background; does the class's "
             "gradient vanish at this image?"
         )
-    smooth = smoothed(map, settings)
+    smooth = smooth_map(map, settings)
     low, high = np.quantile(smooth, (settings.background, settings.foreground))
     foreground = smooth > high if (smooth > high).any() else smooth >= high
     background = (smooth < low if (smooth < low).any() else smooth <= low) & ~foreground
     return foreground, background
 
 
-def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np.ndarray:
+def object_mask(image: Any, map: np.ndarray, settings: MaskSettings | None = None) -> np.ndarray:
     """Mask (H, W) of the object that a map of that shape marks: seeds, colour models, cut, largest component.
 
     If the cut finds no object at all, the foreground seeds' largest component is returned, with a warning.
     """
-    settings = settings or Settings()
-    foreground, background = seeds_of(map, settings)
+    settings = settings or MaskSettings()
+    foreground, background = saliency_seeds(map, settings)
     mask = segment(
         image,
         foreground,
@@ -261,7 +267,7 @@ def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np
         model=partial(colour_model.fit, components=settings.components),
         gamma=settings.gamma,
         hard=False,
-        prior=chance_of(map, settings) if settings.prior_weight else None,
+        prior=object_probability(map, settings) if settings.prior_weight else None,
         prior_weight=settings.prior_weight,
         working_size=settings.working_size,
     )
@@ -271,13 +277,13 @@ def mask_of(image: Any, map: np.ndarray, settings: Settings | None = None) -> np
     return largest_component(mask)
 
 
-def chance_of(map: np.ndarray, settings: Settings) -> np.ndarray:
+def object_probability(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
     """Chance of the object at each pixel of a map M (H, W): M^k / (M^k + q^k), with q the map's quantile.
 
     M is smoothed, k is ``prior_steepness`` and q the ``prior_quantile``; where q is 0, any other value is certain.
     Not the paper's.
     """
-    smooth = smoothed(map, settings).astype(np.float64)
+    smooth = smooth_map(map, settings).astype(np.float64)
     level = np.quantile(smooth, settings.prior_quantile)
     # log odds, held where their exponential is neither 0 nor infinite
     odds = settings.prior_steepness * (np.log(np.maximum(smooth, 1e-300)) - np.log(max(level, 1e-300)))

@@ -7,15 +7,26 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn._utils.suggest import did_you_mean
+from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
+from minicnn.images import View
 from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 
-__all__ = ["Prediction", "class_index", "label_of", "posterior", "predict", "views_of"]
+__all__ = ["Prediction", "class_index", "class_label", "load_views", "mean_probabilities", "predict"]
 
 
 class Prediction(NamedTuple):
-    """A class with its label (None without labels), unnormalised score and probability, means over the views."""
+    """A class that a network sees in an image.
+
+    Attributes
+    ----------
+    target : int, the class
+    label : str, or None if the network has no labels
+    score : float, the unnormalised class score, mean over the views
+    probability : float, the class's softmax probability, mean over the views
+
+    """
 
     target: int
     label: str | None
@@ -23,7 +34,7 @@ class Prediction(NamedTuple):
     probability: float
 
 
-def predict(net: Network, image, crops: str = "one", top: int = 5) -> list[Prediction]:
+def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) -> list[Prediction]:
     """Most probable classes of an image, best first.
 
     Parameters
@@ -45,18 +56,51 @@ def predict(net: Network, image, crops: str = "one", top: int = 5) -> list[Predi
     MinicnnError
         If the network has no preprocessing, or ``top`` is less than 1.
 
+    References
+    ----------
+    .. [1] Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional neural networks",
+       section 4.1: the mean over ten views.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> best, second = predict(minicnn.load("digits"), catalogue.folder("images") / "seven.png", top=2)
+    >>> best.label, round(best.probability, 2)
+    ('7', 1.0)
+
     """
     if top < 1:
         raise MinicnnError(f"top: expected a number of classes of at least 1, got {top}")
-    x, _ = views_of(net, image, crops)
+    x, _ = load_views(net, image, crops)
     scores = np.concatenate([net(view[None]) for view in x])
-    mean, probability = scores.mean(axis=0), posterior(scores)
+    mean, probability = scores.mean(axis=0), mean_probabilities(scores)
     best = np.argsort(-probability, kind="stable")[:top]
-    return [Prediction(int(c), label_of(net, c), float(mean[c]), float(probability[c])) for c in best]
+    return [Prediction(int(c), class_label(net, c), float(mean[c]), float(probability[c])) for c in best]
 
 
-def views_of(net: Network, image, crops: str):
-    """Return (x of shape (V, C, H, W), views) of an image; MinicnnError if the net does not know how."""
+def load_views(net: Network, image: ImageLike, crops: str) -> tuple[np.ndarray, list[View]]:
+    """Return the views of an image as the network's input.
+
+    Parameters
+    ----------
+    net : Network with a ``preprocess``
+    image : path, PIL.Image, or uint8 array of shape (H, W, 3)
+    crops : "one", "ten", "whole", ..., as for ``Preprocess.views``
+
+    Returns
+    -------
+    x : float32 array of shape (V, C, H, W)
+    views : list of V ``View``, where in the image each lies
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read.
+    MinicnnError
+        If the network has no preprocessing, or the crops are unknown.
+
+    """
     if net.preprocess is None:
         raise MinicnnError(
             f"{net.name}: this network does not say how an image becomes its input; "
@@ -65,8 +109,21 @@ def views_of(net: Network, image, crops: str):
     return net.preprocess.batch(image, crops)
 
 
-def posterior(scores: np.ndarray) -> np.ndarray:
-    """Mean over the views of the softmax probabilities: (V, K) to (K,); MinicnnError if one is no number."""
+def mean_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Mean over the views of the softmax probabilities: scores (V, K) to (K,).
+
+    Raises
+    ------
+    MinicnnError
+        If a score is infinite or NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean_probabilities(np.array([[0.0, 0.0], [0.0, np.log(3.0)]])).round(3).tolist()
+    [0.375, 0.625]
+
+    """
     if not np.isfinite(scores).all():
         wrong = scores[~np.isfinite(scores)][0]
         raise MinicnnError(
@@ -75,7 +132,7 @@ def posterior(scores: np.ndarray) -> np.ndarray:
     return softmax(scores).mean(axis=0)
 
 
-def label_of(net: Network, target: int) -> str | None:
+def class_label(net: Network, target: int) -> str | None:
     """Return the class's label, or None if the network has no labels."""
     return None if net.labels is None else net.labels[target]
 
@@ -87,6 +144,12 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
     ------
     MinicnnError
         If there is no such class; the range or the nearest labels are in the message.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> class_index(minicnn.load("digits"), "7", classes=10)
+    7
 
     """
     labels = {label.casefold(): i for i, label in reversed(list(enumerate(net.labels or [])))}

@@ -13,17 +13,20 @@ whatever the rule, so that there too nothing differs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.layers import sequence
 from minicnn.network import Network
+from minicnn.network.network import Tape
 from minicnn.rules import GRADIENT, RULES
 
-__all__ = ["KindOfLayer", "LayerByRules", "kinds_of_layers", "rules_by_layer"]
+__all__ = ["KindOfLayer", "LayerByRules", "group_by_kind", "rules_by_layer"]
 
 
 class LayerByRules(NamedTuple):
@@ -33,7 +36,7 @@ class LayerByRules(NamedTuple):
     ----------
     layer : str, its dotted name
     kind : str, its class
-    apart : two floats: the largest difference of deconvnet and of guided backpropagation from the gradient, in
+    deviation : two floats: the largest difference of deconvnet and of guided backpropagation from the gradient, in
         parts of the gradient's largest value; None where the rules are not defined
     pictures : {"x", "dy", and each rule's name: array of shape (H, W)}, one channel of each
 
@@ -41,20 +44,21 @@ class LayerByRules(NamedTuple):
 
     layer: str
     kind: str
-    apart: tuple[float, float] | None
+    deviation: tuple[float, float] | None
     pictures: dict[str, np.ndarray]
 
 
-class KindOfLayer(NamedTuple):
-    """All layers of a kind: how many, their largest differences, and the first of them."""
+@dataclass(frozen=True, eq=False)
+class KindOfLayer:
+    """All layers of a kind: how many, their largest deviations, and the first of them."""
 
     kind: str
     count: int
-    apart: tuple[float, float] | None
+    deviation: tuple[float, float] | None
     first: LayerByRules
 
 
-def rules_by_layer(net: Network, image: Any, seed: int = 0) -> Iterator[LayerByRules]:
+def rules_by_layer(net: Network, image: ImageLike, seed: int = 0) -> Iterator[LayerByRules]:
     """Every layer of a network, blocks opened: its input is what the image makes of it, dy is random.
 
     Parameters
@@ -74,47 +78,69 @@ def rules_by_layer(net: Network, image: Any, seed: int = 0) -> Iterator[LayerByR
     MinicnnError
         If the network has no preprocessing.
 
+    References
+    ----------
+    .. [1] Simonyan, Vedaldi, Zisserman 2013, section 4.
+    .. [2] Zeiler, Fergus 2013, "Visualizing and understanding convolutional networks".
+    .. [3] Springenberg et al. 2014, "Striving for simplicity: the all convolutional net".
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> layers = rules_by_layer(minicnn.load("digits"), catalogue.folder("images") / "seven.png")
+    >>> [(kind.kind, kind.count) for kind in group_by_kind(layers) if kind.deviation != (0.0, 0.0)]
+    [('ReLU', 4)]
+
     """
-    x, _ = views_of(net, image, "one")
-    yield from _walked(sequence.before_softmax(net.named_layers), x, net.device, np.random.default_rng(seed), "")
+    x, _ = load_views(net, image, "one")
+    layers = sequence.before_softmax(net.named_layers)
+    yield from _trace_layers(layers, x, net.device, np.random.default_rng(seed))
 
 
-def kinds_of_layers(layers: Iterable[LayerByRules]) -> list[KindOfLayer]:
+def group_by_kind(layers: Iterable[LayerByRules]) -> list[KindOfLayer]:
     """Return the layers by kind, in the order in which the kinds come."""
-    found: dict[str, KindOfLayer] = {}
-    for one in layers:
-        kind = found.get(one.kind, KindOfLayer(one.kind, 0, one.apart, one))
-        apart = None if one.apart is None or kind.apart is None else _larger(kind.apart, one.apart)
-        found[one.kind] = kind._replace(count=kind.count + 1, apart=apart)
-    return list(found.values())
+    kinds: dict[str, KindOfLayer] = {}
+    for layer in layers:
+        kind = kinds.get(layer.kind, KindOfLayer(layer.kind, 0, layer.deviation, layer))
+        deviation = _maximum(kind.deviation, layer.deviation)
+        kinds[layer.kind] = replace(kind, count=kind.count + 1, deviation=deviation)
+    return list(kinds.values())
 
 
-def _larger(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    return max(a[0], b[0]), max(a[1], b[1])
+def _maximum(a: tuple[float, float] | None, b: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if a is None or b is None else (max(a[0], b[0]), max(a[1], b[1]))
 
 
-def _walked(layers, x, device, rng, prefix) -> Iterator[LayerByRules]:
+def _trace_layers(
+    layers: sequence.NamedLayers, x: np.ndarray, device: str, rng: np.random.Generator, prefix: str = ""
+) -> Iterator[LayerByRules]:
+    """Yield every layer on its own; a recursion by hand, as a block's branches all see the block's input."""
     for name, layer in layers:
-        alone = Network([layer], device=device)
-        y, tape = alone.trace(x)
+        net = Network([layer], device=device)
+        y, tape = net.trace(x)
         for branch in layer.branches():
-            yield from _walked(branch, x, device, rng, f"{prefix}{name}.")
+            yield from _trace_layers(branch, x, device, rng, f"{prefix}{name}.")
         if not layer.branches():
             dy = rng.standard_normal(y.shape).astype(y.dtype)
-            yield _by_rules(f"{prefix}{name}", layer, x, dy, alone, tape)
+            arrays, deviation = _apply_rules(net, tape, x, dy)
+            yield LayerByRules(f"{prefix}{name}", type(layer).__name__, deviation, _pictures(arrays))
         x = y
 
 
-def _by_rules(name, layer, x, dy, alone, tape) -> LayerByRules:
-    pictures = {"x": x, "dy": dy, GRADIENT.name: alone.backward(tape, dy, GRADIENT)}
+def _apply_rules(
+    net: Network, tape: Tape, x: np.ndarray, dy: np.ndarray
+) -> tuple[dict[str, np.ndarray], tuple[float, float] | None]:
+    """Return what each rule sends back, and how far deconvnet and guided are from the gradient."""
+    arrays = {"x": x, "dy": dy, GRADIENT.name: net.backward(tape, dy, GRADIENT)}
     try:
-        pictures |= {rule.name: alone.backward(tape, dy, rule) for rule in RULES[1:]}
+        arrays |= {rule.name: net.backward(tape, dy, rule) for rule in RULES[1:]}
     except MinicnnError:  # a rectifier for which the others are not defined, such as PReLU
-        return LayerByRules(name, type(layer).__name__, None, _pictures(pictures))
-    gradient, *others = (pictures[rule.name] for rule in RULES)
+        return arrays, None
+    gradient, *others = (arrays[rule.name] for rule in RULES)
     scale = float(np.abs(gradient).max()) or 1.0
     deconvnet, guided = (float(np.abs(other - gradient).max()) / scale for other in others)
-    return LayerByRules(name, type(layer).__name__, (deconvnet, guided), _pictures(pictures))
+    return arrays, (deconvnet, guided)
 
 
 def _pictures(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import DeviceMemoryError, MinicnnError
 from minicnn.explain.attribution_maps import max_abs_over_channels
-from minicnn.explain.prediction import class_index, label_of, posterior, views_of
+from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views
 from minicnn.network import Network
 
-__all__ = ["Saliency", "saliencies", "saliency"]
+__all__ = ["ChooseClasses", "MapSettings", "Saliency", "choose_named", "choose_top", "saliencies", "saliency"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Saliency:
 
 def saliency(
     net: Network,
-    image,
+    image: ImageLike,
     target: int | str | None = None,
     crops: str = "ten",
     rule: str = "gradient",
@@ -90,100 +92,170 @@ def saliency(
     UserWarning
         If the gradient is zero at every pixel, so that the map says nothing.
 
+    See Also
+    --------
+    saliencies : of several classes from one forward pass
+    minicnn.explain.attribution : maps by other methods
+
+    References
+    ----------
+    .. [1] Simonyan, Vedaldi, Zisserman 2013, "Deep inside convolutional networks: visualising image classification
+       models and saliency maps", section 3.
+    .. [2] Baehrens et al. 2010, "How to explain individual classification decisions".
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> map = saliency(minicnn.load("digits"), catalogue.folder("images") / "seven.png")
+    >>> map.label, map.map.shape, map.gradient.shape
+    ('7', (280, 280), (1, 1, 28, 28))
+
     """
-    (found,) = saliencies(net, image, None if target is None else [target], crops, rule, of)
-    if not found.gradient.any():
+    choose = choose_top(1) if target is None else choose_named(net, [target])
+    (map,) = saliencies(net, image, choose, MapSettings(crops=crops, rule=rule, of=of))
+    if not map.gradient.any():
         warnings.warn(
-            f"the gradient of the {of} of class {found.target} vanishes at this image, so that its map is zero "
+            f"the gradient of the {of} of class {map.target} vanishes at this image, so that its map is zero "
             "everywhere and says nothing of it",
             stacklevel=2,
         )
-    return found
+    return map
+
+
+ChooseClasses: TypeAlias = Callable[[np.ndarray], Sequence[int]]  # mean probabilities (K,) -> classes to explain
+
+
+def choose_top(count: int) -> ChooseClasses:
+    """Choose so many of the most probable classes, best first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> choose_top(2)(np.array([0.2, 0.1, 0.7]))
+    [2, 0]
+
+    """
+
+    def choose(probabilities: np.ndarray) -> list[int]:
+        if not 1 <= count <= len(probabilities):
+            raise MinicnnError(f"targets: expected 1 to {len(probabilities)} classes, got {count}")
+        return [int(c) for c in np.argsort(-probabilities, kind="stable")[:count]]
+
+    return choose
+
+
+def choose_named(net: Network, targets: Iterable[int | str]) -> ChooseClasses:
+    """Choose these classes, by number or label, whatever their probability."""
+    return lambda probabilities: [class_index(net, target, len(probabilities)) for target in targets]
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """How saliency maps are made; the defaults are the paper's.
+
+    Parameters
+    ----------
+    crops, rule, of : as for ``saliency``
+    samples, noise, squared : of SmoothGrad, see ``smooth_gradients``; 0 samples: the gradient itself
+    scored : "one", "ten" or another kind of crops, optional
+        For SmoothGrad: the views that scores and probabilities are of, where they are not the map's.
+
+    """
+
+    crops: str = "ten"
+    rule: str = "gradient"
+    of: str = "score"
+    samples: int = 0
+    noise: float = 0.15
+    squared: bool = False
+    scored: str | None = None
 
 
 def saliencies(
-    net: Network,
-    image,
-    targets: Sequence[int | str] | int | Callable[[np.ndarray], Sequence[int]] | None = None,
-    crops: str = "ten",
-    rule: str = "gradient",
-    of: str = "score",
-    samples: int = 0,
-    noise: float = 0.15,
-    squared: bool = False,
-    scored: str | None = None,
+    net: Network, image: ImageLike, choose: ChooseClasses, settings: MapSettings | None = None
 ) -> list[Saliency]:
     """Saliency maps of several classes from one forward pass.
 
     Parameters
     ----------
-    targets : classes, by number or label; or how many of the most probable, mean over the views; None for one;
-        or a function that is given the classes' mean probabilities (K,) and returns classes
-    samples, noise, squared : of SmoothGrad, see ``smooth_gradients``; 0 samples: the plain gradient
-    scored : "one", "ten" or another kind of crops, optional
-        For SmoothGrad: the views that scores and probabilities are of, where they are not the map's.
-    net, image, crops, rule, of : as for ``saliency``
+    net : Network with a ``preprocess``
+    image : path, PIL.Image, or uint8 array of shape (H, W, 3)
+    choose : ``choose_top(count)``, ``choose_named(net, targets)``, or another function from the classes' mean
+        probabilities (K,) to classes
+    settings : MapSettings, optional
 
     Returns
     -------
-    saliencies : list of Saliency, in the order of ``targets``, or the best class first
+    saliencies : list of Saliency, in the order of the classes
+
+    Raises
+    ------
+    ImageError, MinicnnError
+        As for ``saliency``.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net, seven = minicnn.load("digits"), catalogue.folder("images") / "seven.png"
+    >>> [map.label for map in saliencies(net, seven, choose_named(net, [7, "1"]))]
+    ['7', '1']
 
     """
-    if samples:
-        how = {"samples": samples, "noise": noise, "squared": squared, "rule": rule}
-        return _smooth_saliencies(net, image, targets, crops, scored or crops, how)
-    x, views = views_of(net, image, crops)
-    scores, gradients = _gradients(net, x, targets, rule, of)
-    return [_of_class(net, g, scores, views, c, rule, crops) for c, g in gradients]
+    settings = settings or MapSettings()
+    x, views = load_views(net, image, settings.crops)
+    if settings.samples:
+        scores, classes, gradients = _smooth_gradients(net, image, x, choose, settings)
+    else:
+        scores, classes, gradients = _gradients(net, x, choose, settings)
+    probabilities = mean_probabilities(scores)
+    return [
+        Saliency(
+            map=average_views(max_abs_over_channels(gradient), views),
+            target=c,
+            label=class_label(net, c),
+            score=float(scores[:, c].mean()),
+            probability=float(probabilities[c]),
+            gradient=gradient,
+            views=views,
+            rule=settings.rule,
+            crops=settings.crops,
+        )
+        for c, gradient in zip(classes, gradients, strict=True)
+    ]
 
 
-def _smooth_saliencies(net, image, targets, crops, scored, how) -> list[Saliency]:
-    scores = np.concatenate([net(view[None]) for view in views_of(net, image, scored)[0]])
-    x, views = views_of(net, image, crops)
-    classes = _classes(net, scores, targets)
-    gradients = smooth_gradients(net, x, classes, **how)
-    pairs = zip(classes, gradients, strict=True)
-    return [_of_class(net, g, scores, views, c, how["rule"], crops) for c, g in pairs]
+Gradients: TypeAlias = tuple[
+    np.ndarray, list[int], list[np.ndarray]
+]  # scores (V, K), classes, one (V, C, H, W) each
 
 
-def _gradients(net: Network, x: np.ndarray, targets, rule: str, of: str):
-    """Return the views' scores (V, K), and (class, gradient) pairs; all views' tapes are held, if they fit."""
+def _smooth_gradients(
+    net: Network, image: ImageLike, x: np.ndarray, choose: ChooseClasses, settings: MapSettings
+) -> Gradients:
+    scored = x if settings.scored is None else load_views(net, image, settings.scored)[0]
+    scores = np.concatenate([net(view[None]) for view in scored])
+    classes = list(choose(mean_probabilities(scores)))
+    noise = {"samples": settings.samples, "noise": settings.noise, "squared": settings.squared}
+    return scores, classes, smooth_gradients(net, x, classes, rule=settings.rule, **noise)
+
+
+def _gradients(net: Network, x: np.ndarray, choose: ChooseClasses, settings: MapSettings) -> Gradients:
+    """Return scores, classes and their gradients; the tapes of all views are held, if they fit."""
     try:
         traced = [net.trace(view[None]) for view in x]
         scores = np.concatenate([y for y, _ in traced])
-        return scores, [(c, _gradient(net, traced, c, rule, of)) for c in _classes(net, scores, targets)]
+        classes = list(choose(mean_probabilities(scores)))
+        return scores, classes, [_backward(net, traced, c, settings) for c in classes]
     except DeviceMemoryError:
         pass
-    # only here has Python let go of the tapes: each class makes them anew, one at a time
+    # only here, behind the handler, has Python let go of the tapes: each class makes them anew, one at a time
     scores = np.concatenate([net(view[None]) for view in x])
-    tapes = ((c, (net.trace(view[None]) for view in x)) for c in _classes(net, scores, targets))
-    return scores, [(c, _gradient(net, one_by_one, c, rule, of)) for c, one_by_one in tapes]
+    classes = list(choose(mean_probabilities(scores)))
+    return scores, classes, [_backward(net, (net.trace(view[None]) for view in x), c, settings) for c in classes]
 
 
-def _classes(net: Network, scores: np.ndarray, targets) -> list[int]:
-    if callable(targets):
-        return list(targets(posterior(scores)))
-    if targets is None or isinstance(targets, int):
-        count = 1 if targets is None else targets
-        if not 1 <= count <= scores.shape[1]:
-            raise MinicnnError(f"targets: expected 1 to {scores.shape[1]} classes, got {count}")
-        return [int(c) for c in np.argsort(-posterior(scores), kind="stable")[:count]]
-    return [class_index(net, target, scores.shape[1]) for target in targets]
-
-
-def _gradient(net, traced, c, rule, of) -> np.ndarray:
-    return np.concatenate([net.backward(tape, net.cotangent(y, c, of), rule) for y, tape in traced])
-
-
-def _of_class(net, gradient, scores, views, c, rule, crops) -> Saliency:
-    return Saliency(
-        map=average_views(max_abs_over_channels(gradient), views),
-        target=c,
-        label=label_of(net, c),
-        score=float(scores[:, c].mean()),
-        probability=float(posterior(scores)[c]),
-        gradient=gradient,
-        views=views,
-        rule=rule,
-        crops=crops,
-    )
+def _backward(net: Network, traced: Iterable[tuple[np.ndarray, Any]], c: int, settings: MapSettings) -> np.ndarray:
+    dy_and_tape = ((net.cotangent(y, c, settings.of), tape) for y, tape in traced)
+    return np.concatenate([net.backward(tape, dy, settings.rule) for dy, tape in dy_and_tape])

@@ -1,4 +1,4 @@
-"""Top stimuli: the images of a set that a unit answers to most (Le et al. 2012; Zeiler, Fergus 2013)."""
+"""Top images: those of a set that activate a unit most (Le et al. 2012; Zeiler, Fergus 2013)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
-__all__ = ["TopImage", "strongest", "top_images"]
+__all__ = ["TopImage", "largest_values", "top_images"]
 
-Unread = Callable[[ImageError], None]
+OnUnreadable = Callable[[ImageError], None]
 
 
 class TopImage(NamedTuple):
-    """An image, the unit's value there, and what the network saw of it, uint8 of shape (h, w, 3)."""
+    """An image that activates a unit.
+
+    Attributes
+    ----------
+    image : as it was given
+    value : float, the unit's
+    view : uint8 array of shape (h, w, 3), the part of the image that the network sees
+
+    """
 
     image: Any
     value: float
-    seen: np.ndarray
+    view: np.ndarray
 
 
 def top_images(
@@ -33,9 +41,9 @@ def top_images(
     layer: str | None,
     unit: int | tuple[int, ...],
     count: int = 9,
-    unread: Unread | None = None,
+    on_unreadable: OnUnreadable | None = None,
 ) -> list[TopImage]:
-    """Images in which a unit's value is largest, best first: what ``maximise`` climbs, over a set of pictures.
+    """Images in which a unit's value is largest, best first: what ``maximise`` ascends, over a set of pictures.
 
     Parameters
     ----------
@@ -44,28 +52,46 @@ def top_images(
     layer : str, a layer's name; None for the scores
     unit : (channel, row, column), or a channel alone: a score, or the sum over its map
     count : int, at least 1
-    unread : called with the error of an image that can't be read, which is then left out; raised unless given
+    on_unreadable : called with the error of an image that can't be read, which is left out; raised unless given
 
     Returns
     -------
-    stimuli : list of Stimulus
+    top : list of TopImage
 
     Raises
     ------
     MinicnnError
         If there is no image, no such layer, or no such unit.
 
+    See Also
+    --------
+    minicnn.explain.maximise : the image that maximises the same unit
+
+    References
+    ----------
+    .. [1] Le et al. 2012, "Building high-level features using large scale unsupervised learning", section 4.2.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.images import images_of
+    >>> from minicnn.io import catalogue
+    >>> net, images = minicnn.load("digits"), images_of(catalogue.folder("images"))
+    >>> (top,) = top_images(net, images, None, unit=7, count=1)
+    >>> top.image.name
+    'seven.png'
+
     """
 
     def value(image: Any) -> float:
-        y = net.forward(views_of(net, image, "one")[0], upto=layer)
+        y = net.forward(load_views(net, image, "one")[0], upto=layer)
         return float(y[unit_cotangent(y, unit) != 0].sum())
 
-    return [TopImage(i, v, _seen(net, i)) for i, v in strongest(images, value, count, unread)]
+    return [TopImage(i, v, _crop(net, i)) for i, v in largest_values(images, value, count, on_unreadable)]
 
 
-def strongest(
-    images: Iterable[Any], value: Callable[[Any], float], count: int, unread: Unread | None = None
+def largest_values(
+    images: Iterable[Any], value: Callable[[Any], float], count: int, on_unreadable: OnUnreadable | None = None
 ) -> list[tuple[Any, float]]:
     """Return the images of largest value with it, best first, of equal ones the earlier; no others are kept.
 
@@ -76,25 +102,26 @@ def strongest(
 
     """
 
-    def valued() -> Iterable[tuple[Any, float]]:
+    def pairs() -> Iterable[tuple[Any, float]]:
         for image in images:
             try:
                 yield image, value(image)
             except ImageError as error:
-                if unread is None:
+                if on_unreadable is None:
                     raise
-                unread(error)
+                on_unreadable(error)
 
     if count < 1:
         raise MinicnnError(f"top: expected at least 1 image, got {count}")
-    found = heapq.nlargest(count, valued(), key=lambda pair: pair[1])
-    if not found:
+    top = heapq.nlargest(count, pairs(), key=lambda pair: pair[1])
+    if not top:
         raise MinicnnError("no images were given, or none of them can be read")
-    return found
+    return top
 
 
-def _seen(net: Network, image: Any) -> np.ndarray:
+def _crop(net: Network, image: Any) -> np.ndarray:
+    """Return the part of an image that its centre view shows."""
     picture = load_image(image)
-    _, (view,) = views_of(net, picture, "one")
+    _, (view,) = load_views(net, picture, "one")
     xmin, ymin, xmax, ymax = (round(edge) for edge in view.box)
     return np.asarray(picture.crop((xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1))))

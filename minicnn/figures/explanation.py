@@ -119,11 +119,11 @@ def _class_model_figure(found, origin, unit, stimuli, searched):
     words = {
         "title": _title(found, unit),
         "subtitle": f"{origin['name']}, {'class model' if unit is None else 'unit'}, {kept}, {found.stopped}"
-        + _later(found.settings.later()),
+        + _later(found.settings.non_paper_settings()),
     }
     if not stimuli:
         return panels(climb, **words)
-    pictures = [(s.seen, f"{s.value:.4g}: {Path(str(s.image)).name}") for s in stimuli]
+    pictures = [(s.view, f"{s.value:.4g}: {Path(str(s.image)).name}") for s in stimuli]
     rows = [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
     heading = f"Top stimuli: of {searched} images, those of largest {climb[1][1]}"
     return contact_sheet([climb, *rows], ("", heading), cell=260, **words)

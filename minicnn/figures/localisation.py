@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.explain.localise import method_named
+from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import provenance
 from minicnn.figures.explanation import name_of
 from minicnn.images import load_image
@@ -69,7 +69,7 @@ def write_detection(
         subtitle=", ".join([origin["name"], *(f"{key}: {record[key]}" for key in ("method", "rule", "crops"))]),
     )
     shown = {key: record[key] for key in ("score", "probability", "box", "mask_pixels")}
-    shown |= {key: getattr(method_named(found.method), key) for key in ("samples", "noise")}
+    shown |= {key: getattr(get_localisation_method(found.method), key) for key in ("samples", "noise")}
     how = {key: record[key] for key in ("rule", "crops", "method", "settings")}
     arrays = {"map": found.saliency.map, "mask": found.mask}
     kept = provenance.record("localisation", origin, [image], found, how, arrays, **shown)

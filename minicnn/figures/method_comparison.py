@@ -44,7 +44,7 @@ def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> N
 
 
 def write_curves(path: str | Path, examples: Sequence[Any], found: Any, origin: Mapping[str, Any]) -> None:
-    """Write the curves of ``evaluate_curves``, means over the pictures.
+    """Write the curves of ``evaluate_insertion_deletion``, means over the pictures.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ import minicnn
 from minicnn import explain
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.sanity_checks import cascade_maps
-from minicnn.explain.localise import Settings
-from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
+from minicnn.explain.localise import MaskSettings
+from minicnn.explain.rules_table import group_by_kind, rules_by_layer
 from minicnn.explain.top_images import top_images
 from minicnn.figures import provenance
 from minicnn.figures.rules import arrays_of, facts_of
@@ -194,7 +194,7 @@ def _sanity(net: Network, images: list[Path], record: Mapping[str, Any]) -> Foun
 
 def _localisation(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
     how = dict(record["settings"])
-    settings = Settings(**how.pop("settings"))
+    settings = MaskSettings(**how.pop("settings"))
     (found,) = explain.localise(net, images[0], [record["class"]["target"]], settings=settings, **how)
     return {"map": found.saliency.map, "mask": found.mask}, _words(found) | {"box": found.box}
 
@@ -234,7 +234,7 @@ def _deconvnet(net: Network, images: list[Path], record: Mapping[str, Any]) -> F
 
 
 def _rules(net: Network, images: list[Path], record: Mapping[str, Any]) -> Found:
-    kinds = kinds_of_layers(rules_by_layer(net, images[0], **record["settings"]))
+    kinds = group_by_kind(rules_by_layer(net, images[0], **record["settings"]))
     return arrays_of(kinds), facts_of(kinds)
 
 

@@ -63,19 +63,19 @@ def arrays_of(kinds: Sequence[Any]) -> dict[str, np.ndarray]:
 
 def facts_of(kinds: Sequence[Any]) -> dict[str, list[float]]:
     """Return what the figure says in words: how far the two other rules are from the gradient, by kind."""
-    return {f"{kind.kind} apart": list(kind.apart) for kind in kinds if kind.apart is not None}
+    return {f"{kind.kind} apart": list(kind.deviation) for kind in kinds if kind.deviation is not None}
 
 
 def _plain(kind: Any) -> dict[str, Any]:
-    deconvnet, guided = kind.apart or (None, None)
+    deconvnet, guided = kind.deviation or (None, None)
     return {"kind": kind.kind, "count": kind.count, "deconvnet": deconvnet, "guided": guided}
 
 
 def _heading(kind: Any) -> str:
     where = f"{kind.kind} (the first of {kind.count}: {kind.first.layer})" if kind.count > 1 else kind.kind
-    if kind.apart is None:
+    if kind.deviation is None:
         return f"{where}: deconvnet and guided backpropagation are not defined"
-    if not any(kind.apart):
+    if not any(kind.deviation):
         return f"{where}: the rules are identical"
     return f"{where}: the gradient keeps dy where x was let through, deconvnet where dy > 0, guided where both"
 
@@ -84,7 +84,7 @@ def _row(kind: Any) -> list[tuple[np.ndarray, str]]:
     """Return the pictures with captions; x and dy each in their own scale, the rules' dx in the gradient's."""
     scale = np.abs(kind.first.pictures["gradient"]).max()
     captions = {"x": "x, the layer's input", "dy": "dy, what is sent back", "gradient": "dx by the gradient"}
-    for rule, apart in zip(("deconvnet", "guided"), kind.first.apart or (), strict=False):
+    for rule, apart in zip(("deconvnet", "guided"), kind.first.deviation or (), strict=False):
         captions[rule] = f"dx by {rule}: {APART.format(apart) if apart else SAME}"
     return [(_coloured(kind.first.pictures[name], scale, name), words) for name, words in captions.items()]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.evaluate.sanity_checks import cascade_maps
-from minicnn.explain.prediction import views_of
+from minicnn.explain.prediction import load_views
 from minicnn.figures import provenance
 from minicnn.network import Network
 from minicnn.report.chart import chart
@@ -113,7 +113,7 @@ def write_cascade_sheets(
     counts = sorted({0, 1, *np.linspace(1, last, COLUMNS).round().astype(int).tolist()})
     names = ["as trained", *(f"to {check.stages[count - 1]}" for count in counts[1:])]
     maps = [cascade_maps(net, image, check.methods, counts, check.seed) for image in images]
-    pictures = [net.preprocess.to_image(views_of(net, image, "one")[0][0]) for image in images]
+    pictures = [net.preprocess.to_image(load_views(net, image, "one")[0][0]) for image in images]
     paths = []
     for method, options in check.methods.items():
         rows = [by_method[method] for by_method in maps]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minicnn.explain import Ascent
 from minicnn.explain.gradient_ascent import LAMBDA
-from minicnn.explain.localise import method_named
+from minicnn.explain.localise import get_localisation_method
 
 __all__ = ["CHOICES", "HEADER", "SILENT", "Choice", "rows"]
 
@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 
 
 SAME = "the same"
-CLIMB, CUT = Ascent(), method_named("paper").settings  # the numbers below are the defaults themselves
+CLIMB, CUT = Ascent(), get_localisation_method("paper").settings  # the numbers below are the defaults themselves
 
 
 def _same_at(ours: float, papers: float) -> str:

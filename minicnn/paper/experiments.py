@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example
-from minicnn.evaluate.localisation import CAUTION, MEASURES, PER_CENT, evaluate_localisation
+from minicnn.evaluate.localisation import CAUTION, LOCALISATION_MEASURES, PER_CENT, evaluate_localisation
 from minicnn.explain import (
     Ascent,
     class_model,
@@ -21,9 +21,9 @@ from minicnn.explain import (
     saliency,
     top_activations,
 )
-from minicnn.explain.deconvnet import strongest_channel
-from minicnn.explain.localise import method_named, seeds_of
-from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
+from minicnn.explain.deconvnet import most_active_channel
+from minicnn.explain.localise import get_localisation_method, saliency_seeds
+from minicnn.explain.rules_table import group_by_kind, rules_by_layer
 from minicnn.figures import provenance
 from minicnn.figures.evaluation import write_csv, write_sheet
 from minicnn.figures.explanation import name_of, write_class_model, write_explanation
@@ -137,7 +137,7 @@ def saliencies(task: Task) -> list[Section]:
 
 def localisations(task: Task) -> list[Section]:
     """Localisation by graph cut (section 3.2) of the most probable class."""
-    rows, figures, settings = [], [], method_named("paper").settings
+    rows, figures, settings = [], [], get_localisation_method("paper").settings
     names = distinct_names(task.images[: task.shown], task.folder, "localisation")
     for image in task.progress(task.images[: task.shown], "cut"):
         try:
@@ -146,7 +146,7 @@ def localisations(task: Task) -> list[Section]:
             rows.append((image.name, str(error), ""))
             continue
         path = names[image]
-        write_detection(path, image, found, seeds_of(found.saliency.map, settings), task.origin, settings)
+        write_detection(path, image, found, saliency_seeds(found.saliency.map, settings), task.origin, settings)
         figures.append((path.name, f"Box, map, seeds and mask in {image.name}", f"{image.name}: {name_of(found)}"))
         rows.append((image.name, name_of(found), ", ".join(map(str, found.box))))
     words = (
@@ -169,7 +169,7 @@ def evaluations(task: Task) -> list[Section]:
     write_sheet(sheet, task.examples, found.rows, task.origin, "paper")
     write_csv(task.folder / "localisation.csv", found.rows)
     rows = [
-        (name, *(f[m].text(m in PER_CENT) if m in f else "-" for m in MEASURES))
+        (name, *(f[m].text(m in PER_CENT) if m in f else "-" for m in LOCALISATION_MEASURES))
         for name, f in found.figures.items()
     ]
     wrong = ", ".join(f"{name} {figure.text(per_cent=True)}" for name, figure in found.classification.items())
@@ -184,7 +184,7 @@ def evaluations(task: Task) -> list[Section]:
         "that the pictures hold one thing that stands out, not that this class was found.",
     )
     figure = (sheet.name, "The pictures with the worst and the best boxes", "found in orange, truth in blue")
-    return [Section("Localisation, counted", words, (figure,), (("answer", *MEASURES), rows))]
+    return [Section("Localisation, counted", words, (figure,), (("answer", *LOCALISATION_MEASURES), rows))]
 
 
 def deconvnets(task: Task) -> list[Section]:
@@ -225,10 +225,10 @@ def deconvnets(task: Task) -> list[Section]:
 def _by_layer(task: Task) -> Section:
     """Section 4's table: each kind of layer alone, how far the rules' answers to the same cotangent are apart."""
     image, path = task.images[0], task.folder / "rules-by-layer.png"
-    kinds = kinds_of_layers(rules_by_layer(task.net, image))
+    kinds = group_by_kind(rules_by_layer(task.net, image))
     write_rules(path, image, kinds, task.origin)
     rows = [
-        (k.kind, k.count, *(("not defined",) * 2 if k.apart is None else (f"{d:.3g}" for d in k.apart)))
+        (k.kind, k.count, *(("not defined",) * 2 if k.deviation is None else (f"{d:.3g}" for d in k.deviation)))
         for k in kinds
     ]
     words = (
@@ -248,7 +248,7 @@ def _feature_map(task: Task) -> tuple[str, int]:
     if not layers:
         raise MinicnnError(f"{task.net.name}: has no feature maps that a deconvnet could reconstruct")
     name = layers[len(layers) // 2]["name"]
-    return name, strongest_channel(task.net, task.images[0], name)
+    return name, most_active_channel(task.net, task.images[0], name)
 
 
 EXPERIMENTS = {

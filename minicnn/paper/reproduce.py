@@ -11,7 +11,7 @@ from typing import Any
 
 import minicnn
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.dataset import Example, annotations_of, read_dataset
+from minicnn.evaluate.dataset import Example, list_annotations, read_dataset
 from minicnn.images import images_of
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
@@ -84,13 +84,13 @@ def reproduce(
 def examples_of(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
     """Images whose objects are known: those of ``labels.csv``, or of annotations whose classes are given."""
     folder = Path(data)
-    annotated = classes is not None and annotations_of(folder)
+    annotated = classes is not None and list_annotations(folder)
     return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
 
 
 def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
     """Why no objects are known, where none are."""
-    if classes is None and annotations_of(data):
+    if classes is None and list_annotations(data):
         return "The images have annotations, but nothing says which class each name is (--classes)"
     return "The images came without boxes"
 

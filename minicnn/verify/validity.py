@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.prediction import class_index, label_of, views_of
+from minicnn.explain.prediction import class_index, class_label, load_views
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.network import Network
@@ -114,7 +114,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
 
     """
     layers, exact = _piecewise_linear_layers(net), net.to("reference")
-    x, _ = views_of(net, image, "one")
+    x, _ = load_views(net, image, "one")
     x = x.astype(np.float64)
     scores = exact(x)
     target = int(scores.argmax()) if target is None else class_index(net, target, scores.shape[1])
@@ -131,7 +131,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     layer, unit = _nearest_unit(ahead)
     return Validity(
         target=target,
-        label=label_of(net, target),
+        label=class_label(net, target),
         score=score,
         bias=bias,
         closure=float((w * x).sum()) + bias - score,

@@ -23,7 +23,7 @@ from minicnn.explain import (
     segment,
     top_images,
 )
-from minicnn.explain.localise import mask_of
+from minicnn.explain.localise import object_mask
 from minicnn.explain.rules_table import rules_by_layer
 from minicnn.figures import recompute
 from minicnn.io import catalogue
@@ -120,7 +120,7 @@ class TestPictures:
 
     def test_rules_and_classes_and_stimuli(self, net, picture):
         for one in rules_by_layer(NETS[net](), PICTURES[picture]):
-            assert finite(*one.pictures.values(), one.apart)
+            assert finite(*one.pictures.values(), one.deviation)
         assert sum(p.probability for p in predict(NETS[net](), PICTURES[picture], top=99)) == pytest.approx(1)
         ((_, value, seen),) = top_images(NETS[net](), [PICTURES[picture]], LAYERS[net], 0)
         assert np.isfinite(value) and seen.size > 0
@@ -189,7 +189,7 @@ def test_a_vanishing_gradient_gives_a_map_of_zeros_and_says_so(of):
     assert not found.map.any() and not normalise(found.map).any() and found.score == pytest.approx(0.25)
     assert len(np.unique(colour_map(normalise(found.map)).reshape(-1, 3), axis=0)) == 1
     with pytest.raises(MinicnnError, match=CONSTANT_MAP):
-        mask_of(NOISE, found.map)
+        object_mask(NOISE, found.map)
 
 
 def test_a_saturated_probability_says_so():
@@ -222,7 +222,7 @@ def test_class_models_say_that_a_gradient_vanishes():
 def test_deconvnet_says_that_nothing_answers():
     for rule in ("gradient", "deconvnet", "guided"):
         with pytest.warns(
-            UserWarning, match="channel 3 of 1 does not answer: its activation is 0, .*zero everywhere"
+            UserWarning, match="channel 3 of 1 is not active: its activation is 0, .*zero everywhere"
         ):
             found = deconvnet(dead_net(), NOISE, "1", 3, rule=rule)
         assert not found.x.any() and found.value == 0 and found.position == (0, 0)
@@ -238,8 +238,8 @@ def test_deconvnet_says_that_nothing_answers():
         (["class-model", "2"], 1, "vanishes at the zero image"),
         (["class-model", "2", "--layer", "1"], 1, "vanishes at the zero image"),
         (["class-model", "2", "--constraint", "l2_ball"], 1, "vanishes at the zero image"),
-        (["deconvnet", "IMAGE", "--layer", "1", "--channel", "3"], 0, "does not answer"),
-        (["deconvnet", "IMAGE", "--layer", "1"], 0, "does not answer"),
+        (["deconvnet", "IMAGE", "--layer", "1", "--channel", "3"], 0, "is not active"),
+        (["deconvnet", "IMAGE", "--layer", "1"], 0, "is not active"),
         (["deconvnet", "IMAGE", "--table"], 0, None),
         (["predict", "IMAGE"], 0, None),
     ],
@@ -318,7 +318,7 @@ def test_all_equal_colours(solver):
 @pytest.mark.parametrize("fill", [0.0, 2.5, np.nan, np.inf])
 def test_a_map_that_marks_nothing(fill):
     with pytest.raises(MinicnnError, match=CONSTANT_MAP):
-        mask_of(NOISE[:20, :30], np.full((20, 30), fill, np.float32))
+        object_mask(NOISE[:20, :30], np.full((20, 30), fill, np.float32))
 
 
 # numbers that are none

@@ -41,7 +41,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the table; write it, and a chart of the curves."""
-    from minicnn.evaluate.insertion_deletion import evaluate_curves
+    from minicnn.evaluate.insertion_deletion import evaluate_insertion_deletion
     from minicnn.figures.method_comparison import write_comparison, write_curves
     from minicnn.report.files import make_folder
 
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
     folder = Path(arguments.output)
     make_folder(folder)
-    comparison = evaluate_curves(
+    comparison = evaluate_insertion_deletion(
         net,
         examples,
         steps=arguments.steps,

@@ -11,8 +11,12 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.evaluate import pointing_game
-from minicnn.evaluate.insertion_deletion import area, curves, evaluate_curves
-from minicnn.evaluate.pointing_game import evaluate_pointing, hits_box, hits_mask, share_of_box
+from minicnn.evaluate.insertion_deletion import (
+    area_under_curve,
+    evaluate_insertion_deletion,
+    insertion_deletion_curves,
+)
+from minicnn.evaluate.pointing_game import evaluate_pointing, hits_box, hits_mask, random_hit_probability
 from minicnn.explain.attribution import input_maps
 from minicnn.figures import provenance
 from minicnn.images import load_image
@@ -59,7 +63,7 @@ def test_hits_are_distances_to_pixels(tolerance):
     for point in np.ndindex(pixels.shape):
         hit[point] = nearest(point, pixels) <= tolerance
         assert hits_box(point, boxes, tolerance) == hits_mask(point, pixels, tolerance) == hit[point]
-    assert share_of_box(pixels.shape, boxes, tolerance) == hit.mean()
+    assert random_hit_probability(pixels.shape, boxes, tolerance) == hit.mean()
 
 
 def test_a_mask_without_pixels_is_never_hit():
@@ -93,7 +97,7 @@ def test_a_flat_map_points_nowhere():
 def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
     x = net.preprocess(SEVEN)
     map = input_maps(net, x, 7, "gradient", {}).map[0]
-    found = curves(net, x, 7, map, steps=5, batch=2)
+    found = insertion_deletion_curves(net, x, 7, map, steps=5, batch=2)
     order, blurred = np.argsort(-map.ravel(), kind="stable"), gaussian_blur(x, 5 * 28 / 224)
     for k in range(6):
         pixels = [np.unravel_index(n, map.shape) for n in order[: round(784 * k / 5)]]
@@ -107,29 +111,29 @@ def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
 
 
 def test_area_is_that_of_trapezia():
-    assert area(np.array([1.0, 0.0])) == 0.5 and area(np.array([1.0, 1, 0, 0])) == 0.5
+    assert area_under_curve(np.array([1.0, 0.0])) == 0.5 and area_under_curve(np.array([1.0, 1, 0, 0])) == 0.5
     values = np.random.default_rng(0).random(9)
-    assert area(values) == pytest.approx(sum((values[k] + values[k + 1]) / 2 / 8 for k in range(8)))
+    assert area_under_curve(values) == pytest.approx(sum((values[k] + values[k + 1]) / 2 / 8 for k in range(8)))
 
 
 def test_a_map_of_the_object_is_better_than_none(net, folder):
-    found = evaluate_curves(net, folder, ("gradient", "integrated-gradients"), steps=16)
+    found = evaluate_insertion_deletion(net, folder, ("gradient", "integrated-gradients"), steps=16)
     figures = found.figures
     assert figures["integrated-gradients"]["deletion"].value < figures["random order"]["deletion"].value
     assert figures["integrated-gradients"]["insertion"].value > figures["random order"]["insertion"].value
     for row in found.rows:
         for name, (deletion, insertion) in row["curves"].items():
-            assert row["deletion"][name] == pytest.approx(area(np.array(deletion)), abs=1e-5)
-            assert row["insertion"][name] == pytest.approx(area(np.array(insertion)), abs=1e-5)
+            assert row["deletion"][name] == pytest.approx(area_under_curve(np.array(deletion)), abs=1e-5)
+            assert row["insertion"][name] == pytest.approx(area_under_curve(np.array(insertion)), abs=1e-5)
 
 
 @pytest.mark.parametrize("how", [{"steps": 0}, {"batch": 0}])
 def test_curves_refuse_what_cannot_be(net, how):
     x = net.preprocess(SEVEN)
     with pytest.raises(MinicnnError, match="curves: expected"):
-        curves(net, x, 7, x[0, 0], **how)
+        insertion_deletion_curves(net, x, 7, x[0, 0], **how)
     with pytest.raises(ShapeError, match="a map"):
-        curves(net, x, 7, x[0])
+        insertion_deletion_curves(net, x, 7, x[0])
 
 
 @pytest.mark.parametrize("how", [{"tolerance": -1}, {"smoothing": 1}, {"tolerance": np.nan}])
@@ -144,9 +148,9 @@ def test_unknown_classes_and_methods_are_named(net, folder, tmp_path):
     (tmp_path / "labels.csv").write_text("image,class_indices,xmin,ymin,xmax,ymax\n0.png,10,0,0,2,2\n")
     (tmp_path / "0.png").write_bytes((folder / "0.png").read_bytes())
     with pytest.raises(MinicnnError, match="class 10, but digits has 10"):
-        evaluate_curves(net, tmp_path, ("gradient",))
+        evaluate_insertion_deletion(net, tmp_path, ("gradient",))
     with pytest.raises(MinicnnError, match="expected one of"):
-        evaluate_curves(net, folder, ("lime",))
+        evaluate_insertion_deletion(net, folder, ("lime",))
 
 
 @pytest.mark.parametrize("measure", ["pointing", "curves"])

@@ -18,7 +18,7 @@ from minicnn.evaluate.confidence import bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import evaluate_localisation, localise
-from minicnn.explain.localise import method_named
+from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import provenance, recompute
 from minicnn.images import load_image
 from minicnn.io import catalogue
@@ -128,15 +128,15 @@ def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
             map[box[1] : box[3], box[0] : box[2]] = 1
         return map
 
-    def saliencies(net, picture, targets, **how):
-        return [SimpleNamespace(target=c, map=map_of(marked[c])) for c in targets(probability)]
+    def saliencies(net, picture, choose, settings):
+        return [SimpleNamespace(target=c, map=map_of(marked[c])) for c in choose(probability)]
 
     monkeypatch.setattr(localisation, "saliencies", saliencies)
-    monkeypatch.setattr(localisation, "mask_of", lambda picture, map, settings: map > 0)
+    monkeypatch.setattr(localisation, "object_mask", lambda picture, map, settings: map > 0)
     picture = Image.new("RGB", (WIDTH, HEIGHT))
     monkeypatch.setattr(localisation, "load_image", lambda path: picture)
-    row = localisation._measured(
-        net, Example(Path("a.png"), right, tuple(boxes), None, "a"), method_named("paper")
+    row = localisation._measure(
+        net, Example(Path("a.png"), right, tuple(boxes), None, "a"), get_localisation_method("paper")
     )
     assert tuple(row[name] for name in ("top1", "top5", "iou", "located1", "located5")) == expected
     assert row["whole picture"] == [(0.5, None)] and row["mask_iou"] is None
@@ -150,7 +150,10 @@ def test_the_thresholded_map_is_boxed_above_each_quantile():
     map = np.zeros((40, 40), np.float32)
     map[5:15, 5:25] = 1  # an eighth of the picture
     map[30:34, 30:34] = 1  # a hundredth: not the largest piece
-    sharp = replace(method_named("paper"), settings=replace(method_named("paper").settings, smoothing=0.0))
+    sharp = replace(
+        get_localisation_method("paper"),
+        settings=replace(get_localisation_method("paper").settings, smoothing=0.0),
+    )
     pairs = localisation._thresholded(map, sharp, [(5, 5, 25, 15)], map > 0)
     for quantile, (iou, shared) in zip(localisation.QUANTILES, pairs, strict=True):
         expected = (1.0, 200 / 216) if quantile < 1 - 216 / 1600 else (0.0, 0.0)
@@ -163,7 +166,7 @@ def test_one_object_has_no_interval():
 
 
 def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, folder, monkeypatch):
-    examples, method = read_dataset(folder), method_named("paper")
+    examples, method = read_dataset(folder), get_localisation_method("paper")
     keys = {localisation._key(net, examples, method)}
     monkeypatch.setattr(minicnn, "__version__", "0.0.0")
     keys.add(localisation._key(net, examples, method))
@@ -197,7 +200,7 @@ def test_intervals_are_by_groups():
 
 
 def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch):
-    measured = localisation._measured
+    measured = localisation._measure
     seen = []
 
     def stops(net, example, method):
@@ -206,19 +209,19 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
         seen.append(example.image.name)
         return measured(net, example, method)
 
-    monkeypatch.setattr(localisation, "_measured", stops)
+    monkeypatch.setattr(localisation, "_measure", stops)
     with pytest.raises(KeyboardInterrupt):
         evaluate_localisation(net, folder, keep=tmp_path)
     (kept,) = tmp_path.iterdir()
     with open(kept, "a") as file:
         file.write('\n{"number": 1, "row": {"im')  # cut off while writing
-    monkeypatch.setattr(localisation, "_measured", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
+    monkeypatch.setattr(localisation, "_measure", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
     found = evaluate_localisation(net, folder, keep=tmp_path)
     assert seen == ["0.png", "1.png", "2.png"]
     assert found.figures == done.figures
     again = evaluate_localisation(net, folder, keep=tmp_path)
     assert len(seen) == 3 and again.figures == done.figures
-    other = replace(localisation.method_named("paper"), crops="one")
+    other = replace(localisation.get_localisation_method("paper"), crops="one")
     evaluate_localisation(net, folder, other, keep=tmp_path)
     assert len(seen) == 6
 

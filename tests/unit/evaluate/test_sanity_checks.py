@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity as reference_ssim
 import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.evaluate.randomise import refitted, shuffled_parameters, stages, with_parameters
+from minicnn.evaluate.randomise import fit_last_layer, replace_parameters, shuffle_parameters, stages
 from minicnn.evaluate.sanity_checks import cascade_maps, sanity_check
 from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
@@ -81,7 +81,7 @@ def test_stages_go_from_the_scores_down_and_cover_every_parameter(net):
 
 def test_shuffled_parameters_keep_their_values_and_statistics_stay_pairs():
     net = minicnn.load("efficientnet-lite0")
-    found, state = shuffled_parameters(net, 3), net.state_dict()
+    found, state = shuffle_parameters(net, 3), net.state_dict()
     for name, array in state.items():
         assert found[name].dtype == array.dtype and found[name].shape == array.shape
         np.testing.assert_array_equal(np.sort(found[name], axis=None), np.sort(array, axis=None))
@@ -91,7 +91,7 @@ def test_shuffled_parameters_keep_their_values_and_statistics_stay_pairs():
     }
     again = zip(found["_bn1.running_mean"], found["_bn1.running_var"], strict=True)
     assert {(float(m), float(v)) for m, v in again} == pairs
-    same = shuffled_parameters(net, 3)
+    same = shuffle_parameters(net, 3)
     assert all((same[n] == found[n]).all() for n in found)
 
 
@@ -103,7 +103,7 @@ def test_refitted_is_ridge_regression(count, bias):
     rng = np.random.default_rng(0)
     inputs = [rng.standard_normal((1, 1, 4, 4), np.float32) for _ in range(count)]
     labels = np.arange(count) % 4
-    found = refitted(net, inputs, labels)
+    found = fit_last_layer(net, inputs, labels)
     f = np.concatenate([net.forward(x, upto="2") for x in inputs]).astype(np.float64)
     y = np.eye(4)[labels]
     fc, yc = (f - f.mean(axis=0), y - y.mean(axis=0)) if bias else (f, y)
@@ -119,12 +119,12 @@ def test_refitted_is_ridge_regression(count, bias):
 def test_what_least_squares_cannot_fit_is_said():
     net = minicnn.Network([Flatten(), ReLU()], input_shape=(1, 2, 2))
     with pytest.raises(MinicnnError, match="no linear layer"):
-        refitted(net, [np.zeros((1, 1, 2, 2), np.float32)], np.array([0]))
+        fit_last_layer(net, [np.zeros((1, 1, 2, 2), np.float32)], np.array([0]))
 
 
 def test_similarities_are_those_of_maps_made_by_hand(net, images):
     check = sanity_check(net, images[:2], ("gradient", "guided"), seed=5)
-    parameters = shuffled_parameters(net, 5)
+    parameters = shuffle_parameters(net, 5)
     for row, image in zip(check.rows, images, strict=False):
         own = saliency(net, image, rule="guided", crops="one")
         assert row["target"] == own.target
@@ -196,7 +196,7 @@ def test_maps_along_the_cascade_begin_with_the_trained_nets(net):
     found = cascade_maps(net, SEVEN, {"gradient": {}}, (0, 5))["gradient"]
     x = net.preprocess(SEVEN)
     np.testing.assert_allclose(found[0][0], np.abs(net.input_gradient(x, 7))[0, 0], rtol=1e-6)
-    other = with_parameters(net, shuffled_parameters(net))
+    other = replace_parameters(net, shuffle_parameters(net))
     np.testing.assert_allclose(found[1][0], np.abs(other.input_gradient(x, 7))[0, 0], rtol=1e-6)
     assert found[0][1] == pytest.approx(1) and found[1][1] < 1
 

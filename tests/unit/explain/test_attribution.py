@@ -19,7 +19,7 @@ from minicnn.explain import (
     occlusion,
 )
 from minicnn.explain.attribution import input_maps
-from minicnn.explain.grad_cam import class_activation, last_maps
+from minicnn.explain.grad_cam import class_activation, last_convolution
 from minicnn.explain.methods import METHODS, complete_settings
 from minicnn.figures import provenance
 from minicnn.figures.attribution import write_attribution
@@ -167,11 +167,11 @@ def test_grad_cam_equals_torch(name):
 
 
 def test_grad_cam_reads_the_last_convolution_with_what_belongs_to_it():
-    assert last_maps(minicnn.load("digits"), (1, 28, 28)) == "conv_layers.7"
-    assert last_maps(minicnn.load("efficientnet-lite0"), (3, 224, 224)) == "_conv_head_relu"
-    assert last_maps(small(), (2, 8, 8)) == "skip"
+    assert last_convolution(minicnn.load("digits"), (1, 28, 28)) == "conv_layers.7"
+    assert last_convolution(minicnn.load("efficientnet-lite0"), (3, 224, 224)) == "_conv_head_relu"
+    assert last_convolution(small(), (2, 8, 8)) == "skip"
     net = minicnn.zoo.build("squeezenet1_1")
-    shape = net.forward(np.zeros((1, 3, 224, 224), np.float32), upto=last_maps(net, (3, 224, 224))).shape
+    shape = net.forward(np.zeros((1, 3, 224, 224), np.float32), upto=last_convolution(net, (3, 224, 224))).shape
     assert len(shape) == 4 and shape[2] > 1
 
 

@@ -80,12 +80,12 @@ def test_options_do_what_they_say(digits):
 def test_coarse_levels_use_the_adjoint_of_enlarging():
     from minicnn.explain import gradient_ascent
 
-    up = gradient_ascent._enlargements((7, 10), 4)
+    up = gradient_ascent._enlargement((7, 10), 4)
     rng = np.random.default_rng(0)
     small, large = rng.standard_normal((1, 2, 2, 3)), rng.standard_normal((1, 2, 7, 10))
-    left = (gradient_ascent._enlarged(small, up) * large).sum()
-    assert left == pytest.approx((small * gradient_ascent._small_gradient(large, up)).sum(), rel=1e-6)
-    np.testing.assert_allclose(gradient_ascent._enlarged(np.ones((1, 1, 2, 3)), up), 1, rtol=1e-6)
+    left = (gradient_ascent._enlarge(small, up) * large).sum()
+    assert left == pytest.approx((small * gradient_ascent._enlarge_input_grad(large, up)).sum(), rel=1e-6)
+    np.testing.assert_allclose(gradient_ascent._enlarge(np.ones((1, 1, 2, 3)), up), 1, rtol=1e-6)
 
 
 def test_units_of_other_layers(digits):
@@ -99,15 +99,15 @@ def test_units_of_other_layers(digits):
 
 
 def test_what_is_later_than_the_paper_is_named():
-    assert Ascent(steps=7, l2=0.1, restarts=2, radius=3.0).later() == {}
-    everything = Ascent(clip=True, jitter=3, blur=0.5, total_variation=0.1, levels=2).later()
+    assert Ascent(steps=7, l2=0.1, restarts=2, radius=3.0).non_paper_settings() == {}
+    everything = Ascent(clip=True, jitter=3, blur=0.5, total_variation=0.1, levels=2).non_paper_settings()
     assert everything == {"clip": True, "jitter": 3, "blur": 0.5, "total_variation": 0.1, "levels": 2}
 
 
 def test_lambda_s_default_follows_the_image_s_size():
-    assert Ascent().resolved((1, 28, 28)).l2 == pytest.approx(0.05)
-    assert Ascent().resolved((3, 224, 224)).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))
-    assert Ascent(l2=0.0).resolved((1, 28, 28)).l2 == 0
+    assert Ascent().with_penalty((1, 28, 28)).l2 == pytest.approx(0.05)
+    assert Ascent().with_penalty((3, 224, 224)).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))
+    assert Ascent(l2=0.0).with_penalty((1, 28, 28)).l2 == 0
 
 
 def dead_net():
@@ -154,7 +154,7 @@ def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
     best = sorted(values, key=values.get, reverse=True)[:4]
     assert [s.image for s in found] == best and len(left_out) == 1 and "bad.png" in str(left_out[0])
     np.testing.assert_allclose([s.value for s in found], [values[p] for p in best], rtol=1e-6)
-    np.testing.assert_array_equal(found[0].seen[..., 0], np.asarray(Image.open(best[0])))
+    np.testing.assert_array_equal(found[0].view[..., 0], np.asarray(Image.open(best[0])))
     with pytest.raises(ImageError, match=r"bad\.png"):
         top_images(digits, paths, "conv_layers.3", unit)
 

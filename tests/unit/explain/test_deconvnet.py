@@ -161,7 +161,7 @@ def test_the_channel_is_the_first_image_s_strongest_unless_given(tmp_path, capsy
     assert y[found["channel"]].max() == y.max() == pytest.approx(found["activations"][0]["value"])
 
 
-@pytest.mark.filterwarnings("ignore:channel 7 of .* does not answer")
+@pytest.mark.filterwarnings("ignore:channel 7 of .* is not active")
 def test_any_activation_of_any_layer_by_command(tmp_path, capsys):
     net, images = minicnn.load("digits"), [str(IMAGES / "seven.png"), str(IMAGES / "coffee.png")]
     for layer, place in (("conv_layers.1", "3,12"), ("conv_layers.7", "0,6"), ("fc_layers.2", None)):

@@ -10,14 +10,20 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise, saliency
-from minicnn.explain.localise import METHODS, Settings, chance_of, mask_of, seeds_of
+from minicnn.explain.localise import (
+    LOCALISATION_METHODS,
+    MaskSettings,
+    object_mask,
+    object_probability,
+    saliency_seeds,
+)
 from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.figures import provenance
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.io import catalogue
 
 IMAGES = catalogue.folder("images")
-PLAIN = Settings(smoothing=0.0)
+PLAIN = MaskSettings(smoothing=0.0)
 
 
 def scene():
@@ -32,14 +38,14 @@ def scene():
 
 def test_colour_carries_the_mark_to_the_whole_object():
     picture, disc, marked = scene()
-    mask = mask_of(picture, marked)
+    mask = object_mask(picture, marked)
     assert (mask & disc).sum() / (mask | disc).sum() > 0.95
     assert (marked > np.quantile(marked, 0.95)).sum() < 0.5 * disc.sum()
 
 
 def test_seeds_lie_beyond_their_quantiles():
     values = np.random.default_rng(0).permutation(2000).reshape(40, 50).astype(np.float32)
-    foreground, background = seeds_of(values, PLAIN)
+    foreground, background = saliency_seeds(values, PLAIN)
     assert foreground.sum() == 100 and background.sum() == 600
     assert values[foreground].min() > values[~foreground].max()
     assert values[background].max() < values[~background].min()
@@ -48,26 +54,26 @@ def test_seeds_lie_beyond_their_quantiles():
 def test_seeds_of_a_map_that_is_mostly_zero_do_not_overlap():
     values = np.zeros((20, 20), np.float32)
     values[3, 4] = 1
-    foreground, background = seeds_of(values, PLAIN)
+    foreground, background = saliency_seeds(values, PLAIN)
     assert foreground.sum() == 1 and background.sum() == 399 and not (foreground & background).any()
 
 
 @pytest.mark.parametrize("values", [np.zeros((9, 9)), np.full((9, 9), 2.5), np.full((9, 9), np.nan)])
 def test_a_map_that_marks_nothing_is_said(values):
     with pytest.raises(MinicnnError, match="constant"):
-        seeds_of(values.astype(np.float32), Settings())
+        saliency_seeds(values.astype(np.float32), MaskSettings())
 
 
 def test_quantiles_must_separate():
     with pytest.raises(MinicnnError, match=r"0\.9 and 0\.5"):
-        Settings(foreground=0.5, background=0.9)
+        MaskSettings(foreground=0.5, background=0.9)
 
 
 @pytest.mark.filterwarnings("ignore:segment. all pixels", "ignore:the cut found no object")
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 2), (30, 30)])
 def test_degenerate_pictures_give_a_mask(shape):
     marked = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    mask = mask_of(np.full((*shape, 3), 77, np.uint8), marked, PLAIN)
+    mask = object_mask(np.full((*shape, 3), 77, np.uint8), marked, PLAIN)
     assert mask.shape == shape and mask.dtype == bool and mask.any()
 
 
@@ -88,7 +94,7 @@ def test_localise_finds_a_digit_and_agrees_with_its_parts():
     assert (first.label, first.target) == ("7", 7) and first.score > second.score
     found = saliency(net, IMAGES / "seven.png", target=second.target)
     np.testing.assert_array_equal(second.saliency.map, found.map)
-    np.testing.assert_array_equal(second.mask, mask_of(IMAGES / "seven.png", found.map))
+    np.testing.assert_array_equal(second.mask, object_mask(IMAGES / "seven.png", found.map))
     rows, columns = np.nonzero(first.mask)
     assert first.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     (named,) = localise(net, IMAGES / "seven.png", targets=["7"])
@@ -153,22 +159,22 @@ def test_smooth_gradient_is_the_mean_over_the_noise_that_its_seed_says():
 def test_a_prior_s_chance_is_even_at_its_quantile_and_grows_with_the_map():
     picture, disc, marked = scene()
     values, third = np.array([[3.0, 1.0], [2.0, 0.0], [6.0, 4.0]]), {"smoothing": 0.0, "prior_quantile": 0.6}
-    chance = chance_of(values, Settings(prior_steepness=2.0, **third))  # the quantile is 3
+    chance = object_probability(values, MaskSettings(prior_steepness=2.0, **third))  # the quantile is 3
     np.testing.assert_allclose(chance, [[1 / 2, 1 / 10], [4 / 13, 0], [36 / 45, 16 / 25]], atol=1e-12)
-    assert np.isfinite(chance_of(np.zeros((2, 3)), Settings())).all()
-    sure = chance_of(np.array([[0.0, 0.0, 5.0]]), Settings(smoothing=0.0, prior_quantile=0.5))
+    assert np.isfinite(object_probability(np.zeros((2, 3)), MaskSettings())).all()
+    sure = object_probability(np.array([[0.0, 0.0, 5.0]]), MaskSettings(smoothing=0.0, prior_quantile=0.5))
     assert sure[0, 0] == 0.5 and sure[0, 2] == 1
-    mask = mask_of(picture, marked, Settings(prior_weight=1.0))
+    mask = object_mask(picture, marked, MaskSettings(prior_weight=1.0))
     assert (mask & disc).sum() / (mask | disc).sum() > 0.9
     with pytest.raises(MinicnnError, match="prior_steepness"):
-        Settings(prior_steepness=0.0)
+        MaskSettings(prior_steepness=0.0)
 
 
 def test_a_strong_prior_outweighs_the_colours():
     picture, disc, marked = scene()
     alike = np.full_like(picture, 128) + (picture % 2)  # the colours say nothing
     high = marked > np.quantile(marked, 0.9)
-    mask = mask_of(alike, marked, Settings(smoothing=0.0, gamma=1.0, prior_weight=20.0))
+    mask = object_mask(alike, marked, MaskSettings(smoothing=0.0, gamma=1.0, prior_weight=20.0))
     assert (mask & high).sum() / (mask | high).sum() > 0.5 and disc[mask].mean() > 0.8
 
 
@@ -180,9 +186,9 @@ def test_the_prior_of_smooth_keeps_what_only_shares_the_object_s_colour_out():
     colours = np.where((disc | beam)[..., None], (200, 40, 30), (60, 140, 70)) + rng.normal(0, 8, (90, 160, 3))
     picture = np.clip(colours, 0, 255).astype(np.uint8)
     marked = np.exp(-((y - 45) ** 2 + (x - 50) ** 2) / 600) + 0.01 * rng.random((90, 160))
-    smooth = METHODS["smooth"].settings
-    kept = mask_of(picture, marked, smooth)
-    leaked = mask_of(picture, marked, replace(smooth, prior_weight=0.0))
+    smooth = LOCALISATION_METHODS["smooth"].settings
+    kept = object_mask(picture, marked, smooth)
+    leaked = object_mask(picture, marked, replace(smooth, prior_weight=0.0))
     assert (kept & disc).sum() / (kept | disc).sum() > 0.95
     assert leaked[beam].mean() > 0.95
 

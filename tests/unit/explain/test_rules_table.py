@@ -10,7 +10,7 @@ import minicnn
 from minicnn import Network, Preprocess
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
-from minicnn.explain.rules_table import kinds_of_layers, rules_by_layer
+from minicnn.explain.rules_table import group_by_kind, rules_by_layer
 from minicnn.figures import recompute
 from minicnn.io import catalogue
 from minicnn.layers import (
@@ -122,12 +122,13 @@ def test_the_digits_net_s_table(device):
     layers = list(rules_by_layer(minicnn.load("digits").to(device), SEVEN))
     assert [one.layer for one in layers] == minicnn.load("digits").names
     for one in layers:
-        assert (min(one.apart) > 0.3) if one.kind == "ReLU" else (one.apart == (0, 0)), one.layer
-    kinds = {kind.kind: kind for kind in kinds_of_layers(layers)}
+        assert (min(one.deviation) > 0.3) if one.kind == "ReLU" else (one.deviation == (0, 0)), one.layer
+    kinds = {kind.kind: kind for kind in group_by_kind(layers)}
     assert kinds["ReLU"].count == 4 and kinds["Conv2d"].count == 3
-    rectifiers = [one.apart for one in layers if one.kind == "ReLU"]
+    rectifiers = [one.deviation for one in layers if one.kind == "ReLU"]
     assert (
-        kinds["ReLU"].apart == tuple(np.max(rectifiers, axis=0)) and kinds["ReLU"].first.layer == "conv_layers.1"
+        kinds["ReLU"].deviation == tuple(np.max(rectifiers, axis=0))
+        and kinds["ReLU"].first.layer == "conv_layers.1"
     )
     pictures = kinds["ReLU"].first.pictures
     np.testing.assert_array_equal(pictures["gradient"], np.where(pictures["x"] > 0, pictures["dy"], 0))
@@ -147,12 +148,15 @@ def test_blocks_are_opened_and_rules_that_are_not_defined_are_said():
     layers = {one.layer: one for one in rules_by_layer(small_net(PReLU()), picture)}
     inside = ["block.mix.a", "block.mix.b", "block.mix.c", "block.norm", "block.back"]
     assert list(layers) == [*inside, "last", "2", "3"]
-    assert layers["last"].apart is None and set(layers["last"].pictures) == {"x", "dy", "gradient"}
-    apart = {one.kind for one in layers.values() if one.apart and any(one.apart)}
+    assert layers["last"].deviation is None and set(layers["last"].pictures) == {"x", "dy", "gradient"}
+    apart = {one.kind for one in layers.values() if one.deviation and any(one.deviation)}
     assert apart == {"ReLU"}
     twice = Network([Tanh(), Conv2d(3, 2, 3), Tanh()], preprocess=Preprocess(size=(8, 8)))
-    kinds = kinds_of_layers(rules_by_layer(twice, picture))
-    assert [(kind.kind, kind.count, kind.apart) for kind in kinds] == [("Tanh", 2, None), ("Conv2d", 1, (0, 0))]
+    kinds = group_by_kind(rules_by_layer(twice, picture))
+    assert [(kind.kind, kind.count, kind.deviation) for kind in kinds] == [
+        ("Tanh", 2, None),
+        ("Conv2d", 1, (0, 0)),
+    ]
 
 
 def test_a_net_without_preprocessing_says_so():

@@ -8,7 +8,7 @@ import pytest
 import minicnn
 from minicnn import explain
 from minicnn.errors import DeviceMemoryError
-from minicnn.explain.saliency import saliencies
+from minicnn.explain.saliency import choose_top, saliencies
 from minicnn.io import catalogue
 from minicnn.layers import Keep, sequence
 from minicnn.network.batching import split_on_out_of_memory
@@ -72,9 +72,9 @@ def test_a_batch_goes_by_halves_and_gives_the_same(net, room):
 def test_ten_crops_go_one_by_one(room):
     net = minicnn.load("digits")
     net.preprocess = replace(net.preprocess, resize=32, mirror=True)
-    wanted = saliencies(net, SEVEN, 2)
+    wanted = saliencies(net, SEVEN, choose_top(2))
     asked = room(3)
-    found = saliencies(net, SEVEN, 2)
+    found = saliencies(net, SEVEN, choose_top(2))
     assert len(asked) == 4 + 10 + 2 * 10  # four tapes are one too many; then the scores; then ten tapes a class
     for one, other in zip(found, wanted, strict=True):
         assert one.target == other.target and one.map.tobytes() == other.map.tobytes()

@@ -13,7 +13,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, gradient_ascent
-from minicnn.explain.localise import method_named
+from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import recompute
 from minicnn.images import images_of, load_image
 from minicnn.io import catalogue
@@ -204,7 +204,7 @@ def test_numbers_that_cannot_be_meant_are_refused_before_any_work(digits, tmp_pa
 
 
 def test_choices_and_docstrings_tell_the_defaults():
-    words, cut = " ".join(choice.here for choice in choices.CHOICES), method_named("paper").settings
+    words, cut = " ".join(choice.here for choice in choices.CHOICES), get_localisation_method("paper").settings
     for value in (Ascent().steps, Ascent().step, cut.working_size, gradient_ascent.LAMBDA):
         assert str(value) in words
     assert f"None for {gradient_ascent.LAMBDA} / sqrt(C H W)" in Ascent.__doc__
