@@ -195,10 +195,10 @@ def profile(work: Work, rounds: int, limits: dict[str, float]) -> dict:
     for _ in range(rounds + 3):  # the first is plain, the second is noted, the third warms up
         time.sleep(measure.SILENCE)
         repeated.append(_timed(run)[0])
-    net._runner._passes, runs = None, []
+    net._executor._passes, runs = None, []
     for _ in range(rounds):
         time.sleep(measure.SILENCE)
-        net._runner.kernels = recorder = Recorder()
+        net._executor.kernels = recorder = Recorder()
         runs.append((recorder.recording(run), recorder))
     total = float(np.median([seconds for seconds, _ in runs]))
     calls = [_call(same, limits) for same in zip(*(recorder.calls for _, recorder in runs), strict=True)]

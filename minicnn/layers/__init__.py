@@ -4,9 +4,11 @@ from minicnn.layers.activation import LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6,
 from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
-from minicnn.layers.linear import Dropout, Flatten, Linear, Permute, Reshape
+from minicnn.layers.dropout import Dropout
+from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d, ZeroPad2d
+from minicnn.layers.shape_ops import Flatten, Permute, Reshape
 
 __all__ = [
     "AvgPool2d",

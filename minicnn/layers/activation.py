@@ -3,146 +3,275 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.layers.base import Keep, Kind, Layer
-from minicnn.rules import GRADIENT
+from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Parameter, Rng, Shape
+from minicnn.rules import GRADIENT, Rule
 
 __all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReLU(Layer):
-    """Rectifier y = max(x, 0); backward by the rule."""
+class ReLU(Layer, capturable=True):
+    """Rectifier y = max(x, 0); backward by the rule.
+
+    Inputs of any shape (N, ...); dx = dy [x > 0]^a [dy > 0]^b, with (a, b) = (1, 0) for the gradient, (0, 1) for
+    the deconvnet and (1, 1) for guided backpropagation.  The derivative at 0 is 0.
+
+    See Also
+    --------
+    torch.nn.ReLU : the same function
+    minicnn.rules : the rules
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> net, x, dy = Network([layers.ReLU()]), np.array([[-2.0, 1.0, 3.0]]), np.array([[1.0, 1.0, -1.0]])
+    >>> net(x).tolist()
+    [[0.0, 1.0, 3.0]]
+    >>> net.input_gradient(x, dy, rule="gradient").tolist()
+    [[0.0, 1.0, -1.0]]
+    >>> net.input_gradient(x, dy, rule="deconvnet").tolist()
+    [[1.0, 1.0, 0.0]]
+
+    """
 
     kind = Kind.PIECEWISE_LINEAR
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, mask = kernels.relu(x)
         return y, mask if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.relu_input_grad(dy, saved, rule), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReLU6(Layer):
-    """Rectifier with a ceiling, y = min(max(x, 0), 6); backward by the rule, its mask 0 < x < 6."""
+class ReLU6(Layer, capturable=True):
+    """Rectifier with a ceiling, y = min(max(x, 0), 6); backward by the rule, its mask 0 < x < 6.
+
+    Inputs of any shape (N, ...).
+
+    See Also
+    --------
+    torch.nn.ReLU6 : the same function
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ReLU6()])(np.array([[-2.0, 1.0, 8.0]])).tolist()
+    [[0.0, 1.0, 6.0]]
+
+    """
 
     kind = Kind.PIECEWISE_LINEAR
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, mask = kernels.relu6(x)
         return y, mask if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.relu_input_grad(dy, saved, rule), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LeakyReLU(Layer):
-    """Leaky rectifier y = x where x > 0, else negative_slope x; it has no deconvnet or guided rule."""
+class LeakyReLU(Layer, capturable=True):
+    """Leaky rectifier y = x where x > 0, else negative_slope x; it has no deconvnet or guided rule.
+
+    Inputs of any shape (N, ...).
+
+    Parameters
+    ----------
+    negative_slope : float
+
+    See Also
+    --------
+    torch.nn.LeakyReLU : the same function
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.LeakyReLU(0.25)])(np.array([[-2.0, 1.0]])).tolist()
+    [[-0.5, 1.0]]
+
+    """
 
     negative_slope: float = 0.01
 
     kind = Kind.PIECEWISE_LINEAR
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, mask = kernels.leaky_relu(x, self.negative_slope)
         return y, mask if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        _only_gradient(self, rule)
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        _check_is_gradient(self, rule)
         return kernels.leaky_relu_input_grad(dy, saved, self.negative_slope), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PReLU(Layer):
+class PReLU(Layer, capturable=True):
     """Leaky rectifier with a learned slope, one for all channels or one for each; no deconvnet or guided rule.
+
+    y = x where x > 0, else weight[c] x, for inputs of shape (N, C, ...).
 
     Parameters
     ----------
-    num_parameters : 1, or the number of channels
-    init : the slope when nothing else is given
-    weight : array of shape (num_parameters,), or None
+    num_parameters : int
+        1, or the number of channels C.
+    init : float
+        The slope when no ``weight`` is given.
+    weight : array of shape (num_parameters,), optional
+
+    See Also
+    --------
+    torch.nn.PReLU : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> net = Network([layers.PReLU(2, weight=np.array([0.5, 0.25]))])
+    >>> net(np.array([[-2.0, -2.0], [1.0, 4.0]])).tolist()
+    [[-1.0, -0.5], [1.0, 4.0]]
 
     """
 
     num_parameters: int = 1
     init: float = 0.25
     _: KW_ONLY
-    weight: np.ndarray | None = None
+    weight: Parameter = None
 
     kind = Kind.PIECEWISE_LINEAR
 
-    def parameter_shapes(self):
+    def parameter_shapes(self) -> dict[str, Shape]:
         return {"weight": (self.num_parameters,)}
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         if self.num_parameters not in (1, shape[0]):
             raise MinicnnError(f"PReLU: {self.num_parameters} slopes do not fit {shape[0]} channels")
         return shape
 
-    def _draw(self, name, shape, rng):
+    def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.init, np.float32)
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, mask = kernels.prelu(x, self.weight)
         return y, (mask if keep else None, x if keep == Keep.INPUTS else None)
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        _only_gradient(self, rule)
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        _check_is_gradient(self, rule)
         mask, x = saved
         gradients = {"weight": kernels.prelu_weight_grad(x, dy, mask, self.weight)} if weights else {}
         return kernels.prelu_input_grad(dy, mask, self.weight), gradients
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Tanh(Layer):
-    """Hyperbolic tangent; it has no deconvnet or guided rule."""
+class Tanh(Layer, capturable=True):
+    """Hyperbolic tangent of inputs of any shape (N, ...); it has no deconvnet or guided rule.
+
+    See Also
+    --------
+    torch.nn.Tanh : the same function
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.Tanh()])(np.array([[-1.0, 0.0, 1.0]])).round(4).tolist()
+    [[-0.7616, 0.0, 0.7616]]
+
+    """
 
     kind = Kind.SMOOTH
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y = kernels.tanh(x)
         return y, y if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        _only_gradient(self, rule)
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        _check_is_gradient(self, rule)
         return kernels.tanh_input_grad(dy, saved), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Softmax(Layer):
-    """Probabilities along axis 1.  As a network's last layer it stays outside of the scores."""
+class Softmax(Layer, capturable=True):
+    """Probabilities along axis 1: y_k = exp(x_k) / sum_j exp(x_j), for inputs of shape (N, K, ...).
+
+    As a network's last layer it stays outside of the scores: ``net(x)`` stops before it.
+
+    See Also
+    --------
+    torch.nn.Softmax : with ``dim=1``
+    LogSoftmax : the logarithm, without underflow
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> net, x = Network([("probability", layers.Softmax())]), np.array([[0.0, 0.0, np.log(2)]])
+    >>> net.forward(x, upto="probability").round(4).tolist()
+    [[0.25, 0.25, 0.5]]
+    >>> net(x).round(4).tolist()
+    [[0.0, 0.0, 0.6931]]
+
+    """
 
     kind = Kind.SMOOTH
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y = kernels.softmax(x)
         return y, y if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.softmax_input_grad(dy, saved), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LogSoftmax(Layer):
-    """Logarithms of the probabilities along axis 1.  As a network's last layer it stays outside of the scores."""
+class LogSoftmax(Layer, capturable=True):
+    """Logarithms of the probabilities along axis 1: y_k = x_k - log sum_j exp(x_j), for inputs (N, K, ...).
+
+    As a network's last layer it stays outside of the scores.
+
+    See Also
+    --------
+    torch.nn.LogSoftmax : with ``dim=1``
+    Softmax : the probabilities themselves
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> net = Network([("log", layers.LogSoftmax())])
+    >>> net.forward(np.array([[0.0, 0.0, np.log(2)]]), upto="log").round(4).tolist()
+    [[-1.3863, -1.3863, -0.6931]]
+
+    """
 
     kind = Kind.SMOOTH
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y = kernels.log_softmax(x)
         return y, y if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.log_softmax_input_grad(dy, saved), {}
 
 
-def _only_gradient(layer: Layer, rule) -> None:
+def _check_is_gradient(layer: Layer, rule: Rule) -> None:
     if rule != GRADIENT:
         raise MinicnnError(
             f"{layer!r}: the rule {rule.name!r} is defined for ReLU and ReLU6 only; use rule='gradient' here"

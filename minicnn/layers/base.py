@@ -5,16 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
-from minicnn.rules import GRADIENT
+from minicnn.rules import GRADIENT, Rule
 
-__all__ = ["Keep", "Kind", "Layer", "feature_maps"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-Shape = tuple[int, ...]
+__all__ = [
+    "Backward",
+    "Forward",
+    "IntOrPair",
+    "Keep",
+    "Kernels",
+    "Kind",
+    "Layer",
+    "NamedLayers",
+    "Parameter",
+    "Rng",
+    "Shape",
+    "feature_maps",
+]
+
+Kernels: TypeAlias = ModuleType  # a device's operations, see minicnn.kernels.on
+Rng: TypeAlias = np.random.Generator | None  # turns on what is random in training
+Forward: TypeAlias = tuple[np.ndarray, Any]  # y, and what backward needs
+Backward: TypeAlias = tuple[np.ndarray, dict[str, np.ndarray]]  # dx, and {parameter's name: gradient}
+# Any, since a layer takes more than it keeps, and a type can only say one of both:
+IntOrPair: TypeAlias = Any  # given as an int or a pair, kept as a pair
+Parameter: TypeAlias = Any  # an array; until it is drawn None, or, for a bias, True
 
 
 class Keep(IntEnum):
@@ -64,18 +89,58 @@ class Layer:
 
     A parameter that is neither given nor switched off is unset (None for a weight, True for a bias) until a
     ``Network`` draws it.
+
+    A layer of your own needs ``forward`` and ``backward``; ``output_shape`` where it changes the shape, and
+    ``parameter_shapes`` where it has parameters.  It may also say what ``kind`` of function it is.
+
+    Parameters
+    ----------
+    capturable : bool, in the class statement
+        ``class ReLU(Layer, capturable=True)`` promises that forward and backward leave all their computing to
+        the operations of ``kernels``, so that a device may record the calls once and replay them.  The promise is
+        not inherited: what a subclass computes is for it to say.
+
+    Examples
+    --------
+    >>> from minicnn import Network
+    >>> class Square(Layer):
+    ...     kind = Kind.SMOOTH
+    ...
+    ...     def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    ...         return x * x, x
+    ...
+    ...     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    ...         return 2 * saved * dy, {}
+    >>> net = Network([Square()])
+    >>> net.input_gradient(np.array([[1.0, 3.0]]), 1).tolist()
+    [[0.0, 6.0]]
+
     """
+
+    _only_calls_kernels: ClassVar[bool] = False
+    _arrays: ClassVar[tuple[str, ...]] = ("weight", "running_mean", "running_var")
+
+    def __init_subclass__(cls, *, capturable: bool = False, **kwargs: Any) -> None:
+        """Note whether the class promises to be capturable."""
+        super().__init_subclass__(**kwargs)
+        cls._only_calls_kernels = capturable
 
     @property
     def kind(self) -> Kind:
         """What kind of function the layer is; nothing is assumed of a class that does not say so."""
         return Kind.NONLINEAR
 
-    def branches(self) -> list:
-        """Return the chains of layers that this one is made of; none, unless it is a block."""
+    @property
+    def capturable(self) -> bool:
+        """Whether the layer, and all that it is made of, only calls kernels: what was recorded can be replayed."""
+        parts = (layer for branch in self.branches() for _, layer in branch)
+        return self._only_calls_kernels and all(layer.capturable for layer in parts)
+
+    def branches(self) -> list[NamedLayers]:
+        """Return the lists of layers that this one is made of; none, unless it is a block."""
         return []
 
-    def map_branches(self, function: Callable) -> Layer:
+    def map_branches(self, function: Callable[[NamedLayers], NamedLayers]) -> Self:
         """Return the layer with ``function`` applied to each of its branches; itself, unless it is a block."""
         return self
 
@@ -91,18 +156,37 @@ class Layer:
         """Multiplications with an addition for one input of ``shape``; 0 where they are not the work."""
         return 0
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         """Output y, and what ``backward`` needs (None unless ``keep`` asks for it).
 
-        ``rng``, a NumPy generator, turns on what is random in training.
+        Parameters
+        ----------
+        x : array of shape (N, ...), float32 or float64
+        kernels : the device's operations, see ``minicnn.kernels.on``
+        keep : Keep
+        rng : numpy.random.Generator, optional
+            Turns on what is random in training.
+
         """
         raise NotImplementedError
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
-        """Gradient dx with respect to the input, and {name: gradient} of the parameters if ``weights``."""
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        """Gradient dx with respect to the input, and {name: gradient} of the parameters if ``weights``.
+
+        Parameters
+        ----------
+        dy : array of the shape of y, the gradient with respect to the output
+        saved : what ``forward`` left
+        kernels : the device's operations
+        rule : Rule, what rectifiers do backward, see ``minicnn.rules``
+        weights : bool
+
+        """
         raise NotImplementedError
 
-    def parameter_gradients(self, dy, saved, kernels) -> dict[str, np.ndarray]:
+    def parameter_gradients(self, dy: np.ndarray, saved: Any, kernels: Kernels) -> dict[str, np.ndarray]:
         """Gradients of the parameters alone, by name, for the first layer that has some: no dx is wanted there."""
         return self.backward(dy, saved, kernels, weights=True)[1]
 
@@ -110,11 +194,11 @@ class Layer:
         """Parameters by name."""
         return {name: getattr(self, name) for name in self.parameter_shapes()}
 
-    def with_state(self, state: Mapping[str, np.ndarray]) -> Layer:
+    def with_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Return the same layer with other parameters."""
         return replace(self, **state) if state else self
 
-    def initialised(self, rng: np.random.Generator) -> Layer:
+    def initialise(self, rng: np.random.Generator) -> Self:
         """Return the layer with its unset parameters drawn as torch draws them."""
         shapes = self.parameter_shapes()
         unset = [name for name in shapes if not isinstance(getattr(self, name), np.ndarray)]
@@ -125,24 +209,32 @@ class Layer:
         bound = 1 / np.sqrt(np.prod(self.parameter_shapes()["weight"][1:]))
         return rng.uniform(-bound, bound, shape).astype(np.float32)
 
-    def astype(self, dtype) -> Layer:
+    def astype(self, dtype: DTypeLike) -> Self:
         """Return the layer with parameters of ``dtype``; itself where they are already."""
         state = {name: a.astype(dtype) for name, a in self.state().items() if a.dtype != dtype}
         return self.with_state(state)
 
     def config(self) -> dict[str, Any]:
-        """Arguments that make this layer again, its parameters aside: plain numbers, strings and tuples."""
-        shapes = self.parameter_shapes()
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        if "bias" in found:
-            found["bias"] = "bias" in shapes
-        return {name: value for name, value in found.items() if name == "bias" or name not in self._arrays}
+        """Arguments that make this layer again, its parameters aside: plain numbers, strings and tuples.
 
-    _arrays = ("weight", "running_mean", "running_var")
+        Examples
+        --------
+        >>> from minicnn.layers import LeakyReLU
+        >>> LeakyReLU(0.2).config()
+        {'negative_slope': 0.2}
+
+        """
+        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        if "bias" in arguments:
+            arguments["bias"] = "bias" in self.parameter_shapes()
+        return {name: value for name, value in arguments.items() if name not in self._arrays}
 
     def __repr__(self) -> str:
         """Class and arguments, without the parameters' values."""
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+
+NamedLayers: TypeAlias = list[tuple[str, Layer]]
 
 
 def feature_maps(shape: Shape, layer: str, channels: int | None = None) -> Shape:

@@ -3,28 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Keep, Kind, Layer, feature_maps
-from minicnn.rules import GRADIENT
+from minicnn.layers.base import (
+    Backward,
+    Forward,
+    Keep,
+    Kernels,
+    Kind,
+    Layer,
+    Parameter,
+    Rng,
+    Shape,
+    feature_maps,
+)
+from minicnn.rules import GRADIENT, Rule
 
 __all__ = ["BatchNorm2d", "LocalResponseNorm"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocalResponseNorm(Layer):
-    """Local response normalisation across channels: x / (k + alpha / size sum x^2)^beta.
+class LocalResponseNorm(Layer, capturable=True):
+    """Local response normalisation across channels: y_c = x_c / (k + alpha / size sum_j x_j^2)^beta.
+
+    The sum is over the ``size`` channels j around c that exist; maps of shape (N, C, H, W) keep their shape.
 
     Parameters
     ----------
-    size : int, channels in a window
-    alpha, beta, k : float; torch's convention, alpha is divided by ``size``
+    size : int
+        Channels in a window.
+    alpha, beta, k : float
+        torch's convention: alpha is divided by ``size``.
+
+    Raises
+    ------
+    ShapeError
+        If ``size`` is no whole number >= 1.
+
+    See Also
+    --------
+    torch.nn.LocalResponseNorm : the same layer
 
     Notes
     -----
     All three rules use its exact derivative.
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> net = Network([layers.LocalResponseNorm(1, alpha=1.0, beta=0.5, k=0.0)])
+    >>> net(np.array([[[[2.0, -3.0]]]])).tolist()
+    [[[[1.0, -1.0]]]]
+
+    Source: Krizhevsky, Sutskever, Hinton 2012, section 3.3.
 
     """
 
@@ -35,31 +69,54 @@ class LocalResponseNorm(Layer):
 
     kind = Kind.SMOOTH
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.size, int) or self.size < 1:
             raise ShapeError(f"LocalResponseNorm: size: expected a whole number >= 1, got {self.size!r}")
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return feature_maps(shape, "LocalResponseNorm")
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.local_response_norm(x, **self.config()), x if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.local_response_norm_input_grad(saved, dy, **self.config()), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BatchNorm2d(Layer):
-    """Batch normalisation with its running statistics, as inference uses it.
+class BatchNorm2d(Layer, capturable=True):
+    """Batch normalisation with its running statistics, as inference uses it; maps (N, C, H, W) keep their shape.
+
+    y = weight (x - running_mean) / sqrt(running_var + eps) + bias, one of each a channel.
 
     Parameters
     ----------
-    num_features : int, channels
-    eps : float added to the variance; 1e-5 in torch, 1e-3 in TensorFlow
-    momentum : float; kept for whoever updates the statistics, no use in inference
-    affine : bool, whether there are a weight and a bias
-    weight, bias, running_mean, running_var : arrays of shape (num_features,), or None for 1, 0, 0, 1
+    num_features : int
+        Channels C.
+    eps : float
+        Added to the variance; 1e-5 in torch, 1e-3 in TensorFlow.
+    momentum : float
+        Kept for whoever updates the statistics, no use in inference.
+    affine : bool
+        Whether there are a weight and a bias.
+    weight, bias, running_mean, running_var : arrays of shape (num_features,), optional
+        1, 0, 0, 1 unless given.
+
+    See Also
+    --------
+    torch.nn.BatchNorm2d : the same layer in ``eval()`` mode
+    minicnn.Network.fold_batch_norm : merges it into the convolution before it
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> norm = layers.BatchNorm2d(1, eps=0.0, running_mean=np.array([3.0]), running_var=np.array([4.0]))
+    >>> Network([norm])(np.array([[[[1.0, 3.0, 9.0]]]])).tolist()
+    [[[[-1.0, 0.0, 3.0]]]]
+
+    Source: Ioffe, Szegedy 2015, algorithm 2.
 
     """
 
@@ -68,24 +125,24 @@ class BatchNorm2d(Layer):
     momentum: float = 0.1
     affine: bool = True
     _: KW_ONLY
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    running_mean: np.ndarray | None = None
-    running_var: np.ndarray | None = None
+    weight: Parameter = None
+    bias: Parameter = None
+    running_mean: Parameter = None
+    running_var: Parameter = None
 
     kind = Kind.AFFINE
 
-    def parameter_shapes(self):
+    def parameter_shapes(self) -> dict[str, Shape]:
         names = ("weight", "bias") if self.affine else ()
         return dict.fromkeys((*names, "running_mean", "running_var"), (self.num_features,))
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("num_features", "eps", "momentum", "affine")}
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return feature_maps(shape, "BatchNorm2d", self.num_features)
 
-    def _draw(self, name, shape, rng):
+    def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, 1.0 if name in ("weight", "running_var") else 0.0, np.float32)
 
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +152,13 @@ class BatchNorm2d(Layer):
         shift = state.get("bias", 0.0) - scale * state["running_mean"]
         return scale.astype(self.running_var.dtype), shift.astype(self.running_var.dtype)
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y = kernels.batch_norm2d(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return y, x if keep == Keep.INPUTS else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         gradients = {}
         if weights and self.affine:
             gradients["weight"] = kernels.batch_norm2d_weight_grad(

@@ -5,24 +5,37 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Keep, Kind, Layer, feature_maps
-from minicnn.rules import GRADIENT
-from minicnn.shapes import output_size, pair, sides, span
+from minicnn.layers.base import (
+    Backward,
+    Forward,
+    IntOrPair,
+    Keep,
+    Kernels,
+    Kind,
+    Layer,
+    Rng,
+    Shape,
+    feature_maps,
+)
+from minicnn.rules import GRADIENT, Rule
+from minicnn.shapes import Sides, output_size, pair, sides, span
 
 __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d", "ZeroPad2d"]
 
 
-def _normalise(layer: Layer) -> None:
+def _normalise(layer: MaxPool2d | AvgPool2d) -> None:
     """Make the window's arguments pairs and four sides; the stride is the kernel size unless given."""
-    kind = type(layer).__name__
-    kernel_size = pair(layer.kernel_size, f"{kind}: kernel_size")
-    stride = kernel_size if layer.stride is None else pair(layer.stride, f"{kind}: stride")
-    dilation = pair(getattr(layer, "dilation", 1), f"{kind}: dilation")
+    name = type(layer).__name__
+    kernel_size = pair(layer.kernel_size, f"{name}: kernel_size")
+    stride = kernel_size if layer.stride is None else pair(layer.stride, f"{name}: stride")
+    dilation = pair(getattr(layer, "dilation", 1), f"{name}: dilation")
     padding = sides(layer.padding)
     for k, d, both in zip(kernel_size, dilation, padding, strict=True):
         if max(both) >= span(k, d):
-            raise ShapeError(f"{kind}: padding {padding} must be smaller than the window {kernel_size}")
+            raise ShapeError(f"{name}: padding {padding} must be smaller than the window {kernel_size}")
     values = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
     for field in fields(layer):
         if field.name in values:
@@ -30,112 +43,188 @@ def _normalise(layer: Layer) -> None:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MaxPool2d(Layer):
+class MaxPool2d(Layer, capturable=True):
     """Max-pool: (N, C, H, W) to (N, C, P, Q).
+
+    P = floor((H + top + bottom - dilation (R - 1) - 1) / stride) + 1, the same for Q.  Of several equal maxima the
+    first in row order has the gradient.
 
     Parameters
     ----------
     kernel_size, dilation : int or pair
-    stride : int or pair; None is the kernel size
-    padding : int, pair or four sides, smaller than the window; counts as minus infinity
-    ceil_mode : round the output size up
+    stride : int or pair, optional
+        The kernel size unless given.
+    padding : int, pair or four sides ((top, bottom), (left, right))
+        Smaller than the window; counts as minus infinity.
+    ceil_mode : bool
+        Round the output size up; a last window that would start beyond the input is left out.
+
+    Raises
+    ------
+    ShapeError
+        For arguments that fit no window.
+
+    See Also
+    --------
+    torch.nn.MaxPool2d : the same layer; there padding is at most half of the window
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> pool, x = layers.MaxPool2d(2), np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> Network([pool])(x).tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
+    >>> layers.MaxPool2d(3, stride=2, padding=1).output_shape((64, 112, 112))
+    (64, 56, 56)
 
     """
 
-    kernel_size: int | tuple
-    stride: int | tuple | None = None
-    padding: int | tuple = 0
-    dilation: int | tuple = 1
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
+    dilation: IntOrPair = 1
     _: KW_ONLY
     ceil_mode: bool = False
 
     kind = Kind.PIECEWISE_LINEAR
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _normalise(self)
 
-    def output_shape(self, shape):
-        c, *size = feature_maps(shape, "MaxPool2d")
-        return c, *output_size(
-            tuple(size), self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
+    def output_shape(self, shape: Shape) -> Shape:
+        c, h, w = feature_maps(shape, "MaxPool2d")
+        return c, *output_size((h, w), self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, switches = kernels.max_pool2d(x, **self.config())
         return y, (x.shape[2:], switches) if keep else None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         size, switches = saved
         return kernels.max_pool2d_input_grad(dy, switches, size, **self.config()), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AvgPool2d(Layer):
+class AvgPool2d(Layer, capturable=True):
     """Average pool: (N, C, H, W) to (N, C, P, Q).
+
+    P = floor((H + top + bottom - R) / stride) + 1, the same for Q.
 
     Parameters
     ----------
     kernel_size : int or pair
-    stride : int or pair; None is the kernel size
-    padding : int, pair or four sides, smaller than the window; counts as zero
-    ceil_mode : round the output size up
-    count_include_pad : whether the mean's divisor counts the padding
+    stride : int or pair, optional
+        The kernel size unless given.
+    padding : int, pair or four sides ((top, bottom), (left, right))
+        Smaller than the window; counts as zero.
+    ceil_mode : bool
+        Round the output size up; a last window that would start beyond the input is left out.
+    count_include_pad : bool
+        Whether the mean's divisor counts the padding.
+
+    Raises
+    ------
+    ShapeError
+        For arguments that fit no window.
+
+    See Also
+    --------
+    torch.nn.AvgPool2d : the same layer; there padding is at most half of the window
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.AvgPool2d(2)])(np.arange(16.0).reshape(1, 1, 4, 4)).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
 
     """
 
-    kernel_size: int | tuple
-    stride: int | tuple | None = None
-    padding: int | tuple = 0
+    kernel_size: IntOrPair
+    stride: IntOrPair = None
+    padding: IntOrPair = 0
     ceil_mode: bool = False
     count_include_pad: bool = True
 
     kind = Kind.LINEAR
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _normalise(self)
 
-    def output_shape(self, shape):
-        c, *size = feature_maps(shape, "AvgPool2d")
-        return c, *output_size(tuple(size), self.kernel_size, self.stride, self.padding, (1, 1), self.ceil_mode)
+    def output_shape(self, shape: Shape) -> Shape:
+        c, h, w = feature_maps(shape, "AvgPool2d")
+        return c, *output_size((h, w), self.kernel_size, self.stride, self.padding, (1, 1), self.ceil_mode)
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.avg_pool2d(x, **self.config()), x.shape[2:]
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.avg_pool2d_input_grad(dy, saved, **self.config()), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GlobalAvgPool2d(Layer):
-    """Mean of each map: (N, C, H, W) to (N, C, 1, 1); torch's ``AdaptiveAvgPool2d(1)``."""
+class GlobalAvgPool2d(Layer, capturable=True):
+    """Mean of each map: (N, C, H, W) to (N, C, 1, 1).
+
+    See Also
+    --------
+    torch.nn.AdaptiveAvgPool2d : with output size 1
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.GlobalAvgPool2d()])(np.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[[[1.5]], [[5.5]]]]
+
+    """
 
     kind = Kind.LINEAR
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return feature_maps(shape, "GlobalAvgPool2d")[0], 1, 1
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.global_avg_pool2d(x), x.shape[2:]
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.global_avg_pool2d_input_grad(dy, saved), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ZeroPad2d(Layer):
-    """Zeros around each map.
+class ZeroPad2d(Layer, capturable=True):
+    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
 
     Parameters
     ----------
     padding : int, or (left, right, top, bottom) as in torch
 
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither.
+
+    See Also
+    --------
+    torch.nn.ZeroPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ZeroPad2d((1, 0, 0, 1))])(np.ones((1, 1, 1, 2))).tolist()
+    [[[[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]]]
+
     """
 
-    padding: int | tuple
+    padding: Any  # given as a number or four, kept as four
 
     kind = Kind.LINEAR
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = (self.padding,) * 4 if isinstance(self.padding, int) else tuple(self.padding)
         if len(given) != 4 or not all(isinstance(p, int) and p >= 0 for p in given):
             raise ShapeError(
@@ -143,17 +232,19 @@ class ZeroPad2d(Layer):
             )
         object.__setattr__(self, "padding", given)
 
-    def _sides(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    def _sides(self) -> Sides:
         left, right, top, bottom = self.padding
         return (top, bottom), (left, right)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         c, h, w = feature_maps(shape, "ZeroPad2d")
         left, right, top, bottom = self.padding
         return c, top + h + bottom, left + w + right
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.zero_pad2d(x, self._sides()), None
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
         return kernels.zero_pad2d_input_grad(dy, self._sides()), {}

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn import rules
-from minicnn.errors import MinicnnError, ShapeError
+from minicnn.errors import MinicnnError
 from minicnn.kernels import choose, send
-from minicnn.layers import Keep, sequence
+from minicnn.layers import Keep, Layer, sequence
+from minicnn.layers.sequence import NamedLayers
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
-from minicnn.network import summary
-from minicnn.network.batching import concatenate
+from minicnn.network import loss, summary
+from minicnn.network.check_input import check_input
 from minicnn.network.executor import Executor, Program
-from minicnn.network.targets import as_cotangent, check_classes
-from minicnn.shapes import check_array
+from minicnn.network.targets import cotangent
+
+if TYPE_CHECKING:
+    from minicnn.images import Preprocess
 
 __all__ = ["Network", "Tape"]
 
 
 class Tape(NamedTuple):
-    """What a forward pass leaves for backward passes: the layers it ran, and what each of them kept."""
+    """What a forward pass leaves for backward passes.
 
-    layers: sequence.NamedLayers
+    Attributes
+    ----------
+    layers : those it ran, as (name, layer) pairs
+    saved : list, what each of them kept
+
+    """
+
+    layers: NamedLayers
     saved: list[Any]
 
 
@@ -58,31 +68,47 @@ class Network:
     MinicnnError
         If ``layers`` are not layers with distinct names, or there are not as many labels as scores.
 
+    See Also
+    --------
+    minicnn.load : a network from a file, or by its name
+    minicnn.zoo.build : a published architecture with random weights
+
+    Examples
+    --------
+    >>> from minicnn import Network
+    >>> from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+    >>> layers = [Conv2d(1, 4, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(4 * 4 * 4, 3)]
+    >>> net = Network(layers, input_shape=(1, 8, 8), labels=["cat", "dog", "bird"])
+    >>> net
+    <Network network: 5 layers, 235 parameters, on reference>
+    >>> net(np.zeros((2, 1, 8, 8), np.float32)).shape
+    (2, 3)
+
     """
 
     def __init__(
         self,
-        layers: Sequence,
+        layers: Sequence[Any],
         input_shape: Sequence[int] | None = None,
-        preprocess: Any = None,
+        preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         *,
         device: str = "reference",
         seed: int = 0,
         name: str = "network",
     ):
-        self._chain = sequence.initialise(sequence.name_layers(layers), np.random.default_rng(seed))
+        self._layers = sequence.initialise(sequence.name_layers(layers), np.random.default_rng(seed))
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
         self.labels = None if labels is None else list(labels)
-        self.name, self.device, self._runner = name, device, Executor(self._chain, device)
+        self.name, self.device, self._executor = name, device, Executor(self._layers, device)
         self.check_labels()
 
     def check_labels(self) -> None:
         """Raise MinicnnError unless there are as many labels as scores, and ShapeError unless the layers fit."""
         if self.input_shape is None:
             return
-        scores_shape = sequence.output_shape(sequence.before_softmax(self._chain), self.input_shape)
+        scores_shape = sequence.output_shape(sequence.before_softmax(self._layers), self.input_shape)
         if self.labels is not None and scores_shape != (len(self.labels),):
             raise MinicnnError(
                 f"{len(self.labels)} labels do not fit scores of shape {scores_shape} for each image"
@@ -91,44 +117,72 @@ class Network:
     def __repr__(self) -> str:
         """Name, size and device."""
         count = sum(a.size for a in self.state_dict().values())
-        return f"<Network {self.name}: {len(self._chain)} layers, {count:,} parameters, on {self.device}>"
+        return f"<Network {self.name}: {len(self._layers)} layers, {count:,} parameters, on {self.device}>"
 
     # what it is made of
 
     @property
-    def layers(self) -> list:
+    def layers(self) -> list[Layer]:
         """The layers, in order."""
-        return [layer for _, layer in self._chain]
+        return [layer for _, layer in self._layers]
 
     @property
     def names(self) -> list[str]:
         """The layers' names, in order."""
-        return [name for name, _ in self._chain]
+        return [name for name, _ in self._layers]
 
     @property
-    def named_layers(self) -> list:
+    def named_layers(self) -> NamedLayers:
         """The (name, layer) pairs, in order, of which ``Network`` can be made again."""
-        return list(self._chain)
+        return list(self._layers)
 
-    def __getitem__(self, name: str):
-        """Return the layer of that name; a dotted name reaches into blocks."""
-        return sequence.find(self._chain, name)
+    def __getitem__(self, name: str) -> Any:
+        """Return the layer of that name; a dotted name reaches into blocks.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> minicnn.load("digits")["conv_layers.2"].kernel_size
+        (2, 2)
+
+        """
+        return sequence.find(self._layers, name)
 
     def summary(self, input_shape: Sequence[int] | None = None) -> str:
-        """Return a table: name, type, output shape, parameters, multiply-adds and memory of each layer."""
-        return summary.table(self.summary_rows(input_shape), self._shape_for_summary(input_shape))
+        """Return a table: name, type, output shape, parameters, multiply-adds and memory of each layer.
+
+        Parameters
+        ----------
+        input_shape : (C, H, W), optional
+            The network's own unless given.
+
+        Raises
+        ------
+        ShapeError
+            If neither is given, or it does not fit.
+
+        Examples
+        --------
+        >>> from minicnn import Network, layers
+        >>> print(Network([("full", layers.Linear(8, 2))]).summary((8,)))
+        name   layer     output  parameters  multiply-adds   memory
+        -----------------------------------------------------------
+        input            8                                  0.0 KiB
+        full   Linear    2               18             16  0.0 KiB
+        -----------------------------------------------------------
+        total  1 layers                  18             16  0.0 KiB
+
+        """
+        shape = summary.choose_shape(input_shape, self.input_shape)
+        return summary.table(summary.rows(self._layers, shape), shape)
 
     def summary_rows(self, input_shape: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """Return the table of ``summary`` as a list of dictionaries."""
-        return summary.rows(self._chain, self._shape_for_summary(input_shape))
+        return summary.rows(self._layers, summary.choose_shape(input_shape, self.input_shape))
 
-    def _shape_for_summary(self, given):
-        shape = given or self.input_shape
-        if shape is None:
-            raise ShapeError("summary: this network has no input_shape; give one, such as summary((3, 224, 224))")
-        return tuple(shape)
+    # the same network otherwise
 
-    def with_layers(self, layers: Sequence, device: str | None = None) -> Network:
+    def with_layers(self, layers: Sequence[Any], device: str | None = None) -> Network:
         """Return a network of other layers, or on another device; all else is as in this one."""
         return Network(
             layers,
@@ -142,25 +196,60 @@ class Network:
     def to(self, device: str) -> Network:
         """Return the same network on another device; this one stays as it is.
 
-        "auto" is "cpu", where that is installed, if one image is much work, and "reference" if it is little.
-        On "cuda" parameters are sent once; one whose array is then written to in place is not sent again.
+        Parameters
+        ----------
+        device : "reference", "cpu", "cuda" or "auto"
+            "auto" is "cpu", where that is installed, if one image is much work, and "reference" if it is little.
+            On "cuda" parameters are sent once; one whose array is then written to in place is not sent again.
+
+        Raises
+        ------
+        DeviceError
+            If there is no such device, or it can't be used here.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> minicnn.load("digits").to("auto").device
+        'reference'
+
         """
         if device == "auto":
             device = choose(sum(row["multiply_adds"] for row in self.summary_rows()) if self.input_shape else 0)
-        return self.with_layers(self._chain, device)
+        return self.with_layers(self._layers, device)
 
     def fold_batch_norm(self) -> Network:
-        """Return a network that computes the same with its batch normalisations folded into convolutions."""
-        return self.with_layers(fold_batch_norm(self._chain))
+        """Return a network that computes the same with its batch normalisations folded into convolutions.
+
+        Examples
+        --------
+        >>> from minicnn import Network
+        >>> from minicnn.layers import BatchNorm2d, Conv2d
+        >>> Network([("conv", Conv2d(3, 8, 3)), ("bn", BatchNorm2d(8))]).fold_batch_norm().names
+        ['conv']
+
+        """
+        return self.with_layers(fold_batch_norm(self._layers))
 
     # parameters
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return the parameters by their dotted names, in order; the arrays themselves, not copies."""
-        return sequence.state_dict(self._chain)
+        """Return the parameters by their dotted names, in order; the arrays themselves, not copies.
+
+        Examples
+        --------
+        >>> import minicnn
+        >>> state = minicnn.load("digits").state_dict()
+        >>> state["conv_layers.0.weight"].shape
+        (32, 1, 3, 3)
+
+        """
+        return sequence.state_dict(self._layers)
 
     @classmethod
-    def from_state_dict(cls, layers: Sequence, mapping: Mapping[str, np.ndarray], *args, **kwargs) -> Network:
+    def from_state_dict(
+        cls, layers: Sequence[Any], mapping: Mapping[str, np.ndarray], *args: Any, **kwargs: Any
+    ) -> Network:
         """Return a network of ``layers`` whose parameters are the arrays of ``mapping``, neither drawn nor copied.
 
         The other arguments are those of ``Network``; raises as ``load_state_dict`` does.
@@ -171,17 +260,30 @@ class Network:
     def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; float64 arrays stay float64, half precision becomes float32.
 
-        ``num_batches_tracked``, which only training reads, may be among them and is ignored.
+        Parameters
+        ----------
+        mapping : {name: array}
+            ``num_batches_tracked``, which only training reads, may be among them and is ignored.
 
         Raises
         ------
         WeightsError
             If names are missing or left over, or shapes differ; each of them is named.
 
+        Examples
+        --------
+        >>> from minicnn import Network, layers
+        >>> net = Network([layers.Linear(2, 1)])
+        >>> net.load_state_dict({"0.weight": np.array([[1.0, 10.0]]), "0.bias": np.array([0.5])})
+        >>> net(np.array([[1.0, 2.0]])).tolist()
+        [[21.5]]
+
         """
-        arrays = {name: np.array(array) for name, array in sequence.check_state_dict(mapping, self._chain).items()}
-        self._chain = sequence.with_state_dict(self._chain, arrays)
-        self._runner = Executor(self._chain, self.device)
+        arrays = {
+            name: np.array(array) for name, array in sequence.check_state_dict(mapping, self._layers).items()
+        }
+        self._layers = sequence.with_state_dict(self._layers, arrays)
+        self._executor = Executor(self._layers, self.device)
 
     # forward
 
@@ -212,43 +314,54 @@ class Network:
         MinicnnError
             If there is no such layer.
 
+        Examples
+        --------
+        >>> import minicnn
+        >>> net, x = minicnn.load("digits"), np.zeros((2, 1, 28, 28), np.float32)
+        >>> net.forward(x).shape
+        (2, 10)
+        >>> net.forward(x, upto="conv_layers.2").shape
+        (2, 32, 14, 14)
+
         """
-        plan = self._ready(x, upto, allow_nonfinite)
+        return self._executor.forward(self._program(x, upto, allow_nonfinite), x)
 
-        def run(x, _):
-            with self._runner.one(plan, x, upto) as one:
-                return np.asarray(one.forward(self._runner.send(x, plan)))
+    def trace(
+        self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False
+    ) -> tuple[np.ndarray, Tape]:
+        """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again.
 
-        return concatenate(self._runner.parts(run, x))
+        See Also
+        --------
+        input_gradient : both at once, for one target
 
-    def trace(self, x: np.ndarray, upto: str | None = None, *, allow_nonfinite: bool = False):
-        """Return ``forward``'s output, and the tape with which ``backward`` goes back from it, again and again."""
-        plan = self._ready(x, upto, allow_nonfinite)
-        y, saved = sequence.forward(plan.steps, self._runner.send(x, plan), self._runner.kernels, Keep.MASKS)
-        return np.asarray(y), Tape(plan.steps, saved)
+        Examples
+        --------
+        >>> from minicnn import Network, layers
+        >>> net = Network([layers.Linear(2, 2, bias=False, weight=np.array([[1.0, 2.0], [3.0, 4.0]]))])
+        >>> y, tape = net.trace(np.array([[1.0, 1.0]]))
+        >>> [net.backward(tape, net.cotangent(y, target)).tolist() for target in (0, 1)]
+        [[[1.0, 2.0]], [[3.0, 4.0]]]
 
-    def _ready(self, x, upto, allow_nonfinite) -> Program:
+        """
+        program, executor = self._program(x, upto, allow_nonfinite), self._executor
+        y, saved = sequence.forward(program.steps, executor.send(x, program), executor.kernels, Keep.MASKS)
+        return np.asarray(y), Tape(program.steps, saved)
+
+    def _program(self, x: np.ndarray, upto: str | None, allow_nonfinite: bool) -> Program:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
-        check_array(x, "input x", None if self.input_shape is None else len(self.input_shape) + 1)
-        if self.input_shape is not None and x.shape[1:] != self.input_shape:
-            expected = ("N", *self.input_shape)
-            raise ShapeError(f"input x: expected shape ({', '.join(map(str, expected))}), got {x.shape}")
-        if not allow_nonfinite and not np.isfinite(x).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-            raise ShapeError(
-                f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"
-            )
-        plan = self._runner.plan(upto)
+        check_input(x, self.input_shape, allow_nonfinite)
+        program = self._executor.program(upto)
         if self.input_shape is None:
-            sequence.output_shape(plan.layers, x.shape[1:])
-        return plan if x.dtype != np.float64 else self._runner.widened(upto)
+            sequence.output_shape(program.layers, x.shape[1:])
+        return program if x.dtype != np.float64 else self._executor.program(upto, float64=True)
 
     # backward
 
     def backward(self, tape: Tape, dy: np.ndarray, rule: str | rules.Rule = "gradient") -> np.ndarray:
         """Return the gradient with respect to the input of <dy, y>, from ``trace``'s tape."""
-        dy = send(dy, self.device)
-        dx, _ = sequence.backward(tape.layers, dy, tape.saved, self._runner.kernels, rules.as_rule(rule))
+        dy, rule = send(dy, self.device), rules.as_rule(rule)
+        dx, _ = sequence.backward(tape.layers, dy, tape.saved, self._executor.kernels, rule)
         return np.asarray(dx)
 
     def input_gradient(
@@ -276,6 +389,8 @@ class Network:
             Start at this layer's output instead of the scores.
         of : "score" or "probability"
             "probability" differentiates the softmax posterior (Baehrens et al. 2010) instead of the score.
+        allow_nonfinite : bool
+            Let NaN and infinity pass instead of raising.
 
         Returns
         -------
@@ -289,29 +404,29 @@ class Network:
             If the target is no class, the rule, the layer or ``of`` is unknown, or a rectifier of the net is
             not covered by the rule.
 
+        See Also
+        --------
+        minicnn.explain.saliency : the paper's maps, from this gradient
+
+        Examples
+        --------
+        >>> from minicnn import Network, layers
+        >>> net = Network([layers.ReLU(), layers.Linear(2, 1, weight=np.array([[3.0, -5.0]]))])
+        >>> x = np.array([[1.0, 2.0], [-1.0, 2.0]])
+        >>> net.input_gradient(x, 0).tolist()
+        [[3.0, -5.0], [0.0, -5.0]]
+        >>> net.input_gradient(x, 0, rule="guided").tolist()
+        [[3.0, 0.0], [0.0, 0.0]]
+
         """
-        rule, plan = rules.as_rule(rule), self._ready(x, layer, allow_nonfinite)
-
-        def run(x, target):
-            # the output stays where it is: only its shape counts
-            with self._runner.one(plan, x, layer, Keep.MASKS, rule) as one:
-                y = one.forward(self._runner.send(x, plan))
-                dx = one.backward(send(self.cotangent(y, target, of), self.device))
-            return np.asarray(dx).astype(x.dtype, copy=False)
-
-        return concatenate(self._runner.parts(run, x, np.asarray(target)))
+        rule, program = rules.as_rule(rule), self._program(x, layer, allow_nonfinite)
+        return self._executor.input_gradient(
+            program, x, np.asarray(target), lambda y, target: self.cotangent(y, target, of), rule
+        )
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
-        if of not in ("score", "probability"):
-            raise MinicnnError(f"of: expected 'score' or 'probability', got {of!r}")
-        dy = as_cotangent(y, target)
-        if of == "probability":
-            if y.ndim != 2:
-                raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
-            dy = dy if isinstance(y, np.ndarray) else send(dy, self.device)
-            dy = self._runner.kernels.softmax_input_grad(dy, self._runner.kernels.softmax(y))
-        return dy
+        return cotangent(y, target, of, self._executor.kernels, self.device)
 
     def loss_gradient(
         self, x: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator | None = None
@@ -331,29 +446,21 @@ class Network:
         gradients : {parameter name: array of the parameter's shape}
             Running statistics, which no gradient reaches, are not among them.
 
-        """
-        plan = self._ready(x, None, allow_nonfinite=False)
-        parts = self._runner.parts(
-            lambda x, labels: self._loss_gradient(plan, x, labels, rng), x, np.asarray(labels)
-        )
-        loss = sum(n / len(x) * loss for n, (loss, _) in parts)
-        first = parts[0][1][1]
-        if len(parts) == 1:
-            return loss, first
-        return loss, {
-            name: sum(array.dtype.type(n / len(x)) * own[name] for n, (_, own) in parts)
-            for name, array in first.items()
-        }
+        Raises
+        ------
+        ShapeError
+            If x has another shape or dtype than expected, or labels are no ints of shape (N,).
+        MinicnnError
+            If a label is no class.
 
-    def _loss_gradient(self, plan, x, labels, rng) -> tuple[float, dict[str, np.ndarray]]:
-        kernels, steps = self._runner.kernels, self._runner.steps(plan.layers, training=True)
-        scores, saved = sequence.forward(steps, self._runner.send(x, plan), kernels, Keep.INPUTS, rng)
-        labels = send(check_classes(labels, scores), self.device)
-        dy = kernels.cross_entropy_input_grad(scores, labels)
-        gradients = sequence.parameter_gradients(steps, dy, saved, kernels)
-        ordered = {
-            name: np.asarray(gradients[name])
-            for name in sequence.parameter_shapes(plan.layers)
-            if name in gradients
-        }
-        return float(kernels.cross_entropy(scores, labels)), ordered
+        Examples
+        --------
+        >>> from minicnn import Network, layers
+        >>> net = Network([layers.Linear(1, 2, bias=False, weight=np.zeros((2, 1)))])
+        >>> loss, gradients = net.loss_gradient(np.array([[2.0]]), np.array([0]))
+        >>> round(loss, 4), gradients["0.weight"].tolist()
+        (0.6931, [[-1.0], [1.0]])
+
+        """
+        program = self._program(x, None, allow_nonfinite=False)
+        return loss.loss_gradient(self._executor, program, x, np.asarray(labels), rng)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from minicnn._utils.types import Shape
+from minicnn.errors import ShapeError
 from minicnn.layers import sequence
-from minicnn.layers.base import Shape
 
-__all__ = ["rows", "table"]
+__all__ = ["choose_shape", "rows", "table"]
+
+
+def choose_shape(given: Sequence[int] | None, own: Shape | None) -> Shape:
+    """Return the given input shape, or the network's own; ShapeError if there is neither."""
+    shape = given or own
+    if shape is None:
+        raise ShapeError("summary: this network has no input_shape; give one, such as summary((3, 224, 224))")
+    return tuple(shape)
 
 
 def rows(layers: sequence.NamedLayers, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
@@ -26,9 +36,9 @@ def rows(layers: sequence.NamedLayers, input_shape: Shape, itemsize: int = 4) ->
     ]
 
 
-def table(found: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> str:
+def table(rows: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> str:
     """Return rows as text, with a line of totals; memory is the layer's output for one image."""
-    parameters, work, size = (sum(row[key] for row in found) for key in ("parameters", "multiply_adds", "bytes"))
+    parameters, work, size = (sum(row[key] for row in rows) for key in ("parameters", "multiply_adds", "bytes"))
     cells = [("name", "layer", "output", "parameters", "multiply-adds", "memory")]
     cells += [("input", "", _times(input_shape), "", "", _kib(prod(input_shape) * itemsize))]
     cells += [
@@ -40,9 +50,9 @@ def table(found: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) ->
             f"{row['multiply_adds']:,}" if row["multiply_adds"] else "",
             _kib(row["bytes"]),
         )
-        for row in found
+        for row in rows
     ]
-    cells += [("total", f"{len(found)} layers", "", f"{parameters:,}", f"{work:,}", _kib(size))]
+    cells += [("total", f"{len(rows)} layers", "", f"{parameters:,}", f"{work:,}", _kib(size))]
     widths = [max(len(row[i]) for row in cells) for i in range(6)]
     lines = [
         "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
@@ -52,7 +62,7 @@ def table(found: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) ->
     return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def _times(shape) -> str:
+def _times(shape: Sequence[int]) -> str:
     return " x ".join(str(n) for n in shape)
 
 

@@ -5,11 +5,43 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
+from minicnn.kernels import send
+from minicnn.layers.base import Kernels
 
-__all__ = ["as_cotangent", "check_classes", "unit_cotangent"]
+__all__ = ["as_cotangent", "check_classes", "cotangent", "unit_cotangent"]
 
 
-def as_cotangent(y: np.ndarray, target) -> np.ndarray:
+def cotangent(y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels, device: str) -> np.ndarray:
+    """Gradient of the chosen scalars with respect to the output y, which may lie on the device.
+
+    Parameters
+    ----------
+    y : array of shape (N, K), or of any shape if the target is a cotangent
+    target : int, ints of shape (N,), or a float array of the shape of y
+    of : "score" or "probability"
+        "probability" goes on from y through the softmax.
+    kernels, device : where that is computed
+
+    Raises
+    ------
+    ShapeError
+        If y has no classes, or a cotangent another shape.
+    MinicnnError
+        If a class is out of range, or ``of`` is unknown.
+
+    """
+    if of not in ("score", "probability"):
+        raise MinicnnError(f"of: expected 'score' or 'probability', got {of!r}")
+    dy = as_cotangent(y, target)
+    if of == "probability":
+        if y.ndim != 2:
+            raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
+        dy = dy if isinstance(y, np.ndarray) else send(dy, device)
+        dy = kernels.softmax_input_grad(dy, kernels.softmax(y))
+    return dy
+
+
+def as_cotangent(y: np.ndarray, target: int | np.ndarray) -> np.ndarray:
     """Return the gradient, with respect to the output y, of the scalars that ``target`` means.
 
     Parameters
@@ -23,6 +55,11 @@ def as_cotangent(y: np.ndarray, target) -> np.ndarray:
         If a cotangent has another shape, or classes meet an output that has none.
     MinicnnError
         If a class is out of range.
+
+    Examples
+    --------
+    >>> as_cotangent(np.zeros((2, 3)), np.array([0, 2])).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     """
     target = np.asarray(target)
@@ -41,7 +78,7 @@ def as_cotangent(y: np.ndarray, target) -> np.ndarray:
     return dy
 
 
-def check_classes(classes, scores: np.ndarray) -> np.ndarray:
+def check_classes(classes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return classes as an int array of shape (N,); raise unless they are classes of scores (N, K)."""
     classes, (n, k) = np.asarray(classes), scores.shape
     if classes.dtype.kind not in "iu" or classes.shape != (n,):
@@ -67,6 +104,13 @@ def unit_cotangent(y: np.ndarray, unit: int | tuple[int, ...]) -> np.ndarray:
     ------
     ShapeError
         If there is no such unit.
+
+    Examples
+    --------
+    >>> unit_cotangent(np.zeros((1, 2, 1, 2)), (1, 0, 1)).tolist()
+    [[[[0.0, 0.0]], [[0.0, 1.0]]]]
+    >>> unit_cotangent(np.zeros((1, 2, 1, 2)), 1).tolist()
+    [[[[0.0, 0.0]], [[1.0, 1.0]]]]
 
     """
     index = np.atleast_1d(unit)

@@ -21,7 +21,7 @@ def draw_parameters(layers: NamedLayers, rng: np.random.Generator, draw: Draw) -
     def initialise(name: str, layer: Layer) -> Layer:
         if isinstance(layer, Conv2d | Linear):
             return layer.with_state(draw(name, layer, rng))
-        return layer.initialised(rng)
+        return layer.initialise(rng)
 
     return map_layers(layers, initialise)
 

@@ -82,5 +82,5 @@ def _shortcut(channels: int, out: int, stride: int) -> list:
 
 def _draw(name, layer, rng):
     if isinstance(layer, Linear):
-        return layer.initialised(rng).state()
+        return layer.initialise(rng).state()
     return with_bias(layer, he_normal(layer, rng))

@@ -83,7 +83,7 @@ def random_case(rng):
     """A layer with random arguments, and an input: (layer, x)."""
     layer, shape = RANDOM[rng.integers(len(RANDOM))](rng)
     x = rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4)
-    return layer.initialised(rng), x if rng.random() < 0.7 else np.round(x)
+    return layer.initialise(rng), x if rng.random() < 0.7 else np.round(x)
 
 
 def number(rng, least=1, most=3):

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.layers.base import NamedLayers
 from minicnn.layers.convolution import Conv2d
 from minicnn.layers.normalisation import BatchNorm2d
-from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["fold_batch_norm"]
 
 
-def fold_batch_norm(chain: NamedLayers) -> NamedLayers:
-    """Return the chain without the batch normalisations that directly follow a convolution, blocks included.
+def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
+    """Return the layers without the batch normalisations that directly follow a convolution, blocks included.
 
     weight'[k] = scale[k] weight[k] and bias'[k] = scale[k] bias[k] + shift[k], with y = scale x + shift the
     normalisation; computed in float64 and rounded once.
+
+    Examples
+    --------
+    >>> from minicnn.layers.sequence import initialise
+    >>> layers = [("conv", Conv2d(3, 8, 3, bias=False)), ("bn", BatchNorm2d(8))]
+    >>> layers = initialise(layers, np.random.default_rng(0))
+    >>> [(name, layer.bias.shape) for name, layer in fold_batch_norm(layers)]
+    [('conv', (8,))]
+
     """
     folded: NamedLayers = []
-    for name, layer in chain:
+    for name, layer in layers:
         previous = folded[-1][1] if folded else None
         if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):
-            folded[-1] = (folded[-1][0], _merged(previous, layer))
+            folded[-1] = (folded[-1][0], _merge(previous, layer))
         else:
             folded.append((name, layer.map_branches(fold_batch_norm)))
     return folded
 
 
-def _merged(convolution: Conv2d, norm: BatchNorm2d) -> Conv2d:
-    wide = norm.astype(np.float64)
-    scale, shift = wide.scale_and_shift()
+def _merge(convolution: Conv2d, norm: BatchNorm2d) -> Conv2d:
+    scale, shift = norm.astype(np.float64).scale_and_shift()
     bias = 0.0 if convolution.bias is None else convolution.bias
     dtype = convolution.weight.dtype
     # with_state would not add a bias to a convolution that has none

@@ -52,7 +52,7 @@ def test_layers_are_what_they_say(layer, kind):
     assert layer.kind is kind
     rng = np.random.default_rng(0)
     shape = (7,) if isinstance(layer, Linear) else (2, 6, 7)
-    layer = layer.initialised(rng).astype(np.float64)
+    layer = layer.initialise(rng).astype(np.float64)
     x, v = rng.normal(size=(2, 1, *shape))
 
     def f(x):

@@ -7,7 +7,7 @@ copied into the first of them.
 
 Operations of ``kernels`` that are not ``capturable``, since they are not compiled or look at values, are called
 again as a whole.  Weights are read where they lie, so that a change in place counts.  What layers compute by
-themselves is not recorded: see ``layers.transforms.fuse.is_capturable``.
+themselves is not recorded: see ``Layer.capturable``.
 """
 
 from __future__ import annotations

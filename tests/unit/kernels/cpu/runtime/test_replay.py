@@ -81,7 +81,7 @@ def agree(net, x, target, rule="gradient", layer=None):
 
 def captured(net):
     """Count the passes that are captured."""
-    return sum(isinstance(cached, replay.CapturedPass) for cached in net._runner._passes._passes.values())
+    return sum(isinstance(cached, replay.CapturedPass) for cached in net._executor._passes._passes.values())
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -179,7 +179,7 @@ def test_all_memory_of_a_recording_is_counted_but_that_of_weights(layers):
     net = Network(layers(), device="cpu")
     for seed in range(3):
         net.input_gradient(images(1, seed), 1)
-    (cached,) = net._runner._passes._passes.values()
+    (cached,) = net._executor._passes._passes.values()
     weights = [array for array in net.state_dict().values()]
 
     def arrays(value):
@@ -274,7 +274,7 @@ def test_a_batch_is_split_where_a_kernel_runs_out_of_memory():
     def full():
         raise MemoryError
 
-    (cached,) = net._runner._passes._passes.values()
+    (cached,) = net._executor._passes._passes.values()
     recording = cached._recordings["forward"]
     calls = [*recording.calls[:3], (full, ()), *recording.calls[3:]]
     cached._recordings["forward"] = recording._replace(calls=calls)
@@ -318,5 +318,5 @@ def test_no_more_passes_are_kept_than_allowed(monkeypatch, limit):
     for _ in range(3):
         for size in range(9, 40, 3):
             assert agree(net, images(1, size, (3, size, size)), 1)
-            assert len(net._runner._passes._passes) <= (3 if limit == "MAX_PASSES" else replay.MAX_PASSES)
-            assert sum(map(replay._size, net._runner._passes._passes.values())) <= replay.MAX_BYTES
+            assert len(net._executor._passes._passes) <= (3 if limit == "MAX_PASSES" else replay.MAX_PASSES)
+            assert sum(map(replay._size, net._executor._passes._passes.values())) <= replay.MAX_BYTES
