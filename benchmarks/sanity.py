@@ -22,7 +22,7 @@ from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.evaluate.sanity_checks import sanity_check
 from minicnn.evaluate.sanity_result import THRESHOLDS, SanityCheck
 from minicnn.explain.methods import METHODS
-from minicnn.images.folder import images_of
+from minicnn.images.folder import list_images
 
 PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "sanity.md"
 # all methods, those of many passes with fewer than by default
@@ -123,7 +123,7 @@ def main() -> None:
     lines += of_check(f"{net.name}, {MANY_SAID}", sanity_check(net, spread(images, 4), MANY_PASSES, **how))
     if arguments.digits is not None:
         digits = minicnn.load("digits")
-        lines += of_check(digits.name, sanity_check(digits, images_of(arguments.digits), ON_DIGITS, **how))
+        lines += of_check(digits.name, sanity_check(digits, list_images(arguments.digits), ON_DIGITS, **how))
     pointed = evaluate_pointing(net, examples, **how)
     lines += of_comparison(net.name, pointed)
     lines += of_comparison(

@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.explain import Ascent, class_model, maximise
     from minicnn.explain.top_images import top_images
     from minicnn.figures.explanation import write_class_model
-    from minicnn.images import images_of
+    from minicnn.images import list_images
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
@@ -89,7 +89,7 @@ def run(arguments: Namespace) -> int:
     make_folder(arguments.output)
     ascent: dict[str, Any] = {"settings": Ascent(**arguments.settings), "seed": arguments.seed}
     ascent["progress"] = _step_progress
-    images = [] if arguments.stimuli is None else images_of(arguments.stimuli)
+    images = [] if arguments.stimuli is None else list_images(arguments.stimuli)
     is_ball = arguments.constraint == "l2_ball"
     is_class_model = arguments.layer is None and not is_ball
 

@@ -249,9 +249,9 @@ def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
 
 def list_images(paths: Iterable[str]) -> list[str]:
     """Return image files, those of folders in the folders' place."""
-    from minicnn.images import images_of
+    from minicnn.images import list_images
 
-    return [str(image) for path in paths for image in (images_of(path) if Path(path).is_dir() else [path])]
+    return [str(image) for path in paths for image in (list_images(path) if Path(path).is_dir() else [path])]
 
 
 def class_name(record: Record) -> str:

@@ -1,8 +1,8 @@
 """Images: files to arrays, arrays to a network's input, and maps back to the image's own coordinates."""
 
 from minicnn.images.files import MAX_PIXELS, load_image
-from minicnn.images.folder import images_of
+from minicnn.images.folder import list_images
 from minicnn.images.preprocess import Preprocess
 from minicnn.images.views import View, average_views, coverage
 
-__all__ = ["MAX_PIXELS", "Preprocess", "View", "average_views", "coverage", "images_of", "load_image"]
+__all__ = ["MAX_PIXELS", "Preprocess", "View", "average_views", "coverage", "list_images", "load_image"]

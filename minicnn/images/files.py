@@ -6,17 +6,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["MAX_PIXELS", "load_image"]
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000  # a picture of 300 MB once decoded; more is a mistake or an attack
 
-# EXIF tag 0x0112: what brings a picture of that orientation upright
+ORIENTATION_TAG = 0x0112
+# EXIF orientation -> the transposition that brings the picture upright; 1 is upright already
 ORIENTATIONS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -28,7 +33,7 @@ ORIENTATIONS = {
 }
 
 
-def load_image(source: Any, max_pixels: int = MAX_PIXELS):
+def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
     """Picture in RGB, upright, as people see it.
 
     EXIF orientation is applied, palettes are resolved, transparency lies over white, 16 bits a channel are scaled
@@ -51,26 +56,39 @@ def load_image(source: Any, max_pixels: int = MAX_PIXELS):
     ImageError
         If the file is missing, empty, damaged, too large or no image, or the array is of another kind.
 
+    See Also
+    --------
+    minicnn.Preprocess : from a picture to a network's input
+    minicnn.images.list_images : the image files of a folder
+
+    Examples
+    --------
+    >>> picture = load_image(np.array([[0, 128, 255]], np.uint8))
+    >>> picture.mode, picture.size
+    ('RGB', (3, 1))
+    >>> np.asarray(picture)[0].tolist()
+    [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
+
     """
     from PIL import Image
 
     if not isinstance(source, str | Path | np.ndarray | Image.Image):
         raise ImageError(f"expected a path, a PIL.Image or a uint8 array, got {type(source).__name__}")
     if not isinstance(source, str | Path):
-        with _one_sentence("the picture", max_pixels):
+        with _raising_image_error("the picture", max_pixels):
             picture = _from_array(source, max_pixels) if isinstance(source, np.ndarray) else source
-            return _rgb("the picture", picture, max_pixels)
+            return _to_rgb("the picture", picture, max_pixels)
     path = Path(source)
     if not path.exists():
         raise ImageError(f"{path}: no such file; check the path")
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; name the image files in it")
-    with _one_sentence(path, max_pixels), Image.open(path) as picture:
-        return _rgb(path, picture, max_pixels)
+    with _raising_image_error(path, max_pixels), Image.open(path) as picture:
+        return _to_rgb(path, picture, max_pixels)
 
 
 @contextmanager
-def _one_sentence(what: Any, max_pixels: int) -> Iterator[None]:
+def _raising_image_error(what: Any, max_pixels: int) -> Iterator[None]:
     """Turn whatever Pillow raises on a damaged picture into one ImageError, and silence what it warns of."""
     from PIL import Image, UnidentifiedImageError
 
@@ -82,7 +100,8 @@ def _one_sentence(what: Any, max_pixels: int) -> Iterator[None]:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        limit = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)  # Pillow's own limit cannot be raised for one call
+        # Pillow's own limit can't be raised for one call
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise ImageError(f"{what}: larger than the limit of {limit:,} pixels; reduce it first") from None
     except UnidentifiedImageError:
         fault = "is empty" if what.stat().st_size == 0 else "is not an image that Pillow can read"
@@ -92,7 +111,7 @@ def _one_sentence(what: Any, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"{what}: can't be read ({reason}); is the file whole?") from None
 
 
-def _from_array(array: np.ndarray, max_pixels: int):
+def _from_array(array: np.ndarray, max_pixels: int) -> Picture:
     from PIL import Image
 
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -114,35 +133,35 @@ def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _rgb(what: Any, picture, max_pixels: int):
-    """Upright, opaque, 8 bits a channel, RGB."""
+def _to_rgb(what: Any, picture: Picture, max_pixels: int) -> Picture:
+    """Return the picture upright, opaque, in RGB of 8 bits a channel."""
     from PIL import Image
 
     _check_size(what, picture.size, max_pixels)
     if picture.format == "EPS":
         raise ImageError(f"{what}: PostScript is a program, which is not run; convert it to a PNG first")
     picture.load()
-    picture = _upright(picture)
+    picture = _transpose_by_exif(picture)
     if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
+        picture = _to_8_bits(picture)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("RGB")
 
 
-def _upright(picture):
+def _transpose_by_exif(picture: Picture) -> Picture:
     """Apply the EXIF orientation, where there is a readable one."""
     from PIL import Image
 
     try:
-        turn = ORIENTATIONS.get(picture.getexif().get(0x0112))
+        transposition = ORIENTATIONS.get(picture.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels
-        turn = None
-    return picture if turn is None else picture.transpose(Image.Transpose[turn])
+        transposition = None
+    return picture if transposition is None else picture.transpose(Image.Transpose[transposition])
 
 
-def _eight_bits(picture):
+def _to_8_bits(picture: Picture) -> Picture:
     """Scale grey of 16 bits to 8: 0..65535 to 0..255; brighter values, of wider modes, are scaled to their top.
 
     Floating point is taken as 0..255 unless a value is above.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 
-__all__ = ["SUFFIXES", "images_of"]
+__all__ = ["SUFFIXES", "list_images"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
-def images_of(data: str | Path) -> list[Path]:
-    """Image files of a folder in the order of their names, those in its folder ``images`` if it has one.
+def list_images(data: PathLike) -> list[Path]:
+    """Return the image files of a folder, or of its folder ``images`` if it has one, in the order of their names.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def images_of(data: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise ImageError(f"{data}: no such folder; name one with images in it")
     folder = folder / "images" if (folder / "images").is_dir() else folder
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
         raise ImageError(f"{folder}: holds no images; expected files that end in {', '.join(SUFFIXES)}")
-    return found
+    return paths

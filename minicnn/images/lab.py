@@ -1,4 +1,6 @@
-"""Between a camera's numbers and numbers whose distances are what people see: sRGB and CIE L*a*b*."""
+"""sRGB, what cameras and files have, and CIE L*a*b*, whose distances are near to those that people see."""
+
+from __future__ import annotations
 
 import numpy as np
 
@@ -9,11 +11,11 @@ __all__ = ["lab_to_rgb", "rgb_to_lab"]
 # IEC 61966-2-1: chromaticities (x, y) of the three primaries and of the white D65.
 PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 WHITE = (0.3127, 0.3290)
-KNEE = 6 / 29
+KNEE = 6 / 29  # where the cube root goes over into a line
 
 
-def rgb_to_lab(image):
-    """Colours in CIE L*a*b* under D65, two degree observer.
+def rgb_to_lab(image: np.ndarray) -> np.ndarray:
+    """Convert sRGB to CIE L*a*b* under the white D65, two degree observer.
 
     L = 116 f(Y / Yn) - 16,  a = 500 (f(X / Xn) - f(Y / Yn)),  b = 200 (f(Y / Yn) - f(Z / Zn)),
     f(t) = t^(1/3) for t > (6/29)^3, else t / (3 (6/29)^2) + 4/29.
@@ -31,7 +33,19 @@ def rgb_to_lab(image):
     ShapeError
         If the last axis is not 3 or the dtype is not uint8.
 
-    Source: CIE 15:2004; IEC 61966-2-1 for the transfer curve and the primaries.
+    See Also
+    --------
+    lab_to_rgb : the inverse
+    skimage.color.rgb2lab : the same in scikit-image
+
+    References
+    ----------
+    CIE 15:2004; IEC 61966-2-1 for the transfer curve and the primaries.
+
+    Examples
+    --------
+    >>> rgb_to_lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round(1).tolist()
+    [[100.0, 0.0, 0.0], [53.2, 80.1, 67.2]]
 
     """
     image = np.asarray(image)
@@ -41,7 +55,7 @@ def rgb_to_lab(image):
             "use np.asarray(picture.convert('RGB'))"
         )
     linear = _linear_light()
-    # One product a byte value and channel, looked up: the matrix product without a pass over the picture.
+    # A channel has 256 values: the matrix product is looked up in tables, not computed for each pixel.
     tables = _xyz_over_white().T[:, None, :] * linear[:, None]
     xyz = tables[0][image[..., 0]] + tables[1][image[..., 1]] + tables[2][image[..., 2]]
     f = np.where(xyz > KNEE**3, np.cbrt(xyz), xyz / (3 * KNEE**2) + 4 / 29)
@@ -52,8 +66,8 @@ def rgb_to_lab(image):
     return lab
 
 
-def lab_to_rgb(lab):
-    """Colours in sRGB of CIE L*a*b* colours, the inverse of `rgb_to_lab`.
+def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
+    """Convert CIE L*a*b* to sRGB, the inverse of ``rgb_to_lab``.
 
     Parameters
     ----------
@@ -63,6 +77,11 @@ def lab_to_rgb(lab):
     -------
     rgb : array of shape (..., 3), float64
         In 0..1 where sRGB can show the colour, outside that range where it can't; not clipped, not rounded.
+
+    Examples
+    --------
+    >>> lab_to_rgb(np.array([53.2408, 80.0925, 67.2032])).round(3).tolist()
+    [1.0, 0.0, 0.0]
 
     """
     lightness, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
@@ -74,13 +93,13 @@ def lab_to_rgb(lab):
     return np.where(linear <= 0.0031308, 12.92 * linear, curved)
 
 
-def _linear_light():
-    """Light (256,) in [0, 1] of each byte: the inverse of sRGB's transfer curve."""
+def _linear_light() -> np.ndarray:
+    """Linear light (256,) in [0, 1] of each byte: the inverse of sRGB's transfer curve."""
     value = np.arange(256) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def _xyz_over_white():
+def _xyz_over_white() -> np.ndarray:
     """Matrix (3, 3) from linear RGB to (X / Xn, Y / Yn, Z / Zn): rows sum to 1, so white is (1, 1, 1)."""
     x, y = np.array(PRIMARIES).T
     white_x, white_y = WHITE

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
 from minicnn.images.files import MAX_PIXELS, load_image
 from minicnn.images.views import Size, View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["Preprocess"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("RGB", "BGR", "L")
 CROPS = ("one", "ten", "whole", "pair", "all")
-LIMIT = 1e9
+LIMIT = 1e9  # of the numbers: what is larger, or as small, overflows float32 a few layers on
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,21 @@ class Preprocess:
     MinicnnError
         If an argument is out of its range.
 
+    See Also
+    --------
+    minicnn.images.average_views : from maps of views back to the picture
+    torchvision.transforms : Resize, CenterCrop, TenCrop and Normalize do the same there
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> preprocess = Preprocess((2, 2), scale=1 / 255, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    >>> x = preprocess(np.full((4, 4, 3), 255, np.uint8))
+    >>> x.shape, x[0, :, 0, 0].tolist()
+    ((1, 3, 2, 2), [1.0, 1.0, 1.0])
+    >>> preprocess.to_image(x[0])[0, 0].tolist()
+    [255, 255, 255]
+
     """
 
     size: Size
@@ -63,60 +82,69 @@ class Preprocess:
     invert: bool | str = False
     mirror: bool = True
 
-    def __post_init__(self):
-        """Refuse what can't be meant."""
-        _need(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
+    def __post_init__(self) -> None:
+        """Refuse arguments that are out of their range."""
+        _require(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
         depth = len(self.channels)
-        _need(self._sized(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}")
-        _need(self.resize is None or _whole(self.resize), f"resize: expected pixels or None, got {self.resize!r}")
-        _need(
+        _require(
+            self._has_size(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}"
+        )
+        _require(
+            self.resize is None or _is_size(self.resize), f"resize: expected pixels or None, got {self.resize!r}"
+        )
+        _require(
             self.resize is None or self.resize >= max(self.size),
             f"resize: {self.resize} is smaller than the input {self.size!r}",
         )
-        _need(
+        _require(
             self.interpolation in INTERPOLATIONS,
             f"interpolation: expected one of {INTERPOLATIONS}, got {self.interpolation!r}",
         )
-        _need(_number(self.scale, 1 / LIMIT), f"scale: expected 1e-9 to 1e9 in size, got {self.scale!r}")
-        _need(self._has_mean(depth), f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape")
-        _need(
-            _numbers(self.std, depth, 1 / LIMIT), f"std: expected {depth} numbers of 1e-9 to 1e9, got {self.std!r}"
+        _require(_is_number(self.scale, 1 / LIMIT), f"scale: expected 1e-9 to 1e9 in size, got {self.scale!r}")
+        _require(
+            self._has_mean(depth), f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape"
         )
-        _need(isinstance(self.mirror, bool), f"mirror: expected True or False, got {self.mirror!r}")
-        _need(
+        _require(
+            _are_numbers(self.std, depth, 1 / LIMIT),
+            f"std: expected {depth} numbers of 1e-9 to 1e9, got {self.std!r}",
+        )
+        _require(isinstance(self.mirror, bool), f"mirror: expected True or False, got {self.mirror!r}")
+        _require(
             isinstance(self.invert, bool) or (isinstance(self.invert, str) and self.invert == "auto"),
             f"invert: expected True, False or 'auto', got {self.invert!r}",
         )
-        self._settle()
+        self._freeze()
 
-    def _sized(self) -> bool:
-        listed = isinstance(self.size, tuple | list) and len(self.size) == 2 and all(map(_whole, self.size))
+    def _has_size(self) -> bool:
+        listed = isinstance(self.size, tuple | list) and len(self.size) == 2 and all(map(_is_size, self.size))
         return listed and self.size[0] * self.size[1] <= MAX_PIXELS
 
     def _has_mean(self, depth: int) -> bool:
         if isinstance(self.mean, np.ndarray) and self.mean.ndim == 3:
             numeric = self.mean.dtype.kind in "fiu" and self.mean.shape == (depth, *self.size)
             return numeric and bool((np.abs(self.mean) <= LIMIT).all())
-        return _numbers(self.mean, depth)
+        return _are_numbers(self.mean, depth)
 
-    def _settle(self) -> None:
-        """Keep plain Python numbers, which JSON can write, and a mean image that nobody else can change."""
-        image = isinstance(self.mean, np.ndarray) and self.mean.ndim == 3
-        settled = {
+    def _freeze(self) -> None:
+        """Store plain Python numbers, which JSON can write, and a read-only copy of the mean image."""
+        mean: Any = np.array(self.mean, np.float32)
+        if mean.ndim == 3:
+            mean.flags.writeable = False
+        else:
+            mean = tuple(float(v) for v in self.mean)
+        values = {
             "size": tuple(int(n) for n in self.size),
             "resize": None if self.resize is None else int(self.resize),
             "scale": float(self.scale),
-            "mean": np.array(self.mean, np.float32) if image else tuple(float(v) for v in self.mean),
+            "mean": mean,
             "std": tuple(float(v) for v in self.std),
         }
-        if image:
-            settled["mean"].flags.writeable = False
-        for name, value in settled.items():
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     # from the picture to the input
 
-    def __call__(self, image: Any, view: View | None = None) -> np.ndarray:
+    def __call__(self, image: ImageLike, view: View | None = None) -> np.ndarray:
         """Return the input (1, C, H, W), float32, for one view of an image; the centre unless given.
 
         ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read, ShapeError if
@@ -126,14 +154,17 @@ class Preprocess:
         view = self.views(picture.size[::-1], "one")[0] if view is None else view
         if view.image_size != picture.size[::-1]:
             raise ShapeError(f"preprocess: a view of {view.image_size} pixels, a picture of {picture.size[::-1]}")
-        return self._input(self._resized(picture, view.resized), view)[None]
+        return self._crop(self._resize(picture, view.resized), view)[None]
 
-    def batch(self, image: Any, crops: str = "ten") -> tuple[np.ndarray, list[View]]:
-        """Return the inputs (V, C, H, W), float32, and the V views that they show."""
+    def batch(self, image: ImageLike, crops: str = "ten") -> tuple[np.ndarray, list[View]]:
+        """Return the inputs (V, C, H, W), float32, and the V views that they show.
+
+        Arguments and errors are those of ``views`` and ``__call__``.
+        """
         picture = load_image(image)
         views = self.views(picture.size[::-1], crops)
-        resized = {size: self._resized(picture, size) for size in {view.resized for view in views}}
-        return np.stack([self._input(resized[view.resized], view) for view in views]), views
+        resized = {size: self._resize(picture, size) for size in {view.resized for view in views}}
+        return np.stack([self._crop(resized[view.resized], view) for view in views]), views
 
     def views(self, image_size: Size, crops: str = "one") -> list[View]:
         """Return the views of a picture of (height, width).
@@ -160,26 +191,31 @@ class Preprocess:
             return list(dict.fromkeys([*self.views(image_size, "ten"), *self.views(image_size, "pair")]))
         if len(image_size) != 2 or min(image_size) < 1:
             raise ImageError(f"views: expected a picture's (height, width), got {tuple(image_size)}")
-        whole = crops in ("whole", "pair") or self.resize is None
-        resized = tuple(self.size) if whole else _short_side(image_size, self.resize)
-        bottom, right = (n - m for n, m in zip(resized, self.size, strict=True))
+        (picture_height, picture_width), (height, width) = image_size, self.size
+        resized = (height, width)
+        if crops not in ("whole", "pair") and self.resize is not None:
+            resized = _resize_short_side(image_size, self.resize)
+        bottom, right = resized[0] - height, resized[1] - width
         centre = round(bottom / 2), round(right / 2)
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
-        places = list(dict.fromkeys([*corners, centre]))
+        origins = list(dict.fromkeys([*corners, centre]))
         flips = (False, True) if crops in ("ten", "pair") and self.mirror else (False,)
         return [
-            View(tuple(image_size), resized, *place, tuple(self.size), flip) for place in places for flip in flips
+            View((picture_height, picture_width), resized, top, left, (height, width), flip)
+            for top, left in origins
+            for flip in flips
         ]
 
-    def _resized(self, picture, size: Size):
+    def _resize(self, picture: Picture, size: Size) -> Picture:
         from PIL import Image, ImageOps
 
         grey = picture.convert("L") if self.channels == "L" else picture
-        if self.invert is True or (self.invert == "auto" and _light_border(grey)):
+        if self.invert is True or (self.invert == "auto" and _has_light_border(grey)):
             grey = ImageOps.invert(grey)
         return grey.resize(size[::-1], Image.Resampling[self.interpolation.upper()])
 
-    def _input(self, resized, view: View) -> np.ndarray:
+    def _crop(self, resized: Picture, view: View) -> np.ndarray:
+        """Return one view of a resized picture as an input (C, H, W)."""
         pixels = np.asarray(resized, np.float32)[view.rows, view.columns]
         pixels = pixels[:, ::-1] if view.mirrored else pixels
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
@@ -231,27 +267,27 @@ class Preprocess:
         """Return the fields as plain values for JSON; MinicnnError for a mean image, which is too large."""
         if isinstance(self.mean, np.ndarray):
             raise MinicnnError("preprocess: a mean image can't be written as text; use its mean for each channel")
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Preprocess:
+    def from_dict(cls, description: Mapping[str, Any]) -> Preprocess:
         """Return the Preprocess that ``to_dict`` described; WeightsError if it describes none."""
         names = [f.name for f in fields(cls)]
-        if not isinstance(found, Mapping) or "size" not in found:
+        if not isinstance(description, Mapping) or "size" not in description:
             raise WeightsError(
-                f"not a description of preprocessing: expected fields, size among them, got {found!r:.80}"
+                f"not a description of preprocessing: expected fields, size among them, got {description!r:.80}"
             )
-        strange = [name for name in found if name not in names]
-        if strange:
-            raise WeightsError(f"not a description of preprocessing: unknown field {strange[0]!r:.80}")
+        unknown = [name for name in description if name not in names]
+        if unknown:
+            raise WeightsError(f"not a description of preprocessing: unknown field {unknown[0]!r:.80}")
         try:
-            return cls(**found)
+            return cls(**description)
         except MinicnnError as error:
             raise WeightsError(f"not a description of preprocessing: {str(error)[:300]}") from None
 
 
-def _light_border(grey) -> bool:
+def _has_light_border(grey: Picture) -> bool:
     """Return whether the outer twentieth of a picture is lighter than middle grey on average."""
     values = np.asarray(grey.convert("L"))
     height, width = (max(1, n // 20) for n in values.shape)
@@ -259,8 +295,8 @@ def _light_border(grey) -> bool:
     return np.concatenate([part.ravel() for part in border]).mean() > 128
 
 
-def _short_side(image_size: Size, resize: int) -> Size:
-    """Size whose short side is ``resize``; the long side is rounded down, as torchvision does."""
+def _resize_short_side(image_size: Size, resize: int) -> Size:
+    """Return the size whose short side is ``resize``; the long side is rounded down, as torchvision does."""
     short = min(image_size)
     height, width = (resize if n == short else resize * n // short for n in image_size)
     if height * width > MAX_PIXELS:
@@ -271,19 +307,22 @@ def _short_side(image_size: Size, resize: int) -> Size:
     return height, width
 
 
-def _need(condition: bool, message: str) -> None:
+def _require(condition: bool, message: str) -> None:
     if not condition:
         raise MinicnnError(f"Preprocess: {message}")
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < value <= 1 << 16
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= 1 << 16
 
 
-def _number(value: Any, least: float = 0.0) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and least <= abs(value) <= LIMIT
+def _is_number(value: Any, smallest: float = 0.0) -> bool:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    magnitude: Any = abs(value)  # of whatever type, and compared as such: a large int has no float
+    return bool(smallest <= magnitude <= LIMIT)
 
 
-def _numbers(values: Any, count: int, least: float = 0.0) -> bool:
+def _are_numbers(values: Any, count: int, smallest: float = 0.0) -> bool:
     listed = isinstance(values, tuple | list) or (isinstance(values, np.ndarray) and values.ndim == 1)
-    return listed and len(values) == count and all(_number(v, least) for v in values)
+    return listed and len(values) == count and all(_is_number(v, smallest) for v in values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from minicnn.errors import ShapeError
 
 __all__ = ["View", "average_views", "coverage"]
 
-Size = tuple[int, int]
+Size: TypeAlias = tuple[int, int]
+_ViewAndMap: TypeAlias = "tuple[View, np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,18 @@ class View:
     size : of the crop
     mirrored : whether the crop is flipped left to right afterwards
 
-    Raises ShapeError if the crop leaves the resized picture.
+    Raises
+    ------
+    ShapeError
+        If the crop leaves the resized picture.
+
+    Examples
+    --------
+    The right half of a picture of 40 x 80 pixels that was resized to 20 x 40:
+
+    >>> view = View(image_size=(40, 80), resized=(20, 40), top=0, left=20, size=(20, 20))
+    >>> view.box
+    (40.0, 0.0, 80.0, 40.0)
 
     """
 
@@ -38,7 +51,7 @@ class View:
     size: Size
     mirrored: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse a crop that is not inside its picture."""
         (height, width), (rows, columns) = self.resized, self.size
         inside = 0 <= self.top <= height - rows and 0 <= self.left <= width - columns
@@ -67,7 +80,7 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
     """Combine maps of several views to one map of the original picture.
 
     Every map is mirrored back where its view was mirrored and put back at its crop's place; where views overlap
-    their mean counts (paper, section 3); where none looked there is 0.  The resized picture's grid then goes to
+    their mean counts (paper, section 3); where no view looked it is 0.  The resized picture's grid then goes to
     the original's by one bilinear resampling, which is the identity where the sizes agree:
     map = R(mean) / R(seen) where R(seen) >= 1/2, so that it does not fade towards the border of what was seen.
     Views of pictures resized differently are averaged in the original's coordinates, by how many looked.
@@ -86,6 +99,16 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
     ShapeError
         If maps and views do not belong together.
 
+    References
+    ----------
+    The paper, section 3.1: saliency maps are averaged over ten crops.
+
+    Examples
+    --------
+    >>> left, right = (View((1, 3), (1, 3), 0, column, (1, 2)) for column in (0, 1))
+    >>> average_views(np.array([[[1.0, 2.0]], [[4.0, 5.0]]]), [left, right]).tolist()
+    [[1.0, 3.0, 5.0]]
+
     """
     maps = np.asarray(maps)
     if maps.ndim != 3 or len(maps) != len(views) or not len(views):
@@ -97,34 +120,41 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
     pairs = sorted(zip(views, maps, strict=True), key=lambda pair: pair[0].resized)
     groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].resized)]
     if len(groups) == 1:
-        return _on_original(groups[0])[0]
+        return _average_on_original(groups[0])[0]
     total, weight = np.zeros((2, *views[0].image_size), np.float32)
     for group in groups:
-        mean, counts = _on_original(group)
+        mean, counts = _average_on_original(group)
         total += mean * counts
         weight += counts
     return np.divide(total, weight, out=total, where=weight > 0)
 
 
 def coverage(views: Sequence[View]) -> np.ndarray:
-    """Where at least one view looked: bool array of shape (H, W) of the original picture."""
+    """Where at least one view looked: bool array of shape (H, W) of the original picture.
+
+    Examples
+    --------
+    >>> coverage([View((1, 4), (1, 4), 0, 1, (1, 2))]).tolist()
+    [[False, True, True, False]]
+
+    """
     if not views:
         raise ShapeError("coverage: expected at least one view, got none")
     ones = np.broadcast_to(np.float32(1), (len(views), *views[0].size))
     return average_views(ones, views) > 0
 
 
-def _on_original(pairs: list) -> tuple[np.ndarray, np.ndarray]:
+def _average_on_original(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the maps, and how many there are, on the original picture's grid; 0 where there are none."""
     size = pairs[0][0].image_size
-    mean, counts = _on_canvas(pairs)
+    mean, counts = _average_on_resized(pairs)
     mean, seen, counts = (_resample(values, size) for values in (mean, counts > 0, counts))
-    there = seen >= 0.5
-    mean = np.divide(mean, seen, out=np.zeros_like(mean), where=there)
-    return mean, np.where(there, counts, np.float32(0))
+    inside = seen >= 0.5
+    mean = np.divide(mean, seen, out=np.zeros_like(mean), where=inside)
+    return mean, np.where(inside, counts, np.float32(0))
 
 
-def _on_canvas(pairs: list) -> tuple[np.ndarray, np.ndarray]:
+def _average_on_resized(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the maps where there are some, and how many there are, on the resized picture's grid."""
     total, counts = np.zeros(pairs[0][0].resized), np.zeros(pairs[0][0].resized)
     for view, values in pairs:

@@ -12,7 +12,7 @@ from typing import Any
 import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example, list_annotations, read_dataset
-from minicnn.images import images_of
+from minicnn.images import list_images
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
 from minicnn.paper import choices
@@ -68,7 +68,7 @@ def reproduce(
         if value is not None and value < 1:
             raise MinicnnError(f"{name}: expected at least 1, got {value}")
     output, examples = Path(output), examples_of(data, classes)[:images]
-    paths = list(dict.fromkeys(e.image for e in examples)) or images_of(data)[:images]
+    paths = list(dict.fromkeys(e.image for e in examples)) or list_images(data)[:images]
     make_folder(output)
     origin = origin or digest_network(net)
     task = Task(net, origin, paths, output, examples, _unlabelled(data, classes), steps, progress=progress)

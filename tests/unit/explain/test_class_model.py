@@ -15,7 +15,7 @@ from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, class_model, maximise
 from minicnn.explain.top_images import top_images
 from minicnn.figures import recompute
-from minicnn.images import images_of
+from minicnn.images import list_images
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
 
 
@@ -145,7 +145,7 @@ def pictures(folder, count=12):
 
 @pytest.mark.parametrize("unit", [5, (5, 7, 7)])
 def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
-    paths, left_out = images_of(pictures(tmp_path)), []
+    paths, left_out = list_images(pictures(tmp_path)), []
     found = top_images(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
     values = {}
     for path in paths[:-1]:
@@ -192,7 +192,7 @@ def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
     assert (first["unit"], second["unit"]) == (5, [5, 7, 7]) and first["layer"] == "conv_layers.3"
     expected = maximise(digits, "conv_layers.3", (5, 7, 7), settings=Ascent(steps=4))
     assert second["scores"] == expected.scores and second["gradient_norms"] == expected.gradient_norms
-    best = top_images(digits, images_of(folder)[:-1], "conv_layers.3", 5, 3)
+    best = top_images(digits, list_images(folder)[:-1], "conv_layers.3", 5, 3)
     assert first["stimuli"]["values"] == [s.value for s in best] and first["stimuli"]["searched"] == 13
     assert first["stimuli"]["images"] == [str(s.image) for s in best]
     verdict = recompute.verify(first["figure"])

@@ -15,7 +15,7 @@ from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, gradient_ascent
 from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import recompute
-from minicnn.images import images_of, load_image
+from minicnn.images import list_images, load_image
 from minicnn.io import catalogue
 from minicnn.paper import choices, experiments
 from minicnn.paper.reproduce import reproduce
@@ -122,13 +122,13 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 def test_images_are_those_of_the_folder_or_of_its_images(tmp_path):
     with pytest.raises(ImageError, match="holds no images"):
-        images_of(tmp_path)
+        list_images(tmp_path)
     for name in ("b.PNG", "a.jpg", "c.txt"):
         (tmp_path / name).touch()
-    assert [p.name for p in images_of(tmp_path)] == ["a.jpg", "b.PNG"]
+    assert [p.name for p in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
     (tmp_path / "images").mkdir()
     shutil.copy(IMAGES / "seven.png", tmp_path / "images" / "z.png")
-    assert images_of(tmp_path) == [tmp_path / "images" / "z.png"]
+    assert list_images(tmp_path) == [tmp_path / "images" / "z.png"]
 
 
 def labelled(folder, boxes):
