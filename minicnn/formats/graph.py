@@ -1,4 +1,4 @@
-"""From a graph of steps to a list of layers: where paths part and meet again they become blocks.
+"""From a graph to a list of layers: where paths branch and rejoin they become blocks.
 
 A graph is series-parallel if, wherever several values are added or concatenated, the paths to them leave one
 common value (the nearest that lies on every path from the input: the dominator) and share nothing in between.
@@ -16,14 +16,14 @@ from minicnn.layers import Concat, Flatten, Layer, LogSoftmax, Residual, Softmax
 from minicnn.layers.base import Shape
 from minicnn.layers.sequence import NamedLayers
 
-__all__ = ["ADD", "CONCAT", "Step", "chain_of", "flat_scores"]
+__all__ = ["ADD", "CONCAT", "GraphNode", "build_chain", "flatten_scores"]
 
 ADD, CONCAT = "add", "concat"
 MAX_DEPTH = 32  # blocks within blocks
 MAX_NAME_LENGTH = 120
 
 
-class Step(NamedTuple):
+class GraphNode(NamedTuple):
     """How one value comes about: ``layers`` one after the other on one input, or several inputs joined."""
 
     name: str
@@ -32,57 +32,65 @@ class Step(NamedTuple):
     join: str = ""
 
 
-def chain_of(steps: Mapping[str, Step], source: str, target: str) -> NamedLayers:
+def build_chain(nodes: Mapping[str, GraphNode], source: str, target: str) -> NamedLayers:
     """Return the layers that compute the value ``target`` from the value ``source``.
 
     Parameters
     ----------
-    steps : {value: its step}, each after those of its inputs
-    source, target : names of values
+    nodes : mapping of str to GraphNode
+        How each value comes about, each after those of its inputs.
+    source, target : str
+        Names of values.
 
     Returns
     -------
     chain : list of (name, layer)
-        Inner names lose the name of their block where they begin with it, so that ``block.layer`` is found.
+        Inner names lose the name of their block where they begin with it, so that ``block.layer`` names it.
 
     Raises
     ------
     WeightsError
-        If the graph is not series-parallel; the step where paths cross is named.
+        If the graph is not series-parallel; the node where paths cross is named.
+
+    Examples
+    --------
+    >>> nodes = {"a": GraphNode("relu", ("x",), (Softmax(),)), "y": GraphNode("sum", ("a", "x"), join=ADD)}
+    >>> [(name, type(layer).__name__) for name, layer in build_chain(nodes, "x", "y")]
+    [('sum', 'Residual')]
 
     """
-    steps = _concatenations_of_concatenations(steps)
-    return _Builder(steps, _dominators(steps, source)).chain(target, source)
+    nodes = _nest_concatenations(nodes)
+    return _Builder(nodes, _find_dominators(nodes, source)).chain(target, source)
 
 
-def _concatenations_of_concatenations(steps: Mapping[str, Step]) -> dict[str, Step]:
+def _nest_concatenations(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
     """Take concat(a, b, c) as concat(concat(a, b), c) where the inner one is a value already, as in DenseNet."""
     known: dict[tuple[str, ...], str] = {}
     rewritten = {}
-    for value, step in steps.items():
-        if step.join == CONCAT:
-            known.setdefault(step.inputs, value)
-            for n in range(len(step.inputs) - 1, 1, -1):
-                if step.inputs[:n] in known:
-                    step = step._replace(inputs=(known[step.inputs[:n]], *step.inputs[n:]))
+    for value, node in nodes.items():
+        if node.join == CONCAT:
+            known.setdefault(node.inputs, value)
+            for n in range(len(node.inputs) - 1, 1, -1):
+                if node.inputs[:n] in known:
+                    node = node._replace(inputs=(known[node.inputs[:n]], *node.inputs[n:]))
                     break
-        rewritten[value] = step
+        rewritten[value] = node
     return rewritten
 
 
-def _dominators(steps: Mapping[str, Step], source: str) -> dict[str, tuple[str, int]]:
+def _find_dominators(nodes: Mapping[str, GraphNode], source: str) -> dict[str, tuple[str, int]]:
     """Return for each value its nearest dominator, and how many dominators it has: a tree and its depths."""
-    found = {source: (source, 0)}
-    for value, step in steps.items():
-        if all(name in found for name in step.inputs):
-            nearest = step.inputs[0]
-            for other in step.inputs[1:]:
-                nearest = _meeting_point(found, nearest, other)
-            found[value] = nearest, found[nearest][1] + 1
-    return found
+    tree = {source: (source, 0)}
+    for value, node in nodes.items():
+        if all(name in tree for name in node.inputs):
+            nearest = node.inputs[0]
+            for other in node.inputs[1:]:
+                nearest = _find_common_dominator(tree, nearest, other)
+            tree[value] = nearest, tree[nearest][1] + 1
+    return tree
 
 
-def _meeting_point(tree: Mapping[str, tuple[str, int]], a: str, b: str) -> str:
+def _find_common_dominator(tree: Mapping[str, tuple[str, int]], a: str, b: str) -> str:
     while a != b:
         if tree[a][1] >= tree[b][1]:
             a = tree[a][0]
@@ -92,11 +100,11 @@ def _meeting_point(tree: Mapping[str, tuple[str, int]], a: str, b: str) -> str:
 
 
 class _Builder:
-    """Walks from the output back to the input, each step once."""
+    """Walks from the output back to the input, each node once."""
 
-    def __init__(self, steps: Mapping[str, Step], dominators: Mapping[str, tuple[str, int]]):
-        self.steps, self.dominators = steps, dominators
-        self.done: set[str] = set()
+    def __init__(self, nodes: Mapping[str, GraphNode], dominators: Mapping[str, tuple[str, int]]):
+        self.nodes, self.dominators = nodes, dominators
+        self.visited: set[str] = set()
         self.paths: set[str] = set()
 
     def chain(self, value: str, source: str, scope: str = "", path: str = "", depth: int = 0) -> NamedLayers:
@@ -105,40 +113,42 @@ class _Builder:
             raise WeightsError(f"{escape(scope)!r} lies more than {MAX_DEPTH} blocks deep")
         backwards: NamedLayers = []
         while value != source:
-            step = self._taken(value)
-            name = _relative(step.name, scope)
-            if step.join:
+            node = self._visit(value)
+            name = _strip_scope(node.name, scope)
+            if node.join:
                 value = self.dominators[value][0]
-                name = self._unique(name, path)
-                backwards.append((name, self._block(step, value, f"{path}{name}.", depth)))
+                name = self._make_unique(name, path)
+                backwards.append((name, self._build_block(node, value, f"{path}{name}.", depth)))
             else:
-                (value,) = step.inputs
-                for i, layer in enumerate(reversed(step.layers)):
-                    backwards.append((self._unique(f"{name}_{len(step.layers) - i}" if i else name, path), layer))
+                (value,) = node.inputs
+                for i, layer in enumerate(reversed(node.layers)):
+                    backwards.append(
+                        (self._make_unique(f"{name}_{len(node.layers) - i}" if i else name, path), layer)
+                    )
         return backwards[::-1]
 
-    def _taken(self, value: str) -> Step:
+    def _visit(self, value: str) -> GraphNode:
         if value not in self.dominators:
             raise WeightsError(f"{escape(value)!r} does not come from the input")
-        step = self.steps[value]
-        if value in self.done:
+        node = self.nodes[value]
+        if value in self.visited:
             raise WeightsError(
-                f"{escape(step.name)!r} feeds two paths that cross: layers are a list here, in which paths may "
-                "part and meet again but share nothing in between"
+                f"{escape(node.name)!r} feeds two paths that cross: layers are a list here, in which paths may "
+                "branch and rejoin but share nothing in between"
             )
-        self.done.add(value)
-        return step
+        self.visited.add(value)
+        return node
 
-    def _block(self, step: Step, fork: str, path: str, depth: int) -> Layer:
-        branches = [self.chain(name, fork, step.name, path, depth + 1) for name in step.inputs]
-        if step.join == CONCAT:
+    def _build_block(self, node: GraphNode, fork: str, path: str, depth: int) -> Layer:
+        branches = [self.chain(name, fork, node.name, path, depth + 1) for name in node.inputs]
+        if node.join == CONCAT:
             return Concat(*branches)
         total = branches[0]
         for i, branch in enumerate(branches[1:-1], start=1):
-            total = [(self._unique(f"sum{i}", path), _residual(total, branch))]
-        return _residual(total, branches[-1])
+            total = [(self._make_unique(f"sum{i}", path), _make_residual(total, branch))]
+        return _make_residual(total, branches[-1])
 
-    def _unique(self, name: str, path: str) -> str:
+    def _make_unique(self, name: str, path: str) -> str:
         name = "".join(c if c.isprintable() else "?" for c in name[:MAX_NAME_LENGTH]) or "layer"
         given, count = name, 1
         while f"{path}{name}" in self.paths:
@@ -148,16 +158,25 @@ class _Builder:
         return name
 
 
-def _residual(one: NamedLayers, other: NamedLayers) -> Residual:
-    return Residual(one, other) if one or not other else Residual(other, one)
+def _make_residual(body: NamedLayers, shortcut: NamedLayers) -> Residual:
+    """Return the sum of two branches; an empty one is the shortcut."""
+    return Residual(body, shortcut) if body or not shortcut else Residual(shortcut, body)
 
 
-def _relative(name: str, scope: str) -> str:
+def _strip_scope(name: str, scope: str) -> str:
     return name[len(scope) + 1 :] if scope and name.startswith(f"{scope}.") else name
 
 
-def flat_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
-    """Return the chain with a Flatten where its scores, of ``shape``, are maps of one pixel; before a softmax."""
+def flatten_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
+    """Return the chain with a Flatten where its scores, of ``shape``, are maps of one pixel; before a softmax.
+
+    Examples
+    --------
+    >>> chain = flatten_scores([("prob", Softmax())], (10, 1, 1))
+    >>> [name for name, _ in chain]
+    ['flatten', 'prob']
+
+    """
     if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
         return chain
     end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)

@@ -17,7 +17,7 @@ from minicnn.formats.caffe.describe import Described
 from minicnn.formats.caffe.entry import SOURCES, entry_of, preprocess_of
 from minicnn.formats.caffe.layers import LAYERS, Call
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, Step, chain_of, flat_scores
+from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain, flatten_scores
 from minicnn.layers import BatchNorm2d, Layer
 from minicnn.layers.base import Shape
 from minicnn.network import Network
@@ -57,7 +57,7 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     wired, target = _wired(net, layers, entry.name)
     steps, shape = _steps(wired, entry.name, entry.shape, arrays, target)
     try:
-        chain = flat_scores(chain_of(steps, entry.name, target), shape)
+        chain = flatten_scores(build_chain(steps, entry.name, target), shape)
         return Network(chain, entry.shape, preprocess_of(entry, mean), name=net.text("name") or path.stem)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
@@ -112,7 +112,7 @@ def _target(net: text.Fields, wired: list[_Wired], trained: set[str]) -> str:
 
 def _steps(
     wired: list[_Wired], source: str, shape: Shape, arrays: dict[str, list[blobs.Blob]], target: str
-) -> tuple[dict[str, Step], Shape]:
+) -> tuple[dict[str, GraphNode], Shape]:
     """Return how each value comes about, and the shape of the output."""
     shapes, steps = {source: shape}, {}
     reads = Counter(value for item in wired for value in item.inputs)
@@ -125,7 +125,7 @@ def _steps(
         else:
             made, shape = _lowered(item, shapes[item.inputs[0]], arrays.get(layer.name, []))
             before = steps.get(item.inputs[0]) if reads[item.inputs[0]] == 1 else None
-            step = _with_scale(layer, before, made) or Step(layer.name, item.inputs, tuple(made))
+            step = _with_scale(layer, before, made) or GraphNode(layer.name, item.inputs, tuple(made))
         if prod(shape) > MAX_VALUES:
             raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
         steps[item.output], shapes[item.output] = step, shape
@@ -142,20 +142,20 @@ def _live(wired: list[_Wired], target: str) -> list[_Wired]:
     return found[::-1]
 
 
-def _join(item: _Wired, shapes: list[Shape]) -> tuple[Step, Shape]:
+def _join(item: _Wired, shapes: list[Shape]) -> tuple[GraphNode, Shape]:
     layer = item.layer
     if layer.kind == "Concat":
         fields = layer.param("concat_param")
         axis = fields.integer("axis", fields.integer("concat_dim", 1))
         if axis not in (1, -len(shapes[0])) or len({s[1:] for s in shapes}) > 1:
             raise layer.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
-        return Step(layer.name, item.inputs, join=CONCAT), (sum(s[0] for s in shapes), *shapes[0][1:])
+        return GraphNode(layer.name, item.inputs, join=CONCAT), (sum(s[0] for s in shapes), *shapes[0][1:])
     fields = layer.param("eltwise_param")
     if fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM") != "SUM":
         raise layer.error("there is a block for sums, none for products or maxima")
     if any(c != 1 for c in fields.reals("coeff")) or len(set(shapes)) > 1 or len(shapes) < 2:
         raise layer.error(f"adds {shapes} with coefficients; expected a plain sum of equal shapes")
-    return Step(layer.name, item.inputs, join=ADD), shapes[0]
+    return GraphNode(layer.name, item.inputs, join=ADD), shapes[0]
 
 
 def _lowered(item: _Wired, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:
@@ -175,7 +175,7 @@ def _lowered(item: _Wired, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list
     return made, shape
 
 
-def _with_scale(layer: Described, before: Step | None, made: list[Layer]) -> Step | None:
+def _with_scale(layer: Described, before: GraphNode | None, made: list[Layer]) -> GraphNode | None:
     """Return the step of a BatchNorm that only this Scale reads, with its weight and bias."""
     if layer.kind != "Scale" or before is None or len(before.layers) != 1:
         return None
@@ -183,4 +183,4 @@ def _with_scale(layer: Described, before: Step | None, made: list[Layer]) -> Ste
     if not isinstance(norm, BatchNorm2d) or norm.affine:
         return None
     parameters = norm.state() | {"weight": scale.weight, "bias": scale.bias}
-    return Step(layer.name, before.inputs, (BatchNorm2d(norm.num_features, eps=norm.eps, **parameters),))
+    return GraphNode(layer.name, before.inputs, (BatchNorm2d(norm.num_features, eps=norm.eps, **parameters),))

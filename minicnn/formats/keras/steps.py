@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn.errors import ShapeError, WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
+from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
 from minicnn.formats.keras.layers import Place, layers_of
 from minicnn.formats.keras.model import MODELS, Model, Spec, model_of
 from minicnn.formats.keras.weights import Listed, Numbered
@@ -39,7 +39,7 @@ def chain_from(model: Model, weights: Listed | Numbered, flips: bool) -> tuple[S
     shape = _turned(model.input_shape, builder.channels_first)
     builder.shapes[INPUT] = shape
     target = builder.model(model, weights, "", INPUT, 0)
-    return shape, chain_of(builder.steps, INPUT, target)
+    return shape, build_chain(builder.steps, INPUT, target)
 
 
 def _channels_first(model: Model, depth: int) -> bool:
@@ -67,7 +67,7 @@ class _Builder:
 
     def __init__(self, channels_first: bool, flips: bool):
         self.channels_first, self.flips = channels_first, flips
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, GraphNode] = {}
         self.shapes: dict[str, Shape] = {}
         self.used: set[int] = set()  # arrays, by identity: none belongs to two layers
 
@@ -112,10 +112,10 @@ class _Builder:
         for i, (name, layer) in enumerate(zip(_names(value, layers), layers, strict=True), start=1):
             shape = _after(spec, layer, shape)
             key = value if i == len(layers) else f"{value}, part {i}"
-            source = self._add(key, Step(name, (source,), (layer,)), shape)
+            source = self._add(key, GraphNode(name, (source,), (layer,)), shape)
         return source
 
-    def _add(self, key: str, step: Step, shape: Shape) -> str:
+    def _add(self, key: str, step: GraphNode, shape: Shape) -> str:
         if key in self.shapes:
             raise WeightsError(f"two layers give {escape(key)!r}; expected distinct names")
         self.steps[key], self.shapes[key] = step, shape
@@ -136,7 +136,7 @@ class _Builder:
             shape = (sum(s[0] for s in shapes), *shape[1:])
         elif len(set(shapes)) > 1:
             raise spec.error(f"can't add values of {escape(shapes)}")
-        return self._add(value, Step(value, inputs, join=_join(spec)), shape)
+        return self._add(value, GraphNode(value, inputs, join=_join(spec)), shape)
 
 
 def _join(spec: Spec) -> str:

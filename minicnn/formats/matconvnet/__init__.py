@@ -16,7 +16,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, Step, chain_of
+from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
 from minicnn.formats.matconvnet.blocks import INPUT, Block, blocks_of, flat
 from minicnn.formats.matconvnet.layers import layer_of
 from minicnn.formats.matconvnet.meta import input_shape_of, labels_of, preprocess_of
@@ -59,25 +59,25 @@ def _network(net: Mapping[str, Any], name: str) -> Network:
     meta = net["meta"] if isinstance(net.get("meta"), dict) else net
     input_shape = input_shape_of(meta)
     target, steps = _steps(blocks_of(net), input_shape[0] if input_shape else None)
-    layers = _flattened(chain_of(steps, INPUT, target), input_shape)
+    layers = _flattened(build_chain(steps, INPUT, target), input_shape)
     scores = sequence.output_shape(layers, input_shape) if input_shape else None
     return Network(layers, input_shape, preprocess_of(meta), labels_of(meta, scores), name=name)
 
 
-def _steps(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, Step]]:
+def _steps(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, GraphNode]]:
     """Return the name of the scores, and how each value comes about.
 
     ``channels`` are the input's, as far as they are known.
     """
     depth: dict[str, int | None] = {INPUT: channels}
-    steps: dict[str, Step] = {}
+    steps: dict[str, GraphNode] = {}
     for block in _in_order(blocks):
         join = block.type if block.type in (ADD, CONCAT) else ""
         if not join and len(block.inputs) != 1:
             raise block.error(f"reads {len(block.inputs)} values, expected one")
         layers = () if join else (layer_of(block, depth[block.inputs[0]]),)
         depth[block.output] = _depth_after(block, layers, [depth[name] for name in block.inputs])
-        steps[block.output] = Step(block.name, block.inputs, layers, join)
+        steps[block.output] = GraphNode(block.name, block.inputs, layers, join)
     used = {name for block in blocks for name in block.inputs}
     ends = [name for name in steps if name not in used]
     if len(ends) != 1:

@@ -7,10 +7,11 @@ they may say where the batch goes, but nothing else may depend on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Node
 from minicnn.formats.onnx.tensors import KINDS, Folder, Tensor
 
-__all__ = ["FOLDED", "Constant", "fold", "shape_of"]
+__all__ = ["FOLDED", "Constant", "fold", "shape_constant"]
 
 
 class Constant(NamedTuple):
@@ -30,8 +31,18 @@ class Constant(NamedTuple):
     array: np.ndarray
     open: np.ndarray | None = None
 
+    @property
+    def mask(self) -> np.ndarray:
+        """Where it is open, an array of bool in its shape."""
+        return np.zeros(self.array.shape, bool) if self.open is None else self.open
 
-def shape_of(node: Node, shape: tuple[int, ...], mask: tuple[bool, ...]) -> Constant:
+    @property
+    def is_open(self) -> bool:
+        """Whether anything in it depends on such a dimension."""
+        return self.open is not None and bool(self.open.any())
+
+
+def shape_constant(node: Node, shape: tuple[int, ...], mask: tuple[bool, ...]) -> Constant:
     """Return the result of Shape: of ``shape``, whose entries are stand-ins where ``mask`` says so."""
     cut = slice(node.integer("start", 0), node.integer("end", len(shape)))
     return Constant(np.array(shape[cut], np.int64), np.array(mask[cut], bool))
@@ -46,62 +57,74 @@ def fold(node: Node, inputs: list[Constant | None], opset: int, budget: Budget, 
         If the operator is not among ``FOLDED``, its result is too large, or its arguments do not fit.
 
     """
-    call = _Call(node, [None if c is None else c.array for c in inputs], opset, budget, folder)
-    masks = [c.open for c in inputs if c is not None and c.open is not None and c.open.any()]
+    op = _ConstantOperation(node, [None if c is None else c.array for c in inputs], opset, budget, folder)
+    is_open = any(c is not None and c.is_open for c in inputs)
     try:
         with np.errstate(all="ignore"):
-            value = np.asarray(FOLDED[node.op](call))
-            return Constant(value, _mask(call, inputs, value) if masks else None)
+            value = np.asarray(FOLDED[node.op_type](op))
+            return Constant(value, _open_mask(op, inputs, value) if is_open else None)
     except WeightsError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise node.error(f"its constant inputs do not fit ({escape(str(error))})") from None
 
 
-def _mask(call: _Call, inputs: list[Constant | None], value: np.ndarray) -> np.ndarray:
+def _open_mask(op: _ConstantOperation, inputs: list[Constant | None], value: np.ndarray) -> np.ndarray:
     """Return which elements of the result are open: moved along by what moves elements, else all of them."""
-    if call.node.op == "Shape":  # the shape of a constant is known, whatever it holds
+    if op.node.op_type == "Shape":  # the shape of a constant is known, whatever it holds
         return np.zeros(value.shape, bool)
-    if call.node.op not in _MOVES:
+    if op.node.op_type not in _MOVING:
         return np.ones(value.shape, bool)
-    moved = len(inputs) if call.node.op == "Concat" else 1
-    closed = [np.zeros(c.array.shape, bool) if c.open is None else c.open for c in inputs[:moved]]
-    arrays = [*closed, *(None if c is None else c.array for c in inputs[moved:])]
-    return np.asarray(FOLDED[call.node.op](call._replace(inputs=arrays))).astype(bool)
+    count = len(inputs) if op.node.op_type == "Concat" else 1
+    arrays = [None if c is None else c.mask if i < count else c.array for i, c in enumerate(inputs)]
+    return np.asarray(FOLDED[op.node.op_type](replace(op, inputs=arrays))).astype(bool)
 
 
-class _Call(NamedTuple):
+@dataclass(frozen=True)
+class _ConstantOperation:
+    """A node whose inputs are all constants, or omitted (None)."""
+
     node: Node
     inputs: list[np.ndarray | None]
     opset: int
     budget: Budget
     folder: Folder
 
-    def __getitem__(self, place: int) -> np.ndarray:
-        array = self.get(place)
+    def __getitem__(self, index: int) -> np.ndarray:
+        array = self.get(index)
         if array is None:
-            raise ValueError(f"input {place} is missing")
+            raise ValueError(f"input {index} is missing")
         return array
 
-    def get(self, place: int) -> np.ndarray | None:
-        return self.inputs[place] if place < len(self.inputs) else None
+    def get(self, index: int) -> np.ndarray | None:
+        return self.inputs[index] if index < len(self.inputs) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
         return self.node.attributes.get(name, default)
 
-    def list(self, name: str, place: int) -> list[int] | None:
-        """Whole numbers that older operators keep in an attribute and newer ones in an input."""
-        given = self.get(place)
+    def optional_integers(self, name: str, index: int) -> list[int] | None:
+        """Return whole numbers that older operators keep in an attribute and newer ones in an input."""
+        given = self.get(index)
         return self.attribute(name) if given is None else [int(v) for v in given.reshape(-1)]
+
+    def integers(self, name: str, index: int) -> list[int]:
+        """Return whole numbers that must be given."""
+        given = self.optional_integers(name, index)
+        if given is None:
+            raise ValueError(f"{name} is missing")
+        return given
 
     def take(self, count: int, itemsize: int = 8) -> None:
         self.budget.take(self.node, count, itemsize)
 
 
-def _constant(call):
-    attributes = call.node.attributes
+_Fold: TypeAlias = Callable[[_ConstantOperation], np.ndarray]
+
+
+def _constant(op: _ConstantOperation) -> np.ndarray:
+    attributes = op.node.attributes
     if "value" in attributes:
-        return _tensor(call)
+        return _tensor(op)
     for name, dtype in (("value_int", np.int64), ("value_float", np.float32)):
         if name in attributes:
             return np.array(attributes[name], dtype)
@@ -110,121 +133,121 @@ def _constant(call):
     raise ValueError("it holds no number or tensor")
 
 
-def _tensor(call):
-    if not isinstance(call.attribute("value"), Message):
+def _tensor(op: _ConstantOperation) -> np.ndarray:
+    if not isinstance(op.attribute("value"), Message):
         raise ValueError("its value is no tensor")
-    return Tensor(call.attribute("value"), call.folder).array
+    return Tensor(op.attribute("value"), op.folder).array
 
 
-def _constant_of_shape(call):
-    value = _tensor(call) if "value" in call.node.attributes else np.zeros(1, np.float32)
-    return _spread(call, value.reshape(()), call[0])
+def _constant_of_shape(op: _ConstantOperation) -> np.ndarray:
+    value = _tensor(op) if "value" in op.node.attributes else np.zeros(1, np.float32)
+    return _broadcast(op, value.reshape(()), op[0])
 
 
-def _expand(call):
-    return _spread(call, call[0], call[1])
+def _expand(op: _ConstantOperation) -> np.ndarray:
+    return _broadcast(op, op[0], op[1])
 
 
-def _spread(call, array, target):
+def _broadcast(op: _ConstantOperation, array: np.ndarray, target: Iterable[int]) -> np.ndarray:
     shape = np.broadcast_shapes(array.shape, tuple(int(n) for n in target))
-    call.take(prod(shape), array.itemsize)
+    op.take(prod(shape), array.itemsize)
     return np.broadcast_to(array, shape)
 
 
-def _range(call):
-    start, limit, step = (call[i].reshape(()) for i in range(3))
+def _range(op: _ConstantOperation) -> np.ndarray:
+    start, limit, step = (op[i].reshape(()) for i in range(3))
     count = max(int(np.ceil((limit - start) / step)), 0)
-    call.take(count)
+    op.take(count)
     return start + np.arange(count).astype(start.dtype) * step
 
 
-def _gather(call):
-    data, indices, axis = call[0], call[1].astype(np.int64), call.attribute("axis", 0)
-    call.take(data.size // max(data.shape[axis], 1) * indices.size, data.itemsize)
+def _gather(op: _ConstantOperation) -> np.ndarray:
+    data, indices, axis = op[0], op[1].astype(np.int64), op.attribute("axis", 0)
+    op.take(data.size // max(data.shape[axis], 1) * indices.size, data.itemsize)
     return np.take(data, indices, axis)
 
 
-def _concat(call):
-    parts = [call[i] for i in range(len(call.inputs))]
-    call.take(sum(p.size for p in parts), parts[0].itemsize)
-    return np.concatenate(parts, call.node.attributes["axis"])
+def _concat(op: _ConstantOperation) -> np.ndarray:
+    arrays = [op[i] for i in range(len(op.inputs))]
+    op.take(sum(p.size for p in arrays), arrays[0].itemsize)
+    return np.concatenate(arrays, op.node.attributes["axis"])
 
 
-def _slice(call):
-    data, starts, ends = call[0], call.list("starts", 1), call.list("ends", 2)
-    axes = call.list("axes", 3) or list(range(len(starts)))
-    steps = call.list("steps", 4) or [1] * len(starts)
+def _slice(op: _ConstantOperation) -> np.ndarray:
+    data, starts, ends = op[0], op.integers("starts", 1), op.integers("ends", 2)
+    axes = op.optional_integers("axes", 3) or list(range(len(starts)))
+    steps = op.optional_integers("steps", 4) or [1] * len(starts)
     cut = [slice(None)] * data.ndim
     for axis, *bounds in zip(axes, starts, ends, steps, strict=True):
         cut[axis] = slice(*bounds)
     return data[tuple(cut)]
 
 
-def _unsqueeze(call):
-    axes = call.list("axes", 1)
-    ndim = call[0].ndim + len(axes)
-    return np.expand_dims(call[0], tuple(range(ndim)[axis] for axis in axes))
+def _unsqueeze(op: _ConstantOperation) -> np.ndarray:
+    axes = op.integers("axes", 1)
+    ndim = op[0].ndim + len(axes)
+    return np.expand_dims(op[0], tuple(range(ndim)[axis] for axis in axes))
 
 
-def _squeeze(call):
-    axes = call.list("axes", 1)
-    return np.squeeze(call[0], None if axes is None else tuple(axes))
+def _squeeze(op: _ConstantOperation) -> np.ndarray:
+    axes = op.optional_integers("axes", 1)
+    return np.squeeze(op[0], None if axes is None else tuple(axes))
 
 
-def _reshape(call):
-    data, target = call[0], call.list("shape", 1)
-    if not call.attribute("allowzero", 0):
+def _reshape(op: _ConstantOperation) -> np.ndarray:
+    data, target = op[0], op.integers("shape", 1)
+    if not op.attribute("allowzero", 0):
         target = [data.shape[i] if n == 0 else n for i, n in enumerate(target)]
-    return _reshaped(call, target)
+    return _reshape_to(op, target)
 
 
-def _reshaped(call, target):
-    if not call[0].flags.c_contiguous:
-        call.take(call[0].size, call[0].itemsize)
-    return call[0].reshape(target)
+def _reshape_to(op: _ConstantOperation, target: Sequence[int]) -> np.ndarray:
+    if not op[0].flags.c_contiguous:
+        op.take(op[0].size, op[0].itemsize)
+    return op[0].reshape(target)
 
 
-def _flatten(call):
-    axis = call.attribute("axis", 1)
-    axis += call[0].ndim * (axis < 0)
-    return _reshaped(call, (prod(call[0].shape[:axis]), prod(call[0].shape[axis:])))
+def _flatten(op: _ConstantOperation) -> np.ndarray:
+    axis = op.attribute("axis", 1)
+    axis += op[0].ndim * (axis < 0)
+    return _reshape_to(op, (prod(op[0].shape[:axis]), prod(op[0].shape[axis:])))
 
 
-def _transpose(call):
-    return call[0].transpose(call.attribute("perm"))
+def _transpose(op: _ConstantOperation) -> np.ndarray:
+    return op[0].transpose(op.attribute("perm"))
 
 
-def _cast(call):
-    code = KINDS[call.attribute("to")].code
+def _cast(op: _ConstantOperation) -> np.ndarray:
+    code = KINDS[op.attribute("to")].code
     dtype = np.dtype("f4" if code == "bf16" else code)
-    if dtype != call[0].dtype:
-        call.take(call[0].size, dtype.itemsize)
-    return call[0].astype(dtype, copy=False)
+    if dtype != op[0].dtype:
+        op.take(op[0].size, dtype.itemsize)
+    return op[0].astype(dtype, copy=False)
 
 
-def _elementwise(function: Callable) -> Callable:
-    def folded(call):
-        arrays = [call[i] for i in range(len(call.inputs))]
-        call.take(prod(np.broadcast_shapes(*(a.shape for a in arrays))), arrays[0].itemsize)
+def _elementwise(function: Callable[..., np.ndarray]) -> _Fold:
+    def fold_operation(op: _ConstantOperation) -> np.ndarray:
+        arrays = [op[i] for i in range(len(op.inputs))]
+        op.take(prod(np.broadcast_shapes(*(a.shape for a in arrays))), arrays[0].itemsize)
         return function(*arrays)
 
-    return folded
+    return fold_operation
 
 
-def _divided(a, b):
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind == "f":
         return a / b
     quotient = a // b  # towards minus infinity, where ONNX wants towards zero
     return quotient + ((quotient < 0) & (quotient * b != a))
 
 
-def _product(call):
-    axes = call.list("axes", 1)
-    keepdims = bool(call.attribute("keepdims", 1))
-    return np.prod(call[0], None if axes is None else tuple(axes), dtype=call[0].dtype, keepdims=keepdims)
+def _reduce_prod(op: _ConstantOperation) -> np.ndarray:
+    axes = op.optional_integers("axes", 1)
+    keepdims = bool(op.attribute("keepdims", 1))
+    return np.prod(op[0], None if axes is None else tuple(axes), dtype=op[0].dtype, keepdims=keepdims)
 
 
-FOLDED = {
+FOLDED: dict[str, _Fold] = {
     "Abs": _elementwise(np.abs),
     "Add": _elementwise(np.add),
     "Cast": _cast,
@@ -232,22 +255,22 @@ FOLDED = {
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
-    "Div": _elementwise(_divided),
+    "Div": _elementwise(_divide),
     "Equal": _elementwise(np.equal),
     "Expand": _expand,
     "Flatten": _flatten,
     "Floor": _elementwise(np.floor),
     "Gather": _gather,
-    "Identity": lambda call: call[0],
+    "Identity": lambda op: op[0],
     "Max": _elementwise(lambda *arrays: reduce(np.maximum, arrays)),
     "Min": _elementwise(lambda *arrays: reduce(np.minimum, arrays)),
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
     "Range": _range,
     "Reciprocal": _elementwise(lambda x: (1 / x).astype(x.dtype)),
-    "ReduceProd": _product,
+    "ReduceProd": _reduce_prod,
     "Reshape": _reshape,
-    "Shape": lambda call: shape_of(call.node, call[0].shape, (False,) * call[0].ndim).array,
+    "Shape": lambda op: shape_constant(op.node, op[0].shape, (False,) * op[0].ndim).array,
     "Slice": _slice,
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
@@ -258,5 +281,16 @@ FOLDED = {
 }
 
 # operators that only move the elements of their first input (Concat: of all)
-_MOVES = ("Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose")
-_MOVES += ("Unsqueeze",)
+_MOVING: tuple[str, ...] = (
+    "Cast",
+    "Concat",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
+)
+_MOVING += ("Unsqueeze",)

@@ -1,24 +1,56 @@
-"""Each layer as nodes of an ONNX graph: f(graph, layer, place) adds them and returns the name of their output."""
+"""Each layer as nodes of an ONNX graph.
+
+Functions ``f(graph, layer, context)`` add the nodes and return the name of their output.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from minicnn import layers
 from minicnn.errors import WeightsError
-from minicnn.shapes import Sides, span
+from minicnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LocalResponseNorm,
+    LogSoftmax,
+    MaxPool2d,
+    Permute,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    Tanh,
+    ZeroPad2d,
+)
+from minicnn.shapes import Pair, Sides, pair, sides, span
+
+if TYPE_CHECKING:
+    from minicnn.formats.onnx.writer import Context, Graph
 
 __all__ = ["NODES"]
 
+# the layer is of the class that NODES names
+_Export: TypeAlias = "Callable[[Graph, Any, Context], str]"
 
-def _plain(op: str, **attributes: Any):
-    return lambda graph, layer, place: graph.node(op, place.path, [place.x], **attributes)
+
+def _single_node(op_type: str, **attributes: Any) -> _Export:
+    return lambda graph, layer, context: graph.node(op_type, context.path, [context.x], **attributes)
 
 
-def _parameters(graph, layer, place) -> list[str]:
-    return [graph.constant(f"{place.path}.{name}", array) for name, array in layer.state().items()]
+def _add_parameters(graph: Graph, layer: Layer, context: Context) -> list[str]:
+    return [graph.constant(f"{context.path}.{name}", array) for name, array in layer.state().items()]
 
 
 def _pads(padding: Sides) -> list[int]:
@@ -27,61 +59,69 @@ def _pads(padding: Sides) -> list[int]:
     return [top, left, bottom, right]
 
 
-def _windows(layer) -> dict[str, Any]:
-    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": _pads(layer.padding)}
+def _window_attributes(layer: ConvTranspose2d | MaxPool2d | AvgPool2d) -> dict[str, Any]:
+    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": _pads(sides(layer.padding))}
 
 
-def _conv(graph, layer, place):
-    attributes = {"kernel_shape": layer.kernel_size, "strides": layer.stride, "dilations": layer.dilation}
+def _conv(graph: Graph, layer: Conv2d, context: Context) -> str:
+    attributes: dict[str, Any] = {
+        "kernel_shape": layer.kernel_size,
+        "strides": layer.stride,
+        "dilations": layer.dilation,
+    }
     if layer.padding == "same" and graph.open_size:
         attributes["auto_pad"] = "SAME_UPPER"
     else:
-        attributes["pads"] = _pads(layer.geometry(place.shape[1:])["padding"])
-    inputs = [place.x, *_parameters(graph, layer, place)]
-    return graph.node("Conv", place.path, inputs, group=layer.groups, **attributes)
+        attributes["pads"] = _pads(layer.geometry(context.shape[1:])["padding"])
+    inputs = [context.x, *_add_parameters(graph, layer, context)]
+    return graph.node("Conv", context.path, inputs, group=layer.groups, **attributes)
 
 
-def _conv_transpose(graph, layer, place):
-    inputs = [place.x, *_parameters(graph, layer, place)]
-    attributes = _windows(layer) | {"dilations": layer.dilation, "output_padding": layer.output_padding}
-    return graph.node("ConvTranspose", place.path, inputs, group=layer.groups, **attributes)
+def _conv_transpose(graph: Graph, layer: ConvTranspose2d, context: Context) -> str:
+    inputs = [context.x, *_add_parameters(graph, layer, context)]
+    attributes = _window_attributes(layer) | {"dilations": layer.dilation, "output_padding": layer.output_padding}
+    return graph.node("ConvTranspose", context.path, inputs, group=layer.groups, **attributes)
 
 
-def _linear(graph, layer, place):
-    return graph.node("Gemm", place.path, [place.x, *_parameters(graph, layer, place)], transB=1)
+def _linear(graph: Graph, layer: Linear, context: Context) -> str:
+    return graph.node("Gemm", context.path, [context.x, *_add_parameters(graph, layer, context)], transB=1)
 
 
-def _max_pool(graph, layer, place):
-    x, pads = place.x, _longer(layer.padding, _tail(graph, layer, place, layer.dilation))
-    if any(pad >= k for pad, k in zip(pads, layer.kernel_size * 2, strict=True)):  # which onnxruntime refuses
-        x, pads = _padded(graph, f"{place.path}_pad", x, pads, -np.inf), [0] * 4
-    attributes = _windows(layer) | {"dilations": layer.dilation, "pads": pads}
-    return graph.node("MaxPool", place.path, [x], **attributes)
+def _max_pool(graph: Graph, layer: MaxPool2d, context: Context) -> str:
+    dilation = pair(layer.dilation, "dilation")
+    x, pads = context.x, _extend(sides(layer.padding), _tail(graph, layer, context, dilation))
+    kernel = pair(layer.kernel_size, "kernel_size")
+    if any(pad >= k for pad, k in zip(pads, kernel * 2, strict=True)):  # which onnxruntime refuses
+        x, pads = _add_pad(graph, f"{context.path}_pad", x, pads, -np.inf), [0] * 4
+    attributes = _window_attributes(layer) | {"dilations": dilation, "pads": pads}
+    return graph.node("MaxPool", context.path, [x], **attributes)
 
 
-def _avg_pool(graph, layer, place):
-    tail, x, padding = _tail(graph, layer, place), place.x, layer.padding
-    counted = layer.count_include_pad and padding != ((0, 0), (0, 0))
-    if counted and any(tail):  # padding counts and the tail does not: the one as zeros, the other as padding
-        x, padding, counted = _padded(graph, f"{place.path}_pad", x, _pads(padding)), ((0, 0), (0, 0)), False
-    attributes = _windows(layer) | {"pads": _longer(padding, tail), "count_include_pad": int(counted)}
-    return graph.node("AveragePool", place.path, [x], **attributes)
+def _avg_pool(graph: Graph, layer: AvgPool2d, context: Context) -> str:
+    tail, x, padding = _tail(graph, layer, context), context.x, sides(layer.padding)
+    counts_padding = layer.count_include_pad and padding != ((0, 0), (0, 0))
+    if counts_padding and any(tail):
+        # padding counts and the tail does not: zeros are written for the one, pads for the other
+        x = _add_pad(graph, f"{context.path}_pad", x, _pads(padding))
+        padding, counts_padding = ((0, 0), (0, 0)), False
+    pads = {"pads": _extend(padding, tail), "count_include_pad": int(counts_padding)}
+    return graph.node("AveragePool", context.path, [x], **(_window_attributes(layer) | pads))
 
 
-def _tail(graph, layer, place, dilation=(1, 1)) -> tuple[int, int]:
-    """Return by how many rows and columns the last windows of ceil_mode pass the end; versions differ there."""
+def _tail(graph: Graph, layer: MaxPool2d | AvgPool2d, context: Context, dilation: Pair = (1, 1)) -> Pair:
+    """Return by how many rows and columns ceil_mode's last windows pass the end: ONNX versions differ there."""
     if not layer.ceil_mode:
         return 0, 0
     if graph.open_size:
         raise WeightsError(
-            f"layer {place.path!r}: ceil_mode needs the input's size; set the network's input_shape"
+            f"layer {context.path!r}: ceil_mode needs the input's size; set the network's input_shape"
         )
     geometry = zip(
-        place.shape[1:],
-        layer.output_shape(place.shape)[1:],
-        layer.kernel_size,
-        layer.stride,
-        layer.padding,
+        context.shape[1:],
+        layer.output_shape(context.shape)[1:],
+        pair(layer.kernel_size, "kernel_size"),
+        pair(layer.kernel_size if layer.stride is None else layer.stride, "stride"),
+        sides(layer.padding),
         dilation,
         strict=True,
     )
@@ -91,11 +131,13 @@ def _tail(graph, layer, place, dilation=(1, 1)) -> tuple[int, int]:
     return rows, columns
 
 
-def _longer(padding: Sides, tail: tuple[int, int]) -> list[int]:
-    return _pads(tuple((before, after + more) for (before, after), more in zip(padding, tail, strict=True)))
+def _extend(padding: Sides, tail: Pair) -> list[int]:
+    """Return the pads with ``tail`` more rows and columns after the end."""
+    (top, bottom), (left, right) = padding
+    return [top, left, bottom + tail[0], right + tail[1]]
 
 
-def _padded(graph, path: str, x: str, pads: list[int], value: float = 0) -> str:
+def _add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0) -> str:
     top, left, bottom, right = pads
     inputs = [x, graph.constant(f"{path}.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))]
     if value:
@@ -103,94 +145,98 @@ def _padded(graph, path: str, x: str, pads: list[int], value: float = 0) -> str:
     return graph.node("Pad", path, inputs)
 
 
-def _batch_norm(graph, layer, place):
+def _batch_norm(graph: Graph, layer: BatchNorm2d, context: Context) -> str:
     ones, zeros = np.ones(layer.num_features, graph.dtype), np.zeros(layer.num_features, graph.dtype)
     arrays = {"weight": ones, "bias": zeros} | layer.state()
-    inputs = [place.x, *(graph.constant(f"{place.path}.{name}", array) for name, array in arrays.items())]
-    return graph.node("BatchNormalization", place.path, inputs, epsilon=float(layer.eps))
+    inputs = [context.x, *(graph.constant(f"{context.path}.{name}", array) for name, array in arrays.items())]
+    return graph.node("BatchNormalization", context.path, inputs, epsilon=float(layer.eps))
 
 
-def _local_response_norm(graph, layer, place):
+def _local_response_norm(graph: Graph, layer: LocalResponseNorm, context: Context) -> str:
     if layer.size % 2:
         constants = {"alpha": float(layer.alpha), "beta": float(layer.beta), "bias": float(layer.k)}
-        return graph.node("LRN", place.path, [place.x], size=layer.size, **constants)
-    return _even_response_norm(graph, layer, place)
+        return graph.node("LRN", context.path, [context.x], size=layer.size, **constants)
+    return _even_local_response_norm(graph, layer, context)
 
 
-def _even_response_norm(graph, layer, place):
-    """Local response normalisation in steps: ONNX puts a window of even length elsewhere."""
+def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: Context) -> str:
+    """Spell out the normalisation in nodes: ONNX centres a window of even length differently."""
 
-    def step(op, name, *inputs, **attributes):
-        return graph.node(op, f"{place.path}_{name}", list(inputs), **attributes)
+    def add(op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
+        return graph.node(op_type, f"{context.path}_{name}", list(inputs), **attributes)
 
-    def numbers(name, values):
-        return graph.constant(f"{place.path}.{name}", np.array(values))
+    def add_constant(name: str, values: Any) -> str:
+        return graph.constant(f"{context.path}.{name}", np.array(values))
 
-    below, above = layer.size // 2, (layer.size - 1) // 2
-    axis = numbers("axis", [1])
-    squares = step("Unsqueeze", "rows", step("Mul", "squares", place.x, place.x), axis)
-    padded = step("Pad", "pad", squares, numbers("pads", [0, 0, below, 0, 0, 0, 0, above, 0, 0]))
-    means = step("Squeeze", "means", step("AveragePool", "windows", padded, kernel_shape=[layer.size, 1, 1]), axis)
-    for op, name in (("Mul", "alpha"), ("Add", "k"), ("Pow", "beta")):
-        means = step(op, name, means, numbers(name, graph.dtype.type(getattr(layer, name))))
-    return graph.node("Div", place.path, [place.x, means])
-
-
-def _prelu(graph, layer, place):
-    slope = layer.weight.reshape(-1, *[1] * (len(place.shape) - 1))
-    return graph.node("PRelu", place.path, [place.x, graph.constant(f"{place.path}.weight", slope)])
+    before, after = layer.size // 2, (layer.size - 1) // 2
+    axis = add_constant("axis", [1])
+    squares = add("Unsqueeze", "rows", add("Mul", "squares", context.x, context.x), axis)
+    padded = add("Pad", "pad", squares, add_constant("pads", [0, 0, before, 0, 0, 0, 0, after, 0, 0]))
+    means = add("Squeeze", "means", add("AveragePool", "windows", padded, kernel_shape=[layer.size, 1, 1]), axis)
+    for op_type, name in (("Mul", "alpha"), ("Add", "k"), ("Pow", "beta")):
+        means = add(op_type, name, means, add_constant(name, graph.dtype.type(getattr(layer, name))))
+    return graph.node("Div", context.path, [context.x, means])
 
 
-def _relu6(graph, layer, place):
-    ends = [
-        graph.constant(f"{place.path}.{name}", np.array(v, graph.dtype)) for name, v in (("min", 0), ("max", 6))
-    ]
-    return graph.node("Clip", place.path, [place.x, *ends])
+def _prelu(graph: Graph, layer: PReLU, context: Context) -> str:
+    assert layer.weight is not None
+    slope = layer.weight.reshape(-1, *[1] * (len(context.shape) - 1))
+    return graph.node("PRelu", context.path, [context.x, graph.constant(f"{context.path}.weight", slope)])
 
 
-def _dropout(graph, layer, place):
-    return graph.node("Dropout", place.path, [place.x, graph.constant(f"{place.path}.ratio", np.array(layer.p))])
+def _relu6(graph: Graph, layer: ReLU6, context: Context) -> str:
+    bounds = [graph.constant(f"{context.path}.{name}", np.array(v, graph.dtype)) for name, v in _RELU6]
+    return graph.node("Clip", context.path, [context.x, *bounds])
 
 
-def _reshape(graph, layer, place):
-    target = graph.constant(f"{place.path}.shape", np.array([0, *layer.shape], np.int64))
-    return graph.node("Reshape", place.path, [place.x, target])
+_RELU6 = (("min", 0), ("max", 6))
 
 
-def _flatten(graph, layer, place):
-    return graph.node("Flatten", place.path, [place.x], axis=1)
+def _dropout(graph: Graph, layer: Dropout, context: Context) -> str:
+    ratio = graph.constant(f"{context.path}.ratio", np.array(layer.p))
+    return graph.node("Dropout", context.path, [context.x, ratio])
 
 
-def _permute(graph, layer, place):
-    return graph.node("Transpose", place.path, [place.x], perm=[0, *(axis + 1 for axis in layer.axes)])
+def _reshape(graph: Graph, layer: Reshape, context: Context) -> str:
+    target = graph.constant(f"{context.path}.shape", np.array([0, *layer.shape], np.int64))
+    return graph.node("Reshape", context.path, [context.x, target])
 
 
-def _zero_pad(graph, layer, place):
-    left, right, top, bottom = layer.padding
-    return _padded(graph, place.path, place.x, [top, left, bottom, right])
+def _flatten(graph: Graph, layer: Flatten, context: Context) -> str:
+    return graph.node("Flatten", context.path, [context.x], axis=1)
 
 
-NODES = {
-    layers.AvgPool2d: _avg_pool,
-    layers.BatchNorm2d: _batch_norm,
-    layers.Conv2d: _conv,
-    layers.ConvTranspose2d: _conv_transpose,
-    layers.Dropout: _dropout,
-    layers.Flatten: _flatten,
-    layers.GlobalAvgPool2d: _plain("GlobalAveragePool"),
-    layers.LeakyReLU: lambda graph, layer, place: graph.node(
-        "LeakyRelu", place.path, [place.x], alpha=float(layer.negative_slope)
+def _permute(graph: Graph, layer: Permute, context: Context) -> str:
+    return graph.node("Transpose", context.path, [context.x], perm=[0, *(axis + 1 for axis in layer.axes)])
+
+
+def _zero_pad(graph: Graph, layer: ZeroPad2d, context: Context) -> str:
+    padding = layer.padding
+    left, right, top, bottom = (padding,) * 4 if isinstance(padding, int) else padding
+    return _add_pad(graph, context.path, context.x, [top, left, bottom, right])
+
+
+NODES: dict[type[Layer], _Export] = {
+    AvgPool2d: _avg_pool,
+    BatchNorm2d: _batch_norm,
+    Conv2d: _conv,
+    ConvTranspose2d: _conv_transpose,
+    Dropout: _dropout,
+    Flatten: _flatten,
+    GlobalAvgPool2d: _single_node("GlobalAveragePool"),
+    LeakyReLU: lambda graph, layer, context: graph.node(
+        "LeakyRelu", context.path, [context.x], alpha=float(layer.negative_slope)
     ),
-    layers.Linear: _linear,
-    layers.LocalResponseNorm: _local_response_norm,
-    layers.LogSoftmax: _plain("LogSoftmax", axis=1),
-    layers.MaxPool2d: _max_pool,
-    layers.PReLU: _prelu,
-    layers.Permute: _permute,
-    layers.ReLU: _plain("Relu"),
-    layers.ReLU6: _relu6,
-    layers.Reshape: _reshape,
-    layers.Softmax: _plain("Softmax", axis=1),
-    layers.Tanh: _plain("Tanh"),
-    layers.ZeroPad2d: _zero_pad,
+    Linear: _linear,
+    LocalResponseNorm: _local_response_norm,
+    LogSoftmax: _single_node("LogSoftmax", axis=1),
+    MaxPool2d: _max_pool,
+    PReLU: _prelu,
+    Permute: _permute,
+    ReLU: _single_node("Relu"),
+    ReLU6: _relu6,
+    Reshape: _reshape,
+    Softmax: _single_node("Softmax", axis=1),
+    Tanh: _single_node("Tanh"),
+    ZeroPad2d: _zero_pad,
 }

@@ -11,11 +11,11 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, Step
+from minicnn.formats.graph import ADD, CONCAT, GraphNode
 from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Branch, Model, Node
-from minicnn.formats.onnx.node import Call
+from minicnn.formats.onnx.node import BoundNode
 from minicnn.formats.onnx.operators import LAYERS, scale_and_shift
 from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
 from minicnn.layers.base import Shape
@@ -28,13 +28,13 @@ JOINS = {"Add": ADD, "Sum": ADD, "Concat": CONCAT}
 
 
 class Lowering:
-    """The file's values as they become known: constants, and shapes and steps of what the input flows through.
+    """The file's values as they become known: constants, and shapes and graph of what the input flows through.
 
     Parameters
     ----------
-    found : Model
+    model : Model
     nodes : list of Node
-        Those that count, in order.
+        Those that the output depends on, in order.
     source, target : str
         Names of the input and of the output.
     batch : int
@@ -48,7 +48,7 @@ class Lowering:
 
     def __init__(
         self,
-        found: Model,
+        model: Model,
         nodes: list[Node],
         source: str,
         target: str,
@@ -56,19 +56,19 @@ class Lowering:
         shapes: tuple[Shape, Shape],
         channels_last: bool,
     ):
-        self.model, self.source, self.batch, self.channels_last = found, source, batch, channels_last
+        self.model, self.source, self.batch, self.channels_last = model, source, batch, channels_last
         self.open = shapes[0] != shapes[1]
         self.shapes: dict[str, tuple[Shape, Shape]] = {source: shapes}
-        self.steps: dict[str, Step] = {}
+        self.graph: dict[str, GraphNode] = {}
         self.folded: dict[str, constant_folding.Constant] = {}
         self.squares: dict[str, lrn_pattern.Squares] = {}
-        self.budget = Budget(found.folder)
+        self.budget = Budget(model.folder)
         self.uses = Counter([target, *(name for node in nodes for name in node.reads)])
         for node in nodes:
             self.add(node)
 
     def add(self, node: Node) -> None:
-        """Take in one node: fold it, lower it to layers, or note that it joins; WeightsError where none goes."""
+        """Fold one node, lower it to layers, or add it to the graph as a join; WeightsError where nothing fits."""
         try:
             self._add(node)
         except WeightsError:
@@ -80,27 +80,27 @@ class Lowering:
         self._check_outputs(node)
         inputs = [self._constant(node, name) for name in node.inputs]
         data = [i for i, name in enumerate(node.inputs) if name in self.shapes]
-        if node.op == "If" and not data:
-            self._branch(node, inputs)
+        if node.op_type == "If" and not data:
+            self._inline_branch(node, inputs)
         elif not data:
             self._fold(node, inputs)
-        elif node.op == "Shape" and data == [0] and len(inputs) == 1:
+        elif node.op_type == "Shape" and data == [0] and len(inputs) == 1:
             shape, other = self.shapes[node.inputs[0]]
             marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
-            self.folded[node.outputs[0]] = constant_folding.shape_of(node, (self.batch, *shape), marks)
+            self.folded[node.outputs[0]] = constant_folding.shape_constant(node, (self.batch, *shape), marks)
         elif any(node.inputs[i] in self.squares for i in data):
-            self._respond(node, data, inputs)
-        elif node.op == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
+            self._follow_squares(node, data, inputs)
+        elif node.op_type == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
             shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
             self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
-        elif node.op not in LAYERS:
+        elif node.op_type not in LAYERS:
             raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
-        elif node.op in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op != "Add"):
+        elif node.op_type in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op_type != "Add"):
             self._join(node, data)
         elif len(data) > 1:
             raise node.error("has two computed inputs; layers have one, and blocks add or concatenate")
         else:
-            self._lower(node, self._call(node, data[0], inputs))
+            self._lower(node, self._bind(node, data[0], inputs))
 
     def _check_outputs(self, node: Node) -> None:
         if not node.outputs or not node.outputs[0]:
@@ -121,16 +121,16 @@ class Lowering:
         return None
 
     def _fold(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
-        if node.op not in constant_folding.FOLDED:
+        if node.op_type not in constant_folding.FOLDED:
             raise node.error("does not depend on the input and is not folded; fold it with onnxsim first")
         self.folded[node.outputs[0]] = constant_folding.fold(
             node, inputs, self.model.opset, self.budget, self.model.folder
         )
 
-    def _branch(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
-        """Take in the nodes of the branch that a constant condition chooses."""
+    def _inline_branch(self, node: Node, inputs: list[constant_folding.Constant | None]) -> None:
+        """Add the nodes of the branch that a constant condition chooses."""
         condition = inputs[0] if inputs else None
-        if condition is None or condition.array.size != 1 or (condition.open is not None and condition.open.any()):
+        if condition is None or condition.array.size != 1 or condition.is_open:
             raise node.error("chooses by something that is not constant")
         branch = node.attributes.get("then_branch" if condition.array.any() else "else_branch")
         if not isinstance(branch, Branch) or len(branch.outputs) != 1:
@@ -140,78 +140,84 @@ class Lowering:
             self.add(inner)
         self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], {}, node.path))
 
-    def _respond(self, node: Node, data: list[int], inputs: list[constant_folding.Constant | None]) -> None:
-        """Follow squares on their way to a local response normalisation, see ``response``."""
-        call, output = self._call(node, data[-1], inputs), node.outputs[0]
+    def _follow_squares(self, node: Node, data: list[int], inputs: list[constant_folding.Constant | None]) -> None:
+        """Follow squares on their way to a local response normalisation, see ``lrn_pattern``."""
+        op, output = self._bind(node, data[-1], inputs), node.outputs[0]
         squares = self.squares.get(node.inputs[data[-1]])
-        if squares is not None and node.op == "Div" and data == [0, 1] and node.inputs[0] == squares.source:
-            layer = lrn_pattern.finished(call, squares)
-            return self._record(node, Step(node.name, (squares.source,), (layer,)), self.shapes[squares.source])
+        if squares is not None and node.op_type == "Div" and data == [0, 1] and node.inputs[0] == squares.source:
+            layer = lrn_pattern.to_layer(op, squares)
+            return self._record(
+                node, GraphNode(node.name, (squares.source,), (layer,)), self.shapes[squares.source]
+            )
         if squares is None or len(data) > 1:
-            raise lrn_pattern.stranger(call)
-        if node.op in lrn_pattern.MOVES:
-            shapes = _after(LAYERS[node.op](call), call.shape, call.other)
-            self.squares[output] = lrn_pattern.moved(call, squares, shapes[0])
+            raise lrn_pattern.unknown_use(op)
+        if node.op_type in lrn_pattern.SHAPE_OPERATORS:
+            shapes = _output_shapes(LAYERS[node.op_type](op), op)
+            self.squares[output] = lrn_pattern.check_shape(op, squares, shapes[0])
         else:
-            self.squares[output] = lrn_pattern.advanced(call, squares)
-            shapes = tuple(lrn_pattern.widened(self.squares[output], shape) for shape in (call.shape, call.other))
+            self.squares[output] = lrn_pattern.advance(op, squares)
+            first, second = (lrn_pattern.squares_shape(self.squares[output], s) for s in (op.shape, op.other))
+            shapes = first, second
         self.shapes[output] = shapes
 
     def _join(self, node: Node, data: list[int]) -> None:
-        both = [self.shapes[node.inputs[i]] for i in data]
-        shapes = [shape for shape, _ in both]
+        shape_pairs = [self.shapes[node.inputs[i]] for i in data]
+        shapes = [shape for shape, _ in shape_pairs]
         if len(data) < len(node.inputs):
             raise node.error("joins a computed value with a constant; there are layers for computed ones")
-        if JOINS[node.op] == CONCAT:
+        if JOINS[node.op_type] == CONCAT:
             axis = node.integer("axis", 1)
-            if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in both}) > 1:
+            if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in shape_pairs}) > 1:
                 raise node.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
-            joined = tuple((sum(s[0] for s in of), *of[0][1:]) for of in zip(*both, strict=True))
+            first, second = ((sum(s[0] for s in of), *of[0][1:]) for of in zip(*shape_pairs, strict=True))
+            output_shapes = first, second
         else:
-            if len(set(both)) > 1:
+            if len(set(shape_pairs)) > 1:
                 raise node.error(f"adds values of shapes {shapes}; expected equal ones")
-            joined = both[0]
-        self._record(node, Step(node.name, tuple(node.inputs), join=JOINS[node.op]), joined)
+            output_shapes = shape_pairs[0]
+        self._record(node, GraphNode(node.name, tuple(node.inputs), join=JOINS[node.op_type]), output_shapes)
 
-    def _call(self, node: Node, place: int, inputs: list[constant_folding.Constant | None]) -> Call:
-        shape, other = self.shapes[node.inputs[place]]
-        return Call(node, shape, other, self.batch, place, inputs, self.model.opset, self.budget)
+    def _bind(self, node: Node, index: int, inputs: list[constant_folding.Constant | None]) -> BoundNode:
+        shape, other = self.shapes[node.inputs[index]]
+        return BoundNode(node, shape, other, self.batch, index, inputs, self.model.opset, self.budget)
 
-    def _lower(self, node: Node, call: Call) -> None:
-        source = node.inputs[call.data]
+    def _lower(self, node: Node, op: BoundNode) -> None:
+        source = node.inputs[op.data]
         if self.channels_last and source == self.source:
-            return self._record(node, Step(node.name, (source,)), (call.shape, call.other))
+            return self._record(node, GraphNode(node.name, (source,)), (op.shape, op.other))
         with np.errstate(all="ignore"):
-            step = self._with_bias(call) or Step(node.name, (source,), tuple(LAYERS[node.op](call)))
-        layers = step.layers if step.inputs == (source,) else ()
-        self._record(node, step, _after(layers, call.shape, call.other))
+            value_node = self._merge_bias(op) or GraphNode(node.name, (source,), tuple(LAYERS[node.op_type](op)))
+        layers = value_node.layers if value_node.inputs == (source,) else ()
+        self._record(node, value_node, _output_shapes(layers, op))
 
-    def _with_bias(self, call: Call) -> Step | None:
-        """Return the step before an Add with its bias set, where its layer has none and nobody else reads it."""
-        source = call.node.inputs[call.data]
-        before = self.steps.get(source)
-        if call.node.op != "Add" or before is None or not before.layers or self.uses[source] != 1:
+    def _merge_bias(self, op: BoundNode) -> GraphNode | None:
+        """Return the node before an Add with its bias set, where its layer has none and nothing else reads it."""
+        source = op.node.inputs[op.data]
+        previous = self.graph.get(source)
+        if op.node.op_type != "Add" or previous is None or not previous.layers or self.uses[source] != 1:
             return None
-        layer = before.layers[-1]
+        layer = previous.layers[-1]
         if not isinstance(layer, Conv2d | ConvTranspose2d | Linear) or layer.bias is not None:
             return None
-        _, shift = scale_and_shift(call)
-        merged = replace(layer, bias=shift.astype(layer.weight.dtype))
-        return Step(call.node.name, before.inputs, (*before.layers[:-1], merged))
+        bias = scale_and_shift(op)[1]
+        assert bias is not None and layer.weight is not None
+        merged = replace(layer, bias=bias.astype(layer.weight.dtype))
+        return GraphNode(op.node.name, previous.inputs, (*previous.layers[:-1], merged))
 
-    def _record(self, node: Node, step: Step, shapes: tuple[Shape, Shape]) -> None:
+    def _record(self, node: Node, value_node: GraphNode, shapes: tuple[Shape, Shape]) -> None:
         if not self.open and prod(shapes[0]) > MAX_VALUES:
             raise node.error(f"gives {shapes[0]} for each image, more values than {MAX_VALUES:,}")
-        for layer in step.layers:
+        for layer in value_node.layers:
             for name, expected in layer.parameter_shapes().items():
                 given = getattr(layer, name).shape
                 if given != tuple(expected):
                     raise node.error(f"its {name} has shape {given}, expected {tuple(expected)}")
-        self.steps[node.outputs[0]], self.shapes[node.outputs[0]] = step, shapes
+        self.graph[node.outputs[0]], self.shapes[node.outputs[0]] = value_node, shapes
 
 
-def _after(layers: Iterable[Layer], *shapes: Shape) -> tuple[Shape, ...]:
-    """Return what the layers make of each shape."""
+def _output_shapes(layers: Iterable[Layer], op: BoundNode) -> tuple[Shape, Shape]:
+    """Return what the layers make of the input's shape, with either stand-in."""
+    shape, other = op.shape, op.other
     for layer in layers:
-        shapes = tuple(layer.output_shape(shape) for shape in shapes)
-    return shapes
+        shape, other = layer.output_shape(shape), layer.output_shape(other)
+    return shape, other

@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats.onnx.node import Call
+from minicnn.formats.onnx.node import BoundNode
 from minicnn.layers import LocalResponseNorm
 from minicnn.layers.base import Shape
 
-__all__ = ["MOVES", "Squares", "advanced", "finished", "moved", "stranger", "widened"]
+__all__ = ["SHAPE_OPERATORS", "Squares", "advance", "check_shape", "squares_shape", "to_layer", "unknown_use"]
 
-MOVES = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
+SHAPE_OPERATORS = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 class Squares(NamedTuple):
     """How far a value is on its way from x^2 to (k + alpha mean(x^2))^beta; ``shape`` is that of x.
 
     ``pads`` are the zeros before and after the channels, ``size`` the window's channels; None for what has not
-    come yet.
+    been read yet.
     """
 
     source: str
@@ -36,70 +36,72 @@ class Squares(NamedTuple):
     beta: float | None = None
 
 
-def advanced(call: Call, squares: Squares) -> Squares:
-    """Return where one more node leads; WeightsError if it leads elsewhere than to a response normalisation."""
-    op, as_source = call.node.op, call.shape == squares.shape
-    with_axis = len(call.shape) == len(squares.shape) + 1
-    if op == "Pad" and with_axis and squares.size is None and squares.pads == (0, 0):
-        return squares._replace(pads=_pads(call))
-    if op == "AveragePool" and with_axis and squares.size is None:
-        return squares._replace(size=_size(call))
-    if op == "Mul" and as_source and squares.size is not None and squares.alpha is None:
-        return squares._replace(alpha=_number(call))
-    if op == "Add" and as_source and squares.alpha is not None and squares.k is None:
-        return squares._replace(k=_number(call))
-    if op == "Pow" and as_source and call.data == 0 and squares.k is not None and squares.beta is None:
-        return squares._replace(beta=_number(call))
-    raise stranger(call)
+def advance(op: BoundNode, squares: Squares) -> Squares:
+    """Return the squares after one more node; WeightsError if it leads elsewhere than to a normalisation."""
+    op_type, keeps_shape = op.node.op_type, op.shape == squares.shape
+    has_extra_axis = len(op.shape) == len(squares.shape) + 1
+    if op_type == "Pad" and has_extra_axis and squares.size is None and squares.pads == (0, 0):
+        return squares._replace(pads=_read_pads(op))
+    if op_type == "AveragePool" and has_extra_axis and squares.size is None:
+        return squares._replace(size=_read_window(op))
+    if op_type == "Mul" and keeps_shape and squares.size is not None and squares.alpha is None:
+        return squares._replace(alpha=_read_number(op))
+    if op_type == "Add" and keeps_shape and squares.alpha is not None and squares.k is None:
+        return squares._replace(k=_read_number(op))
+    if op_type == "Pow" and keeps_shape and op.data == 0 and squares.k is not None and squares.beta is None:
+        return squares._replace(beta=_read_number(op))
+    raise unknown_use(op)
 
 
-def moved(call: Call, squares: Squares, shape: Shape) -> Squares:
-    """Return the same once its shape is changed: the leading axis comes or goes."""
+def check_shape(op: BoundNode, squares: Squares, shape: Shape) -> Squares:
+    """Return the squares after a change of shape, which may only add or remove the leading axis."""
     if shape not in (squares.shape, (1, *squares.shape)):
-        raise stranger(call)
+        raise unknown_use(op)
     return squares
 
 
-def widened(squares: Squares, shape: Shape) -> Shape:
-    """Return the shape of squares, from their shape before, once zeros or a window lie around the channels."""
+def squares_shape(squares: Squares, shape: Shape) -> Shape:
+    """Return the shape of squares, from their shape before, after zeros or a window around the channels."""
     channels = squares.shape[0] + sum(squares.pads) - (0 if squares.size is None else squares.size - 1)
     return shape if shape == squares.shape else (1, channels, *shape[2:])
 
 
-def finished(call: Call, squares: Squares) -> LocalResponseNorm:
-    """Return the layer once the source is divided by the power."""
-    whole = squares.beta is not None and call.shape == squares.shape
-    if not whole or squares.pads != (squares.size // 2, (squares.size - 1) // 2):
-        raise stranger(call)
-    return LocalResponseNorm(squares.size, alpha=squares.alpha, beta=squares.beta, k=squares.k)
+def to_layer(op: BoundNode, squares: Squares) -> LocalResponseNorm:
+    """Return the layer, at the node that divides the source by the power."""
+    size, alpha, k, beta = squares.size, squares.alpha, squares.k, squares.beta
+    if size is None or alpha is None or k is None or beta is None or op.shape != squares.shape:
+        raise unknown_use(op)
+    if squares.pads != (size // 2, (size - 1) // 2):
+        raise unknown_use(op)
+    return LocalResponseNorm(size, alpha=alpha, beta=beta, k=k)
 
 
-def stranger(call: Call) -> WeightsError:
+def unknown_use(op: BoundNode) -> WeightsError:
     """Return the error for a node that does something else with squares."""
-    return call.error("works on the squares of a value, which is known as local response normalisation only")
+    return op.error("works on the squares of a value, which is known as local response normalisation only")
 
 
-def _number(call: Call) -> float:
-    return float(str(np.float32(call.number(1 - call.data, 0.0))))
+def _read_number(op: BoundNode) -> float:
+    return float(str(np.float32(op.number(1 - op.data, 0.0))))
 
 
-def _pads(call: Call) -> tuple[int, int]:
+def _read_pads(op: BoundNode) -> tuple[int, int]:
     """Return the zeros before and after the channels, the second axis of an image that has one more in front."""
-    pads, rank = call.numbers("pads", 1), call.rank
-    plain = call.node.text("mode", "constant") == "constant" and call.number(2, call.node.real("value", 0.0)) == 0
-    if not plain or call.array(3) is not None or pads is None or len(pads) != 2 * rank or min(pads) < 0:
-        raise stranger(call)
+    pads, rank = op.numbers("pads", 1), op.rank
+    with_zeros = op.node.text("mode", "constant") == "constant" and op.number(2, op.node.real("value", 0.0)) == 0
+    if not with_zeros or op.array(3) is not None or pads is None or len(pads) != 2 * rank or min(pads) < 0:
+        raise unknown_use(op)
     if any(n for i, n in enumerate(pads) if i % rank != 2):
-        raise stranger(call)
+        raise unknown_use(op)
     return pads[2], pads[rank + 2]
 
 
-def _size(call: Call) -> int:
+def _read_window(op: BoundNode) -> int:
     """Return how many channels an average pool with step 1 and no padding takes together."""
-    node, axes = call.node, len(call.shape) - 1
+    node, axes = op.node, len(op.shape) - 1
     kernel, ones = node.integers("kernel_shape", []), [1] * axes
-    plain = node.integers("strides", ones) == ones and node.integers("dilations", ones) == ones
+    dense = node.integers("strides", ones) == ones and node.integers("dilations", ones) == ones
     padded = any(node.integers("pads", [])) or node.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-    if len(kernel) != axes or kernel[1:] != ones[1:] or not plain or padded or not 1 <= kernel[0] <= call.shape[1]:
-        raise stranger(call)
+    if len(kernel) != axes or kernel[1:] != ones[1:] or not dense or padded or not 1 <= kernel[0] <= op.shape[1]:
+        raise unknown_use(op)
     return kernel[0]

@@ -1,7 +1,8 @@
-"""What an ONNX file says: nodes, constants, the input and the output, as plain values."""
+"""What an ONNX file says: nodes, constants, the input and the output, decoded."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from minicnn.formats.containers import protobuf
 from minicnn.formats.containers.files import escape
 from minicnn.formats.onnx.tensors import Folder, Tensor
 
-__all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "Port", "opened"]
+__all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "ValueInfo", "open_model"]
 
 OLDEST_OPSET, NEWEST_OPSET = 6, 26
 
@@ -27,7 +28,7 @@ FLOAT, INT, STRING, TENSOR, GRAPH_VALUE, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 5, 
 class Node(NamedTuple):
     """One operation of the graph; an omitted input or output is an empty string."""
 
-    op: str
+    op_type: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -36,11 +37,11 @@ class Node(NamedTuple):
 
     def error(self, why: str) -> WeightsError:
         """Return an error that names the operator and the node."""
-        return WeightsError(f"{self.path}: node {escape(self.name)!r} ({escape(self.op)}): {why}")
+        return WeightsError(f"{self.path}: node {escape(self.name)!r} ({escape(self.op_type)}): {why}")
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of all values that it reads, in its branches too."""
+        """The names of all values that it reads, in its branches too."""
         branches = [b for b in self.attributes.values() if isinstance(b, Branch)]
         return self.inputs + tuple(name for b in branches for node in b.nodes for name in node.inputs)
 
@@ -77,7 +78,7 @@ class Node(NamedTuple):
         return value
 
 
-class Port(NamedTuple):
+class ValueInfo(NamedTuple):
     """An input or output of the graph: name, element type, and dimensions, None where the file leaves them open.
 
     ``dims`` is None where not even their number is said.
@@ -103,14 +104,14 @@ class Model(NamedTuple):
     opset: int
     nodes: list[Node]
     constants: dict[str, Tensor]
-    inputs: list[Port]
-    outputs: list[Port]
+    inputs: list[ValueInfo]
+    outputs: list[ValueInfo]
     metadata: dict[str, str]
     producer: str
     folder: Folder
 
 
-def opened(path: PathLike) -> Model:
+def open_model(path: PathLike) -> Model:
     """Open an ONNX file and decode everything but the constants' values.
 
     Raises
@@ -124,18 +125,18 @@ def opened(path: PathLike) -> Model:
     graph = proto.message(GRAPH)
     if graph is None or NODES not in graph or OPSETS not in proto:
         raise proto.error(0, "no graph with nodes and a version of the operators")
-    opset = _opset(proto, path)
+    opset = _check_opset(proto, path)
     if SPARSE in graph:
         raise graph.error(0, "sparse initialisers; store them densely")
     folder = Folder(path, proto.data.nbytes)
-    nodes, constants = _contents(graph, folder)
-    inputs = [p for p in (_port(p) for p in graph.messages(INPUTS)) if p.name not in constants]
-    outputs = [_port(p) for p in graph.messages(OUTPUTS)]
+    nodes, constants = _decode_graph(graph, folder)
+    inputs = [p for p in (_decode_value_info(p) for p in graph.messages(INPUTS)) if p.name not in constants]
+    outputs = [_decode_value_info(p) for p in graph.messages(OUTPUTS)]
     metadata = {entry.text(1): entry.text(2) for entry in proto.messages(METADATA)}
     return Model(path, opset, nodes, constants, inputs, outputs, metadata, proto.text(2), folder)
 
 
-def _opset(proto: protobuf.Message, path: Path) -> int:
+def _check_opset(proto: protobuf.Message, path: Path) -> int:
     versions = {entry.text(1): entry.integer(2) for entry in proto.messages(OPSETS)}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
@@ -146,25 +147,25 @@ def _opset(proto: protobuf.Message, path: Path) -> int:
     return opset
 
 
-def _contents(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
-    nodes = [_node(n, i, folder, depth) for i, n in enumerate(graph.messages(NODES))]
+def _decode_graph(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
+    nodes = [_decode_node(n, i, folder, depth) for i, n in enumerate(graph.messages(NODES))]
     return nodes, {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
 
 
-def _node(proto: protobuf.Message, place: int, folder: Folder, depth: int) -> Node:
-    op, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
-    name = proto.text(3) or (outputs[0] if outputs else "") or f"node{place}"
+def _decode_node(proto: protobuf.Message, index: int, folder: Folder, depth: int) -> Node:
+    op_type, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
+    name = proto.text(3) or (outputs[0] if outputs else "") or f"node{index}"
     if domain not in ("", "ai.onnx"):
-        op = f"{domain}.{op}"
-    attributes = {a.text(1): _attribute(a, folder, depth) for a in proto.messages(5)}
-    return Node(op, name, tuple(proto.texts(1)), outputs, attributes, folder.model)
+        op_type = f"{domain}.{op_type}"
+    attributes = {a.text(1): _decode_attribute(a, folder, depth) for a in proto.messages(5)}
+    return Node(op_type, name, tuple(proto.texts(1)), outputs, attributes, folder.model)
 
 
-def _attribute(proto: protobuf.Message, folder: Folder, depth: int) -> Any:
+def _decode_attribute(proto: protobuf.Message, folder: Folder, depth: int) -> Any:
     """Return the value of an attribute; None for kinds that no operator of ours has, and graphs within graphs."""
-    readers = {
-        GRAPH_VALUE: lambda: _branch(proto.message(6), folder) if depth == 0 else None,
-        FLOAT: lambda: float(str(np.float32(proto.real(2)))),  # 1e-05 again, not 9.99999974e-06
+    readers: dict[int, Callable[[], Any]] = {
+        GRAPH_VALUE: lambda: _decode_branch(proto.message(6), folder) if depth == 0 else None,
+        FLOAT: lambda: float(str(np.float32(proto.real(2)))),  # 1e-05, not 9.99999974e-06
         INT: lambda: proto.integer(3),
         STRING: lambda: proto.text(4),
         TENSOR: lambda: proto.message(5),
@@ -175,18 +176,18 @@ def _attribute(proto: protobuf.Message, folder: Folder, depth: int) -> Any:
     return readers.get(proto.integer(20), lambda: None)()
 
 
-def _branch(graph: protobuf.Message | None, folder: Folder) -> Branch | None:
+def _decode_branch(graph: protobuf.Message | None, folder: Folder) -> Branch | None:
     if graph is None:
         return None
-    nodes, constants = _contents(graph, folder, depth=1)
+    nodes, constants = _decode_graph(graph, folder, depth=1)
     return Branch(nodes, constants, [port.text(1) for port in graph.messages(OUTPUTS)])
 
 
-def _port(proto: protobuf.Message) -> Port:
+def _decode_value_info(proto: protobuf.Message) -> ValueInfo:
     kind = proto.message(2)
     tensor = None if kind is None else kind.message(1)
     shape = None if tensor is None else tensor.message(2)
     dims = (
         None if shape is None else tuple(n if n > 0 else None for n in (d.integer(1) for d in shape.messages(1)))
     )
-    return Port(proto.text(1), 0 if tensor is None else tensor.integer(1), dims)
+    return ValueInfo(proto.text(1), 0 if tensor is None else tensor.integer(1), dims)

@@ -14,10 +14,10 @@ from minicnn.formats.onnx.model import Node
 from minicnn.layers import Flatten, Layer, Reshape
 from minicnn.layers.base import Shape
 
-__all__ = ["Call", "around", "reshaped"]
+__all__ = ["BoundNode", "reshape_layers", "wrap_reshape"]
 
 
-class Call(NamedTuple):
+class BoundNode(NamedTuple):
     """A node with one computed input, at position ``data``; the others are constants, or omitted (None).
 
     ``shape`` is that input's, without the batch axis, whose length is ``batch``.  Where the file leaves height and
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Axes of the input, the batch's among them."""
+        """The number of the input's axes, the batch's among them."""
         return len(self.shape) + 1
 
     def axis(self, axis: int) -> int:
@@ -54,42 +54,43 @@ class Call(NamedTuple):
             raise self.error(f"axis {axis} of an input that has {self.rank}")
         return axis % self.rank
 
-    def constant(self, place: int) -> Constant | None:
+    def constant(self, index: int) -> Constant | None:
         """Return the constant at an input's position, None where it is omitted."""
-        return self.constants[place] if place < len(self.constants) else None
+        return self.constants[index] if index < len(self.constants) else None
 
-    def array(self, place: int) -> np.ndarray | None:
+    def array(self, index: int) -> np.ndarray | None:
         """Return a constant that does not depend on the input's size, None where it is omitted."""
-        constant = self.constant(place)
+        constant = self.constant(index)
         if constant is None:
             return None
-        if constant.open is not None and constant.open.any():
+        if constant.is_open:
             raise self.error("a number in it depends on the input's size; export the model with a fixed size")
         return constant.array
 
-    def number(self, place: int, default: float) -> float:
+    def number(self, index: int, default: float) -> float:
         """Return a constant that is one number."""
-        array = self.array(place)
+        array = self.array(index)
         if array is None:
             return default
         if array.size != 1 or array.dtype.kind not in "fiub":
-            raise self.error(f"input {place} should be one number, has shape {array.shape}")
+            raise self.error(f"input {index} should be one number, has shape {array.shape}")
         return float(array.reshape(()))
 
-    def numbers(self, name: str, place: int) -> list[int] | None:
+    def numbers(self, name: str, index: int) -> list[int] | None:
         """Return whole numbers that older operators keep in an attribute and newer ones in an input."""
-        array = self.array(place)
+        array = self.array(index)
         if array is None:
             return self.node.integers(name)
         if array.dtype.kind not in "iu":
-            raise self.error(f"input {place} should be whole numbers, is {array.dtype}")
+            raise self.error(f"input {index} should be whole numbers, is {array.dtype}")
         return [int(n) for n in array.reshape(-1)]
 
-    def weight(self, place: int) -> np.ndarray:
-        """Return a parameter: float32 or float64, in row order; half precision is widened."""
-        if self.data == place or self.constant(place) is None:
-            raise self.error(f"input {place} should be a constant: weights that are computed have no layer")
-        return self.parameter(self.array(place))
+    def weight(self, index: int) -> np.ndarray:
+        """Return a parameter: float32, as which half precision comes too, or float64, in row order."""
+        array = None if self.data == index else self.array(index)
+        if array is None:
+            raise self.error(f"input {index} should be a constant: weights that are computed have no layer")
+        return self.parameter(array)
 
     def parameter(self, array: np.ndarray) -> np.ndarray:
         """Return an array as a layer keeps it, copied only where it must be."""
@@ -107,27 +108,27 @@ class Call(NamedTuple):
         return self.shape
 
 
-def reshaped(call: Call, shape: Shape, target: Shape) -> list[Layer]:
+def reshape_layers(op: BoundNode, shape: Shape, target: Shape) -> list[Layer]:
     """Return what brings values of ``shape`` into ``target``: nothing, a Flatten, or a Reshape."""
     if shape == target:
         return []
     if len(target) == 1:
         return [Flatten()]
     if not target or 0 in target:
-        raise call.error(f"gives no values for an image (shape {target})")
-    if call.open_size:
-        raise call.error("gives a shape that depends on the input's size; export the model with a fixed size")
+        raise op.error(f"gives no values for an image (shape {target})")
+    if op.open_size:
+        raise op.error("gives a shape that depends on the input's size; export the model with a fixed size")
     return [Reshape(target)]
 
 
-def around(call: Call, maps: Shape, layers: list[Layer], output: Shape | None = None) -> list[Layer]:
+def wrap_reshape(op: BoundNode, maps: Shape, layers: list[Layer], output: Shape | None = None) -> list[Layer]:
     """Return layers of maps for an input of another rank: a Reshape to ``maps`` before, to ``output`` after."""
-    if call.shape == maps:
+    if op.shape == maps:
         return layers
-    if not call.shape or prod(maps) != prod(call.shape):
-        raise call.error(f"an input of shape {call.shape} for each image")
+    if not op.shape or prod(maps) != prod(op.shape):
+        raise op.error(f"an input of shape {op.shape} for each image")
     return [
-        *reshaped(call, call.shape, maps),
+        *reshape_layers(op, op.shape, maps),
         *layers,
-        *reshaped(call, (), call.shape if output is None else output),
+        *reshape_layers(op, (), op.shape if output is None else output),
     ]

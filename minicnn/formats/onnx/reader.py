@@ -8,10 +8,9 @@ from typing import NamedTuple
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import chain_of, flat_scores
-from minicnn.formats.onnx import model
+from minicnn.formats.graph import build_chain, flatten_scores
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
-from minicnn.formats.onnx.model import Model, Node, Port
+from minicnn.formats.onnx.model import Model, Node, ValueInfo, open_model
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 from minicnn.network import Network
@@ -41,25 +40,25 @@ def read(path: PathLike) -> Network:
         operator and its node are named.
 
     """
-    found = model.opened(path)
-    port, target = _ends(found)
-    nodes = _live(found.nodes, target)
-    entry = _entry(found, port, nodes)
-    shapes = _shapes(entry)
-    batch = entry.dims[0] or BATCH
-    lowered = Lowering(found, nodes, entry.name, target, batch, shapes, entry.channels_last)
-    if target not in lowered.shapes or target in lowered.squares:
+    model = open_model(path)
+    info, target = _find_ends(model)
+    nodes = _prune_nodes(model.nodes, target)
+    source = _describe_input(model, info, nodes)
+    shapes = _standin_shapes(source)
+    batch = source.dims[0] or BATCH
+    lowering = Lowering(model, nodes, source.name, target, batch, shapes, source.channels_last)
+    if target not in lowering.shapes or target in lowering.squares:
         raise WeightsError(f"{path}: the output {escape(target)!r} does not come from the input through layers")
     try:
-        chain = flat_scores(chain_of(lowered.steps, entry.name, target), lowered.shapes[target][0])
-        preprocess, labels = _metadata(found)
-        input_shape = None if lowered.open else shapes[0]
-        return Network(chain, input_shape, preprocess, labels, name=found.path.stem)
+        chain = flatten_scores(build_chain(lowering.graph, source.name, target), lowering.shapes[target][0])
+        preprocess, labels = _parse_metadata(model)
+        input_shape = None if lowering.open else shapes[0]
+        return Network(chain, input_shape, preprocess, labels, name=model.path.stem)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
 
 
-class _Entry(NamedTuple):
+class _Input(NamedTuple):
     """The input: its name, its dimensions with the channels first, None where open, and whether they were last."""
 
     name: str
@@ -67,60 +66,60 @@ class _Entry(NamedTuple):
     channels_last: bool
 
 
-def _ends(found: Model) -> tuple[Port, str]:
+def _find_ends(model: Model) -> tuple[ValueInfo, str]:
     """Return the one input and the name of the one output."""
-    for what, ports in (("input", found.inputs), ("output", found.outputs)):
-        if len(ports) != 1:
-            names = ", ".join(escape(port.name) for port in ports[:8])
+    for what, infos in (("input", model.inputs), ("output", model.outputs)):
+        if len(infos) != 1:
+            names = ", ".join(escape(info.name) for info in infos[:8])
             raise WeightsError(
-                f"{found.path}: {len(ports)} {what}s ({names}); expected one, "
+                f"{model.path}: {len(infos)} {what}s ({names}); expected one, "
                 "cut the part you need out with onnx.utils.extract_model"
             )
-    return found.inputs[0], found.outputs[0].name
+    return model.inputs[0], model.outputs[0].name
 
 
-def _live(nodes: list[Node], target: str) -> list[Node]:
+def _prune_nodes(nodes: list[Node], target: str) -> list[Node]:
     """Return the nodes that the output depends on, in order."""
-    needed, found = {target}, []
+    needed, live = {target}, []
     for node in reversed(nodes):
         if any(name in needed for name in node.outputs):
             needed.update(name for name in node.reads if name)
-            found.append(node)
-    return found[::-1]
+            live.append(node)
+    return live[::-1]
 
 
-def _entry(found: Model, port: Port, nodes: list[Node]) -> _Entry:
-    where = f"{found.path}: input {escape(port.name)!r}"
-    if port.kind not in FLOATS or port.dims is None or not 2 <= len(port.dims) <= 5:
+def _describe_input(model: Model, info: ValueInfo, nodes: list[Node]) -> _Input:
+    where = f"{model.path}: input {escape(info.name)!r}"
+    if info.kind not in FLOATS or info.dims is None or not 2 <= len(info.dims) <= 5:
         raise WeightsError(
-            f"{where}: element type {port.kind}, dimensions {port.dims}; expected floating-point numbers "
+            f"{where}: element type {info.kind}, dimensions {info.dims}; expected floating-point numbers "
             "of shape N x C x H x W"
         )
-    readers = [node for node in nodes if port.name in node.reads]
+    readers = [node for node in nodes if info.name in node.reads]
     channels_last = (
-        len(port.dims) == 4
-        and found.producer != PRODUCER  # who means what it says
+        len(info.dims) == 4
+        and model.producer != PRODUCER  # who means what it says
         and len(readers) == 1
-        and readers[0].op == "Transpose"
+        and readers[0].op_type == "Transpose"
         and readers[0].attributes.get("perm") == [0, 3, 1, 2]
     )
-    dims = tuple(port.dims[i] for i in (0, 3, 1, 2)) if channels_last else port.dims
+    dims = tuple(info.dims[i] for i in (0, 3, 1, 2)) if channels_last else info.dims
     if dims[1] is None or any(n is not None and n > MAX_VALUES for n in dims):
         raise WeightsError(f"{where}: its channels are not said, or too many; export the model with a fixed size")
-    return _Entry(port.name, dims, channels_last)
+    return _Input(info.name, dims, channels_last)
 
 
-def _shapes(entry: _Entry) -> tuple[Shape, Shape]:
+def _standin_shapes(source: _Input) -> tuple[Shape, Shape]:
     """Return the input's shape for one image with the first stand-ins and with the others."""
     first, second = (
-        tuple(n or spare for n, spare in zip(entry.dims[1:], (0, *sizes), strict=False)) for sizes in SIZES
+        tuple(n or standin for n, standin in zip(source.dims[1:], (0, *sizes), strict=False)) for sizes in SIZES
     )
     return first, second
 
 
-def _metadata(found: Model) -> tuple[Preprocess | None, list[str] | None]:
+def _parse_metadata(model: Model) -> tuple[Preprocess | None, list[str] | None]:
     try:
-        texts = {key: json.loads(found.metadata[key]) for key in (PREPROCESS, LABELS) if key in found.metadata}
+        texts = {key: json.loads(model.metadata[key]) for key in (PREPROCESS, LABELS) if key in model.metadata}
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"its metadata are damaged: {escape(str(error))}") from None
     labels = texts.get(LABELS)

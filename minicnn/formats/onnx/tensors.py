@@ -54,11 +54,12 @@ class Folder:
     """
 
     def __init__(self, model: Path, size: int):
-        self.model, self.size, self._mapped = model, size, {}
+        self.model, self.size = model, size
+        self._mapped: dict[Path, memoryview] = {}
 
-    def bytes(self, location: str, what: str) -> memoryview:
-        """Return the bytes of the file at ``location``, a path relative to the folder."""
-        path = self._inside(location, what)
+    def map(self, location: str, what: str) -> memoryview:
+        """Map the file at ``location``, a path relative to the folder."""
+        path = self._resolve(location, what)
         if path not in self._mapped:
             try:
                 self._mapped[path] = memoryview(files.map_file(path, "the model's data"))
@@ -67,7 +68,7 @@ class Folder:
             self.size += self._mapped[path].nbytes
         return self._mapped[path]
 
-    def _inside(self, location: str, what: str) -> Path:
+    def _resolve(self, location: str, what: str) -> Path:
         folder = self.model.parent
         try:
             path = (folder / location).resolve()
@@ -89,9 +90,10 @@ class Tensor:
         self._proto, self._folder = proto, folder
         self.name = proto.text(NAME)
         self.dims = tuple(int(n) for n in proto.integers(DIMS))
-        self.kind = KINDS.get(proto.integer(DATA_TYPE))
-        if self.kind is None:
+        kind = KINDS.get(proto.integer(DATA_TYPE))
+        if kind is None:
             raise self._error(f"element type {proto.integer(DATA_TYPE)}; convert the model to float32")
+        self.kind = kind
         if len(self.dims) > MAX_AXES or any(n < 0 for n in self.dims):
             raise self._error(f"no tensor can have the shape {escape(self.dims)}")
         if SEGMENT in proto:
@@ -102,9 +104,9 @@ class Tensor:
 
     @cached_property
     def array(self) -> np.ndarray:
-        """The values, read-only; a view into the file where they lie at an even address."""
+        """The values, which can't be written to; a view into the file where they lie at an even address."""
         size = prod(self.dims)
-        flat = self._stored(size)
+        flat = self._decode(size)
         if flat.size != size:
             raise self._error(f"holds {flat.size} values, its shape {escape(self.dims)} needs {size}")
         try:
@@ -114,9 +116,9 @@ class Tensor:
         array.flags.writeable = False
         return array
 
-    def _stored(self, size: int) -> np.ndarray:
+    def _decode(self, size: int) -> np.ndarray:
         code, field, stored = self.kind
-        raw = self._external(size) if self._proto.integer(LOCATION) == 1 else self._proto.raw_bytes(RAW)
+        raw = self._map_external(size) if self._proto.integer(LOCATION) == 1 else self._proto.raw_bytes(RAW)
         if raw is not None:
             needed = size * files.itemsize(code)
             if raw.nbytes != needed:
@@ -128,14 +130,14 @@ class Tensor:
             return files.from_buffer(self._proto.integers(field).astype("<u2").tobytes(), code)
         return self._proto.reals(field, stored)
 
-    def _external(self, size: int) -> memoryview:
+    def _map_external(self, size: int) -> memoryview:
         entries = {entry.text(1): entry.text(2) for entry in self._proto.messages(EXTERNAL)}
         try:
             offset = int(entries.get("offset", "0"))
             length = int(entries.get("length", str(size * files.itemsize(self.kind.code))))
         except ValueError:
             raise self._error("its external data have no whole numbers for offset and length") from None
-        data = self._folder.bytes(entries.get("location", ""), f"tensor {escape(self.name)!r}")
+        data = self._folder.map(entries.get("location", ""), f"tensor {escape(self.name)!r}")
         if offset < 0 or length < 0 or offset + length > data.nbytes:
             raise self._error(
                 f"its external data end at byte {escape(offset + length)} of a file of {data.nbytes} bytes"

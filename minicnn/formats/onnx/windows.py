@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, cast
 
-from minicnn.formats.onnx.node import Call, around, reshaped
+import numpy as np
+
+from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
 from minicnn.layers import (
     AvgPool2d,
     Conv2d,
@@ -22,100 +24,112 @@ __all__ = ["average_pool", "conv", "conv_transpose", "global_average_pool", "glo
 MAX_TAPS = 1 << 16
 
 
-def _maps(call: Call) -> Shape:
+def _map_shape(op: BoundNode) -> Shape:
     """Return the input's shape as (C, H, W)."""
-    if len(call.shape) not in (2, 3):
-        raise call.error(f"maps of {len(call.shape) - 1} axes; expected N x C x H x W, got N x {call.shape}")
-    return call.shape if len(call.shape) == 3 else (call.shape[0], 1, call.shape[1])
+    if len(op.shape) not in (2, 3):
+        raise op.error(f"maps of {len(op.shape) - 1} axes; expected N x C x H x W, got N x {op.shape}")
+    return op.shape if len(op.shape) == 3 else (op.shape[0], 1, op.shape[1])
 
 
-def _flat(call: Call, shape: Shape) -> Shape:
+def _map_size(op: BoundNode) -> Pair:
+    """Return the input's height and width, which must be known."""
+    return cast(Pair, _map_shape(op._replace(shape=op.sized()))[1:])
+
+
+def _unpad_shape(op: BoundNode, shape: Shape) -> Shape:
     """Return an output's shape (K, P, Q) as the graph has it: (K, Q) where the maps have one axis."""
-    return shape if len(call.shape) == 3 else (shape[0], shape[2])
+    return shape if len(op.shape) == 3 else (shape[0], shape[2])
 
 
-def _on_maps(call: Call, layer: Layer) -> list[Layer]:
-    maps = _maps(call)
-    return around(call, maps, [layer], _flat(call, layer.output_shape(maps)))
+def _wrap_maps(op: BoundNode, layer: Layer) -> list[Layer]:
+    maps = _map_shape(op)
+    return wrap_reshape(op, maps, [layer], _unpad_shape(op, layer.output_shape(maps)))
 
 
-def _pair(call: Call, name: str, default: list[int] | None = None) -> Pair:
-    axes = len(call.shape) - 1
-    given = call.node.integers(name, default or [1] * axes)
+def _pair(op: BoundNode, name: str, default: list[int] | None = None) -> Pair:
+    axes = len(op.shape) - 1
+    given = op.node.integers(name, default or [1] * axes)
     if len(given) != axes:
-        raise call.error(f"{name} has {len(given)} numbers for maps of {axes} axes")
-    return tuple([1] * (2 - axes) + given)
+        raise op.error(f"{name} has {len(given)} numbers for maps of {axes} axes")
+    return cast(Pair, tuple([1] * (2 - axes) + given))
 
 
-def _kernel(call: Call, weight_shape: Shape = ()) -> Pair:
-    _maps(call)
+def _kernel(op: BoundNode, weight_shape: Shape = ()) -> Pair:
+    _map_shape(op)
     inferred = list(weight_shape[2:]) or None
-    if inferred is None and "kernel_shape" not in call.node.attributes:
-        raise call.error("has no kernel_shape")
-    kernel = _pair(call, "kernel_shape", inferred)
+    if inferred is None and "kernel_shape" not in op.node.attributes:
+        raise op.error("has no kernel_shape")
+    kernel = _pair(op, "kernel_shape", inferred)
     if inferred is not None and list(kernel)[2 - len(inferred) :] != inferred:
-        raise call.error(f"kernel_shape {kernel} does not fit weights of shape {weight_shape}")
+        raise op.error(f"kernel_shape {kernel} does not fit weights of shape {weight_shape}")
     return kernel
 
 
-def _padding(call: Call, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
+def _padding(op: BoundNode, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
     """Return ((top, bottom), (left, right)), from ``pads`` or computed as ``auto_pad`` says."""
-    mode, axes = call.node.text("auto_pad", "NOTSET"), len(call.shape) - 1
+    mode, axes = op.node.text("auto_pad", "NOTSET"), len(op.shape) - 1
     if mode in ("SAME_UPPER", "SAME_LOWER"):
-        both = same_padding(_maps(call._replace(shape=call.sized()))[1:], kernel, stride, dilation)
-        return both if mode == "SAME_UPPER" else tuple(sides[::-1] for sides in both)
+        both = same_padding(_map_size(op), kernel, stride, dilation)
+        if mode == "SAME_UPPER":
+            return both
+        (top, bottom), (left, right) = both
+        return (bottom, top), (right, left)
     if mode == "VALID":
         return (0, 0), (0, 0)
     if mode != "NOTSET":
-        raise call.error(f"auto_pad {mode!r}; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")
-    pads = call.node.integers("pads", [0] * (2 * axes))
+        raise op.error(f"auto_pad {mode!r}; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")
+    pads = op.node.integers("pads", [0] * (2 * axes))
     if len(pads) != 2 * axes or min(pads, default=0) < 0:
-        raise call.error(f"pads {pads}: expected {2 * axes} numbers >= 0")
+        raise op.error(f"pads {pads}: expected {2 * axes} numbers >= 0")
     sides = list(zip(pads[:axes], pads[axes:], strict=True))
-    return tuple([(0, 0)] * (2 - axes) + sides)
+    return cast(Sides, tuple([(0, 0)] * (2 - axes) + sides))
 
 
-def _geometry(call: Call, kernel: Pair) -> dict[str, Any]:
-    stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
+def _geometry(op: BoundNode, kernel: Pair) -> dict[str, Any]:
+    stride, dilation = _pair(op, "strides"), _pair(op, "dilations")
     if min(*stride, *dilation, *kernel) < 1:
-        raise call.error("kernel_shape, strides and dilations must be at least 1")
-    return {"stride": stride, "dilation": dilation, "padding": _padding(call, kernel, stride, dilation)}
+        raise op.error("kernel_shape, strides and dilations must be at least 1")
+    return {"stride": stride, "dilation": dilation, "padding": _padding(op, kernel, stride, dilation)}
 
 
-def _weight_and_bias(call: Call) -> tuple[Any, Any, Shape]:
+def _weight_and_bias(op: BoundNode) -> tuple[np.ndarray, np.ndarray | None, Shape]:
     """Return the weight as (K, C, R, S), the bias or None, and the weight's shape in the file."""
-    weight = call.weight(1)
-    _maps(call)
-    if weight.ndim != len(call.shape) + 1 or 0 in weight.shape:
-        raise call.error(f"weights of shape {weight.shape} for maps of {len(call.shape) - 1} axes")
-    bias = call.weight(2) if call.constant(2) is not None else None
+    weight = op.weight(1)
+    _map_shape(op)
+    if weight.ndim != len(op.shape) + 1 or 0 in weight.shape:
+        raise op.error(f"weights of shape {weight.shape} for maps of {len(op.shape) - 1} axes")
+    bias = op.weight(2) if op.constant(2) is not None else None
     return weight.reshape(*weight.shape[:2], -1, weight.shape[-1]), bias, weight.shape
 
 
-def conv(call: Call) -> list[Layer]:
+def conv(op: BoundNode) -> list[Layer]:
     """Conv; SAME_UPPER stays ``same``, which holds for inputs of every size."""
-    weight, bias, shape = _weight_and_bias(call)
-    kernel, groups = _kernel(call, shape), call.node.integer("group", 1)
-    if call.node.text("auto_pad", "NOTSET") == "SAME_UPPER":
-        geometry = {"stride": _pair(call, "strides"), "dilation": _pair(call, "dilations"), "padding": "same"}
+    weight, bias, shape = _weight_and_bias(op)
+    kernel, groups = _kernel(op, shape), op.node.integer("group", 1)
+    if op.node.text("auto_pad", "NOTSET") == "SAME_UPPER":
+        geometry: dict[str, Any] = {
+            "stride": _pair(op, "strides"),
+            "dilation": _pair(op, "dilations"),
+            "padding": "same",
+        }
     else:
-        geometry = _geometry(call, kernel)
+        geometry = _geometry(op, kernel)
     channels = shape[1] * max(groups, 1)
     layer = Conv2d(channels, shape[0], kernel, groups=groups, weight=weight, bias=_or_false(bias), **geometry)
-    return _on_maps(call, layer)
+    return _wrap_maps(op, layer)
 
 
-def conv_transpose(call: Call) -> list[Layer]:
+def conv_transpose(op: BoundNode) -> list[Layer]:
     """ConvTranspose, its padding given, or computed from output_shape or auto_pad."""
-    weight, bias, shape = _weight_and_bias(call)
-    kernel, groups = _kernel(call, shape), call.node.integer("group", 1)
-    stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
-    output_padding = _pair(call, "output_padding", [0] * (len(call.shape) - 1))
-    mode = call.node.text("auto_pad", "NOTSET")
-    if "output_shape" in call.node.attributes or mode.startswith("SAME"):
-        padding, output_padding = _from_output(call, kernel, stride, dilation, output_padding, mode)
+    weight, bias, shape = _weight_and_bias(op)
+    kernel, groups = _kernel(op, shape), op.node.integer("group", 1)
+    stride, dilation = _pair(op, "strides"), _pair(op, "dilations")
+    output_padding = _pair(op, "output_padding", [0] * (len(op.shape) - 1))
+    mode = op.node.text("auto_pad", "NOTSET")
+    if "output_shape" in op.node.attributes or mode.startswith("SAME"):
+        padding, output_padding = _solve_padding(op, kernel, stride, dilation, output_padding, mode)
     else:
-        padding = _padding(call, kernel, stride, dilation)
+        padding = _padding(op, kernel, stride, dilation)
     layer = ConvTranspose2d(
         shape[0],
         shape[1] * groups,
@@ -128,84 +142,88 @@ def conv_transpose(call: Call) -> list[Layer]:
         weight=weight,
         bias=_or_false(bias),
     )
-    return _on_maps(call, layer)
+    return _wrap_maps(op, layer)
 
 
-def _from_output(call: Call, kernel: Pair, stride: Pair, dilation: Pair, extra: Pair, mode: str):
+def _solve_padding(
+    op: BoundNode, kernel: Pair, stride: Pair, dilation: Pair, extra: Pair, mode: str
+) -> tuple[Sides, Pair]:
     """Return the padding, and the output_padding, that give the output size which the node asks for."""
-    size = _maps(call._replace(shape=call.sized()))[1:]
-    wanted = _pair(call, "output_shape", [n * s for n, s in zip(size, stride, strict=True)][3 - len(call.shape) :])
-    padding, rows = [], []
-    for n, k, s, d, out, more in zip(size, kernel, stride, dilation, wanted, extra, strict=True):
-        total = s * (n - 1) + more + span(k, d) - out
+    size = _map_size(op)
+    output_size = _pair(
+        op, "output_shape", [n * s for n, s in zip(size, stride, strict=True)][3 - len(op.shape) :]
+    )
+    padding, output_paddings = [], []
+    for n, k, s, d, out, extra_size in zip(size, kernel, stride, dilation, output_size, extra, strict=True):
+        total = s * (n - 1) + extra_size + span(k, d) - out
         if total < 0 and mode.startswith("SAME"):
-            raise call.error("SAME padding would be negative here, which implementations read apart")
+            raise op.error("SAME padding would be negative here, which implementations read differently")
         smaller, larger = max(total, 0) // 2, -(-max(total, 0) // 2)
         padding.append((smaller, larger) if mode == "SAME_UPPER" else (larger, smaller))
-        rows.append(more + max(-total, 0))
-    return tuple(padding), tuple(rows)
+        output_paddings.append(extra_size + max(-total, 0))
+    return cast(Sides, tuple(padding)), cast(Pair, tuple(output_paddings))
 
 
-def _or_false(bias):
+def _or_false(bias: np.ndarray | None) -> np.ndarray | bool:
     return False if bias is None else bias
 
 
-def _pool(call: Call) -> tuple[Pair, dict[str, Any]]:
+def _pool_geometry(op: BoundNode) -> tuple[Pair, dict[str, Any]]:
     """Return kernel_size and the rest of a pool's geometry."""
-    kernel = _kernel(call)
-    geometry = _geometry(call, kernel)
+    kernel = _kernel(op)
+    geometry = _geometry(op, kernel)
     if prod(kernel) > MAX_TAPS:
-        raise call.error(f"a window of {kernel}, which is more than {MAX_TAPS} pixels")
-    if call.node.text("auto_pad", "NOTSET").startswith("SAME"):
-        for n, k, s, d in zip(_maps(call)[1:], kernel, geometry["stride"], geometry["dilation"], strict=True):
+        raise op.error(f"a window of {kernel}, which is more than {MAX_TAPS} pixels")
+    if op.node.text("auto_pad", "NOTSET").startswith("SAME"):
+        for n, k, s, d in zip(_map_shape(op)[1:], kernel, geometry["stride"], geometry["dilation"], strict=True):
             if (-(-n // s) - 1) * s + span(k, d) < n:
-                raise call.error("SAME padding would be negative here, which implementations read apart")
-    return kernel, geometry | {"ceil_mode": call.node.flag("ceil_mode")}
+                raise op.error("SAME padding would be negative here, which implementations read differently")
+    return kernel, geometry | {"ceil_mode": op.node.flag("ceil_mode")}
 
 
-def max_pool(call: Call) -> list[Layer]:
+def max_pool(op: BoundNode) -> list[Layer]:
     """MaxPool."""
-    kernel, geometry = _pool(call)
-    return _on_maps(call, MaxPool2d(kernel, **geometry))
+    kernel, geometry = _pool_geometry(op)
+    return _wrap_maps(op, MaxPool2d(kernel, **geometry))
 
 
-def average_pool(call: Call) -> list[Layer]:
+def average_pool(op: BoundNode) -> list[Layer]:
     """AveragePool."""
-    kernel, geometry = _pool(call)
+    kernel, geometry = _pool_geometry(op)
     if geometry.pop("dilation") != (1, 1):
-        raise call.error("dilations in an average pool have no layer")
-    return _on_maps(call, AvgPool2d(kernel, count_include_pad=call.node.flag("count_include_pad"), **geometry))
+        raise op.error("dilations in an average pool have no layer")
+    return _wrap_maps(op, AvgPool2d(kernel, count_include_pad=op.node.flag("count_include_pad"), **geometry))
 
 
-def global_average_pool(call: Call) -> list[Layer]:
+def global_average_pool(op: BoundNode) -> list[Layer]:
     """GlobalAveragePool, over all axes after the channels."""
-    return _global(call, GlobalAvgPool2d(), keep=True)
+    return _pool_globally(op, GlobalAvgPool2d(), keep=True)
 
 
-def global_max_pool(call: Call) -> list[Layer]:
+def global_max_pool(op: BoundNode) -> list[Layer]:
     """GlobalMaxPool, a MaxPool whose window is the map."""
-    height, width = _global_maps(call._replace(shape=call.sized()))[1:]
+    height, width = _global_map_shape(op._replace(shape=op.sized()))[1:]
     if height * width > MAX_TAPS:
-        raise call.error(f"a window of {height} x {width}, which is more than {MAX_TAPS} pixels")
-    return _global(call, MaxPool2d((height, width)), keep=True)
+        raise op.error(f"a window of {height} x {width}, which is more than {MAX_TAPS} pixels")
+    return _pool_globally(op, MaxPool2d((height, width)), keep=True)
 
 
-def mean(call: Call) -> list[Layer]:
+def mean(op: BoundNode) -> list[Layer]:
     """ReduceMean over all axes after the channels: the global average pool."""
-    axes = call.numbers("axes", 1)
-    if axes is None or {call.axis(a) for a in axes} != set(range(2, call.rank)) or call.rank < 3:
-        raise call.error(f"a mean over the axes {axes} of an input with {call.rank}; expected height and width")
-    return _global(call, GlobalAvgPool2d(), keep=call.node.flag("keepdims", True))
+    axes = op.numbers("axes", 1)
+    if axes is None or {op.axis(a) for a in axes} != set(range(2, op.rank)) or op.rank < 3:
+        raise op.error(f"a mean over the axes {axes} of an input with {op.rank}; expected height and width")
+    return _pool_globally(op, GlobalAvgPool2d(), keep=op.node.flag("keepdims", True))
 
 
-def _global_maps(call: Call) -> Shape:
-    if len(call.shape) < 2:
-        raise call.error(f"expected N x C x H x W, got N x {call.shape}")
-    return call.shape if len(call.shape) == 3 else (call.shape[0], prod(call.shape[1:]), 1)
+def _global_map_shape(op: BoundNode) -> Shape:
+    if len(op.shape) < 2:
+        raise op.error(f"expected N x C x H x W, got N x {op.shape}")
+    return op.shape if len(op.shape) == 3 else (op.shape[0], prod(op.shape[1:]), 1)
 
 
-def _global(call: Call, layer: Layer, keep: bool) -> list[Layer]:
-    maps, channels = _global_maps(call), call.shape[0]
-    target = (channels, *[1] * (len(call.shape) - 1)) if keep else (channels,)
-    before = [] if call.shape == maps else reshaped(call, call.shape, maps)
-    return [*before, layer, *reshaped(call._replace(other=call.shape), (channels, 1, 1), target)]
+def _pool_globally(op: BoundNode, layer: Layer, keep: bool) -> list[Layer]:
+    maps, channels = _global_map_shape(op), op.shape[0]
+    target = (channels, *[1] * (len(op.shape) - 1)) if keep else (channels,)
+    before = [] if op.shape == maps else reshape_layers(op, op.shape, maps)
+    return [*before, layer, *reshape_layers(op._replace(other=op.shape), (channels, 1, 1), target)]

@@ -51,7 +51,7 @@ def write(path: PathLike, net: Network) -> None:
 
     """
     try:
-        chunks = _model(net)
+        chunks = _encode_model(net)
     except MinicnnError as error:
         raise WeightsError(f"{path}: can't be written as ONNX: {error}") from None
     if count_bytes(chunks) > MAX_BYTES:
@@ -62,23 +62,23 @@ def write(path: PathLike, net: Network) -> None:
         file.writelines(chunks)
 
 
-def _model(net: Network) -> Chunks:
+def _encode_model(net: Network) -> Chunks:
     graph = Graph(net)
     return [
         *encode_integer(1, IR_VERSION),
         *encode_text(2, PRODUCER),
-        *encode_message(7, graph.chunks(net.name)),
+        *encode_message(7, graph.encode(net.name)),
         *encode_message(8, [*encode_text(1, ""), *encode_integer(2, OPSET)]),
-        *(chunk for entry in _metadata(net).items() for chunk in encode_message(14, _entry(*entry))),
+        *(chunk for entry in _metadata(net).items() for chunk in encode_message(14, _encode_entry(*entry))),
     ]
 
 
 def _metadata(net: Network) -> dict[str, str]:
-    found = {PREPROCESS: None if net.preprocess is None else net.preprocess.to_dict(), LABELS: net.labels}
-    return {key: json.dumps(value, ensure_ascii=False) for key, value in found.items() if value is not None}
+    entries = {PREPROCESS: None if net.preprocess is None else net.preprocess.to_dict(), LABELS: net.labels}
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in entries.items() if value is not None}
 
 
-def _entry(key: str, value: str) -> Chunks:
+def _encode_entry(key: str, value: str) -> Chunks:
     return [*encode_text(1, key), *encode_text(2, value)]
 
 
@@ -90,76 +90,77 @@ class Graph:
         self.initialisers: Chunks = []
         self.open_size = net.input_shape is None
         self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
-        self._taken: set[str] = set()
+        self.names: set[str] = set()
         layers = net.named_layers
-        shape = (_channels(layers), *SIZES[0][:2]) if self.open_size else net.input_shape
-        self.input, self.input_shape = self.value("input"), shape
-        self.output, self.output_shape = self._chain(layers, Place("", self.input, shape))
+        shape = (_find_channels(layers), *SIZES[0][:2]) if net.input_shape is None else net.input_shape
+        self.input, self.input_shape = self.unique_name("input"), shape
+        self.output, self.output_shape = self.add_chain(layers, Context("", self.input, shape))
         if self.output == self.input:
             self.output = self.node("Identity", "identity", [self.input])
 
-    def value(self, name: str) -> str:
+    def unique_name(self, name: str) -> str:
         """Return a name for a value that no other value has."""
-        while name in self._taken:
+        while name in self.names:
             name += "_"
-        self._taken.add(name)
+        self.names.add(name)
         return name
 
-    def node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
+    def node(self, op_type: str, name: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node called ``name`` and return the name of its output."""
-        output = self.value(name)
+        output = self.unique_name(name)
         fields = [chunk for value in inputs for chunk in encode_text(1, value)]
-        fields += [*encode_text(2, output), *encode_text(3, name), *encode_text(4, op)]
+        fields += [*encode_text(2, output), *encode_text(3, name), *encode_text(4, op_type)]
         for key in sorted(attributes):
-            fields += encode_message(5, _attribute(key, attributes[key]))
+            fields += encode_message(5, _encode_attribute(key, attributes[key]))
         self.nodes += encode_message(1, fields)
         return output
 
     def constant(self, name: str, array: np.ndarray) -> str:
         """Add an initialiser and return its name; weights in the precision of the widest of them."""
-        name, array = self.value(name), np.asarray(array)
+        name, array = self.unique_name(name), np.asarray(array)
         array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
         fields = [] if array.ndim == 0 else encode_packed(1, array.shape)
         fields += [*encode_integer(2, _KINDS[array.dtype]), *encode_text(8, name)]
         self.initialisers += encode_message(5, [*fields, *encode_message(9, [files.flat_bytes(array)])])
         return name
 
-    def _chain(self, layers: NamedLayers, place: Place) -> tuple[str, Shape]:
-        x, shape = place.x, place.shape
+    def add_chain(self, layers: NamedLayers, context: Context) -> tuple[str, Shape]:
+        """Add layers one after the other; return the name and the shape of the last one's output."""
+        x, shape = context.x, context.shape
         for name, layer in layers:
-            here = Place(f"{place.path}.{name}" if place.path else name, x, shape)
-            x, shape = self._layer(layer, here), layer.output_shape(shape)
+            here = Context(f"{context.path}.{name}" if context.path else name, x, shape)
+            x, shape = self.add_layer(layer, here), layer.output_shape(shape)
         return x, shape
 
-    def _layer(self, layer: Layer, place: Place) -> str:
+    def add_layer(self, layer: Layer, context: Context) -> str:
+        """Add a layer and return the name of its output."""
         if isinstance(layer, Sequential):
-            return self._chain(layer.layers, place)[0]
+            return self.add_chain(layer.layers, context)[0]
         if isinstance(layer, Residual | Concat):
-            outputs = [self._chain(branch, place)[0] for branch in layer.branches()]
-            add = isinstance(layer, Residual)
-            return (
-                self.node("Add", place.path, outputs) if add else self.node("Concat", place.path, outputs, axis=1)
-            )
+            outputs = [self.add_chain(branch, context)[0] for branch in layer.branches()]
+            if isinstance(layer, Residual):
+                return self.node("Add", context.path, outputs)
+            return self.node("Concat", context.path, outputs, axis=1)
         if type(layer) not in NODES:
-            raise WeightsError(f"layer {place.path!r}: no ONNX operator is known for {type(layer).__name__}")
-        return NODES[type(layer)](self, layer, place)
+            raise WeightsError(f"layer {context.path!r}: no ONNX operator is known for {type(layer).__name__}")
+        return NODES[type(layer)](self, layer, context)
 
-    def chunks(self, name: str) -> Chunks:
+    def encode(self, name: str) -> Chunks:
         """Return the GraphProto."""
-        named = ("N", None, "H", "W") if self.open_size else ("N",)
+        names = ("N", None, "H", "W") if self.open_size else ("N",)
         return [
             *self.nodes,
             *encode_text(2, name),
             *self.initialisers,
-            *encode_message(11, self._port(self.input, self.input_shape, named)),
-            *encode_message(12, self._port(self.output, self.output_shape, ("N",))),
+            *encode_message(11, self._encode_value_info(self.input, self.input_shape, names)),
+            *encode_message(12, self._encode_value_info(self.output, self.output_shape, ("N",))),
         ]
 
-    def _port(self, name: str, shape: Shape, named: tuple) -> Chunks:
-        """Return a ValueInfoProto, dimensions called by ``named`` where it has a name for them."""
+    def _encode_value_info(self, name: str, shape: Shape, names: tuple[str | None, ...]) -> Chunks:
+        """Return a ValueInfoProto, dimensions called by ``names`` where it has a name for them."""
         dims: Chunks = []
-        for i, n in enumerate((None, *shape)):
-            known = named[i] if i < len(named) else None
+        for i, n in enumerate((0, *shape)):  # the batch has a name, not a length
+            known = names[i] if i < len(names) else None
             is_open = self.open_size and known is None and i > 1
             size = encode_text(2, known or f"{name}_{i}") if known or is_open else encode_integer(1, n)
             dims += encode_message(1, size)
@@ -167,7 +168,7 @@ class Graph:
         return [*encode_text(1, name), *encode_message(2, encode_message(1, tensor))]
 
 
-class Place(NamedTuple):
+class Context(NamedTuple):
     """Where a layer stands: its dotted name, the name of its input, and that input's shape for one image."""
 
     path: str
@@ -175,18 +176,18 @@ class Place(NamedTuple):
     shape: Shape
 
 
-def _channels(layers: NamedLayers) -> int:
+def _find_channels(layers: NamedLayers) -> int:
     """Return how many channels the first layer that says so expects."""
     for _, layer in layers:
         for name in ("in_channels", "num_features"):
             if hasattr(layer, name):
                 return getattr(layer, name)
         if layer.branches():
-            return next(_channels(branch) for branch in layer.branches() if branch)
+            return next(_find_channels(branch) for branch in layer.branches() if branch)
     raise WeightsError("neither the network nor its layers say how many channels the input has; set input_shape")
 
 
-def _attribute(name: str, value: Any) -> Chunks:
+def _encode_attribute(name: str, value: Any) -> Chunks:
     chunks = encode_text(1, name)
     if isinstance(value, str):
         return [*chunks, *encode_text(4, value), *encode_integer(20, 3)]

@@ -302,7 +302,7 @@ NAMES = {"float32", "float64", "float16", "bool", *(f"{u}int{n}" for u in ("", "
 def folded(proto, inputs, folder):
     """The first output of a model all of whose inputs are constants."""
     (folder / "case.onnx").write_bytes(proto.SerializeToString())
-    found = decoding.opened(folder / "case.onnx")
+    found = decoding.open_model(folder / "case.onnx")
     values = {p.name: constant_folding.Constant(a) for p, a in zip(proto.graph.input, inputs, strict=False)}
     budget = Budget(found.folder)
     for node in found.nodes:
