@@ -1,7 +1,11 @@
 """Max-pools whose windows all lie on the map, two columns apart, by whole vectors of windows.
 
-Most nets have no others.  Rows are written in order, so that what a vector writes beyond the end of a short one is
-written over by the next, and beyond a map by the next map.
+Schedule: LANES windows of a row at a time; each tap is one load that takes every second column, and their maxima
+and switches stay in registers.  Rows are written in order, so that what a vector writes beyond the end of a short
+row is overwritten by the next row, and beyond a map by the next map.
+Memory: none but inputs and outputs, which must have room for two vectors behind a map.
+Gain: no buffers are written and read between a row's taps, as ``pooling`` does; few networks have other max-pools.
+Reference: ``reference.max_pool2d`` and ``reference.max_pool2d_input_grad``.
 """
 
 import numpy as np
@@ -24,7 +28,7 @@ from minicnn.kernels.cpu.simd.vector import (
     vector_pointer,
 )
 
-__all__ = ["max_pool", "unpool", "unpools"]
+__all__ = ["can_unpool", "max_pool_map", "max_unpool_map"]
 
 BYTES = ir.VectorType(ir.IntType(8), LANES)
 
@@ -37,8 +41,8 @@ def _compete(typingctx, value, tap, best, taps):
         value, tap, best, taps = args
         larger, nan = builder.fcmp_ordered(">", value, best), builder.fcmp_unordered("uno", value, value)
         wins = builder.or_(larger, nan)
-        found = builder.select(wins, value, best), builder.select(wins, emit_broadcast(builder, tap), taps)
-        return context.make_tuple(builder, sig.return_type, found)
+        winners = builder.select(wins, value, best), builder.select(wins, emit_broadcast(builder, tap), taps)
+        return context.make_tuple(builder, sig.return_type, winners)
 
     return types.UniTuple(lanes, 2)(lanes, types.float32, lanes, lanes), codegen
 
@@ -71,41 +75,42 @@ def _where_tap(typingctx, switches, index, tap, value):
 
 
 @inner
-def max_pool(x, width, geometry, size, y, switches):
+def max_pool_map(x, width, window, size, y, switches):
     """Maxima and switches of one map, columns two apart; addresses, that of x with two vectors' room behind."""
-    taps_down, taps_across, down, _, apart, aside, _, _ = geometry
     for p in range(size[0]):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))  # the last vector begins earlier
             best, taps, tap = broadcast(np.float32(-np.inf)), broadcast(np.float32(0)), np.float32(0)
-            for r in range(taps_down):
-                at = (p * down + r * apart) * width + 2 * q
-                for s in range(taps_across):
-                    best, taps = _compete(load_deinterleave2(x, at + s * aside)[0], tap, best, taps)
+            for r in range(window.height):
+                pixel = (p * window.stride_h + r * window.dilation_h) * width + 2 * q
+                for s in range(window.width):
+                    value = load_deinterleave2(x, pixel + s * window.dilation_w)[0]
+                    best, taps = _compete(value, tap, best, taps)
                     tap += np.float32(1)
             store(y, p * size[1] + q, best)
             _store_bytes(switches, p * size[1] + q, taps)
 
 
 @inner
-def unpools(geometry, size, input_size):
-    """Whether ``unpool`` can do it: windows of 2 x 2 side by side, all pixels covered, or by the zeros behind."""
-    taps_down, taps_across, down, across, apart, aside, top, left = geometry
-    side_by_side = taps_down == taps_across == down == across == 2 and apart == aside == 1 and top == left == 0
+def can_unpool(window, size, input_size):
+    """Whether ``max_unpool_map`` applies: 2 x 2 windows side by side cover dx, but for what zeros reach."""
+    strides = window.stride_h == window.stride_w == window.height == window.width == 2
+    side_by_side = strides and window.dilation_h == window.dilation_w == 1
+    side_by_side = side_by_side and window.padding_top == window.padding_left == 0
     beyond = input_size[0] - 2 * size[0], input_size[1] - 2 * size[1]
     return side_by_side and (beyond == (0, 0) or (0 <= min(beyond) and max(beyond) <= 1 and 2 * size[1] < LANES))
 
 
 @inner
-def unpool(dy, switches, size, width, dx):
-    """Fill one map; all are addresses, dy and switches with room behind.
+def max_unpool_map(dy, switches, size, width, dx):
+    """Fill one map of dx; all are addresses, dy and switches with room behind.
 
     Behind a row shorter than a vector come zeros, as many as two vectors have room for.
     """
     for h in range(2 * size[0]):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))
-            at = h // 2 * size[1] + q
-            value = keep_first(load(dy, at), size[1] - q)
-            left = _where_tap(switches, at, h % 2 * 2, value)
-            store_interleave2(dx, h * width + 2 * q, left, _where_tap(switches, at, h % 2 * 2 + 1, value))
+            window = h // 2 * size[1] + q
+            value = keep_first(load(dy, window), size[1] - q)
+            left = _where_tap(switches, window, h % 2 * 2, value)
+            store_interleave2(dx, h * width + 2 * q, left, _where_tap(switches, window, h % 2 * 2 + 1, value))

@@ -1,19 +1,29 @@
-"""Max-pool with its switches, and average pool: row by row, tap by tap, a few maps to a thread.
+"""Max-pool with its switches, and average pool: a few maps to a thread, rows as vectors.
 
-Taps are visited in row order, as in the reference, so that equal maxima have the same switch and sums round the
-same.  One row of a tap is one loop over the row's outputs, which the compiler turns into vector instructions.
+Schedule: a map belongs to one thread, so that overlapping windows add in a fixed order.  Taps are visited in row
+order, as in the reference, so that equal maxima have the same switch and sums round the same.  A max-pool reduces
+each row of windows first down its columns, then along them: R + S comparisons instead of R S.
+Memory: two buffers of a row's length a map, which stay in cache.
+Gain: one row of a tap is one loop over the row's outputs, which the compiler turns into vector instructions; where
+all windows lie on the map, two columns apart, ``max_pool_simd`` is faster still.
+Reference: ``reference.max_pool2d``, ``reference.avg_pool2d`` and their gradients.
 """
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 import numpy as np
-from numba import int32, int64, uint8
+from numba import int32, int64, types, uint8
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
-from minicnn.kernels.cpu.pool.max_pool_simd import max_pool, unpool, unpools
+from minicnn.kernels.cpu.pool.max_pool_simd import can_unpool, max_pool_map, max_unpool_map
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.recorder import capturable, record_result
+from minicnn.kernels.cpu.simd.pointers import float_pointer
 from minicnn.kernels.cpu.simd.vector import LANES, address
 from minicnn.kernels.reference.windows import Windows
 
@@ -26,23 +36,41 @@ __all__ = [
 
 # tap of a value that lies on padding: any other wins
 PADDING = np.int32(1 << 20)
+SMALL_MAPS = 64  # that go to a thread together, where a vector writes beyond the end of a map into the next
+
+
+class Window(NamedTuple):
+    """Where the taps of a pool lie, as its kernels take it.
+
+    Tap (r, s) of window (p, q) reads pixel ``(p stride_h + r dilation_h - padding_top,
+    q stride_w + s dilation_w - padding_left)``.
+    """
+
+    height: int
+    width: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    padding_top: int
+    padding_left: int
+
+
+# what a kernel takes is a plain tuple; it names the members again, ``Window(*window)``: see ``simd.epilogue``
+WINDOW = types.UniTuple(int64, len(Window._fields))
 
 
 @capturable
 @float32_or(reference.max_pool2d)
 def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
-    """Max-pool, as ``reference.max_pool2d``.
-
-    Each row of windows is reduced first down its columns, then across them: R + S comparisons instead of R S, both
-    on vectors, on two rows' buffers that stay in cache.
-    """
+    """Max-pool, as ``reference.max_pool2d``."""
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
     if windows.kernel_size[0] * windows.kernel_size[1] > 256:  # their switches are uint16
         return record_result(reference.max_pool2d, x, kernel_size, **geometry)
     y = empty(x.shape[:2] + windows.output_size)
     switches = empty(y.shape, np.uint8)
-    _max_pool(_maps(x), _maps(y), _maps(switches), _geometry(windows))
+    _max_pool(_maps(x), _maps(y), _maps(switches), _window(windows))
     return y, switches
 
 
@@ -53,14 +81,14 @@ def max_pool2d_input_grad(
 ):
     """Gradient with respect to the input of a max-pool, as ``reference.max_pool2d_input_grad``.
 
-    One visit to each window.  A map belongs to one thread, so that overlapping windows add in a fixed order.
+    One visit to each window, whose switch says which pixel its gradient is added to.
     """
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     if switches.dtype != np.uint8:
         return record_result(reference.max_pool2d_input_grad, dy, switches, input_size, kernel_size, **geometry)
     windows = Windows.over(tuple(input_size), kernel_size, **geometry)
     dx = empty(dy.shape[:2] + windows.size)
-    _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _geometry(windows))
+    _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _window(windows))
     return dx
 
 
@@ -71,7 +99,7 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     y = empty(x.shape[:2] + windows.output_size)
     rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
-    _avg_pool(_maps(x), _maps(y), rows, columns, _geometry(windows))
+    _avg_pool(_maps(x), _maps(y), rows, columns, _window(windows))
     return y
 
 
@@ -84,7 +112,7 @@ def avg_pool2d_input_grad(
     dx = empty(dy.shape[:2] + windows.size)
     rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
     share = dy / (rows[:, None] * columns)
-    _avg_pool_input_grad(_maps(share), _maps(dx), _geometry(windows))
+    _avg_pool_input_grad(_maps(share), _maps(dx), _window(windows))
     return dx
 
 
@@ -93,10 +121,10 @@ def _maps(array):
     return dense(array).reshape(-1, *array.shape[2:])
 
 
-def _geometry(windows):
-    """R, S, vertical and horizontal stride, dilation and leading padding, in one array."""
+def _window(windows):
+    """Return what a kernel takes as a ``WINDOW``."""
     (top, _), (left, _) = windows.padding
-    return np.array([*windows.kernel_size, *windows.stride, *windows.dilation, top, left])
+    return tuple(map(int, (*windows.kernel_size, *windows.stride, *windows.dilation, top, left)))
 
 
 def _positions(windows, axis):
@@ -108,22 +136,22 @@ def _positions(windows, axis):
 
 def _counts(windows, axis, count_include_pad):
     """How many taps of each window count, on one axis; 1 for a window that lies on uncounted padding alone."""
-    at, (before, after) = _positions(windows, axis), windows.padding[axis]
+    positions, (before, after) = _positions(windows, axis), windows.padding[axis]
     low, high = (-before, windows.size[axis] + after) if count_include_pad else (0, windows.size[axis])
-    return np.maximum(((at >= low) & (at < high)).sum(axis=1), 1).astype(np.float32)
+    return np.maximum(((positions >= low) & (positions < high)).sum(axis=1), 1).astype(np.float32)
 
 
 @inner
-def _start(row, best, taps, tap):
-    """Begin a column maximum: ``row``, read by tap ``tap``."""
+def _start_columns(row, best, taps, tap):
+    """Begin the maximum of each column: ``row``, read by tap ``tap``."""
     for i in range(len(row)):
         best[i] = row[i]
         taps[i] = tap
 
 
 @inner
-def _down(row, best, taps, tap):
-    """Let one more row compete, at every column."""
+def _reduce_columns(row, best, taps, tap):
+    """Let one more row compete, in every column."""
     for i in range(len(row)):
         v = row[i]
         better = (v > best[i]) | (v != v)
@@ -132,13 +160,13 @@ def _down(row, best, taps, tap):
 
 
 @inner
-def _across(column_best, column_taps, y, switches, width, stride, dilation):
-    """Maximum along the columns of each window; of equal ones, and of NaNs, what row order would choose."""
+def _reduce_rows(column_best, column_taps, y, switches, width, stride, dilation):
+    """Maximum of the columns of each window; of equal ones, and of NaNs, the one that comes first in row order."""
     for q in range(len(y)):
         best, tap = column_best[q * stride], column_taps[q * stride]
         for s in range(1, width):
-            at = q * stride + s * dilation
-            v, other = column_best[at], int32(column_taps[at] + s)
+            column = q * stride + s * dilation
+            v, other = column_best[column], int32(column_taps[column] + s)
             better = (v > best) | ((v == best) & (other < tap)) | ((v != v) & ((best == best) | (other > tap)))
             best = v if better else best
             tap = other if better else tap
@@ -147,100 +175,103 @@ def _across(column_best, column_taps, y, switches, width, stride, dilation):
 
 
 @inner
-def _max_map(x, y, switches, geometry):
-    taps_down, taps_across, down, across, dilation_down, dilation_across, top, left = geometry
+def _max_pool_map(x, y, switches, window):
     height, width = x.shape
-    longest = max(left + width, (y.shape[1] - 1) * across + (taps_across - 1) * dilation_across + 1)
-    padded_best, padded_taps = np.empty(longest, np.float32), np.empty(longest, np.int32)
-    for i in range(longest):
+    last_column = (y.shape[1] - 1) * window.stride_w + (window.width - 1) * window.dilation_w
+    columns = max(window.padding_left + width, last_column + 1)
+    padded_best, padded_taps = np.empty(columns, np.float32), np.empty(columns, np.int32)
+    for i in range(columns):
         padded_best[i], padded_taps[i] = -np.inf, PADDING
-    best, taps = padded_best[left:], padded_taps[left:]
+    best, taps = padded_best[window.padding_left :], padded_taps[window.padding_left :]
     for p in range(y.shape[0]):
         started = False
-        for r in range(taps_down):
-            h = p * down + r * dilation_down - top
+        for r in range(window.height):
+            h = p * window.stride_h + r * window.dilation_h - window.padding_top
             if 0 <= h < height:
                 if started:
-                    _down(x[h], best, taps, int32(r * taps_across))
+                    _reduce_columns(x[h], best, taps, int32(r * window.width))
                 else:
-                    _start(x[h], best, taps, int32(r * taps_across))
+                    _start_columns(x[h], best, taps, int32(r * window.width))
                 started = True
         if not started:
             for i in range(width):
                 best[i], taps[i] = -np.inf, PADDING
         # constants let the compiler unroll the usual windows on padding
-        if across == 2 and taps_across == 3 and dilation_across == 1:
-            _across(padded_best, padded_taps, y[p], switches[p], 3, 2, 1)
+        if window.stride_w == 2 and window.width == 3 and window.dilation_w == 1:
+            _reduce_rows(padded_best, padded_taps, y[p], switches[p], 3, 2, 1)
         else:
-            _across(padded_best, padded_taps, y[p], switches[p], taps_across, across, dilation_across)
+            row = y[p], switches[p]
+            _reduce_rows(padded_best, padded_taps, *row, window.width, window.stride_w, window.dilation_w)
 
 
 @inner
-def _together(y):
-    """Return how many maps a thread takes: many, where a vector writes beyond the end of a map into the next."""
-    return 64 if y.shape[2] < LANES else 1
+def _maps_per_task(y):
+    return SMALL_MAPS if y.shape[2] < LANES else 1
 
 
 @inner
-def _some_max_pools(part, maps, x, y, switches, geometry):
-    """Fill the maps of a part, by whole vectors where there is room behind them."""
-    begin, end = part * maps, min(len(x), (part + 1) * maps)
-    (count, height, width), size, area = x.shape, (y.shape[1], y.shape[2]), y.shape[1] * y.shape[2]
-    taps_down, taps_across, down, across, apart, aside, top, left = geometry
-    whole = top == left == 0 and across == 2 and (size[0] - 1) * down + (taps_down - 1) * apart < height
-    whole = whole and (size[1] - 1) * across + (taps_across - 1) * aside < width
+def _max_pool_task(task, maps, x, y, switches, window):
+    """Fill some maps, by whole vectors where no window reaches beyond the map and vectors stay in memory."""
+    begin, end = task * maps, min(len(x), (task + 1) * maps)
+    (count, height, width), (rows, columns) = x.shape, y.shape[1:]
+    area = rows * columns
+    last_row = (rows - 1) * window.stride_h + (window.height - 1) * window.dilation_h
+    last_column = (columns - 1) * window.stride_w + (window.width - 1) * window.dilation_w
+    vectors = window.padding_top == window.padding_left == 0 and window.stride_w == 2
+    vectors = vectors and last_row < height and last_column < width
     for c in range(begin, end):
-        free = (end - c - 1) * area >= LANES or size[1] >= LANES  # what a vector writes stays in these maps
-        if whole and free and (count - c - 1) * height * width >= 2 * LANES:
-            pixels = address(x) + 4 * c * height * width
-            max_pool(pixels, width, geometry, size, address(y) + 4 * c * area, address(switches) + c * area)
+        writable = (end - c - 1) * area >= LANES or columns >= LANES  # what a vector writes stays in these maps
+        if vectors and writable and (count - c - 1) * height * width >= 2 * LANES:
+            source, to = float_pointer(x, c * height * width), float_pointer(y, c * area)
+            max_pool_map(source, width, window, (rows, columns), to, address(switches) + c * area)
         else:
-            _max_map(x[c], y[c], switches[c], geometry)
+            _max_pool_map(x[c], y[c], switches[c], window)
 
 
-@kernel(reads(3), writes(3), writes(3, uint8), reads(1, int64))
-def _max_pool(x, y, switches, geometry):
-    maps = _together(y)
-    parallel_for(_some_max_pools, (len(x) + maps - 1) // maps, (maps, x, y, switches, geometry))
+@kernel(reads(3), writes(3), writes(3, uint8), WINDOW)
+def _max_pool(x, y, switches, window):
+    maps = _maps_per_task(y)
+    parallel_for(_max_pool_task, (len(x) + maps - 1) // maps, (maps, x, y, switches, Window(*window)))
 
 
 @inner
-def _unpool_map(dy, switches, dx, geometry):
-    taps_down, taps_across, down, across, dilation_down, dilation_across, top, left = geometry
+def _max_unpool_map(dy, switches, dx, window):
     height, width = dx.shape
-    rows, columns = np.empty(taps_down * taps_across, np.int64), np.empty(taps_down * taps_across, np.int64)
-    for tap in range(len(rows)):  # once, since a division for each window is most of the time
-        rows[tap] = tap // taps_across * dilation_down - top
-        columns[tap] = tap % taps_across * dilation_across - left
+    taps = window.height * window.width
+    rows, columns = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    for tap in range(taps):  # once, since a division for each window is most of the time
+        rows[tap] = tap // window.width * window.dilation_h - window.padding_top
+        columns[tap] = tap % window.width * window.dilation_w - window.padding_left
     dx[:] = 0
     # windows in reverse: to each pixel of dx its taps then come in row order, as in the reference
     for p in range(dy.shape[0] - 1, -1, -1):
         for q in range(dy.shape[1] - 1, -1, -1):
             tap = switches[p, q]
-            h, w = p * down + rows[tap], q * across + columns[tap]
+            h, w = p * window.stride_h + rows[tap], q * window.stride_w + columns[tap]
             if 0 <= h < height and 0 <= w < width:
                 dx[h, w] += dy[p, q]
 
 
 @inner
-def _some_max_pool_input_grads(part, maps, dy, switches, dx, geometry):
-    """Fill the maps of a part, by whole vectors where windows lie side by side and there is room behind."""
-    begin, end = part * maps, min(len(dx), (part + 1) * maps)
+def _max_pool_input_grad_task(task, maps, dy, switches, dx, window):
+    """Fill some maps, by whole vectors where windows lie side by side and vectors stay in memory."""
+    begin, end = task * maps, min(len(dx), (task + 1) * maps)
     (count, height, width), size, area = dx.shape, (dy.shape[1], dy.shape[2]), dy.shape[1] * dy.shape[2]
-    vectors = unpools(geometry, size, (height, width))
+    vectors = can_unpool(window, size, (height, width))
     for c in range(begin, end):
-        free = (end - c - 1) * height * width >= 2 * LANES or size[1] >= LANES
-        if vectors and free and (count - c - 1) * area >= LANES:
-            pixels = address(dx) + 4 * c * height * width
-            unpool(address(dy) + 4 * c * area, address(switches) + c * area, size, width, pixels)
+        writable = (end - c - 1) * height * width >= 2 * LANES or size[1] >= LANES
+        if vectors and writable and (count - c - 1) * area >= LANES:
+            source, to = float_pointer(dy, c * area), float_pointer(dx, c * height * width)
+            max_unpool_map(source, address(switches) + c * area, size, width, to)
         else:
-            _unpool_map(dy[c], switches[c], dx[c], geometry)
+            _max_unpool_map(dy[c], switches[c], dx[c], window)
 
 
-@kernel(reads(3), reads(3, uint8), writes(3), reads(1, int64))
-def _max_pool_input_grad(dy, switches, dx, geometry):
-    maps = _together(dy)
-    parallel_for(_some_max_pool_input_grads, (len(dx) + maps - 1) // maps, (maps, dy, switches, dx, geometry))
+@kernel(reads(3), reads(3, uint8), writes(3), WINDOW)
+def _max_pool_input_grad(dy, switches, dx, window):
+    maps = _maps_per_task(dy)
+    arguments = maps, dy, switches, dx, Window(*window)
+    parallel_for(_max_pool_input_grad_task, (len(dx) + maps - 1) // maps, arguments)
 
 
 @inner
@@ -251,42 +282,42 @@ def _inside(count, stride, offset, size):
 
 
 @inner
-def _sum_map(c, maps, sums, rows, columns, geometry):
+def _avg_pool_map(c, maps, sums, rows, columns, window):
     x, y = maps[c], sums[c]
-    taps_down, taps_across, down, across, _, _, top, left = geometry
     for p in range(y.shape[0]):
         y[p] = 0
-        for r in range(taps_down):
-            h = p * down + r - top
+        for r in range(window.height):
+            h = p * window.stride_h + r - window.padding_top
             if 0 <= h < x.shape[0]:
-                for s in range(taps_across):
-                    first, last = _inside(y.shape[1], across, s - left, x.shape[1])
+                for s in range(window.width):
+                    offset = s - window.padding_left
+                    first, last = _inside(y.shape[1], window.stride_w, offset, x.shape[1])
                     for q in range(first, last):
-                        y[p, q] += x[h, q * across + s - left]
+                        y[p, q] += x[h, q * window.stride_w + offset]
         for q in range(y.shape[1]):
             y[p, q] /= rows[p] * columns[q]
 
 
-@kernel(reads(3), writes(3), reads(1), reads(1), reads(1, int64))
-def _avg_pool(x, y, rows, columns, geometry):
-    parallel_for(_sum_map, len(x), (x, y, rows, columns, geometry))
+@kernel(reads(3), writes(3), reads(1), reads(1), WINDOW)
+def _avg_pool(x, y, rows, columns, window):
+    parallel_for(_avg_pool_map, len(x), (x, y, rows, columns, Window(*window)))
 
 
 @inner
-def _share_map(c, shares, maps, geometry):
+def _avg_pool_input_grad_map(c, shares, maps, window):
     share, dx = shares[c], maps[c]
-    taps_down, taps_across, down, across, _, _, top, left = geometry
     for h in range(dx.shape[0]):
         dx[h] = 0
-        for r in range(taps_down):
-            p, rest = divmod(h + top - r, down)
+        for r in range(window.height):
+            p, rest = divmod(h + window.padding_top - r, window.stride_h)
             if rest == 0 and 0 <= p < share.shape[0]:
-                for s in range(taps_across):
-                    first, last = _inside(share.shape[1], across, s - left, dx.shape[1])
+                for s in range(window.width):
+                    offset = s - window.padding_left
+                    first, last = _inside(share.shape[1], window.stride_w, offset, dx.shape[1])
                     for q in range(first, last):
-                        dx[h, q * across + s - left] += share[p, q]
+                        dx[h, q * window.stride_w + offset] += share[p, q]
 
 
-@kernel(reads(3), writes(3), reads(1, int64))
-def _avg_pool_input_grad(share, dx, geometry):
-    parallel_for(_share_map, len(dx), (share, dx, geometry))
+@kernel(reads(3), writes(3), WINDOW)
+def _avg_pool_input_grad(share, dx, window):
+    parallel_for(_avg_pool_input_grad_map, len(dx), (share, dx, Window(*window)))
