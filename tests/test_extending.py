@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn.cli import main
+from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.methods import METHODS, Method, Reference, select_methods
+from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Flatten, Keep, Layer, Linear
 from minicnn.layers.base import Kind
 from minicnn.rules import GRADIENT
@@ -68,3 +72,30 @@ def test_a_layer_of_ones_own_runs_and_is_summed_up_on_every_device(device):
 def test_a_layer_of_ones_own_fits_the_check():
     report = gradients(Softsign(), np.random.default_rng(0).normal(size=(2, 3, 4, 4)))
     assert report.rows
+
+
+def gradient_norm(net, x, target, *, progress=iter):
+    """sqrt(sum over the channels of w^2)."""
+    gradient = net.input_gradient(x, target)
+    norm = np.sqrt((gradient**2).sum(axis=1))
+    return AttributionMaps(norm, norm, {})
+
+
+@pytest.fixture
+def toy_method(monkeypatch):
+    entry = Method("gradient-norm", gradient_norm, Reference("A. Author", 2025, "Title"))
+    monkeypatch.setitem(METHODS, entry.name, entry)
+    return entry.name
+
+
+def test_a_method_is_known_to_the_command_the_comparisons_and_the_sanity_check(toy_method, tmp_path, capsys):
+    seven = str(catalogue.folder("images") / "seven.png")
+    typed = ["saliency", seven, "--net", "digits", "--method", toy_method, "-o", str(tmp_path)]
+    assert main(typed) == 0 and list(tmp_path.glob("*.png"))
+    assert main(["inspect", str(next(tmp_path.glob("*.png"))), "--verify"]) == 0
+    with pytest.raises(SystemExit):
+        main(["saliency", "--help"])
+    assert toy_method in capsys.readouterr().out
+    net = minicnn.load("digits")
+    assert toy_method in select_methods(net, net.input_shape, None, max_passes=1)
+    assert toy_method in minicnn.evaluate.sanity_check(net, [seven], [toy_method]).text()

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from minicnn import zoo
+from minicnn.explain.methods import METHODS
 from minicnn.io import catalogue
 from minicnn.kernels import reference
 from minicnn.paper import choices
@@ -141,9 +142,31 @@ def command_pages() -> None:
     write("generated/commands.md", "\n\n".join(parts) + "\n")
 
 
+def methods_page() -> None:
+    """Write the table of the methods of explanation, and each one's settings."""
+    rows = []
+    for m in METHODS.values():
+        source = f"{m.reference.authors} {m.reference.year}, *{m.reference.title}*"
+        rows.append([f"`{m.name}`", "yes" if m.signed else "no", m.passes, source])
+    settings = [
+        [f"`{m.name}`", f"`{name}`", s.default_help or s.default, ", ".join(filter(None, (s.help, s.unit)))]
+        for m in METHODS.values()
+        for name, s in m.settings.items()
+    ]
+    write(
+        "generated/methods.md",
+        "# Methods of explanation\n\nWhat `minicnn saliency --method NAME`, `minicnn.explain.attribution` and the"
+        " comparisons know. A signed map also says what speaks against the class; passes are forward and backward"
+        " passes of one view.\n\n"
+        + table(["name", "signed", "passes", "source"], rows)
+        + "\n## Settings\n\n"
+        + table(["method", "setting", "default", "what"], settings),
+    )
+
+
 def table_pages() -> None:
     """Write the tables of networks, architectures and the paper's open choices."""
-    shipped = [[f"`{n}`", e["description"], e["licence"]] for n, e in catalogue.entries().items()]
+    shipped = [[f"`{n}`", e["description"], e["licence"]] for n, e in catalogue.read_entries().items()]
     built = []
     for name in zoo.ARCHITECTURES:
         entry = zoo.architecture(name)
@@ -206,6 +229,7 @@ def generate(_app: object, _config: object) -> None:
     api_page()
     operation_pages()
     command_pages()
+    methods_page()
     table_pages()
 
 
