@@ -4,14 +4,16 @@ Each is made here, outside of the package, in the files' stead; what would need 
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import minicnn
-from minicnn.cli import main
+from minicnn.cli import COMMANDS, build_parser, main
 from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.methods import METHODS, Method, Reference, select_methods
 from minicnn.io import catalogue
@@ -99,3 +101,16 @@ def test_a_method_is_known_to_the_command_the_comparisons_and_the_sanity_check(t
     net = minicnn.load("digits")
     assert toy_method in select_methods(net, net.input_shape, None, max_passes=1)
     assert toy_method in minicnn.evaluate.sanity_check(net, [seven], [toy_method]).text()
+
+
+def test_a_command_is_one_module_and_its_line_in_the_list(monkeypatch, capsys):
+    def run(arguments):
+        print(f"hello {arguments.who}")
+        return 0
+
+    toy = SimpleNamespace(configure=lambda parser: parser.add_argument("who"), run=run)
+    monkeypatch.setitem(sys.modules, "minicnn.cli.say_hello", toy)
+    monkeypatch.setitem(COMMANDS, "say-hello", "greet somebody")
+    assert main(["say-hello", "there"]) == 0
+    assert capsys.readouterr().out == "hello there\n"
+    assert "greet somebody" in build_parser().format_help()

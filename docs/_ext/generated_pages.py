@@ -120,7 +120,7 @@ def help_text(parser: argparse.ArgumentParser) -> str:
 
 def command_pages() -> None:
     """Write one page of all commands from the parser."""
-    from minicnn.cli.grammar import parser as build_parser
+    from minicnn.cli import build_parser
 
     top = build_parser()
     parts = [
@@ -233,7 +233,17 @@ def generate(_app: object, _config: object) -> None:
     table_pages()
 
 
+def escape_bars(_app, _what, _name, _obj, _options, lines: list[str]) -> None:
+    """Let |x| be an absolute value, as the docstrings mean it, and not a substitution of reStructuredText."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[i] = "``".join(
+                part if n % 2 else part.replace("|", "\\|") for n, part in enumerate(line.split("``"))
+            )
+
+
 def setup(app):
     """Tell Sphinx."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=400)  # before numpydoc takes it apart
     app.connect("config-inited", generate)  # before Sphinx looks for pages
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,11 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         What was typed after ``minicnn``; ``sys.argv`` unless given.
 
-    Examples
-    --------
-    >>> main(["inspect", "digits", "--json"])  # doctest: +SKIP
-    0
-
     """
     words = sys.argv[1:] if argv is None else argv
     if "_ARGCOMPLETE" in os.environ:
@@ -92,6 +87,11 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     -------
     parser : argparse.ArgumentParser
         What it parses has ``command``, a name in `COMMANDS`.
+
+    Examples
+    --------
+    >>> build_parser().parse_args(["predict", "photo.jpg", "--top", "3"]).top
+    3
 
     """
     parser = argparse.ArgumentParser(

@@ -88,7 +88,7 @@ def flatten_input_grad(dy: np.ndarray, input_shape: Shape) -> np.ndarray:
 
 
 def reshape(x: np.ndarray, shape: Shape) -> np.ndarray:
-    """Values of each image in another shape, in row order: (N, ...) to (N, *shape).
+    """Values of each image in another shape, in row order: (N, ...) to (N,) + shape.
 
     See Also
     --------
