@@ -1,4 +1,17 @@
-"""What can go wrong for a user, by kind: every message says what, where, what was expected and what to do."""
+"""What can go wrong for a user, by kind: every message says what, where, what was expected and what to do.
+
+All of them are a ``MinicnnError``, which is a ValueError.
+
+Examples
+--------
+>>> import minicnn
+>>> try:
+...     minicnn.load("digits").input_gradient([1, 2, 3], target=0)
+... except minicnn.errors.MinicnnError as error:
+...     print(error)
+input x: expected a NumPy array, got list
+
+"""
 
 __all__ = ["DeviceError", "DeviceMemoryError", "ImageError", "MinicnnError", "ShapeError", "WeightsError"]
 

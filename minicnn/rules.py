@@ -5,6 +5,8 @@ layer ignores it: convolution and max-pool act alike in all three (paper section
 is differentiated exactly whatever the rule, and a rectifier for which a rule is not defined raises.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
@@ -13,7 +15,15 @@ __all__ = ["DECONVNET", "GRADIENT", "GUIDED", "RULES", "Rule", "as_rule"]
 
 
 class Rule(NamedTuple):
-    """A backward rule of ReLU; the two booleans are the exponents a and b."""
+    """A backward rule of ReLU: dx = dy [x > 0]^a [dy > 0]^b.
+
+    Attributes
+    ----------
+    name : str
+    where_input_positive : bool, the exponent a
+    where_cotangent_positive : bool, the exponent b
+
+    """
 
     name: str
     where_input_positive: bool
@@ -33,6 +43,11 @@ def as_rule(rule: str | Rule) -> Rule:
     ------
     MinicnnError
         If no rule has that name.
+
+    Examples
+    --------
+    >>> as_rule("deconvnet")
+    Rule(name='deconvnet', where_input_positive=False, where_cotangent_positive=True)
 
     """
     for known in RULES:

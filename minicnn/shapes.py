@@ -3,39 +3,82 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minicnn.errors import ShapeError
 
-__all__ = ["check_array", "output_size", "pair", "same_padding", "sides", "span", "transposed_size"]
+__all__ = [
+    "Pair",
+    "Sides",
+    "check_array",
+    "output_size",
+    "pair",
+    "same_padding",
+    "sides",
+    "span",
+    "transposed_size",
+]
 
-Pair = tuple[int, int]
-Sides = tuple[Pair, Pair]
+Pair: TypeAlias = tuple[int, int]  # (vertical, horizontal)
+Sides: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
 
-def pair(value: int | Pair, name: str, least: int = 1) -> Pair:
-    """``value`` as (vertical, horizontal); ShapeError unless whole numbers of at least ``least``."""
-    if type(value) is tuple and [*map(type, value)] == [int, int] and min(value) >= least:
+def pair(value: Any, name: str, minimum: int = 1) -> Pair:
+    """Return ``value`` as (vertical, horizontal).
+
+    Parameters
+    ----------
+    value : int, or a pair of them
+    name : what the message calls it
+    minimum : int
+
+    Raises
+    ------
+    ShapeError
+        Unless it is made of whole numbers of at least ``minimum``.
+
+    Examples
+    --------
+    >>> pair(3, "kernel_size"), pair([3, 5], "kernel_size")
+    ((3, 3), (3, 5))
+
+    """
+    if type(value) is tuple and [*map(type, value)] == [int, int] and min(value) >= minimum:
         return value  # what layers pass, at once: asking an abstract class is slow
-    values = (value, value) if isinstance(value, Integral) else value
-    whole = isinstance(values, tuple | list) and len(values) == 2
-    if not whole or not all(isinstance(v, Integral) and v >= least for v in values):
-        raise ShapeError(f"{name}: expected a whole number >= {least} or a pair of them, got {value!r}")
+    values: Any = (value, value) if isinstance(value, Integral) else value
+    is_pair = isinstance(values, tuple | list) and len(values) == 2
+    if not is_pair or not all(isinstance(v, Integral) and int(v) >= minimum for v in values):
+        raise ShapeError(f"{name}: expected a whole number >= {minimum} or a pair of them, got {value!r}")
     return int(values[0]), int(values[1])
 
 
-def sides(padding: int | Pair | Sides) -> Sides:
-    """Return padding as ((top, bottom), (left, right)): from one number, (vertical, horizontal), or four sides."""
+def sides(padding: Any) -> Sides:
+    """Return padding as ((top, bottom), (left, right)): from one number, (vertical, horizontal), or four sides.
+
+    Examples
+    --------
+    >>> sides(1), sides((1, 2)), sides(((0, 1), (2, 3)))
+    (((1, 1), (1, 1)), ((1, 1), (2, 2)), ((0, 1), (2, 3)))
+
+    """
     nested = isinstance(padding, tuple | list) and len(padding) == 2 and not isinstance(padding[0], Integral)
     if nested:
-        return pair(padding[0], "padding", least=0), pair(padding[1], "padding", least=0)
-    vertical, horizontal = pair(padding, "padding", least=0)
+        return pair(padding[0], "padding", minimum=0), pair(padding[1], "padding", minimum=0)
+    vertical, horizontal = pair(padding, "padding", minimum=0)
     return (vertical, vertical), (horizontal, horizontal)
 
 
 def span(kernel: int, dilation: int) -> int:
-    """Pixels from the first to the last tap of a dilated kernel: dilation (kernel - 1) + 1."""
+    """Pixels from the first to the last tap of a dilated kernel: dilation (kernel - 1) + 1.
+
+    Examples
+    --------
+    >>> span(3, 2)
+    5
+
+    """
     return dilation * (kernel - 1) + 1
 
 
@@ -48,21 +91,43 @@ def output_size(
     quotient is rounded up, but a last window that would start beyond the input and its leading padding is
     dropped.
 
+    Parameters
+    ----------
+    size : (H, W)
+    kernel_size, stride, dilation : pairs
+    padding : ((top, bottom), (left, right))
+    ceil_mode : bool
+
+    Returns
+    -------
+    size : (P, Q)
+
     Raises
     ------
     ShapeError
         If no window fits.
 
+    See Also
+    --------
+    transposed_size : the other way
+
+    Examples
+    --------
+    >>> output_size((224, 224), (11, 11), (4, 4), ((2, 2), (2, 2)), (1, 1))
+    (55, 55)
+    >>> output_size((6, 6), (3, 3), (2, 2), ((0, 0), (0, 0)), (1, 1), ceil_mode=True)
+    (3, 3)
+
     """
     out = []
     for n, k, s, (before, after), d in zip(size, kernel_size, stride, padding, dilation, strict=True):
-        room = n + before + after - span(k, d)
-        if room < 0:
+        free = n + before + after - span(k, d)  # how far the window can move
+        if free < 0:
             raise ShapeError(
                 f"a window of {kernel_size} with dilation {dilation} does not fit into an input of {size} "
                 f"with padding {padding}; use a larger input or a smaller window"
             )
-        count = (-(-room // s) if ceil_mode else room // s) + 1
+        count = (-(-free // s) if ceil_mode else free // s) + 1
         if ceil_mode and (count - 1) * s >= n + before:
             count -= 1
         out.append(count)
@@ -72,7 +137,21 @@ def output_size(
 def transposed_size(
     size: Pair, kernel_size: Pair, stride: Pair, padding: Sides, output_padding: Pair, dilation: Pair
 ) -> Pair:
-    """Output height and width of a transposed convolution: (P - 1) stride - padding + span + output_padding."""
+    """Output height and width of a transposed convolution.
+
+    P = (H - 1) stride - top - bottom + dilation (R - 1) + 1 + output_padding, the same for Q.
+
+    Raises
+    ------
+    ShapeError
+        If nothing is left.
+
+    Examples
+    --------
+    >>> transposed_size((55, 55), (11, 11), (4, 4), ((2, 2), (2, 2)), (1, 1), (1, 1))
+    (224, 224)
+
+    """
     height, width = (
         (n - 1) * s - before - after + span(k, d) + extra
         for n, k, s, (before, after), extra, d in zip(
@@ -89,6 +168,12 @@ def same_padding(size: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) ->
 
     With stride 1 it is torch's ``padding="same"``; with larger strides TensorFlow's ``SAME``, whose sides
     depend on the input's size: pad = max((ceil(n / stride) - 1) stride + span - n, 0).
+
+    Examples
+    --------
+    >>> same_padding((224, 224), (3, 3), (2, 2), (1, 1))
+    ((0, 1), (0, 1))
+
     """
     totals = [
         max((-(-n // s) - 1) * s + span(k, d) - n, 0)
@@ -99,7 +184,15 @@ def same_padding(size: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) ->
 
 
 def check_array(x: object, what: str, ndim: int | None = None) -> None:
-    """ShapeError unless ``x`` is a NumPy array of float32 or float64, with ``ndim`` axes where that is given."""
+    """Raise ShapeError unless ``x`` is a NumPy array of float32 or float64, of ``ndim`` axes where that is given.
+
+    Examples
+    --------
+    >>> check_array(np.zeros((3, 224, 224)), "input x", ndim=4)
+    Traceback (most recent call last):
+    minicnn.errors.ShapeError: input x: expected 4 axes, got shape (3, 224, 224); add a batch axis with x[None]
+
+    """
     if not isinstance(x, np.ndarray):
         raise ShapeError(f"{what}: expected a NumPy array, got {type(x).__name__}")
     if x.dtype not in (np.float32, np.float64):

@@ -1,1 +1,1 @@
-"""Helpers of no floor of their own: results as JSON, near names for messages."""
+"""Helpers that every package may use: shared types, near names for messages, results as JSON."""

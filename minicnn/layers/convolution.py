@@ -212,7 +212,7 @@ class ConvTranspose2d(Layer, capturable=True):
             stride=pair(self.stride, "ConvTranspose2d: stride"),
             dilation=pair(self.dilation, "ConvTranspose2d: dilation"),
             padding=sides(self.padding),
-            output_padding=pair(self.output_padding, "ConvTranspose2d: output_padding", least=0),
+            output_padding=pair(self.output_padding, "ConvTranspose2d: output_padding", minimum=0),
             bias=None if self.bias is False else self.bias,
         )
         if any(extra >= step for extra, step in zip(self.output_padding, self.stride, strict=True)):

@@ -95,8 +95,8 @@ class Executor:
         """Output of the program for a batch x of shape (N, ...)."""
 
         def run(x: np.ndarray, _: Any) -> np.ndarray:
-            with self._pass_for(program, x) as one_pass:
-                return np.asarray(one_pass.forward(self.send(x, program)))
+            with self._pass_for(program, x) as network_pass:
+                return np.asarray(network_pass.forward(self.send(x, program)))
 
         return concatenate(self.run_batched(run, x))
 
@@ -121,9 +121,9 @@ class Executor:
         """
 
         def run(x: np.ndarray, target: np.ndarray) -> np.ndarray:
-            with self._pass_for(program, x, Keep.MASKS, rule) as one_pass:
-                y = one_pass.forward(self.send(x, program))  # it stays there: only its shape counts
-                dx = one_pass.backward(send(cotangent(y, target), self.device))
+            with self._pass_for(program, x, Keep.MASKS, rule) as network_pass:
+                y = network_pass.forward(self.send(x, program))  # it stays there: only its shape counts
+                dx = network_pass.backward(send(cotangent(y, target), self.device))
             return np.asarray(dx).astype(x.dtype, copy=False)
 
         return concatenate(self.run_batched(run, x, target))
@@ -145,7 +145,7 @@ class Executor:
         self, program: Program, x: np.ndarray, keep: Keep = Keep.NOTHING, rule: Rule = GRADIENT
     ) -> AbstractContextManager[Any]:
         """Context that gives a pass for inputs of x's shape; a recorded one, where there is one."""
-        one_pass = sequence.Pass(program.steps, self.kernels, keep, rule)
+        network_pass = sequence.Pass(program.steps, self.kernels, keep, rule)
         if self._passes is None or program.float64 or x.dtype != np.float32 or not program.capturable:
-            return nullcontext(one_pass)
-        return self._passes.get((program.upto, x.shape, keep, rule), one_pass)
+            return nullcontext(network_pass)
+        return self._passes.get((program.upto, x.shape, keep, rule), network_pass)

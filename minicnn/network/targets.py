@@ -119,5 +119,6 @@ def unit_cotangent(y: np.ndarray, unit: int | tuple[int, ...]) -> np.ndarray:
     if not all(0 <= i < n for i, n in zip(index, y.shape[1:], strict=False)):
         raise ShapeError(f"unit {unit} is outside of the layer's output {y.shape[1:]}")
     dy = np.zeros_like(y)
-    dy[(slice(None), *index)] = 1
+    of_each_image = slice(None), *index
+    dy[of_each_image] = 1
     return dy

@@ -1,5 +1,8 @@
 """Architectures by name, one file a family: what a state dictionary, which holds weights alone, is loaded into."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -24,7 +27,7 @@ from minicnn.zoo.zfnet import zfnet
 
 __all__ = ["ARCHITECTURES", "Architecture", "architecture", "build"]
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "digits": digits,
     "lenet5": lenet5,
     "alexnet": alexnet,
@@ -74,6 +77,19 @@ def architecture(name: str, num_classes: int | None = None) -> Architecture:
     MinicnnError
         If no architecture has that name (the nearest names are in the message), or it has no class scores.
 
+    See Also
+    --------
+    build : a network of it, with random weights
+    minicnn.load : a network of it, with weights from a file
+
+    Examples
+    --------
+    >>> from minicnn import zoo
+    >>> zoo.architecture("vgg16").input_shape
+    (3, 224, 224)
+    >>> zoo.architecture("resnet18", num_classes=10).layers[-1]
+    ('fc', Linear(in_features=512, out_features=10, bias=True))
+
     """
     if name not in ARCHITECTURES:
         raise MinicnnError(f"unknown architecture {name!r}; {did_you_mean(name, ARCHITECTURES)}")
@@ -87,7 +103,27 @@ def architecture(name: str, num_classes: int | None = None) -> Architecture:
 
 
 def build(name: str, num_classes: int | None = None, seed: int = 0) -> Network:
-    """Return a network of that architecture with random weights, drawn from ``seed`` as its authors drew them."""
+    """Return a network of that architecture with random weights, drawn from ``seed`` as its authors drew them.
+
+    Parameters
+    ----------
+    name : str, one of ``ARCHITECTURES``
+    num_classes : int, optional
+        Number of scores; the published one unless given.
+    seed : int
+
+    Raises
+    ------
+    MinicnnError
+        As ``architecture``.
+
+    Examples
+    --------
+    >>> from minicnn import zoo
+    >>> zoo.build("lenet5")
+    <Network lenet5: 16 layers, 61,750 parameters, on reference>
+
+    """
     layers, input_shape, preprocess, draw, _ = architecture(name, num_classes)
     if draw is not None:
         layers = draw_parameters(layers, np.random.default_rng(seed), draw)

@@ -1,5 +1,9 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton 2012) as torchvision and Caffe have it, and Caffe's CaffeNet."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from minicnn.layers import (
     Conv2d,
     Dropout,
@@ -9,9 +13,10 @@ from minicnn.layers import (
     MaxPool2d,
     ReLU,
 )
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture, Draw
-from minicnn.zoo.initialisation import normal, with_bias
-from minicnn.zoo.inputs import CAFFE_MEAN, bgr_minus_mean, rgb_standardised
+from minicnn.zoo.initialisation import normal, parameters
+from minicnn.zoo.inputs import CAFFE_MEAN, caffe_preprocess, torchvision_preprocess
 
 __all__ = ["alexnet", "alexnet_caffe", "caffenet", "full_layers", "gaussian"]
 
@@ -46,7 +51,7 @@ def alexnet(num_classes: int = 1000) -> Architecture:
         ("classifier.6", Linear(4096, num_classes)),
     ]
     ones = ("features.3", "features.8", "features.10", "classifier.1", "classifier.4")
-    return Architecture(layers, (3, 224, 224), rgb_standardised(), gaussian(0.01, 1.0, ones))
+    return Architecture(layers, (3, 224, 224), torchvision_preprocess(), gaussian(0.01, 1.0, ones))
 
 
 def alexnet_caffe(num_classes: int = 1000) -> Architecture:
@@ -60,7 +65,7 @@ def alexnet_caffe(num_classes: int = 1000) -> Architecture:
         *_stage(2, Conv2d(96, 256, 5, padding=2, groups=2), "norm", "pool"),
         *_last_convolutions(num_classes),
     ]
-    return Architecture(layers, (3, 227, 227), bgr_minus_mean(227, CAFFE_MEAN), _caffe_draw(0.1))
+    return Architecture(layers, (3, 227, 227), caffe_preprocess(227, CAFFE_MEAN), _caffe_draw(0.1))
 
 
 def caffenet(num_classes: int = 1000) -> Architecture:
@@ -70,10 +75,10 @@ def caffenet(num_classes: int = 1000) -> Architecture:
         *_stage(2, Conv2d(96, 256, 5, padding=2, groups=2), "pool", "norm"),
         *_last_convolutions(num_classes),
     ]
-    return Architecture(layers, (3, 227, 227), bgr_minus_mean(227, CAFFE_MEAN), _caffe_draw(1.0))
+    return Architecture(layers, (3, 227, 227), caffe_preprocess(227, CAFFE_MEAN), _caffe_draw(1.0))
 
 
-def full_layers(features: int, num_classes: int) -> list:
+def full_layers(features: int, num_classes: int) -> NamedLayers:
     """Two hidden layers of 4096 with dropout, and the class scores: Caffe's names."""
     return [
         ("flatten", Flatten()),
@@ -87,7 +92,7 @@ def full_layers(features: int, num_classes: int) -> list:
     ]
 
 
-def _stage(number: int, conv: Conv2d, *after: str) -> list:
+def _stage(number: int, conv: Conv2d, *after: str) -> NamedLayers:
     """Convolution, rectifier, then "norm" and "pool" in the given order."""
     kinds = {
         "norm": LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0),
@@ -97,7 +102,7 @@ def _stage(number: int, conv: Conv2d, *after: str) -> list:
     return [*stage, *((f"{kind}{number}", kinds[kind]) for kind in after)]
 
 
-def _last_convolutions(num_classes: int) -> list:
+def _last_convolutions(num_classes: int) -> NamedLayers:
     return [
         *_stage(3, Conv2d(256, 384, 3, padding=1)),
         *_stage(4, Conv2d(384, 384, 3, padding=1, groups=2)),
@@ -109,16 +114,16 @@ def _last_convolutions(num_classes: int) -> list:
 def gaussian(std: float, bias: float = 0.0, biased: tuple[str, ...] = ()) -> Draw:
     """Return the rule: weights from a Gaussian, biases ``bias`` in the layers named ``biased`` and else 0."""
 
-    def draw(name, layer, rng):
-        return with_bias(layer, normal(layer, rng, std), bias if name in biased else 0.0)
+    def draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return parameters(layer, normal(layer, rng, std), bias if name in biased else 0.0)
 
     return draw
 
 
 def _caffe_draw(bias: float) -> Draw:
-    def draw(name, layer, rng):
+    def draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
         biased = name in ("conv2", "conv4", "conv5", "fc6", "fc7")
         std = 0.005 if name in ("fc6", "fc7") else 0.01
-        return with_bias(layer, normal(layer, rng, std), bias if biased else 0.0)
+        return parameters(layer, normal(layer, rng, std), bias if biased else 0.0)
 
     return draw

@@ -1,16 +1,20 @@
 """What an architecture is: layers, the input they expect, how an image becomes it, how its weights are drawn."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from minicnn.images import Preprocess
-from minicnn.layers import Layer
+from minicnn.layers import Conv2d, Linear
+from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["Architecture", "Draw"]
 
-Draw = Callable[[str, Layer, np.random.Generator], dict[str, np.ndarray]]
+# of a layer's name, the layer and a generator: the parameters
+Draw: TypeAlias = Callable[[str, Conv2d | Linear, np.random.Generator], dict[str, np.ndarray]]
 
 
 class Architecture(NamedTuple):
@@ -24,9 +28,13 @@ class Architecture(NamedTuple):
     draw : the published random initialisation, see ``minicnn.zoo.initialisation``; None for torch's
     unused : names of layers that published state dictionaries hold and this network leaves out
 
+    See Also
+    --------
+    minicnn.zoo.architecture : one by its name
+
     """
 
-    layers: list
+    layers: NamedLayers
     input_shape: tuple[int, int, int]
     preprocess: Preprocess
     draw: Draw | None = None

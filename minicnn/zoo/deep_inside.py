@@ -1,9 +1,12 @@
 """The network of "Deep Inside Convolutional Networks" (Simonyan, Vedaldi, Zisserman 2013, section 1)."""
 
+from __future__ import annotations
+
 from minicnn.layers import Conv2d, LocalResponseNorm, MaxPool2d, ReLU
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.alexnet import full_layers, gaussian
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.inputs import CAFFE_MEAN, bgr_minus_mean
+from minicnn.zoo.inputs import CAFFE_MEAN, caffe_preprocess
 
 __all__ = ["paper"]
 
@@ -25,8 +28,8 @@ def paper(num_classes: int = 1000) -> Architecture:
     Its weights were never released; ``vgg-f`` has the same widths and was trained by the same group.
     """
     layers = [
-        *_normalised(1, Conv2d(3, 64, 11, stride=4, padding=2)),
-        *_normalised(2, Conv2d(64, 256, 5, padding=2)),
+        *_conv_lrn_pool(1, Conv2d(3, 64, 11, stride=4, padding=2)),
+        *_conv_lrn_pool(2, Conv2d(64, 256, 5, padding=2)),
         ("conv3", Conv2d(256, 256, 3, padding=1)),
         ("relu3", ReLU()),
         ("conv4", Conv2d(256, 256, 3, padding=1)),
@@ -37,10 +40,10 @@ def paper(num_classes: int = 1000) -> Architecture:
         *full_layers(9216, num_classes),
     ]
     draw = gaussian(0.01, 1.0, ("conv2", "conv4", "conv5", "fc6", "fc7"))
-    return Architecture(layers, (3, 224, 224), bgr_minus_mean(224, CAFFE_MEAN), draw)
+    return Architecture(layers, (3, 224, 224), caffe_preprocess(224, CAFFE_MEAN), draw)
 
 
-def _normalised(number: int, conv: Conv2d) -> list:
+def _conv_lrn_pool(number: int, conv: Conv2d) -> NamedLayers:
     return [
         (f"conv{number}", conv),
         (f"relu{number}", ReLU()),

@@ -1,5 +1,7 @@
 """A small net for handwritten digits, with the layer names of the package digit-recognizer-py."""
 
+from __future__ import annotations
+
 from minicnn.images import Preprocess
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.zoo.architecture import Architecture

@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 (Tan, Le 2019, without squeeze-and-excitation and with ReLU6), published layer names."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from minicnn.images import Preprocess
@@ -14,8 +16,9 @@ from minicnn.layers import (
     Residual,
     Sequential,
 )
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.initialisation import he_normal, normal, with_bias
+from minicnn.zoo.initialisation import he_normal, normal, parameters
 
 __all__ = ["efficientnet_lite0"]
 
@@ -65,13 +68,13 @@ def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
     return Architecture(layers, (3, 224, 224), preprocess, _draw)
 
 
-def _unit(conv_name: str, norm_name: str, conv: Conv2d, relu: bool = True) -> list:
+def _unit(conv_name: str, norm_name: str, conv: Conv2d, relu: bool = True) -> NamedLayers:
     """Convolution, batch normalisation and, unless the unit is linear, ReLU6."""
     unit = [(conv_name, conv), (norm_name, BatchNorm2d(conv.out_channels, eps=1e-3))]
     return [*unit, (f"{conv_name}_relu", ReLU6())] if relu else unit
 
 
-def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, stride: int):
+def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, stride: int) -> Residual | Sequential:
     """Widen by 1 x 1, filter each channel, narrow by a linear 1 x 1; a residual where the shapes agree."""
     wide = channels * expansion
     body = []
@@ -83,11 +86,11 @@ def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, strid
     return Residual(body) if stride == 1 and channels == out else Sequential(body)
 
 
-def _draw(name, layer, rng):
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
     shape = layer.parameter_shapes()["weight"]
     if isinstance(layer, Linear):
         bound = 1 / np.sqrt(layer.out_features)
-        return with_bias(layer, rng.uniform(-bound, bound, shape).astype(np.float32))
+        return parameters(layer, rng.uniform(-bound, bound, shape).astype(np.float32))
     depthwise = layer.groups > 1
     weight = normal(layer, rng, np.sqrt(2 / np.prod(shape[1:]))) if depthwise else he_normal(layer, rng)
-    return with_bias(layer, weight)
+    return parameters(layer, weight)

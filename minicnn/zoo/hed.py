@@ -1,9 +1,14 @@
 """The trunk of HED, an edge detector (Xie, Tu 2015): the convolutions of VGG-16, names as in Keras."""
 
-from minicnn.layers import Conv2d, MaxPool2d, ReLU
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.layers import Conv2d, Linear, MaxPool2d, ReLU
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.initialisation import he_normal, with_bias
-from minicnn.zoo.inputs import CAFFE_MEAN, bgr_minus_mean
+from minicnn.zoo.initialisation import he_normal, parameters
+from minicnn.zoo.inputs import CAFFE_MEAN, caffe_preprocess
 from minicnn.zoo.vgg import DEPTHS, WIDTHS
 
 __all__ = ["hed_trunk"]
@@ -16,7 +21,8 @@ def hed_trunk() -> Architecture:
     enlarged outputs.  The trunk ends with the last rectifier; ``forward(x, upto="block3_conv3_relu")`` gives
     another stage's maps.
     """
-    layers, channels = [], 3
+    layers: NamedLayers = []
+    channels = 3
     for stage, (width, repeats) in enumerate(zip(WIDTHS, DEPTHS[16], strict=True), start=1):
         if stage > 1:
             layers.append((f"block{stage}_pool", MaxPool2d(2)))
@@ -25,8 +31,8 @@ def hed_trunk() -> Architecture:
             layers += [(name, Conv2d(channels, width, 3, padding=1)), (f"{name}_relu", ReLU())]
             channels = width
     unused = ("conv2d", *(f"conv2d_{i}" for i in range(1, 6)))
-    return Architecture(layers, (3, 224, 224), bgr_minus_mean(224, CAFFE_MEAN), _draw, unused)
+    return Architecture(layers, (3, 224, 224), caffe_preprocess(224, CAFFE_MEAN), _draw, unused)
 
 
-def _draw(name, layer, rng):
-    return with_bias(layer, he_normal(layer, rng))
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return parameters(layer, he_normal(layer, rng))

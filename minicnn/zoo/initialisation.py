@@ -12,7 +12,7 @@ from minicnn.layers import Conv2d, Layer, Linear
 from minicnn.layers.sequence import NamedLayers, map_layers
 from minicnn.zoo.architecture import Draw
 
-__all__ = ["draw_parameters", "he_normal", "he_uniform", "normal", "with_bias"]
+__all__ = ["draw_parameters", "he_normal", "he_uniform", "normal", "parameters"]
 
 
 def draw_parameters(layers: NamedLayers, rng: np.random.Generator, draw: Draw) -> NamedLayers:
@@ -26,26 +26,33 @@ def draw_parameters(layers: NamedLayers, rng: np.random.Generator, draw: Draw) -
     return map_layers(layers, initialise)
 
 
-def normal(layer: Layer, rng: np.random.Generator, std: float) -> np.ndarray:
+def normal(layer: Conv2d | Linear, rng: np.random.Generator, std: float) -> np.ndarray:
     """Weights from a Gaussian with mean 0 and that standard deviation."""
     return rng.standard_normal(layer.parameter_shapes()["weight"], np.float32) * np.float32(std)
 
 
-def he_normal(layer: Layer, rng: np.random.Generator) -> np.ndarray:
+def he_normal(layer: Conv2d | Linear, rng: np.random.Generator) -> np.ndarray:
     """Weights from a Gaussian of variance 2 / (K R S), the filters' outputs (He et al. 2015, equation 14)."""
     filters, _, *taps = layer.parameter_shapes()["weight"]
     return normal(layer, rng, np.sqrt(2 / (filters * np.prod(taps))))
 
 
-def he_uniform(layer: Layer, rng: np.random.Generator) -> np.ndarray:
+def he_uniform(layer: Conv2d | Linear, rng: np.random.Generator) -> np.ndarray:
     """Weights, uniform and of variance 2 / (C R S), the filters' inputs (He et al. 2015, equation 10)."""
     shape = layer.parameter_shapes()["weight"]
     bound = np.sqrt(6 / np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
-def with_bias(layer: Layer, weight: np.ndarray, bias: float = 0.0) -> dict[str, np.ndarray]:
-    """Return the layer's parameters: ``weight``, and the bias filled with one number where the layer has one."""
+def parameters(layer: Conv2d | Linear, weight: np.ndarray, bias: float = 0.0) -> dict[str, np.ndarray]:
+    """Return the layer's parameters: ``weight``, and the bias filled with one number where the layer has one.
+
+    Examples
+    --------
+    >>> {name: a.tolist() for name, a in parameters(Linear(2, 1), np.ones((1, 2)), bias=0.5).items()}
+    {'weight': [[1.0, 1.0]], 'bias': [0.5]}
+
+    """
     if layer.bias is None:
         return {"weight": weight}
     return {"weight": weight, "bias": np.full(len(weight), bias, np.float32)}

@@ -1,9 +1,13 @@
 """LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, section II.B): handwritten digits."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from minicnn._utils.types import Shape
 from minicnn.images import Preprocess
 from minicnn.layers import AvgPool2d, Conv2d, Flatten, Linear, Tanh
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 
 __all__ = ["lenet5"]
@@ -58,7 +62,7 @@ def lenet5(num_classes: int = 10) -> Architecture:
     return Architecture(layers, (1, 32, 32), preprocess, _draw)
 
 
-def _subsampling(name: str, maps: int) -> list:
+def _subsampling(name: str, maps: int) -> NamedLayers:
     return [
         (f"{name}_mean", AvgPool2d(2)),
         (name, Conv2d(maps, maps, 1, groups=maps)),
@@ -66,7 +70,7 @@ def _subsampling(name: str, maps: int) -> list:
     ]
 
 
-def _draw(name, layer, rng):
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Uniform within 2.4 / fan-in, in units of the plain tanh: times A of the layer before, S of the one after."""
     shapes = layer.parameter_shapes()
     used = _connections(shapes["weight"]) if name == "c3" else np.ones(shapes["weight"])
@@ -80,7 +84,7 @@ def _draw(name, layer, rng):
     return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
-def _connections(shape) -> np.ndarray:
+def _connections(shape: Shape) -> np.ndarray:
     used = np.zeros(shape)
     for filters, seen in zip(used, C3_SEES, strict=True):
         filters[list(seen)] = 1

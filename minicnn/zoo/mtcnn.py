@@ -7,8 +7,11 @@ box widths and heights; ``"landmarks"`` the x and then the y of eyes, nose and m
 each, its other heads left out.
 """
 
+from __future__ import annotations
+
 from minicnn.images import Preprocess
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, Permute, PReLU
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 
 __all__ = ["onet", "pnet", "rnet"]
@@ -19,10 +22,10 @@ OUTPUTS = {"score": 2, "box": 4, "landmarks": 10}
 def pnet(num_classes: int | None = None, head: str = "score") -> Architecture:
     """P-Net, the proposals: three 3 x 3 convolutions and the head, on 12 x 12 pixels."""
     layers = [
-        *_rectified(1, Conv2d(3, 10, 3)),
+        *_conv_prelu(1, Conv2d(3, 10, 3)),
         ("pool1", MaxPool2d(2, stride=2, ceil_mode=True)),
-        *_rectified(2, Conv2d(10, 16, 3)),
-        *_rectified(3, Conv2d(16, 32, 3)),
+        *_conv_prelu(2, Conv2d(10, 16, 3)),
+        *_conv_prelu(3, Conv2d(16, 32, 3)),
     ]
     heads = {"score": "conv4_1", "box": "conv4_2"}
     layers += [(heads[head], Conv2d(32, num_classes or OUTPUTS[head], 1)), ("flatten", Flatten())]
@@ -32,12 +35,12 @@ def pnet(num_classes: int | None = None, head: str = "score") -> Architecture:
 def rnet(num_classes: int | None = None, head: str = "score") -> Architecture:
     """R-Net, the refinement: three convolutions, a full layer and the head, on 24 x 24 pixels."""
     layers = [
-        *_rectified(1, Conv2d(3, 28, 3)),
+        *_conv_prelu(1, Conv2d(3, 28, 3)),
         ("pool1", MaxPool2d(3, stride=2, ceil_mode=True)),
-        *_rectified(2, Conv2d(28, 48, 3)),
+        *_conv_prelu(2, Conv2d(28, 48, 3)),
         ("pool2", MaxPool2d(3, stride=2, ceil_mode=True)),
-        *_rectified(3, Conv2d(48, 64, 2)),
-        *_full(4, 64 * 3 * 3, 128),
+        *_conv_prelu(3, Conv2d(48, 64, 2)),
+        *_linear_prelu(4, 64 * 3 * 3, 128),
     ]
     heads = {"score": "dense5_1", "box": "dense5_2"}
     layers.append((heads[head], Linear(128, num_classes or OUTPUTS[head])))
@@ -47,26 +50,26 @@ def rnet(num_classes: int | None = None, head: str = "score") -> Architecture:
 def onet(num_classes: int | None = None, head: str = "score") -> Architecture:
     """O-Net, the output: four convolutions, a full layer and the head, on 48 x 48 pixels."""
     layers = [
-        *_rectified(1, Conv2d(3, 32, 3)),
+        *_conv_prelu(1, Conv2d(3, 32, 3)),
         ("pool1", MaxPool2d(3, stride=2, ceil_mode=True)),
-        *_rectified(2, Conv2d(32, 64, 3)),
+        *_conv_prelu(2, Conv2d(32, 64, 3)),
         ("pool2", MaxPool2d(3, stride=2, ceil_mode=True)),
-        *_rectified(3, Conv2d(64, 64, 3)),
+        *_conv_prelu(3, Conv2d(64, 64, 3)),
         ("pool3", MaxPool2d(2, stride=2, ceil_mode=True)),
-        *_rectified(4, Conv2d(64, 128, 2)),
-        *_full(5, 128 * 3 * 3, 256),
+        *_conv_prelu(4, Conv2d(64, 128, 2)),
+        *_linear_prelu(5, 128 * 3 * 3, 256),
     ]
     heads = {"score": "dense6_1", "box": "dense6_2", "landmarks": "dense6_3"}
     layers.append((heads[head], Linear(256, num_classes or OUTPUTS[head])))
     return _architecture(layers, 48, heads, head)
 
 
-def _rectified(number: int, conv: Conv2d) -> list:
+def _conv_prelu(number: int, conv: Conv2d) -> NamedLayers:
     return [(f"conv{number}", conv), (f"prelu{number}", PReLU(conv.out_channels))]
 
 
-def _full(number: int, features: int, out: int) -> list:
-    """Full layer on maps that are flattened as W, H, C: the weights come from a framework that has it so."""
+def _linear_prelu(number: int, features: int, out: int) -> NamedLayers:
+    """Fully connected layer on maps flattened as W, H, C, as the framework that the weights come from has them."""
     return [
         ("permute", Permute((2, 1, 0))),
         ("flatten", Flatten()),
@@ -75,7 +78,7 @@ def _full(number: int, features: int, out: int) -> list:
     ]
 
 
-def _architecture(layers: list, size: int, heads: dict[str, str], head: str) -> Architecture:
+def _architecture(layers: NamedLayers, size: int, heads: dict[str, str], head: str) -> Architecture:
     preprocess = Preprocess(
         size=(size, size),
         resize=None,

@@ -1,5 +1,9 @@
 """Residual networks of 18, 34 and 50 layers (He et al. 2016), torchvision's names."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -10,9 +14,10 @@ from minicnn.layers import (
     ReLU,
     Residual,
 )
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.initialisation import he_normal, with_bias
-from minicnn.zoo.inputs import rgb_standardised
+from minicnn.zoo.initialisation import he_normal, parameters
+from minicnn.zoo.inputs import torchvision_preprocess
 
 __all__ = ["resnet"]
 
@@ -46,10 +51,10 @@ def resnet(depth: int, num_classes: int = 1000) -> Architecture:
             layers += [(name, Residual(body, _shortcut(channels, out, stride))), (f"{name}.relu", ReLU())]
             channels = out
     layers += [("avgpool", GlobalAvgPool2d()), ("flatten", Flatten()), ("fc", Linear(channels, num_classes))]
-    return Architecture(layers, (3, 224, 224), rgb_standardised(), _draw)
+    return Architecture(layers, (3, 224, 224), torchvision_preprocess(), _draw)
 
 
-def _basic(channels: int, width: int, stride: int) -> list:
+def _basic(channels: int, width: int, stride: int) -> NamedLayers:
     """Two 3 x 3 convolutions."""
     return [
         *_unit(1, Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)),
@@ -58,7 +63,7 @@ def _basic(channels: int, width: int, stride: int) -> list:
     ]
 
 
-def _bottleneck(channels: int, width: int, stride: int) -> list:
+def _bottleneck(channels: int, width: int, stride: int) -> NamedLayers:
     """Narrow by 1 x 1, filter by 3 x 3, widen four times by 1 x 1."""
     return [
         *_unit(1, Conv2d(channels, width, 1, bias=False)),
@@ -69,18 +74,18 @@ def _bottleneck(channels: int, width: int, stride: int) -> list:
     ]
 
 
-def _unit(number: int, conv: Conv2d) -> list:
+def _unit(number: int, conv: Conv2d) -> NamedLayers:
     return [(f"conv{number}", conv), (f"bn{number}", BatchNorm2d(conv.out_channels))]
 
 
-def _shortcut(channels: int, out: int, stride: int) -> list:
+def _shortcut(channels: int, out: int, stride: int) -> NamedLayers:
     if channels == out and stride == 1:
         return []
     projection = Conv2d(channels, out, 1, stride=stride, bias=False)
     return [("downsample.0", projection), ("downsample.1", BatchNorm2d(out))]
 
 
-def _draw(name, layer, rng):
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
     if isinstance(layer, Linear):
         return layer.initialise(rng).state()
-    return with_bias(layer, he_normal(layer, rng))
+    return parameters(layer, he_normal(layer, rng))

@@ -1,17 +1,23 @@
 """SqueezeNet 1.0 and 1.1 (Iandola et al. 2016), torchvision's names."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from minicnn.layers import (
     Concat,
     Conv2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    Linear,
     MaxPool2d,
     ReLU,
 )
+from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.initialisation import he_uniform, normal, with_bias
-from minicnn.zoo.inputs import rgb_standardised
+from minicnn.zoo.initialisation import he_uniform, normal, parameters
+from minicnn.zoo.inputs import torchvision_preprocess
 
 __all__ = ["squeezenet"]
 
@@ -44,10 +50,10 @@ def squeezenet(version: str, num_classes: int = 1000) -> Architecture:
         ("classifier.3", GlobalAvgPool2d()),
         ("flatten", Flatten()),
     ]
-    return Architecture(layers, (3, 224, 224), rgb_standardised(), _draw)
+    return Architecture(layers, (3, 224, 224), torchvision_preprocess(), _draw)
 
 
-def _fire(name: str, channels: int, squeezed: int) -> list:
+def _fire(name: str, channels: int, squeezed: int) -> NamedLayers:
     expand = {
         "expand1x1": Conv2d(squeezed, 4 * squeezed, 1),
         "expand3x3": Conv2d(squeezed, 4 * squeezed, 3, padding=1),
@@ -59,5 +65,5 @@ def _fire(name: str, channels: int, squeezed: int) -> list:
     ]
 
 
-def _draw(name, layer, rng):
-    return with_bias(layer, normal(layer, rng, 0.01) if name == "classifier.1" else he_uniform(layer, rng))
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return parameters(layer, normal(layer, rng, 0.01) if name == "classifier.1" else he_uniform(layer, rng))

@@ -1,5 +1,9 @@
 """VGG networks of 11, 13, 16 and 19 layers (Simonyan, Zisserman 2014), torchvision's names."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -10,8 +14,8 @@ from minicnn.layers import (
     ReLU,
 )
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.initialisation import he_normal, normal, with_bias
-from minicnn.zoo.inputs import rgb_standardised
+from minicnn.zoo.initialisation import he_normal, normal, parameters
+from minicnn.zoo.inputs import torchvision_preprocess
 
 __all__ = ["vgg"]
 
@@ -41,8 +45,8 @@ def vgg(depth: int, batch_norm: bool, num_classes: int = 1000) -> Architecture:
     ]
     named = [(f"features.{i}", layer) for i, layer in enumerate(layers)]
     named += [("flatten", Flatten()), *((f"classifier.{i}", layer) for i, layer in enumerate(classifier))]
-    return Architecture(named, (3, 224, 224), rgb_standardised(), _draw)
+    return Architecture(named, (3, 224, 224), torchvision_preprocess(), _draw)
 
 
-def _draw(name, layer, rng):
-    return with_bias(layer, he_normal(layer, rng) if isinstance(layer, Conv2d) else normal(layer, rng, 0.01))
+def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return parameters(layer, he_normal(layer, rng) if isinstance(layer, Conv2d) else normal(layer, rng, 0.01))

@@ -1,9 +1,11 @@
 """ZFNet (Zeiler, Fergus 2013, section 3 and figure 3): AlexNet with smaller filters and strides below."""
 
+from __future__ import annotations
+
 from minicnn.layers import Conv2d, LocalResponseNorm, MaxPool2d, ReLU
 from minicnn.zoo.alexnet import full_layers, gaussian
 from minicnn.zoo.architecture import Architecture
-from minicnn.zoo.inputs import CAFFE_MEAN, bgr_minus_mean
+from minicnn.zoo.inputs import CAFFE_MEAN, caffe_preprocess
 
 __all__ = ["zfnet"]
 
@@ -34,4 +36,4 @@ def zfnet(num_classes: int = 1000) -> Architecture:
         ("pool5", MaxPool2d(3, stride=2, ceil_mode=True)),
         *full_layers(9216, num_classes),
     ]
-    return Architecture(layers, (3, 224, 224), bgr_minus_mean(224, CAFFE_MEAN), gaussian(0.01))
+    return Architecture(layers, (3, 224, 224), caffe_preprocess(224, CAFFE_MEAN), gaussian(0.01))

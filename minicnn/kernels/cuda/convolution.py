@@ -172,7 +172,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
         weight.shape[2:],
         pair(stride, "stride"),
         sides(padding),
-        pair(output_padding, "output_padding", least=0),
+        pair(output_padding, "output_padding", minimum=0),
         pair(dilation, "dilation"),
     )
     windows = Windows.over(size, weight.shape[2:], stride, padding, dilation)

@@ -241,7 +241,7 @@ def conv_transpose2d(
         weight.shape[2:],
         pair(stride, "stride"),
         sides(padding),
-        pair(output_padding, "output_padding", least=0),
+        pair(output_padding, "output_padding", minimum=0),
         pair(dilation, "dilation"),
     )
     y = conv2d_input_grad(x, weight, size, stride=stride, padding=padding, dilation=dilation, groups=groups)

@@ -107,8 +107,9 @@ def fuse(layers: NamedLayers, training: bool = False) -> NamedLayers:
     for name, layer in layers:
         steps = _count_mergeable(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
         if steps == 1 or (steps == 2 and not training):
-            first, convolution = merged[-steps]
-            norm, clip_max = merged[-1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
+            taken: list[tuple[str, Any]] = merged[-steps:]
+            first, convolution = taken[0]
+            norm, clip_max = taken[1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
             merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, clip_max))]
         else:
             merged.append((name, layer.map_branches(lambda branch: fuse(branch, training))))

@@ -247,7 +247,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
 @float32_or(reference.conv_transpose2d)
 def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
     """Transposed 2-D convolution, as ``reference.conv_transpose2d``: a convolution's input gradient."""
-    extra = pair(output_padding, "output_padding", least=0)
+    extra = pair(output_padding, "output_padding", minimum=0)
     size = transposed_size(
         x.shape[2:], weight.shape[2:], pair(stride, "stride"), sides(padding), extra, pair(dilation, "dilation")
     )
