@@ -1,17 +1,25 @@
 """Several curves over the same places in one chart, each named."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.panels import HAIRLINE, INK, PAPER, SOFT
-from minicnn.report.text import font, plain
+from minicnn.report.layout import HAIRLINE, INK, PAPER, SOFT
+from minicnn.report.text import font, to_drawable
 
-__all__ = ["chart"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+__all__ = ["COLOURS", "chart"]
 
 # Drawn this many times as large and then reduced, so that lines are smooth.
-FINER = 3
+SUPERSAMPLING = 3
 # Okabe and Ito's colours, told apart by the colour-blind too, and grey.
 COLOURS = (
     (213, 94, 0),
@@ -24,7 +32,31 @@ COLOURS = (
 )
 
 
-def chart(curves, left="", right="", low=0.0, high=1.0, width=760, height=380):
+class _Axes(NamedTuple):
+    """The plane of a chart: its edges in pixels, and the values at the bottom and the top."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    low: float
+    high: float
+
+    def y(self, value: Any) -> Any:
+        """Return how far below the top of the chart a value, or an array of them, lies, in pixels."""
+        share = (value - self.low) / ((self.high - self.low) or 1)
+        return self.bottom - share * (self.bottom - self.top)
+
+
+def chart(
+    curves: Mapping[str, Sequence[float] | np.ndarray],
+    left: str = "",
+    right: str = "",
+    low: float = 0.0,
+    high: float = 1.0,
+    width: int = 760,
+    height: int = 380,
+) -> Image:
     """Chart of curves.
 
     Parameters
@@ -45,38 +77,48 @@ def chart(curves, left="", right="", low=0.0, high=1.0, width=760, height=380):
     ------
     ShapeError
         If there is no curve, or curves are of different lengths or not finite.
+
+    Examples
+    --------
+    >>> picture = chart({"trained": [1.0, 0.4, 0.1], "shuffled": [0.2, 0.2, 0.2]}, left="first", right="last")
+    >>> picture.mode, picture.height
+    ('RGB', 380)
+
     """
     from PIL import Image, ImageDraw
 
-    values = _checked(curves)
+    values = _stack(curves)
     step = (high - low) / 5
     low -= step * max(0, np.ceil((low - values.min()) / step))
     high += step * max(0, np.ceil((values.max() - high) / step))
     typeface = font(15)
-    beside = round(max(typeface.getlength(plain(name)) for name in curves)) + 50
-    area = (48, 16, width - 16, height - 32)
-    picture = Image.new("RGB", ((width + beside) * FINER, height * FINER), PAPER)
+    legend_width = round(max(typeface.getlength(to_drawable(name)) for name in curves)) + 50
+    axes = _Axes(48, 16, width - 16, height - 32, low, high)
+    picture = Image.new("RGB", ((width + legend_width) * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
     draw = ImageDraw.Draw(picture)
     ticks = np.linspace(low, high, round((high - low) / step) + 1).round(9) + 0.0
     for tick in ticks:
-        y = _down(tick, low, high, area)
-        draw.line([area[0] * FINER, y * FINER, area[2] * FINER, y * FINER], fill=HAIRLINE, width=FINER)
+        ends = np.array([[axes.left, axes.y(tick)], [axes.right, axes.y(tick)]]) * SUPERSAMPLING
+        draw.line(ends.ravel().tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
     for n, row in enumerate(values):
-        _line(draw, row, low, high, area, n)
+        x = np.linspace(axes.left, axes.right, len(row))
+        _draw_line(draw, np.stack([x, axes.y(row)], axis=1), n)
         y = 28 + 24 * n
-        _stroke(draw, np.array([[width, y], [width + 28, y]]), n)
-    picture = picture.resize((width + beside, height), Image.Resampling.LANCZOS)
+        _draw_line(draw, np.array([[width, y], [width + 28, y]]), n)
+    picture = picture.resize((width + legend_width, height), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     for tick in ticks:
-        draw.text((6, _down(tick, low, high, area) - 9), f"{tick:.2g}", fill=SOFT, font=typeface)
+        draw.text((6, axes.y(tick) - 9), f"{tick:.2g}", fill=SOFT, font=typeface)
     for n, name in enumerate(curves):
-        draw.text((width + 36, 19 + 24 * n), plain(name), fill=INK, font=typeface)
-    draw.text((area[0], height - 24), plain(left), fill=SOFT, font=typeface)
-    draw.text((area[2] - typeface.getlength(plain(right)), height - 24), plain(right), fill=SOFT, font=typeface)
+        draw.text((width + 36, 19 + 24 * n), to_drawable(name), fill=INK, font=typeface)
+    left, right = to_drawable(left), to_drawable(right)
+    draw.text((axes.left, height - 24), left, fill=SOFT, font=typeface)
+    draw.text((axes.right - typeface.getlength(right), height - 24), right, fill=SOFT, font=typeface)
     return picture
 
 
-def _checked(curves):
+def _stack(curves: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:
+    """Return the curves as rows of one float64 array, or say what is wrong with them."""
     rows = [np.asarray(row, np.float64) for row in curves.values()]
     if not rows or any(row.ndim != 1 or row.size < 2 or row.shape != rows[0].shape for row in rows):
         raise ShapeError("chart: expected curves of two numbers or more, all of one length")
@@ -86,23 +128,14 @@ def _checked(curves):
     return values
 
 
-def _down(value, low, high, area):
-    return area[3] - (value - low) / ((high - low) or 1) * (area[3] - area[1])
-
-
-def _line(draw, row, low, high, area, n):
-    x = np.linspace(area[0], area[2], len(row))
-    _stroke(draw, np.stack([x, _down(row, low, high, area)], axis=1), n)
-
-
-def _stroke(draw, points, n):
-    """Line through points in the colour of the n-th curve; broken where colours are used again."""
-    colour, points = COLOURS[n % len(COLOURS)], points * FINER
+def _draw_line(draw: ImageDraw, points: np.ndarray, n: int) -> None:
+    """Draw a line through points (N, 2) in the colour of the n-th curve; broken where colours are used again."""
+    colour, points = COLOURS[n % len(COLOURS)], points * SUPERSAMPLING
     if n < len(COLOURS):
-        draw.line([tuple(p) for p in points.tolist()], fill=colour, width=2 * FINER, joint="curve")
+        draw.line([tuple(p) for p in points.tolist()], fill=colour, width=2 * SUPERSAMPLING, joint="curve")
         return
     for start, end in pairwise(points):
-        pieces = np.linspace(0, 1, 2 * max(2, round(np.hypot(*(end - start)) / (8 * FINER))) + 1)[:, None]
-        dots = start + pieces * (end - start)
+        dashes = max(2, round(np.hypot(*(end - start)) / (8 * SUPERSAMPLING)))
+        dots = start + np.linspace(0, 1, 2 * dashes + 1)[:, None] * (end - start)
         for a, b in zip(dots[:-1:2], dots[1::2], strict=True):
-            draw.line([*a.tolist(), *b.tolist()], fill=colour, width=2 * FINER)
+            draw.line([*a.tolist(), *b.tolist()], fill=colour, width=2 * SUPERSAMPLING)

@@ -4,6 +4,8 @@ Nothing here is a copied table: each map is a path through CIELAB (`minicnn.imag
 show by giving up chroma, never lightness.
 """
 
+from __future__ import annotations
+
 from functools import cache
 
 import numpy as np
@@ -18,14 +20,14 @@ COLOUR_MAPS = ("heat", "signed", "grey")
 ENTRIES = 256
 
 
-def _polar(lightness, chroma, hue):
-    """CIELAB colours of lightness, chroma and hue in degrees."""
+def _polar(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray | float) -> np.ndarray:
+    """Return CIELAB colours of lightness, chroma and hue in degrees."""
     angle = np.radians(hue)
     return np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1)
 
 
-def _most_chroma(lightness, hue):
-    """Largest chroma that sRGB can show at each lightness and hue, found by halving an interval."""
+def _max_chroma(lightness: np.ndarray, hue: np.ndarray) -> np.ndarray:
+    """Return the largest chroma that sRGB can show at each lightness and hue, by bisection."""
     low, high = np.zeros_like(lightness), np.full_like(lightness, 150.0)
     for _ in range(40):
         middle = (low + high) / 2
@@ -35,42 +37,42 @@ def _most_chroma(lightness, hue):
     return low
 
 
-def _smooth_below(values, width):
-    """Smooth curve nowhere above `values`: the moving minimum, then the moving mean of the same odd width."""
+def _smooth_below(values: np.ndarray, width: int) -> np.ndarray:
+    """Smooth a curve from below: the moving minimum, then the moving mean of the same odd width."""
     for reduce in (np.min, np.mean):
         windows = sliding_window_view(np.pad(values, width // 2, mode="edge"), width)
         values = reduce(windows, axis=-1)
     return values
 
 
-def _to_bytes(lab):
+def _to_bytes(lab: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(lab_to_rgb(lab), 0, 1) * 255).astype(np.uint8)
 
 
-def _heat():
+def _heat() -> np.ndarray:
     """Deep blue over violet, magenta and orange to pale yellow; L* = 2 + 96 t, hue = 290 + 175 t degrees."""
     t = np.linspace(0, 1, ENTRIES)
     lightness, hue = 2 + 96 * t, 290 + 175 * t
-    chroma = _smooth_below(np.minimum(80, _most_chroma(lightness, hue)), 33)
+    chroma = _smooth_below(np.minimum(80, _max_chroma(lightness, hue)), 33)
     return _to_bytes(_polar(lightness, chroma, hue))
 
 
-def _signed():
+def _signed() -> np.ndarray:
     """Blue, near white at zero, orange: L* = 98 - 50 |t|, chroma 60 |t|, hue 282 below zero and 50 above."""
     t = np.linspace(0, 1, ENTRIES // 2 + 1)
     below, above = (_to_bytes(_polar(98 - 50 * t, 60 * t, hue)) for hue in (282, 50))
     return np.concatenate([below[:0:-1], above])
 
 
-def _grey():
+def _grey() -> np.ndarray:
     """Black to white at even steps of L*, without colour."""
     lightness = np.linspace(0, 100, ENTRIES)
     return _to_bytes(_polar(lightness, np.zeros_like(lightness), np.zeros_like(lightness)))
 
 
 @cache
-def table(name):
-    """Entries of a colour map, computed at its first use: (n, 3) uint8, read-only."""
+def table(name: str) -> np.ndarray:
+    """Return the entries of a colour map, computed at its first use: (n, 3) uint8, read-only."""
     if name not in COLOUR_MAPS:
         raise ShapeError(f"colour_map: there is no colour map {name!r}; use one of {', '.join(COLOUR_MAPS)}")
     entries = {"heat": _heat, "signed": _signed, "grey": _grey}[name]()
@@ -78,8 +80,8 @@ def table(name):
     return entries
 
 
-def checked_map(where, values):
-    """Map as float64 of shape (H, W), or a ShapeError that begins with the caller's name."""
+def check_map(where: str, values: np.ndarray) -> np.ndarray:
+    """Return a map as float64 of shape (H, W), or a ShapeError that begins with the caller's name."""
     values = np.asarray(values)
     if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "buif":
         raise ShapeError(
@@ -96,7 +98,7 @@ def checked_map(where, values):
     return values
 
 
-def colour_map(map, name="heat"):
+def colour_map(map: np.ndarray, name: str = "heat") -> np.ndarray:
     """Colours of a map.
 
     Parameters
@@ -118,14 +120,25 @@ def colour_map(map, name="heat"):
     ------
     ShapeError
         If the map isn't a finite (H, W) array or the name is none of the three.
+
+    See Also
+    --------
+    normalise : brings a map into the range of the colours
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> colour_map(np.array([[0.0, 0.5, 1.0]]), "grey").tolist()
+    [[[0, 0, 0], [119, 119, 119], [255, 255, 255]]]
+
     """
-    values, entries = checked_map("colour_map", map), table(name)
+    values, entries = check_map("colour_map", map), table(name)
     if name == "signed":
         values = (values + 1) / 2
     return entries[np.rint(np.clip(values, 0, 1) * (len(entries) - 1)).astype(np.intp)]
 
 
-def normalise(map, clip=99.9):
+def normalise(map: np.ndarray, clip: float = 99.9) -> np.ndarray:
     """Map divided by a quantile of its own magnitude, ready for `colour_map`.
 
     m' = clip(m / q, -1, 1),  q = the `clip` % quantile of |m|. Zero stays zero and the sign stays: a map without
@@ -148,8 +161,15 @@ def normalise(map, clip=99.9):
     ------
     ShapeError
         If the map isn't a finite (H, W) array or `clip` is outside (0, 100].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalise(np.array([[0.0, -1.0, 4.0]]), clip=100).tolist()
+    [[0.0, -0.25, 1.0]]
+
     """
-    values = checked_map("normalise", map)
+    values = check_map("normalise", map)
     if not 0 < clip <= 100:
         raise ShapeError(f"normalise: expected clip in (0, 100] per cent, got {clip}; 99.9 is the default")
     magnitude = np.abs(values)

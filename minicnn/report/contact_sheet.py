@@ -1,12 +1,27 @@
-"""A contact sheet: many small pictures in rows, as for the strongest stimuli of a feature map."""
+"""A contact sheet: many small pictures in rows, as for the images that activate a feature map most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from minicnn.errors import ImageError
-from minicnn.report.panels import compose, fit, picture, tile
+from minicnn.report.layout import Picture, compose, fit, tile, to_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["contact_sheet"]
 
 
-def contact_sheet(rows, headings=(), title="", subtitle="", cell=180, metadata=None):
+def contact_sheet(
+    rows: Sequence[Sequence[tuple[Picture, str]]],
+    headings: Sequence[str] = (),
+    title: str = "",
+    subtitle: str = "",
+    cell: int = 180,
+    metadata: Mapping[str, str] | None = None,
+) -> Image:
     """Grid of pictures with captions.
 
     Each picture is brought to the largest size inside a square cell and keeps its aspect.
@@ -32,6 +47,18 @@ def contact_sheet(rows, headings=(), title="", subtitle="", cell=180, metadata=N
     ------
     ImageError
         If there is no picture, one of them isn't an image, or `cell` is under 32.
+
+    See Also
+    --------
+    minicnn.report.panels : pictures side by side, larger
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grey = np.full((8, 8), 128, np.uint8)
+    >>> contact_sheet([[(grey, "first"), (grey, "second")], [(grey, "third")]], cell=32).mode
+    'RGB'
+
     """
     rows = [list(row) for row in rows]
     if not any(rows):
@@ -43,5 +70,5 @@ def contact_sheet(rows, headings=(), title="", subtitle="", cell=180, metadata=N
     return compose(tiles, title, subtitle, headings, metadata)
 
 
-def _tile(image, caption, cell, size):
-    return tile(fit(picture(image, "contact_sheet"), cell, cell), caption, cell, cell, size)
+def _tile(image: Picture, caption: str, cell: int, size: int) -> Image:
+    return tile(fit(to_rgb(image, "contact_sheet"), cell, cell), caption, cell, cell, size)

@@ -1,18 +1,26 @@
-"""A curve over the steps of a climb: from first value to last, lowest and highest written beside it."""
+"""A curve over the steps of an ascent: from first value to last, lowest and highest written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.panels import HAIRLINE, INK, ORANGE, PAPER, SOFT
+from minicnn.report.layout import HAIRLINE, INK, ORANGE, PAPER, SOFT
 from minicnn.report.text import font
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["curve"]
 
 # Drawn this many times as large and then reduced, so that lines are smooth.
-FINER = 3
+SUPERSAMPLING = 3
 
 
-def curve(values, width=360, height=360):
+def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 360) -> Image:
     """Picture of a curve.
 
     Parameters
@@ -30,6 +38,12 @@ def curve(values, width=360, height=360):
     ------
     ShapeError
         If there are no values, or they aren't finite numbers.
+
+    Examples
+    --------
+    >>> curve([0.0, 0.5, 0.7], width=120, height=120).size
+    (120, 120)
+
     """
     from PIL import Image, ImageDraw
 
@@ -38,14 +52,15 @@ def curve(values, width=360, height=360):
         raise ShapeError(f"curve: expected finite numbers in one row, got {values.shape}")
     low, high = float(values.min()), float(values.max())
     left, top, right, bottom = 16, 40, width - 16, height - 40
-    picture = Image.new("RGB", (width * FINER, height * FINER), PAPER)
+    picture = Image.new("RGB", (width * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
     draw = ImageDraw.Draw(picture)
-    for y in (top, bottom):
-        draw.line([left * FINER, y * FINER, right * FINER, y * FINER], fill=HAIRLINE, width=FINER)
+    for edge in (top, bottom):
+        ends = np.array([left, edge, right, edge]) * SUPERSAMPLING
+        draw.line(ends.tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
     x = np.linspace(left, right, max(2, len(values)))
     y = bottom - (values - low) / ((high - low) or 1) * (bottom - top)
-    points = np.stack([x, np.broadcast_to(y, x.shape)], axis=1) * FINER
-    draw.line([tuple(point) for point in points.tolist()], fill=ORANGE, width=2 * FINER, joint="curve")
+    points = np.stack([x, np.broadcast_to(y, x.shape)], axis=1) * SUPERSAMPLING
+    draw.line([tuple(point) for point in points.tolist()], fill=ORANGE, width=2 * SUPERSAMPLING, joint="curve")
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     draw, typeface = ImageDraw.Draw(picture), font(15)
     draw.text((left, top - 24), f"{high:.4g}", fill=INK, font=typeface)

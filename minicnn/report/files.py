@@ -1,17 +1,25 @@
 """Writing a file whole or not at all."""
 
+from __future__ import annotations
+
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 
 __all__ = ["distinct_names", "make_folder", "sanitise_filename", "write_whole"]
 
 
-def distinct_names(images, folder, kind):
-    """Path of each image's figure, ``folder/<stem>.<kind>.png``; of images of one stem, later ones get a number.
+Image = TypeVar("Image", str, Path)
+
+
+def distinct_names(images: Sequence[Image], folder: Path, kind: str) -> dict[Image, Path]:
+    """Name each image's figure, ``folder/<stem>.<kind>.png``; of images of one stem, later ones get a number.
 
     Parameters
     ----------
@@ -22,8 +30,16 @@ def distinct_names(images, folder, kind):
     Returns
     -------
     names : dict from image to Path
+
+    Examples
+    --------
+    >>> paths = distinct_names(["a/cat.jpg", "b/cat.jpg"], Path("out"), "saliency")
+    >>> [path.name for path in paths.values()]
+    ['cat.saliency.png', 'cat-2.saliency.png']
+
     """
-    names, taken = {}, set()
+    names: dict[Image, Path] = {}
+    taken = set()
     for image in images:
         stem, number = Path(image).stem or "image", 1
         while (name := f"{stem}{f'-{number}' if number > 1 else ''}.{kind}.png") in taken:
@@ -46,13 +62,14 @@ def sanitise_filename(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
 
 
-def make_folder(path):
+def make_folder(path: PathLike) -> None:
     """Make a folder, and those above it, that files can be written to; before the work that fills it.
 
     Raises
     ------
     ImageError
         If it can't be made or written to.
+
     """
     path = Path(path)
     try:
@@ -66,7 +83,7 @@ def make_folder(path):
         ) from error
 
 
-def write_whole(path, data, where):
+def write_whole(path: PathLike, data: bytes, where: str) -> None:
     """Write bytes beside `path`, then rename: a reader sees the old file or the new one, never a part.
 
     Parameters
@@ -80,13 +97,14 @@ def write_whole(path, data, where):
     ------
     ImageError
         If the file can't be written; nothing is left behind.
+
     """
     path = Path(path)
-    beside = path.parent / f".{secrets.token_hex(8)}.part"
+    partial = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with open(beside, "xb") as file:
+        with open(partial, "xb") as file:
             file.write(data)
-        os.replace(beside, path)
+        os.replace(partial, path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(
@@ -94,4 +112,4 @@ def write_whole(path, data, where):
         ) from error
     finally:
         with suppress(OSError, ValueError):
-            beside.unlink()
+            partial.unlink()

@@ -1,17 +1,25 @@
 """One self-contained HTML page: headings, paragraphs, figures and tables; no script, nothing fetched."""
 
+from __future__ import annotations
+
 import base64
 import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
 from minicnn.report.files import write_whole
 
 __all__ = ["Section", "write_page"]
+
+PageFigure: TypeAlias = tuple[PathLike, str, str]  # path, alternative text, caption
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 
 # Control characters, halves of surrogate pairs and code points that are no characters.
 FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
@@ -61,15 +69,21 @@ class Section:
         Paths of pictures from where the program runs; `alt` says in words what the picture shows.
     table : (header, rows), optional
         Column names and rows of cells; a column whose cells are all numbers is set flush right.
+
+    Examples
+    --------
+    >>> Section("Classes", table=(("class", "probability"), [("espresso", "95.1%")])).paragraphs
+    ()
+
     """
 
     title: str
-    paragraphs: tuple = ()
-    figures: tuple = ()
-    table: tuple | None = None
+    paragraphs: Sequence[str] = ()
+    figures: Sequence[PageFigure] = ()
+    table: Table | None = None
 
 
-def write_page(path, title, sections, embed=False):
+def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: bool = False) -> None:
     """Write one HTML page that needs nothing but its pictures.
 
     The page has no script, fetches nothing from elsewhere, follows the reader's choice of light or dark and fits
@@ -90,6 +104,15 @@ def write_page(path, title, sections, embed=False):
         If a picture isn't there or, to be embedded, isn't of these kinds, or if the page can't be written.
     ShapeError
         If a table's row hasn't as many cells as its header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page(f"{folder}/index.html", "What was seen", [Section("A cup", ["Espresso."])])
+    ...     "<h2>A cup</h2>" in Path(folder, "index.html").read_text()
+    True
+
     """
     folder = Path(path).parent
     parts = [_section(section, folder, embed) for section in sections]
@@ -112,12 +135,12 @@ def write_page(path, title, sections, embed=False):
     write_whole(path, page.encode("utf-8", "replace"), "write_page")
 
 
-def _safe(text):
-    """Text that no browser reads as markup; characters that HTML forbids become the replacement character."""
+def _safe(text: object) -> str:
+    """Escape text for HTML; characters that HTML forbids become the replacement character."""
     return escape(re.sub(FORBIDDEN, "\ufffd", str(text)))
 
 
-def _section(section, folder, embed):
+def _section(section: Section, folder: Path, embed: bool) -> str:
     paragraphs = "".join(f"<p>{_safe(text)}</p>\n" for text in section.paragraphs)
     figures = "".join(_figure(*figure, folder, embed) for figure in section.figures)
     figures = f'<div class="figures">\n{figures}</div>\n' if figures else ""
@@ -125,19 +148,19 @@ def _section(section, folder, embed):
     return f"<section>\n<h2>{_safe(section.title)}</h2>\n{paragraphs}{figures}{table}</section>\n"
 
 
-def _figure(path, alt, caption, folder, embed):
+def _figure(path: PathLike, alt: str, caption: str, folder: Path, embed: bool) -> str:
     source = _embedded(path) if embed else _relative(path, folder)
     words = f"<figcaption>{_safe(caption)}</figcaption>" if caption else ""
     return f'<figure><img src="{source}" alt="{_safe(alt)}" />{words}</figure>\n'
 
 
-def _relative(path, folder):
+def _relative(path: PathLike, folder: Path) -> str:
     if not Path(path).is_file():
         raise ImageError(f"write_page: there is no picture {str(path)!r}; write it before the page")
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
-def _embedded(path):
+def _embedded(path: PathLike) -> str:
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
@@ -148,7 +171,7 @@ def _embedded(path):
     raise ImageError(f"write_page: expected {str(path)!r} to be a PNG, JPEG or GIF picture; save it as PNG")
 
 
-def _is_number(cell):
+def _is_number(cell: object) -> bool:
     try:
         float(str(cell).rstrip("%").strip())
     except ValueError:
@@ -156,7 +179,7 @@ def _is_number(cell):
     return True
 
 
-def _table(header, rows):
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     rows = [list(row) for row in rows]
     if any(len(row) != len(header) for row in rows):
         raise ShapeError(
@@ -170,6 +193,6 @@ def _table(header, rows):
     return f'<div class="table"><table{wide}>\n<thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
 
 
-def _row(tag, cells, marks):
+def _row(tag: str, cells: Sequence[Any], marks: Sequence[str]) -> str:
     inside = "".join(f"<{tag}{mark}>{_safe(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True))
     return f"<tr>{inside}</tr>\n"

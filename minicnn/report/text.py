@@ -1,15 +1,21 @@
 """Text that fits: the font bundled with Pillow, the characters it has, and lines no wider than their place."""
 
+from __future__ import annotations
+
 import unicodedata
+from typing import TYPE_CHECKING
 
-__all__ = ["font", "plain", "wrap"]
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
-LONGEST = 1000
+__all__ = ["font", "to_drawable", "wrap"]
+
+MAX_LENGTH = 1000
 # En and em dash, minus sign; single and double quotation marks; multiplication sign; arrow.
 LOOKALIKES = str.maketrans("\u2013\u2014\u2212\u2018\u2019\u201c\u201d\u00d7", "---''\"\"x") | {0x2192: "->"}
 
 
-def font(size):
+def font(size: int) -> FreeTypeFont | ImageFont:
     """Pillow's bundled font at a size in pixels; its small bitmap font where Pillow was built without FreeType."""
     from PIL import ImageFont
 
@@ -19,21 +25,27 @@ def font(size):
         return ImageFont.load_default()
 
 
-def plain(text):
-    """Text in characters that the bundled font can draw.
+def to_drawable(text: object) -> str:
+    """Return text in characters that the bundled font can draw.
 
     That font holds ASCII and the middle dot. Accents are dropped, dashes and quotation marks become their ASCII
     kin, runs of white space become one space, and each other character becomes "?". At most 1000 characters are
-    kept: no figure has room for more.
+    kept: no figure has space for more.
+
+    Examples
+    --------
+    >>> to_drawable("caf\u00e9 \u2013 3\u00d73")
+    'cafe - 3x3'
+
     """
-    text = " ".join(str(text)[:LONGEST].translate(LOOKALIKES).split())
-    pieces = unicodedata.normalize("NFKD", text.replace("·", "\0")).replace("\0", "·")
+    line = " ".join(str(text)[:MAX_LENGTH].translate(LOOKALIKES).split())
+    pieces = unicodedata.normalize("NFKD", line.replace("·", "\0")).replace("\0", "·")
     kept = (c for c in pieces if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" or c == "·" else "?" for c in kept)
 
 
-def _longest_start(text, typeface, width):
-    """How many characters of `text` fit into `width` pixels, one at least."""
+def _count_fitting(text: str, typeface: FreeTypeFont | ImageFont, width: int) -> int:
+    """Return how many characters of `text` fit into `width` pixels, one at least."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -41,14 +53,15 @@ def _longest_start(text, typeface, width):
     return low
 
 
-def wrap(text, typeface, width, lines):
-    """`text` in at most `lines` lines of at most `width` pixels; what doesn't fit is left off, with "..." for it.
+def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: int) -> list[str]:
+    """Break `text` into at most `lines` lines of at most `width` pixels; "..." stands for what doesn't fit.
 
     Lines end at a space where there is one, inside a word where a word is wider than the line.
     """
-    rest, result = plain(text), []
+    rest = to_drawable(text)
+    result: list[str] = []
     while rest and len(result) < lines:
-        end = _longest_start(rest, typeface, width)
+        end = _count_fitting(rest, typeface, width)
         if end < len(rest):
             space = rest.rfind(" ", 0, end + 1)
             end = space if space > 0 else end

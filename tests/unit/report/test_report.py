@@ -26,7 +26,7 @@ from minicnn.report import (
     write_page,
 )
 from minicnn.report.curve import curve
-from minicnn.report.text import font, plain, wrap
+from minicnn.report.text import font, to_drawable, wrap
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -325,7 +325,7 @@ def test_lines_fit_their_width(text, width, lines):
 @settings(deadline=None)
 @given(st.text(max_size=60))
 def test_lines_lose_nothing_but_spaces_where_there_is_room(text):
-    assert "".join(wrap(text, font(16), 80, 1000)).replace(" ", "") == plain(text).replace(" ", "")
+    assert "".join(wrap(text, font(16), 80, 1000)).replace(" ", "") == to_drawable(text).replace(" ", "")
 
 
 def test_text_left_off_is_marked():
@@ -334,7 +334,7 @@ def test_text_left_off_is_marked():
 
 def test_plain_text_keeps_what_the_font_has():
     text = "Caf\u00e9 \u2013 \u201cna\u00efve\u201d \u00b7 3\u00d73\n\u2192 \u72ac\x07"
-    assert plain(text) == 'Cafe - "naive" \u00b7 3x3 -> ??'
+    assert to_drawable(text) == 'Cafe - "naive" \u00b7 3x3 -> ??'
 
 
 @settings(deadline=None, max_examples=25)
