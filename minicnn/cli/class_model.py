@@ -77,7 +77,7 @@ def run(arguments: Namespace) -> int:
     """Draw each class or unit, with the history of its ascent and, where asked for, its strongest images."""
     from minicnn.explain import Ascent, class_model, maximise
     from minicnn.explain.top_images import top_images
-    from minicnn.figures.explanation import write_class_model
+    from minicnn.figures.class_model import write_class_model
     from minicnn.images import list_images
     from minicnn.report.files import make_folder
 

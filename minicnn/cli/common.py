@@ -30,8 +30,8 @@ __all__ = [
     "add_weights",
     "class_name",
     "complain",
+    "expand_folders",
     "integer_from",
-    "list_images",
     "load_network",
     "load_with_origin",
     "option_adder",
@@ -247,7 +247,7 @@ def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
     return tqdm(items, unit=unit, leave=False)
 
 
-def list_images(paths: Iterable[str]) -> list[str]:
+def expand_folders(paths: Iterable[str]) -> list[str]:
     """Return image files, those of folders in the folders' place."""
     from minicnn.images import list_images
 

@@ -59,10 +59,10 @@ def run(arguments: Namespace) -> int:
 
     from minicnn.explain import deconvnet, top_activations
     from minicnn.explain.deconvnet import most_active_channel
-    from minicnn.figures.reconstruction import write_reconstructions
+    from minicnn.figures.deconvnet import write_reconstructions
     from minicnn.report.files import sanitise_filename
 
-    images = common.list_images(arguments.images)
+    images = common.expand_folders(arguments.images)
     layer, channel, position = arguments.layer, arguments.channel, arguments.position
     if channel is None:
         channel = most_active_channel(net, images[0], layer)
@@ -81,13 +81,13 @@ def run(arguments: Namespace) -> int:
 def _draw_rules(net: Any, origin: dict[str, Any], images: list[str], folder: Path, as_json: bool) -> int:
     """Write section 4's table for each image."""
     from minicnn.explain.rules_table import group_by_kind, rules_by_layer
-    from minicnn.figures.rules import write_rules
+    from minicnn.figures.rules_table import write_rules_table
     from minicnn.report.files import distinct_names
 
     figures = distinct_names(images, folder, "rules")
 
     def draw(image: str) -> dict[str, Any]:
-        return write_rules(figures[image], image, group_by_kind(rules_by_layer(net, image)), origin)
+        return write_rules_table(figures[image], image, group_by_kind(rules_by_layer(net, image)), origin)
 
     return common.run_for_each(common.with_progress(images, "image"), draw, format_rules, as_json)
 

@@ -46,12 +46,12 @@ def run(arguments: Namespace) -> int:
 
     record = {"figure": arguments.source, **read(arguments.source)}
     if arguments.verify:
-        from minicnn.figures.recompute import verify
+        from minicnn.figures.verification import verify_figure
 
         net = None
         if arguments.net:
             net = common.load_network(arguments.net, arguments.weights, arguments.architecture)
-        verdict = verify(arguments.source, net, arguments.image, arguments.device)
+        verdict = verify_figure(arguments.source, net, arguments.image, arguments.device)
         record["verdict"] = verdict._asdict()
     common.print_result(record, format_provenance, arguments.json)
     return 0 if record.get("verdict", {"match": True})["match"] else 1

@@ -35,7 +35,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write a figure of each object found: photograph, map, seeds, mask and box."""
     from minicnn.explain import localise
-    from minicnn.explain.localise import get_localisation_method, saliency_seeds
+    from minicnn.explain.localise import get_localisation_method
     from minicnn.figures.localisation import write_detection
     from minicnn.report.files import distinct_names, make_folder
 
@@ -57,8 +57,7 @@ def run(arguments: Namespace) -> int:
         records = []
         for n, detection in enumerate(localise(net, path, targets, **options), 1):
             figure = figures[path] if n == 1 else figures[path].with_suffix(f".{n}.png")
-            seeds = saliency_seeds(detection.saliency.map, settings)
-            records.append(write_detection(figure, path, detection, seeds, origin, settings))
+            records.append(write_detection(figure, path, detection, origin, settings))
         return {"image": path, "net": net.name, "detections": records}
 
     images = common.with_progress(arguments.images, "image")

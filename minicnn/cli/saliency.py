@@ -12,8 +12,6 @@ from minicnn.errors import MinicnnError
 
 __all__ = ["configure", "run"]
 
-METHODS = ("gradient", "gradient-x-input", "smoothgrad", "integrated-gradients", "grad-cam", "occlusion")
-
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
@@ -27,24 +25,33 @@ def configure(parser: ArgumentParser) -> None:
         choices=("one", "ten", "whole"),
         help="the centre; corners and centre, each mirrored too; the whole picture (default: ten; methods: one)",
     )
+    _add_methods(parser)
+
+
+def _add_methods(parser: ArgumentParser) -> None:
+    """Add the methods of ``minicnn.explain.methods``; their settings that are typed go to ``settings``."""
+    from minicnn.explain.methods import command_methods, command_options
+
     group = parser.add_argument_group("later work", "other methods' maps, for comparison")
-    group.add_argument("--method", default="gradient", choices=METHODS, help="default: the paper's %(default)s")
-    add, count = common.option_adder(group, "settings"), common.integer_from(1)
-    add("--samples", type=count, metavar="N", help="of smoothgrad (default: 16)")
-    add("--noise", type=float, metavar="S", help="of smoothgrad, in parts of the range (0.15)")
-    add("--seed", type=common.integer_from(0), metavar="N", help="of smoothgrad (default: 0)")
-    add("--steps", type=count, metavar="N", help="of integrated-gradients (default: 50)")
-    add("--baseline", choices=("black", "mean"), help="of integrated-gradients (default: black)")
-    add("--layer", metavar="NAME", help="of grad-cam (default: the last convolutional)")
-    add("--window", type=count, metavar="N", help="of occlusion, pixels (default: a seventh)")
-    add("--stride", type=count, metavar="N", help="of occlusion (default: half the window)")
+    group.add_argument(
+        "--method", default="gradient", choices=command_methods(), help="default: the paper's %(default)s"
+    )
+    add = common.option_adder(group, "settings")
+    for name, (setting, help) in command_options().items():
+        option = f"--{name.replace('_', '-')}"
+        if setting.choices:
+            add(option, choices=setting.choices, help=help)
+        elif setting.type is int and setting.minimum is not None:
+            add(option, type=common.integer_from(setting.minimum), metavar=setting.metavar, help=help)
+        else:
+            add(option, type=setting.type, metavar=setting.metavar, help=help)
 
 
 def run(arguments: Namespace) -> int:
     """Write each image's figure: the paper's map, or that of a later method."""
     from minicnn.explain import attribution, saliency
     from minicnn.figures.attribution import write_attribution
-    from minicnn.figures.explanation import write_explanation
+    from minicnn.figures.saliency import write_saliency
     from minicnn.report.files import distinct_names, make_folder
 
     net, origin = common.load_with_origin(
@@ -62,7 +69,7 @@ def run(arguments: Namespace) -> int:
 
     def draw_saliency(path: str) -> dict[str, Any]:
         explained = saliency(net, path, arguments.target, arguments.crops or "ten", arguments.rule, arguments.of)
-        return write_explanation(figures[path], path, explained, origin, arguments.of)
+        return write_saliency(figures[path], path, explained, origin, arguments.of)
 
     def draw_attribution(path: str) -> dict[str, Any]:
         explained = attribution(net, path, arguments.target, arguments.method, progress=_step_progress, **settings)

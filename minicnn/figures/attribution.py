@@ -1,30 +1,35 @@
-"""A map of later work as a figure: the photograph, the map, the map with its sign, the overlay; all settings."""
+"""Figure "attribution": a later method's map, the map with its sign, the overlay; all settings in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import explain
+from minicnn._utils.types import ImageLike
+from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
-from minicnn.figures.explanation import name_of
+from minicnn.figures.common import Recomputed, class_name
 from minicnn.images import load_image
-from minicnn.report.colour_map import colour_map, normalise
-from minicnn.report.panels import overlay, panels, save_png
+from minicnn.network import Network
+from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
-__all__ = ["write_attribution"]
+__all__ = ["recompute", "write_attribution"]
 
 
-def write_attribution(path: Path, image: Any, found: Any, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the figure of an ``Attribution`` as a PNG file, and return what it shows as plain values.
+def write_attribution(
+    path: Path, image: ImageLike, attribution: Attribution, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write photograph, map, signed map and overlay as one PNG file; return what it shows as plain values.
 
     Parameters
     ----------
     path : Path of the file
     image : path, PIL.Image or uint8 array of shape (H, W, 3)
-    found : ``Attribution``
+    attribution : Attribution, of the image
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Raises
@@ -33,26 +38,43 @@ def write_attribution(path: Path, image: Any, found: Any, origin: Mapping[str, A
         If the file can't be written; nothing is left behind.
 
     """
-    photograph, strength = np.asarray(load_image(image)), normalise(found.map)
-    settings = {"method": found.method, "crops": found.crops, **found.settings}
+    photograph, strength = np.asarray(load_image(image)), normalise(attribution.map)
+    settings = {"method": attribution.method, "crops": attribution.crops, **attribution.settings}
     figure = panels(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
-            (colour_map(strength), found.method),
-            (colour_map(normalise(found.signed), "signed"), "for the class in orange, against it in blue"),
+            (colour_map(strength), attribution.method),
+            (colour_map(normalise(attribution.signed), "signed"), "for the class in orange, against it in blue"),
             (overlay(photograph, strength), "overlay"),
         ],
-        title=f"{name_of(found)}: score {found.score:.2f}, probability {found.probability:.1%}",
-        subtitle=", ".join([origin["name"], *_words(settings), *_words(found.facts)]),
+        title=f"{class_name(attribution)}: score {attribution.score:.2f}, "
+        f"probability {attribution.probability:.1%}",
+        subtitle=", ".join([origin["name"], *_format(settings), *_format(attribution.facts)]),
     )
-    numbers = {"score": found.score, "probability": found.probability, **found.facts}
-    record = provenance.record("attribution", origin, [image], found, settings, {"map": found.map}, **numbers)
+    numbers = {"score": attribution.score, "probability": attribution.probability, **attribution.facts}
+    arrays = {"map": attribution.map}
+    record = provenance.make_record("attribution", origin, [image], attribution, settings, arrays, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
-    named = {"image": str(image), "net": origin["name"], "target": found.target, "label": found.label}
-    return {**named, **numbers, **settings, "figure": str(path)}
+    return {
+        "image": str(image),
+        "net": origin["name"],
+        "target": attribution.target,
+        "label": attribution.label,
+        **numbers,
+        **settings,
+        "figure": str(path),
+    }
 
 
-def _words(facts: Mapping[str, Any]) -> list[str]:
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the map that a record describes."""
+    attribution = explain.attribution(net, images[0], record["class"]["target"], **record["settings"])
+    facts = {name: getattr(attribution, name) for name in ("label", "score", "probability")}
+    return Recomputed({"map": attribution.map}, facts | attribution.facts)
+
+
+def _format(values: Mapping[str, Any]) -> list[str]:
     return [
-        f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}" for name, value in facts.items()
+        f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
+        for name, value in values.items()
     ]

@@ -1,33 +1,30 @@
-"""One detection as a figure: photograph with its box, map, seeds, mask."""
+"""Figure "localisation": one detection: the photograph with its box, the map, the seeds, the mask."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn.explain.localise import get_localisation_method
+from minicnn import explain
+from minicnn._utils.types import ImageLike
+from minicnn.explain.localise import Detection, MaskSettings, get_localisation_method, saliency_seeds
 from minicnn.figures import provenance
-from minicnn.figures.explanation import name_of
+from minicnn.figures.common import Recomputed, class_name
 from minicnn.images import load_image
-from minicnn.report.colour_map import colour_map, normalise
-from minicnn.report.panels import draw_box, panels, save_png
+from minicnn.network import Network
+from minicnn.report import colour_map, draw_box, normalise, panels, save_png
 
-__all__ = ["write_detection"]
+__all__ = ["recompute", "write_detection"]
 
-OBJECT, GROUND = (255, 140, 0), (0, 114, 255)
+OBJECT, BACKGROUND = (255, 140, 0), (0, 114, 255)
 
 
 def write_detection(
-    path: Path,
-    image: Any,
-    found: Any,
-    seeds: tuple[np.ndarray, np.ndarray],
-    origin: Mapping[str, Any],
-    settings: Any,
+    path: Path, image: ImageLike, detection: Detection, origin: Mapping[str, Any], settings: MaskSettings
 ) -> dict[str, Any]:
     """Write the figure of a detection as a PNG file, and return what it is as plain values.
 
@@ -35,10 +32,9 @@ def write_detection(
     ----------
     path : Path of the file
     image : what was looked at
-    found : ``Detection``
-    seeds : foreground and background, bool arrays of shape (H, W)
+    detection : Detection in it
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
-    settings : dataclass, of the cut
+    settings : of the cut
 
     Raises
     ------
@@ -46,41 +42,66 @@ def write_detection(
         If the file can't be written; nothing is left behind.
 
     """
-    photograph = np.asarray(load_image(image))
-    name = name_of(found)
-    record = {
-        **{key: getattr(found, key) for key in ("target", "label", "score", "probability")},
-        "box": list(found.box),
-        "mask_pixels": int(found.mask.sum()),
-        "rule": found.saliency.rule,
-        "crops": found.saliency.crops,
-        "method": found.method,
+    photograph, saliency = np.asarray(load_image(image)), detection.saliency
+    name = class_name(detection)
+    numbers = {"score": detection.score, "probability": detection.probability}
+    mask_pixels = int(detection.mask.sum())
+    how = {"rule": saliency.rule, "crops": saliency.crops, "method": detection.method}
+    seeds = _draw_seeds(photograph, *saliency_seeds(saliency.map, settings))
+    figure = panels(
+        [
+            (draw_box(photograph, detection.box, label=name), f"box {detection.box}"),
+            (colour_map(normalise(saliency.map)), "saliency map"),
+            (seeds, "seeds: object orange, background blue"),
+            (_cut_out(photograph, detection.mask), "mask"),
+        ],
+        title=f"{name}: score {detection.score:.2f}, probability {detection.probability:.1%}",
+        subtitle=f"{origin['name']}, method: {detection.method}, rule: {saliency.rule}, crops: {saliency.crops}",
+    )
+    method = get_localisation_method(detection.method)
+    record = provenance.make_record(
+        "localisation",
+        origin,
+        [image],
+        detection,
+        {**how, "settings": asdict(settings)},
+        _name_arrays(detection),
+        **numbers,
+        box=list(detection.box),
+        mask_pixels=mask_pixels,
+        samples=method.samples,
+        noise=method.noise,
+    )
+    save_png(figure, path, provenance.metadata(record, figure))
+    return {
+        "target": detection.target,
+        "label": detection.label,
+        **numbers,
+        "box": list(detection.box),
+        "mask_pixels": mask_pixels,
+        **how,
         "settings": asdict(settings),
         "figure": str(path),
     }
-    figure = panels(
-        [
-            (draw_box(photograph, found.box, label=name), f"box {found.box}"),
-            (colour_map(normalise(found.saliency.map)), "saliency map"),
-            (_painted(photograph, *seeds), "seeds: object orange, background blue"),
-            (_cut_out(photograph, found.mask), "mask"),
-        ],
-        title=f"{name}: score {found.score:.2f}, probability {found.probability:.1%}",
-        subtitle=", ".join([origin["name"], *(f"{key}: {record[key]}" for key in ("method", "rule", "crops"))]),
-    )
-    shown = {key: record[key] for key in ("score", "probability", "box", "mask_pixels")}
-    shown |= {key: getattr(get_localisation_method(found.method), key) for key in ("samples", "noise")}
-    how = {key: record[key] for key in ("rule", "crops", "method", "settings")}
-    arrays = {"map": found.saliency.map, "mask": found.mask}
-    kept = provenance.record("localisation", origin, [image], found, how, arrays, **shown)
-    save_png(figure, path, provenance.metadata(kept, figure))
-    return record
 
 
-def _painted(photograph: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Localise the object that a record describes."""
+    how = dict(record["settings"])
+    settings = MaskSettings(**how.pop("settings"))
+    (detection,) = explain.localise(net, images[0], [record["class"]["target"]], settings=settings, **how)
+    facts = {name: getattr(detection, name) for name in ("label", "score", "probability", "box")}
+    return Recomputed(_name_arrays(detection), facts)
+
+
+def _name_arrays(detection: Detection) -> dict[str, np.ndarray]:
+    return {"map": detection.saliency.map, "mask": detection.mask}
+
+
+def _draw_seeds(photograph: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Photograph in grey with the seeds' colours over it."""
     painted = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2)
-    for seeds, colour in ((foreground, OBJECT), (background, GROUND)):
+    for seeds, colour in ((foreground, OBJECT), (background, BACKGROUND)):
         painted[seeds] = 0.5 * painted[seeds] + 0.5 * np.array(colour)
     return painted.astype(np.uint8)
 

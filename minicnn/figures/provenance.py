@@ -5,40 +5,40 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 import minicnn
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_array, digest_image, digest_pixels
 
-__all__ = ["KEY", "metadata", "read", "record"]
+__all__ = ["KEY", "make_record", "metadata", "read"]
 
 KEY = "minicnn"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Longest record, in bytes, that is read, and the most chunks that are looked through for it.
-LONGEST, MOST_CHUNKS = 1 << 20, 100_000
+# Longest record, in bytes, that is read, and how many chunks are looked through for it.
+MAX_LENGTH, MAX_CHUNKS = 1 << 20, 100_000
 
 
-def record(
+def make_record(
     kind: str,
     origin: Mapping[str, Any],
     images: Iterable[Any],
-    found: Any,
+    explanation: Any,
     settings: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     **result: Any,
 ) -> dict[str, Any]:
-    """Everything that makes a figure, as plain values.
+    """Return everything that makes a figure, as plain values.
 
     Parameters
     ----------
-    kind : str, such as "saliency"; ``figures.recompute`` has a function for each that it can compute
+    kind : str, such as "saliency"; see ``minicnn.figures.kinds``
     origin : as ``digest_network`` gives it
     images : what was looked at
-    found : object whose ``target`` and ``label`` say which class; without them, None
+    explanation : object whose ``target`` and ``label`` say which class; None where there is none
     settings : every parameter, the seed among them
     arrays : the maps that the figure shows, by name
     **result : what the figure says in words, such as the score
@@ -46,14 +46,14 @@ def record(
     """
     import PIL
 
-    target = getattr(found, "target", None)
+    target = getattr(explanation, "target", None)
     return {
         "kind": kind,
         "minicnn": minicnn.__version__,
         "versions": {"numpy": np.__version__, "pillow": PIL.__version__},
         "net": dict(origin),
         "images": [digest_image(image) for image in images],
-        "class": None if target is None else {"target": target, "label": getattr(found, "label", None)},
+        "class": None if target is None else {"target": target, "label": getattr(explanation, "label", None)},
         "settings": dict(settings),
         "result": result,
         "arrays": {name: digest_array(array) for name, array in arrays.items()},
@@ -61,12 +61,12 @@ def record(
 
 
 def metadata(record: Mapping[str, Any], figure: Any) -> dict[str, str]:
-    """Text chunk to write with a figure: the record, and the digest of the figure's own pixels."""
+    """Return the text chunk to write with a figure: the record, and the digest of the figure's own pixels."""
     return {KEY: json.dumps({**record, "pixels": digest_pixels(figure)}, allow_nan=False)}
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """Record of a figure; the picture itself is not decoded, nor is anything decompressed.
+def read(path: PathLike) -> dict[str, Any]:
+    """Return the record of a figure; the picture itself is not decoded, nor is anything decompressed.
 
     Raises
     ------
@@ -76,41 +76,41 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            text = _text(file, path)
+            text = _read_text(file, path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror or error})") from error
     try:
-        found = json.loads(text)
+        record: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError):
         raise ImageError(f"{path}: its record is damaged; expected JSON in the text chunk {KEY!r}") from None
-    if not _whole(found):
+    if not _is_record(record):
         raise ImageError(f"{path}: its record is not one of minicnn's; expected kind, net, images and settings")
-    return found
+    return record
 
 
-def _text(file: Any, path: str | Path) -> bytes:
-    """Text of the chunk ``KEY`` of a PNG file, all others skipped."""
+def _read_text(file: BinaryIO, path: PathLike) -> bytes:
+    """Return the text of the chunk ``KEY`` of a PNG file, all others skipped."""
     if file.read(8) != SIGNATURE:
         raise ImageError(f"{path}: is not a PNG file; figures of minicnn are")
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
             break
         (length,) = struct.unpack(">I", head[:4])
         start = file.read(len(KEY) + 1) if head[4:] == b"tEXt" and length > len(KEY) else b""
         if start == KEY.encode() + b"\0":
-            if length > LONGEST:
-                raise ImageError(f"{path}: its record has {length:,} bytes; minicnn writes at most {LONGEST:,}")
+            if length > MAX_LENGTH:
+                raise ImageError(f"{path}: its record has {length:,} bytes; minicnn writes at most {MAX_LENGTH:,}")
             return file.read(length - len(start))
         file.seek(length - len(start) + 4, 1)
     raise ImageError(f"{path}: holds no record of where it comes from; was it written by minicnn, and not edited?")
 
 
-def _whole(found: Any) -> bool:
-    kinds = {"kind": str, "minicnn": str, "net": dict, "images": list, "settings": dict, "arrays": dict}
+def _is_record(value: Any) -> bool:
+    types = {"kind": str, "minicnn": str, "net": dict, "images": list, "settings": dict, "arrays": dict}
     return (
-        isinstance(found, dict)
-        and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
-        and all(isinstance(image, dict) for image in found["images"])
-        and all(isinstance(array, dict) for array in found["arrays"].values())
+        isinstance(value, dict)
+        and all(isinstance(value.get(key), kind) for key, kind in types.items())
+        and all(isinstance(image, dict) for image in value["images"])
+        and all(isinstance(array, dict) for array in value["arrays"].values())
     )

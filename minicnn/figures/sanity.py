@@ -1,4 +1,4 @@
-"""Sanity checks as files: a table of all pictures, a chart of the cascade, and a sheet of maps for each method."""
+"""Figures "sanity", a method's maps along the cascade, and "sanity-chart", all methods'; and the table of all."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.evaluate.sanity_checks import cascade_maps
+from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.explain.prediction import load_views
 from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed
 from minicnn.network import Network
+from minicnn.report import colour_map, contact_sheet, normalise, panels, save_png
 from minicnn.report.chart import chart
-from minicnn.report.colour_map import colour_map, normalise
-from minicnn.report.contact_sheet import contact_sheet
 from minicnn.report.files import write_whole
-from minicnn.report.panels import panels, save_png
 
-__all__ = ["write_cascade_chart", "write_cascade_sheets", "write_similarities"]
+__all__ = ["recompute", "write_cascade_chart", "write_cascade_sheets", "write_similarities_csv"]
 
 COLUMNS = 6  # of a sheet, besides the trained net's
 
 
-def write_similarities(path: str | Path, check: Any) -> None:
-    """Write one line for each picture, method, check and layer of a ``SanityCheck``: the three similarities.
+def write_similarities_csv(path: PathLike, check: SanityCheck) -> None:
+    """Write one line for each picture, method, check and layer of a SanityCheck: the three similarities.
 
     Raises
     ------
@@ -38,25 +39,29 @@ def write_similarities(path: str | Path, check: Any) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("image", "target", "method", "check", "layer", "absolute", "signed", "ssim"))
     for row in check.rows:
-        for method, found in row["similarity"].items():
+        for method, similarity in row["similarity"].items():
             lines = [
-                (kind, check.stages[n], one)
+                (kind, stage, values)
                 for kind in ("cascade", "independent")
-                for n, one in enumerate(found[kind])
+                for stage, values in zip(check.stages, similarity[kind], strict=True)
             ]
-            lines += [(kind, "", found[kind]) for kind in ("another class", "permuted labels") if found[kind]]
+            lines += [
+                (kind, "", similarity[kind]) for kind in ("another class", "permuted labels") if similarity[kind]
+            ]
             for kind, stage, values in lines:
                 table.writerow((row["image"], row["target"], method, kind, stage, *(f"{v:.4f}" for v in values)))
-    write_whole(path, text.getvalue().encode(), "write_similarities")
+    write_whole(path, text.getvalue().encode(), "write_similarities_csv")
 
 
-def write_cascade_chart(path: str | Path, check: Any, images: Sequence[Any], origin: Mapping[str, Any]) -> None:
+def write_cascade_chart(
+    path: PathLike, check: SanityCheck, images: Sequence[Any], origin: Mapping[str, Any]
+) -> None:
     """Write a chart: similarity to the trained net's map, of each method, after each layer of both checks.
 
     Parameters
     ----------
     path : of the PNG file
-    check : ``SanityCheck``
+    check : SanityCheck
     images : that were checked
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
@@ -66,28 +71,35 @@ def write_cascade_chart(path: str | Path, check: Any, images: Sequence[Any], ori
         If the file can't be written; nothing is left behind.
 
     """
-    shown = []
+    charts = []
     for kind in ("cascade", "independent"):
         curves = {
-            method: [1.0] + [check.figure(method, kind, n).value for n in range(len(check.stages))]
+            method: [1.0] + [_mean(check, method, kind, n) for n in range(len(check.stages))]
             for method in check.methods
         }
         words = "each layer added to those before" if kind == "cascade" else "one layer at a time"
-        shown.append((chart(curves, "as trained, then " + check.stages[0], check.stages[-1]), f"{kind}: {words}"))
+        charts.append((chart(curves, "as trained, then " + check.stages[0], check.stages[-1]), f"{kind}: {words}"))
     title = f"Sanity checks of {origin['name']}"
     subtitle = (
         f"Spearman's rank correlation of |map| with the trained net's, mean over {len(check.rows)} pictures; "
         "layers are shuffled from the scores down to the input"
     )
-    figure = panels(shown, title, subtitle)
+    figure = panels(charts, title, subtitle)
     settings = {"methods": check.methods, "seed": check.seed}
     verdicts = check.verdicts()
-    record = provenance.record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
+    record = provenance.make_record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
     save_png(figure, path, provenance.metadata(record, figure))
 
 
+def _mean(check: SanityCheck, method: str, kind: str, stage: int) -> float:
+    """Return a method's mean similarity over the images, which both checks have of every stage."""
+    estimate = check.figure(method, kind, stage)
+    assert estimate is not None
+    return estimate.value
+
+
 def write_cascade_sheets(
-    folder: Path, net: Network, images: Sequence[Any], check: Any, origin: Mapping[str, Any]
+    folder: Path, net: Network, images: Sequence[Any], check: SanityCheck, origin: Mapping[str, Any]
 ) -> list[Path]:
     """Write a figure of each method, ``sanity-<method>.png``: its maps of some images along the cascade.
 
@@ -96,7 +108,7 @@ def write_cascade_sheets(
     folder : of the PNG files
     net : Network, as trained
     images : to show
-    check : ``SanityCheck``, whose verdicts head the figures
+    check : SanityCheck, whose verdicts head the figures
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Returns
@@ -113,6 +125,7 @@ def write_cascade_sheets(
     counts = sorted({0, 1, *np.linspace(1, last, COLUMNS).round().astype(int).tolist()})
     names = ["as trained", *(f"to {check.stages[count - 1]}" for count in counts[1:])]
     maps = [cascade_maps(net, image, check.methods, counts, check.seed) for image in images]
+    assert net.preprocess is not None  # or cascade_maps would have raised
     pictures = [net.preprocess.to_image(load_views(net, image, "one")[0][0]) for image in images]
     paths = []
     for method, options in check.methods.items():
@@ -125,10 +138,18 @@ def write_cascade_sheets(
             cell=150,
         )
         settings = {"method": method, **options, "seed": check.seed, "stages": counts}
-        record = provenance.record("sanity", origin, images, None, settings, _name_maps(rows))
+        record = provenance.make_record("sanity", origin, images, None, settings, _name_maps(rows))
         paths.append(folder / f"sanity-{method}.png")
         save_png(sheet, paths[-1], provenance.metadata(record, sheet))
     return paths
+
+
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the maps of one method that a record describes."""
+    settings = dict(record["settings"])
+    method, seed, counts = (settings.pop(key) for key in ("method", "seed", "stages"))
+    rows = [cascade_maps(net, image, {method: settings}, counts, seed)[method] for image in images]
+    return Recomputed(_name_maps(rows), {})
 
 
 def _draw_row(

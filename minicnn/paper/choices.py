@@ -24,10 +24,11 @@ class Choice(NamedTuple):
 
 
 SAME = "the same"
-CLIMB, CUT = Ascent(), get_localisation_method("paper").settings  # the numbers below are the defaults themselves
+ASCENT, CUT = Ascent(), get_localisation_method("paper").settings  # the numbers below are the defaults themselves
 
 
-def _same_at(ours: float, papers: float) -> str:
+def _compare(ours: float, papers: float) -> str:
+    """Say where ours is, or that it is the same."""
     return SAME if ours == papers else f"at {ours:.0%}"
 
 
@@ -42,9 +43,9 @@ CHOICES = (
         "2 class model",
         "step",
         SILENT,
-        f"along the gradient, {CLIMB.step:g} input units (root mean square) at first, falling evenly to 0",
+        f"along the gradient, {ASCENT.step:g} input units (root mean square) at first, falling evenly to 0",
     ),
-    Choice("2 class model", "number of steps", SILENT, f"{CLIMB.steps}"),
+    Choice("2 class model", "number of steps", SILENT, f"{ASCENT.steps}"),
     Choice(
         "2 class model",
         "jitter, blur, total variation, clipping, coarse to fine",
@@ -82,9 +83,9 @@ CHOICES = (
         "the mean is taken on the resized picture, and brought to the original's pixels bilinearly",
     ),
     Choice(
-        "3.2 localisation", "foreground seeds", "above the map's 95 % quantile", _same_at(CUT.foreground, 0.95)
+        "3.2 localisation", "foreground seeds", "above the map's 95 % quantile", _compare(CUT.foreground, 0.95)
     ),
-    Choice("3.2 localisation", "background seeds", "below its 30 % quantile", _same_at(CUT.background, 0.30)),
+    Choice("3.2 localisation", "background seeds", "below its 30 % quantile", _compare(CUT.background, 0.30)),
     Choice(
         "3.2 localisation",
         "smoothing of the map",

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.explain import predict, saliency
-from minicnn.figures.explanation import write_explanation
+from minicnn.figures.saliency import write_saliency
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_network
 from minicnn.io.load import load
+from minicnn.network import Network
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder
 
@@ -50,7 +51,7 @@ def demo(
         net = load(name).to(device)
         origin = digest_network(net, name)
         for file in files:
-            records.append(_explained(net, origin, catalogue.folder("images") / file, output, crops))
+            records.append(_explain(net, origin, catalogue.folder("images") / file, output, crops))
             if done is not None:
                 done(Path(records[-1]["figure"]))
     write_page(output / "index.html", "What a ConvNet sees", [_introduction(crops), *map(_section, records)])
@@ -59,10 +60,10 @@ def demo(
     return records
 
 
-def _explained(net, origin: dict[str, Any], image: Path, output: Path, crops: str) -> dict[str, Any]:
+def _explain(net: Network, origin: dict[str, Any], image: Path, output: Path, crops: str) -> dict[str, Any]:
     predictions = predict(net, image, crops)
-    found = saliency(net, image, predictions[0].target, crops)
-    record = write_explanation(output / f"{image.stem}.saliency.png", image, found, origin)
+    explanation = saliency(net, image, predictions[0].target, crops)
+    record = write_saliency(output / f"{image.stem}.saliency.png", image, explanation, origin)
     return {**record, "image": image.name, "predictions": [p._asdict() for p in predictions]}
 
 

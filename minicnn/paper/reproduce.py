@@ -20,7 +20,7 @@ from minicnn.paper.experiments import EXPERIMENTS, Task
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder, write_whole
 
-__all__ = ["examples_of", "reproduce"]
+__all__ = ["read_examples", "reproduce"]
 
 
 def reproduce(
@@ -53,7 +53,7 @@ def reproduce(
 
     Returns
     -------
-    found : {"page", "experiments": {name: {"seconds", "figures", "tables", "failed"}}}
+    record : {"page", "net", "images", "experiments": {name: {"seconds", "figures", "tables", "failed"}}}
         Under "failed" stands why an experiment could not be done, or None.
 
     Raises
@@ -67,36 +67,43 @@ def reproduce(
     for name, value in (("images", images), ("steps", steps)):
         if value is not None and value < 1:
             raise MinicnnError(f"{name}: expected at least 1, got {value}")
-    output, examples = Path(output), examples_of(data, classes)[:images]
+    output, examples = Path(output), read_examples(data, classes)[:images]
     paths = list(dict.fromkeys(e.image for e in examples)) or list_images(data)[:images]
     make_folder(output)
     origin = origin or digest_network(net)
     task = Task(net, origin, paths, output, examples, _unlabelled(data, classes), steps, progress=progress)
     key = _key(task)
-    found = {name: _once(name, task, key) for name in EXPERIMENTS}
-    parts = [Section(**part) for result in found.values() for part in result["sections"]]
-    parts = [replace(part, figures=[(output / f[0], *f[1:]) for f in part.figures]) for part in parts]
+    results = {name: _run_once(name, task, key) for name in EXPERIMENTS}
+    sections = [Section(**section) for result in results.values() for section in result["sections"]]
+    sections = [_locate_figures(section, output) for section in sections]
     page = output / "index.html"
-    write_page(page, "Deep inside convolutional networks", [_head(task, found), *parts, _table()])
-    return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _in_short(found)}
+    write_page(
+        page, "Deep inside convolutional networks", [_introduction(task, results), *sections, _table_of_choices()]
+    )
+    return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _summarise(results)}
 
 
-def examples_of(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
-    """Images whose objects are known: those of ``labels.csv``, or of annotations whose classes are given."""
+def read_examples(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
+    """Read images whose objects are known: of ``labels.csv``, or of annotations whose classes are given."""
     folder = Path(data)
     annotated = classes is not None and list_annotations(folder)
     return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
 
 
+def _locate_figures(section: Section, folder: Path) -> Section:
+    """Return a section with its figures' paths from where the program runs."""
+    return replace(section, figures=[(folder / name, alt, caption) for name, alt, caption in section.figures])
+
+
 def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
-    """Why no objects are known, where none are."""
+    """Say why no objects are known, where none are."""
     if classes is None and list_annotations(data):
         return "The images have annotations, but nothing says which class each name is (--classes)"
     return "The images came without boxes"
 
 
 def _key(task: Task) -> dict[str, Any]:
-    """Everything that results depend on."""
+    """Return everything that results depend on."""
     return {
         "minicnn": minicnn.__version__,
         "net": {name: task.origin[name] for name in ("sha256", "device", "preprocess")},
@@ -107,18 +114,18 @@ def _key(task: Task) -> dict[str, Any]:
     }
 
 
-def _once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
+def _run_once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
     """Return an experiment's result: the one on disk if it was made from the same, else a new one."""
     path = task.folder / f"{name}.json"
-    known = _read(path)
-    if known.get("key") == key and all((task.folder / file).is_file() for file in _figures(known)):
-        return known
+    earlier = _read(path)
+    if earlier.get("key") == key and all((task.folder / file).is_file() for file in _figure_names(earlier)):
+        return earlier
     start = time.monotonic()
     try:
         sections = [asdict(section) for section in EXPERIMENTS[name](task)]
     except MinicnnError as error:  # such as a rule that a net's rectifiers do not have: the others still run
-        said = asdict(Section(name, (f"This could not be done: {error}.",)))
-        return {"seconds": 0.0, "sections": [said], "failed": str(error)}
+        section = asdict(Section(name, (f"This could not be done: {error}.",)))
+        return {"seconds": 0.0, "sections": [section], "failed": str(error)}
     result = {"key": key, "seconds": round(time.monotonic() - start, 2), "sections": sections}
     text = json.dumps(result, indent=1)
     write_whole(path, text.encode(), "reproduce")
@@ -127,18 +134,18 @@ def _once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        result = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("sections"), list) else {}
+    return result if isinstance(result, dict) and isinstance(result.get("sections"), list) else {}
 
 
-def _figures(result: dict[str, Any]) -> list[str]:
+def _figure_names(result: dict[str, Any]) -> list[str]:
     return [figure[0] for section in result["sections"] for figure in section["figures"]]
 
 
-def _head(task: Task, found: dict[str, Any]) -> Section:
-    net, version, seconds = task.origin, minicnn.__version__, sum(result["seconds"] for result in found.values())
+def _introduction(task: Task, results: dict[str, Any]) -> Section:
+    net, version, seconds = task.origin, minicnn.__version__, sum(result["seconds"] for result in results.values())
     return Section(
         "What this is",
         (
@@ -158,7 +165,7 @@ def _head(task: Task, found: dict[str, Any]) -> Section:
     )
 
 
-def _table() -> Section:
+def _table_of_choices() -> Section:
     silent = sum(choice.paper == choices.SILENT for choice in choices.CHOICES)
     return Section(
         "The paper says, the paper is silent, we chose",
@@ -167,13 +174,13 @@ def _table() -> Section:
     )
 
 
-def _in_short(found: dict[str, Any]) -> dict[str, Any]:
+def _summarise(results: dict[str, Any]) -> dict[str, Any]:
     return {
         name: {
             "seconds": result["seconds"],
-            "figures": _figures(result),
+            "figures": _figure_names(result),
             "tables": [section["table"] for section in result["sections"]],
             "failed": result.get("failed"),
         }
-        for name, result in found.items()
+        for name, result in results.items()
     }

@@ -25,7 +25,7 @@ from minicnn.explain import (
 )
 from minicnn.explain.localise import object_mask
 from minicnn.explain.rules_table import rules_by_layer
-from minicnn.figures import recompute
+from minicnn.figures import verification
 from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
 from minicnn.report import colour_map, normalise, overlay
@@ -165,7 +165,7 @@ def test_commands(command, picture, tmp_path, capsys):
         assert found and len(said) <= 2
         figures = list((tmp_path / "out").glob("*.png"))
         assert len(figures) == (command != "predict")
-        assert all(stated(lambda figure=figure: recompute.verify(figure))[0].match for figure in figures)
+        assert all(stated(lambda figure=figure: verification.verify_figure(figure))[0].match for figure in figures)
         return
     assert head == "localise" and picture in ("one pixel", "two pixels") and not found
     assert len(said) == 1 and CONSTANT_MAP in said[0]

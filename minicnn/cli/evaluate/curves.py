@@ -42,7 +42,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write it, and a chart of the curves."""
     from minicnn.evaluate.insertion_deletion import evaluate_insertion_deletion
-    from minicnn.figures.method_comparison import write_comparison, write_curves
+    from minicnn.figures.comparison import write_comparison_csv, write_curves
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
         progress=image_progress,
     )
     table, figure = folder / "curves.csv", folder / "curves.png"
-    write_comparison(table, comparison, ("deletion", "insertion"))
+    write_comparison_csv(table, comparison, ("deletion", "insertion"))
     write_curves(figure, examples, comparison, origin)
     record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
     print_written(record, comparison.text(), table, figure, arguments.json)

@@ -29,7 +29,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write one line a picture, and a sheet of the worst and the best boxes."""
     from minicnn.evaluate.localisation import evaluate_localisation
-    from minicnn.figures.evaluation import write_csv, write_sheet
+    from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
@@ -42,8 +42,8 @@ def run(arguments: Namespace) -> int:
         net, examples, method, seed=arguments.seed, keep=folder, progress=image_progress
     )
     table, sheet = folder / f"{method}.csv", folder / f"{method}-worst-best.png"
-    write_csv(table, evaluation.rows)
-    write_sheet(sheet, examples, evaluation.rows, origin, method)
+    write_localisation_csv(table, evaluation.rows)
+    write_worst_best(sheet, examples, evaluation.rows, origin, method)
     record = {**evaluation.record(), "net": origin["name"], "table": str(table), "sheet": str(sheet)}
     print_written(record, evaluation.text(), table, sheet, arguments.json)
     return 0

@@ -46,7 +46,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write it, and the first pictures with every map's point."""
     from minicnn.evaluate.pointing_game import evaluate_pointing
-    from minicnn.figures.method_comparison import write_comparison, write_points
+    from minicnn.figures.comparison import write_comparison_csv, write_points
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
         progress=image_progress,
     )
     table, figure = folder / "pointing.csv", folder / "pointing.png"
-    write_comparison(table, comparison, ("box", "mask"))
+    write_comparison_csv(table, comparison, ("box", "mask"))
     write_points(figure, examples, comparison, origin)
     record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
     print_written(record, comparison.text(), table, figure, arguments.json)

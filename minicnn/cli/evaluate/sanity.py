@@ -29,19 +29,19 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write it, a chart, and a figure with its verdict for each method."""
     from minicnn.evaluate.sanity_checks import sanity_check
-    from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities
+    from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities_csv
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
     methods = split_methods(arguments.methods)
-    images = common.list_images(arguments.images)
+    images = common.expand_folders(arguments.images)
     folder = Path(arguments.output)
     make_folder(folder)
     check = sanity_check(net, images, methods, seed=arguments.seed, keep=folder, progress=image_progress)
     table, chart = folder / "sanity.csv", folder / "sanity.png"
-    write_similarities(table, check)
+    write_similarities_csv(table, check)
     write_cascade_chart(chart, check, images, origin)
     sheets = write_cascade_sheets(folder, net, images[:IMAGES_SHOWN], check, origin)
     record = {**check.record(), "net": origin["name"], "table": str(table), "chart": str(chart)}

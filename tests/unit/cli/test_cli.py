@@ -52,10 +52,10 @@ def test_predict_prints_classes(run):
 
 def test_predict_json_many_images_and_top(run):
     status, out, _ = run("predict", SEVEN, COFFEE, "--json", "--top", 2)
-    found = json.loads(out)
-    assert status == 0 and [r["image"] for r in found] == [SEVEN, COFFEE]
-    assert found[1]["predictions"][0]["label"] == "espresso" and len(found[1]["predictions"]) == 2
-    assert found[1]["predictions"][0]["probability"] == pytest.approx(0.951, abs=1e-3)
+    records = json.loads(out)
+    assert status == 0 and [r["image"] for r in records] == [SEVEN, COFFEE]
+    assert records[1]["predictions"][0]["label"] == "espresso" and len(records[1]["predictions"]) == 2
+    assert records[1]["predictions"][0]["probability"] == pytest.approx(0.951, abs=1e-3)
 
 
 def test_saliency_writes_a_figure_with_its_provenance(run, tmp_path):
@@ -132,8 +132,8 @@ def images_of_all_faults(folder):
 def test_bad_images(run, tmp_path, command, name, message):
     images_of_all_faults(tmp_path)
     before = set(tmp_path.iterdir())
-    said = complaint(run(command, name, "--net", "digits"))
-    assert message in said and name in said
+    error = complaint(run(command, name, "--net", "digits"))
+    assert message in error and name in error
     assert set(tmp_path.iterdir()) == before
 
 
@@ -211,8 +211,8 @@ def test_damaged_and_hostile_weights(run, tmp_path, name, message):
 @pytest.mark.parametrize("command", [("saliency", SEVEN, "--net", "digits"), ("demo",)])
 def test_a_folder_that_can_not_be_written(run, tmp_path, command):
     (tmp_path / "taken").write_text("a file, not a folder")
-    said = complaint(run(*command, "-o", "taken/out"))
-    assert "taken/out" in said and "--output" in said
+    error = complaint(run(*command, "-o", "taken/out"))
+    assert "taken/out" in error and "--output" in error
     assert [p.name for p in tmp_path.iterdir()] == ["taken"] and (
         tmp_path / "taken"
     ).read_text() == "a file, not a folder"
@@ -221,10 +221,9 @@ def test_a_folder_that_can_not_be_written(run, tmp_path, command):
 def test_as_a_module_in_its_own_process(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
     words = [sys.executable, "-m", "minicnn", "predict", SEVEN, "--net", "digits", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert (
-        done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)[0]["predictions"][0]["label"] == "7"
-    )
+    process = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert process.returncode == 0 and process.stderr == ""
+    assert json.loads(process.stdout)[0]["predictions"][0]["label"] == "7"
 
 
 def test_warnings_are_one_sentence_without_places_in_our_source(run, monkeypatch):
@@ -325,8 +324,8 @@ def test_convert_to_an_unknown_kind(run, tmp_path):
 def test_a_reader_that_goes_away_is_no_error(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     words = f"'{sys.executable}' -m minicnn inspect digits | (exec 0<&-; sleep 2)"
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert done.stderr == ""
+    process = subprocess.run(words, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert process.stderr == ""
 
 
 def test_class_model_draws_a_picture_with_its_settings(run, tmp_path):
@@ -346,7 +345,7 @@ def test_warm_up_compiles_every_kernel_into_the_folder(tmp_path):
     pytest.importorskip("numba")
     code = (
         "from minicnn.kernels.cpu.runtime import jit\n"
-        "jit.Kernel.compile = lambda one: print(one.name, flush=True)\n"
+        "jit.Kernel.compile = lambda kernel: print(kernel.name, flush=True)\n"
         "from minicnn.cli import main\n"
         "raise SystemExit(main(['warm-up', '--json']))"
     )

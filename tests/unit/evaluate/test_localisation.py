@@ -19,7 +19,7 @@ from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import evaluate_localisation, localise
 from minicnn.explain.localise import get_localisation_method
-from minicnn.figures import provenance, recompute
+from minicnn.figures import provenance, verification
 from minicnn.images import load_image
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_network
@@ -241,7 +241,7 @@ def test_the_command_writes_table_and_sheet(folder, tmp_path, capsys):
     assert sorted({image["name"] for image in kept["images"]}) == [str(folder / f"{n}.png") for n in range(3)]
     assert kept["result"]["ious"][:3] == sorted(kept["result"]["ious"][:3])
     with pytest.raises(MinicnnError, match="kind 'worst-best' is not computed again"):
-        recompute.verify(record["sheet"])
+        verification.verify_figure(record["sheet"])
     assert main([*words, "--images", "1"]) == 0
     text = capsys.readouterr().out
     assert "whole picture" in text and "not comparable" in text and "1 pictures of 1 objects" in text

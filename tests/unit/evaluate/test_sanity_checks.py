@@ -17,7 +17,7 @@ from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
 from minicnn.explain import saliency
 from minicnn.figures import provenance
-from minicnn.figures.recompute import verify
+from minicnn.figures.verification import verify_figure
 from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.report.chart import chart
@@ -220,12 +220,12 @@ def test_command_writes_table_chart_and_figures_that_verify(images, tmp_path, ca
     lines = (tmp_path / "sanity.csv").read_text().splitlines()
     assert len(lines) == 1 + len(images) * 3 * (2 * 5 + 2)
     for method in ("gradient", "guided", "grad-cam"):
-        verdict = verify(tmp_path / f"sanity-{method}.png")
+        verdict = verify_figure(tmp_path / f"sanity-{method}.png")
         assert verdict.match and verdict.difference == 0
     record = provenance.read(tmp_path / "sanity.png")
     assert len(record["images"]) == 4 and len(record["result"]["verdicts"]) == 3
     with pytest.raises(MinicnnError, match="a figure of kind 'sanity-chart'"):
-        verify(tmp_path / "sanity.png")
+        verify_figure(tmp_path / "sanity.png")
     assert main([*typed, "--device", "reference", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["maps"]["guided"]["cascade"][4]["absolute"]["value"] < 0.6 and record["images"] == 4

@@ -23,7 +23,7 @@ from minicnn.explain.grad_cam import class_activation, last_convolution
 from minicnn.explain.methods import METHODS, complete_settings
 from minicnn.figures import provenance
 from minicnn.figures.attribution import write_attribution
-from minicnn.figures.recompute import verify
+from minicnn.figures.verification import verify_figure
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_network
 from minicnn.layers import (
@@ -281,7 +281,7 @@ def test_figures_are_written_and_verified(method, tmp_path, capsys):
     assert found["figure"] == str(figure) and found["method"] == method and found["label"] == "7"
     record = provenance.read(figure)
     assert record["kind"] == "attribution" and record["settings"]["method"] == method
-    verdict = verify(figure)
+    verdict = verify_figure(figure)
     assert verdict.match and verdict.difference == 0
 
 
@@ -300,7 +300,7 @@ def test_verify_sees_another_map_and_another_completeness_error(tmp_path, capsys
         {"result": {**record["result"], "score change": 0}},
     ):
         minicnn.report.save_png(pixels, figure, provenance.metadata({**record, **change}, pixels))
-        assert not verify(figure).match
+        assert not verify_figure(figure).match
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_verify_follows_no_endless_record(settings, message, tmp_path):
     changed = {**record, "settings": {**record["settings"], **settings}}
     minicnn.report.save_png(pixels, figure, provenance.metadata(changed, pixels))
     with pytest.raises(MinicnnError, match=message):
-        verify(figure)
+        verify_figure(figure)
 
 
 def test_what_is_typed_must_belong_to_the_method(tmp_path, capsys):

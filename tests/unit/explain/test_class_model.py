@@ -14,7 +14,7 @@ from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, class_model, maximise
 from minicnn.explain.top_images import top_images
-from minicnn.figures import recompute
+from minicnn.figures import verification
 from minicnn.images import list_images
 from minicnn.layers import Conv2d, Flatten, Linear, ReLU
 
@@ -195,7 +195,7 @@ def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
     best = top_images(digits, list_images(folder)[:-1], "conv_layers.3", 5, 3)
     assert first["stimuli"]["values"] == [s.value for s in best] and first["stimuli"]["searched"] == 13
     assert first["stimuli"]["images"] == [str(s.image) for s in best]
-    verdict = recompute.verify(first["figure"])
+    verdict = verification.verify_figure(first["figure"])
     assert verdict.match and any("not computed again: that these 3" in s for s in verdict.sentences)
     assert main(["class-model", "3", "--net", "digits", "--steps", "2", "-o", str(tmp_path)]) == 0
     assert "3: score" in capsys.readouterr().out
@@ -210,7 +210,7 @@ def test_stimuli_s_values_are_verified(tmp_path, capsys):
         info = PngInfo()
         info.add_text("minicnn", json.dumps(kept))
         figure.save(tmp_path / "false.png", pnginfo=info)
-    verdict = recompute.verify(tmp_path / "false.png")
+    verdict = verification.verify_figure(tmp_path / "false.png")
     assert not verdict.match and "values: " in verdict.sentences[-1] and verdict.difference == 0
 
 
@@ -220,7 +220,7 @@ def test_the_command_s_ball_is_le_et_al_s(digits, tmp_path, capsys):
     expected = maximise(digits, None, 3, "l2_ball", settings=Ascent(steps=4, radius=1.0))
     assert record["scores"] == expected.scores and record["figure"].endswith("class-3.ball.png")
     assert np.linalg.norm(expected.x) == pytest.approx(1, rel=1e-5)
-    assert recompute.verify(record["figure"]).match
+    assert verification.verify_figure(record["figure"]).match
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from minicnn import Network
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain import deconvnet, receptive_field, top_activations
-from minicnn.figures import provenance, recompute
+from minicnn.figures import provenance, verification
 from minicnn.io import catalogue
 from minicnn.layers import (
     AvgPool2d,
@@ -175,7 +175,7 @@ def test_any_activation_of_any_layer_by_command(tmp_path, capsys):
                 found = deconvnet(net, one["image"], layer, 7, position, rule)
                 assert one["value"] == found.value and one["position"] == (position and list(position))
             values = [one["value"] for one in out["activations"]]
-            assert values == sorted(values, reverse=True) and recompute.verify(out["figure"]).match
+            assert values == sorted(values, reverse=True) and verification.verify_figure(out["figure"]).match
     with pytest.raises(SystemExit):
         main(["deconvnet", *images, "--layer", "conv_layers.1", "--position", "3"])
     assert "expected ROW,COLUMN" in capsys.readouterr().err
@@ -194,7 +194,7 @@ def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     assert "channel 11" in capsys.readouterr().out and len(list(IMAGES.glob("*.*g"))) == 4
     found = provenance.read("folder/conv_layers.4-11.deconvnet.png")
     assert found["result"]["searched"] == 4 and len(found["images"]) == 4
-    verdict = recompute.verify("folder/conv_layers.4-11.deconvnet.png")
+    verdict = verification.verify_figure("folder/conv_layers.4-11.deconvnet.png")
     assert verdict.match and any("4 are the strongest of 4" in sentence for sentence in verdict.sentences)
     unit[3] = "conv9"
     assert main(["deconvnet", str(IMAGES / "seven.png"), *unit]) == 1

@@ -11,7 +11,7 @@ from minicnn import Network, Preprocess
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain.rules_table import group_by_kind, rules_by_layer
-from minicnn.figures import recompute
+from minicnn.figures import verification
 from minicnn.io import catalogue
 from minicnn.layers import (
     AvgPool2d,
@@ -172,7 +172,7 @@ def test_the_command_writes_the_table(tmp_path, capsys):
     (record,) = json.loads(capsys.readouterr().out)
     for kind in record["kinds"]:
         assert (kind["deconvnet"] > 0 and kind["guided"] > 0) == (kind["kind"] == "ReLU")
-    assert recompute.verify(record["figure"]).match
+    assert verification.verify_figure(record["figure"]).match
     with pytest.raises(SystemExit):
         main(["deconvnet", SEVEN, "--net", "digits"])
 
@@ -183,4 +183,4 @@ def test_the_command_writes_a_table_with_undefined_rules(tmp_path, capsys):
     words = [str(tmp_path / "a.png"), "--net", str(tmp_path / "net.npz"), "-o", str(tmp_path)]
     assert main(["deconvnet", "--table", *words]) == 0
     assert "not defined" in capsys.readouterr().out
-    assert recompute.verify(tmp_path / "a.rules.png").match
+    assert verification.verify_figure(tmp_path / "a.rules.png").match

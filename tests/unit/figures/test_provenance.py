@@ -15,8 +15,8 @@ from minicnn import Preprocess
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, maximise
-from minicnn.figures import provenance, recompute
-from minicnn.figures.explanation import write_class_model
+from minicnn.figures import provenance, verification
+from minicnn.figures.class_model import write_class_model
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_array, digest_image, digest_network
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
@@ -35,9 +35,9 @@ def figures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
     for command in COMMANDS.values():
         assert main([*command, "-o", str(folder)]) == 0
-    found = {provenance.read(path)["kind"]: path for path in folder.glob("*.png")}
-    assert found.keys() == COMMANDS.keys()
-    return found
+    by_kind = {provenance.read(path)["kind"]: path for path in folder.glob("*.png")}
+    assert by_kind.keys() == COMMANDS.keys()
+    return by_kind
 
 
 def rewritten(path, out, change=lambda record: record, pixels=None):
@@ -93,14 +93,14 @@ def test_another_net_is_told_with_its_difference(figures, tmp_path, capsys):
     assert main(["inspect", str(figures["saliency"]), "--verify", "--net", str(tmp_path / "other.npz")]) == 1
     out = capsys.readouterr().out
     assert "DIFFERS" in out and "is not the one of the record" in out and "map: differs, by up to" in out
-    verdict = recompute.verify(figures["saliency"], net=net)
+    verdict = verification.verify_figure(figures["saliency"], net=net)
     assert 1e-3 < verdict.difference < 2 and not verdict.match
 
 
 def test_another_image_or_class_or_setting_is_told(figures, tmp_path):
     picture = np.asarray(Image.open(SEVEN).convert("L"))
     Image.fromarray(np.roll(picture, 2, axis=1)).save(tmp_path / "rolled.png")
-    verdict = recompute.verify(figures["saliency"], images=[tmp_path / "rolled.png"])
+    verdict = verification.verify_figure(figures["saliency"], images=[tmp_path / "rolled.png"])
     assert not verdict.match and "image: not the one of the record" in verdict.sentences
 
     def other_class(record):
@@ -110,7 +110,7 @@ def test_another_image_or_class_or_setting_is_told(figures, tmp_path):
         return record | {"settings": record["settings"] | {"jitter": 0}}
 
     for kind, change in (("saliency", other_class), ("class-model", other_jitter)):
-        verdict = recompute.verify(rewritten(figures[kind], tmp_path / "a.png", change))
+        verdict = verification.verify_figure(rewritten(figures[kind], tmp_path / "a.png", change))
         assert not verdict.match and verdict.difference > 1e-3
 
 
@@ -125,7 +125,9 @@ def test_another_image_or_class_or_setting_is_told(figures, tmp_path):
     ],
 )
 def test_words_that_are_not_true_are_told(figures, tmp_path, kind, change):
-    verdict = recompute.verify(rewritten(figures[kind], tmp_path / "a.png", lambda record: record | change))
+    verdict = verification.verify_figure(
+        rewritten(figures[kind], tmp_path / "a.png", lambda record: record | change)
+    )
     assert not verdict.match and verdict.difference == 0
     assert "and the record says" in verdict.sentences[-1]
 
@@ -135,14 +137,14 @@ def test_a_mean_image_that_is_not_there_is_told(tmp_path):
     np.save(tmp_path / "mean.npy", mean)
     words = ["saliency", SEVEN, "--net", "digits", "--mean", str(tmp_path / "mean.npy"), "-o", str(tmp_path)]
     assert main(words) == 0
-    verdict = recompute.verify(tmp_path / "seven.saliency.png")
+    verdict = verification.verify_figure(tmp_path / "seven.saliency.png")
     assert not verdict.match and any("a mean image alone can't restore" in s for s in verdict.sentences)
 
 
 def test_changed_pixels_are_told(figures, tmp_path):
     pixels = np.array(Image.open(figures["saliency"]))
     pixels[50, 50] ^= 1
-    verdict = recompute.verify(rewritten(figures["saliency"], tmp_path / "a.png", pixels=pixels))
+    verdict = verification.verify_figure(rewritten(figures["saliency"], tmp_path / "a.png", pixels=pixels))
     assert not verdict.match and verdict.difference == 0
     assert "pixels: changed since they were written" in verdict.sentences
 
@@ -153,7 +155,7 @@ def test_another_device_matches_but_for_rounding(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     assert main(["saliency", str(tmp_path / "noise.png"), "--net", "digits", "-o", str(tmp_path)]) == 0
-    verdict = recompute.verify(tmp_path / "noise.saliency.png", device="cpu")
+    verdict = verification.verify_figure(tmp_path / "noise.saliency.png", device="cpu")
     assert verdict.match and 0 <= verdict.difference <= 1e-3
     assert "device: cpu, and the record's is reference" in verdict.sentences
 
@@ -161,9 +163,9 @@ def test_another_device_matches_but_for_rounding(tmp_path):
 @pytest.mark.parametrize("unit", [5, (5, 7, 7)])
 def test_figures_of_other_units_are_computed_again(tmp_path, unit):
     net, asked = minicnn.load("digits"), {"layer": "conv_layers.3", "unit": unit, "constraint": "l2_ball"}
-    found = maximise(net, *asked.values(), settings=Ascent(steps=5, jitter=1), seed=3)
-    write_class_model(tmp_path / "a.png", found, digest_network(net, "digits"), 3, asked)
-    verdict = recompute.verify(tmp_path / "a.png")
+    model = maximise(net, *asked.values(), settings=Ascent(steps=5, jitter=1), seed=3)
+    write_class_model(tmp_path / "a.png", model, digest_network(net, "digits"), 3, asked)
+    verdict = verification.verify_figure(tmp_path / "a.png")
     assert verdict.match and verdict.difference == 0
 
 
@@ -176,9 +178,9 @@ def test_the_image_is_known_by_its_digest(figures, tmp_path):
     figure = rewritten(figures["saliency"], tmp_path / "a.png", elsewhere)
     Image.new("L", (28, 28)).save(tmp_path / "moved.png")
     with pytest.raises(ImageError, match=r"'/nowhere/moved.png'.*--image"):
-        recompute.verify(figure)
+        verification.verify_figure(figure)
     shutil.copy(SEVEN, tmp_path / "moved.png")
-    assert recompute.verify(figure).match
+    assert verification.verify_figure(figure).match
 
 
 def test_the_digest_of_a_network_follows_all_that_it_is():
@@ -201,10 +203,10 @@ def test_the_digest_of_a_network_follows_all_that_it_is():
 def test_coarse_maps_are_means_of_blocks():
     rng = np.random.default_rng(0)
     array = rng.standard_normal((32, 48)).astype(np.float32)
-    found = digest_array(array)
+    digest = digest_array(array)
     expected = array.astype(float).reshape(16, 2, 16, 3).mean((1, 3)) / np.abs(array).max()
     # rounded to the nearest ten-thousandth
-    np.testing.assert_allclose(np.array(found["coarse"]).reshape(16, 16) / 1e4, expected, atol=0.51e-4)
+    np.testing.assert_allclose(np.array(digest["coarse"]).reshape(16, 16) / 1e4, expected, atol=0.51e-4)
     assert digest_array(np.zeros((3, 5, 7)))["scale"] == 0
     assert len(digest_array(np.ones((3, 9, 4)))["coarse"]) == 3 * 8 * 4
 
@@ -255,8 +257,8 @@ def test_hostile_figures_get_one_sentence(tmp_path, capsys, data, message):
     with pytest.raises(ImageError, match=message):
         provenance.read(path)
     assert main(["inspect", str(path), "--verify"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("minicnn: ") and said.count("\n") == 1 and len(said) < 400
+    error = capsys.readouterr().err
+    assert error.startswith("minicnn: ") and error.count("\n") == 1 and len(error) < 400
 
 
 def test_a_record_in_control_characters_is_shown_without_them(tmp_path, capsys):
@@ -290,7 +292,7 @@ def test_a_record_in_control_characters_is_shown_without_them(tmp_path, capsys):
 def test_records_that_ask_for_what_cannot_be_done(figures, tmp_path, change, message):
     figure = rewritten(figures["saliency"], tmp_path / "a.png", lambda record: record | change)
     with pytest.raises(MinicnnError, match=message) as caught:
-        recompute.verify(figure)
+        verification.verify_figure(figure)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 

@@ -14,7 +14,7 @@ from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, gradient_ascent
 from minicnn.explain.localise import get_localisation_method
-from minicnn.figures import recompute
+from minicnn.figures import verification
 from minicnn.images import list_images, load_image
 from minicnn.io import catalogue
 from minicnn.paper import choices, experiments
@@ -29,55 +29,55 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def done(digits, tmp_path_factory):
+def reproduced(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduced")
     return folder, reproduce(digits, IMAGES, folder, images=2, steps=30)
 
 
-def test_every_experiment_is_on_the_page(done):
-    folder, found = done
-    assert found["experiments"].keys() == experiments.EXPERIMENTS.keys()
+def test_every_experiment_is_on_the_page(reproduced):
+    folder, record = reproduced
+    assert record["experiments"].keys() == experiments.EXPERIMENTS.keys()
     page = (folder / "index.html").read_text()
     for words in ("(section 2)", "(section 3.1)", "(section 3.2)", "(section 4)", "the paper is silent"):
         assert words in page
-    figures = [name for result in found["experiments"].values() for name in result["figures"]]
+    figures = [name for result in record["experiments"].values() for name in result["figures"]]
     assert len(figures) == len(set(figures)) >= 6 and "without boxes" in page
     for name in figures:
         assert name in page and (folder / name).stat().st_size > 1000
     assert not list(folder.glob(".*"))
 
 
-def test_figures_of_the_page_can_be_verified(done):
-    folder, net = done[0], minicnn.load("digits")
+def test_figures_of_the_page_can_be_verified(reproduced):
+    folder, net = reproduced[0], minicnn.load("digits")
     figures = {path.name for path in folder.glob("*.png")}
     assert {"class-3.png", "class-models.png", "rules.png", "rules-by-layer.png", "reconstructions.png"} < figures
     for name in figures:
-        verdict = recompute.verify(folder / name, net=net)
+        verdict = verification.verify_figure(folder / name, net=net)
         assert verdict.match and verdict.difference == 0, name
 
 
-def test_class_models_are_of_all_ten_classes(done):
-    (table,) = done[1]["experiments"]["class-models"]["tables"]
+def test_class_models_are_of_all_ten_classes(reproduced):
+    (table,) = reproduced[1]["experiments"]["class-models"]["tables"]
     assert [row[0] for row in table[1]] == list("0123456789")
     assert all(float(row[2]) > float(row[1]) for row in table[1])
 
 
-def test_the_rules_differ_at_rectifiers_and_nowhere_else(done):
-    _, (header, rows) = done[1]["experiments"]["deconvnet"]["tables"]
+def test_the_rules_differ_at_rectifiers_and_nowhere_else(reproduced):
+    _, (header, rows) = reproduced[1]["experiments"]["deconvnet"]["tables"]
     assert len(header) == 4 and {row[0] for row in rows} == {"Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"}
     for kind, _, deconvnet, guided in rows:
         assert (float(deconvnet) > 0.1 and float(guided) > 0.1) if kind == "ReLU" else deconvnet == guided == "0"
 
 
-def test_what_is_done_is_not_done_again(digits, done, monkeypatch):
+def test_what_is_done_is_not_done_again(digits, reproduced, monkeypatch):
     def never(task):
         raise AssertionError("was done before")
 
     for name in experiments.EXPERIMENTS:
         monkeypatch.setitem(experiments.EXPERIMENTS, name, never)
-    assert reproduce(digits, IMAGES, done[0], images=2, steps=30) == done[1]
+    assert reproduce(digits, IMAGES, reproduced[0], images=2, steps=30) == reproduced[1]
     with pytest.raises(AssertionError, match="was done before"):
-        reproduce(digits, IMAGES, done[0], images=2, steps=31)
+        reproduce(digits, IMAGES, reproduced[0], images=2, steps=31)
 
 
 def test_an_interruption_loses_only_what_was_under_way(digits, tmp_path, monkeypatch):
@@ -144,14 +144,14 @@ def labelled(folder, boxes):
 def test_known_boxes_are_counted(digits, tmp_path):
     height, width = np.asarray(load_image(IMAGES / "seven.png")).shape[:2]
     data = labelled(tmp_path, [(0, 0, width, height), (0, 0, 2, 2)])
-    found = reproduce(digits, data, tmp_path / "out", steps=1)
-    ((header, rows),) = found["experiments"]["evaluation"]["tables"]
+    record = reproduce(digits, data, tmp_path / "out", steps=1)
+    ((header, rows),) = record["experiments"]["evaluation"]["tables"]
     rates = {row[0]: row[header.index("IoU >= 0.5")] for row in rows}
     # the whole picture is the first box exactly, and no part of it is near the second
     assert rates["whole picture"] == "50.0% [0.0%, 100.0%]" and "paper" in rates
-    assert found["images"] == 2 and (tmp_path / "out" / "localisation.csv").read_text().count("\n") == 3
-    again = reproduce(digits, data, tmp_path / "out", steps=1)
-    assert again == found
+    assert record["images"] == 2 and (tmp_path / "out" / "localisation.csv").read_text().count("\n") == 3
+    second = reproduce(digits, data, tmp_path / "out", steps=1)
+    assert second == record
     labelled_otherwise = (data / "labels.csv").read_text().replace(",2,2,", f",{width},{height},")
     (data / "labels.csv").write_text(labelled_otherwise)
     ((_, rows),) = reproduce(digits, data, tmp_path / "out", steps=1)["experiments"]["evaluation"]["tables"]
@@ -172,9 +172,9 @@ def test_an_experiment_that_a_net_does_not_allow_is_said(digits, tmp_path, monke
         raise MinicnnError("the rule 'deconvnet' is not defined for SiLU")
 
     monkeypatch.setitem(experiments.EXPERIMENTS, "deconvnet", refused)
-    found = reproduce(digits, IMAGES, tmp_path, images=1, steps=1)
+    record = reproduce(digits, IMAGES, tmp_path, images=1, steps=1)
     assert "is not defined for SiLU" in (tmp_path / "index.html").read_text()
-    assert "is not defined for SiLU" in found["experiments"]["deconvnet"]["failed"]
+    assert "is not defined for SiLU" in record["experiments"]["deconvnet"]["failed"]
     assert not (tmp_path / "deconvnet.json").exists()
     words = ["reproduce", str(IMAGES), "--net", "digits", "-o", str(tmp_path), "--images", "1", "--steps", "1"]
     assert main(words) == 1 and "is not defined for SiLU" in capsys.readouterr().out
@@ -184,9 +184,9 @@ def test_images_of_one_stem_keep_their_own_figures(digits, tmp_path):
     for name in ("a.png", "a.bmp", "a-2.png"):
         with Image.open(IMAGES / "seven.png") as picture:
             picture.save(tmp_path / name)
-    found = reproduce(digits, tmp_path, tmp_path / "out", steps=1)
-    assert found["experiments"]["saliency"]["figures"] == [f"{s}.saliency.png" for s in ("a-2", "a", "a-3")]
-    assert len(set(found["experiments"]["localisation"]["figures"])) == 3
+    record = reproduce(digits, tmp_path, tmp_path / "out", steps=1)
+    assert record["experiments"]["saliency"]["figures"] == [f"{s}.saliency.png" for s in ("a-2", "a", "a-3")]
+    assert len(set(record["experiments"]["localisation"]["figures"])) == 3
 
 
 def test_annotations_whose_classes_are_unknown_are_said(digits, tmp_path):
@@ -208,13 +208,13 @@ def test_choices_and_docstrings_tell_the_defaults():
     for value in (Ascent().steps, Ascent().step, cut.working_size, gradient_ascent.LAMBDA):
         assert str(value) in words
     assert f"None for {gradient_ascent.LAMBDA} / sqrt(C H W)" in Ascent.__doc__
-    for said in (
+    for sentence in (
         f"{cut.components} components",
         f"gamma {cut.gamma:g}",
         f"{cut.foreground * 100:g} % quantile",
         f"{cut.background * 100:g} % quantile",
         f"1/{1 / cut.smoothing:.0f} of the longer side; longer side {cut.working_size}",
     ):
-        assert said in sys.modules["minicnn.explain.localise"].__doc__
+        assert sentence in sys.modules["minicnn.explain.localise"].__doc__
     assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
     assert all(len(row) == len(choices.HEADER) for row in choices.rows())

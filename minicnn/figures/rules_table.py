@@ -1,4 +1,4 @@
-"""Section 4's table as a figure: a row for each kind of layer, a column for each rule."""
+"""Figure "rules": section 4's table, a row for each kind of layer, a column for each rule."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
+from minicnn.explain.rules_table import KindOfLayer, group_by_kind, rules_by_layer
 from minicnn.figures import provenance
-from minicnn.report.colour_map import colour_map
-from minicnn.report.contact_sheet import contact_sheet
-from minicnn.report.panels import save_png
+from minicnn.figures.common import Recomputed
+from minicnn.network import Network
+from minicnn.report import colour_map, contact_sheet, save_png
 
-__all__ = ["arrays_of", "facts_of", "write_rules"]
-
-SAME, APART = "the same, bit for bit", "off by up to {:.3g} of the gradient's largest value"
+__all__ = ["recompute", "write_rules_table"]
 
 
-def write_rules(
-    path: Path, image: Any, kinds: Sequence[Any], origin: Mapping[str, Any], seed: int = 0
+def write_rules_table(
+    path: Path, image: ImageLike, kinds: Sequence[KindOfLayer], origin: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Any]:
     """Write the table as a PNG file, and return it as plain values.
 
@@ -27,9 +27,9 @@ def write_rules(
     ----------
     path : Path of the file
     image : what was looked at
-    kinds : ``KindOfLayer`` s
+    kinds : KindOfLayer of the network
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
-    seed : int, of what was sent back
+    seed : int, of the cotangents that were sent back
 
     Raises
     ------
@@ -38,40 +38,47 @@ def write_rules(
 
     """
     sheet = contact_sheet(
-        [_row(kind) for kind in kinds],
-        headings=[_heading(kind) for kind in kinds],
+        [_draw_row(kind) for kind in kinds],
+        headings=[_format_heading(kind) for kind in kinds],
         title="Gradient, deconvnet, guided backpropagation: one table, layer by layer",
         subtitle=f"{origin['name']}. Each layer alone: its input x, the random dy sent back, dx by each rule; "
         "blue is negative, red positive.",
         cell=200,
     )
-    facts = facts_of(kinds)
-    record = provenance.record("rules", origin, [image], None, {"seed": seed}, arrays_of(kinds), **facts)
+    record = provenance.make_record(
+        "rules", origin, [image], None, {"seed": seed}, _name_arrays(kinds), **_facts(kinds)
+    )
     save_png(sheet, path, provenance.metadata(record, sheet))
     return {
         "image": str(image),
         "net": origin["name"],
-        "kinds": [_plain(kind) for kind in kinds],
+        "kinds": [_to_dict(kind) for kind in kinds],
         "figure": str(path),
     }
 
 
-def arrays_of(kinds: Sequence[Any]) -> dict[str, np.ndarray]:
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the table that a record describes."""
+    kinds = group_by_kind(rules_by_layer(net, images[0], **record["settings"]))
+    return Recomputed(_name_arrays(kinds), _facts(kinds))
+
+
+def _name_arrays(kinds: Sequence[KindOfLayer]) -> dict[str, np.ndarray]:
     """Return the pictures that the figure shows, by kind and name."""
     return {f"{kind.kind}, {name}": picture for kind in kinds for name, picture in kind.first.pictures.items()}
 
 
-def facts_of(kinds: Sequence[Any]) -> dict[str, list[float]]:
+def _facts(kinds: Sequence[KindOfLayer]) -> dict[str, Any]:
     """Return what the figure says in words: how far the two other rules are from the gradient, by kind."""
     return {f"{kind.kind} apart": list(kind.deviation) for kind in kinds if kind.deviation is not None}
 
 
-def _plain(kind: Any) -> dict[str, Any]:
+def _to_dict(kind: KindOfLayer) -> dict[str, Any]:
     deconvnet, guided = kind.deviation or (None, None)
     return {"kind": kind.kind, "count": kind.count, "deconvnet": deconvnet, "guided": guided}
 
 
-def _heading(kind: Any) -> str:
+def _format_heading(kind: KindOfLayer) -> str:
     where = f"{kind.kind} (the first of {kind.count}: {kind.first.layer})" if kind.count > 1 else kind.kind
     if kind.deviation is None:
         return f"{where}: deconvnet and guided backpropagation are not defined"
@@ -80,16 +87,17 @@ def _heading(kind: Any) -> str:
     return f"{where}: the gradient keeps dy where x was let through, deconvnet where dy > 0, guided where both"
 
 
-def _row(kind: Any) -> list[tuple[np.ndarray, str]]:
+def _draw_row(kind: KindOfLayer) -> list[tuple[np.ndarray, str]]:
     """Return the pictures with captions; x and dy each in their own scale, the rules' dx in the gradient's."""
     scale = np.abs(kind.first.pictures["gradient"]).max()
     captions = {"x": "x, the layer's input", "dy": "dy, what is sent back", "gradient": "dx by the gradient"}
-    for rule, apart in zip(("deconvnet", "guided"), kind.first.deviation or (), strict=False):
-        captions[rule] = f"dx by {rule}: {APART.format(apart) if apart else SAME}"
-    return [(_coloured(kind.first.pictures[name], scale, name), words) for name, words in captions.items()]
+    for rule, difference in zip(("deconvnet", "guided"), kind.first.deviation or (), strict=False):
+        words = f"off by up to {difference:.3g} of the gradient's largest value"
+        captions[rule] = f"dx by {rule}: {words if difference else 'the same, bit for bit'}"
+    return [(_draw(kind.first.pictures[name], scale, name), words) for name, words in captions.items()]
 
 
-def _coloured(picture: np.ndarray, scale: float, name: str) -> np.ndarray:
+def _draw(picture: np.ndarray, scale: float, name: str) -> np.ndarray:
     scale = np.abs(picture).max() if name in ("x", "dy") else scale
     pixels = colour_map(np.clip(picture / (scale or 1), -1, 1), "signed")
     side = max(1, 180 // max(pixels.shape[:2]))

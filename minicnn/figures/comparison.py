@@ -1,30 +1,31 @@
-"""Methods compared as files: a table of all pictures, where maps point, and curves."""
+"""Figures "pointing" and "curves": methods compared over a data set; and the table of all pictures."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
+from minicnn._utils.types import PathLike
+from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.figures import provenance
 from minicnn.images import load_image
+from minicnn.report import contact_sheet, draw_box, panels, save_png
 from minicnn.report.chart import COLOURS, chart
-from minicnn.report.contact_sheet import contact_sheet
 from minicnn.report.files import write_whole
-from minicnn.report.panels import draw_box, panels, save_png
 
-__all__ = ["write_comparison", "write_curves", "write_points"]
+__all__ = ["write_comparison_csv", "write_curves", "write_points"]
 
-NAMES = ("vermilion", "blue", "green", "pink", "orange", "light blue", "grey")  # of COLOURS
+COLOUR_NAMES = ("vermilion", "blue", "green", "pink", "orange", "light blue", "grey")  # of COLOURS
 
 
-def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> None:
-    """Write one line for each picture and method of a ``Comparison``: image, group, target and the measures.
+def write_comparison_csv(path: PathLike, comparison: MethodComparison, measures: Sequence[str]) -> None:
+    """Write one line for each picture and method of a comparison: image, group, target and the measures.
 
     Raises
     ------
@@ -35,22 +36,24 @@ def write_comparison(path: str | Path, found: Any, measures: Sequence[str]) -> N
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("image", "group", "target", "map", *measures))
-    for row in found.rows:
-        for name in found.figures:
+    for row in comparison.rows:
+        for name in comparison.figures:
             values = (row[measure].get(name) for measure in measures)
             cells = ("" if value is None else f"{value:.4f}" for value in values)
             table.writerow((row["image"], row["group"], row["target"], name, *cells))
-    write_whole(path, text.getvalue().encode(), "write_comparison")
+    write_whole(path, text.getvalue().encode(), "write_comparison_csv")
 
 
-def write_curves(path: str | Path, examples: Sequence[Any], found: Any, origin: Mapping[str, Any]) -> None:
+def write_curves(
+    path: PathLike, examples: Sequence[Example], comparison: MethodComparison, origin: Mapping[str, Any]
+) -> None:
     """Write the curves of ``evaluate_insertion_deletion``, means over the pictures.
 
     Parameters
     ----------
     path : of the PNG file
-    examples : of ``Comparison``'s pictures
-    found : ``Comparison``
+    examples : the pictures
+    comparison : MethodComparison of them
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Raises
@@ -59,30 +62,37 @@ def write_curves(path: str | Path, examples: Sequence[Any], found: Any, origin: 
         If the file can't be written; nothing is left behind.
 
     """
-    shown = []
+    charts = []
     for n, (measure, left) in enumerate((("deletion", "whole picture"), ("insertion", "blurred picture"))):
-        means = {name: np.mean([row["curves"][name][n] for row in found.rows], axis=0) for name in found.figures}
+        means = {
+            name: np.mean([row["curves"][name][n] for row in comparison.rows], axis=0)
+            for name in comparison.figures
+        }
         right = "nothing left" if measure == "deletion" else "whole picture"
         high = np.ceil(20 * max(mean.max() for mean in means.values())) / 20
-        shown.append(
+        charts.append(
             (chart(means, left, right, high=max(0.05, float(high))), f"{measure}: probability of the right class")
         )
     title = f"Deletion and insertion on {origin['name']}"
-    record = _record("curves", examples, found, origin)
-    figure = panels(shown, title, f"means over {len(found.rows)} pictures; pixels by their rank in each map")
+    record = _record("curves", examples, comparison, origin)
+    figure = panels(charts, title, f"means over {len(comparison.rows)} pictures; pixels by their rank in each map")
     save_png(figure, path, provenance.metadata(record, figure))
 
 
 def write_points(
-    path: str | Path, examples: Sequence[Any], found: Any, origin: Mapping[str, Any], count: int = 12
+    path: PathLike,
+    examples: Sequence[Example],
+    comparison: MethodComparison,
+    origin: Mapping[str, Any],
+    count: int = 12,
 ) -> None:
     """Write the first pictures of a pointing game: each map's point in its colour, the true boxes.
 
     Parameters
     ----------
     path : of the PNG file
-    examples : of ``Comparison``'s pictures
-    found : ``Comparison``
+    examples : the pictures
+    comparison : MethodComparison of them
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
     count : int, how many pictures
 
@@ -92,22 +102,26 @@ def write_points(
         If a picture can't be read or the file can't be written; nothing is left behind.
 
     """
-    names = list(found.rows[0]["points"])
-    words = ", ".join(f"{name} {NAMES[n % len(NAMES)]}" for n, name in enumerate(names))
-    cells = [_pointed(example, row) for example, row in zip(examples[:count], found.rows, strict=False)]
+    names = list(comparison.rows[0]["points"])
+    legend = ", ".join(f"{name} {COLOUR_NAMES[n % len(COLOUR_NAMES)]}" for n, name in enumerate(names))
+    cells = [_draw_points(example, row) for example, row in zip(examples[:count], comparison.rows, strict=False)]
     title = f"Pointing game on {origin['name']}"
-    record = _record("pointing", examples, found, origin)
-    sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, words, cell=240)
+    record = _record("pointing", examples, comparison, origin)
+    sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, legend, cell=240)
     save_png(sheet, path, provenance.metadata(record, sheet))
 
 
-def _record(kind: str, examples: Sequence[Any], found: Any, origin: Mapping[str, Any]) -> dict[str, Any]:
+def _record(
+    kind: str, examples: Sequence[Example], comparison: MethodComparison, origin: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return where a figure comes from; it shows no map that could be computed again."""
-    figures, images = found.record()["figures"], [str(example.image) for example in examples]
-    return provenance.record(kind, origin, images, None, found.settings, {}, figures=nan_to_none(figures))
+    figures, images = comparison.record()["figures"], [str(example.image) for example in examples]
+    return provenance.make_record(
+        kind, origin, images, None, comparison.settings, {}, figures=nan_to_none(figures)
+    )
 
 
-def _pointed(example: Any, row: dict[str, Any]) -> tuple[Any, str]:
+def _draw_points(example: Example, row: dict[str, Any]) -> tuple[Any, str]:
     from PIL import Image, ImageDraw
 
     pixels = np.asarray(load_image(example.image))

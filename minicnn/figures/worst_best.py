@@ -1,28 +1,28 @@
-"""An evaluation as files: a table of all pictures, and a sheet of those where it went worst and best."""
+"""Figure "worst-best": the pictures with the worst and the best boxes of an evaluation; and the table of all."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
+from minicnn.evaluate.dataset import Example
 from minicnn.figures import provenance
 from minicnn.images import load_image
-from minicnn.report.contact_sheet import contact_sheet
+from minicnn.report import contact_sheet, draw_box, save_png
 from minicnn.report.files import write_whole
-from minicnn.report.panels import draw_box, save_png
 
-__all__ = ["write_csv", "write_sheet"]
+__all__ = ["write_localisation_csv", "write_worst_best"]
 
-TRUE, FOUND = (0, 114, 255), (255, 140, 0)
+TRUTH, DETECTION = (0, 114, 255), (255, 140, 0)
 FIELDS = ("image", "group", "target", "top1", "top5", "located1", "located5", "iou", "mask_iou", "box", "seconds")
 
 
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one line a picture: what was found, and how well; boxes as four numbers with spaces between them.
 
     Raises
@@ -37,12 +37,12 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         box = "" if row["box"] is None else " ".join(map(str, row["box"]))
         table.writerow({**row, "box": box, "seconds": f"{sum(row['seconds'].values()):.3f}"})
-    write_whole(path, text.getvalue().encode(), "write_csv")
+    write_whole(path, text.getvalue().encode(), "write_localisation_csv")
 
 
-def write_sheet(
-    path: str | Path,
-    examples: Sequence[Any],
+def write_worst_best(
+    path: PathLike,
+    examples: Sequence[Example],
     rows: Sequence[Mapping[str, Any]],
     origin: Mapping[str, Any],
     method: str,
@@ -65,22 +65,22 @@ def write_sheet(
 
     """
     order = np.argsort([row["iou"] for row in rows], kind="stable")
-    parts = [order[:count], order[::-1][:count]]
-    cells = [[_cell(examples[n], rows[n]) for n in part] for part in parts]
+    groups = [order[:count], order[::-1][:count]]
+    cells = [[_draw_cell(examples[n], rows[n]) for n in group] for group in groups]
     title = f"{origin['name']}, method {method}"
     sheet = contact_sheet(cells, ("worst", "best"), title, "found in orange, truth in blue; IoU of the boxes")
-    shown = [int(n) for part in parts for n in part]
-    said = {"ious": [float(rows[n]["iou"]) for n in shown], "boxes": [rows[n]["box"] for n in shown]}
+    shown = [int(n) for group in groups for n in group]
+    facts = {"ious": [float(rows[n]["iou"]) for n in shown], "boxes": [rows[n]["box"] for n in shown]}
     settings = {"method": method, "targets": [rows[n]["target"] for n in shown], "searched": len(rows)}
     images = [examples[n].image for n in shown]
-    record = provenance.record("worst-best", origin, images, None, settings, {}, **said)
+    record = provenance.make_record("worst-best", origin, images, None, settings, {}, **facts)
     save_png(sheet, path, provenance.metadata(record, sheet))
 
 
-def _cell(example: Any, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+def _draw_cell(example: Example, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:
     picture = np.asarray(load_image(example.image))
     for box in example.boxes:
-        picture = draw_box(picture, box, TRUE)
+        picture = draw_box(picture, box, TRUTH)
     if row["box"] is not None:
-        picture = draw_box(picture, row["box"], FOUND)
+        picture = draw_box(picture, row["box"], DETECTION)
     return picture, f"{row['group']}: {row['iou']:.2f}"

@@ -1,0 +1,141 @@
+"""Figure "class-model": the image that maximises a class score or a unit, and the history of the ascent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn import explain
+from minicnn.errors import ImageError
+from minicnn.explain.class_model import ClassModel
+from minicnn.explain.top_images import TopImage, top_images
+from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed, class_name
+from minicnn.network import Network
+from minicnn.report import contact_sheet, panels, save_png
+from minicnn.report.curve import curve
+from minicnn.report.layout import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["recompute", "write_class_model"]
+
+
+def write_class_model(
+    path: Path,
+    model: ClassModel,
+    origin: Mapping[str, Any],
+    seed: int,
+    unit: Mapping[str, Any] | None = None,
+    strongest: Sequence[TopImage] = (),
+    searched: int = 0,
+) -> dict[str, Any]:
+    """Write a class model and the history of its ascent as a PNG file; return what it is as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    model : ClassModel with an image
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+    seed : int
+    unit : what ``maximise`` was given, {"layer", "unit", "constraint"}; None for a class
+    strongest : images that activate the unit most, to show beneath, the strongest first
+    searched : int, how many images those were chosen from
+
+    Raises
+    ------
+    ImageError
+        If there is no image, or the file can't be written; nothing is left behind.
+
+    """
+    if model.image is None:
+        raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
+    settings = asdict(model.settings) | {"seed": seed} | dict(unit or {})
+    numbers = {"score": model.scores[-1], "probability": model.probability, "stopped": model.stopped}
+    images, values = [image.image for image in strongest], [image.value for image in strongest]
+    figure = _draw(model, origin["name"], unit, strongest, searched)
+    result = numbers | ({"values": values, "searched": searched} if strongest else {})
+    class_of = None if unit else model
+    record = provenance.make_record("class-model", origin, images, class_of, settings, {"x": model.x}, **result)
+    save_png(figure, path, provenance.metadata(record, figure))
+    stimuli = {"images": [str(image) for image in images], "values": values, "searched": searched}
+    return {
+        "target": model.target,
+        "label": model.label,
+        "net": origin["name"],
+        **dict(unit or {}),
+        **numbers,
+        "settings": settings,
+        "figure": str(path),
+        "scores": model.scores,
+        "gradient_norms": model.gradient_norms,
+        **({"stimuli": stimuli} if strongest else {}),
+    }
+
+
+def _draw(
+    model: ClassModel,
+    net_name: str,
+    unit: Mapping[str, Any] | None,
+    strongest: Sequence[TopImage],
+    searched: int,
+) -> Image:
+    assert model.image is not None
+    side = max(1, 360 // max(model.image.shape[:2]))
+    quantity = "score" if unit is None else "value"
+    ascent: list[tuple[Picture, str]] = [
+        (model.image.repeat(side, 0).repeat(side, 1), "the mean added"),
+        (curve(model.scores), quantity),
+        (curve(model.gradient_norms), "norm of its gradient"),
+    ]
+    title, subtitle = _format_title(model, unit), _format_subtitle(model, net_name, unit)
+    if not strongest:
+        return panels(ascent, title, subtitle)
+    pictures: list[tuple[Picture, str]] = [
+        (image.view, f"{image.value:.4g}: {Path(str(image.image)).name}") for image in strongest
+    ]
+    rows = [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
+    heading = f"Top stimuli: of {searched} images, those of largest {quantity}"
+    return contact_sheet([ascent, *rows], ("", heading), title, subtitle, cell=260)
+
+
+def _format_title(model: ClassModel, unit: Mapping[str, Any] | None) -> str:
+    if unit is not None:
+        return f"{unit['layer'] or 'scores'}, unit {unit['unit']}: {model.scores[-1]:.4g}"
+    return f"{class_name(model)}: score {model.scores[-1]:.1f}, probability {model.probability:.1%}"
+
+
+def _format_subtitle(model: ClassModel, net_name: str, unit: Mapping[str, Any] | None) -> str:
+    is_ball = unit is not None and unit["constraint"] == "l2_ball"
+    settings = model.settings
+    constraint = f"in the ball of radius {settings.radius:.3g}" if is_ball else f"lambda {settings.l2:.3g}"
+    later = [
+        name.replace("_", " ") + ("" if value is True else f" {value:g}")
+        for name, value in settings.non_paper_settings().items()
+    ]
+    return (
+        f"{net_name}, {'class model' if unit is None else 'unit'}, {constraint}, {model.stopped}"
+        f"{'; later than the paper: ' if later else ''}{', '.join(later)}"
+    )
+
+
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Maximise the score or unit that a record describes, and measure the images beneath once more."""
+    settings = dict(record["settings"])
+    seed, unit, layer = settings.pop("seed"), settings.pop("unit", None), settings.pop("layer", None)
+    constraint = settings.pop("constraint", "l2_penalty")
+    ascent = explain.Ascent(**settings)
+    if unit is None:
+        model = explain.class_model(net, record["class"]["target"], settings=ascent, seed=seed)
+        unit = model.target
+        facts: dict[str, Any] = {"label": model.label, "score": model.scores[-1], "probability": model.probability}
+    else:
+        unit = unit if isinstance(unit, int) else tuple(unit)
+        model = explain.maximise(net, layer, unit, constraint, settings=ascent, seed=seed)
+        facts = {"score": model.scores[-1]}
+    if images:
+        facts["values"] = [image.value for image in top_images(net, images, layer, unit, len(images))]
+    return Recomputed({"x": model.x}, facts)

@@ -1,0 +1,55 @@
+"""Figure "class-models": the class models of several classes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from minicnn import explain
+from minicnn.explain.class_model import ClassModel
+from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed, class_name
+from minicnn.network import Network
+from minicnn.report import contact_sheet, save_png
+
+__all__ = ["recompute", "write_class_models"]
+
+
+def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping[str, Any]) -> None:
+    """Write class models, five a row, as a PNG file.
+
+    Parameters
+    ----------
+    path : Path of the file
+    models : ClassModel of one seed, 0, and the same settings; with images
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    pictures: list[tuple[Any, str]] = [
+        (model.image, f"{class_name(model)}: {model.probability:.4f}") for model in models
+    ]
+    sheet = contact_sheet([pictures[i : i + 5] for i in range(0, len(pictures), 5)], cell=200)
+    settings = asdict(models[0].settings) | {"seed": 0, "targets": [model.target for model in models]}
+    arrays, facts = _name_arrays(models), {"probabilities": [model.probability for model in models]}
+    record = provenance.make_record("class-models", origin, [], None, settings, arrays, **facts)
+    save_png(sheet, path, provenance.metadata(record, sheet))
+
+
+def recompute(net: Network, _: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the class models that a record describes."""
+    settings = dict(record["settings"])
+    seed, targets = settings.pop("seed"), settings.pop("targets")
+    ascent = explain.Ascent(**settings)
+    models = [explain.class_model(net, target, settings=ascent, seed=seed) for target in targets]
+    return Recomputed(_name_arrays(models), {"probabilities": [model.probability for model in models]})
+
+
+def _name_arrays(models: Sequence[ClassModel]) -> dict[str, Any]:
+    return {f"class {model.target}": model.x for model in models}

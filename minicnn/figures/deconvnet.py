@@ -1,0 +1,101 @@
+"""Figure "deconvnet": the images that activate a feature map most, patches above their reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import explain
+from minicnn._utils.types import ImageLike
+from minicnn.explain.deconvnet import Reconstruction
+from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed
+from minicnn.network import Network
+from minicnn.report import contact_sheet, save_png
+
+__all__ = ["recompute", "write_reconstructions"]
+
+
+def write_reconstructions(
+    path: Path,
+    reconstructions: Sequence[tuple[ImageLike, Reconstruction]],
+    origin: Mapping[str, Any],
+    searched: int | None = None,
+) -> dict[str, Any]:
+    """Write a contact sheet as a PNG file, and return what it shows as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    reconstructions : (image, Reconstruction) pairs of one feature map, the strongest first
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+    searched : int, how many images those were chosen from; as many as are shown unless given
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    References
+    ----------
+    Zeiler, Fergus, Visualizing and Understanding Convolutional Networks, 2013, figure 2.
+
+    """
+    images, shown = [image for image, _ in reconstructions], [r for _, r in reconstructions]
+    first, searched = shown[0], len(shown) if searched is None else searched
+    largest = max(np.abs(r.cut).max() for r in shown) or 1.0
+    sheet = contact_sheet(
+        [
+            [(r.patch, f"{r.value:.3g}") for r in shown],
+            [(_draw(r.cut / largest), Path(str(image)).stem) for image, r in reconstructions],
+        ],
+        headings=("patches of the receptive field, and the activation", "reconstructions"),
+        title=f"{first.layer}, channel {first.channel}",
+        subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {searched} images",
+    )
+    feature_map = {"layer": first.layer, "channel": first.channel, "rule": first.rule}
+    settings = {**feature_map, "positions": [r.position for r in shown]}
+    facts = {**_facts(shown), "searched": searched}
+    record = provenance.make_record("deconvnet", origin, images, None, settings, _name_arrays(shown), **facts)
+    save_png(sheet, path, provenance.metadata(record, sheet))
+    activations = [
+        {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)}
+        for image, r in reconstructions
+    ]
+    return {
+        "net": origin["name"],
+        **feature_map,
+        "activations": activations,
+        "searched": searched,
+        "figure": str(path),
+    }
+
+
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Reconstruct the activations that a record describes."""
+    settings = dict(record["settings"])
+    positions = [None if p is None else tuple(p) for p in settings.pop("positions")]
+    reconstructions = [
+        explain.deconvnet(net, image, position=position, **settings)
+        for image, position in zip(images, positions, strict=True)
+    ]
+    return Recomputed(_name_arrays(reconstructions), _facts(reconstructions))
+
+
+def _name_arrays(reconstructions: Sequence[Reconstruction]) -> dict[str, np.ndarray]:
+    return {f"reconstruction {i + 1}": r.x for i, r in enumerate(reconstructions)}
+
+
+def _facts(reconstructions: Sequence[Reconstruction]) -> dict[str, Any]:
+    return {"values": [r.value for r in reconstructions]}
+
+
+def _draw(x: np.ndarray) -> np.ndarray:
+    """Return values of -1..1 of shape (C, h, w) as a picture around middle grey, enlarged by whole pixels."""
+    pixels = np.rint(127.5 + 127.5 * np.clip(x, -1, 1)).astype(np.uint8)
+    side = max(1, 180 // max(pixels.shape[1:]))
+    pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:])) if len(pixels) == 1 else pixels[:3]
+    return pixels.transpose(1, 2, 0).repeat(side, 0).repeat(side, 1)

@@ -1,0 +1,73 @@
+"""Figure "saliency": the photograph, the saliency map, the overlay; class, score and rule in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import explain
+from minicnn._utils.types import ImageLike
+from minicnn.explain.saliency import Saliency
+from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed, class_name
+from minicnn.images import load_image
+from minicnn.network import Network
+from minicnn.report import colour_map, normalise, overlay, panels, save_png
+
+__all__ = ["recompute", "write_saliency"]
+
+
+def write_saliency(
+    path: Path, image: ImageLike, saliency: Saliency, origin: Mapping[str, Any], of: str = "score"
+) -> dict[str, Any]:
+    """Write photograph, map and overlay, side by side, as one PNG file; return what it shows as plain values.
+
+    Parameters
+    ----------
+    path : Path of the file
+    image : path, PIL.Image or uint8 array of shape (H, W, 3)
+    saliency : Saliency, of the image
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+    of : "score" or "probability", what was differentiated
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    photograph, strength = np.asarray(load_image(image)), normalise(saliency.map)
+    settings = {"rule": saliency.rule, "crops": saliency.crops, "of": of}
+    figure = panels(
+        [
+            (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
+            (colour_map(strength), "saliency map"),
+            (overlay(photograph, strength), "overlay"),
+        ],
+        title=f"{class_name(saliency)}: score {saliency.score:.2f}, probability {saliency.probability:.1%}",
+        subtitle=f"{origin['name']}, rule: {saliency.rule}, of: {of}, crops: {saliency.crops}",
+    )
+    numbers = {"score": saliency.score, "probability": saliency.probability}
+    record = provenance.make_record(
+        "saliency", origin, [image], saliency, settings, {"map": saliency.map}, **numbers
+    )
+    save_png(figure, path, provenance.metadata(record, figure))
+    return {
+        "image": str(image),
+        "net": origin["name"],
+        "target": saliency.target,
+        "label": saliency.label,
+        **numbers,
+        **settings,
+        "figure": str(path),
+    }
+
+
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the map that a record describes."""
+    saliency = explain.saliency(net, images[0], record["class"]["target"], **record["settings"])
+    facts = {name: getattr(saliency, name) for name in ("label", "score", "probability")}
+    return Recomputed({"map": saliency.map}, facts)

@@ -1,0 +1,62 @@
+"""Figure "three-rules": one image's map by the gradient, by the deconvnet rule and by guided backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain import saliency
+from minicnn.explain.saliency import Saliency
+from minicnn.figures import provenance
+from minicnn.figures.common import Recomputed, class_name
+from minicnn.images import load_image
+from minicnn.network import Network
+from minicnn.report import colour_map, normalise, panels, save_png
+
+__all__ = ["recompute", "write_three_rules"]
+
+RULES = ("gradient", "deconvnet", "guided")
+
+
+def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str, Any]) -> None:
+    """Compute an image's map of its most probable class by each rule, and write them as one PNG file.
+
+    Parameters
+    ----------
+    path : Path of the file
+    net : Network
+    image : path
+    origin : which network, as ``minicnn.io.digest.digest_network`` says it
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read or the file can't be written; nothing is left behind.
+
+    """
+    settings: dict[str, Any] = {"crops": "one", "of": "score"}
+    saliencies = _compute(net, image, None, settings)
+    maps = [(colour_map(normalise(s.map)), rule) for rule, s in saliencies.items()]
+    title = f"{image.name}: {class_name(saliencies['gradient'])}"
+    figure = panels([(np.asarray(load_image(image)), image.name), *maps], title=title)
+    record = provenance.make_record(
+        "three-rules", origin, [image], saliencies["gradient"], settings, _name_arrays(saliencies)
+    )
+    save_png(figure, path, provenance.metadata(record, figure))
+
+
+def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
+    """Compute the three maps that a record describes."""
+    saliencies = _compute(net, images[0], record["class"]["target"], record["settings"])
+    return Recomputed(_name_arrays(saliencies), {"label": saliencies["gradient"].label})
+
+
+def _compute(net: Network, image: Path, target: int | None, settings: Mapping[str, Any]) -> dict[str, Saliency]:
+    return {rule: saliency(net, image, target, rule=rule, **settings) for rule in RULES}
+
+
+def _name_arrays(saliencies: Mapping[str, Saliency]) -> dict[str, np.ndarray]:
+    return {rule: s.map for rule, s in saliencies.items()}
