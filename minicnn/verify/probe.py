@@ -1,23 +1,25 @@
-"""A network with a probe after every layer: each value and each gradient, and any value put in another's place."""
+"""A network with a probe after every layer: it logs each value and each gradient, and can substitute values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from minicnn._utils.types import Shape
 from minicnn.kernels import fuses_layers, on
 from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
-from minicnn.layers.blocks import Block
 from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
 from minicnn.network import Network
-from minicnn.rules import GRADIENT
+from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import check_array
 from minicnn.verify.rounding import terms, unit
 
-__all__ = ["Log", "Value", "probed", "run"]
+__all__ = ["Log", "Value", "insert_probes", "run"]
 
 
 class Value(NamedTuple):
@@ -38,11 +40,11 @@ class Value(NamedTuple):
 
 @dataclass
 class Log:
-    """What probes write down, and what they put in its place.
+    """What the probes of one pass write down, and what they pass on instead.
 
     Attributes
     ----------
-    given : values by layer; they are passed on instead of the layer's own
+    substitutes : values by layer; they are passed on instead of the layer's own
     values, gradients : of the layers' outputs, in the order of the computation
     terms : how many roundings lie between each layer's input and its values
     near, units : how many rectifiers' inputs are so near to a kink that rounding in float32 may take them across,
@@ -50,69 +52,76 @@ class Log:
 
     """
 
-    given: Mapping[str, np.ndarray] = field(default_factory=dict)
+    substitutes: Mapping[str, np.ndarray] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     terms: dict[str, int] = field(default_factory=dict)
     near: int = 0
     units: int = 0
 
-    def visit(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
-        """Write down a layer's value."""
+    def write(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
+        """Write down a layer's value, and how far rounding may have taken it."""
         if isinstance(layer, ReLU | ReLU6):
             reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
             kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
             self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
             self.units += x.size
-        counted = layer.convolution if isinstance(layer, ConvReLU2d) else layer
-        self.terms[name] = 0 if isinstance(layer, Block) else terms(counted, x.shape)
+        if layer.branches():
+            self.terms[name] = 0  # its parts are counted
+        else:
+            self.terms[name] = terms(layer.convolution if isinstance(layer, ConvReLU2d) else layer, x.shape)
         self.values[name] = Value(name, type(layer).__name__, y)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Probe(Layer):
+class _Probe(Layer):
     """A layer that writes down what passes through it."""
 
     layer: Layer
     name: str
     log: Log
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self.layer.output_shape(shape)
 
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+    def forward(
+        self, x: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
+    ) -> tuple[np.ndarray, Any]:
         y, saved = self.layer.forward(x, kernels, keep, rng)
-        self.log.visit(self.name, self.layer, x, y)
-        return _in_place_of(y, self.log.given.get(self.name)), saved
+        self.log.write(self.name, self.layer, x, y)
+        return _substitute(y, self.log.substitutes.get(self.name)), saved
 
-    def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: ModuleType, rule: Rule = GRADIENT, weights: bool = False
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         self.log.gradients[self.name] = dy
         return self.layer.backward(dy, saved, kernels, rule, weights)
 
 
-def _in_place_of(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+def _substitute(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+    """Return the other array, in y's shape if it has as many entries, or y where there is none."""
     if other is None:
         return y
     return (other.reshape(y.shape) if other.size == y.size else other).astype(y.dtype, copy=False)
 
 
-def probed(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> sequence.NamedLayers:
-    """Return the chain with a probe around each layer, blocks and what is inside of them included."""
+def insert_probes(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> sequence.NamedLayers:
+    """Return the layers with a probe around each, blocks and what is inside of them included."""
 
-    def wrap(name: str, layer: Layer) -> Probe:
-        path = f"{prefix}{name}"
-        return Probe(layer.map_branches(lambda branch: probed(branch, log, f"{path}.")), path, log)
+    def insert(name: str, layer: Layer) -> Layer:
+        inside = layer.map_branches(lambda branch: insert_probes(branch, log, f"{name}."))
+        return _Probe(inside, name, log)
 
-    return [(name, wrap(name, layer)) for name, layer in layers]
+    return [(name, insert(prefix + name, layer)) for name, layer in layers]
 
 
 def run(
     net: Network,
     x: np.ndarray,
-    given: Mapping[str, np.ndarray] | None = None,
+    substitutes: Mapping[str, np.ndarray] | None = None,
     *,
     device: str = "reference",
-    dtype: Any = np.float32,
+    dtype: DTypeLike = np.float32,
     target: int | None = None,
 ) -> Log:
     """Return what every layer gives, a softmax at the end included.
@@ -121,7 +130,7 @@ def run(
     ----------
     net : Network
     x : array of shape (N, C, H, W)
-    given : values by layer that take the place of the layers' own
+    substitutes : values by layer that are passed on instead of the layers' own
     device, dtype : where and in which precision; a compiled device runs its merged steps
     target : int, optional
         A class: go back from its scores too.
@@ -130,9 +139,9 @@ def run(
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
     layers = sequence.astype(net.named_layers, dtype)
     layers = fuse(layers) if fuses_layers(device) else layers
-    log, kernels = Log(given or {}), on(device)
+    log, kernels = Log(substitutes or {}), on(device)
     last = len(sequence.before_softmax(layers))
-    steps, x = probed(layers, log), x.astype(dtype, copy=False)
+    steps, x = insert_probes(layers, log), x.astype(dtype, copy=False)
     scores, tape = sequence.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
     sequence.forward(steps[last:], scores, kernels)
     if target is not None:

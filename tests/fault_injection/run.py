@@ -4,7 +4,7 @@ python -m tests.fault_injection.run [--results FILE], about an hour on two cores
 
 Each fault is written by hand (inject.py), not with the changes that the search tries.  The evidence is the
 picture and a dump of the right network's values, by torch; the picture and the scores; a picture and its class.
-Each result is appended to a file as a line of JSON, and what is there is not run again.
+Each result is appended to a file as a line of JSON, and what the file holds is not run twice.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Result(NamedTuple):
     named : whether the broken conventions, and no other, are reported
     among : whether they are among what is reported to explain as much
     sound : whether no fault is reported
-    healed : whether the changed network answers as the right one does, as far as the evidence goes
+    healed : whether the changed network agrees with the right one, as far as the evidence goes
     verdict, tried, seconds : what was said, after how many changes and how long
 
     """
@@ -77,7 +77,7 @@ def inject_and_diagnose(net, faults, evidence, *arguments):
         injected=tuple(fault.what for fault in faults),
         evidence=evidence,
         named=reported == conventions,
-        among=conventions <= reported | {change.convention for change in diagnosis.rivals},
+        among=conventions <= reported | {change.convention for change in diagnosis.equivalent},
         sound=diagnosis.sound,
         healed=diagnosis.healed,
         verdict=diagnosis.verdict(),

@@ -13,9 +13,9 @@ def loaded_by(name: str) -> set[str]:
     """Return the names of the top-level packages outside of the standard library, ``name`` itself left out."""
     before = set(sys.modules)
     importlib.import_module(name)
-    found = {module.partition(".")[0] for module in set(sys.modules) - before}
+    loaded = {module.partition(".")[0] for module in set(sys.modules) - before}
     folders = {Path(sysconfig.get_paths()[key]) for key in ("purelib", "platlib")}
-    third = {m for m in found if any((f / m).exists() or list(f.glob(f"{m}.*")) for f in folders)}
+    third = {m for m in loaded if any((f / m).exists() or list(f.glob(f"{m}.*")) for f in folders)}
     return third - {name.partition(".")[0]}
 
 

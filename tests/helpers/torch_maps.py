@@ -24,29 +24,29 @@ CASES = {"digits": ("seven.png", 7), "lite0": ("coffee.png", 967), "vgg16": ("ch
 TOLERANCE = 1e-5  # of the map's largest value
 
 
-def case_named(name):
-    """Return (net in float64, its twin in torch, path, class); VGG-16 has random weights.
+def build_case(name):
+    """Return (net in float64, the same in torch, path, class); VGG-16 has random weights.
 
     Values of 127 +- 128 / 2^k are exact in float32, so that both sides see the same input to the last bit; the
-    digits net is given room for ten crops.
+    digits net's image is enlarged so that ten crops fit.
     """
     file, target = CASES[name]
     if name == "vgg16":
-        net, twin = minicnn.zoo.build("vgg16"), torch_zoo.vgg(16, norm=False)
+        net, module = minicnn.zoo.build("vgg16"), torch_zoo.vgg(16, norm=False)
     elif name == "lite0":
-        net, twin = minicnn.load("efficientnet-lite0"), torch_lite0.Lite0()
+        net, module = minicnn.load("efficientnet-lite0"), torch_lite0.Lite0()
     else:
-        net, twin = minicnn.load("digits"), torch_lite0.digits()
+        net, module = minicnn.load("digits"), torch_lite0.digits()
     short = {"digits": 34, "lite0": 256, "vgg16": 256}[name]
     exact = {"mean": (127.0,) * net.input_shape[0], "std": (128.0,) * net.input_shape[0], "scale": 1.0}
     net.preprocess = replace(
         net.preprocess, resize=short, interpolation="bicubic", mirror=True, invert=False, **exact
     )
     net.load_state_dict({key: value.astype(np.float64) for key, value in net.state_dict().items()})
-    return net, torch_lite0.with_weights_of(twin.double(), net), catalogue.folder("images") / file, target
+    return net, torch_lite0.with_weights_of(module.double(), net), catalogue.folder("images") / file, target
 
 
-def torch_map(preprocess, twin, path, target, crops):
+def torch_map(preprocess, module, path, target, crops):
     """Crop, flip, gradient, largest absolute value, flip back, put back, mean; none of it by minicnn."""
     picture, size, short = Image.open(path).convert("RGB"), preprocess.size[0], preprocess.resize
     grey = picture.convert("L") if preprocess.channels == "L" else picture
@@ -62,7 +62,7 @@ def torch_map(preprocess, twin, path, target, crops):
         for flip in (False, True) if crops == "ten" else (False,):
             crop = pixels[:, top : top + size, left : left + size]
             x = (crop.flip(2) if flip else crop)[None].requires_grad_()
-            (dx,) = torch.autograd.grad(twin(x)[0, target], x)
+            (dx,) = torch.autograd.grad(module(x)[0, target], x)
             grid = dx[0].abs().amax(0)
             total[top : top + size, left : left + size] += (grid.flip(1) if flip else grid).numpy()
             seen[top : top + size, left : left + size] += 1
@@ -81,13 +81,13 @@ def main():
     arguments = parser.parse_args()
     print("net, crops, device: largest difference, in parts of the map's largest value; seconds of ours")
     for name in arguments.nets:
-        net, twin, path, target = case_named(name)
+        net, module, path, target = build_case(name)
         for crops in arguments.crops:
-            truth = torch_map(net.preprocess, twin, path, target, crops)
+            truth = torch_map(net.preprocess, module, path, target, crops)
             for device in arguments.devices:
                 start = time.perf_counter()
-                found = saliency(net.to(device), path, target=target, crops=crops).map
-                seconds, difference = time.perf_counter() - start, np.abs(found - truth).max() / truth.max()
+                own = saliency(net.to(device), path, target=target, crops=crops).map
+                seconds, difference = time.perf_counter() - start, np.abs(own - truth).max() / truth.max()
                 verdict = "ok" if difference <= TOLERANCE else "TOO LARGE"
                 print(f"{name}, {crops}, {device}: {difference:.1e} ({verdict}), {seconds:.1f} s", flush=True)
 

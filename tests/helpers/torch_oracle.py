@@ -1,7 +1,7 @@
 """What PyTorch, in float64, says about a case of kernel_cases: the value and every gradient, by kernel name.
 
 Where torch has no such argument (padding larger on one side, or larger than half a pooling window) the input is
-padded by hand and the plain operation follows, so that autograd differentiates the whole.
+padded by hand and the operation without padding follows, so that autograd differentiates both.
 """
 
 import math
@@ -31,7 +31,7 @@ def pad(x, padding, tail=0, value=0.0):
     return F.pad(x, (left, right + tail, top, bottom + tail), value=value)
 
 
-def named(calls, name, values):
+def by_kernel(calls, name, values):
     """{kernel name: value} in the order of the case: forward first, then its gradients."""
     assert next(iter(calls)) == name
     return dict(zip(calls, values, strict=True))
@@ -46,7 +46,7 @@ def conv2d(calls):
     def conv(x, weight, bias):
         return F.conv2d(pad(x, padding), weight, bias, **rest)
 
-    return named(calls, "conv2d", differentiate(conv, dy, x, weight, bias))
+    return by_kernel(calls, "conv2d", differentiate(conv, dy, x, weight, bias))
 
 
 def conv_transpose2d(calls):
@@ -55,12 +55,12 @@ def conv_transpose2d(calls):
     rest = {k: v for k, v in geometry.items() if k != "padding"}
     bias = np.zeros(weight.shape[1] * geometry["groups"]) if bias is None else bias
 
-    def cropped(x, weight, bias):
+    def crop(x, weight, bias):
         y = F.conv_transpose2d(x, weight, bias, **rest)
         return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
 
     dy = calls["conv_transpose2d_input_grad"].args[0]
-    return named(calls, "conv_transpose2d", differentiate(cropped, dy, x, weight, bias))
+    return by_kernel(calls, "conv_transpose2d", differentiate(crop, dy, x, weight, bias))
 
 
 def pooled_size(x, kernel_size, stride, padding, dilation, ceil_mode):
@@ -91,7 +91,7 @@ def max_pool2d(calls):
 
     dy = calls["max_pool2d_input_grad"].args[0]
     y, dx = differentiate(pool, dy, np.where(np.isneginf(x), LOWEST, x))
-    return named(calls, "max_pool2d", (np.where(y == LOWEST, -math.inf, y), dx))
+    return by_kernel(calls, "max_pool2d", (np.where(y == LOWEST, -math.inf, y), dx))
 
 
 def avg_pool2d(calls):
@@ -106,13 +106,13 @@ def avg_pool2d(calls):
     counted = pad(torch.ones(1, 1, *x.shape[2:]).double(), padding, value=float(include))
     count = total(counted).clamp(min=1)
     dy = calls["avg_pool2d_input_grad"].args[0]
-    return named(calls, "avg_pool2d", differentiate(lambda x: total(pad(x, padding)) / count, dy, x))
+    return by_kernel(calls, "avg_pool2d", differentiate(lambda x: total(pad(x, padding)) / count, dy, x))
 
 
 def linear(calls):
     x, weight, bias = calls["linear"].args
     bias = np.zeros(len(weight)) if bias is None else bias
-    return named(calls, "linear", differentiate(F.linear, calls["linear_bias_grad"].args[0], x, weight, bias))
+    return by_kernel(calls, "linear", differentiate(F.linear, calls["linear_bias_grad"].args[0], x, weight, bias))
 
 
 class Rectifier(torch.autograd.Function):
@@ -135,7 +135,7 @@ class Rectifier(torch.autograd.Function):
 def rectifier(name, top):
     def oracle(calls):
         (x,), (dy, _, rule) = calls[name].args, calls["relu_input_grad"].args
-        return named(calls, name, differentiate(lambda x: Rectifier.apply(x, top, rule.name), dy, x))
+        return by_kernel(calls, name, differentiate(lambda x: Rectifier.apply(x, top, rule.name), dy, x))
 
     return oracle
 
@@ -151,19 +151,19 @@ def conv2d_relu(calls):
         y = y * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
         return Rectifier.apply(y, options["clip_max"] or math.inf, rule.name)
 
-    return named(calls, "conv2d_relu", differentiate(block, dy, x))
+    return by_kernel(calls, "conv2d_relu", differentiate(block, dy, x))
 
 
 def prelu(calls):
     (x, weight), dy = calls["prelu"].args, calls["prelu_input_grad"].args[0]
-    return named(calls, "prelu", differentiate(F.prelu, dy, x, weight))
+    return by_kernel(calls, "prelu", differentiate(F.prelu, dy, x, weight))
 
 
 def local_response_norm(calls):
     (x, size), constants = calls["local_response_norm"]
     dy = calls["local_response_norm_input_grad"].args[1]
     values = differentiate(lambda x: F.local_response_norm(x, size, **constants), dy, x)
-    return named(calls, "local_response_norm", values)
+    return by_kernel(calls, "local_response_norm", values)
 
 
 def batch_norm2d(calls):
@@ -175,15 +175,15 @@ def batch_norm2d(calls):
         return F.batch_norm(x, tensor(mean), tensor(var), weight, bias, training=False, **eps)
 
     dy = calls["batch_norm2d_input_grad"].args[0]
-    return named(calls, "batch_norm2d", differentiate(norm, dy, x, weight, bias))
+    return by_kernel(calls, "batch_norm2d", differentiate(norm, dy, x, weight, bias))
 
 
-def plain(name, f):
-    """An operation that torch has under some name, ``f``, with the same arguments."""
+def direct(name, f):
+    """Oracle of an operation for which torch has a function ``f`` of the same arguments."""
 
     def oracle(calls):
         (x, *beside), dy = calls[name].args, calls[f"{name}_input_grad"].args[0]
-        return named(calls, name, differentiate(lambda x: f(x, *beside), dy, x))
+        return by_kernel(calls, name, differentiate(lambda x: f(x, *beside), dy, x))
 
     return oracle
 
@@ -191,25 +191,25 @@ def plain(name, f):
 def cross_entropy(calls):
     scores, labels = calls["cross_entropy"].args
     values = differentiate(lambda x: F.cross_entropy(x, torch.from_numpy(labels)), None, scores)
-    return named(calls, "cross_entropy", values)
+    return by_kernel(calls, "cross_entropy", values)
 
 
 def concatenate(calls):
     (arrays,), dy = calls["concatenate"].args, calls["concatenate_input_grad"].args[0]
     y, *pieces = differentiate(lambda *leaves: torch.cat(leaves, dim=1), dy, *arrays)
-    return named(calls, "concatenate", (y, tuple(pieces)))
+    return by_kernel(calls, "concatenate", (y, tuple(pieces)))
 
 
 def add(calls):
     (x, other), dy = calls["add"].args, calls["add_input_grad"].args[0]
     y, *both_gradients = differentiate(torch.add, dy, x, other)
-    return named(calls, "add", (y, tuple(both_gradients)))
+    return by_kernel(calls, "add", (y, tuple(both_gradients)))
 
 
 def dropout(calls):
     (x, p, _), (dy, mask, _) = calls["dropout"].args, calls["dropout_input_grad"].args
     keep = tensor(mask) / (1 - p)
-    return named(calls, "dropout", differentiate(lambda x: x * keep, dy, x))
+    return by_kernel(calls, "dropout", differentiate(lambda x: x * keep, dy, x))
 
 
 ORACLES = {
@@ -218,22 +218,22 @@ ORACLES = {
     "conv_transpose2d": conv_transpose2d,
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
-    "global_avg_pool2d": plain("global_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, 1)),
+    "global_avg_pool2d": direct("global_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, 1)),
     "linear": linear,
     "relu": rectifier("relu", math.inf),
     "relu6": rectifier("relu6", 6),
-    "leaky_relu": plain("leaky_relu", F.leaky_relu),
+    "leaky_relu": direct("leaky_relu", F.leaky_relu),
     "prelu": prelu,
-    "tanh": plain("tanh", torch.tanh),
+    "tanh": direct("tanh", torch.tanh),
     "local_response_norm": local_response_norm,
     "batch_norm2d": batch_norm2d,
-    "softmax": plain("softmax", lambda x: F.softmax(x, dim=1)),
-    "log_softmax": plain("log_softmax", lambda x: F.log_softmax(x, dim=1)),
+    "softmax": direct("softmax", lambda x: F.softmax(x, dim=1)),
+    "log_softmax": direct("log_softmax", lambda x: F.log_softmax(x, dim=1)),
     "cross_entropy": cross_entropy,
-    "flatten": plain("flatten", lambda x: torch.flatten(x, 1)),
-    "zero_pad2d": plain("zero_pad2d", pad),
-    "reshape": plain("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
-    "permute": plain("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),
+    "flatten": direct("flatten", lambda x: torch.flatten(x, 1)),
+    "zero_pad2d": direct("zero_pad2d", pad),
+    "reshape": direct("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
+    "permute": direct("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),
     "concatenate": concatenate,
     "add": add,
     "dropout": dropout,

@@ -86,12 +86,12 @@ def random_case(rng):
     return layer.initialise(rng), x if rng.random() < 0.7 else np.round(x)
 
 
-def number(rng, least=1, most=3):
-    return int(rng.integers(least, most + 1))
+def number(rng, low=1, high=3):
+    return int(rng.integers(low, high + 1))
 
 
-def pair(rng, least=1, most=3):
-    return number(rng, least, most), number(rng, least, most)
+def pair(rng, low=1, high=3):
+    return number(rng, low, high), number(rng, low, high)
 
 
 def maps(rng, channels=None):
@@ -114,7 +114,7 @@ def convolution(rng):
     return Conv2d(c, k, groups=groups, bias=bool(rng.integers(2)), **given), (number(rng), c, *size)
 
 
-def transposed(rng):
+def transposed_convolution(rng):
     groups, kernel_size, stride = number(rng), pair(rng), pair(rng)
     c, k = groups * number(rng, 1, 2), groups * number(rng, 1, 2)
     extra = tuple(number(rng, 0, s - 1) for s in stride)
@@ -154,14 +154,14 @@ def batch_norm(rng):
     return layer, maps(rng, c)
 
 
-def response_norm(rng):
+def local_response_norm(rng):
     layer = LocalResponseNorm(
         number(rng, 1, 5), float(rng.random()), float(rng.choice((0.5, 0.75, 1.0))), float(1 + rng.random())
     )
     return layer, maps(rng)
 
 
-def parametric(rng):
+def prelu(rng):
     c = number(rng, 1, 4)
     return PReLU(c, weight=rng.standard_normal(c)), maps(rng, c)
 
@@ -181,14 +181,14 @@ def block(rng):
 RANDOM = [
     convolution,
     convolution,
-    transposed,
+    transposed_convolution,
     max_pool,
     max_pool,
     average_pool,
     linear,
     batch_norm,
-    response_norm,
-    parametric,
+    local_response_norm,
+    prelu,
     block,
     block,
     lambda rng: (ReLU(), maps(rng)),

@@ -1,1 +1,1 @@
-"""A network beside another program's, layer by layer."""
+"""A network compared with another program, layer by layer."""

@@ -1,4 +1,4 @@
-"""Which value of ours is which of another program's: by name, kind, shape, order, and by what agrees."""
+"""Which value of ours corresponds to which of another program's: by name, kind, shape, order and agreement."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from minicnn.verify.probe import Value
 
-__all__ = ["align", "close"]
+__all__ = ["align"]
 
 SAMPLE = 256  # entries compared to see whether two values may be the same
 CLOSE = 1e-3
-ENOUGH = 1.5  # the least that speaks for a pair
+MIN_WEIGHT = 1.5  # of a pair
 
-# one word for what programs call otherwise: torch's modules and functions, ONNX's operators, our blocks
-_WORDS = {
+# our word for what programs call otherwise: torch's modules and functions, ONNX's operators, our blocks
+_KINDS = {
     "conv": "conv2d",
     "convtranspose": "convtranspose2d",
     "gemm": "linear",
@@ -38,8 +38,8 @@ _WORDS = {
 def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int]]:
     """Return the pairs (i, j) of ``ours[i]`` and ``theirs[j]`` that are the same step of the computation.
 
-    Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one for which most
-    speaks: 4 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
+    Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one of the largest
+    weight: 4 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
     pair without a common name that differs although what comes after it agrees is no pair: another program may
     have merged layers.
     """
@@ -57,10 +57,10 @@ def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int
             i += 1
         else:
             j += 1
-    return _plausible(pairs, ours, theirs)
+    return _drop_merged(pairs, ours, theirs)
 
 
-def close(a: np.ndarray, b: np.ndarray) -> bool:
+def _is_close(a: np.ndarray, b: np.ndarray) -> bool:
     """Return whether two arrays have the same entries, in row order, within a thousandth of the largest."""
     if a.size != b.size or a.size == 0:
         return False
@@ -72,16 +72,20 @@ def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
     weights = np.zeros((len(ours), len(theirs)))
     for i, a in enumerate(ours):
         for j, b in enumerate(theirs):
-            total = 3.0 * (a.name == b.name != "") + _kinds(a.kind, b.kind) + _shapes(a.array.shape, b.array.shape)
+            total = (
+                3.0 * (a.name == b.name != "")
+                + _kind_weight(a.kind, b.kind)
+                + _shape_weight(a.array.shape, b.array.shape)
+            )
             if a.array.size == b.array.size and _agree(samples[0][i], samples[1][j]):
                 total += 4.0
-            weights[i, j] = total if total >= ENOUGH else 0.0
+            weights[i, j] = total if total >= MIN_WEIGHT else 0.0
     return weights
 
 
 def _sample(array: np.ndarray) -> np.ndarray:
-    places = np.linspace(0, array.size - 1, min(array.size, SAMPLE)).astype(int)
-    return array.reshape(-1)[places].astype(np.float64)
+    positions = np.linspace(0, array.size - 1, min(array.size, SAMPLE)).astype(int)
+    return array.reshape(-1)[positions].astype(np.float64)
 
 
 def _agree(a: np.ndarray, b: np.ndarray) -> bool:
@@ -89,26 +93,28 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a - b).max(initial=0) <= CLOSE * scale)
 
 
-def _kinds(a: str, b: str) -> float:
+def _kind_weight(a: str, b: str) -> float:
     if not a or not b:
         return 0.5
-    a, b = (_WORDS.get(word, word) for word in (a.lower(), b.lower()))
+    a, b = (_KINDS.get(kind, kind) for kind in (a.lower(), b.lower()))
     return 1.0 if a == b else -1.0
 
 
-def _shapes(a: tuple[int, ...], b: tuple[int, ...]) -> float:
-    if _without_ones(a) == _without_ones(b):
+def _shape_weight(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    if _strip_trailing_ones(a) == _strip_trailing_ones(b):
         return 1.0
     return 0.5 if len(a) == len(b) and a[:2] == b[:2] else 0.0
 
 
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _strip_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
 
 
-def _plausible(pairs: list, ours: Sequence[Value], theirs: Sequence[Value]) -> list:
-    agreeing = [(i, j) for i, j in pairs if close(ours[i].array, theirs[j].array)]
+def _drop_merged(
+    pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
+) -> list[tuple[int, int]]:
+    agreeing = [(i, j) for i, j in pairs if _is_close(ours[i].array, theirs[j].array)]
     last = agreeing[-1] if agreeing else (-1, -1)
     return [(i, j) for i, j in pairs if (i, j) in agreeing or i > last[0] or ours[i].name == theirs[j].name]

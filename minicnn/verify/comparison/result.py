@@ -1,4 +1,4 @@
-"""What a comparison found: one step a value, a table, the first that diverges."""
+"""The result of a comparison: one compared value after another, a table, the first that diverges."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import numpy as np
 from minicnn._utils.json import nan_to_none
 from minicnn.verify.gradcheck.report import format_table
 
-__all__ = ["Comparison", "Step", "distance_of", "error_of", "histogram", "largest_ulps"]
+__all__ = [
+    "ComparedValue",
+    "Comparison",
+    "largest_ulps",
+    "relative_distance",
+    "relative_error",
+    "ulps_histogram",
+]
 
 BINS = (0, 1, 4, 16, 64, 256, 4096)  # units in the last place; one more bin for what is beyond
 
 
 @dataclass(frozen=True)
-class Step:
-    """One value of both sides.
+class ComparedValue:
+    """One value, or one gradient, of both sides.
 
     Attributes
     ----------
@@ -29,7 +36,7 @@ class Step:
     tolerance : what rounding explains of it
     ulps : largest difference in units in the last place of the larger of both
     histogram : how many entries differ by 0, at most 1, 4, 16, 64, 256, 4096, and by more such units
-    ours, theirs : error of each side against our float64; theirs says nothing at a step that diverges
+    ours, theirs : error of each side against our float64; theirs says nothing where the two diverge
     caused : error where the layers before it take the peer's values; None where it can't be told
 
     """
@@ -53,7 +60,7 @@ class Step:
         return self.error <= self.tolerance
 
     @property
-    def guilty(self) -> bool:
+    def arises_here(self) -> bool:
         """Whether the difference arises here: it is there for the peer's own input too."""
         return not self.ok and self.caused is not None and not self.caused <= self.tolerance
 
@@ -67,14 +74,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All steps of one comparison.
+    """The result of ``minicnn.verify.compare``.
 
     Attributes
     ----------
     subject, peer, device : what was compared with what; where ours ran
-    steps : list of Step, forward, in order
-    gradients : list of Step, of the class score's gradient at each layer's output and at the input, from the
-        scores back; empty where the peer has none
+    values : list of ComparedValue, forward, in order
+    gradients : list of ComparedValue, of the class score's gradient at each layer's output and at the input, from
+        the scores back; empty where the peer has none
     gradient_dtype : in which precision they were computed
     target : the class
     unmatched : names of our layers without a counterpart
@@ -85,8 +92,8 @@ class Comparison:
     subject: str
     peer: str
     device: str
-    steps: list[Step]
-    gradients: list[Step]
+    values: list[ComparedValue]
+    gradients: list[ComparedValue]
     gradient_dtype: str
     target: int
     unmatched: list[str]
@@ -95,32 +102,34 @@ class Comparison:
     @property
     def ok(self) -> bool:
         """Whether rounding explains every difference."""
-        return bool(self.steps) and all(step.ok for step in [*self.steps, *self.gradients])
+        return bool(self.values) and all(value.ok for value in [*self.values, *self.gradients])
 
     @property
-    def first(self) -> Step | None:
-        """The first step that diverges, in the order of the computation: forward, then back."""
-        return next((step for step in [*self.steps, *self.gradients] if not step.ok), None)
+    def first(self) -> ComparedValue | None:
+        """The first value that diverges, in the order of the computation: forward, then back."""
+        return next((value for value in [*self.values, *self.gradients] if not value.ok), None)
 
     @property
-    def causes(self) -> list[Step]:
-        """Steps whose difference arises in them and is not handed down."""
-        return [step for step in self.steps if step.guilty]
+    def causes(self) -> list[ComparedValue]:
+        """Values whose difference arises in their layer and is not passed on from an earlier one."""
+        return [value for value in self.values if value.arises_here]
 
     def verdict(self) -> str:
         """One sentence."""
         first = self.first
         if first is None:
             back = f" and {len(self.gradients)} gradients" if self.gradients else ""
-            return f"agree: {len(self.steps)} values{back}, every difference within rounding"
-        if first not in self.steps:
-            size = f"{first.error:.2g} ({_of(first)})"
-            return f"DIVERGE: forward agrees, gradient at {self._way(first)} differs by {size}"
-        others = [step.name for step in self.causes if step is not first]
+            return f"agree: {len(self.values)} values{back}, every difference within rounding"
+        if first not in self.values:
+            size = f"{first.error:.2g} ({_explain_size(first)})"
+            return f"DIVERGE: forward agrees, gradient at {self._locate_gradient(first)} differs by {size}"
+        others = [value.name for value in self.causes if value is not first]
         more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
-        return f"DIVERGE: first at {first.name} ({first.kind}), by {first.error:.2g} ({_of(first)}){more}"
+        return (
+            f"DIVERGE: first at {first.name} ({first.kind}), by {first.error:.2g} ({_explain_size(first)}){more}"
+        )
 
-    def _way(self, first: Step) -> str:
+    def _locate_gradient(self, first: ComparedValue) -> str:
         """Say where a gradient is, and where it was right before."""
         i = self.gradients.index(first)
         return first.name + (f", come back from {self.gradients[i - 1].name}," if i else "")
@@ -148,23 +157,33 @@ class Comparison:
         """Header and cells."""
         header = ["value", "kind", "theirs", "shape", "error", "tolerance", "given theirs", "nearer", "ulps"]
         header += ["0", *(f"<={b}" for b in BINS[1:]), "more", ""]
-        rows = [_cells(step) for step in self.steps]
-        return header, rows + [_cells(step, "gradient at ") for step in self.gradients]
+        rows = [_cells(value) for value in self.values]
+        return header, rows + [_cells(value, "gradient at ") for value in self.gradients]
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""
         return format_table(self.notes(), *self.table(), self.verdict())
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON, None for what is not finite."""
-        found = {name: getattr(self, name) for name in ("subject", "peer", "device", "target", "gradient_dtype")}
-        found |= {"ok": self.ok, "verdict": self.verdict(), "unmatched": self.unmatched, "kinks": self.kinks}
-        found["first"] = None if self.first is None else self.first.name
-        found["ulps_bins"] = [*BINS, None]
-        return found | {"steps": _plain(self.steps), "gradients": _plain(self.gradients)}
+        """Return everything as JSON can hold it, None for what is not finite."""
+        return {
+            "subject": self.subject,
+            "peer": self.peer,
+            "device": self.device,
+            "target": self.target,
+            "gradient_dtype": self.gradient_dtype,
+            "ok": self.ok,
+            "verdict": self.verdict(),
+            "unmatched": self.unmatched,
+            "kinks": self.kinks,
+            "first": None if self.first is None else self.first.name,
+            "ulps_bins": [*BINS, None],
+            "steps": [_to_dict(value) for value in self.values],
+            "gradients": [_to_dict(value) for value in self.gradients],
+        }
 
 
-def error_of(a: np.ndarray, b: np.ndarray) -> float:
+def relative_error(a: np.ndarray, b: np.ndarray) -> float:
     """Return the largest difference over the largest value, entries in row order; infinity where one is NaN."""
     if a.size != b.size or a.size == 0:
         return float("inf")
@@ -176,7 +195,7 @@ def error_of(a: np.ndarray, b: np.ndarray) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
-def distance_of(a: np.ndarray, b: np.ndarray) -> float:
+def relative_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return |a - b| / |b|, Euclidean lengths, which a few units across their kink change little."""
     if a.size != b.size:
         return float("inf")
@@ -202,29 +221,30 @@ def largest_ulps(a: np.ndarray, b: np.ndarray) -> float:
     return float(_ulps(a, b).max(initial=0.0))
 
 
-def histogram(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
+def ulps_histogram(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
     """Return how many entries fall into each bin of units in the last place."""
     places = np.searchsorted(BINS, _ulps(a, b))
     return tuple(int(n) for n in np.bincount(places, minlength=len(BINS) + 1))
 
 
-def _of(step: Step) -> str:
-    if step.error == float("inf") and np.prod(step.shape) != np.prod(step.peer_shape):
-        return f"shape {step.shape}, theirs {step.peer_shape}"
-    if step.error == float("inf"):
+def _explain_size(value: ComparedValue) -> str:
+    if value.error == float("inf") and np.prod(value.shape) != np.prod(value.peer_shape):
+        return f"shape {value.shape}, theirs {value.peer_shape}"
+    if value.error == float("inf"):
         return "not all are finite numbers"
-    return f"tolerance {step.tolerance:.1g}"
+    return f"tolerance {value.tolerance:.1g}"
 
 
-def _cells(step: Step, prefix: str = "") -> list[str]:
-    total = sum(step.histogram)
-    shares = [f"{100 * n / total:.0f}%" if n else "" for n in step.histogram]
-    caused = "" if step.caused is None else f"{step.caused:.1e}"
-    shape = "x".join(map(str, step.shape[1:]))
-    verdict = "ok" if step.ok else "ARISES HERE" if step.guilty else "differs"
-    numbers = [f"{step.error:.1e}", f"{step.tolerance:.1e}", caused, step.nearer, f"{step.ulps:.3g}"]
-    return [prefix + step.name, step.kind, step.peer, shape, *numbers, *shares, verdict]
+def _cells(value: ComparedValue, prefix: str = "") -> list[str]:
+    total = sum(value.histogram)
+    shares = [f"{100 * n / total:.0f}%" if n else "" for n in value.histogram]
+    caused = "" if value.caused is None else f"{value.caused:.1e}"
+    shape = "x".join(map(str, value.shape[1:]))
+    verdict = "ok" if value.ok else "ARISES HERE" if value.arises_here else "differs"
+    numbers = [f"{value.error:.1e}", f"{value.tolerance:.1e}", caused, value.nearer, f"{value.ulps:.3g}"]
+    return [prefix + value.name, value.kind, value.peer, shape, *numbers, *shares, verdict]
 
 
-def _plain(steps: list[Step]) -> list[dict[str, Any]]:
-    return nan_to_none([asdict(s) | {"ok": s.ok, "arises_here": s.guilty, "nearer": s.nearer} for s in steps])
+def _to_dict(value: ComparedValue) -> dict[str, Any]:
+    extra = {"ok": value.ok, "arises_here": value.arises_here, "nearer": value.nearer}
+    return nan_to_none(asdict(value) | extra)

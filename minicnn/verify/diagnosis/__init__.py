@@ -1,1 +1,1 @@
-"""Which convention makes a network answer wrongly."""
+"""A search for the convention in which two programs differ."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.images import Preprocess
 from minicnn.layers import (
@@ -23,14 +24,24 @@ from minicnn.layers import (
     ReLU6,
     sequence,
 )
-from minicnn.layers.blocks import Block
 from minicnn.network import Network
-from minicnn.verify.diagnosis.alternatives import alternatives
+from minicnn.verify.diagnosis.alternatives import Context, alternatives
 
-__all__ = ["INPUT", "Change", "class_order", "of_input", "of_layers", "of_order", "placed"]
+__all__ = [
+    "INPUT",
+    "Change",
+    "LocatedLayer",
+    "apply_changes",
+    "class_order_change",
+    "layer_changes",
+    "locate_layers",
+    "order_changes",
+    "preprocessing_changes",
+]
 
 INPUT = "input"  # what a change of the preprocessing touches
-SIDE = "normalisation on the other side"
+Edit: TypeAlias = Callable[[Network], Network]
+# which layers stand before or behind each other, as programs differ in it
 SWAPPED = ({LocalResponseNorm, MaxPool2d}, {BatchNorm2d, ReLU}, {BatchNorm2d, ReLU6})
 
 
@@ -50,7 +61,7 @@ class Change:
     convention: str
     what: str
     layers: tuple[str, ...]
-    apply: Callable[[Network], Network]
+    apply: Edit
 
     def __str__(self) -> str:
         """Return convention, what and where."""
@@ -59,102 +70,111 @@ class Change:
         return f"{self.convention}: {self.what} ({where})"
 
 
-class Placed(NamedTuple):
-    """A layer that is no block: dotted name, input shape, the maps it was flattened from, first or last."""
+class LocatedLayer(NamedTuple):
+    """A layer that is no block, its dotted name, and where it stands."""
 
     name: str
     layer: Layer
-    shape: tuple[int, ...]
-    maps: tuple[int, ...] | None
-    place: str
+    context: Context
 
 
-def placed(net: Network) -> list[Placed]:
+def apply_changes(net: Network, changes: Iterable[Change]) -> Network:
+    """Return the network with one change after another; MinicnnError where the result is none."""
+    for change in changes:
+        net = change.apply(net)
+    return net
+
+
+def locate_layers(net: Network) -> list[LocatedLayer]:
     """Return the layers of a network that are no blocks, in the order of the computation."""
-    found = list(_placed(net.named_layers, net.input_shape, ""))
-    weighted = [leaf.name for leaf in found if isinstance(leaf.layer, Conv2d | Linear)]
-    places = dict.fromkeys(weighted[-1:], "last") | dict.fromkeys(weighted[:1], "first")
-    return [leaf._replace(place=places.get(leaf.name, "")) for leaf in found]
+    if net.input_shape is None:
+        raise MinicnnError(f"{net.name}: does not say the size of its input")
+    located = list(_locate(net.named_layers, net.input_shape, ""))
+    weighted = [name for name, layer, _ in located if isinstance(layer, Conv2d | Linear)]
+
+    def mark(name: str, context: Context) -> Context:
+        first = name in weighted[:1]
+        return replace(context, first=first, last=name in weighted[-1:] and not first)
+
+    return [LocatedLayer(name, layer, mark(name, context)) for name, layer, context in located]
 
 
-def _placed(layers: sequence.NamedLayers, shape: tuple[int, ...], prefix: str) -> Iterator[Placed]:
+def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator[LocatedLayer]:
     maps = None
     for name, layer, own, _ in sequence.shapes(layers, shape):
-        if isinstance(layer, Block):
-            for branch in layer.branches():
-                yield from _placed(branch, own, f"{prefix}{name}.")
-        else:
-            yield Placed(f"{prefix}{name}", layer, own, maps, "")
+        for branch in layer.branches():
+            yield from _locate(branch, own, f"{prefix}{name}.")
+        if not layer.branches():
+            yield LocatedLayer(f"{prefix}{name}", layer, Context(own, maps))
         if isinstance(layer, Flatten):
             maps = own if len(own) == 3 else None
         elif not isinstance(layer, Dropout):
             maps = None
 
 
-def of_layers(net: Network, names: set[str] | None = None) -> list[Change]:
+def layer_changes(net: Network, names: set[str] | None = None) -> list[Change]:
     """Return the changes of single layers, and of all layers to which the same one applies.
 
     ``names``: of the layers that must be touched; all by default.
     """
-    ways: dict[tuple[str, str, type], list[str]] = {}
-    for leaf in placed(net):
-        for convention, what, _ in alternatives(leaf.layer, leaf.shape, leaf.maps, leaf.place):
-            ways.setdefault((convention, what, type(leaf.layer)), []).append(leaf.name)
-    found = []
-    for (convention, what, _), touched in ways.items():
-        wanted = [(name,) for name in touched if names is None or name in names]
-        every = [tuple(touched)] if wanted and len(touched) > 1 else []
-        found += [Change(convention, what, some, _reading(convention, what, some)) for some in every + wanted]
-    return found
+    touched: dict[tuple[str, str, type], list[str]] = {}
+    for name, layer, context in locate_layers(net):
+        for alternative in alternatives(layer, context):
+            touched.setdefault((alternative.convention, alternative.what, type(layer)), []).append(name)
+    changes = []
+    for (convention, what, _), affected in touched.items():
+        single = [(name,) for name in affected if names is None or name in names]
+        every = [tuple(affected)] if single and len(affected) > 1 else []
+        changes += [Change(convention, what, some, _reread(convention, what, some)) for some in every + single]
+    return changes
 
 
-def of_order(net: Network, names: set[str] | None = None) -> list[Change]:
+def order_changes(net: Network, names: set[str] | None = None) -> list[Change]:
     """Return the changes that exchange normalisation with pooling or rectifier, one by one and all at once."""
-    steps = [
+    pairs = [
         (a, b)
         for (a, first), (b, second) in zip(net.named_layers, net.named_layers[1:], strict=False)
         if {type(first), type(second)} in SWAPPED
     ]
-    wanted = [pair for pair in steps if names is None or names & set(pair)]
-    every = [tuple(steps)] if len(steps) > 1 and wanted else []
+    single = [(pair,) for pair in pairs if names is None or names & set(pair)]
+    every = [tuple(pairs)] if len(pairs) > 1 and single else []
+    what = "normalisation on the other side"
     return [
-        Change(
-            "layer order",
-            "normalisation on the other side",
-            tuple(n for p in pairs for n in p),
-            _exchanging(pairs),
-        )
-        for pairs in [*every, *((pair,) for pair in wanted)]
+        Change("layer order", what, tuple(name for pair in some for name in pair), _exchange(some))
+        for some in [*every, *single]
     ]
 
 
-def of_input(net: Network) -> list[Change]:
+def preprocessing_changes(net: Network) -> list[Change]:
     """Return the changes of the preprocessing."""
     if net.preprocess is None:
         return []
     return [
-        Change(convention, what, (INPUT,), _preprocessing(fields))
-        for convention, what, fields in _readings(net.preprocess)
+        Change(convention, what, (INPUT,), _replace_preprocessing(fields))
+        for convention, what, fields in _other_preprocessings(net.preprocess)
         if any(not np.array_equal(value, getattr(net.preprocess, name)) for name, value in fields.items())
     ]
 
 
-def class_order(net: Network, ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> Change | None:
+def class_order_change(net: Network, ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> Change | None:
     """Return the change that puts the classes into another order, if the scores (N, K) are the same but for it."""
-    last = next((leaf for leaf in reversed(placed(net)) if isinstance(leaf.layer, Conv2d | Linear)), None)
+    weighted = [located for located in locate_layers(net) if isinstance(located.layer, Conv2d | Linear)]
     ours, theirs = (a.reshape(len(a), -1) for a in (ours, theirs))
-    if last is None or ours.shape != theirs.shape or len(last.layer.weight) != ours.shape[1]:
+    if not weighted or ours.shape != theirs.shape:
+        return None
+    name, last, _ = weighted[-1]
+    if len(last.state()["weight"]) != ours.shape[1]:
         return None
     order = np.empty(ours.shape[1], int)
     order[np.argsort(theirs[0], kind="stable")] = np.argsort(ours[0], kind="stable")
     difference = np.abs(ours[:, order] - theirs).max()
     if (order == np.arange(len(order))).all() or difference > tolerance * np.abs(theirs).max():
         return None
-    layer = last.layer.with_state({name: a[order] for name, a in last.layer.state().items()})
-    return Change("class order", _order_named(order), (last.name,), _replacing({last.name: layer}))
+    layer = last.with_state({key: a[order] for key, a in last.state().items()})
+    return Change("class order", _describe_order(order), (name,), _replace_layers({name: layer}))
 
 
-def _order_named(order: np.ndarray) -> str:
+def _describe_order(order: np.ndarray) -> str:
     classes = np.arange(len(order))
     if (order == classes[::-1]).all():
         return "classes in reverse order"
@@ -164,33 +184,34 @@ def _order_named(order: np.ndarray) -> str:
     return f"{int((order != classes).sum())} of {len(order)} classes in another order"
 
 
-def _reading(convention: str, what: str, names: tuple[str, ...]) -> Callable[[Network], Network]:
-    """Return the change of some layers, as they are by then: other changes may come before it."""
+# edits, of a network as it is by then: other changes may come before
+
+
+def _reread(convention: str, what: str, names: tuple[str, ...]) -> Edit:
+    """Return the edit that reads some layers by another convention."""
 
     def apply(net: Network) -> Network:
-        parts = {leaf.name: _read(leaf, convention, what) for leaf in placed(net) if leaf.name in names}
-        return _with_parts(net, parts)
+        chosen = [located for located in locate_layers(net) if located.name in names]
+        return _replace_layers({located.name: _reread_layer(located, convention, what) for located in chosen})(net)
 
     return apply
 
 
-def _read(leaf: Placed, convention: str, what: str) -> Layer:
-    for *key, make in alternatives(leaf.layer, leaf.shape, leaf.maps, leaf.place):
-        if key == [convention, what]:
-            return make()
-    raise MinicnnError(f"{leaf.name}: {convention}, {what}: does not apply any more")
+def _reread_layer(located: LocatedLayer, convention: str, what: str) -> Layer:
+    for alternative in alternatives(located.layer, located.context):
+        if (alternative.convention, alternative.what) == (convention, what):
+            return alternative.make()
+    raise MinicnnError(f"{located.name}: {convention}, {what}: does not apply any more")
 
 
-def _with_parts(net: Network, parts: Mapping[str, Layer]) -> Network:
-    """Return the network with other layers in the place of those named, none of them a block."""
-    return net.with_layers(sequence.map_layers(net.named_layers, parts.get))
+def _replace_layers(parts: Mapping[str, Layer]) -> Edit:
+    """Return the edit that puts other layers in the place of those named, none of them a block."""
+    return lambda net: net.with_layers(sequence.map_layers(net.named_layers, parts.get))
 
 
-def _replacing(parts: Mapping[str, Layer]) -> Callable[[Network], Network]:
-    return lambda net: _with_parts(net, parts)
+def _exchange(pairs: tuple[tuple[str, str], ...]) -> Edit:
+    """Return the edit that exchanges neighbours."""
 
-
-def _exchanging(pairs: tuple[tuple[str, str], ...]) -> Callable[[Network], Network]:
     def apply(net: Network) -> Network:
         layers = net.named_layers
         for a, b in pairs:
@@ -203,7 +224,9 @@ def _exchanging(pairs: tuple[tuple[str, str], ...]) -> Callable[[Network], Netwo
     return apply
 
 
-def _preprocessing(fields: Mapping) -> Callable[[Network], Network]:
+def _replace_preprocessing(fields: Mapping[str, Any]) -> Edit:
+    """Return the edit that changes fields of the preprocessing."""
+
     def apply(net: Network) -> Network:
         changed = net.with_layers(net.named_layers)
         changed.preprocess = replace(net.preprocess, **fields)
@@ -212,7 +235,7 @@ def _preprocessing(fields: Mapping) -> Callable[[Network], Network]:
     return apply
 
 
-def _readings(own: Preprocess) -> Iterator[tuple[str, str, dict]]:
+def _other_preprocessings(own: Preprocess) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (convention, what, fields) of every other preprocessing that is known."""
     depth = len(own.channels)
     mean, image = own.mean, isinstance(own.mean, np.ndarray)
@@ -250,16 +273,16 @@ def _readings(own: Preprocess) -> Iterator[tuple[str, str, dict]]:
         yield "inversion", "light and dark exchanged", {"invert": not own.invert}
 
 
-_ONE, _NONE = (1.0,) * 3, (0.0,) * 3
+_ONES, _ZEROS = (1.0,) * 3, (0.0,) * 3
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # name, scale, mean and deviation in the order red, green, blue
 _NORMALISATIONS = (
-    ("0..255", 1.0, _NONE, _ONE),
-    ("0..1", 1 / 255, _NONE, _ONE),
+    ("0..255", 1.0, _ZEROS, _ONES),
+    ("0..1", 1 / 255, _ZEROS, _ONES),
     ("-1..1", 1 / 255, (0.5,) * 3, (0.5,) * 3),
     ("(v - 127) / 128", 1.0, (127.0,) * 3, (128.0,) * 3),
     ("torchvision's mean and deviation", 1 / 255, *_IMAGENET),
-    ("torchvision's mean alone", 1 / 255, _IMAGENET[0], _ONE),
-    ("VGG's mean", 1.0, (123.68, 116.779, 103.939), _ONE),
-    ("Caffe's mean", 1.0, (122.67891, 116.66877, 104.00699), _ONE),
+    ("torchvision's mean alone", 1 / 255, _IMAGENET[0], _ONES),
+    ("VGG's mean", 1.0, (123.68, 116.779, 103.939), _ONES),
+    ("Caffe's mean", 1.0, (122.67891, 116.66877, 104.00699), _ONES),
 )

@@ -1,4 +1,4 @@
-"""What a search for the wrong convention found."""
+"""The result of a search for the wrong convention."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Diagnosis"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The changes that heal a network, and how well.
+    """The changes that heal a network, and how well, as ``minicnn.verify.diagnose`` returns them.
 
     Attributes
     ----------
-    subject, reference : what was held against what
+    subject, reference : what was compared with what
     evidence : what the reference gave, in words
     first : the value that diverged first, or None
     changes : list of Change, in the order of the layers; empty where there is no fault or none was found
     before, after : error of the scores relative to the largest, or minus the logarithm of the class's probability
     healed : whether rounding explains what is left; for a photograph, whether its class is on top
     tried : how many changed networks were run
-    rivals : changes that explain as much
+    equivalent : changes that explain as much
     net : the healed network
     weak : why the evidence does not prove it, or ""
 
@@ -40,7 +40,7 @@ class Diagnosis:
     after: float
     healed: bool
     tried: int
-    rivals: list[Change]
+    equivalent: list[Change]
     net: Network = field(repr=False)
     weak: str = ""
 
@@ -52,7 +52,7 @@ class Diagnosis:
     def verdict(self) -> str:
         """One sentence."""
         if self.sound:
-            return f"no fault: {self.subject} answers as {self.reference} does ({self.evidence})"
+            return f"no fault: {self.subject} agrees with {self.reference} ({self.evidence})"
         if not self.changes:
             return f"NOT FOUND: differs first at {self.first}; none of {self.tried} known changes explains it"
         what = " and ".join(map(str, self.changes))
@@ -65,17 +65,28 @@ class Diagnosis:
         if not self.sound:
             lines.append(f"First difference: {self.first}.")
         lines.append(self.verdict())
-        if self.rivals:
-            lines.append(f"Explains as much: {'; '.join(map(str, self.rivals))}.")
+        if self.equivalent:
+            lines.append(f"Explains as much: {'; '.join(map(str, self.equivalent))}.")
         return "\n".join([*lines, *([self.weak] if self.weak else [])])
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        found = {name: getattr(self, name) for name in ("subject", "reference", "evidence", "first", "weak")}
-        found |= {"no_fault": self.sound, "healed": self.healed, "tried": self.tried, "verdict": self.verdict()}
-        found |= {name: nan_to_none(getattr(self, name)) for name in ("before", "after")}
-        return found | {name: [_plain(c) for c in getattr(self, name)] for name in ("changes", "rivals")}
+        """Return everything as JSON can hold it, None for what is not finite."""
+        return {
+            "subject": self.subject,
+            "reference": self.reference,
+            "evidence": self.evidence,
+            "first": self.first,
+            "weak": self.weak,
+            "no_fault": self.sound,
+            "healed": self.healed,
+            "tried": self.tried,
+            "verdict": self.verdict(),
+            "before": nan_to_none(self.before),
+            "after": nan_to_none(self.after),
+            "changes": [_to_dict(change) for change in self.changes],
+            "rivals": [_to_dict(change) for change in self.equivalent],
+        }
 
 
-def _plain(change: Change) -> dict[str, Any]:
+def _to_dict(change: Change) -> dict[str, Any]:
     return {"convention": change.convention, "what": change.what, "layers": list(change.layers)}

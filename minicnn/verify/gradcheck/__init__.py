@@ -1,1 +1,1 @@
-"""Gradients checked to rounding error."""
+"""Gradients checked to rounding error against the forward pass."""

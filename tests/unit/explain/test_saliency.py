@@ -12,7 +12,7 @@ from minicnn.errors import MinicnnError
 from minicnn.explain import saliency
 from minicnn.io import catalogue
 from tests.helpers.torch_lite0 import digits, with_weights_of
-from tests.helpers.torch_maps import TOLERANCE, case_named, torch_map
+from tests.helpers.torch_maps import TOLERANCE, build_case, torch_map
 
 IMAGES = catalogue.folder("images")
 
@@ -24,7 +24,7 @@ def lite0():
 
 @functools.lru_cache(maxsize=1)
 def expected(case, crops):
-    net, twin, path, target = case_named(case)
+    net, twin, path, target = build_case(case)
     return net, torch_map(net.preprocess, twin, path, target, crops), path, target
 
 

@@ -30,7 +30,7 @@ from minicnn.verify.comparison.matching import align
 from minicnn.verify.comparison.peers import dump
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
-from minicnn.verify.comparison.result import histogram, largest_ulps
+from minicnn.verify.comparison.result import largest_ulps, ulps_histogram
 from minicnn.verify.probe import Value
 from tests.helpers.torch_lite0 import Lite0, digits, with_weights_of
 from tests.helpers.torch_zoo import MODULES
@@ -54,11 +54,11 @@ def changed(net, name, **fields):
 
 @pytest.mark.parametrize("peer", ["torch", "onnxruntime", "reference"])
 def test_a_network_agrees_with_its_translations(net, peer):
-    found = compare(net, peer)
-    assert found.ok, found.text()
-    assert len(found.steps) == len(net.names)
-    assert not found.unmatched
-    assert len(found.gradients) == (0 if peer == "onnxruntime" else len(net.names) + 1)
+    comparison = compare(net, peer)
+    assert comparison.ok, comparison.text()
+    assert len(comparison.values) == len(net.names)
+    assert not comparison.unmatched
+    assert len(comparison.gradients) == (0 if peer == "onnxruntime" else len(net.names) + 1)
 
 
 @pytest.mark.parametrize("peer", ["torch", "onnxruntime"])
@@ -66,8 +66,8 @@ def test_a_network_agrees_with_its_translations(net, peer):
 def test_every_layer_agrees(chain, peer):
     if not chain or (peer == "torch" and chain == LAYERS["up"]):
         pytest.skip("torch's transposed convolution pads both sides alike")
-    found = compare(Network(chain, SHAPE), peer)
-    assert found.ok, found.text()
+    comparison = compare(Network(chain, SHAPE), peer)
+    assert comparison.ok, comparison.text()
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "squeezenet1_1"])
@@ -76,15 +76,15 @@ def test_modules_written_by_others_agree(name):
     torch.manual_seed(0)
     module, plan = MODULES[name](), zoo.architecture(name)
     state = {k: v.numpy() for k, v in module.state_dict().items()}
-    found = compare(Network.from_state_dict(plan.layers, state, plan.input_shape), module)
-    assert found.ok, found.text()
-    assert len(found.steps) > 0.9 * (len(found.steps) + len(found.unmatched))
+    comparison = compare(Network.from_state_dict(plan.layers, state, plan.input_shape), module)
+    assert comparison.ok, comparison.text()
+    assert len(comparison.values) > 0.9 * (len(comparison.values) + len(comparison.unmatched))
 
 
 def test_lite0_agrees():
     net = minicnn.load("efficientnet-lite0")
-    found = compare(net, with_weights_of(Lite0(), net))
-    assert found.ok, found.text()
+    comparison = compare(net, with_weights_of(Lite0(), net))
+    assert comparison.ok, comparison.text()
 
 
 class InPlace(nn.Module):
@@ -106,11 +106,11 @@ class InPlace(nn.Module):
 
 def test_in_place_and_functional_rectifiers_are_seen():
     net = small()
-    found = compare(net, InPlace(net))
-    assert found.ok, found.text()
-    assert not found.unmatched
-    assert len(found.gradients) > 3
-    signed = next(step for step in found.steps if step.name == "4")
+    comparison = compare(net, InPlace(net))
+    assert comparison.ok, comparison.text()
+    assert not comparison.unmatched
+    assert len(comparison.gradients) > 3
+    signed = next(step for step in comparison.values if step.name == "4")
     assert signed.peer == "other"  # not overwritten by what came after it
 
 
@@ -118,30 +118,30 @@ def test_in_place_and_functional_rectifiers_are_seen():
 def test_the_first_difference_is_found_where_it_arises(layer, fields):
     net = small()
     wrong = changed(net, layer, **fields)
-    found = compare(wrong, as_peer("torch", net))
-    assert found.first.name == layer
-    assert [step.name for step in found.causes] == [layer]
-    assert not found.ok
-    assert f"first at {layer}" in found.verdict()
+    comparison = compare(wrong, as_peer("torch", net))
+    assert comparison.first.name == layer
+    assert [step.name for step in comparison.causes] == [layer]
+    assert not comparison.ok
+    assert f"first at {layer}" in comparison.verdict()
 
 
 def test_two_differences_are_told_apart():
     net = minicnn.load("digits")
     wrong = changed(net, "conv_layers.3", weight=net["conv_layers.3"].weight.swapaxes(2, 3))
     wrong = changed(wrong, "fc_layers.0", bias=-net["fc_layers.0"].bias)
-    found = compare(wrong, "torch")
-    assert found.ok
-    found = compare(wrong, as_peer("torch", net))
-    assert [step.name for step in found.causes] == ["conv_layers.3", "fc_layers.0"]
+    comparison = compare(wrong, "torch")
+    assert comparison.ok
+    comparison = compare(wrong, as_peer("torch", net))
+    assert [step.name for step in comparison.causes] == ["conv_layers.3", "fc_layers.0"]
 
 
 def test_a_small_difference_is_seen():
     """Epsilon of a batch normalisation: 5e-4 in the values, which a tolerance of 1e-2 would never see."""
     norm = BatchNorm2d(4, eps=1e-3, running_mean=np.zeros(4, np.float32), running_var=np.ones(4, np.float32))
     net = Network([Conv2d(3, 4, 3), norm, ReLU()], (3, 8, 8))
-    found = compare(changed(net, "1", eps=1e-5), as_peer("torch", net))
-    assert found.first.name == "1"
-    assert 1e-4 < found.first.error < 1e-3
+    comparison = compare(changed(net, "1", eps=1e-5), as_peer("torch", net))
+    assert comparison.first.name == "1"
+    assert 1e-4 < comparison.first.error < 1e-3
 
 
 def test_a_wrong_gradient_is_found():
@@ -151,10 +151,10 @@ def test_a_wrong_gradient_is_found():
     def gradient(x, target):
         return {"input": 1.001 * right.gradient(x, target)["input"]}
 
-    found = compare(net, Peer("wrong", right.values, gradient, float64=True))
-    assert all(step.ok for step in found.steps)
-    assert found.first.name == "input"
-    assert "forward agrees" in found.verdict()
+    comparison = compare(net, Peer("wrong", right.values, gradient, float64=True))
+    assert all(step.ok for step in comparison.values)
+    assert comparison.first.name == "input"
+    assert "forward agrees" in comparison.verdict()
 
 
 @pytest.mark.parametrize("which", ["torch", "onnxruntime"])
@@ -171,18 +171,18 @@ def test_dumpers_need_their_framework_alone(which, tmp_path, net):
         first += "net.load_state_dict(torch.load('net.pth'))\n"
     (tmp_path / "run.py").write_text(first + dump.DUMPERS[which])
     subprocess.run([sys.executable, "run.py"], cwd=tmp_path, check=True)
-    found = compare(net, str(tmp_path / "dump.npz"))
-    assert found.ok, found.text()
-    assert len(found.steps) == len(net.names)
-    assert bool(found.gradients) == (which == "torch")
+    comparison = compare(net, str(tmp_path / "dump.npz"))
+    assert comparison.ok, comparison.text()
+    assert len(comparison.values) == len(net.names)
+    assert bool(comparison.gradients) == (which == "torch")
 
 
 def test_a_dump_keeps_what_a_peer_gave(tmp_path, net):
     x = np.random.default_rng(1).standard_normal((1, 1, 28, 28)).astype(np.float32)
     dump.write(tmp_path / "d.npz", x, as_peer("torch", net).values(x))
-    found = compare(net, tmp_path / "d.npz", x)
-    assert found.ok
-    assert found.steps[0].name == "input"
+    comparison = compare(net, tmp_path / "d.npz", x)
+    assert comparison.ok
+    assert comparison.values[0].name == "input"
     other = compare(net, tmp_path / "d.npz", x + 1)
     assert other.first.name == "input"
 
@@ -209,9 +209,9 @@ def test_jax_and_its_gradient():
         y = jax.nn.relu(jax.lax.conv(y, state["4.weight"], (1, 1), "VALID") + state["4.bias"][:, None, None])
         return y.reshape(len(y), -1) @ state["7.weight"].T + state["7.bias"]
 
-    found = compare(net, f)
-    assert found.ok, found.text()
-    assert len(found.gradients) == 1
+    comparison = compare(net, f)
+    assert comparison.ok, comparison.text()
+    assert len(comparison.gradients) == 1
 
 
 # parts
@@ -233,8 +233,8 @@ def test_units_in_the_last_place():
     assert largest_ulps(one, np.nextafter(one, np.float32(2))) == 1
     assert largest_ulps(one, one) == 0
     assert largest_ulps(one, np.float32([np.nan])) == np.inf
-    assert sum(histogram(one, one * 1.5)) == 1
-    assert histogram(np.float32([1, 1]), np.float32([1, 2]))[0] == 1
+    assert sum(ulps_histogram(one, one * 1.5)) == 1
+    assert ulps_histogram(np.float32([1, 1]), np.float32([1, 2]))[0] == 1
 
 
 # the command
@@ -242,9 +242,9 @@ def test_units_in_the_last_place():
 
 def test_command(net, tmp_path, capsys):
     assert main(["compare", "digits", "--with", "torch", "--save", str(tmp_path / "d.npz"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["ok"]
-    assert len(found["gradients"]) == len(net.names) + 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["ok"]
+    assert len(record["gradients"]) == len(net.names) + 1
     assert main(["compare", "digits", "--with", str(tmp_path / "d.npz")]) == 0
     assert "agree" in capsys.readouterr().out
     minicnn.save(changed(net, "fc_layers.2", bias=-net["fc_layers.2"].bias), tmp_path / "wrong.npz")

@@ -73,7 +73,7 @@ def net():
     return Network(LAYERS, (2, 12, 12), seed=3).to("cpu")
 
 
-def hang(monkeypatch, name, wrong):
+def replace_kernel(monkeypatch, name, wrong):
     right = getattr(cpu, name)
 
     def kernel(*arguments, **options):
@@ -85,31 +85,31 @@ def hang(monkeypatch, name, wrong):
 
 def test_every_kernel_of_the_device_is_here():
     own = {n for n in cpu.__all__ if inspect.getmodule(getattr(cpu, n)).__name__.startswith("minicnn.kernels.cpu")}
-    of_parameters = ("_weight_grad", "_bias_grad")
-    assert {name for name in own if not name.endswith(of_parameters)} == {*FORWARD, *BACK}
+    parameter_gradients = ("_weight_grad", "_bias_grad")
+    assert {name for name in own if not name.endswith(parameter_gradients)} == {*FORWARD, *BACK}
 
 
 @pytest.mark.parametrize("peer", ["reference", "torch"])
 def test_right_kernels_agree(net, peer):
-    found = compare(net, peer)
-    assert found.ok, found.text()
-    assert found.device == "cpu" and not found.kinks
+    comparison = compare(net, peer)
+    assert comparison.ok, comparison.text()
+    assert comparison.device == "cpu" and not comparison.kinks
 
 
 @pytest.mark.parametrize("peer", ["reference", "torch"])
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("name", FORWARD)
 def test_a_wrong_kernel_is_found(net, name, wrong, peer, monkeypatch):
-    hang(monkeypatch, name, WRONG[wrong])
-    found = compare(net, peer)
-    assert found.first in found.steps and found.first.name == FORWARD[name], found.verdict()
+    replace_kernel(monkeypatch, name, WRONG[wrong])
+    comparison = compare(net, peer)
+    assert comparison.first in comparison.values and comparison.first.name == FORWARD[name], comparison.verdict()
 
 
 @pytest.mark.parametrize("peer", ["reference", "torch"])
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("name", BACK)
 def test_a_wrong_gradient_is_found(net, name, wrong, peer, monkeypatch):
-    hang(monkeypatch, name, WRONG[wrong])
-    found, (at, through) = compare(net, peer), BACK[name]
-    assert all(step.ok for step in found.steps)
-    assert found.first.name == at and f"gradient at {at}, come back from {through}," in found.verdict()
+    replace_kernel(monkeypatch, name, WRONG[wrong])
+    comparison, (at, through) = compare(net, peer), BACK[name]
+    assert all(step.ok for step in comparison.values)
+    assert comparison.first.name == at and f"gradient at {at}, come back from {through}," in comparison.verdict()

@@ -15,8 +15,8 @@ from minicnn.layers import AvgPool2d, BatchNorm2d, Conv2d, LeakyReLU, MaxPool2d,
 from minicnn.verify import diagnose
 from minicnn.verify.comparison.peers import dump
 from minicnn.verify.comparison.peers.registry import as_peer
-from minicnn.verify.diagnosis.alternatives import stored_as
-from minicnn.verify.diagnosis.changes import of_input, of_layers, of_order, placed
+from minicnn.verify.diagnosis.alternatives import reorder
+from minicnn.verify.diagnosis.changes import layer_changes, locate_layers, order_changes, preprocessing_changes
 from tests.fault_injection import inject, run
 from tests.fault_injection.faults import PAIRS, SINGLES, single_fault
 from tests.fault_injection.run import SCORES, VALUES
@@ -60,10 +60,10 @@ def test_pairs_of_faults(faults, right):
 @pytest.mark.parametrize("name", ["AlexNet", "CNN-F"])
 def test_no_fault_is_said_to_be_none(name, right):
     net, values = right(name)
-    found = diagnose(net, values, CAT)
-    assert found.sound
-    assert found.changes == []
-    assert "no fault" in found.text()
+    diagnosis = diagnose(net, values, CAT)
+    assert diagnosis.sound
+    assert diagnosis.changes == []
+    assert "no fault" in diagnosis.text()
 
 
 def test_scores_alone_are_enough(right):
@@ -80,11 +80,11 @@ def test_a_photograph_and_its_class():
     coffee = IMAGES / "coffee.png"
     assert diagnose(net, image=coffee, label="espresso").sound
     net.preprocess = replace(net.preprocess, scale=1 / 255)
-    found = diagnose(net, image=coffee, label="espresso")
-    assert found.healed
-    assert [change.convention for change in found.changes] in (["scale"], ["scale and mean"])
-    assert "Weak evidence" in found.text()
-    assert found.after < found.before - 3
+    diagnosis = diagnose(net, image=coffee, label="espresso")
+    assert diagnosis.healed
+    assert [change.convention for change in diagnosis.changes] in (["scale"], ["scale and mean"])
+    assert "Weak evidence" in diagnosis.text()
+    assert diagnosis.after < diagnosis.before - 3
 
 
 def test_the_healed_network_answers(right):
@@ -100,11 +100,11 @@ def test_what_is_unknown_is_not_invented(right):
     net, values = right("CNN-F")
     noise = np.random.default_rng(0).standard_normal(net["conv2"].weight.shape).astype("f4")
     wrong = inject.weights(lambda w: w + 0.1 * noise, "conv2")(net)
-    found = diagnose(wrong, values, CAT)
-    assert not found.healed
-    assert found.changes == []
-    assert found.first == "conv2"
-    assert "NOT FOUND" in found.verdict()
+    diagnosis = diagnose(wrong, values, CAT)
+    assert not diagnosis.healed
+    assert diagnosis.changes == []
+    assert diagnosis.first == "conv2"
+    assert "NOT FOUND" in diagnosis.verdict()
 
 
 SMALL = [
@@ -118,8 +118,8 @@ SMALL = [
 def test_small_layers(right, wrong, convention):
     net = Network([Conv2d(2, 4, 3), right, BatchNorm2d(4), ReLU()], (2, 12, 12))
     layers = [(n, wrong if n == "1" else layer) for n, layer in net.named_layers]
-    found = diagnose(Network(layers, net.input_shape), as_peer("torch", net))
-    assert [change.convention for change in found.changes] == [convention], found.text()
+    diagnosis = diagnose(Network(layers, net.input_shape), as_peer("torch", net))
+    assert [change.convention for change in diagnosis.changes] == [convention], diagnosis.text()
 
 
 def test_orders_of_a_buffer():
@@ -127,13 +127,13 @@ def test_orders_of_a_buffer():
     weight = np.random.default_rng(0).standard_normal((4, 3, 2, 5))
     for axes in ((2, 3, 1, 0), (1, 0, 3, 2), (3, 2, 1, 0)):
         read = np.ascontiguousarray(weight.transpose(axes)).reshape(weight.shape)
-        np.testing.assert_array_equal(stored_as(read, axes), weight)
+        np.testing.assert_array_equal(reorder(read, axes), weight)
 
 
 def test_every_change_gives_a_network_or_says_why_not():
     net = minicnn.load("digits")
     made = 0
-    for change in [*of_layers(net), *of_order(net), *of_input(net)]:
+    for change in [*layer_changes(net), *order_changes(net), *preprocessing_changes(net)]:
         try:
             other = change.apply(net)
         except MinicnnError:
@@ -141,7 +141,7 @@ def test_every_change_gives_a_network_or_says_why_not():
         assert other.names == net.names or change.convention in ("layer order", "flattening")
         made += 1
     assert made > 100
-    assert [leaf.name for leaf in placed(net)] == net.names
+    assert [located.name for located in locate_layers(net)] == net.names
 
 
 def test_command(tmp_path, capsys):
@@ -152,8 +152,8 @@ def test_command(tmp_path, capsys):
     minicnn.save(wrong, tmp_path / "wrong.npz")
     command = ["diagnose", str(tmp_path / "wrong.npz"), "--reference", str(tmp_path / "right.npz")]
     assert main([*command, "--save", str(tmp_path / "healed.npz"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["changes"][0]["convention"] == "class order"
+    record = json.loads(capsys.readouterr().out)
+    assert record["changes"][0]["convention"] == "class order"
     np.testing.assert_array_equal(minicnn.load(tmp_path / "healed.npz")(x), net(x))
     assert main(["diagnose", "digits", "--reference", str(tmp_path / "right.npz")]) == 0
     assert "no fault" in capsys.readouterr().out
@@ -190,17 +190,17 @@ def flattened_otherwise(state):
 )
 def test_one_injected_fault_is_found_from_the_scores_alone(change, layer):
     right, wrong = minicnn.load("digits"), with_parameters(change)
-    found = diagnose(wrong, lambda x: right(x))
-    assert found.healed and not found.sound and "FOUND" in found.verdict()
-    assert len(found.changes) == 1 and layer in found.text()
+    diagnosis = diagnose(wrong, lambda x: right(x))
+    assert diagnosis.healed and not diagnosis.sound and "FOUND" in diagnosis.verdict()
+    assert len(diagnosis.changes) == 1 and layer in diagnosis.text()
     x = np.random.default_rng(0).standard_normal((1, 1, 28, 28))
-    np.testing.assert_allclose(found.net(x), right(x), rtol=0, atol=1e-9 * np.abs(right(x)).max())
+    np.testing.assert_allclose(diagnosis.net(x), right(x), rtol=0, atol=1e-9 * np.abs(right(x)).max())
 
 
 def test_no_fault_is_said():
     net = minicnn.load("digits")
-    found = diagnose(net, lambda x: net(x))
-    assert found.sound and not found.changes and "no fault" in found.text()
+    diagnosis = diagnose(net, lambda x: net(x))
+    assert diagnosis.sound and not diagnosis.changes and "no fault" in diagnosis.text()
 
 
 def test_it_needs_something_to_go_by():

@@ -24,21 +24,21 @@ def test_command(device, capsys):
     assert (
         main(["compare", "digits", "--with", "tests.helpers.jax_digits:scores", "--device", device, "--json"]) == 0
     )
-    found = json.loads(capsys.readouterr().out)
-    assert [step["name"] for step in found["steps"]] == ["fc_layers.2"]
-    assert [step["name"] for step in found["gradients"]] == ["input"]
+    record = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in record["steps"]] == ["fc_layers.2"]
+    assert [step["name"] for step in record["gradients"]] == ["input"]
 
 
 def test_every_class(net):
     x = np.random.default_rng(1).standard_normal((3, 1, 28, 28)).astype(np.float32)
     for target in range(10):
-        found = compare(net, jax_digits.scores, x, target)
-        assert found.ok and len(found.gradients) == 1, found.text()
+        comparison = compare(net, jax_digits.scores, x, target)
+        assert comparison.ok and len(comparison.gradients) == 1, comparison.text()
 
 
 def test_another_function_diverges(net):
-    found = compare(net, lambda x: jax_digits.scores(x.swapaxes(2, 3)))
-    assert found.first.name == "fc_layers.2"
+    comparison = compare(net, lambda x: jax_digits.scores(x.swapaxes(2, 3)))
+    assert comparison.first.name == "fc_layers.2"
 
 
 def test_a_wrong_gradient_diverges(net):
@@ -52,8 +52,8 @@ def test_a_wrong_gradient_diverges(net):
         return jax.vjp(jax_digits.scores, x)
 
     wrong.defvjp(forward, lambda back, dy: (1.001 * back(dy)[0],))
-    found = compare(net, wrong)
-    assert found.first in found.gradients and "forward agrees" in found.verdict()
+    comparison = compare(net, wrong)
+    assert comparison.first in comparison.gradients and "forward agrees" in comparison.verdict()
 
 
 def test_dump(net, tmp_path, monkeypatch):
@@ -61,5 +61,5 @@ def test_dump(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(2).standard_normal((2, 1, 28, 28)).astype(np.float32)
     exec(DUMPERS["jax"], {"f": jax_digits.scores, "x": x})
-    found = compare(net, "dump.npz")
-    assert found.ok and len(found.gradients) == 1, found.text()
+    comparison = compare(net, "dump.npz")
+    assert comparison.ok and len(comparison.gradients) == 1, comparison.text()

@@ -127,8 +127,8 @@ def test_a_network_of_any_size(command, folder, capsys):
 def test_scores_that_are_no_numbers(function, folder, capsys):
     """They differ from everything, in JSON too."""
     assert main(["compare", "digits", "--with", f"strange_programs:{function}", "--json"]) == 1
-    found = strictly(capsys)
-    assert not found["ok"] and "DIVERGE" in found["verdict"] and found["steps"][-1]["error"] is None
+    record = strictly(capsys)
+    assert not record["ok"] and "DIVERGE" in record["verdict"] and record["steps"][-1]["error"] is None
     said = one_sentence(capsys, "diagnose", "digits", "--reference", f"strange_programs:{function}")
     assert "NaN or infinity" in said
 
@@ -156,8 +156,8 @@ def test_mean_and_variance_exchanged(sign):
     dump = {"input": x, "scores": right(x)}
     assert compare(right, dump).ok and diagnose(right, dump).sound
     assert not compare(wrong, dump).ok
-    found = diagnose(wrong, dump)
-    assert not found.sound and found.healed and found.changes[0].what == "mean and variance exchanged"
+    diagnosis = diagnose(wrong, dump)
+    assert not diagnosis.sound and diagnosis.healed and diagnosis.changes[0].what == "mean and variance exchanged"
     dump = {"input": x, "1@BatchNorm2d": right.forward(x, upto="1"), "scores": right(x)}
     assert compare(wrong, dump).first.name == "1"
 
@@ -166,8 +166,8 @@ def test_mean_and_variance_exchanged(sign):
 def test_scores_of_ours_that_are_no_numbers_are_a_fault():
     norm = BatchNorm2d(2, running_mean=np.ones(2, np.float32), running_var=np.float32([1, -1]))
     net = Network([norm, Flatten(), Linear(8, 3)], (2, 2, 2), seed=0)
-    found = diagnose(net, {"input": np.ones((1, 2, 2, 2), np.float32), "scores": np.zeros((1, 3), np.float32)})
-    assert not found.sound and "no fault" not in found.text()
+    diagnosis = diagnose(net, {"input": np.ones((1, 2, 2, 2), np.float32), "scores": np.zeros((1, 3), np.float32)})
+    assert not diagnosis.sound and "no fault" not in diagnosis.text()
 
 
 def test_json_of_a_network_without_kinks(folder, capsys):

@@ -55,13 +55,13 @@ def direction(net, x, target):
 @pytest.mark.parametrize(("sign", "radius"), [(1, "uphill"), (-1, "downhill")])
 def test_linear_within_the_radius_and_bent_beyond(seed, sign, radius):
     net, image = network(ALL_REACH), noise(seed)
-    found = validity(net, image)
+    valid = validity(net, image)
     x = PREPROCESS(image).astype(np.float64)
-    u, t = sign * direction(net, x, found.target), getattr(found, radius)
+    u, t = sign * direction(net, x, valid.target), getattr(valid, radius)
 
     def slope(t, h):
         """Of the score, between t - h and t + h."""
-        return np.diff([net(x + s * u)[0, found.target] for s in (t - h, t + h)])[0] / (2 * h)
+        return np.diff([net(x + s * u)[0, valid.target] for s in (t - h, t + h)])[0] / (2 * h)
 
     assert 0 < t < 100
     # a score of about 1 is off by some 1e-15, its slope by that over the step
@@ -71,12 +71,12 @@ def test_linear_within_the_radius_and_bent_beyond(seed, sign, radius):
 
 def test_bias_closes_the_equation():
     net, image = network(), noise()
-    found = validity(net, image, 3)
+    valid = validity(net, image, 3)
     x = PREPROCESS(image).astype(np.float64)
-    assert found.target == 3 and found.score == net(x)[0, 3]
-    assert abs((net.input_gradient(x, 3) * x).sum() + found.bias - found.score) < 1e-12
-    assert abs(found.closure) < 1e-12
-    assert found.kinks == 2 * 6 * 9 * 8 + 6 * 4 * 4
+    assert valid.target == 3 and valid.score == net(x)[0, 3]
+    assert abs((net.input_gradient(x, 3) * x).sum() + valid.bias - valid.score) < 1e-12
+    assert abs(valid.closure) < 1e-12
+    assert valid.kinks == 2 * 6 * 9 * 8 + 6 * 4 * 4
 
 
 def test_a_wrong_gradient_does_not_close(monkeypatch):
@@ -88,15 +88,15 @@ def test_a_wrong_gradient_does_not_close(monkeypatch):
 
 
 def test_flat_pictures_lie_on_kinks():
-    found = validity(network([*LAYERS[:3], MaxPool2d(2), *LAYERS[4:]]), np.full((9, 8, 3), 128, np.uint8), 0)
-    assert found.uphill == 0 and found.ties > 0 and found.beyond_ties > 0
+    valid = validity(network([*LAYERS[:3], MaxPool2d(2), *LAYERS[4:]]), np.full((9, 8, 3), 128, np.uint8), 0)
+    assert valid.uphill == 0 and valid.ties > 0 and valid.beyond_ties > 0
 
 
 def test_a_linear_network_has_no_kink():
-    found = validity(network([Flatten(), Linear(216, 4)]), noise())
-    assert found.uphill == found.downhill == float("inf")
-    assert found.layer is None and found.kinks == 0
-    for _, score, model in found.along:
+    valid = validity(network([Flatten(), Linear(216, 4)]), noise())
+    assert valid.uphill == valid.downhill == float("inf")
+    assert valid.layer is None and valid.kinks == 0
+    for _, score, model in valid.along:
         np.testing.assert_allclose(score, model, rtol=1e-12)
 
 

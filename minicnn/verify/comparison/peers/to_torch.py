@@ -1,22 +1,27 @@
-"""A network of ours translated into torch.nn, layer by layer: the same maths by other people.  Needs torch."""
+"""A network of ours translated into torch.nn, layer by layer: the same maths by other people.  Needs torch.
+
+A class of layers is translated by the function registered for it in ``translate``.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import singledispatch
 
 import numpy as np
 import torch
 from torch import nn
 
 from minicnn import layers
+from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.layers import Layer, sequence
 from minicnn.network import Network
-from minicnn.shapes import span
+from minicnn.shapes import Sides, pair, sides, span
 
-__all__ = ["to_torch"]
+__all__ = ["to_torch", "translate"]
 
-Shape = tuple[int, ...]
 TAIL = 64  # more rows than a window has past the end
 
 
@@ -31,125 +36,160 @@ def to_torch(net: Network) -> nn.Module:
     """
     if net.input_shape is None:
         raise MinicnnError(f"{net.name}: has no input_shape, so that it can't be translated into torch")
-    return _chain(net.named_layers, net.input_shape).eval()
+    return _sequential(net.named_layers, net.input_shape).eval()
 
 
-class Sum(nn.Module):
+class Sum(nn.Module):  # type: ignore[misc]  # torch has no types here
     """y = body(x) + shortcut(x)."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module):
         super().__init__()
-        _adopt(self, body, shortcut)
+        self.branches = _adopt(self, body, shortcut)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add."""
-        body, shortcut = self.parts
-        return _through(self, body, x) + _through(self, shortcut, x)
+        body, shortcut = self.branches
+        return _run_children(self, body, x) + _run_children(self, shortcut, x)
 
 
-class SideBySide(nn.Module):
-    """Outputs of several parts along the channels."""
+class Concatenation(nn.Module):  # type: ignore[misc]  # torch has no types here
+    """Outputs of several branches along the channels."""
 
-    def __init__(self, *parts: nn.Module):
+    def __init__(self, *branches: nn.Module):
         super().__init__()
-        _adopt(self, *parts)
+        self.branches = _adopt(self, *branches)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Concatenate."""
-        return torch.cat([_through(self, part, x) for part in self.parts], dim=1)
+        return torch.cat([_run_children(self, branch, x) for branch in self.branches], dim=1)
 
 
-class Function(nn.Module):
+class Function(nn.Module):  # type: ignore[misc]  # torch has no types here
     """A function as a module."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__()
         self.function = function
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Call it."""
         return self.function(x)
 
 
-def _adopt(module: nn.Module, *parts: nn.Module) -> None:
-    """Make the parts' children the module's own, as our names have them."""
-    module.parts = [list(dict(part.named_children())) for part in parts]
-    for part in parts:
-        for name, child in part.named_children():
+def _adopt(module: nn.Module, *branches: nn.Module) -> list[list[str]]:
+    """Make the branches' children the module's own, as our names have them; return the names by branch."""
+    for branch in branches:
+        for name, child in branch.named_children():
             module.add_module(name, child)
+    return [list(dict(branch.named_children())) for branch in branches]
 
 
-def _through(module: nn.Module, names: list[str], x):
+def _run_children(module: nn.Module, names: list[str], x: torch.Tensor) -> torch.Tensor:
     for name in names:
         x = module.get_submodule(name)(x)
     return x
 
 
-def _chain(steps: sequence.NamedLayers, shape: Shape) -> nn.Sequential:
-    found = [
-        (name.replace(".", "/"), _module(layer, s, out)) for name, layer, s, out in sequence.shapes(steps, shape)
-    ]
-    return nn.Sequential(OrderedDict(found))
+def _sequential(chain: sequence.NamedLayers, shape: Shape) -> nn.Sequential:
+    modules = OrderedDict(
+        (name.replace(".", "/"), _with_weights(layer, _translate_class(layer)(layer, s, out)))
+        for name, layer, s, out in sequence.shapes(chain, shape)
+    )
+    return nn.Sequential(modules)
 
 
-def _module(layer: Layer, shape: Shape, out: Shape) -> nn.Module:
-    make = _MODULES.get(type(layer))
-    if make is None:
-        raise MinicnnError(f"{layer!r}: can't be translated into torch")
-    module = make(layer, shape, out)
-    state = {name: torch.from_numpy(np.array(a)) for name, a in layer.state().items()}
+def _translate_class(layer: Layer) -> Callable[[Layer, Shape, Shape], nn.Module]:
+    """Return what translates this very class: a subclass may compute something else."""
+    return translate.registry.get(type(layer), translate.registry[object])
+
+
+def _with_weights(layer: Layer, module: nn.Module) -> nn.Module:
+    state = {name: torch.from_numpy(np.array(a)).float() for name, a in layer.state().items()}
     if state and not layer.branches():
-        own = module[-1] if isinstance(module, nn.Sequential) else module
-        own.load_state_dict({n: a.float() for n, a in state.items()}, strict=False)
+        own = module[-1] if isinstance(module, nn.Sequential) else module  # padding comes first
+        own.load_state_dict(state, strict=False)
     return module
 
 
-def _conv(layer: layers.Conv2d, shape: Shape, out: Shape) -> nn.Module:
-    geometry = layer.geometry(shape[1:])
-    (top, bottom), (left, right) = geometry["padding"]
-    even = (top, left) == (bottom, right)
+@singledispatch
+def translate(layer: Layer, shape: Shape, out: Shape) -> nn.Module:
+    """Return a layer as a module of torch, without its weights.
+
+    Parameters
+    ----------
+    layer : Layer
+    shape, out : of its input and of its output, without the batch axis
+
+    Raises
+    ------
+    MinicnnError
+        If torch has no such layer.
+
+    """
+    raise MinicnnError(f"{layer!r}: can't be translated into torch")
+
+
+def _is_even(padding: Sides) -> bool:
+    """Return whether both sides of each axis are padded alike, as torch's layers do."""
+    (top, bottom), (left, right) = padding
+    return (top, left) == (bottom, right)
+
+
+def _zero_pad(padding: Sides) -> nn.Module:
+    (top, bottom), (left, right) = padding
+    return nn.ZeroPad2d((left, right, top, bottom))
+
+
+@translate.register
+def _(layer: layers.Conv2d, shape: Shape, out: Shape) -> nn.Module:
+    padding = layer.geometry((shape[1], shape[2]))["padding"]
+    (top, _), (left, _) = padding
     module = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,
-        layer.stride,
-        (top, left) if even else 0,
-        layer.dilation,
-        layer.groups,
-        layer.bias is not None,
+        stride=layer.stride,
+        padding=(top, left) if _is_even(padding) else 0,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias is not None,
     )
-    return module if even else nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), module)
+    return module if _is_even(padding) else nn.Sequential(_zero_pad(padding), module)
 
 
-def _conv_transpose(layer: layers.ConvTranspose2d, shape: Shape, out: Shape) -> nn.Module:
-    (top, bottom), (left, right) = layer.padding
-    if (top, left) != (bottom, right):
+@translate.register
+def _(layer: layers.ConvTranspose2d, shape: Shape, out: Shape) -> nn.Module:
+    padding = sides(layer.padding)
+    if not _is_even(padding):
         raise MinicnnError(f"{layer!r}: torch has no padding that differs from side to side here")
+    (top, _), (left, _) = padding
     return nn.ConvTranspose2d(
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,
-        layer.stride,
-        (top, left),
-        layer.output_padding,
-        layer.groups,
-        layer.bias is not None,
-        layer.dilation,
+        stride=layer.stride,
+        padding=(top, left),
+        output_padding=layer.output_padding,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        dilation=layer.dilation,
     )
 
 
-def _fits(layer: layers.MaxPool2d | layers.AvgPool2d) -> bool:
+def _fits_torch(layer: layers.MaxPool2d | layers.AvgPool2d) -> bool:
     """Return whether torch pads a pool like this: evenly, by no more than half of the window."""
-    (top, bottom), (left, right) = layer.padding
-    return (top, left) == (bottom, right) and 2 * top <= layer.kernel_size[0] and 2 * left <= layer.kernel_size[1]
+    (top, _), (left, _) = padding = sides(layer.padding)
+    height, width = pair(layer.kernel_size, "kernel_size")
+    return _is_even(padding) and 2 * top <= height and 2 * left <= width
 
 
-def _max_pool(layer: layers.MaxPool2d, shape: Shape, out: Shape) -> nn.Module:
-    (top, _), (left, _) = layer.padding
-    if _fits(layer):
+@translate.register
+def _(layer: layers.MaxPool2d, shape: Shape, out: Shape) -> nn.Module:
+    (top, _), (left, _) = sides(layer.padding)
+    if _fits_torch(layer):
         padding = top, left
         return nn.MaxPool2d(layer.kernel_size, layer.stride, padding, layer.dilation, ceil_mode=layer.ceil_mode)
-    tail = TAIL + max(map(span, layer.kernel_size, layer.dilation))
+    tail = TAIL + max(map(span, pair(layer.kernel_size, "kernel_size"), pair(layer.dilation, "dilation")))
     return nn.Sequential(
         nn.ConstantPad2d((left, tail, top, tail), float("-inf")),
         nn.MaxPool2d(layer.kernel_size, layer.stride, 0, layer.dilation),
@@ -157,49 +197,61 @@ def _max_pool(layer: layers.MaxPool2d, shape: Shape, out: Shape) -> nn.Module:
     )
 
 
-def _avg_pool(layer: layers.AvgPool2d, shape: Shape, out: Shape) -> nn.Module:
-    (top, bottom), (left, right) = layer.padding
-    if _fits(layer):
+@translate.register
+def _(layer: layers.AvgPool2d, shape: Shape, out: Shape) -> nn.Module:
+    padding = sides(layer.padding)
+    if _fits_torch(layer):
+        (top, _), (left, _) = padding
         return nn.AvgPool2d(layer.kernel_size, layer.stride, (top, left), layer.ceil_mode, layer.count_include_pad)
     if layer.ceil_mode or not layer.count_include_pad:
         raise MinicnnError(f"{layer!r}: torch has no padding that differs from side to side here")
-    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), nn.AvgPool2d(layer.kernel_size, layer.stride))
+    return nn.Sequential(_zero_pad(padding), nn.AvgPool2d(layer.kernel_size, layer.stride))
 
 
-def _residual(layer: layers.Residual, shape: Shape, out: Shape) -> nn.Module:
-    return Sum(*(_chain(branch, shape) for branch in layer.branches()))
+@translate.register
+def _(layer: layers.Residual, shape: Shape, out: Shape) -> nn.Module:
+    return Sum(*(_sequential(branch, shape) for branch in layer.branches()))
 
 
-def _norm(layer: layers.BatchNorm2d, shape: Shape, out: Shape) -> nn.Module:
+@translate.register
+def _(layer: layers.Concat, shape: Shape, out: Shape) -> nn.Module:
+    return Concatenation(*(_sequential(branch, shape) for branch in layer.branches()))
+
+
+@translate.register
+def _(layer: layers.Sequential, shape: Shape, out: Shape) -> nn.Module:
+    return _sequential(layer.layers, shape)
+
+
+@translate.register
+def _(layer: layers.BatchNorm2d, shape: Shape, out: Shape) -> nn.Module:
     return nn.BatchNorm2d(layer.num_features, layer.eps, affine=layer.affine)
 
 
-_MODULES = {
-    layers.AvgPool2d: _avg_pool,
-    layers.BatchNorm2d: _norm,
-    layers.Concat: lambda layer, shape, out: SideBySide(*(_chain(branch, shape) for branch in layer.branches())),
-    layers.Conv2d: _conv,
-    layers.ConvTranspose2d: _conv_transpose,
-    layers.Dropout: lambda layer, shape, out: nn.Dropout(layer.p),
-    layers.Flatten: lambda layer, shape, out: nn.Flatten(),
-    layers.GlobalAvgPool2d: lambda layer, shape, out: nn.AdaptiveAvgPool2d(1),
-    layers.LeakyReLU: lambda layer, shape, out: nn.LeakyReLU(layer.negative_slope),
-    layers.Linear: lambda layer, shape, out: nn.Linear(
-        layer.in_features, layer.out_features, layer.bias is not None
-    ),
-    layers.LocalResponseNorm: lambda layer, shape, out: nn.LocalResponseNorm(
-        layer.size, layer.alpha, layer.beta, layer.k
-    ),
-    layers.LogSoftmax: lambda layer, shape, out: nn.LogSoftmax(1),
-    layers.MaxPool2d: _max_pool,
-    layers.PReLU: lambda layer, shape, out: nn.PReLU(layer.num_parameters),
-    layers.Permute: lambda layer, shape, out: Function(lambda x: x.permute(0, *(a + 1 for a in layer.axes))),
-    layers.ReLU: lambda layer, shape, out: nn.ReLU(),
-    layers.ReLU6: lambda layer, shape, out: nn.ReLU6(),
-    layers.Reshape: lambda layer, shape, out: Function(lambda x: x.reshape(-1, *layer.shape)),
-    layers.Residual: _residual,
-    layers.Sequential: lambda layer, shape, out: _chain(layer.layers, shape),
-    layers.Softmax: lambda layer, shape, out: nn.Softmax(1),
-    layers.Tanh: lambda layer, shape, out: nn.Tanh(),
-    layers.ZeroPad2d: lambda layer, shape, out: nn.ZeroPad2d(layer.padding),
-}
+@translate.register
+def _(layer: layers.Linear, shape: Shape, out: Shape) -> nn.Module:
+    return nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+
+
+@translate.register
+def _(layer: layers.LocalResponseNorm, shape: Shape, out: Shape) -> nn.Module:
+    return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
+
+
+@translate.register
+def _(layer: layers.Permute, shape: Shape, out: Shape) -> nn.Module:
+    return Function(lambda x: x.permute(0, *(axis + 1 for axis in layer.axes)))
+
+
+translate.register(layers.Dropout, lambda layer, shape, out: nn.Dropout(layer.p))
+translate.register(layers.Flatten, lambda layer, shape, out: nn.Flatten())
+translate.register(layers.GlobalAvgPool2d, lambda layer, shape, out: nn.AdaptiveAvgPool2d(1))
+translate.register(layers.LeakyReLU, lambda layer, shape, out: nn.LeakyReLU(layer.negative_slope))
+translate.register(layers.LogSoftmax, lambda layer, shape, out: nn.LogSoftmax(1))
+translate.register(layers.PReLU, lambda layer, shape, out: nn.PReLU(layer.num_parameters))
+translate.register(layers.ReLU, lambda layer, shape, out: nn.ReLU())
+translate.register(layers.ReLU6, lambda layer, shape, out: nn.ReLU6())
+translate.register(layers.Reshape, lambda layer, shape, out: Function(lambda x: x.reshape(-1, *layer.shape)))
+translate.register(layers.Softmax, lambda layer, shape, out: nn.Softmax(1))
+translate.register(layers.Tanh, lambda layer, shape, out: nn.Tanh())
+translate.register(layers.ZeroPad2d, lambda layer, shape, out: nn.ZeroPad2d(layer.padding))
