@@ -115,6 +115,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     """
     layers, exact = _piecewise_linear_layers(net), net.to("reference")
     x, _ = load_views(net, image, "one")
+    assert net.preprocess is not None  # load_views refuses a network without
     x = x.astype(np.float64)
     scores = exact(x)
     target = int(scores.argmax()) if target is None else class_index(net, target, scores.shape[1])

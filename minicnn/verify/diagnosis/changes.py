@@ -228,6 +228,8 @@ def _replace_preprocessing(fields: Mapping[str, Any]) -> Edit:
     """Return the edit that changes fields of the preprocessing."""
 
     def apply(net: Network) -> Network:
+        if net.preprocess is None:
+            raise MinicnnError(f"{net.name}: does not say how an image becomes its input")
         changed = net.with_layers(net.named_layers)
         changed.preprocess = replace(net.preprocess, **fields)
         return changed

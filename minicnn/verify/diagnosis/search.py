@@ -206,6 +206,7 @@ class _Search:
         """Return where the network diverges from the peer first."""
         x = self._input(net)
         if self.image is not None and self.peer.x is not None:
+            assert net.preprocess is not None  # _input refuses a network without
             # colours are whole numbers of 0..255, and programs round a resized one in different ways
             step = 1.5 * abs(net.preprocess.scale) / min(map(abs, net.preprocess.std))
             tolerance = max(step / max(np.abs(self.peer.x).max(), 1e-30), 1e-5)
