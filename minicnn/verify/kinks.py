@@ -5,7 +5,7 @@ at 0 after |t| = |x_i / v_i|; in a pool tap j overtakes the maximum m after (x_m
 computed from the values alone: the masks and switches that the layers keep for their backward are not trusted
 here, they are what is checked.
 
-What a layer's kind does not tell is in ``piecewise``: a new piecewise linear layer is registered there.
+What a layer's kind does not tell is in ``piecewise``: a new layer with kinks is registered there.
 """
 
 from __future__ import annotations
@@ -109,12 +109,18 @@ def distance_to_kink(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = F
     t : array of the shape of y, >= 0, or infinity for a layer without kinks
 
     """
-    return piecewise(layer).distance_to_kink(x, v, ahead) if layer.kind == Kind.PIECEWISE_LINEAR else inf
+    return piecewise(layer).distance_to_kink(x, v, ahead) if _has_kinks(layer) else inf
 
 
 def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
     """How far each output's pre-activation is from a kink: |x|, or the gap between a window's two largest."""
-    return piecewise(layer).clearance(x) if layer.kind == Kind.PIECEWISE_LINEAR else inf
+    return piecewise(layer).clearance(x) if _has_kinks(layer) else inf
+
+
+def _has_kinks(layer: Layer) -> bool:
+    """Return whether kinks of the layer are known."""
+    registered = piecewise.dispatch(type(layer)) is not piecewise.dispatch(object)
+    return registered and layer.kind in (Kind.PIECEWISE_LINEAR, Kind.NONLINEAR)
 
 
 def pool_gaps(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,14 +128,14 @@ def pool_gaps(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarra
     return _MaxPool(layer).gaps(x, v)
 
 
-class PiecewiseLinear(Protocol):
-    """What is asked of a layer that is affine between kinks, at an input x; v and z have the shape of x."""
+class Piecewise(Protocol):
+    """What is asked of a layer with kinks, at an input x; v and z have the shape of x."""
 
     def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Directional derivative J v; at a kink by the stated convention."""
 
     def affine_piece(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Output at z of the affine function around x."""
+        """Output at z of the affine function around x; not asked of a layer that is curved between kinks."""
 
     def distance_to_kink(self, x: np.ndarray, v: np.ndarray, ahead: bool) -> np.ndarray:
         """Step t along x + t v to each output's nearest kink."""
@@ -242,8 +248,8 @@ class _RectifiedConvolution(NamedTuple):
 
 
 @singledispatch
-def piecewise(layer: Layer) -> PiecewiseLinear:
-    """Return a layer as a piecewise linear function; MinicnnError if its class is not registered below."""
+def piecewise(layer: Layer) -> Piecewise:
+    """Return what is known of a layer between its kinks; MinicnnError if its class is not registered."""
     raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/kinks.py")
 
 

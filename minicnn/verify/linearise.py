@@ -30,7 +30,7 @@ class Linearisation:
     y : the output at x
     distances : for each layer the step to each output's nearest kink, or infinity for a layer without kinks
     tangents : for each layer the directional derivative of its input
-    smooth : whether a layer is curved
+    curved : whether a layer is, between its kinks
 
     """
 
@@ -38,7 +38,7 @@ class Linearisation:
     y: np.ndarray = field(default_factory=lambda: np.empty(0))
     distances: dict[str, np.ndarray | float] = field(default_factory=dict)
     tangents: dict[str, np.ndarray] = field(default_factory=dict)
-    smooth: bool = False
+    curved: bool = False
 
     @property
     def units(self) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ class _ForwardMode(Layer):
         own = {key: array for (owner, _, key), array in split if owner == self.name}
         self.result.distances[self.name] = distance_to_kink(self.layer, x, v, self.result.ahead)
         self.result.tangents[self.name] = v
-        self.result.smooth |= self.layer.kind == Kind.SMOOTH
+        self.result.curved |= self.layer.kind >= Kind.SMOOTH
         w = tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)
         y, _ = self.layer.forward(x, kernels)
         return np.concatenate([y, w]), None

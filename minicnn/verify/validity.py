@@ -151,9 +151,10 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
 
 def _piecewise_linear_layers(net: Network) -> sequence.NamedLayers:
     layers = scores_chain(net)
-    smooth = [name for name, layer in sequence.walk(layers) if layer.kind == Kind.SMOOTH]
-    if smooth:
-        raise MinicnnError(f"validity: layer {smooth[0]!r} of {net.name} is smooth; its scores are nowhere linear")
+    for name, layer in sequence.walk(layers):
+        if layer.kind >= Kind.SMOOTH:
+            kind = layer.kind.name.lower()
+            raise MinicnnError(f"validity: layer {name!r} of {net.name} is {kind}; its scores are nowhere linear")
     return layers
 
 

@@ -78,7 +78,7 @@ def digits():
     return net
 
 
-def with_weights_of(module, net):
+def load_weights(module, net):
     state = {k: torch.from_numpy(v.copy()) for k, v in net.state_dict().items()}
     missing, unexpected = module.load_state_dict(state, strict=False)
     assert not unexpected and all(k.endswith("num_batches_tracked") for k in missing)

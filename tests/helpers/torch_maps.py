@@ -43,7 +43,7 @@ def build_case(name):
         net.preprocess, resize=short, interpolation="bicubic", mirror=True, invert=False, **exact
     )
     net.load_state_dict({key: value.astype(np.float64) for key, value in net.state_dict().items()})
-    return net, torch_lite0.with_weights_of(module.double(), net), catalogue.folder("images") / file, target
+    return net, torch_lite0.load_weights(module.double(), net), catalogue.folder("images") / file, target
 
 
 def torch_map(preprocess, module, path, target, crops):

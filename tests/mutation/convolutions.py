@@ -8,7 +8,7 @@ from tests.mutation.mutations import mutation
 CONV = "conv2d"
 
 
-def windows_of(size, kernel_size, g):
+def windows_for(size, kernel_size, g):
     """Windows for the keyword arguments of a kernel."""
     names = ("stride", "padding", "dilation", "ceil_mode")
     return Windows.over(tuple(size), kernel_size, **{k: v for k, v in g.items() if k in names})
@@ -42,7 +42,7 @@ def dilation_ignored_in_the_input_gradient(right):
     """Dilation left out of the input gradient."""
 
     def wrong(dy, weight, size, **g):
-        windows = windows_of(size, weight.shape[2:], g)
+        windows = windows_for(size, weight.shape[2:], g)
         spans = [d * (k - 1) + 1 for k, d in zip(windows.kernel_size, windows.dilation, strict=True)]
         dense = np.zeros((*weight.shape[:2], *spans), weight.dtype)
         dense[:, :, : weight.shape[2], : weight.shape[3]] = weight
@@ -57,7 +57,7 @@ def stride_ignored_in_the_input_gradient(right):
 
     def wrong(dy, weight, size, **g):
         dense = np.zeros(
-            (*dy.shape[:2], *windows_of(size, weight.shape[2:], {**g, "stride": 1}).output_size), dy.dtype
+            (*dy.shape[:2], *windows_for(size, weight.shape[2:], {**g, "stride": 1}).output_size), dy.dtype
         )
         dense[:, :, : dy.shape[2], : dy.shape[3]] = dy
         return right(dense, weight, size, **{**g, "stride": 1})
@@ -67,7 +67,7 @@ def stride_ignored_in_the_input_gradient(right):
 
 def _covered_size(size, weight, g):
     """How many rows and columns of the padded input the windows read, and the padding."""
-    windows = windows_of(size, weight.shape[2:], g)
+    windows = windows_for(size, weight.shape[2:], g)
     taps = zip(windows.output_size, windows.stride, windows.kernel_size, windows.dilation, strict=True)
     return [(out - 1) * s + d * (k - 1) + 1 for out, s, k, d in taps], windows.padding
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.mutation.convolutions import windows_of
+from tests.mutation.convolutions import windows_for
 from tests.mutation.mutations import mutation
 
 POOL = "max_pool"
@@ -13,7 +13,7 @@ def overlapping_windows_overwrite(right):
     """Overlapping windows overwrite instead of adding."""
 
     def wrong(dy, switches, input_size, kernel_size, **g):
-        windows = windows_of(input_size, kernel_size, g)
+        windows = windows_for(input_size, kernel_size, g)
         padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
         for r, s, tap in windows.taps(padded):
             hit = switches == r * windows.kernel_size[1] + s
@@ -29,7 +29,7 @@ def ties_to_the_last_maximum(right):
 
     def wrong(x, kernel_size, **g):
         y, switches = right(x, kernel_size, **g)
-        windows = windows_of(x.shape[2:], kernel_size, g)
+        windows = windows_for(x.shape[2:], kernel_size, g)
         taps = np.stack([tap for *_, tap in windows.taps(windows.pad(x, fill=-np.inf))])
         last = len(taps) - 1 - taps[::-1].argmax(axis=0)
         return y, last.astype(switches.dtype)
@@ -43,7 +43,7 @@ def pool_padded_with_zeros(right):
 
     def wrong(x, kernel_size, **g):
         _, switches = right(x, kernel_size, **g)
-        windows = windows_of(x.shape[2:], kernel_size, g)
+        windows = windows_for(x.shape[2:], kernel_size, g)
         taps = np.stack([tap for *_, tap in windows.taps(windows.pad(x, fill=0))])
         return taps.max(axis=0), taps.argmax(axis=0).astype(switches.dtype)
 
@@ -55,7 +55,7 @@ def switches_of_the_padded_input(right):
     """Switches count padded pixels."""
 
     def wrong(dy, switches, input_size, kernel_size, **g):
-        (top, _), (left, _) = windows_of(input_size, kernel_size, g).padding
+        (top, _), (left, _) = windows_for(input_size, kernel_size, g).padding
         return np.roll(right(dy, switches, input_size, kernel_size, **g), (top, left), axis=(2, 3))
 
     return wrong

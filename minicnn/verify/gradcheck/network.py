@@ -47,7 +47,7 @@ def check_input_gradient(
 
     def derivative(v: np.ndarray) -> Measured | None:
         line = linearise(layers, x, v)
-        interval = _Interval(line.nearest(), line.smooth, step_within(np.inf, x, v))
+        interval = _Interval(line.nearest(), line.curved, step_within(np.inf, x, v))
         measured = _difference_quotient(lambda s: value(x + s * v), interval, rounding)
         if measured is None or is_reference(device):
             return measured

@@ -49,7 +49,7 @@ def float32_slack(
         moved = gradient_scales(layer, x, dy)["input"] * v
         rounding.append(moved)
         crossed += _crossed_kinks(layer, x, v, dy, error)
-        if layer.kind == Kind.SMOOTH:
+        if layer.kind >= Kind.SMOOTH:
             bent.append(moved * error / (np.abs(x).max(initial=0.0) or 1.0))
     return tolerance(dtype, *rounding) + crossed + SIGMAS * float(np.sqrt(sum(np.vdot(b, b) for b in bent)))
 

@@ -35,7 +35,7 @@ from minicnn.layers import (
     Residual,
     Sequential,
 )
-from tests.helpers.torch_lite0 import Lite0, digits, with_weights_of
+from tests.helpers.torch_lite0 import Lite0, digits, load_weights
 
 IMAGES = catalogue.folder("images")
 TOLERANCE = 1e-9  # of the largest value; float64 leaves about 1e-12 after some twenty layers
@@ -85,11 +85,11 @@ def case(name):
         return (net, *small_twin(net), "block", rng.standard_normal((2, 2, 8, 8)), 1)
     net = double(name)
     if name == "digits":
-        twin = with_weights_of(digits().double(), net)
+        twin = load_weights(digits().double(), net)
         x = net.preprocess(IMAGES / "seven.png").astype(np.float64)
         back = torch.nn.Sequential(twin.conv_layers[8], twin.flatten, twin.fc_layers)
         return net, twin.conv_layers[:8], back, "conv_layers.7", x, 7
-    twin = with_weights_of(Lite0().double(), net)
+    twin = load_weights(Lite0().double(), net)
 
     def front(x):
         x = F.relu6(twin._bn0(twin._conv_stem(x)))

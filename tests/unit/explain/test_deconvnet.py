@@ -29,7 +29,7 @@ from minicnn.layers import (
     ZeroPad2d,
 )
 from tests.helpers.torch_lite0 import digits as torch_digits
-from tests.helpers.torch_lite0 import with_weights_of
+from tests.helpers.torch_lite0 import load_weights
 
 IMAGES = catalogue.folder("images")
 
@@ -105,7 +105,7 @@ def test_features_see_everything_and_places_are_checked():
 def test_reconstruction_equals_torch():
     """The deconvnet as its authors describe it, with torch's transposed convolutions and unpooling."""
     net = minicnn.load("digits")
-    twin = with_weights_of(torch_digits(), net).conv_layers
+    twin = load_weights(torch_digits(), net).conv_layers
     found = deconvnet(net, IMAGES / "seven.png", "conv_layers.4", 11)
     x = torch.from_numpy(net.preprocess(IMAGES / "seven.png"))
     first = torch.relu(twin[0](x))

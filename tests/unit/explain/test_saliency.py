@@ -11,7 +11,7 @@ import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.explain import saliency
 from minicnn.io import catalogue
-from tests.helpers.torch_lite0 import digits, with_weights_of
+from tests.helpers.torch_lite0 import digits, load_weights
 from tests.helpers.torch_maps import TOLERANCE, build_case, torch_map
 
 IMAGES = catalogue.folder("images")
@@ -50,7 +50,7 @@ def test_grey_image_is_the_absolute_gradient():
     picture = np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)
     found = saliency(net, picture, target=3, crops="one")
     x = torch.from_numpy(net.preprocess(picture)).requires_grad_()
-    (dx,) = torch.autograd.grad(with_weights_of(digits(), net)(x)[0, 3], x)
+    (dx,) = torch.autograd.grad(load_weights(digits(), net)(x)[0, 3], x)
     np.testing.assert_allclose(found.map, dx[0, 0].abs().numpy(), rtol=0, atol=1e-5 * dx.abs().max().item())
 
 

@@ -12,7 +12,7 @@ from minicnn.explain import predict
 from minicnn.io import catalogue
 from minicnn.layers import sequence
 from minicnn.network import Tape
-from tests.helpers.torch_lite0 import Lite0, digits, with_weights_of
+from tests.helpers.torch_lite0 import Lite0, digits, load_weights
 
 IMAGES = catalogue.folder("images")
 PHOTOGRAPHS = ["chelsea.png", "coffee.png", "rocket.jpg"]
@@ -31,7 +31,7 @@ def lite0():
 
 @pytest.fixture(scope="module")
 def torch_lite0(lite0):
-    return with_weights_of(Lite0(), lite0)
+    return load_weights(Lite0(), lite0)
 
 
 def torch_input(path):
@@ -96,7 +96,7 @@ def test_float32_gradients_err_by_rounding_and_flipped_rectifiers_only(lite0, fi
 def test_float64_equals_torch_to_rounding(lite0, torch_lite0):
     x = lite0.preprocess(IMAGES / "coffee.png").astype(np.float64)
     y = torch.from_numpy(x).requires_grad_()
-    twin = with_weights_of(Lite0().double(), lite0)
+    twin = load_weights(Lite0().double(), lite0)
     scores = twin(y)
     np.testing.assert_allclose(lite0(x), scores.detach().numpy(), rtol=0, atol=1e-10)
     (dx,) = torch.autograd.grad(scores[0, 967], y)
@@ -127,7 +127,7 @@ def test_another_preprocessing_lowers_the_confidence(lite0):
 
 def test_digits_equal_torch():
     net = minicnn.load("digits")
-    twin = with_weights_of(digits(), net)
+    twin = load_weights(digits(), net)
     x = np.random.default_rng(0).standard_normal((5, 1, 28, 28)).astype(np.float32)
     y = torch.from_numpy(x).requires_grad_()
     scores = twin(y)

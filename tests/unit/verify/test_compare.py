@@ -32,7 +32,7 @@ from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import largest_ulps, ulps_histogram
 from minicnn.verify.probe import Value
-from tests.helpers.torch_lite0 import Lite0, digits, with_weights_of
+from tests.helpers.torch_lite0 import Lite0, digits, load_weights
 from tests.helpers.torch_zoo import MODULES
 from tests.unit.formats.test_onnx_writer import LAYERS, SHAPE
 
@@ -83,7 +83,7 @@ def test_modules_written_by_others_agree(name):
 
 def test_lite0_agrees():
     net = minicnn.load("efficientnet-lite0")
-    comparison = compare(net, with_weights_of(Lite0(), net))
+    comparison = compare(net, load_weights(Lite0(), net))
     assert comparison.ok, comparison.text()
 
 
@@ -293,7 +293,7 @@ def test_a_strange_peer_is_refused(net, peer):
 
 
 def test_digits_of_torch(net):
-    assert compare(net, with_weights_of(digits(), net)).ok
+    assert compare(net, load_weights(digits(), net)).ok
 
 
 def test_saved_values_keep_their_order(tmp_path, net):

@@ -100,41 +100,57 @@ def _run(module: Any, x: np.ndarray) -> _Run:
 
     module = copy.deepcopy(module).to(torch.from_numpy(x).dtype).eval()
     leaf = torch.from_numpy(np.array(x)).requires_grad_()
-    outputs: list[_Output] = []
-    running: list[Any] = []  # the modules that are being called, innermost last
-
-    def is_differentiable(y: Any) -> bool:
-        return isinstance(y, torch.Tensor) and y.is_floating_point() and y.requires_grad
-
-    def keep(name: str, kind: str, y: Any) -> Any:
-        y.retain_grad()
-        calls = sum(other.name.partition(" ")[0] == name for other in outputs) if name else 0
-        outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y))  # a module may be used twice
-        return y.clone()
-
-    def before(part: Any, _: Any) -> None:
-        running.append(part)
-
-    def after(name: str) -> Callable[[Any, Any, Any], Any]:
-        def hook(part: Any, _: Any, y: Any) -> Any:
-            running.pop()
-            return keep(name, type(part).__name__, y) if is_differentiable(y) else None
-
-        return hook
+    recorder = _Recorder()
+    for name, part in module.named_modules():
+        part.register_forward_pre_hook(recorder.enter)
+        part.register_forward_hook(recorder.leave(name.replace("/", ".")))
 
     class KeepFunctions(torch.overrides.TorchFunctionMode):  # type: ignore[misc]  # torch has no types here
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            y = function(*args, **(kwargs or {}))
-            kind = _FUNCTIONS.get(getattr(function, "__name__", ""))
-            # what a module of torch.nn calls is that module's own business
-            inside = running and type(running[-1]).__module__.startswith("torch.nn.modules")
-            return keep("", kind, y) if kind and not inside and is_differentiable(y) else y
+            return recorder.keep_function(function, function(*args, **(kwargs or {})))
 
-    for name, part in module.named_modules():
-        part.register_forward_pre_hook(before)
-        part.register_forward_hook(after(name.replace("/", ".")))
     with torch.enable_grad(), KeepFunctions():
         y = module(leaf.clone())
-    if not outputs:
+    if not recorder.outputs:
         raise MinicnnError(f"torch module {type(module).__name__}: gives no tensor of floats")
-    return _Run(outputs, leaf, y if isinstance(y, torch.Tensor) else outputs[-1].tensor)
+    return _Run(recorder.outputs, leaf, y if isinstance(y, torch.Tensor) else recorder.outputs[-1].tensor)
+
+
+class _Recorder:
+    """Keeps what modules and functions give, while they run."""
+
+    def __init__(self) -> None:
+        self.outputs: list[_Output] = []
+        self.running: list[Any] = []  # the modules that are being called, innermost last
+
+    def enter(self, module: Any, _: Any) -> None:
+        self.running.append(module)
+
+    def leave(self, name: str) -> Callable[[Any, Any, Any], Any]:
+        """Return the hook that keeps the output of a module, and passes on a copy."""
+
+        def hook(module: Any, _: Any, y: Any) -> Any:
+            self.running.pop()
+            return self._keep(name, type(module).__name__, y) if _is_differentiable(y) else None
+
+        return hook
+
+    def keep_function(self, function: Any, y: Any) -> Any:
+        """Keep what a function gives if it stands for a layer; return it, or a copy of it."""
+        kind = _FUNCTIONS.get(getattr(function, "__name__", ""))
+        # what a module of torch.nn calls is that module's own business
+        inside = self.running and type(self.running[-1]).__module__.startswith("torch.nn.modules")
+        return self._keep("", kind, y) if kind and not inside and _is_differentiable(y) else y
+
+    def _keep(self, name: str, kind: str, y: Any) -> Any:
+        y.retain_grad()
+        calls = sum(other.name.partition(" ")[0] == name for other in self.outputs) if name else 0
+        # a module may be called twice
+        self.outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y))
+        return y.clone()
+
+
+def _is_differentiable(y: Any) -> bool:
+    import torch
+
+    return isinstance(y, torch.Tensor) and y.is_floating_point() and y.requires_grad
