@@ -22,7 +22,7 @@ from minicnn.images.lab import rgb_to_lab
 from minicnn.io import catalogue
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.graph_cut import boundary_term, region_term
-from minicnn.segmentation.max_flow import STEPS, cut_capacity, max_flow
+from minicnn.segmentation.max_flow import OFFSETS, cut_capacity, max_flow
 
 SIZE = (500, 375)
 # real energies times this are rounded to the integers that everybody gets; SciPy's fit in 32 bits
@@ -68,9 +68,9 @@ def pymaxflow(source, sink, links):
     import maxflow
 
     start = time.perf_counter()
-    graph = maxflow.Graph[int](source.size, len(STEPS) * source.size)
+    graph = maxflow.Graph[int](source.size, len(OFFSETS) * source.size)
     ids = graph.add_grid_nodes(source.shape)
-    for step, link in zip(STEPS, links, strict=True):
+    for step, link in zip(OFFSETS, links, strict=True):
         structure = np.zeros((3, 3))
         structure[1 + step[0], 1 + step[1]] = 1
         graph.add_grid_edges(ids, link, structure=structure, symmetric=True)

@@ -74,9 +74,9 @@ def top_images(
     Examples
     --------
     >>> import minicnn
-    >>> from minicnn.images import images_of
+    >>> from minicnn.images import list_images
     >>> from minicnn.io import catalogue
-    >>> net, images = minicnn.load("digits"), images_of(catalogue.folder("images"))
+    >>> net, images = minicnn.load("digits"), list_images(catalogue.folder("images"))
     >>> (top,) = top_images(net, images, None, unit=7, count=1)
     >>> top.image.name
     'seven.png'

@@ -1,4 +1,4 @@
-"""Object and background told apart by a graph cut; needs no network."""
+"""Segmentation of object and background by graph cut; needs no network."""
 
 from minicnn.segmentation.graph_cut import segment
 

@@ -1,4 +1,6 @@
-"""Connected parts of a mask and the box around one."""
+"""Connected components of a mask and the box around one."""
+
+from __future__ import annotations
 
 import numpy as np
 
@@ -7,8 +9,8 @@ from minicnn.errors import ShapeError
 __all__ = ["bounding_box", "largest_component"]
 
 
-def largest_component(mask):
-    """Largest 8-connected part of a mask; of equal ones the first in row order.
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Largest 8-connected component of a mask; of equal ones the first in row order.
 
     The paper says: the largest connected component.  It is silent on the connectivity; we chose that of the cut.
 
@@ -20,12 +22,22 @@ def largest_component(mask):
     -------
     largest : array of shape (H, W), bool; empty if the mask is
 
+    See Also
+    --------
+    skimage.measure.label : all components
+
+    Examples
+    --------
+    >>> mask = np.array([[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]], bool)
+    >>> largest_component(mask).astype(int).tolist()
+    [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
     """
-    mask = _checked(mask)
-    row, start, end = _runs(mask)
+    mask = _check_mask(mask)
+    row, start, end = _find_runs(mask)
     if len(row) == 0:
         return mask.copy()
-    label = _joined(len(row), *_touching(row, start, end, mask.shape[1]))
+    label = _label_runs(len(row), *_adjacent_runs(row, start, end, mask.shape[1]))
     largest = label == np.bincount(label, weights=end - start).argmax()
     edges = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
     edges[row[largest], start[largest]] += 1
@@ -33,7 +45,7 @@ def largest_component(mask):
     return edges.cumsum(axis=1)[:, :-1] > 0
 
 
-def bounding_box(mask):
+def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Box around a mask.
 
     Parameters
@@ -49,22 +61,27 @@ def bounding_box(mask):
     ShapeError
         If the mask is empty.
 
+    Examples
+    --------
+    >>> bounding_box(np.array([[0, 0, 0], [0, 1, 1]], bool))
+    (1, 1, 3, 2)
+
     """
-    mask = _checked(mask)
+    mask = _check_mask(mask)
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if len(rows) == 0:
         raise ShapeError("bounding_box: the mask is empty, so there is no box; check mask.any() first")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _checked(mask):
+def _check_mask(mask: np.ndarray) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.dtype != bool:
         raise ShapeError(f"expected a mask of shape (H, W) and dtype bool, got {mask.dtype} of shape {mask.shape}")
     return mask
 
 
-def _runs(mask):
+def _find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, start and end (exclusive) of every horizontal run of true pixels, in row order."""
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
     padded[:, 1:-1] = mask
@@ -73,7 +90,9 @@ def _runs(mask):
     return row, start, np.nonzero(change == -1)[1]
 
 
-def _touching(row, start, end, width):
+def _adjacent_runs(
+    row: np.ndarray, start: np.ndarray, end: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs (above, below) of runs in neighbouring rows that share a side or a corner."""
     pitch = width + 2
     first = np.searchsorted(row * pitch + end, (row + 1) * pitch + start)
@@ -83,16 +102,16 @@ def _touching(row, start, end, width):
     return above, np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
 
 
-def _joined(count, a, b):
-    """Label of each of ``count`` runs, the least number in its part, where pairs (a, b) belong together."""
+def _label_runs(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Label each of ``count`` runs with the smallest index in its component; runs a[i] and b[i] are adjacent."""
     label = np.arange(count)
     while True:
         # the higher label of each pair points at the lower; then every label follows its pointers to the end
-        joined = label.copy()
-        np.minimum.at(joined, np.maximum(label[a], label[b]), np.minimum(label[a], label[b]))
-        while (joined != joined[joined]).any():
-            joined = joined[joined]
-        joined = joined[label]
-        if (joined == label).all():
+        merged = label.copy()
+        np.minimum.at(merged, np.maximum(label[a], label[b]), np.minimum(label[a], label[b]))
+        while (merged != merged[merged]).any():
+            merged = merged[merged]
+        merged = merged[label]
+        if (merged == label).all():
             return label
-        label = joined
+        label = merged

@@ -1,22 +1,30 @@
 """Object and background told apart by the cut of least energy: seeds, two colour models, smooth boundaries."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import ShapeError
 from minicnn.images import load_image
 from minicnn.images.lab import rgb_to_lab
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.components import bounding_box, largest_component
-from minicnn.segmentation.max_flow import STEPS, cut_capacity, max_flow, neighbours
+from minicnn.segmentation.max_flow import OFFSETS, cut_capacity, max_flow, neighbours
 from minicnn.segmentation.seeds import (
-    check_chance,
+    check_probability,
     check_seeds,
-    draw,
-    resize_chance,
+    draw_samples,
+    resize_probability,
     resize_seeds,
 )
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = [
     "boundary_term",
@@ -29,28 +37,35 @@ __all__ = [
 ]
 
 # A prior of exactly 0 or 1 counts as this far from it: -log is at most 13.8.
-SURE = 1e-6
+MARGIN = 1e-6
+
+
+class ColourModel(Protocol):
+    """A density over colours, as ``colour_model.GaussianMixture`` is."""
+
+    def log_density(self, colours: np.ndarray) -> np.ndarray:
+        """Return log p(colour) for colours (..., 3), of shape (...)."""
 
 
 def segment(
-    image,
-    foreground,
-    background,
+    image: ImageLike,
+    foreground: np.ndarray,
+    background: np.ndarray,
     *,
-    model=colour_model.fit,
-    gamma=200.0,
-    sigma=None,
-    hard=True,
-    prior=None,
-    prior_weight=1.0,
-    iterations=1,
-    working_size=None,
-    colour_space="lab",
-    samples=3000,
-    seed=0,
-    solver=None,
-):
-    """Mask of the object, by graph cut.
+    model: Callable[..., ColourModel] = colour_model.fit,
+    gamma: float = 200.0,
+    sigma: float | None = None,
+    hard: bool = True,
+    prior: np.ndarray | None = None,
+    prior_weight: float = 1.0,
+    iterations: int = 1,
+    working_size: int | None = None,
+    colour_space: str = "lab",
+    samples: int = 3000,
+    seed: int = 0,
+    solver: str | None = None,
+) -> np.ndarray:
+    """Segment an image into object and background by graph cut.
 
     mask = argmin over L of E(L) = sum_p D_p(L_p) + sum_pq [L_p != L_q] B_pq, with
     D_p(L) = -log p(colour_p | model of L)  and  B_pq = gamma exp(-|colour_p - colour_q|^2 / 2 sigma^2) / |p - q|
@@ -60,9 +75,9 @@ def segment(
     ----------
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
     foreground, background : arrays of shape (H, W)
-        bool: seeds, to which the two colour models are fitted; they may not overlap.  float in [0, 1]: how likely
-        each pixel is object or background; it counts that much in the fit, and the two together are the prior
-        unless that is given.
+        bool: seeds, to which the two colour models are fitted; they may not overlap.  float in [0, 1]: the
+        probability that each pixel is object or background; it weights the pixel in the fit, and the two together
+        are the prior unless that is given.
     model : function of colours (M, 3) and ``weights`` (M,) to an object with ``log_density(colours)``
         The paper says Gaussian mixtures.  Ours: ``colour_model.fit``; ``functools.partial`` sets its parameters.
     gamma : float >= 0, nats a pixel of boundary where colours are equal
@@ -102,12 +117,30 @@ def segment(
     UserWarning
         If all pixels have the same colour: then seeds and prior alone decide.
 
-    Source: paper section 3.2; Boykov, Jolly 2001, "Interactive graph cuts".
+    See Also
+    --------
+    minicnn.explain.localise : the object of a class, with seeds from its saliency map
+
+    References
+    ----------
+    The paper, section 3.2; Boykov, Jolly 2001, "Interactive graph cuts".
+
+    Examples
+    --------
+    A red square on a grey ground, with one seed of each:
+
+    >>> image = np.full((6, 6, 3), 128, np.uint8)
+    >>> image[1:4, 1:4] = 255, 0, 0
+    >>> foreground, background = np.zeros((2, 6, 6), bool)
+    >>> foreground[2, 2] = background[5, 5] = True
+    >>> mask = segment(image, foreground, background, solver="numpy")
+    >>> bounding_box(mask), int(mask.sum())
+    ((1, 1, 4, 4), 9)
 
     """
     picture = load_image(image)
-    size = picture.size[::-1]
-    sides, prior = _told(foreground, background, prior, size)
+    size = (picture.height, picture.width)
+    sides, prior = _check_inputs(foreground, background, prior, size)
     if min(iterations, samples, max(size) if working_size is None else working_size) < 1 or not prior_weight >= 0:
         raise ShapeError(
             "segment: expected iterations, samples and working_size of at least 1 and prior_weight >= 0, "
@@ -117,48 +150,51 @@ def segment(
     colours = _colours(picture, working, colour_space)
     links = boundary_term(colours, gamma, sigma)
     clamped = resize_seeds(sides, working) if hard and sides.dtype == bool else None
-    weights = np.stack([resize_chance(side, working) for side in sides])
-    prior = prior if prior is None else resize_chance(prior, working)
+    weights = np.stack([resize_probability(side, working) for side in sides])  # of the pixels, in the two fits
+    prior = prior if prior is None else resize_probability(prior, working)
     for _ in range(iterations):
         rng = np.random.default_rng(seed)
-        models = [
-            model(drawn, weights=weight) for drawn, weight in (draw(colours, w, samples, rng) for w in weights)
-        ]
-        region = region_term(colours, *models, prior=prior, prior_weight=prior_weight)
+        drawn = [draw_samples(colours, weight, samples, rng) for weight in weights]
+        object_model, background_model = (model(sample, weights=weight) for sample, weight in drawn)
+        region = region_term(colours, object_model, background_model, prior=prior, prior_weight=prior_weight)
         mask = minimise(region, links, clamped, solver=solver)
         if mask.all() or not mask.any() or (mask == weights[0]).all():
             break
         weights = np.stack([mask, ~mask])
-    mask = _enlarged(mask, size)
+    mask = _resize_mask(mask, size)
     return mask if clamped is None else (mask | sides[0]) & ~sides[1]
 
 
-def _told(foreground, background, prior, size):
-    """Return the checked sides (2, H, W) and the prior (H, W), or None; chances are their own prior."""
+def _check_inputs(
+    foreground: np.ndarray, background: np.ndarray, prior: np.ndarray | None, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the sides (2, H, W) and the prior (H, W), or None; probabilities are their own prior."""
     sides = check_seeds(foreground, background, size)
     if prior is not None:
-        return sides, check_chance("prior", prior, size)
+        return sides, check_probability("prior", prior, size)
     if sides.dtype == bool:
         return sides, None
     total = sides.sum(axis=0)
     return sides, np.divide(sides[0], total, out=np.full(total.shape, 0.5), where=total > 0)
 
 
-def _working_size(size, longest):
-    """Size (H, W) of the same shape whose longer side is at most ``longest``."""
+def _working_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """Size (H, W) of the same aspect whose longer side is at most ``longest``."""
     if longest is None or max(size) <= longest:
         return size
-    return tuple(max(1, round(side * longest / max(size))) for side in size)
+    height, width = (max(1, round(side * longest / max(size))) for side in size)
+    return height, width
 
 
-def _colours(picture, size, space):
-    """Colours (H, W, 3) of a picture at that size, float64, of mean areas where it is smaller."""
+def _colours(picture: Picture, size: tuple[int, int], space: str) -> np.ndarray:
+    """Colours (H, W, 3) of a picture at a size, float64, averaged over areas where that is smaller."""
     if space not in ("lab", "rgb"):
         raise ShapeError(f'segment: unknown colour space {space!r}; expected "lab" or "rgb"')
     from PIL import Image
 
-    if picture.size[::-1] != size:
-        picture = picture.resize(size[::-1], Image.Resampling.BOX)
+    height, width = size
+    if (picture.height, picture.width) != size:
+        picture = picture.resize((width, height), Image.Resampling.BOX)
     pixels = np.asarray(picture)
     if (pixels == pixels[0, 0]).all():
         warnings.warn(
@@ -168,14 +204,21 @@ def _colours(picture, size, space):
     return rgb_to_lab(pixels) if space == "lab" else pixels.astype(np.float64)
 
 
-def _enlarged(mask, size):
-    """Mask at another size (H, W), each pixel that of its place."""
+def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a mask to (H, W) by nearest neighbour."""
     (height, width), (rows, columns) = size, mask.shape
     return mask[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]
 
 
-def region_term(colours, foreground, background, *, prior=None, prior_weight=1.0):
-    """Cost of each label at each pixel, D_p(0) and D_p(1): -log p(colour | model), and the prior's share.
+def region_term(
+    colours: np.ndarray,
+    foreground: ColourModel,
+    background: ColourModel,
+    *,
+    prior: np.ndarray | None = None,
+    prior_weight: float = 1.0,
+) -> np.ndarray:
+    """Cost of each label at each pixel, D_p(L) = -log p(colour_p | model of L) - prior_weight log p(L).
 
     Parameters
     ----------
@@ -191,13 +234,13 @@ def region_term(colours, foreground, background, *, prior=None, prior_weight=1.0
     """
     region = np.stack([-background.log_density(colours), -foreground.log_density(colours)])
     if prior is not None:
-        chance = np.clip(prior, SURE, 1 - SURE)
-        region -= prior_weight * np.log(np.stack([1 - chance, chance]))
+        probability = np.clip(prior, MARGIN, 1 - MARGIN)
+        region -= prior_weight * np.log(np.stack([1 - probability, probability]))
     return region
 
 
-def boundary_term(colours, gamma=200.0, sigma=None):
-    """Cost of telling neighbours apart, B_pq = gamma exp(-|colour_p - colour_q|^2 / 2 sigma^2) / |p - q|.
+def boundary_term(colours: np.ndarray, gamma: float = 200.0, sigma: float | None = None) -> np.ndarray:
+    """Cost of different labels at neighbours, B_pq = gamma exp(-|colour_p - colour_q|^2 / 2 sigma^2) / |p - q|.
 
     Parameters
     ----------
@@ -206,12 +249,18 @@ def boundary_term(colours, gamma=200.0, sigma=None):
 
     Returns
     -------
-    links : array of shape (4, H, W), float64, to the neighbours of ``STEPS``; 0 where there is none
+    links : array of shape (4, H, W), float64, to the neighbours of ``OFFSETS``; 0 where there is none
 
     Raises
     ------
     ShapeError
         If gamma or sigma is out of range.
+
+    Examples
+    --------
+    >>> colours = np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]])
+    >>> boundary_term(colours, gamma=1.0, sigma=1.0)[0].round(4).tolist()
+    [[1.0, 0.1353, 0.0]]
 
     """
     if not 0 <= gamma < np.inf or (sigma is not None and not 0 < sigma < np.inf):
@@ -219,37 +268,46 @@ def boundary_term(colours, gamma=200.0, sigma=None):
     height, width = colours.shape[:2]
     links = np.zeros((4, height, width))
     total, pairs = 0.0, 0
-    for step, link in zip(STEPS, links, strict=True):
-        here, there = neighbours(colours, step)
+    for offset, link in zip(OFFSETS, links, strict=True):
+        here, there = neighbours(colours, offset)
         squares = ((here - there) ** 2).sum(axis=-1)
-        neighbours(link, step)[0][...] = squares
+        neighbours(link, offset)[0][...] = squares
         total, pairs = total + squares.sum(), pairs + squares.size
     variance = sigma**2 if sigma is not None else total / max(pairs, 1) or 1.0
-    for step, link in zip(STEPS, links, strict=True):
-        used = neighbours(link, step)[0]
-        used[...] = gamma / np.hypot(*step) * np.exp(used / (-2 * variance))
+    for offset, link in zip(OFFSETS, links, strict=True):
+        used = neighbours(link, offset)[0]
+        used[...] = gamma / np.hypot(*offset) * np.exp(used / (-2 * variance))
     return links
 
 
-def energy(mask, region, links):
+def energy(mask: np.ndarray, region: np.ndarray, links: np.ndarray) -> float:
     """Energy of a labelling, E = sum_p D_p(mask_p) + sum_pq [mask_p != mask_q] B_pq.
 
     Parameters
     ----------
     mask : array of shape (H, W), bool
     region : array of shape (2, H, W): cost of background, cost of object
-    links : array of shape (4, H, W), to the neighbours of ``STEPS``
+    links : array of shape (4, H, W), to the neighbours of ``OFFSETS``
 
     Returns
     -------
     energy : float
 
+    Examples
+    --------
+    >>> region, links = np.array([[[0.0, 1.0]], [[2.0, 0.0]]]), np.zeros((4, 1, 2))
+    >>> links[0, 0, 0] = 0.5
+    >>> energy([[False, True]], region, links), energy([[False, False]], region, links)
+    (0.5, 1.0)
+
     """
     return float(cut_capacity(np.asarray(mask, bool), region[0], region[1], links))
 
 
-def minimise(region, links, clamped=None, *, solver=None):
-    """Labelling of least energy; of several the one with the smallest mask.
+def minimise(
+    region: np.ndarray, links: np.ndarray, clamped: np.ndarray | None = None, *, solver: str | None = None
+) -> np.ndarray:
+    """Find the labelling of least energy; of several the one with the smallest mask.
 
     The cost of a label is the capacity of the arc that is cut when the pixel gets it.  A clamped pixel's other
     label costs K = 1 + 8 max B, more than cutting all of its links (Boykov, Jolly 2001).
@@ -264,10 +322,17 @@ def minimise(region, links, clamped=None, *, solver=None):
     -------
     mask : array of shape (H, W), bool
 
+    Examples
+    --------
+    >>> region, links = np.array([[[0.0, 1.0]], [[2.0, 0.0]]]), np.zeros((4, 1, 2))
+    >>> links[0, 0, 0] = 0.5
+    >>> minimise(region, links, solver="numpy").tolist()
+    [[False, True]]
+
     """
     costs = region - region.min(axis=0)
     if clamped is not None:
-        never = 1 + 8 * links.max()
-        costs[0, clamped[0]], costs[1, clamped[0]] = never, 0
-        costs[1, clamped[1]], costs[0, clamped[1]] = never, 0
+        forbidden = 1 + 8 * links.max()
+        costs[0, clamped[0]], costs[1, clamped[0]] = forbidden, 0
+        costs[1, clamped[1]], costs[0, clamped[1]] = forbidden, 0
     return max_flow(costs[0], costs[1], links, solver=solver)[1]

@@ -1,6 +1,10 @@
 """Maximum flow, and so minimum cut, on the 8-connected grid of an image's pixels."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -8,37 +12,45 @@ from minicnn.errors import DeviceError, ShapeError
 from minicnn.kernels import on
 from minicnn.segmentation import push_relabel
 
-__all__ = ["STEPS", "cut_capacity", "max_flow", "neighbours"]
+__all__ = ["OFFSETS", "cut_capacity", "max_flow", "neighbours"]
 
-# (down, right) of the four directions that make the 8-neighbourhood: E, S, SE, SW; the other four mirror them.
-STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
+# (rows, columns) to four of the 8-neighbourhood: E, S, SE, SW; the other four mirror them.
+OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 # All capacities sum to less, so that no flow or residual leaves an int64.
 LARGEST_TOTAL = 2.0**61
-# SciPy counts in int32, where a residual is up to twice a capacity; above, it is silently wrong.
+# SciPy counts in int32, where a residual is up to twice a capacity: above this it is silently wrong.
 SCIPY_LARGEST = 2**30 - 1
 
 
-def neighbours(array, step):
-    """Return views of the pixels that have a neighbour in one direction, and of those neighbours.
+def neighbours(array: np.ndarray, offset: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return views of the pixels that have a neighbour at an offset, and of those neighbours.
 
     Parameters
     ----------
     array : array of shape (H, W, ...)
-    step : one of STEPS
+    offset : one of OFFSETS
 
     Returns
     -------
-    here, there : views of one shape, there[i] being one step from here[i]
+    here, there : views of one shape, there[i] the neighbour of here[i]
+
+    Examples
+    --------
+    >>> here, there = neighbours(np.array([[1, 2], [3, 4]]), (1, -1))  # south-west
+    >>> here.tolist(), there.tolist()
+    ([[2]], [[3]])
 
     """
-    down, right = step
+    down, right = offset
     height, width = array.shape[:2]
     here = array[: max(height - down, 0), max(-right, 0) : width - max(right, 0)]
     return here, array[down:, max(right, 0) : width - max(-right, 0)]
 
 
-def cut_capacity(mask, source, sink, links):
+def cut_capacity(
+    mask: np.ndarray, source: np.ndarray, sink: np.ndarray, links: np.ndarray
+) -> np.floating[Any] | np.integer[Any]:
     """Capacity of the cut that has the mask on the source's side.
 
     sum_p not in mask source_p + sum_p in mask sink_p + sum_pq links_pq [one of p, q in the mask].
@@ -47,21 +59,30 @@ def cut_capacity(mask, source, sink, links):
     ----------
     mask : array of shape (H, W), bool
     source, sink : arrays of shape (H, W)
-    links : array of shape (4, H, W), to the neighbours of STEPS; what leads out of the grid is ignored
+    links : array of shape (4, H, W), to the neighbours of OFFSETS; what leads out of the grid is ignored
 
     Returns
     -------
     capacity : scalar of the capacities' dtype
 
+    Examples
+    --------
+    >>> links = np.zeros((4, 1, 2), int)
+    >>> links[0, 0, 0] = 2
+    >>> int(cut_capacity(np.array([[True, False]]), np.array([[3, 0]]), np.array([[0, 5]]), links))
+    2
+
     """
     capacity = np.where(mask, sink, source).sum()
-    for step, link in zip(STEPS, links, strict=True):
-        here, there = neighbours(mask, step)
-        capacity += neighbours(link, step)[0][here != there].sum()
+    for offset, link in zip(OFFSETS, links, strict=True):
+        here, there = neighbours(mask, offset)
+        capacity += neighbours(link, offset)[0][here != there].sum()
     return capacity
 
 
-def max_flow(source, sink, links, *, solver=None):
+def max_flow(
+    source: np.ndarray, sink: np.ndarray, links: np.ndarray, *, solver: str | None = None
+) -> tuple[float, np.ndarray]:
     """Maximum flow from source to sink through a grid of pixels, and the minimum cut nearest to the source.
 
     flow = min over masks of ``cut_capacity(mask, source, sink, links)``.  Of several such masks the smallest is
@@ -84,6 +105,10 @@ def max_flow(source, sink, links, *, solver=None):
     ShapeError
         If shapes differ, a capacity is negative, NaN or infinite, or integers are too large for the solver.
 
+    See Also
+    --------
+    scipy.sparse.csgraph.maximum_flow : for any graph
+
     Notes
     -----
     Integers are exact.  Real capacities are multiplied by a power of two and rounded, and the mask is that of the
@@ -96,26 +121,41 @@ def max_flow(source, sink, links, *, solver=None):
     Numba's takes 97 bytes a pixel beside the arguments.  On a grid that is one long path its time grows with the
     square of the length (16,000 pixels: half a second); photographs are far from that.
 
-    Source: Boykov, Kolmogorov 2004 with the distance labels of Goldberg et al. 2011; SciPy's is Dinic's, 1970,
-    NumPy's that of Goldberg, Tarjan 1988.
+    References
+    ----------
+    Boykov, Kolmogorov 2004 with the distance labels of Goldberg et al. 2011; SciPy's is Dinic's, 1970, NumPy's
+    that of Goldberg, Tarjan 1988.
+
+    Examples
+    --------
+    Two pixels: at most 2 of the 3 that the source offers pass from the first to the second:
+
+    >>> source, sink = np.array([[3, 0]]), np.array([[0, 5]])
+    >>> links = np.zeros((4, 1, 2), int)
+    >>> links[0, 0, 0] = 2
+    >>> flow, mask = max_flow(source, sink, links, solver="numpy")
+    >>> flow, mask.tolist()
+    (2, [[True, False]])
 
     """
-    source, sink, links = _checked(source, sink, links)
-    solvers = {"numba": _by_numba, "scipy": _by_scipy, "numpy": push_relabel.solve}
+    source, sink, links = _check_capacities(source, sink, links)
+    solvers = {"numba": _solve_with_numba, "scipy": _solve_with_scipy, "numpy": push_relabel.solve}
     if solver not in (None, *solvers):
         raise ShapeError(f'max_flow: unknown solver {solver!r}; expected None, "numba", "scipy" or "numpy"')
-    return solvers[solver or _installed()](source, sink, links)
+    return solvers[solver or _fastest_installed()](source, sink, links)
 
 
-def _installed():
+def _fastest_installed() -> str:
     """Name of the fastest solver whose packages are installed."""
     if not find_spec("scipy"):
         return "numpy"
     return "numba" if find_spec("numba") else "scipy"
 
 
-def _checked(source, sink, links):
-    """Contiguous arrays, all int64 or, if any of them is real, all float64."""
+def _check_capacities(
+    source: np.ndarray, sink: np.ndarray, links: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return contiguous arrays, all int64 or, if any of them is real, all float64."""
     arrays = {"source": np.asarray(source), "sink": np.asarray(sink), "links": np.asarray(links)}
     shapes = [a.shape for a in arrays.values()]
     if len(shapes[0]) != 2 or 0 in shapes[0] or shapes[1:] != [shapes[0], (4, *shapes[0])]:
@@ -126,28 +166,29 @@ def _checked(source, sink, links):
     for name, a in arrays.items():
         if a.dtype.kind not in "buif" or not (a.min() >= 0 and a.max() < np.inf):
             raise ShapeError(f"max_flow: {name} must hold finite capacities >= 0; check it for NaN and infinity")
-    whole = all(a.dtype.kind in "bui" for a in arrays.values())
-    if not _total(arrays.values()) < (LARGEST_TOTAL if whole else np.inf):
+    integers = all(a.dtype.kind in "bui" for a in arrays.values())
+    if not _total(arrays.values()) < (LARGEST_TOTAL if integers else np.inf):
         raise ShapeError(
             "max_flow: capacities must sum to less than 2^61 if integers, to a finite number if reals"
         )
-    return tuple(np.ascontiguousarray(a, np.int64 if whole else np.float64) for a in arrays.values())
+    source, sink, links = (np.ascontiguousarray(a, np.int64 if integers else np.float64) for a in arrays.values())
+    return source, sink, links
 
 
-def _total(arrays):
+def _total(arrays: Iterable[np.ndarray]) -> float:
     """Sum of all capacities, those of links counted for both ways."""
     with np.errstate(over="ignore"):
         return sum(float(a.sum(dtype=np.float64)) * (a.ndim - 1) for a in arrays)
 
 
-def _power_of_two(most, largest):
-    """Largest power of two that keeps ``largest`` at or below ``most``; 1 for zero."""
-    return 2.0 ** min(np.floor(np.log2(most) - np.log2(largest)), 1000) if largest > 0 else 1.0
+def _power_of_two(limit: float, largest: float) -> float:
+    """Largest power of two that keeps ``largest`` at or below ``limit``; 1 for zero."""
+    return 2.0 ** min(np.floor(np.log2(limit) - np.log2(largest)), 1000) if largest > 0 else 1.0
 
 
-def _by_numba(source, sink, links):
-    """Flow and mask by our own search trees."""
-    on("cpu")  # says what is not installed
+def _solve_with_numba(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -> tuple[float, np.ndarray]:
+    """Flow and mask by our own search trees, compiled."""
+    on("cpu")  # raises in one sentence if Numba or SciPy is missing
     from minicnn.kernels.cpu import max_flow
 
     if source.dtype == np.int64:
@@ -157,7 +198,7 @@ def _by_numba(source, sink, links):
     return float(flow / scale), mask
 
 
-def _by_scipy(source, sink, links):
+def _solve_with_scipy(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -> tuple[float, np.ndarray]:
     """Flow and mask by ``scipy.sparse.csgraph``: what the source reaches in the graph left by its maximum flow."""
     try:
         from scipy.sparse import csgraph
@@ -165,27 +206,28 @@ def _by_scipy(source, sink, links):
         raise DeviceError(
             "max_flow: needs SciPy, and Numba to be fast: pip install 'minicnn-engine[cpu]'"
         ) from error
-    graph = _graph(*_in_32_bits(source - sink, links))
+    graph = _sparse_graph(*_to_int32(source - sink, links))
     from_source, to_sink = graph.shape[0] - 2, graph.shape[0] - 1
-    left = graph - csgraph.maximum_flow(graph, from_source, to_sink).flow
-    left.eliminate_zeros()
+    residual = graph - csgraph.maximum_flow(graph, from_source, to_sink).flow
+    residual.eliminate_zeros()
     reached = np.zeros(graph.shape[0], bool)
-    reached[csgraph.breadth_first_order(left, from_source, return_predecessors=False)] = True
+    reached[csgraph.breadth_first_order(residual, from_source, return_predecessors=False)] = True
     mask = reached[:-2].reshape(source.shape)
     return cut_capacity(mask, source, sink, links).item(), mask
 
 
-def _in_32_bits(excess, links):
+def _to_int32(excess: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return terminal capacities (H, W), positive from the source, and links (4, H, W), as int32 for SciPy."""
     links = links.copy()
-    room = np.zeros_like(excess)
-    for step, link in zip(STEPS, links, strict=True):
-        inside, beside = neighbours(link, step)[0], np.zeros_like(link)
-        neighbours(beside, step)[0][...] = inside
-        link[...] = beside
-        room += beside
-        neighbours(room, step)[1][...] += inside
-    bound = room + (links.max() or 1)  # any excess above ``room`` is as good as any other
+    passable = np.zeros_like(excess)  # what a pixel's links can carry
+    for offset, link in zip(OFFSETS, links, strict=True):
+        inside, outward = neighbours(link, offset)[0], np.zeros_like(link)
+        neighbours(outward, offset)[0][...] = inside
+        link[...] = outward
+        passable += outward
+        neighbours(passable, offset)[1][...] += inside
+    # no more than that can pass, so a larger excess changes neither flow nor mask
+    bound = passable + (links.max() or 1)
     excess = np.clip(excess, -bound, bound)
     largest = max(np.abs(excess).max(), links.max())
     if excess.dtype == np.int64:
@@ -199,8 +241,8 @@ def _in_32_bits(excess, links):
     return np.rint(excess * scale).astype(np.int32), np.rint(links * scale).astype(np.int32)
 
 
-def _graph(excess, links):
-    """Capacities as a sparse matrix; the last two rows and columns are the source and the sink."""
+def _sparse_graph(excess: np.ndarray, links: np.ndarray) -> Any:
+    """Return the capacities as a sparse matrix; the last two rows and columns are the source and the sink."""
     from scipy.sparse import coo_matrix
 
     number = np.arange(excess.size).reshape(excess.shape)
@@ -209,8 +251,8 @@ def _graph(excess, links):
         (np.broadcast_to(source, number.shape), number, np.maximum(excess, 0)),
         (number, np.broadcast_to(sink, number.shape), np.maximum(-excess, 0)),
     ]
-    for step, link in zip(STEPS, links, strict=True):
-        (here, there), capacity = neighbours(number, step), neighbours(link, step)[0]
+    for offset, link in zip(OFFSETS, links, strict=True):
+        (here, there), capacity = neighbours(number, offset), neighbours(link, offset)[0]
         parts += [(here, there, capacity), (there, here, capacity)]
     rows, columns, data = (np.concatenate([p[i].ravel() for p in parts]) for i in range(3))
     graph = coo_matrix((data, (rows, columns)), shape=(sink + 1, sink + 1)).tocsr()

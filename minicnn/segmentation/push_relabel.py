@@ -5,17 +5,19 @@ the same, and the pixels from which the source's terminals can still be reached 
 source reaches in the maximum flow: the smallest mask.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 __all__ = ["solve"]
 
-# (down, right) of the eight neighbours; direction d and direction 7 - d are opposite
-AROUND = ((0, 1), (1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (-1, 0), (0, -1))
-SWEEPS = 25  # between exact distances: a photograph takes as long with 12 to 50, longer with fewer
+# (rows, columns) to the eight neighbours; offsets d and 7 - d are opposite
+OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (-1, 0), (0, -1))
+SWEEPS = 25  # between exact distance labels: a photograph takes as long with 12 to 50, longer with fewer
 
 
-def solve(source, sink, links):
-    """Flow and smallest mask of the source's side.
+def solve(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -> tuple[float, np.ndarray]:
+    """Compute the maximum flow and the smallest mask of the source's side.
 
     Parameters
     ----------
@@ -27,74 +29,92 @@ def solve(source, sink, links):
     flow : int or float
     mask : array of shape (H, W), bool
 
-    Source: Goldberg, Tarjan 1988, with their exact distances from time to time.
+    References
+    ----------
+    Goldberg, Tarjan 1988, with their exact distance labels every ``SWEEPS`` sweeps.
+
+    Examples
+    --------
+    >>> source, sink = np.array([[3, 0]]), np.array([[0, 5]])
+    >>> links = np.zeros((4, 1, 2), int)
+    >>> links[0, 0, 0] = 2
+    >>> flow, mask = solve(source, sink, links)
+    >>> flow, mask.tolist()
+    (2, [[True, False]])
 
     """
     through = np.minimum(source, sink)
-    excess, room = sink - through, source - through  # what has to leave a pixel, and what its terminal takes
-    left = _residual(links)
-    flow, far = through.sum() + room.sum(), room.size + 1  # no path is as long
-    height = _distances(room, left, far)
-    while ((excess > 0) & (height < far)).any():
+    # what has to leave a pixel, and what its terminal can take
+    excess, terminal = sink - through, source - through
+    residual = _residual(links)
+    flow, unreachable = through.sum() + terminal.sum(), terminal.size + 1  # no path is as long
+    height = _distances(terminal, residual, unreachable)
+    while ((excess > 0) & (height < unreachable)).any():
         for _ in range(SWEEPS):
-            _push(excess, room, left, height)
-            _relabel(excess, room, left, height, far)
-        height = _distances(room, left, far)
-    return (flow - room.sum()).item(), height < far
+            _push(excess, terminal, residual, height)
+            _relabel(excess, terminal, residual, height, unreachable)
+        height = _distances(terminal, residual, unreachable)
+    return (flow - terminal.sum()).item(), height < unreachable
 
 
-def _residual(links):
+def _residual(links: np.ndarray) -> np.ndarray:
     """Capacity of each pixel towards its eight neighbours, 0 out of the grid: (8, H, W)."""
-    left = np.zeros((8, *links.shape[1:]), links.dtype)
+    residual = np.zeros((8, *links.shape[1:]), links.dtype)
     for d, link in enumerate(links):
-        here, there = _ends(AROUND[d])
-        left[d][here] = link[here]
-        left[7 - d][there] = link[here]
-    return left
+        here, there = _slices(OFFSETS[d])
+        residual[d][here] = link[here]
+        residual[7 - d][there] = link[here]
+    return residual
 
 
-def _ends(step):
-    """Slices of the pixels that have a neighbour one step away, and of those neighbours."""
-    here = tuple(slice(max(-n, 0), min(-n, 0) or None) for n in step)
-    there = tuple(slice(max(n, 0), min(n, 0) or None) for n in step)
-    return here, there
+def _slices(offset: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Slices of the pixels that have a neighbour at an offset, and of those neighbours."""
+    down, right = offset
+    return (_overlap(-down), _overlap(-right)), (_overlap(down), _overlap(right))
 
 
-def _distances(room, left, far):
-    """Count the steps to the nearest terminal with room, along open arcs; ``far`` where there is no way."""
-    front, steps = room > 0, 1
-    height = np.where(front, 1, far)
+def _overlap(n: int) -> slice:
+    """Slice of an axis without its first n entries, or, for a negative n, without its last."""
+    return slice(max(n, 0), min(n, 0) or None)
+
+
+def _distances(terminal: np.ndarray, residual: np.ndarray, unreachable: int) -> np.ndarray:
+    """Count the arcs to the nearest open terminal, along residual arcs; ``unreachable`` where there is no path."""
+    front, steps = terminal > 0, 1
+    height = np.where(front, 1, unreachable)
     while front.any():
         steps += 1
         reached = np.zeros_like(front)
-        for d, step in enumerate(AROUND):
-            here, there = _ends(step)
-            reached[here] |= front[there] & (left[d][here] > 0)
-        front = reached & (height == far)
+        for d, offset in enumerate(OFFSETS):
+            here, there = _slices(offset)
+            reached[here] |= front[there] & (residual[d][here] > 0)
+        front = reached & (height == unreachable)
         height[front] = steps
     return height
 
 
-def _push(excess, room, left, height):
-    """Send what is in excess to the terminals, then one step down in each direction."""
-    sent = np.minimum(excess, room)
-    excess -= sent
-    room -= sent
-    for d, step in enumerate(AROUND):
-        here, there = _ends(step)
-        sent = np.minimum(excess[here], left[d][here])
-        sent[height[here] != height[there] + 1] = 0
-        excess[here] -= sent
-        left[d][here] -= sent
-        excess[there] += sent
-        left[7 - d][there] += sent
+def _push(excess: np.ndarray, terminal: np.ndarray, residual: np.ndarray, height: np.ndarray) -> None:
+    """Push the excess to the terminals, then to the neighbours that are one lower, direction by direction."""
+    pushed = np.minimum(excess, terminal)
+    excess -= pushed
+    terminal -= pushed
+    for d, offset in enumerate(OFFSETS):
+        here, there = _slices(offset)
+        pushed = np.minimum(excess[here], residual[d][here])
+        pushed[height[here] != height[there] + 1] = 0
+        excess[here] -= pushed
+        residual[d][here] -= pushed
+        excess[there] += pushed
+        residual[7 - d][there] += pushed
 
 
-def _relabel(excess, room, left, height, far):
-    """Lift what is still in excess to one step above its lowest open neighbour."""
-    lowest = np.where(room > 0, 0, far)
-    for d, step in enumerate(AROUND):
-        here, there = _ends(step)
-        lowest[here] = np.minimum(lowest[here], np.where(left[d][here] > 0, height[there], far))
-    stuck = (excess > 0) & (height < far)
-    height[stuck] = np.minimum(np.maximum(height, lowest + 1), far)[stuck]
+def _relabel(
+    excess: np.ndarray, terminal: np.ndarray, residual: np.ndarray, height: np.ndarray, unreachable: int
+) -> None:
+    """Lift the pixels that still have excess to one above their lowest neighbour along a residual arc."""
+    lowest = np.where(terminal > 0, 0, unreachable)
+    for d, offset in enumerate(OFFSETS):
+        here, there = _slices(offset)
+        lowest[here] = np.minimum(lowest[here], np.where(residual[d][here] > 0, height[there], unreachable))
+    stuck = (excess > 0) & (height < unreachable)
+    height[stuck] = np.minimum(np.maximum(height, lowest + 1), unreachable)[stuck]

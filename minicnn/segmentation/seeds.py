@@ -1,18 +1,20 @@
-"""What a cut is told about object and background: seeds or chances, checked, brought to a size, drawn from."""
+"""Seeds or probabilities of object and background: checked, resized, sampled."""
+
+from __future__ import annotations
 
 import numpy as np
 
 from minicnn.errors import ShapeError
 
-__all__ = ["check_chance", "check_seeds", "draw", "resize_chance", "resize_seeds"]
+__all__ = ["check_probability", "check_seeds", "draw_samples", "resize_probability", "resize_seeds"]
 
 
-def check_seeds(foreground, background, size):
-    """Seeds of object and background as one array.
+def check_seeds(foreground: np.ndarray, background: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Stack the seeds, or the probabilities, of object and background.
 
     Parameters
     ----------
-    foreground, background : arrays of the image's (H, W), both bool (seeds) or both float in [0, 1] (chances)
+    foreground, background : arrays of shape (H, W), both bool (seeds) or both float in [0, 1] (probabilities)
     size : (H, W)
 
     Returns
@@ -29,11 +31,13 @@ def check_seeds(foreground, background, size):
     kinds = {"bool" if side.dtype == bool else side.dtype.kind for side in sides}
     if kinds not in ({"bool"}, {"f"}):
         raise ShapeError(
-            "segment: expected foreground and background both bool (seeds) or both float (chances), got "
+            "segment: expected foreground and background both bool (seeds) or both float (probabilities), got "
             f"{sides[0].dtype} and {sides[1].dtype}; make seeds of a picture of them by picture > 0"
         )
     if kinds == {"f"}:
-        sides = [check_chance(name, s, size) for name, s in zip(("foreground", "background"), sides, strict=True)]
+        sides = [
+            check_probability(name, s, size) for name, s in zip(("foreground", "background"), sides, strict=True)
+        ]
     for name, side in zip(("foreground", "background"), sides, strict=True):
         _check_size(name, side, size)
         if not side.any():
@@ -46,57 +50,61 @@ def check_seeds(foreground, background, size):
     return np.stack(sides)
 
 
-def check_chance(name, chance, size):
+def check_probability(name: str, probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Probability in [0, 1] for each pixel, as float64 of shape (H, W); ShapeError otherwise."""
-    chance = np.asarray(chance, np.float64)
-    _check_size(name, chance, size)
-    if not (chance.min() >= 0 and chance.max() <= 1):
-        raise ShapeError(f"segment: expected {name} between 0 and 1, got {chance.min():.3g} to {chance.max():.3g}")
-    return chance
+    probability = np.asarray(probability, np.float64)
+    _check_size(name, probability, size)
+    if not (probability.min() >= 0 and probability.max() <= 1):
+        raise ShapeError(
+            f"segment: expected {name} between 0 and 1, got {probability.min():.3g} to {probability.max():.3g}"
+        )
+    return probability
 
 
-def _check_size(name, array, size):
+def _check_size(name: str, array: np.ndarray, size: tuple[int, int]) -> None:
     if array.shape != tuple(size):
         raise ShapeError(f"segment: expected {name} of the image's shape {tuple(size)}, got {array.shape}")
 
 
-def resize_chance(chance, size):
-    """Mean of a chance over the area of each pixel of another size (H, W)."""
+def resize_probability(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Average a map of probabilities over the area of each pixel of another size (H, W)."""
     from PIL import Image
 
-    if chance.shape == tuple(size):
-        return chance
-    resized = Image.fromarray(chance.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
+    if probability.shape == tuple(size):
+        return probability
+    resized = Image.fromarray(probability.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
     return np.clip(np.asarray(resized, np.float64), 0, 1)
 
 
-def resize_seeds(seeds, size):
-    """Seeds (2, H, W) at a smaller size: a pixel that a stroke touches is a seed, of what covers more of it."""
+def resize_seeds(seeds: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Reduce seeds (2, H, W) to a smaller size: a pixel that a stroke touches is a seed of what covers it most."""
     if seeds.shape[1:] == tuple(size):
         return seeds
-    cover = np.stack([resize_chance(side, size) for side in seeds])
+    cover = np.stack([resize_probability(side, size) for side in seeds])
     return np.stack([cover[0] > cover[1], cover[1] > cover[0]])
 
 
-def draw(colours, chance, count, rng):
-    """Colours (M, 3) and weights (M,) that stand for an image's pixels, each counting its chance.
+def draw_samples(
+    colours: np.ndarray, probability: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw colours (M, 3) with weights (M,) that stand for an image's pixels, each counting its probability.
 
-    All pixels of a chance above zero, or, where these are more than ``count``, so many draws: one from each of
-    ``count`` equal parts of the total, so that no part of the image is left out.
+    All pixels of a probability above zero, or, where these are more than ``count``, a stratified sample: one from
+    each of ``count`` equal parts of the total, so that no part of the image is left out.
 
     Parameters
     ----------
     colours : array of shape (H, W, 3)
-    chance : array of shape (H, W), >= 0, not all zero
+    probability : array of shape (H, W), >= 0, not all zero; bool for seeds
     count : int >= 1
     rng : numpy.random.Generator
 
     """
-    used = np.flatnonzero(chance)
-    weights = chance.reshape(-1)[used].astype(np.float64)
+    used = np.flatnonzero(probability)
+    weights = probability.reshape(-1)[used].astype(np.float64)
     if len(used) > count:
         total = np.cumsum(weights)
-        place = (np.arange(count) + rng.random(count)) / count * total[-1]
-        used = used[np.minimum(np.searchsorted(total, place, side="right"), len(used) - 1)]
+        position = (np.arange(count) + rng.random(count)) / count * total[-1]
+        used = used[np.minimum(np.searchsorted(total, position, side="right"), len(used) - 1)]
         weights = np.ones(count)
     return colours.reshape(-1, 3)[used], weights

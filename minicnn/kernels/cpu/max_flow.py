@@ -41,7 +41,9 @@ PIXEL = np.dtype(
 DEPTH, GROWING, FRONT, LENGTH, NOW, RING = range(6)
 
 
-def solve(source, sink, links, scale, half):
+def solve(
+    source: np.ndarray, sink: np.ndarray, links: np.ndarray, scale: float, half: float
+) -> tuple[int, np.ndarray]:
     """Maximum flow and its smallest source set, capacities taken as floor(scale * capacity + half).
 
     Parameters

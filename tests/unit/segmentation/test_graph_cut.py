@@ -19,8 +19,8 @@ from minicnn.segmentation.graph_cut import (
     region_term,
     segment,
 )
-from minicnn.segmentation.max_flow import STEPS
-from minicnn.segmentation.seeds import draw, resize_seeds
+from minicnn.segmentation.max_flow import OFFSETS
+from minicnn.segmentation.seeds import draw_samples, resize_seeds
 
 pytest.importorskip("scipy")
 
@@ -44,7 +44,7 @@ def overlap(a, b):
 
 def slow_boundary(colours, gamma, variance):
     links = np.zeros((4, *colours.shape[:2]))
-    for (y, x), (k, (down, right)) in itertools.product(np.ndindex(colours.shape[:2]), enumerate(STEPS)):
+    for (y, x), (k, (down, right)) in itertools.product(np.ndindex(colours.shape[:2]), enumerate(OFFSETS)):
         if y + down < colours.shape[0] and 0 <= x + right < colours.shape[1]:
             square = ((colours[y, x] - colours[y + down, x + right]) ** 2).sum()
             links[k, y, x] = gamma * np.exp(-square / (2 * variance)) / np.sqrt(down**2 + right**2)
@@ -53,7 +53,7 @@ def slow_boundary(colours, gamma, variance):
 
 def slow_energy(mask, region, links):
     total = sum(region[(int(mask[p]), *p)] for p in np.ndindex(mask.shape))
-    for (y, x), (k, (down, right)) in itertools.product(np.ndindex(mask.shape), enumerate(STEPS)):
+    for (y, x), (k, (down, right)) in itertools.product(np.ndindex(mask.shape), enumerate(OFFSETS)):
         if y + down < mask.shape[0] and 0 <= x + right < mask.shape[1]:
             total += links[k, y, x] * (mask[y, x] != mask[y + down, x + right])
     return total
@@ -141,7 +141,7 @@ def test_segment_is_the_sum_of_its_parts():
     colours = rgb_to_lab(picture)
     # each side is drawn from the same generator in turn
     rng = np.random.default_rng(7)
-    drawn = [draw(colours, side, 50, rng) for side in (foreground, background)]
+    drawn = [draw_samples(colours, side, 50, rng) for side in (foreground, background)]
     models = [colour_model.fit(c, weights=w) for c, w in drawn]
     expected = minimise(region_term(colours, *models), boundary_term(colours, 20.0))
     mask = segment(picture, foreground, background, gamma=20.0, hard=False, samples=50, seed=7)

@@ -9,7 +9,7 @@ import pytest
 
 from minicnn.errors import DeviceError, ShapeError
 from minicnn.segmentation import max_flow as module
-from minicnn.segmentation.max_flow import STEPS, cut_capacity, max_flow, neighbours
+from minicnn.segmentation.max_flow import OFFSETS, cut_capacity, max_flow, neighbours
 
 SOLVERS = ["numba", "scipy", "numpy"]
 
@@ -38,7 +38,7 @@ def edges(links):
     """Every (pixel, pixel, capacity) of a grid, by the definition, one at a time."""
     _, height, width = links.shape
     for y, x in itertools.product(range(height), range(width)):
-        for (down, right), link in zip(STEPS, links, strict=True):
+        for (down, right), link in zip(OFFSETS, links, strict=True):
             if 0 <= y + down < height and 0 <= x + right < width:
                 yield (y, x), (y + down, x + right), link[y, x]
 
@@ -65,7 +65,7 @@ def pymaxflow(source, sink, links, dtype=int):
     """Flow and largest source set by PyMaxflow."""
     graph = pytest.importorskip("maxflow").Graph[dtype]()
     ids = graph.add_grid_nodes(source.shape)
-    for step, link in zip(STEPS, links, strict=True):
+    for step, link in zip(OFFSETS, links, strict=True):
         structure = np.zeros((3, 3))
         structure[1 + step[0], 1 + step[1]] = 1
         graph.add_grid_edges(ids, link, structure=structure, symmetric=True)
@@ -178,7 +178,7 @@ def test_long_paths_that_break(solver):
     wall[1::4, 1:], wall[3::4, :-1] = True, True
     rng = np.random.default_rng(6)
     links = rng.integers(1, 50, (4, size, size))
-    for step, link in zip(STEPS, links, strict=True):
+    for step, link in zip(OFFSETS, links, strict=True):
         here, there = neighbours(wall, step)
         neighbours(link, step)[0][here | there] = 0
     source, sink = np.zeros((2, size, size), int)
@@ -276,7 +276,7 @@ def test_scipy_s_limit_is_guarded():
 @pytest.mark.parametrize(("missing", "expected"), [((), "numba"), (("numba",), "scipy"), (("scipy",), "numpy")])
 def test_the_fastest_solver_that_is_installed(monkeypatch, missing, expected):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name in missing else name)
-    assert module._installed() == expected
+    assert module._fastest_installed() == expected
 
 
 def test_scipy_asked_for_and_missing_says_what_to_install(monkeypatch):
