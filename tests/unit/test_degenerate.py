@@ -46,7 +46,7 @@ PICTURES = {
 }
 ONE_COLOUR = {name for name, p in PICTURES.items() if (p == p[0, 0]).all()}
 CONSTANT_MAP = "the saliency map is constant"
-SAID = (
+WARNINGS = (
     "segment: all pixels of the image have the same colour",
     "the cut found no object",
     "vanishes",
@@ -74,17 +74,17 @@ NETS = {"digits": lambda: minicnn.load("digits"), "colour": colour_net}
 LAYERS = {"digits": "conv_layers.4", "colour": "1"}
 
 
-def stated(call):
+def call_or_message(call):
     """What a call gives, or the sentence that it refuses with; what it warns of has to be a sentence too."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = call()
+            result = call()
         except MinicnnError as error:
-            found = str(error)
-    for one in caught:
-        assert one.category is UserWarning and any(words in str(one.message) for words in SAID)
-    return found, [str(one.message) for one in caught]
+            result = str(error)
+    for warning in caught:
+        assert warning.category is UserWarning and any(words in str(warning.message) for words in WARNINGS)
+    return result, [str(warning.message) for warning in caught]
 
 
 def finite(*arrays):
@@ -97,30 +97,30 @@ class TestPictures:
     @pytest.mark.parametrize("crops", ["one", "ten", "whole"])
     @pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
     def test_saliency(self, net, picture, crops, rule):
-        found, _ = stated(lambda: saliency(NETS[net](), PICTURES[picture], crops=crops, rule=rule))
-        assert found.map.shape == PICTURES[picture].shape[:2] and found.map.max() >= 0
-        assert finite(found.map, found.gradient, found.score) and 0 < found.probability <= 1
-        shown = overlay(PICTURES[picture], normalise(found.map))
+        result, _ = call_or_message(lambda: saliency(NETS[net](), PICTURES[picture], crops=crops, rule=rule))
+        assert result.map.shape == PICTURES[picture].shape[:2] and result.map.max() >= 0
+        assert finite(result.map, result.gradient, result.score) and 0 < result.probability <= 1
+        shown = overlay(PICTURES[picture], normalise(result.map))
         assert shown.shape == PICTURES[picture].shape
 
     @pytest.mark.parametrize("method", ["paper", "smooth"])
     def test_localise(self, net, picture, method):
-        found, said = stated(lambda: localise(NETS[net](), PICTURES[picture], 1, method=method))
-        if isinstance(found, str):
-            assert found.startswith(CONSTANT_MAP) and picture in ("one pixel", "two pixels")
+        result, messages = call_or_message(lambda: localise(NETS[net](), PICTURES[picture], 1, method=method))
+        if isinstance(result, str):
+            assert result.startswith(CONSTANT_MAP) and picture in ("one pixel", "two pixels")
             return
-        (found,) = found
-        (xmin, ymin, xmax, ymax), (height, width) = found.box, PICTURES[picture].shape[:2]
-        assert 0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height and found.mask.any()
-        assert (picture in ONE_COLOUR) == any("same colour" in s for s in said)
+        (result,) = result
+        (xmin, ymin, xmax, ymax), (height, width) = result.box, PICTURES[picture].shape[:2]
+        assert 0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height and result.mask.any()
+        assert (picture in ONE_COLOUR) == any("same colour" in message for message in messages)
 
     def test_deconvnet(self, net, picture):
-        found, _ = stated(lambda: deconvnet(NETS[net](), PICTURES[picture], LAYERS[net], 0))
-        assert finite(found.x, found.value, found.box) and found.patch.size > 0
+        result, _ = call_or_message(lambda: deconvnet(NETS[net](), PICTURES[picture], LAYERS[net], 0))
+        assert finite(result.x, result.value, result.box) and result.patch.size > 0
 
     def test_rules_and_classes_and_stimuli(self, net, picture):
-        for one in rules_by_layer(NETS[net](), PICTURES[picture]):
-            assert finite(*one.pictures.values(), one.deviation)
+        for layer in rules_by_layer(NETS[net](), PICTURES[picture]):
+            assert finite(*layer.pictures.values(), layer.deviation)
         assert sum(p.probability for p in predict(NETS[net](), PICTURES[picture], top=99)) == pytest.approx(1)
         ((_, value, seen),) = top_images(NETS[net](), [PICTURES[picture]], LAYERS[net], 0)
         assert np.isfinite(value) and seen.size > 0
@@ -137,21 +137,21 @@ COMMANDS = {
 }
 
 
-def answered(words, folder, capsys):
+def run_command(words, folder, capsys):
     """Status, plain values and lines of stderr of a command; no number may be missing."""
     status = main([*words, "--json", *([] if words[0] == "predict" else ["-o", str(folder / "out")])])
     out, err = capsys.readouterr()
-    found = json.loads(out or "null", parse_constant=lambda name: pytest.fail(f"{name} in the output"))
-    assert not [key for key in missing(found) if key not in ("label", "probability", "failed")]
+    output = json.loads(out or "null", parse_constant=lambda name: pytest.fail(f"{name} in the output"))
+    assert not [key for key in missing(output) if key not in ("label", "probability", "failed")]
     lines = [line for line in err.splitlines() if not PROGRESS.fullmatch(line)]
     assert all(line.startswith("minicnn: ") and len(line) < 400 for line in lines)
-    return status, found, lines
+    return status, output, lines
 
 
-def missing(found):
-    if isinstance(found, dict):
-        return [k for key, value in found.items() for k in ([key] if value is None else missing(value))]
-    return [k for value in found for k in missing(value)] if isinstance(found, list) else []
+def missing(output):
+    if isinstance(output, dict):
+        return [k for key, value in output.items() for k in ([key] if value is None else missing(value))]
+    return [k for value in output for k in missing(value)] if isinstance(output, list) else []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -160,23 +160,23 @@ def test_commands(command, picture, tmp_path, capsys):
     path = tmp_path / "picture.png"
     Image.fromarray(PICTURES[picture]).save(path)
     head, *options = COMMANDS[command]
-    status, found, said = answered([head, str(path), *options, "--net", "digits"], tmp_path, capsys)
+    status, output, messages = run_command([head, str(path), *options, "--net", "digits"], tmp_path, capsys)
     if status == 0:
-        assert found and len(said) <= 2
+        assert output and len(messages) <= 2
         figures = list((tmp_path / "out").glob("*.png"))
         assert len(figures) == (command != "predict")
-        assert all(stated(lambda figure=figure: verification.verify_figure(figure))[0].match for figure in figures)
+        assert all(call_or_message(lambda figure=figure: verification.verify_figure(figure))[0].match for figure in figures)
         return
-    assert head == "localise" and picture in ("one pixel", "two pixels") and not found
-    assert len(said) == 1 and CONSTANT_MAP in said[0]
+    assert head == "localise" and picture in ("one pixel", "two pixels") and not output
+    assert len(messages) == 1 and CONSTANT_MAP in messages[0]
 
 
 def test_class_models_beside_degenerate_pictures(tmp_path, capsys):
     for name, picture in PICTURES.items():
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
     words = ["class-model", "3", "--net", "digits", "--steps", "2", "--stimuli", str(tmp_path), "--top", "20"]
-    status, (found,), said = answered(words, tmp_path, capsys)
-    assert status == 0 and not said and len(found["stimuli"]["values"]) == len(PICTURES)
+    status, (output,), messages = run_command(words, tmp_path, capsys)
+    assert status == 0 and not messages and len(output["stimuli"]["values"]) == len(PICTURES)
 
 
 # a target whose gradient vanishes
@@ -185,11 +185,11 @@ def test_class_models_beside_degenerate_pictures(tmp_path, capsys):
 @pytest.mark.parametrize("of", ["score", "probability"])
 def test_a_vanishing_gradient_gives_a_map_of_zeros_and_says_so(of):
     with pytest.warns(UserWarning, match=f"gradient of the {of} of class 2 vanishes.*zero everywhere"):
-        found = saliency(dead_net(), NOISE, target=2, of=of)
-    assert not found.map.any() and not normalise(found.map).any() and found.score == pytest.approx(0.25)
-    assert len(np.unique(colour_map(normalise(found.map)).reshape(-1, 3), axis=0)) == 1
+        result = saliency(dead_net(), NOISE, target=2, of=of)
+    assert not result.map.any() and not normalise(result.map).any() and result.score == pytest.approx(0.25)
+    assert len(np.unique(colour_map(normalise(result.map)).reshape(-1, 3), axis=0)) == 1
     with pytest.raises(MinicnnError, match=CONSTANT_MAP):
-        object_mask(NOISE, found.map)
+        object_mask(NOISE, result.map)
 
 
 def test_a_saturated_probability_says_so():
@@ -224,8 +224,8 @@ def test_deconvnet_says_that_nothing_answers():
         with pytest.warns(
             UserWarning, match="channel 3 of 1 is not active: its activation is 0, .*zero everywhere"
         ):
-            found = deconvnet(dead_net(), NOISE, "1", 3, rule=rule)
-        assert not found.x.any() and found.value == 0 and found.position == (0, 0)
+            result = deconvnet(dead_net(), NOISE, "1", 3, rule=rule)
+        assert not result.x.any() and result.value == 0 and result.position == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_commands_say_that_a_gradient_vanishes(words, status, message, tmp_path,
     minicnn.save(dead_net(), tmp_path / "dead.npz")
     Image.fromarray(NOISE).save(tmp_path / "noise.png")
     words = [str(tmp_path / "noise.png") if word == "IMAGE" else word for word in words]
-    found_status, found, said = answered([*words, "--net", str(tmp_path / "dead.npz")], tmp_path, capsys)
-    assert found_status == status and bool(found) == (status == 0)
-    assert len(said) == (message is not None) and (message is None or message in said[0])
+    output_status, output, messages = run_command([*words, "--net", str(tmp_path / "dead.npz")], tmp_path, capsys)
+    assert output_status == status and bool(output) == (status == 0)
+    assert len(messages) == (message is not None) and (message is None or message in messages[0])
     assert len(list((tmp_path / "out").glob("*.png"))) == (status == 0 and words[0] != "predict")
 
 
@@ -290,18 +290,20 @@ def test_seeds_that_overlap_or_are_empty(foreground, background, message):
 )
 def test_quantiles_that_leave_few_seeds_or_overlap(quantiles, message, tmp_path, capsys):
     words = ["localise", str(SEVEN), "--net", "digits", "--foreground", quantiles[0], "--background", quantiles[1]]
-    status, found, said = answered(words, tmp_path, capsys)
-    assert status == (message is not None) and bool(found) == (message is None)
-    assert len(said) <= 1 and all((message or "the cut found no object") in line for line in said)
+    status, output, messages = run_command(words, tmp_path, capsys)
+    assert status == (message is not None) and bool(output) == (message is None)
+    assert len(messages) <= 1 and all((message or "the cut found no object") in line for line in messages)
 
 
 def test_reproduce_over_degenerate_pictures(tmp_path, capsys):
     for name, picture in PICTURES.items():
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
-    _, found, said = answered(["reproduce", str(tmp_path), "--net", "digits", "--steps", "2"], tmp_path, capsys)
-    assert all(any(words in line for words in SAID) for line in said)
-    assert set(found["experiments"]) >= {"saliency", "localisation", "deconvnet"}
-    for name, experiment in found["experiments"].items():
+    _, output, messages = run_command(
+        ["reproduce", str(tmp_path), "--net", "digits", "--steps", "2"], tmp_path, capsys
+    )
+    assert all(any(words in line for words in WARNINGS) for line in messages)
+    assert set(output["experiments"]) >= {"saliency", "localisation", "deconvnet"}
+    for name, experiment in output["experiments"].items():
         assert name == "evaluation" or experiment["figures"], name
 
 
@@ -343,5 +345,5 @@ def test_weights_that_are_no_numbers_are_said(wrong, tmp_path, capsys):
         ["class-model", "1"],
         ["predict", str(SEVEN)],
     ):
-        status, found, said = answered([*words, "--net", str(tmp_path / "wrong.npz")], tmp_path, capsys)
-        assert status == 1 and not found and len(said) == 1
+        status, output, messages = run_command([*words, "--net", str(tmp_path / "wrong.npz")], tmp_path, capsys)
+        assert status == 1 and not output and len(messages) == 1

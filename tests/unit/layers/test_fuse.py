@@ -50,21 +50,21 @@ def test_what_is_merged():
     assert isinstance(merged[0][1], ConvReLU2d) and merged[0][1].norm is not None
     assert [type(layer).__name__ for _, layer in merged[1][1].body] == ["ConvReLU2d", "Conv2d", "BatchNorm2d"]
     assert len(merged[3][1].parts[0]) == 1 and len(merged[3][1].parts[1]) == 2
-    assert len(layers) == 9  # the chain given is not touched
+    assert len(layers) == 9  # the list given is not touched
 
 
 @pytest.mark.parametrize("rule", [GRADIENT, DECONVNET, GUIDED], ids=lambda rule: rule.name)
 def test_same_output_and_same_gradient(rule):
-    """The scale and shift of a normalisation are rounded apart from the layer's own: some roundings of float64."""
+    """The scale and shift of a normalisation are rounded once more than in the layer: roundings of float64."""
     layers = _net()[:-1]  # Tanh has no other rule than the gradient
     x = np.random.default_rng(1).normal(size=(2, 3, 13, 12))
     y, tape = sequence.forward(layers, x, reference, Keep.MASKS)
-    again, saved = sequence.forward(fuse(layers), x, reference, Keep.MASKS)
-    np.testing.assert_allclose(again, y, rtol=0, atol=1e-12 * np.abs(y).max())
+    fused_y, saved = sequence.forward(fuse(layers), x, reference, Keep.MASKS)
+    np.testing.assert_allclose(fused_y, y, rtol=0, atol=1e-12 * np.abs(y).max())
     dy = np.random.default_rng(2).normal(size=y.shape)
     dx, _ = sequence.backward(layers, dy, tape, reference, rule)
-    found, _ = sequence.backward(fuse(layers), dy, saved, reference, rule)
-    np.testing.assert_allclose(found, dx, rtol=0, atol=1e-12 * np.abs(dx).max())
+    fused_dx, _ = sequence.backward(fuse(layers), dy, saved, reference, rule)
+    np.testing.assert_allclose(fused_dx, dx, rtol=0, atol=1e-12 * np.abs(dx).max())
 
 
 def test_same_gradients_of_parameters():
@@ -75,14 +75,14 @@ def test_same_gradients_of_parameters():
     y, tape = sequence.forward(layers, x, reference, Keep.INPUTS)
     dy = np.random.default_rng(2).normal(size=y.shape)
     for start in (0, 3):  # with the block of merged steps as the first layer too
-        wanted = sequence.parameter_gradients(layers[start:], dy, tape[start:], reference)
-        again, saved = sequence.forward(steps, x, reference, Keep.INPUTS)
-        found = sequence.parameter_gradients(steps[start:], dy, saved[start:], reference)
-        np.testing.assert_array_equal(again, y)
-        assert found.keys() == wanted.keys()
-        for name, gradient in wanted.items():
+        expected = sequence.parameter_gradients(layers[start:], dy, tape[start:], reference)
+        fused_y, saved = sequence.forward(steps, x, reference, Keep.INPUTS)
+        gradients = sequence.parameter_gradients(steps[start:], dy, saved[start:], reference)
+        np.testing.assert_array_equal(fused_y, y)
+        assert gradients.keys() == expected.keys()
+        for name, gradient in expected.items():
             np.testing.assert_allclose(
-                found[name], gradient, rtol=0, atol=1e-12 * np.abs(gradient).max(), err_msg=name
+                gradients[name], gradient, rtol=0, atol=1e-12 * np.abs(gradient).max(), err_msg=name
             )
 
 
@@ -99,11 +99,15 @@ def test_a_merged_first_layer_has_its_parameters_gradients(device):
         Linear(36, 3),
     ]
     net, x = Network(layers, (3, 11, 11)), np.random.default_rng(1).standard_normal((2, 3, 11, 11), dtype="f4")
-    loss, wanted = net.loss_gradient(x, np.array([0, 2]))
-    again, found = net.to(device).loss_gradient(x, np.array([0, 2]))
-    assert again == pytest.approx(loss, rel=1e-5) and list(found) == list(net.state_dict()) == list(wanted)
-    for name, gradient in wanted.items():
-        np.testing.assert_allclose(found[name], gradient, rtol=0, atol=1e-5 * np.abs(gradient).max(), err_msg=name)
+    loss, expected = net.loss_gradient(x, np.array([0, 2]))
+    fused_loss, gradients = net.to(device).loss_gradient(x, np.array([0, 2]))
+    assert fused_loss == pytest.approx(loss, rel=1e-5) and list(gradients) == list(net.state_dict()) == list(
+        expected
+    )
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(
+            gradients[name], gradient, rtol=0, atol=1e-5 * np.abs(gradient).max(), err_msg=name
+        )
 
 
 def test_shapes_and_work_stay():
@@ -121,8 +125,8 @@ def test_a_network_on_a_fast_device_runs_merged_and_stops_where_asked():
     net = Network(_net(np.float32), (3, 13, 12))
     x = np.random.default_rng(3).normal(size=(1, 3, 13, 12)).astype(np.float32)
     for name in net.names:
-        wanted, found = net.forward(x, name), net.to("cpu").forward(x, name)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * max(1, np.abs(wanted).max()), err_msg=name)
+        expected, y = net.forward(x, name), net.to("cpu").forward(x, name)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -138,5 +142,5 @@ def test_without_a_mask_the_output_is_the_same(weight, groups):
     x, weight = (rng.standard_normal(shape, dtype="f4") for shape in ((2, 20, 9, 10), weight))
     for kernels in (reference, cpu):
         y, mask = kernels.conv2d_relu(x, weight, None, None, clip_max=6, groups=groups)
-        again, none = kernels.conv2d_relu(x, weight, None, None, clip_max=6, groups=groups, keep_mask=False)
-        assert none is None and np.array_equal(again, y) and np.array_equal(mask, (y > 0) & (y < 6))
+        same, none = kernels.conv2d_relu(x, weight, None, None, clip_max=6, groups=groups, keep_mask=False)
+        assert none is None and np.array_equal(same, y) and np.array_equal(mask, (y > 0) & (y < 6))

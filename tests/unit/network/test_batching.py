@@ -1,4 +1,4 @@
-"""Batches that a device has no room for are done by halves; what has no room alone says so."""
+"""Batches that a device's memory is too small for are split; a single image that does not fit says so."""
 
 from dataclasses import replace
 
@@ -17,17 +17,17 @@ SEVEN = catalogue.folder("images") / "seven.png"
 
 
 @pytest.fixture
-def room(monkeypatch):
+def memory(monkeypatch):
     """Let a device hold so many images, forward or on tapes, at a time; return what it was asked for."""
     asked, held, forward = [], [], sequence.forward
 
     class Saved(list):
-        """What a pass keeps: it takes room until it is let go."""
+        """What a pass keeps: it takes memory until it is let go."""
 
         def __del__(self):
             held.remove(self.images)
 
-    def at_most(images):
+    def limit_to(images):
         def limited(layers, x, kernels, keep=Keep.NOTHING, rng=None):
             asked.append(len(x))
             if sum(held) + len(x) > images:
@@ -43,7 +43,7 @@ def room(monkeypatch):
         monkeypatch.setattr(sequence, "forward", limited)
         return asked
 
-    return at_most
+    return limit_to
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +51,11 @@ def net():
     return minicnn.load("digits")
 
 
-def test_a_batch_goes_by_halves_and_gives_the_same(net, room):
+def test_a_batch_is_split_and_gives_the_same(net, memory):
     x = np.random.default_rng(0).standard_normal((7, 1, 28, 28)).astype(np.float32)
     classes = np.arange(7)
     wanted = net(x), net.input_gradient(x, classes), net.input_gradient(x, 3), net.loss_gradient(x, classes)
-    asked = room(2)
+    asked = memory(2)
     # sums over other batches, in another order: roundings of float32
     close = {"rtol": 1e-5, "atol": 1e-6}
     np.testing.assert_allclose(net(x), wanted[0], **close)
@@ -69,19 +69,19 @@ def test_a_batch_goes_by_halves_and_gives_the_same(net, room):
         np.testing.assert_allclose(gradient, wanted[3][1][name], **close, err_msg=name)
 
 
-def test_ten_crops_go_one_by_one(room):
+def test_ten_crops_go_one_by_one(memory):
     net = minicnn.load("digits")
     net.preprocess = replace(net.preprocess, resize=32, mirror=True)
     wanted = saliencies(net, SEVEN, choose_top(2))
-    asked = room(3)
-    found = saliencies(net, SEVEN, choose_top(2))
+    asked = memory(3)
+    maps = saliencies(net, SEVEN, choose_top(2))
     assert len(asked) == 4 + 10 + 2 * 10  # four tapes are one too many; then the scores; then ten tapes a class
-    for one, other in zip(found, wanted, strict=True):
-        assert one.target == other.target and one.map.tobytes() == other.map.tobytes()
+    for limited, expected in zip(maps, wanted, strict=True):
+        assert limited.target == expected.target and limited.map.tobytes() == expected.map.tobytes()
 
 
-def test_what_has_no_room_alone_says_so(net, room):
-    room(0)
+def test_one_image_that_does_not_fit_says_so(net, memory):
+    memory(0)
     for run in (net, lambda x: net.input_gradient(x, 1), lambda x: net.loss_gradient(x, np.zeros(len(x), int))):
         with pytest.raises(DeviceMemoryError, match="memory is full"):
             run(np.zeros((3, 1, 28, 28), np.float32))
@@ -89,7 +89,7 @@ def test_what_has_no_room_alone_says_so(net, room):
         explain.saliency(net, SEVEN)
 
 
-def test_what_stands_beside_a_batch_is_cut_with_it():
+def test_what_stands_beside_a_batch_is_split_with_it():
     def run(x, beside):
         if len(x) > 1:
             raise DeviceMemoryError("full")

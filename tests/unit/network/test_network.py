@@ -45,8 +45,8 @@ def small_net(**kwargs):
     return Network(layers, input_shape=(2, 11, 11), **kwargs)
 
 
-def torch_twin(net):
-    twin = nn.Sequential()
+def to_torch(net):
+    peer = nn.Sequential()
     modules = {
         "conv1": nn.Conv2d(2, 6, 3, padding=1),
         "relu1": nn.ReLU(),
@@ -57,9 +57,9 @@ def torch_twin(net):
         "full": nn.Linear(72, 5),
     }
     for name, module in modules.items():
-        twin.add_module(name, module)
-    twin.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in net.state_dict().items()})
-    return twin.double()
+        peer.add_module(name, module)
+    peer.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in net.state_dict().items()})
+    return peer.double()
 
 
 def inputs(n=3, dtype=np.float64, seed=0):
@@ -84,9 +84,9 @@ class RuledReLU(torch.autograd.Function):
 
 
 def ruled_gradient(net, x, target, rule):
-    twin, y = torch_twin(net), torch.from_numpy(x).requires_grad_()
+    peer, y = to_torch(net), torch.from_numpy(x).requires_grad_()
     h = y
-    for name, module in twin.named_children():
+    for name, module in peer.named_children():
         if name.startswith("relu"):
             h = RuledReLU.apply(h, rule, 6.0 if name == "relu2" else float("inf"))
         else:
@@ -137,15 +137,15 @@ def test_rectifiers_without_the_rule_raise(layer, rule):
 
 def test_scores_and_loss_gradient_equal_torch():
     net, x, labels = small_net(), inputs(4), np.array([1, 0, 4, 4])
-    twin = torch_twin(net)
-    scores = twin(torch.from_numpy(x))
+    peer = to_torch(net)
+    scores = peer(torch.from_numpy(x))
     np.testing.assert_allclose(net(x), scores.detach().numpy(), rtol=0, atol=1e-13)
     loss = nn.functional.cross_entropy(scores, torch.from_numpy(labels))
     loss.backward()
     ours, gradients = net.loss_gradient(x, labels)
     assert ours == pytest.approx(loss.item(), abs=1e-13)
     assert list(gradients) == list(net.state_dict())
-    for name, parameter in twin.named_parameters():
+    for name, parameter in peer.named_parameters():
         np.testing.assert_allclose(gradients[name], parameter.grad.numpy(), rtol=0, atol=1e-13, err_msg=name)
 
 
@@ -166,7 +166,7 @@ def test_every_layer_s_parameter_gradient_equals_torch():
     rng = np.random.default_rng(1)
     state = {k: rng.uniform(0.5, 1.5, v.shape) for k, v in net.state_dict().items()}
     net.load_state_dict(state)
-    twin = nn.Sequential(
+    peer = nn.Sequential(
         nn.ZeroPad2d((1, 0, 2, 1)),
         nn.ConvTranspose2d(2, 4, 3, stride=2, output_padding=1, groups=2),
         nn.BatchNorm2d(4),
@@ -182,13 +182,13 @@ def test_every_layer_s_parameter_gradient_equals_torch():
     renamed = {
         f"{places[k.partition('.')[0]]}.{k.partition('.')[2]}": torch.from_numpy(v) for k, v in state.items()
     }
-    twin.load_state_dict(renamed, strict=False)
-    twin.eval()
+    peer.load_state_dict(renamed, strict=False)
+    peer.eval()
     y = torch.from_numpy(x).requires_grad_()
-    nn.functional.cross_entropy(twin(y), torch.from_numpy(labels)).backward()
+    nn.functional.cross_entropy(peer(y), torch.from_numpy(labels)).backward()
     _, gradients = net.loss_gradient(x, labels)
     ours = {f"{places[k.partition('.')[0]]}.{k.partition('.')[2]}": v for k, v in gradients.items()}
-    expected = {k: p.grad.numpy() for k, p in twin.named_parameters()}
+    expected = {k: p.grad.numpy() for k, p in peer.named_parameters()}
     assert ours.keys() == expected.keys()
     for name, gradient in expected.items():
         np.testing.assert_allclose(ours[name], gradient, rtol=1e-10, atol=1e-12, err_msg=name)
@@ -198,9 +198,11 @@ def test_loss_gradient_stops_at_the_first_parameters(monkeypatch):
     """Nobody sees the gradient with respect to the input there, so it is not computed."""
     layers = [ZeroPad2d(1), Conv2d(2, 4, 3), ReLU(), Conv2d(4, 4, 3), Flatten()]
     net, labels, calls = Network(layers, (2, 11, 11)), np.array([0, 2, 1]), []
-    whole = reference.conv2d_input_grad
+    conv2d_input_grad = reference.conv2d_input_grad
     monkeypatch.setattr(
-        reference, "conv2d_input_grad", lambda *args, **geometry: calls.append(1) or whole(*args, **geometry)
+        reference,
+        "conv2d_input_grad",
+        lambda *args, **geometry: calls.append(1) or conv2d_input_grad(*args, **geometry),
     )
     monkeypatch.delattr(reference, "zero_pad2d_input_grad")
     _, gradients = net.loss_gradient(inputs(), labels)
@@ -211,9 +213,9 @@ def test_loss_gradient_stops_at_the_first_parameters(monkeypatch):
 def test_upto_layer_and_cotangent():
     net, x = small_net(), inputs()
     maps = net.forward(x, upto="conv2")
-    twin = torch_twin(net)
+    peer = to_torch(net)
     y = torch.from_numpy(x).requires_grad_()
-    expected = twin[:4](y)
+    expected = peer[:4](y)
     np.testing.assert_allclose(maps, expected.detach().numpy(), rtol=0, atol=1e-13)
     dy = np.random.default_rng(3).standard_normal(maps.shape)
     (dx,) = torch.autograd.grad(expected, y, torch.from_numpy(dy))
@@ -223,7 +225,7 @@ def test_upto_layer_and_cotangent():
 def test_probability_gradient_equals_torch():
     net, x = small_net(), inputs()
     y = torch.from_numpy(x).requires_grad_()
-    (dx,) = torch.autograd.grad(torch_twin(net)(y).softmax(1)[:, 3].sum(), y)
+    (dx,) = torch.autograd.grad(to_torch(net)(y).softmax(1)[:, 3].sum(), y)
     np.testing.assert_allclose(net.input_gradient(x, 3, of="probability"), dx.numpy(), rtol=0, atol=1e-14)
 
 
@@ -367,9 +369,9 @@ def test_seed_and_defaults():
 def test_dropout_only_with_a_generator():
     net = Network([Flatten(), Dropout(0.5), Linear(242, 5)], input_shape=(2, 11, 11))
     x, labels = inputs(), np.array([0, 1, 2])
-    plain, _ = net.loss_gradient(x, labels)
+    loss, _ = net.loss_gradient(x, labels)
     dropped, _ = net.loss_gradient(x, labels, rng=np.random.default_rng(0))
-    assert plain == net.loss_gradient(x, labels)[0] != dropped
+    assert loss == net.loss_gradient(x, labels)[0] != dropped
 
 
 def test_summary_counts():
@@ -379,7 +381,7 @@ def test_summary_counts():
     assert rows["conv1"]["multiply_adds"] == 11 * 11 * 6 * 2 * 9
     assert rows["pool1"]["output_shape"] == [6, 5, 5] and rows["pool1"]["bytes"] == 600
     text = net.summary()
-    assert str(sum(p.numel() for p in torch_twin(net).parameters())) in text and "5 x 5" in text
+    assert str(sum(p.numel() for p in to_torch(net).parameters())) in text and "5 x 5" in text
 
 
 def test_one_network_serves_many_threads():

@@ -35,7 +35,7 @@ PARAMETERS = {  # as their authors or torchvision publish them
     "resnet50": 25_557_032,
     "efficientnet-lite0": 4_652_008,
 }
-BOTH_IN_DOUBLE = 1e-9  # both sides compute in float64: a few hundred thousand roundings of 1e-16, and some room
+BOTH_IN_DOUBLE = 1e-9  # both sides compute in float64: a few hundred thousand roundings of 1e-16, and some slack
 
 
 def shapes_of(name):
@@ -65,10 +65,10 @@ def test_layers_fit_the_input_and_give_a_score_for_each_class(name):
     for classes in (None, 7):
         if name == "hed-vgg16" and classes:
             continue
-        found = zoo.architecture(name, classes)
-        out = sequence.output_shape(sequence.name_layers(found.layers), found.input_shape)
-        assert found.preprocess.size == found.input_shape[1:]
-        assert len(found.preprocess.channels) == found.input_shape[0]
+        layers, input_shape, preprocess, *_ = zoo.architecture(name, classes)
+        out = sequence.output_shape(sequence.name_layers(layers), input_shape)
+        assert preprocess.size == input_shape[1:]
+        assert len(preprocess.channels) == input_shape[0]
         if classes:
             assert out == (7,)
         elif name in MODULES and not name.startswith(("mtcnn", "hed")):
@@ -78,7 +78,7 @@ def test_layers_fit_the_input_and_give_a_score_for_each_class(name):
 # forward and input gradient
 
 
-def randomised(module, seed=0):
+def randomise(module, seed=0):
     """``module`` in double precision and evaluation mode, its weights of He's size, its statistics not trivial."""
     torch.manual_seed(seed)
     module = module.double().eval()
@@ -106,15 +106,15 @@ def assert_same(layers, f, state, shape, seed=1):
     net = Network.from_state_dict(layers, state)
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(shape)
-    leaf = torch.from_numpy(x.copy()).requires_grad_()
-    expected = f(leaf)
+    variable = torch.from_numpy(x.copy()).requires_grad_()
+    expected = f(variable)
     dy = rng.standard_normal(expected.shape)
     expected.backward(torch.from_numpy(dy))
     y, tape = net.trace(x)
     scale = expected.detach().abs().max().item()
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=BOTH_IN_DOUBLE * scale)
-    dx, slope = net.backward(tape, dy), leaf.grad.abs().max().item()
-    np.testing.assert_allclose(dx, leaf.grad.numpy(), rtol=0, atol=BOTH_IN_DOUBLE * slope)
+    dx, slope = net.backward(tape, dy), variable.grad.abs().max().item()
+    np.testing.assert_allclose(dx, variable.grad.numpy(), rtol=0, atol=BOTH_IN_DOUBLE * slope)
     assert scale > 0 and slope > 0
 
 
@@ -128,31 +128,31 @@ def test_convolutions_of_nets_with_response_normalisation(name):
     trunk = nn.Sequential()
     for child, part in before_flatten(MODULES[name]().named_children()):
         trunk.add_module(child, part)
-    trunk = randomised(trunk)
+    trunk = randomise(trunk)
     # sizes at which every pool has a ragged last window, or nearly every
     assert_same(before_flatten(zoo.architecture(name).layers), trunk, numpy_state(trunk), (1, 3, 95, 88))
 
 
 @pytest.mark.parametrize("name", ["vgg11_bn", "vgg13", "vgg16_bn", "vgg19"])
 def test_convolutions_of_vgg(name):
-    module = randomised(MODULES[name]().features)
+    module = randomise(MODULES[name]().features)
     state = {f"features.{key}": value for key, value in numpy_state(module).items()}
     assert_same(before_flatten(zoo.architecture(name).layers), module, state, (1, 3, 32, 32))
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50"])
 def test_nets_without_a_fixed_input_size(name):
-    module = randomised(MODULES[name]())
+    module = randomise(MODULES[name]())
     assert_same(zoo.architecture(name).layers, module, numpy_state(module), (2, 3, 63, 70))
 
 
 def test_alexnet_at_full_size():
-    module = randomised(MODULES["alexnet"](classes=10))
+    module = randomise(MODULES["alexnet"](classes=10))
     assert_same(zoo.architecture("alexnet", 10).layers, module, numpy_state(module), (1, 3, 224, 224))
 
 
 def test_hed_trunk():
-    module = randomised(MODULES["hed-vgg16"]())
+    module = randomise(MODULES["hed-vgg16"]())
     assert_same(zoo.architecture("hed-vgg16").layers, module, numpy_state(module), (1, 3, 32, 48))
 
 
@@ -170,13 +170,13 @@ def one_head(state, name):
 
 @pytest.mark.parametrize(("name", "which", "size", "head"), MTCNN_HEADS)
 def test_mtcnn_each_head(name, which, size, head):
-    module = randomised(MTCNN(which))
+    module = randomise(MTCNN(which))
     state = one_head(numpy_state(module), name)
     assert_same(zoo.architecture(name).layers, lambda x: module(x)[head], state, (3, 3, size, size))
 
 
 def test_a_file_of_three_heads_loads_into_each(tmp_path):
-    module = randomised(MTCNN("O")).float()
+    module = randomise(MTCNN("O")).float()
     torch.save(module.state_dict(), tmp_path / "onet.pt")
     x = np.random.default_rng(0).standard_normal((2, 3, 48, 48)).astype(np.float32)
     expected = module(torch.from_numpy(x))
@@ -187,7 +187,7 @@ def test_a_file_of_three_heads_loads_into_each(tmp_path):
 
 
 def test_number_of_classes_is_read_from_the_file(tmp_path):
-    module = randomised(MODULES["squeezenet1_1"]()).float()
+    module = randomise(MODULES["squeezenet1_1"]()).float()
     module.classifier[1] = nn.Conv2d(512, 5, 1)
     torch.save(module.state_dict(), tmp_path / "five.pth")
     x = np.zeros((1, 3, 224, 224), np.float32)
@@ -233,9 +233,9 @@ def test_lenet5_is_the_paper_s_with_the_squashing_folded_in():
 # random weights
 
 
-def drawn_layer(name, layer_name, seed=0):
-    found = zoo.architecture(name)
-    return found.draw(layer_name, dict(found.layers)[layer_name], np.random.default_rng(seed))
+def draw_layer(name, layer_name, seed=0):
+    architecture = zoo.architecture(name)
+    return architecture.draw(layer_name, dict(architecture.layers)[layer_name], np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def drawn_layer(name, layer_name, seed=0):
     ],
 )
 def test_weights_are_drawn_as_published(name, layer, std, bias):
-    state = drawn_layer(name, layer)
+    state = draw_layer(name, layer)
     # estimated from n numbers the deviation is off by std / sqrt(2 n), the mean by std / sqrt(n); five times that
     n = state["weight"].size
     assert abs(state["weight"].std() / std - 1) < 5 / np.sqrt(2 * n)
@@ -280,7 +280,7 @@ def test_weights_are_drawn_as_published(name, layer, std, bias):
 
 
 def test_lenet5_draws_within_the_paper_s_bounds_and_only_the_connections_of_table_1():
-    weight = drawn_layer("lenet5", "c3")["weight"]
+    weight = draw_layer("lenet5", "c3")["weight"]
     seen = (weight != 0).any(axis=(2, 3))
     assert seen.sum() == 60 and sorted(seen.sum(axis=1)) == [3] * 6 + [4] * 9 + [6]
     assert (seen.sum(axis=0) == 10).all()  # each map of s2 feeds ten maps of c3
@@ -345,8 +345,8 @@ def test_weights_of_another_net_are_refused_by_name():
 
 
 def package_file(package, file):
-    found = importlib.util.find_spec(package)
-    path = found and Path(next(iter(found.submodule_search_locations))) / file
+    spec = importlib.util.find_spec(package)
+    path = spec and Path(next(iter(spec.submodule_search_locations))) / file
     if not path or not path.exists():
         pytest.skip(f"the package {package} is not here")
     return path
