@@ -50,7 +50,7 @@ WARNINGS = (
     "segment: all pixels of the image have the same colour",
     "the cut found no object",
     "vanishes",
-    "not answer",
+    "is not active",
 )
 
 
