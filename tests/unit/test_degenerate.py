@@ -219,7 +219,7 @@ def test_class_models_say_that_a_gradient_vanishes():
                 call(settings=settings)
 
 
-def test_deconvnet_says_that_nothing_answers():
+def test_deconvnet_says_that_nothing_is_active():
     for rule in ("gradient", "deconvnet", "guided"):
         with pytest.warns(
             UserWarning, match="channel 3 of 1 is not active: its activation is 0, .*zero everywhere"
