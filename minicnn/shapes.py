@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 
 __all__ = [
-    "Pair",
+    "IntPair",
     "Sides",
     "check_array",
     "output_size",
@@ -21,11 +21,11 @@ __all__ = [
     "transposed_size",
 ]
 
-Pair: TypeAlias = tuple[int, int]  # (vertical, horizontal)
-Sides: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+IntPair: TypeAlias = tuple[int, int]  # (vertical, horizontal)
+Sides: TypeAlias = tuple[IntPair, IntPair]  # ((top, bottom), (left, right))
 
 
-def pair(value: Any, name: str, minimum: int = 1) -> Pair:
+def pair(value: Any, name: str, minimum: int = 1) -> IntPair:
     """Return ``value`` as (vertical, horizontal).
 
     Parameters
@@ -83,8 +83,13 @@ def span(kernel: int, dilation: int) -> int:
 
 
 def output_size(
-    size: Pair, kernel_size: Pair, stride: Pair, padding: Sides, dilation: Pair, ceil_mode: bool = False
-) -> Pair:
+    size: IntPair,
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: Sides,
+    dilation: IntPair,
+    ceil_mode: bool = False,
+) -> IntPair:
     """Output height and width of a sliding window, torch's rule.
 
     P = floor((H + top + bottom - dilation (R - 1) - 1) / stride) + 1, the same for Q; with ``ceil_mode`` the
@@ -135,8 +140,13 @@ def output_size(
 
 
 def transposed_size(
-    size: Pair, kernel_size: Pair, stride: Pair, padding: Sides, output_padding: Pair, dilation: Pair
-) -> Pair:
+    size: IntPair,
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: Sides,
+    output_padding: IntPair,
+    dilation: IntPair,
+) -> IntPair:
     """Output height and width of a transposed convolution.
 
     P = (H - 1) stride - top - bottom + dilation (R - 1) + 1 + output_padding, the same for Q.
@@ -163,7 +173,7 @@ def transposed_size(
     return height, width
 
 
-def same_padding(size: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Sides:
+def same_padding(size: IntPair, kernel_size: IntPair, stride: IntPair, dilation: IntPair) -> Sides:
     """Zero padding that makes the output ceil(size / stride), the smaller half first.
 
     With stride 1 it is torch's ``padding="same"``; with larger strides TensorFlow's ``SAME``, whose sides

@@ -9,13 +9,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
 from minicnn.rules import GRADIENT, Rule
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
     from typing_extensions import Self
 
 __all__ = [

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import sequence
@@ -15,6 +14,7 @@ from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, N
 from minicnn.rules import GRADIENT, Rule
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
     from typing_extensions import Self
 
 __all__ = ["Block", "Concat", "Residual", "Sequential"]

@@ -22,7 +22,7 @@ from minicnn.layers.base import (
     feature_maps,
 )
 from minicnn.rules import GRADIENT, Rule
-from minicnn.shapes import Pair, Sides, output_size, pair, same_padding, sides, transposed_size
+from minicnn.shapes import IntPair, Sides, output_size, pair, same_padding, sides, transposed_size
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -113,7 +113,7 @@ class Conv2d(Layer, capturable=True):
         }
         return shapes if self.bias is None else shapes | {"bias": (self.out_channels,)}
 
-    def geometry(self, size: Pair) -> dict[str, Any]:
+    def geometry(self, size: IntPair) -> dict[str, Any]:
         """Arguments of the kernels for maps of ``size`` (H, W)."""
         padding = self.padding
         if padding == "same":

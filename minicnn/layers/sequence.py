@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
 from minicnn.layers.activation import LogSoftmax, Softmax
 from minicnn.layers.base import Backward, Keep, Kernels, Layer, NamedLayers, Rng, Shape
 from minicnn.rules import GRADIENT, Rule
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = [
     "NamedLayers",

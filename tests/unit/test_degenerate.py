@@ -165,7 +165,10 @@ def test_commands(command, picture, tmp_path, capsys):
         assert output and len(messages) <= 2
         figures = list((tmp_path / "out").glob("*.png"))
         assert len(figures) == (command != "predict")
-        assert all(call_or_message(lambda figure=figure: verification.verify_figure(figure))[0].match for figure in figures)
+        assert all(
+            call_or_message(lambda figure=figure: verification.verify_figure(figure))[0].match
+            for figure in figures
+        )
         return
     assert head == "localise" and picture in ("one pixel", "two pixels") and not output
     assert len(messages) == 1 and CONSTANT_MAP in messages[0]

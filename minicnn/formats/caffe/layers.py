@@ -37,7 +37,7 @@ from minicnn.layers import (
     ZeroPad2d,
 )
 from minicnn.layers.base import Shape
-from minicnn.shapes import Pair
+from minicnn.shapes import IntPair
 
 __all__ = ["LAYERS", "Call"]
 
@@ -77,7 +77,7 @@ def _plain(shape: Shape) -> Shape:
     return tuple(shape[first:])
 
 
-def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> Pair:
+def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> IntPair:
     """Return kernel_size, stride, pad or dilation: one number, two, or ``name_h`` and ``name_w``."""
     stem = name.removesuffix("_size")
     if f"{stem}_h" in fields or f"{stem}_w" in fields:
@@ -89,7 +89,7 @@ def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> 
     return values[0], values[-1]
 
 
-def _padding(pad: Pair):
+def _padding(pad: IntPair):
     return (pad[0], pad[0]), (pad[1], pad[1])
 
 
@@ -149,7 +149,7 @@ def _pooling(call: Call) -> list[Layer]:
     return [kind(kernel, stride, _padding(pad), ceil_mode=ceil_mode)]
 
 
-def _check_windows(call: Call, kernel: Pair, stride: Pair, pad: Pair, ceil_mode: bool) -> None:
+def _check_windows(call: Call, kernel: IntPair, stride: IntPair, pad: IntPair, ceil_mode: bool) -> None:
     """Refuse a last window outside of the input, which Caffe keeps if there is no padding: it holds no number."""
     for n, k, s in zip(call.shape[1:], kernel, stride, strict=True):
         if ceil_mode and not any(pad) and -(-(n - k) // s) * s >= n:

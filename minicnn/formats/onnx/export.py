@@ -34,7 +34,7 @@ from minicnn.layers import (
     Tanh,
     ZeroPad2d,
 )
-from minicnn.shapes import Pair, Sides, pair, sides, span
+from minicnn.shapes import IntPair, Sides, pair, sides, span
 
 if TYPE_CHECKING:
     from minicnn.formats.onnx.writer import Context, Graph
@@ -108,7 +108,7 @@ def _avg_pool(graph: Graph, layer: AvgPool2d, context: Context) -> str:
     return graph.node("AveragePool", context.path, [x], **(_window_attributes(layer) | pads))
 
 
-def _tail(graph: Graph, layer: MaxPool2d | AvgPool2d, context: Context, dilation: Pair = (1, 1)) -> Pair:
+def _tail(graph: Graph, layer: MaxPool2d | AvgPool2d, context: Context, dilation: IntPair = (1, 1)) -> IntPair:
     """Return by how many rows and columns ceil_mode's last windows pass the end: ONNX versions differ there."""
     if not layer.ceil_mode:
         return 0, 0
@@ -131,7 +131,7 @@ def _tail(graph: Graph, layer: MaxPool2d | AvgPool2d, context: Context, dilation
     return rows, columns
 
 
-def _extend(padding: Sides, tail: Pair) -> list[int]:
+def _extend(padding: Sides, tail: IntPair) -> list[int]:
     """Return the pads with ``tail`` more rows and columns after the end."""
     (top, bottom), (left, right) = padding
     return [top, left, bottom + tail[0], right + tail[1]]

@@ -17,7 +17,7 @@ from minicnn.layers import (
     MaxPool2d,
 )
 from minicnn.layers.base import Shape
-from minicnn.shapes import Pair, Sides, same_padding, span
+from minicnn.shapes import IntPair, Sides, same_padding, span
 
 __all__ = ["average_pool", "conv", "conv_transpose", "global_average_pool", "global_max_pool", "max_pool", "mean"]
 
@@ -31,9 +31,9 @@ def _map_shape(op: BoundNode) -> Shape:
     return op.shape if len(op.shape) == 3 else (op.shape[0], 1, op.shape[1])
 
 
-def _map_size(op: BoundNode) -> Pair:
+def _map_size(op: BoundNode) -> IntPair:
     """Return the input's height and width, which must be known."""
-    return cast(Pair, _map_shape(op._replace(shape=op.sized()))[1:])
+    return cast(IntPair, _map_shape(op._replace(shape=op.sized()))[1:])
 
 
 def _unpad_shape(op: BoundNode, shape: Shape) -> Shape:
@@ -46,15 +46,15 @@ def _wrap_maps(op: BoundNode, layer: Layer) -> list[Layer]:
     return wrap_reshape(op, maps, [layer], _unpad_shape(op, layer.output_shape(maps)))
 
 
-def _pair(op: BoundNode, name: str, default: list[int] | None = None) -> Pair:
+def _pair(op: BoundNode, name: str, default: list[int] | None = None) -> IntPair:
     axes = len(op.shape) - 1
     given = op.node.integers(name, default or [1] * axes)
     if len(given) != axes:
         raise op.error(f"{name} has {len(given)} numbers for maps of {axes} axes")
-    return cast(Pair, tuple([1] * (2 - axes) + given))
+    return cast(IntPair, tuple([1] * (2 - axes) + given))
 
 
-def _kernel(op: BoundNode, weight_shape: Shape = ()) -> Pair:
+def _kernel(op: BoundNode, weight_shape: Shape = ()) -> IntPair:
     _map_shape(op)
     inferred = list(weight_shape[2:]) or None
     if inferred is None and "kernel_shape" not in op.node.attributes:
@@ -65,7 +65,7 @@ def _kernel(op: BoundNode, weight_shape: Shape = ()) -> Pair:
     return kernel
 
 
-def _padding(op: BoundNode, kernel: Pair, stride: Pair, dilation: Pair) -> Sides:
+def _padding(op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair) -> Sides:
     """Return ((top, bottom), (left, right)), from ``pads`` or computed as ``auto_pad`` says."""
     mode, axes = op.node.text("auto_pad", "NOTSET"), len(op.shape) - 1
     if mode in ("SAME_UPPER", "SAME_LOWER"):
@@ -85,7 +85,7 @@ def _padding(op: BoundNode, kernel: Pair, stride: Pair, dilation: Pair) -> Sides
     return cast(Sides, tuple([(0, 0)] * (2 - axes) + sides))
 
 
-def _geometry(op: BoundNode, kernel: Pair) -> dict[str, Any]:
+def _geometry(op: BoundNode, kernel: IntPair) -> dict[str, Any]:
     stride, dilation = _pair(op, "strides"), _pair(op, "dilations")
     if min(*stride, *dilation, *kernel) < 1:
         raise op.error("kernel_shape, strides and dilations must be at least 1")
@@ -146,8 +146,8 @@ def conv_transpose(op: BoundNode) -> list[Layer]:
 
 
 def _solve_padding(
-    op: BoundNode, kernel: Pair, stride: Pair, dilation: Pair, extra: Pair, mode: str
-) -> tuple[Sides, Pair]:
+    op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair, extra: IntPair, mode: str
+) -> tuple[Sides, IntPair]:
     """Return the padding, and the output_padding, that give the output size which the node asks for."""
     size = _map_size(op)
     output_size = _pair(
@@ -161,14 +161,14 @@ def _solve_padding(
         smaller, larger = max(total, 0) // 2, -(-max(total, 0) // 2)
         padding.append((smaller, larger) if mode == "SAME_UPPER" else (larger, smaller))
         output_paddings.append(extra_size + max(-total, 0))
-    return cast(Sides, tuple(padding)), cast(Pair, tuple(output_paddings))
+    return cast(Sides, tuple(padding)), cast(IntPair, tuple(output_paddings))
 
 
 def _or_false(bias: np.ndarray | None) -> np.ndarray | bool:
     return False if bias is None else bias
 
 
-def _pool_geometry(op: BoundNode) -> tuple[Pair, dict[str, Any]]:
+def _pool_geometry(op: BoundNode) -> tuple[IntPair, dict[str, Any]]:
     """Return kernel_size and the rest of a pool's geometry."""
     kernel = _kernel(op)
     geometry = _geometry(op, kernel)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn._utils import types
-from minicnn.shapes import Pair, Sides, output_size, pair, sides, span
+from minicnn.shapes import IntPair, Sides, output_size, pair, sides, span
 
 __all__ = ["Windows"]
 
@@ -37,12 +37,12 @@ class Windows(NamedTuple):
 
     """
 
-    size: Pair
-    kernel_size: Pair
-    stride: Pair
+    size: IntPair
+    kernel_size: IntPair
+    stride: IntPair
     padding: Sides
-    dilation: Pair
-    output_size: Pair
+    dilation: IntPair
+    output_size: IntPair
 
     @classmethod
     def over(
@@ -63,7 +63,7 @@ class Windows(NamedTuple):
         return cls((height, width), kernel, strides, borders, dilations, out)
 
     @property
-    def padded_size(self) -> Pair:
+    def padded_size(self) -> IntPair:
         """Height and width of the padded input, long enough for the last window of ``ceil_mode``."""
         height, width = (
             max(n + before + after, (out - 1) * step + span(k, d))
