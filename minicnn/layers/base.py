@@ -30,7 +30,7 @@ __all__ = [
     "Parameter",
     "Rng",
     "Shape",
-    "feature_maps",
+    "check_maps",
 ]
 
 Kernels: TypeAlias = ModuleType  # a device's operations, see minicnn.kernels.on
@@ -237,7 +237,7 @@ class Layer:
 NamedLayers: TypeAlias = list[tuple[str, Layer]]
 
 
-def feature_maps(shape: Shape, layer: str, channels: int | None = None) -> Shape:
+def check_maps(shape: Shape, layer: str, channels: int | None = None) -> Shape:
     """Return ``shape`` if it is (C, H, W), with that many channels; ShapeError in the layer's name otherwise."""
     if len(shape) != 3:
         raise ShapeError(f"{layer}: expected maps of shape (C, H, W) for each image, got {shape}")

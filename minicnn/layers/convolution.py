@@ -19,7 +19,7 @@ from minicnn.layers.base import (
     Parameter,
     Rng,
     Shape,
-    feature_maps,
+    check_maps,
 )
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import IntPair, Sides, output_size, pair, same_padding, sides, transposed_size
@@ -121,7 +121,7 @@ class Conv2d(Layer, capturable=True):
         return {"stride": self.stride, "padding": padding, "dilation": self.dilation, "groups": self.groups}
 
     def output_shape(self, shape: Shape) -> Shape:
-        _, h, w = feature_maps(shape, "Conv2d", self.in_channels)
+        _, h, w = check_maps(shape, "Conv2d", self.in_channels)
         padding = self.geometry((h, w))["padding"]
         return self.out_channels, *output_size((h, w), self.kernel_size, self.stride, padding, self.dilation)
 
@@ -235,7 +235,7 @@ class ConvTranspose2d(Layer, capturable=True):
         }
 
     def output_shape(self, shape: Shape) -> Shape:
-        _, h, w = feature_maps(shape, "ConvTranspose2d", self.in_channels)
+        _, h, w = check_maps(shape, "ConvTranspose2d", self.in_channels)
         return self.out_channels, *transposed_size(
             (h, w), self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
         )

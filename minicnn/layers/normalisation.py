@@ -18,7 +18,7 @@ from minicnn.layers.base import (
     Parameter,
     Rng,
     Shape,
-    feature_maps,
+    check_maps,
 )
 from minicnn.rules import GRADIENT, Rule
 
@@ -74,7 +74,7 @@ class LocalResponseNorm(Layer, capturable=True):
             raise ShapeError(f"LocalResponseNorm: size: expected a whole number >= 1, got {self.size!r}")
 
     def output_shape(self, shape: Shape) -> Shape:
-        return feature_maps(shape, "LocalResponseNorm")
+        return check_maps(shape, "LocalResponseNorm")
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.local_response_norm(x, **self.config()), x if keep else None
@@ -140,7 +140,7 @@ class BatchNorm2d(Layer, capturable=True):
         return {name: getattr(self, name) for name in ("num_features", "eps", "momentum", "affine")}
 
     def output_shape(self, shape: Shape) -> Shape:
-        return feature_maps(shape, "BatchNorm2d", self.num_features)
+        return check_maps(shape, "BatchNorm2d", self.num_features)
 
     def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, 1.0 if name in ("weight", "running_var") else 0.0, np.float32)

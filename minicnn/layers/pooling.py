@@ -18,7 +18,7 @@ from minicnn.layers.base import (
     Layer,
     Rng,
     Shape,
-    feature_maps,
+    check_maps,
 )
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import Sides, output_size, pair, sides, span
@@ -92,7 +92,7 @@ class MaxPool2d(Layer, capturable=True):
         _normalise(self)
 
     def output_shape(self, shape: Shape) -> Shape:
-        c, h, w = feature_maps(shape, "MaxPool2d")
+        c, h, w = check_maps(shape, "MaxPool2d")
         return c, *output_size((h, w), self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
@@ -153,7 +153,7 @@ class AvgPool2d(Layer, capturable=True):
         _normalise(self)
 
     def output_shape(self, shape: Shape) -> Shape:
-        c, h, w = feature_maps(shape, "AvgPool2d")
+        c, h, w = check_maps(shape, "AvgPool2d")
         return c, *output_size((h, w), self.kernel_size, self.stride, self.padding, (1, 1), self.ceil_mode)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
@@ -184,7 +184,7 @@ class GlobalAvgPool2d(Layer, capturable=True):
     kind = Kind.LINEAR
 
     def output_shape(self, shape: Shape) -> Shape:
-        return feature_maps(shape, "GlobalAvgPool2d")[0], 1, 1
+        return check_maps(shape, "GlobalAvgPool2d")[0], 1, 1
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         return kernels.global_avg_pool2d(x), x.shape[2:]
@@ -237,7 +237,7 @@ class ZeroPad2d(Layer, capturable=True):
         return (top, bottom), (left, right)
 
     def output_shape(self, shape: Shape) -> Shape:
-        c, h, w = feature_maps(shape, "ZeroPad2d")
+        c, h, w = check_maps(shape, "ZeroPad2d")
         left, right, top, bottom = self.padding
         return c, top + h + bottom, left + w + right
 
