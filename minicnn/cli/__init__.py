@@ -48,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         What was typed after ``minicnn``; ``sys.argv`` unless given.
 
+    Examples
+    --------
+    >>> main(["inspect", "nowhere.npz"])  # says on stderr that there is no such file
+    1
+
     """
     words = sys.argv[1:] if argv is None else argv
     if "_ARGCOMPLETE" in os.environ:

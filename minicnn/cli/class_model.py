@@ -50,7 +50,7 @@ def configure(parser: ArgumentParser) -> None:
 def _add_ascent(parser: ArgumentParser) -> None:
     """Add the fields of ``minicnn.explain.Ascent``, those that were typed as ``settings``, and the constraint."""
     group = parser.add_argument_group(
-        "ascent", "how to climb; all that the paper has is a penalty of lambda ||I||^2"
+        "ascent", "the gradient ascent; all that the paper has is a penalty of lambda ||I||^2"
     )
     add = common.option_adder(group, "settings")
     add("--steps", type=int, metavar="N", help="default: 200")

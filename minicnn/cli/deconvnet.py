@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
 
 __all__ = ["configure", "run"]
 
@@ -78,7 +81,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _draw_rules(net: Any, origin: dict[str, Any], images: list[str], folder: Path, as_json: bool) -> int:
+def _draw_rules(net: Network, origin: dict[str, Any], images: list[str], folder: Path, as_json: bool) -> int:
     """Write section 4's table for each image."""
     from minicnn.explain.rules_table import group_by_kind, rules_by_layer
     from minicnn.figures.rules_table import write_rules_table

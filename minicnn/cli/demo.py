@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.paper.demo import demo
 
     page = Path(arguments.output) / "index.html"
-    records = demo(page.parent, device=arguments.device, crops=arguments.crops, done=_report)
+    records = demo(page.parent, device=arguments.device, crops=arguments.crops, on_written=_report)
     common.print_result(records, format_predictions, arguments.json)
     print(f"{len(records)} figures and their page: {page}", file=sys.stderr)
     return 0

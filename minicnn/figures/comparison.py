@@ -17,7 +17,7 @@ from minicnn.figures import provenance
 from minicnn.images import load_image
 from minicnn.report import contact_sheet, draw_box, panels, save_png
 from minicnn.report.chart import COLOURS, chart
-from minicnn.report.files import write_whole
+from minicnn.report.files import write_atomically
 
 __all__ = ["write_comparison_csv", "write_curves", "write_points"]
 
@@ -41,7 +41,7 @@ def write_comparison_csv(path: PathLike, comparison: MethodComparison, measures:
             values = (row[measure].get(name) for measure in measures)
             cells = ("" if value is None else f"{value:.4f}" for value in values)
             table.writerow((row["image"], row["group"], row["target"], name, *cells))
-    write_whole(path, text.getvalue().encode(), "write_comparison_csv")
+    write_atomically(path, text.getvalue().encode(), "write_comparison_csv")
 
 
 def write_curves(

@@ -73,6 +73,10 @@ def read(path: PathLike) -> dict[str, Any]:
     ImageError
         If the file can't be read, is no PNG file, holds no record, or one that is damaged or too long.
 
+    See Also
+    --------
+    minicnn.figures.verification.verify_figure : computes anew what a record says
+
     """
     try:
         with open(path, "rb") as file:

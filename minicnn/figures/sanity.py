@@ -19,7 +19,7 @@ from minicnn.figures.common import Recomputed
 from minicnn.network import Network
 from minicnn.report import colour_map, contact_sheet, normalise, panels, save_png
 from minicnn.report.chart import chart
-from minicnn.report.files import write_whole
+from minicnn.report.files import write_atomically
 
 __all__ = ["recompute", "write_cascade_chart", "write_cascade_sheets", "write_similarities_csv"]
 
@@ -50,7 +50,7 @@ def write_similarities_csv(path: PathLike, check: SanityCheck) -> None:
             ]
             for kind, stage, values in lines:
                 table.writerow((row["image"], row["target"], method, kind, stage, *(f"{v:.4f}" for v in values)))
-    write_whole(path, text.getvalue().encode(), "write_similarities_csv")
+    write_atomically(path, text.getvalue().encode(), "write_similarities_csv")
 
 
 def write_cascade_chart(

@@ -14,7 +14,7 @@ from minicnn.evaluate.dataset import Example
 from minicnn.figures import provenance
 from minicnn.images import load_image
 from minicnn.report import contact_sheet, draw_box, save_png
-from minicnn.report.files import write_whole
+from minicnn.report.files import write_atomically
 
 __all__ = ["write_localisation_csv", "write_worst_best"]
 
@@ -37,7 +37,7 @@ def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) ->
     for row in rows:
         box = "" if row["box"] is None else " ".join(map(str, row["box"]))
         table.writerow({**row, "box": box, "seconds": f"{sum(row['seconds'].values()):.3f}"})
-    write_whole(path, text.getvalue().encode(), "write_localisation_csv")
+    write_atomically(path, text.getvalue().encode(), "write_localisation_csv")
 
 
 def write_worst_best(

@@ -121,5 +121,12 @@ CHOICES = (
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Rows of the table under ``HEADER``."""
+    """Return the rows of the table under ``HEADER``.
+
+    Examples
+    --------
+    >>> rows()[1][:2], rows()[1][3]
+    (('2 class model', 'start'), 'the same')
+
+    """
     return [tuple(choice) for choice in CHOICES]

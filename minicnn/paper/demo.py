@@ -24,7 +24,7 @@ IMAGES = {
 
 
 def demo(
-    output: Path, crops: str = "ten", device: str = "auto", done: Callable[[Path], None] | None = None
+    output: Path, crops: str = "ten", device: str = "auto", on_written: Callable[[Path], None] | None = None
 ) -> list[dict[str, Any]]:
     """Predict and explain the shipped images; write a figure of each and ``index.html``.
 
@@ -33,7 +33,7 @@ def demo(
     output : Path of a folder; made if it is missing
     crops : of the saliency maps, see ``minicnn.explain.saliency``
     device : where to compute, see ``Network.to``
-    done : called with the path of each file once it is written
+    on_written : called with the path of each file once it is written
 
     Returns
     -------
@@ -44,6 +44,10 @@ def demo(
     ImageError
         If the folder can't be written.
 
+    See Also
+    --------
+    minicnn.paper.reproduce.reproduce : every experiment of the paper on other images
+
     """
     make_folder(output)
     records = []
@@ -52,11 +56,11 @@ def demo(
         origin = digest_network(net, name)
         for file in files:
             records.append(_explain(net, origin, catalogue.folder("images") / file, output, crops))
-            if done is not None:
-                done(Path(records[-1]["figure"]))
+            if on_written is not None:
+                on_written(Path(records[-1]["figure"]))
     write_page(output / "index.html", "What a ConvNet sees", [_introduction(crops), *map(_section, records)])
-    if done is not None:
-        done(output / "index.html")
+    if on_written is not None:
+        on_written(output / "index.html")
     return records
 
 

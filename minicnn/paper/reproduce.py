@@ -18,7 +18,7 @@ from minicnn.network import Network
 from minicnn.paper import choices
 from minicnn.paper.experiments import EXPERIMENTS, Task
 from minicnn.report import Section, write_page
-from minicnn.report.files import make_folder, write_whole
+from minicnn.report.files import make_folder, write_atomically
 
 __all__ = ["read_examples", "reproduce"]
 
@@ -62,6 +62,10 @@ def reproduce(
         If there are no images, or the folder can't be written.
     MinicnnError
         If ``images`` or ``steps`` is less than 1.
+
+    See Also
+    --------
+    minicnn.figures.verification.verify_figure : whether a figure of the page is what its record says
 
     """
     for name, value in (("images", images), ("steps", steps)):
@@ -128,7 +132,7 @@ def _run_once(name: str, task: Task, key: dict[str, Any]) -> dict[str, Any]:
         return {"seconds": 0.0, "sections": [section], "failed": str(error)}
     result = {"key": key, "seconds": round(time.monotonic() - start, 2), "sections": sections}
     text = json.dumps(result, indent=1)
-    write_whole(path, text.encode(), "reproduce")
+    write_atomically(path, text.encode(), "reproduce")
     return json.loads(text)
 
 

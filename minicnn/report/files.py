@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Files written whole or not at all, the names of figures, folders for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 
-__all__ = ["distinct_names", "make_folder", "sanitise_filename", "write_whole"]
+__all__ = ["distinct_names", "make_folder", "sanitise_filename", "write_atomically"]
 
 
 Image = TypeVar("Image", str, Path)
@@ -83,8 +83,8 @@ def make_folder(path: PathLike) -> None:
         ) from error
 
 
-def write_whole(path: PathLike, data: bytes, where: str) -> None:
-    """Write bytes beside `path`, then rename: a reader sees the old file or the new one, never a part.
+def write_atomically(path: PathLike, data: bytes, where: str) -> None:
+    """Write bytes to a file beside `path` and rename it: a reader sees the old file or the new one, never a part.
 
     Parameters
     ----------
@@ -97,6 +97,14 @@ def write_whole(path: PathLike, data: bytes, where: str) -> None:
     ------
     ImageError
         If the file can't be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(f"{folder}/a.txt", b"all of it", "example")
+    ...     Path(folder, "a.txt").read_text()
+    'all of it'
 
     """
     path = Path(path)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
-from minicnn.report.files import write_whole
+from minicnn.report.files import write_atomically
 
 __all__ = ["Section", "write_page"]
 
@@ -132,7 +132,7 @@ def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: b
 </body>
 </html>
 """
-    write_whole(path, page.encode("utf-8", "replace"), "write_page")
+    write_atomically(path, page.encode("utf-8", "replace"), "write_page")
 
 
 def _safe(text: object) -> str:

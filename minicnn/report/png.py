@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
-from minicnn.report.files import write_whole
+from minicnn.report.files import write_atomically
 from minicnn.report.layout import Picture, to_rgb
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def save_png(image: Picture, path: PathLike, metadata: Mapping[str, str] | None 
     buffer = BytesIO()
     # the default level 6 takes three times as long, a tenth of a command, for a tenth of the bytes
     to_rgb(image, "save_png").save(buffer, "PNG", compress_level=2, pnginfo=_text_chunks(metadata), dpi=(144, 144))
-    write_whole(path, buffer.getvalue(), "save_png")
+    write_atomically(path, buffer.getvalue(), "save_png")
 
 
 def _text_chunks(metadata: Mapping[str, str]) -> PngInfo:
