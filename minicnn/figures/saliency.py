@@ -38,6 +38,10 @@ def write_saliency(
     ImageError
         If the file can't be written; nothing is left behind.
 
+    See Also
+    --------
+    minicnn.figures.verification.verify_figure : computes the map anew from the file's record
+
     """
     photograph, strength = np.asarray(load_image(image)), normalise(saliency.map)
     settings = {"rule": saliency.rule, "crops": saliency.crops, "of": of}

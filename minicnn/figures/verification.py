@@ -78,6 +78,19 @@ def verify_figure(
     --------
     minicnn.figures.provenance.read : the record itself
 
+    Examples
+    --------
+    >>> import tempfile
+    >>> from minicnn.explain import saliency
+    >>> from minicnn.figures.saliency import write_saliency
+    >>> net, image = minicnn.load("digits").to("reference"), catalogue.folder("images") / "seven.png"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     figure = Path(folder, "seven.saliency.png")
+    ...     _ = write_saliency(figure, image, saliency(net, image, crops="one"), digest_network(net, "digits"))
+    ...     verdict = verify_figure(figure)
+    >>> verdict.match, verdict.sentences
+    (True, ['pixels: as they were written', 'map: match, bit for bit'])
+
     """
     record = provenance.read(path)
     images = _find_images(record, Path(path)) if images is None else [Path(image) for image in images]
