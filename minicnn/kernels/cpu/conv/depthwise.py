@@ -35,20 +35,31 @@ from minicnn.kernels.cpu.simd.epilogue import (
     channel_epilogue,
     scale_shift_clip,
     store_with_mask,
+    view_epilogue,
+    view_prologue,
 )
 from minicnn.kernels.cpu.simd.planes import (
     AdjointTaps,
-    SourceMap,
     adjoint_taps,
     deinterleave,
     first_row_and_column,
+    map_prologue,
     phase_columns,
-    plain_source,
+    source_map,
     tap_places,
     zero_plane,
 )
-from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, store, store_interleave2
+from minicnn.kernels.cpu.simd.pointers import INDEX_BYTES, float_pointer, keep_alive, mask_offset, offset
+from minicnn.kernels.cpu.simd.vector import (
+    LANES,
+    address,
+    load,
+    load_index,
+    load_scalar,
+    store,
+    store_interleave2,
+    store_scalar,
+)
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
@@ -97,167 +108,214 @@ def _forward_thread(thread, counter, x, weight, geometry, epilogue, y):
     """Convolve the planes that one thread takes, all in the same buffers."""
     channels, (height, width), kernel_size = x.shape[1], x.shape[2:], weight.shape[2:]
     plane = _plane_for((y.shape[2] + ROWS - 1, y.shape[3]), kernel_size, geometry)
-    columns = phase_columns(geometry.stride_w, geometry.padding_left, width, plane.shape[2])
-    places, taps = tap_places(1, kernel_size, geometry, plane), kernel_size[0] * kernel_size[1]
-    rows, line_stride = _band_rows(y.shape[2], y.shape[3]), plane.shape[2]
+    line_stride, taps = plane.shape[2], kernel_size[0] * kernel_size[1]
+    columns = phase_columns(geometry.stride_w, geometry.padding_left, width, line_stride)
+    places, rows = tap_places(1, kernel_size, geometry, plane), _band_rows(y.shape[2], y.shape[3])
     sums = np.empty(rows * y.shape[3] + LANES, np.float32)
     method, row_stride = choose_method(kernel_size, geometry), geometry.stride_h * plane.shape[1] * line_stride
+    window = Window(method, address(plane), row_stride, line_stride, address(places), taps)
     task, last = _take_planes(counter, thread, len(x) * channels)
     while task < last:
-        deinterleave(plain_source(x, task * height * width, height, width), geometry.padding_top, columns, plane)
-        weights = float_pointer(weight, task % channels * taps)
-        window = Window(method, address(plane), row_stride, line_stride, places, taps, weights)
-        _forward_plane(task, window, rows, address(sums), epilogue, y)
+        source, weights = (
+            source_map(x, task * height * width, height, width),
+            float_pointer(weight, task % channels * taps),
+        )
+        deinterleave(source, None, geometry.padding_top, columns, plane)
+        _forward_plane(task, window, weights, (rows, address(sums)), epilogue, y)
         task += 1
         if task == last:
             task, last = _take_planes(counter, thread, len(x) * channels)
-    keep_alive((plane, sums))
+    keep_alive((plane, places, sums))
 
 
 @inner
-def _forward_plane(task, window, rows, sums, epilogue, y):
-    """Fill one plane of y, a band of ``rows`` rows at a time; ``sums`` is the address of a band."""
-    (height, width), channel = y.shape[2:], channel_epilogue(epilogue, task % y.shape[1])
+def _forward_plane(task, window, weights, band, epilogue, y):
+    """Fill one plane of y, a band of some rows at a time, whose sums lie at an address."""
+    (height, width), (rows, sums), channel = y.shape[2:], band, channel_epilogue(epilogue, task % y.shape[1])
     for begin in range(0, height, rows):
         end = min(height, begin + rows)
-        sum_rows(window, begin, end, width, sums)
+        sum_rows(window, weights, begin, end, width, sums)
         at, count = (task * height + begin) * width, (end - begin) * width
-        scale_shift_clip(sums, count, channel, float_pointer(y, at), mask_pointer(epilogue.mask, at))
+        scale_shift_clip(sums, count, channel, float_pointer(y, at), mask_offset(epilogue.mask, at))
 
 
 @kernel(writes(1, int64), reads(4), reads(4), GEOMETRY, EPILOGUE, writes(4))
 def _forward(counter, x, weight, geometry, epilogue, y):
-    arguments = counter, x, weight, Geometry(*geometry), Epilogue(*epilogue), y
+    arguments = counter, x, weight, Geometry(*geometry), view_epilogue(epilogue), y
     parallel_for(_forward_thread, len(counter), arguments)
 
 
-class _Adjoint(NamedTuple):
-    """How a thread computes planes of dx, and its buffers, which all of them share.
+class _Buffers(NamedTuple):
+    """Arrays with which a thread computes planes of dx, one after another.
 
     Attributes
     ----------
-    geometry, taps : ``Geometry``, ``AdjointTaps``
-    method : to sum, see ``depthwise_micro``
-    rows : rows of dx with one remainder that a band has
     plane : array (rows, 1, columns) of dy
-    weights : array of the taps of one phase
-    phase_sums : array (phases, floats of a band): rows of pixels with one remainder, one behind the other
+    taps : ``AdjointTaps``
+    weights : array of the weights of one phase's taps
+    phase_sums : array (phases, floats of a band): rows of pixels of one phase, one behind the other
     band : array of a band's rows of dx, one behind the other
 
     """
 
-    geometry: Geometry
-    taps: AdjointTaps
-    method: int
-    rows: int
     plane: np.ndarray
+    taps: AdjointTaps
     weights: np.ndarray
     phase_sums: np.ndarray
     band: np.ndarray
 
 
+class _Adjoint(NamedTuple):
+    """How a thread computes planes of dx: ``_Buffers`` by their addresses.
+
+    Attributes
+    ----------
+    geometry : ``Geometry``
+    method : to sum, see ``depthwise_micro``
+    height, width : of dx
+    rows : rows of dx of one phase that a band has
+    line_stride : floats from one row of the plane to the next
+    taps : of a kernel
+    phase_stride : floats from one phase's sums to the next phase's
+    plane, counts, tap, place, weights, phase_sums, band : addresses
+
+    """
+
+    geometry: Geometry
+    method: int
+    height: int
+    width: int
+    rows: int
+    line_stride: int
+    taps: int
+    phase_stride: int
+    plane: int
+    counts: int
+    tap: int
+    place: int
+    weights: int
+    phase_sums: int
+    band: int
+
+
 @inner
-def _new_adjoint(kernel_size, geometry, size):
-    """Return an ``_Adjoint`` for dx of ``size``."""
+def _new_buffers(kernel_size, geometry, size, rows):
+    """Return ``_Buffers`` for dx of ``size``, ``rows`` of one phase at a time."""
     (height, width), stride_h, stride_w = size, geometry.stride_h, geometry.stride_w
-    phases, origin = stride_h * stride_w, first_row_and_column(kernel_size, geometry)
-    last_row, last_column = (
-        (height - 1 + geometry.padding_top) // stride_h,
-        (width - 1 + geometry.padding_left) // stride_w,
+    origin = first_row_and_column(kernel_size, geometry)
+    last_row, last_column = (height - 1 + geometry.padding_top) // stride_h, width - 1 + geometry.padding_left
+    plane = zero_plane(last_row - origin[0] + ROWS, 1, last_column // stride_w - origin[1] + 1)
+    return _Buffers(
+        plane,
+        adjoint_taps(kernel_size, geometry, origin, plane.shape[2]),
+        np.empty(kernel_size[0] * kernel_size[1], np.float32),
+        np.empty((stride_h * stride_w, rows * ceil_div(width, stride_w) + 2 * LANES), np.float32),
+        np.empty(rows * stride_h * width + 2 * LANES, np.float32),
     )
-    plane = zero_plane(last_row - origin[0] + ROWS, 1, last_column - origin[1] + 1)
-    rows, columns = _band_rows(ceil_div(height, stride_h), ceil_div(width, stride_w)), ceil_div(width, stride_w)
+
+
+@inner
+def _view_buffers(buffers, kernel_size, geometry, size, rows):
+    """Return the ``_Adjoint`` that works in these buffers."""
+    plane, taps, weights, phase_sums, band = buffers
     return _Adjoint(
         geometry,
-        adjoint_taps(kernel_size, geometry, origin, plane.shape[2]),
-        choose_method(kernel_size, geometry) if phases == 1 else TAP_BY_TAP,
+        choose_method(kernel_size, geometry) if len(phase_sums) == 1 else TAP_BY_TAP,
+        size[0],
+        size[1],
         rows,
-        plane,
-        np.empty(kernel_size[0] * kernel_size[1], np.float32),
-        np.empty((phases, rows * columns + 2 * LANES), np.float32),
-        np.empty(rows * stride_h * width + 2 * LANES, np.float32),
+        plane.shape[2],
+        kernel_size[0] * kernel_size[1],
+        phase_sums.shape[1],
+        address(plane),
+        address(taps.count),
+        address(taps.tap),
+        address(taps.place),
+        address(weights),
+        address(phase_sums),
+        address(band),
     )
 
 
 @inner
 def _input_grad_thread(thread, counter, dy, weight, geometry, prologue, dx):
     """Compute the planes of dx that one thread takes, all in the same buffers."""
-    channels, kernel_size, (height, width) = dx.shape[1], weight.shape[2:], dy.shape[2:]
-    adjoint, origin = (
-        _new_adjoint(kernel_size, geometry, dx.shape[2:]),
-        first_row_and_column(kernel_size, geometry),
-    )
-    columns = phase_columns(1, -origin[1], width, adjoint.plane.shape[2])
+    channels, kernel_size, (height, width), size = dx.shape[1], weight.shape[2:], dy.shape[2:], dx.shape[2:]
+    phase_rows, origin = ceil_div(size[0], geometry.stride_h), first_row_and_column(kernel_size, geometry)
+    rows = _band_rows(phase_rows, ceil_div(size[1], geometry.stride_w))
+    buffers = _new_buffers(kernel_size, geometry, size, rows)
+    adjoint, plane = _view_buffers(buffers, kernel_size, geometry, size, rows), buffers.plane
+    columns = phase_columns(1, -origin[1], width, plane.shape[2])
     task, last = _take_planes(counter, thread, len(dy) * channels)
     while task < last:
-        at, scale = task * height * width, prologue.scale[task % channels]
-        pixels, mask = float_pointer(dy, at), mask_pointer(prologue.mask, at)
-        source = SourceMap(pixels, dy.size - at, height, width, mask, prologue.only_positive, scale)
-        deinterleave(source, -origin[0], columns, adjoint.plane)
-        for begin in range(0, ceil_div(dx.shape[2], geometry.stride_h), adjoint.rows):
-            for phase in range(len(adjoint.phase_sums)):
-                _sum_phase(phase, adjoint, weight[task % channels, 0], begin, dx.shape[2:])
+        c, at = task % channels, task * height * width
+        source, channel = source_map(dy, at, height, width), map_prologue(prologue, c, at)
+        deinterleave(source, channel, -origin[0], columns, plane)
+        kernel = float_pointer(weight, c * adjoint.taps)
+        for begin in range(0, phase_rows, rows):
+            for phase in range(geometry.stride_h * geometry.stride_w):
+                _sum_phase(phase, adjoint, kernel, begin)
             _store_band(task, adjoint, begin, dx)
         task += 1
         if task == last:
             task, last = _take_planes(counter, thread, len(dy) * channels)
-    keep_alive((adjoint.plane, adjoint.phase_sums, adjoint.band, adjoint.weights))
+    keep_alive(buffers)
 
 
 @inner
-def _sum_phase(phase, adjoint, kernel, begin, size):
-    """Sum the rows of dx of one phase, of a band that begins with row ``begin``; kernel (R, S)."""
-    geometry, plane, taps = adjoint.geometry, adjoint.plane, adjoint.taps.count[phase]
+def _sum_phase(phase, adjoint, kernel, begin):
+    """Sum the rows of dx of one phase, of a band that begins with row ``begin``; ``kernel`` is an address."""
+    stride_w, taps, first = adjoint.geometry.stride_w, load_index(adjoint.counts, phase), phase * adjoint.taps
     for i in range(taps):
-        tap = adjoint.taps.tap[phase, i]
         # unrolled sums take a kernel's taps as they lie in the plane: flipped
         to = i if adjoint.method == TAP_BY_TAP else taps - 1 - i
-        adjoint.weights[to] = kernel[tap // kernel.shape[1], tap % kernel.shape[1]]
-    rows = ceil_div(size[0] - phase // geometry.stride_w, geometry.stride_h)
-    columns = ceil_div(size[1] - phase % geometry.stride_w, geometry.stride_w)
-    places, weights, line_stride = adjoint.taps.place[phase], address(adjoint.weights), plane.shape[2]
-    window = Window(adjoint.method, address(plane), line_stride, line_stride, places, taps, weights)
-    sum_rows(window, begin, min(begin + adjoint.rows, rows), columns, address(adjoint.phase_sums[phase]))
+        store_scalar(adjoint.weights, to, load_scalar(kernel, load_index(adjoint.tap, first + i)))
+    rows = ceil_div(adjoint.height - phase // stride_w, adjoint.geometry.stride_h)
+    columns = ceil_div(adjoint.width - phase % stride_w, stride_w)
+    places, stride = adjoint.place + INDEX_BYTES * first, adjoint.line_stride
+    window = Window(adjoint.method, adjoint.plane, stride, stride, places, taps)
+    sums = offset(adjoint.phase_sums, phase * adjoint.phase_stride)
+    sum_rows(window, adjoint.weights, begin, min(begin + adjoint.rows, rows), columns, sums)
 
 
 @inner
 def _store_band(task, adjoint, begin, dx):
     """Write the rows of plane ``task`` of dx from a band of all phases' sums."""
-    (height, width), stride_h = dx.shape[2:], adjoint.geometry.stride_h
-    lines = min(height - begin * stride_h, adjoint.rows * stride_h)
-    source = address(adjoint.phase_sums)
-    if len(adjoint.phase_sums) > 1:
-        _interleave(adjoint.phase_sums, lines, width, (stride_h, adjoint.geometry.stride_w), adjoint.band)
-        source = address(adjoint.band)
-    to = float_pointer(dx, (task * height + begin * stride_h) * width)
-    store_with_mask(source, lines * width, -np.inf, np.inf, to, 0)
+    stride_h, stride_w = adjoint.geometry.stride_h, adjoint.geometry.stride_w
+    rows = min(adjoint.height - begin * stride_h, adjoint.rows * stride_h)
+    source = adjoint.phase_sums
+    if stride_h * stride_w > 1:
+        _interleave(adjoint, rows)
+        source = adjoint.band
+    to = float_pointer(dx, (task * adjoint.height + begin * stride_h) * adjoint.width)
+    store_with_mask(source, rows * adjoint.width, -np.inf, np.inf, to, 0)
 
 
 @inner
-def _interleave(phase_sums, rows, width, stride, band):
-    """Write rows of pixels, one behind the other, from those of each phase; vectors write beyond a row's end."""
-    (stride_h, stride_w), to = stride, address(band)
+def _interleave(adjoint, rows):
+    """Write rows of pixels to the band from those of each phase; vectors write beyond a row's end."""
+    stride_h, stride_w, width = adjoint.geometry.stride_h, adjoint.geometry.stride_w, adjoint.width
     for h in range(rows):
-        first = h // stride_h * ceil_div(width, stride_w)
+        sums = offset(adjoint.phase_sums, h % stride_h * stride_w * adjoint.phase_stride)
+        row, first = h // stride_h, h // stride_h * ceil_div(width, stride_w)
         if stride_w > 2:
             for w in range(width):
-                columns = ceil_div(width - w % stride_w, stride_w)
-                at = h // stride_h * columns + w // stride_w
-                band[h * width + w] = phase_sums[h % stride_h * stride_w + w % stride_w, at]
+                at = row * ceil_div(width - w % stride_w, stride_w) + w // stride_w
+                pixel = load_scalar(sums, w % stride_w * adjoint.phase_stride + at)
+                store_scalar(adjoint.band, h * width + w, pixel)
         elif stride_w == 2:
-            even, odd = address(phase_sums[h % stride_h * 2]), address(phase_sums[h % stride_h * 2 + 1])
-            first_odd = h // stride_h * (width // 2)
+            odd, first_odd = offset(sums, adjoint.phase_stride), row * (width // 2)
             for i in range(0, (width + 1) // 2, LANES):
-                store_interleave2(to, h * width + 2 * i, load(even, first + i), load(odd, first_odd + i))
+                evens, odds = load(sums, first + i), load(odd, first_odd + i)
+                store_interleave2(adjoint.band, h * width + 2 * i, evens, odds)
         else:
-            source = address(phase_sums[h % stride_h])
             for i in range(0, width, LANES):
-                store(to, h * width + i, load(source, first + i))
+                store(adjoint.band, h * width + i, load(sums, first + i))
 
 
 @kernel(writes(1, int64), reads(4), reads(4), GEOMETRY, PROLOGUE, writes(4))
 def _input_grad(counter, dy, weight, geometry, prologue, dx):
-    arguments = counter, dy, weight, Geometry(*geometry), Prologue(*prologue), dx
+    arguments = counter, dy, weight, Geometry(*geometry), view_prologue(prologue), dx
     parallel_for(_input_grad_thread, len(counter), arguments)
 
 
@@ -278,8 +336,8 @@ def _weight_grad_channel(c, x, dy, geometry, dweight):
     for n in range(len(x)):
         plane = _plane_for((rows, columns), kernel_size, geometry)
         chosen = phase_columns(geometry.stride_w, geometry.padding_left, width, plane.shape[2])
-        source = plain_source(x, (n * x.shape[1] + c) * height * width, height, width)
-        deinterleave(source, geometry.padding_top, chosen, plane)
+        source = source_map(x, (n * x.shape[1] + c) * height * width, height, width)
+        deinterleave(source, None, geometry.padding_top, chosen, plane)
         for r in range(kernel_size[0]):
             for s in range(kernel_size[1]):
                 w = s * geometry.dilation_w

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,6 +26,7 @@ from minicnn.kernels.cpu.simd.vector import (
     emit_load,
     fma,
     load,
+    load_index,
     load_scalar,
     store,
     vector_pointer,
@@ -49,9 +49,8 @@ class Window(NamedTuple):
     plane : address of the plane; behind it there is room for ROWS - 1 rows more
     row_stride : floats from one output's row of the plane to the next output's
     line_stride : floats from one row of one phase to the next
-    places : array of where in the plane each tap of the first output is
+    places : address of where in the plane each tap of the first output is
     taps : how many there are
-    weights : address of their weights
 
     """
 
@@ -59,9 +58,8 @@ class Window(NamedTuple):
     plane: int
     row_stride: int
     line_stride: int
-    places: np.ndarray
+    places: int
     taps: int
-    weights: int
 
 
 def _unrolled(side, stride):
@@ -119,36 +117,38 @@ def choose_method(kernel_size, geometry):
 
 
 @inner
-def sum_rows(window, begin, end, width, sums):
+def sum_rows(window, weights, begin, end, width, sums):
     """Sum rows ``begin`` to ``end`` of outputs, one behind the other, and up to ROWS - 1 meaningless ones behind.
 
+    weights : address of the weights of the window's taps
     sums : address of ROWS (end - begin) / ROWS, rounded up, rows of ``width`` floats
     """
     for p in range(begin, end, ROWS):
         plane, to = offset(window.plane, p * window.row_stride), offset(sums, (p - begin) * width)
         if window.method == SIDE_3:
-            _sum_3(plane, window.line_stride, window.weights, width, to)
+            _sum_3(plane, window.line_stride, weights, width, to)
         elif window.method == SIDE_3_STRIDE_2:
-            _sum_3_stride_2(plane, window.line_stride, window.weights, width, to)
+            _sum_3_stride_2(plane, window.line_stride, weights, width, to)
         elif window.method == SIDE_5:
-            _sum_5(plane, window.line_stride, window.weights, width, to)
+            _sum_5(plane, window.line_stride, weights, width, to)
         elif window.method == SIDE_5_STRIDE_2:
-            _sum_5_stride_2(plane, window.line_stride, window.weights, width, to)
+            _sum_5_stride_2(plane, window.line_stride, weights, width, to)
         else:
-            _sum_tap_by_tap(window, plane, width, to)
+            _sum_tap_by_tap(window, weights, plane, width, to)
             if p + 4 < end:
-                _sum_tap_by_tap(window, offset(plane, 4 * window.row_stride), width, offset(to, 4 * width))
+                further = offset(plane, 4 * window.row_stride)
+                _sum_tap_by_tap(window, weights, further, width, offset(to, 4 * width))
 
 
 @inner
-def _sum_tap_by_tap(window, plane, width, sums):
+def _sum_tap_by_tap(window, weights, plane, width, sums):
     """Sum four rows of outputs, the first of which begins at the address ``plane``."""
     row_stride = window.row_stride
     for i in range(0, width, LANES):
         q = min(i, max(0, width - LANES))
         row_0 = row_1 = row_2 = row_3 = broadcast(0)
         for tap in range(window.taps):
-            weight, at = broadcast(load_scalar(window.weights, tap)), window.places[tap] + q
+            weight, at = broadcast(load_scalar(weights, tap)), load_index(window.places, tap) + q
             row_0 = fma(weight, load(plane, at), row_0)
             row_1 = fma(weight, load(plane, row_stride + at), row_1)
             row_2 = fma(weight, load(plane, 2 * row_stride + at), row_2)

@@ -26,21 +26,29 @@ from minicnn.kernels.cpu.conv.geometry import GEOMETRY, Geometry, ceil_div
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.epilogue import EPILOGUE, PROLOGUE, Epilogue, Prologue
+from minicnn.kernels.cpu.simd.epilogue import EPILOGUE, PROLOGUE, Epilogue, Prologue, view_epilogue, view_prologue
 from minicnn.kernels.cpu.simd.gemm import RowEpilogue, gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Gathered, Panel, Strided, make_gemm_micro
 from minicnn.kernels.cpu.simd.planes import (
-    SourceMap,
     adjoint_taps,
     deinterleave,
     first_row_and_column,
+    map_prologue,
     phase_columns,
-    plain_source,
+    source_map,
     tap_places,
     zero_plane,
 )
-from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer, offset
-from minicnn.kernels.cpu.simd.vector import LANES, address, load, load_scalar, store_interleave2, store_scalar
+from minicnn.kernels.cpu.simd.pointers import INDEX_BYTES, float_pointer, keep_alive, mask_offset, offset
+from minicnn.kernels.cpu.simd.vector import (
+    LANES,
+    address,
+    load,
+    load_index,
+    load_scalar,
+    store_interleave2,
+    store_scalar,
+)
 
 __all__ = ["MAX_CHANNELS", "forward", "input_grad", "is_applicable"]
 
@@ -91,13 +99,13 @@ def _band_rows(images, rows, line, more):
 
 
 @inner
-def _read_map(source, padding_top, columns, plane):
+def _read_map(source, prologue, padding_top, columns, plane):
     """Fill a plane with the rows of a map that it wants, and zeros where there are none."""
     above, below = min(len(plane), max(0, padding_top)), max(0, min(len(plane), padding_top + source.height))
     for row in range(len(plane)):
         if row < above or row >= below:
             plane[row] = 0
-    deinterleave(source, padding_top, columns, plane)
+    deinterleave(source, prologue, padding_top, columns, plane)
 
 
 @inner
@@ -108,8 +116,8 @@ def _read_image(x, n, padding_top, lines, geometry, width):
     columns = phase_columns(geometry.stride_w, geometry.padding_left, image_width, width)
     for c in range(channels):
         at = (n * channels + c) * image_height * image_width
-        source = plain_source(x, at, image_height, image_width)
-        _read_map(source, padding_top, columns, planes[c * lines : (c + 1) * lines])
+        source = source_map(x, at, image_height, image_width)
+        _read_map(source, None, padding_top, columns, planes[c * lines : (c + 1) * lines])
     return planes
 
 
@@ -139,7 +147,7 @@ def _multiply_row(weight, k, plane, places, epilogue, y, at):
     """ROWS filters from k on, one row of outputs, from element ``at`` of y on; ``plane`` is an address."""
     columns, area, depth = y.shape[3], y.shape[2] * y.shape[3], len(places)
     a, table = Strided(float_pointer(weight, k * depth), depth, 1), address(places)
-    scale, shift = float_pointer(epilogue.scale, k), float_pointer(epilogue.shift, k)
+    scale, shift = offset(epilogue.scale, k), offset(epilogue.shift, k)
     row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
     vectors = ceil_div(columns, LANES)
     blocks = ceil_div(vectors, min(3, columns // LANES))
@@ -148,7 +156,7 @@ def _multiply_row(weight, k, plane, places, epilogue, y, at):
         count = vectors * (block + 1) // blocks - first
         q = min(first * LANES, columns - count * LANES)  # the last block begins earlier
         b, to = Gathered(offset(plane, q), table), Panel(float_pointer(y, at + q), area)
-        mask = mask_pointer(epilogue.mask, at + q)
+        mask = mask_offset(epilogue.mask, at + q)
         if count == 3:
             gemm_epilogue_3(a, b, depth, row_epilogue, to, mask)
         elif count == 2:
@@ -159,7 +167,7 @@ def _multiply_row(weight, k, plane, places, epilogue, y, at):
 
 @kernel(reads(4), reads(4), GEOMETRY, EPILOGUE, int64, writes(4))
 def _forward(x, weight, geometry, epilogue, band, y):
-    arguments = x, weight, Geometry(*geometry), Epilogue(*epilogue), band, y
+    arguments = x, weight, Geometry(*geometry), view_epilogue(epilogue), band, y
     parallel_for(_forward_band, len(x) * ceil_div(y.shape[2], band), arguments)
 
 
@@ -173,9 +181,10 @@ class _Adjoint(NamedTuple):
     band : rows of pixels of one phase that a task computes
     plane_size : rows and columns of a plane of dy that these depend on
     filters : K
-    counts : array of how many taps of a filter reach each phase
-    weights : array (phases, MAX_CHANNELS, K R S); channels that there are none of repeat the last
-    places : array (phases, K R S) of where in the planes of dy each is multiplied
+    taps : K R S
+    counts : address of how many taps of a filter reach each phase
+    weights : address of an array (phases, MAX_CHANNELS, K R S); channels that there are none of repeat the last
+    places : address of an array (phases, K R S) of where in the planes of dy each is multiplied
 
     """
 
@@ -184,9 +193,10 @@ class _Adjoint(NamedTuple):
     band: int
     plane_size: tuple[int, int]
     filters: int
-    counts: np.ndarray
-    weights: np.ndarray
-    places: np.ndarray
+    taps: int
+    counts: int
+    weights: int
+    places: int
 
 
 @inner
@@ -210,17 +220,17 @@ def _read_cotangents(dy, n, adjoint, prologue, begin):
     columns = phase_columns(1, -adjoint.origin[1], width, plane_width)
     for k in range(filters):
         at = (n * filters + k) * height * width
-        pixels, mask = float_pointer(dy, at), mask_pointer(prologue.mask, at)
-        source = SourceMap(pixels, dy.size - at, height, width, mask, prologue.only_positive, prologue.scale[k])
-        _read_map(source, -adjoint.origin[0] - begin, columns, planes[k * rows : (k + 1) * rows])
+        source, channel = source_map(dy, at, height, width), map_prologue(prologue, k, at)
+        _read_map(source, channel, -adjoint.origin[0] - begin, columns, planes[k * rows : (k + 1) * rows])
     return planes
 
 
 @inner
 def _sum_pixels(adjoint, phase, plane, width, to, row_stride):
     """Compute ``width`` pixels of a row, LANES of them or more, of MAX_CHANNELS channels; plane, to: addresses."""
-    a, i = Strided(address(adjoint.weights[phase]), adjoint.weights.shape[2], 1), 0
-    places, depth = address(adjoint.places[phase]), adjoint.filters * adjoint.counts[phase]
+    a = Strided(offset(adjoint.weights, phase * MAX_CHANNELS * adjoint.taps), adjoint.taps, 1)
+    places = adjoint.places + INDEX_BYTES * phase * adjoint.taps
+    depth, i = adjoint.filters * load_index(adjoint.counts, phase), 0
     while i < width:
         if width - i >= WIDE * LANES:
             b, c = Gathered(offset(plane, i), places), Panel(offset(to, i), row_stride)
@@ -273,6 +283,8 @@ def _input_grad(dy, weight, geometry, prologue, band, weights, places, dx):
     columns = (width - 1 + geometry.padding_left) // geometry.stride_w - origin[1] + 1
     taps = adjoint_taps(kernel_size, geometry, origin, columns)
     parallel_for(_arrange_filter, len(weight), (weight, taps, rows * columns, weights, places))
-    adjoint = _Adjoint(geometry, origin, band, (rows, columns), len(weight), taps.count, weights, places)
+    sizes, addresses = (len(weight), places.shape[1]), (address(taps.count), address(weights), address(places))
+    adjoint = _Adjoint(geometry, origin, band, (rows, columns), *sizes, *addresses)
     tasks = len(dy) * ceil_div(ceil_div(height, geometry.stride_h), band)
-    parallel_for(_input_grad_band, tasks, (dy, adjoint, Prologue(*prologue), dx))
+    parallel_for(_input_grad_band, tasks, (dy, adjoint, view_prologue(prologue), dx))
+    keep_alive(taps)

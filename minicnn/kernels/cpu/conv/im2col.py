@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import boolean, int64, types
 
+from minicnn.kernels.cpu.conv.columns import Window, fold_tap, unfold
 from minicnn.kernels.cpu.conv.geometry import GEOMETRY, Geometry, ceil_div
 from minicnn.kernels.cpu.dtype import constant
 from minicnn.kernels.cpu.runtime.allocator import empty
@@ -31,11 +32,13 @@ from minicnn.kernels.cpu.simd.epilogue import (
     channel_epilogue,
     scale_and_mask,
     scale_shift_clip,
+    view_epilogue,
+    view_prologue,
 )
 from minicnn.kernels.cpu.simd.gemm import Operand, gemm
 from minicnn.kernels.cpu.simd.gemm_micro import Panel
-from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer
-from minicnn.kernels.cpu.simd.vector import address
+from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_offset
+from minicnn.kernels.cpu.simd.vector import address, load_scalar
 
 __all__ = ["forward", "input_grad", "weight_grad"]
 
@@ -59,15 +62,6 @@ class _GradCut(NamedTuple):
     channels: int
     filters: int
     rows: int
-
-
-class _Window(NamedTuple):
-    """What columns are made by: the geometry, R and S of the kernel, and Q of the output."""
-
-    geometry: Geometry
-    height: int
-    width: int
-    out_width: int
 
 
 CUT = types.UniTuple(int64, len(_Cut._fields))
@@ -132,72 +126,14 @@ def _apply_prologue(dy, prologue):
 
 @inner
 def _scale_and_mask_map(i, dy, prologue, masked):
-    size, scale = dy.shape[2] * dy.shape[3], prologue.scale[i % dy.shape[1]]
-    source, mask = float_pointer(dy, i * size), mask_pointer(prologue.mask, i * size)
+    size, scale = dy.shape[2] * dy.shape[3], load_scalar(prologue.scale, i % dy.shape[1])
+    source, mask = float_pointer(dy, i * size), mask_offset(prologue.mask, i * size)
     scale_and_mask(source, size, scale, mask, prologue.only_positive, float_pointer(masked, i * size))
 
 
 @kernel(reads(4), PROLOGUE, writes(4))
 def _scale_and_mask(dy, prologue, masked):
-    parallel_for(_scale_and_mask_map, len(dy) * dy.shape[1], (dy, Prologue(*prologue), masked))
-
-
-@inner
-def _columns_inside(window, s, width):
-    """Return the column that tap s reads for the first output, and which outputs read inside of ``width``."""
-    stride = window.geometry.stride_w
-    w = s * window.geometry.dilation_w - window.geometry.padding_left
-    low = min(window.out_width, max(0, (stride - 1 - w) // stride))
-    return w, low, max(low, min(window.out_width, ceil_div(width - w, stride)))
-
-
-@inner
-def _unfold(x, window, tap, first, last, columns):
-    """Write one tap's row of columns: the pixels of x (H, W) that it reads for rows ``first`` to ``last``."""
-    (r, s), geometry, width = tap, window.geometry, window.out_width
-    w, low, high = _columns_inside(window, s, x.shape[1])
-    for p in range(first, last):
-        h = p * geometry.stride_h + r * geometry.dilation_h - geometry.padding_top
-        row = columns[(p - first) * width : (p - first + 1) * width]
-        if h < 0 or h >= x.shape[0]:
-            row[:] = 0
-            continue
-        row[:low] = 0
-        row[high:] = 0
-        if geometry.stride_w == 1:
-            row[low:high] = x[h, w + low : w + high]
-        else:
-            for q in range(low, high):
-                row[q] = x[h, w + q * geometry.stride_w]
-
-
-@inner
-def _fold(columns, window, tap, height, x):
-    """Add one tap's row of columns to the pixels of x (H, W) that it reads: the adjoint of ``_unfold``."""
-    (r, s), geometry, width = tap, window.geometry, window.out_width
-    w, low, high = _columns_inside(window, s, x.shape[1])
-    for p in range(height):
-        h = p * geometry.stride_h + r * geometry.dilation_h - geometry.padding_top
-        if h < 0 or h >= x.shape[0]:
-            continue
-        if geometry.stride_w == 1:
-            target, source = x[h, w + low : w + high], columns[p * width + low : p * width + high]
-            for q in range(len(target)):
-                target[q] += source[q]
-        else:
-            for q in range(low, high):
-                x[h, w + q * geometry.stride_w] += columns[p * width + q]
-
-
-@inner
-def _unfold_channels(x, window, first, last, columns):
-    """Fill columns with the windows of output rows ``first`` to ``last`` of all channels of x (C, H, W)."""
-    size, at = (last - first) * window.out_width, 0
-    for c in range(len(x)):
-        for r in range(window.height):
-            for s in range(window.width):
-                _unfold(x[c], window, (r, s), first, last, columns[at : at + size])
-                at += size
+    parallel_for(_scale_and_mask_map, len(dy) * dy.shape[1], (dy, view_prologue(prologue), masked))
 
 
 @inner
@@ -219,15 +155,15 @@ def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
     if geometry.is_pointwise:
         b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
     else:
-        window = _Window(geometry, kernel_height, kernel_width, width)
-        _unfold_channels(x[n, c : c + channels], window, first, last, columns)
+        window = Window(geometry, kernel_height, kernel_width, width)
+        unfold(x[n, c : c + channels], window, first, last, columns)
     a, to = float_pointer(weight, k * depth), float_pointer(y, ((n * filters + k) * height + first) * width)
     c = Panel(to, height * width)
     gemm(count, size, depth, Operand(a, depth, False), Operand(b, b_row, False), c, False)
     keep_alive((columns,))
     for i in range(k, k + count if has_epilogue else k):
         at = ((n * filters + i) * height + first) * width
-        sums, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
+        sums, mask = float_pointer(y, at), mask_offset(epilogue.mask, at)
         scale_shift_clip(sums, size, channel_epilogue(epilogue, i), sums, mask)
 
 
@@ -235,7 +171,7 @@ def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
 def _forward(x, weight, geometry, cut, has_epilogue, epilogue, y):
     geometry, cut = Geometry(*geometry), _Cut(*cut)
     tasks = len(x) * geometry.groups * cut.blocks * cut.parts
-    parallel_for(_forward_task, tasks, (x, weight, geometry, cut, has_epilogue, Epilogue(*epilogue), y))
+    parallel_for(_forward_task, tasks, (x, weight, geometry, cut, has_epilogue, view_epilogue(epilogue), y))
 
 
 @inner
@@ -255,12 +191,12 @@ def _input_grad_task(task, dy, weight, geometry, some, dx):
         return
     columns, at = np.empty(count * taps * size, np.float32), 0
     gemm(count * taps, size, depth, a, b, Panel(address(columns), size), False)
-    window = _Window(geometry, kernel_height, kernel_width, dy.shape[3])
+    window = Window(geometry, kernel_height, kernel_width, dy.shape[3])
     for i in range(out, out + count):
         dx[n, i] = 0
         for r in range(kernel_height):
             for s in range(kernel_width):
-                _fold(columns[at : at + size], window, (r, s), dy.shape[2], dx[n, i])
+                fold_tap(columns[at : at + size], window, (r, s), dy.shape[2], dx[n, i])
                 at += size
 
 
@@ -309,7 +245,7 @@ def _weight_grad_task(task, x, dy, geometry, cut, sums):
         group * filters + k,
         min(cut.filters, filters - k),
     )
-    window = _Window(geometry, kernel_height, kernel_width, dy.shape[3])
+    window = Window(geometry, kernel_height, kernel_width, dy.shape[3])
     _sum_weight_grad(some, x, dy, window, cut.rows, sums[i])
 
 
@@ -329,7 +265,7 @@ def _sum_weight_grad(some, x, dy, window, rows, dweight):
             if is_pointwise:
                 b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
             else:
-                _unfold_channels(x[n, c : c + some.channels], window, first, last, columns)
+                unfold(x[n, c : c + some.channels], window, first, last, columns)
             at = ((n * filters + some.filter) * height + first) * width
             a = Operand(float_pointer(dy, at), height * width, False)
             accumulate = n > some.first or first > 0

@@ -31,17 +31,21 @@ from minicnn.kernels.cpu.simd.epilogue import (
     EPILOGUE,
     PROLOGUE,
     Epilogue,
+    EpilogueView,
     Prologue,
+    PrologueView,
     channel_epilogue,
     scale_and_mask,
     scale_and_mask_vector,
     scale_shift_clip,
+    view_epilogue,
+    view_prologue,
 )
 from minicnn.kernels.cpu.simd.gemm import RowEpilogue, gemm_epilogue_1, gemm_epilogue_2, gemm_epilogue_3
 from minicnn.kernels.cpu.simd.gemm_micro import ROWS, Panel, Strided
 from minicnn.kernels.cpu.simd.gemv_micro import gemv_micro, gemv_micro_transposed
-from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer, offset
-from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, load, store
+from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_offset, offset
+from minicnn.kernels.cpu.simd.vector import LANES, address, broadcast, load, load_scalar, store
 
 __all__ = ["forward", "input_grad", "is_applicable"]
 
@@ -81,23 +85,24 @@ class _Product(NamedTuple):
 
     Attributes
     ----------
-    x : array (N, depth, H, W)
-    prologue : ``Prologue``
-    weight : array in which element (r, i) of W is number ``r row_stride + i depth_stride``
-    epilogue : ``Epilogue``
+    x, y : addresses
+    images, depth, rows, pixels : x is (images, depth, pixels), y (images, rows, pixels)
+    prologue, epilogue : ``PrologueView``, ``EpilogueView``
+    weight : ``Strided``: W or its transpose
     cut : ``_Cut``
-    y : array (N, rows, H, W)
 
     """
 
-    x: np.ndarray
-    prologue: Prologue
-    weight: np.ndarray
-    row_stride: int
-    depth_stride: int
-    epilogue: Epilogue
+    x: int
+    y: int
+    images: int
+    depth: int
+    rows: int
+    pixels: int
+    prologue: PrologueView
+    weight: Strided
+    epilogue: EpilogueView
     cut: _Cut
-    y: np.ndarray
 
 
 def is_applicable(filters: int, channels: int, pixels: int) -> bool:
@@ -107,7 +112,7 @@ def is_applicable(filters: int, channels: int, pixels: int) -> bool:
 
 def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, y: np.ndarray) -> None:
     """Fill y (N, K, P, Q) and the epilogue's mask."""
-    prologue = Prologue(constant(1, 1)).as_arguments()
+    prologue = Prologue(constant(1, x.shape[1])).as_arguments()
     _pointwise(new_counter(), x, prologue, weight, False, epilogue.as_arguments(), _plan_cut(*y.shape), y)
 
 
@@ -155,35 +160,40 @@ def _panels(part, cut):
 @inner
 def _read_block(product, n, block, to):
     """Copy a block's vectors of each channel of image n to the address ``to``, through the prologue."""
-    x, prologue = product.x, product.prologue
-    depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
+    x, prologue, depth, pixels = product.x, product.prologue, product.depth, product.pixels
     first, vectors = _block_columns(block, product.cut, pixels)
-    start, mask = n * depth * pixels + first, mask_pointer(prologue.mask, 0)
+    start = n * depth * pixels + first
     for c in range(depth):
-        factor = broadcast(prologue.scale[c % len(prologue.scale)])
+        factor = broadcast(load_scalar(prologue.scale, c))
         for j in range(vectors):
             at = start + c * pixels + j * LANES
-            v = scale_and_mask_vector(load(address(x), at), factor, mask, prologue.only_positive, at)
+            v = scale_and_mask_vector(load(x, at), factor, prologue.mask, prologue.only_positive, at)
             store(to, (c * vectors + j) * LANES, v)
+
+
+@inner
+def _some_rows(product, panel):
+    """Return the first row of a panel, and its rows of W."""
+    k, weight = min(panel * ROWS, product.rows - ROWS), product.weight  # the last panel begins earlier
+    address = offset(weight.address, k * weight.row_stride)
+    return k, Strided(address, weight.row_stride, weight.column_stride)
 
 
 @inner
 def _multiply_blocks(product, n, part, begin, end, buffer):
     """Multiply a part of the rows by blocks ``begin`` to ``end`` of image n, which lie at address ``buffer``."""
-    row_stride, step, epilogue, y = product.row_stride, product.depth_stride, product.epilogue, product.y
-    rows, pixels, depth = y.shape[1], y.shape[2] * y.shape[3], product.x.shape[1]
+    pixels, depth, epilogue = product.pixels, product.depth, product.epilogue
     first, last = _panels(part, product.cut)
     for panel in range(first, last):
-        k = min(panel * ROWS, rows - ROWS)  # the last panel begins earlier
-        a = Strided(float_pointer(product.weight, k * row_stride), row_stride, step)
-        scale, shift = float_pointer(epilogue.scale, k), float_pointer(epilogue.shift, k)
+        k, a = _some_rows(product, panel)
+        scale, shift = offset(epilogue.scale, k), offset(epilogue.shift, k)
         row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
         for block in range(begin, end):
             column, vectors = _block_columns(block, product.cut, pixels)
-            at = (n * rows + k) * pixels + column
+            at = (n * product.rows + k) * pixels + column
             start = offset(buffer, (block - begin) * depth * BLOCK_VECTORS * LANES)
-            b, to = Panel(start, vectors * LANES), Panel(float_pointer(y, at), pixels)
-            mask = mask_pointer(epilogue.mask, at)
+            b, to = Panel(start, vectors * LANES), Panel(offset(product.y, at), pixels)
+            mask = mask_offset(epilogue.mask, at)
             if vectors == 3:
                 gemm_epilogue_3(a, b, depth, row_epilogue, to, mask)
             elif vectors == 2:
@@ -195,31 +205,27 @@ def _multiply_blocks(product, n, part, begin, end, buffer):
 @inner
 def _read_column(product, n, column, to):
     """Copy one pixel of each channel of image n to the address ``to``, through the prologue."""
-    x, prologue = product.x, product.prologue
-    depth, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    for c in range(depth):
-        at, scale = (n * depth + c) * pixels + column, prologue.scale[c % len(prologue.scale)]
-        mask = mask_pointer(prologue.mask, at)
-        scale_and_mask(float_pointer(x, at), 1, scale, mask, prologue.only_positive, offset(to, c))
+    prologue = product.prologue
+    for c in range(product.depth):
+        at, scale = (n * product.depth + c) * product.pixels + column, load_scalar(prologue.scale, c)
+        mask = mask_offset(prologue.mask, at)
+        scale_and_mask(offset(product.x, at), 1, scale, mask, prologue.only_positive, offset(to, c))
 
 
 @inner
 def _multiply_column(product, n, part, column, b):
     """Multiply a part of the rows by one column of image n, which lies at the address b."""
-    row_stride, step, epilogue, y = product.row_stride, product.depth_stride, product.epilogue, product.y
-    rows, pixels, depth = y.shape[1], y.shape[2] * y.shape[3], product.x.shape[1]
-    sums = np.empty(ROWS, np.float32)
+    epilogue, sums = product.epilogue, np.empty(ROWS, np.float32)
     first, last = _panels(part, product.cut)
     for panel in range(first, last):
-        k = min(panel * ROWS, rows - ROWS)
-        a = float_pointer(product.weight, k * row_stride)
-        if step == 1:
-            gemv_micro(a, row_stride, b, depth, address(sums))
+        k, a = _some_rows(product, panel)
+        if a.column_stride == 1:
+            gemv_micro(a.address, a.row_stride, b, product.depth, address(sums))
         else:
-            gemv_micro_transposed(a, step, b, depth, address(sums))
+            gemv_micro_transposed(a.address, a.column_stride, b, product.depth, address(sums))
         for r in range(ROWS):
-            at = (n * rows + k + r) * pixels + column
-            to, mask = float_pointer(y, at), mask_pointer(epilogue.mask, at)
+            at = (n * product.rows + k + r) * product.pixels + column
+            to, mask = offset(product.y, at), mask_offset(epilogue.mask, at)
             scale_shift_clip(float_pointer(sums, r), 1, channel_epilogue(epilogue, k + r), to, mask)
     keep_alive((sums,))
 
@@ -227,8 +233,7 @@ def _multiply_column(product, n, part, column, b):
 @inner
 def _multiply_band(product, n, band, part):
     """One image, some of its columns, some of the rows."""
-    cut, depth, pixels = product.cut, product.x.shape[1], product.x.shape[2] * product.x.shape[3]
-    size = depth * BLOCK_VECTORS * LANES
+    cut, pixels, size = product.cut, product.pixels, product.depth * BLOCK_VECTORS * LANES
     together = max(1, BUFFER // size)
     buffer, last = np.empty(together * size, np.float32), cut.blocks * (band + 1) // cut.bands
     for begin in range(cut.blocks * band // cut.bands, last, together):
@@ -246,7 +251,7 @@ def _multiply_band(product, n, band, part):
 def _multiply_thread(thread, counter, product):
     """Do the tasks of one thread."""
     bands, parts = product.cut.bands, product.cut.parts
-    tasks = len(product.y) * parts * bands
+    tasks = product.images * parts * bands
     task = take(counter, thread, tasks)
     while task < tasks:
         image_and_part, band = divmod(task, bands)
@@ -259,9 +264,19 @@ def _multiply_thread(thread, counter, product):
     *(EPILOGUE, types.UniTuple(int64, len(_Cut._fields)), writes(4)),
 )
 def _pointwise(counter, x, prologue, weight, transposed, epilogue, cut, y):
-    row_stride, depth_stride = weight.shape[1], 1
+    row_stride, column_stride = weight.shape[1], 1
     if transposed:
-        row_stride, depth_stride = 1, weight.shape[1]
-    source, sink = Prologue(*prologue), Epilogue(*epilogue)
-    product = _Product(x, source, weight, row_stride, depth_stride, sink, _Cut(*cut), y)
+        row_stride, column_stride = 1, weight.shape[1]
+    product = _Product(
+        address(x),
+        address(y),
+        len(x),
+        x.shape[1],
+        y.shape[1],
+        y.shape[2] * y.shape[3],
+        view_prologue(prologue),
+        Strided(address(weight), row_stride, column_stride),
+        view_epilogue(epilogue),
+        _Cut(*cut),
+    )
     parallel_for(_multiply_thread, len(counter), (counter, product))

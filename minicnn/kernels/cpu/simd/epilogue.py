@@ -20,10 +20,12 @@ from numba import boolean, float32, types
 from numba.extending import intrinsic
 
 from minicnn.kernels.cpu.runtime.jit import inner, reads, writes
+from minicnn.kernels.cpu.simd.pointers import mask_pointer
 from minicnn.kernels.cpu.simd.vector import (
     FLOAT,
     LANES,
     VECTOR,
+    address,
     broadcast,
     emit_broadcast,
     emit_fma,
@@ -42,7 +44,9 @@ __all__ = [
     "PROLOGUE",
     "ChannelEpilogue",
     "Epilogue",
+    "EpilogueView",
     "Prologue",
+    "PrologueView",
     "channel_epilogue",
     "emit_clip_mask",
     "emit_scale_shift_clip",
@@ -52,6 +56,8 @@ __all__ = [
     "scale_shift_clip",
     "scale_shift_clip_vector",
     "store_with_mask",
+    "view_epilogue",
+    "view_prologue",
 ]
 
 BYTES = ir.VectorType(ir.IntType(8), LANES)
@@ -84,7 +90,7 @@ class Epilogue(NamedTuple):
     mask: np.ndarray | None = None
 
     def as_arguments(self) -> tuple:
-        """Return what a kernel takes as an ``EPILOGUE``, and names again: ``Epilogue(*epilogue)``."""
+        """Return what a kernel takes as an ``EPILOGUE``, see ``view_epilogue``."""
         mask = no_mask() if self.mask is None else self.mask
         return self.scale, self.shift, np.float32(self.clip_min), np.float32(self.clip_max), mask
 
@@ -107,8 +113,26 @@ class Prologue(NamedTuple):
     only_positive: bool = False
 
     def as_arguments(self) -> tuple:
-        """Return what a kernel takes as a ``PROLOGUE``, and names again: ``Prologue(*prologue)``."""
+        """Return what a kernel takes as a ``PROLOGUE``, see ``view_prologue``."""
         return self.scale, no_mask() if self.mask is None else self.mask, self.only_positive
+
+
+class EpilogueView(NamedTuple):
+    """An ``Epilogue`` within a kernel: addresses of scale, shift and mask, 0 for no mask, and the clip's ends."""
+
+    scale: int
+    shift: int
+    clip_min: float
+    clip_max: float
+    mask: int
+
+
+class PrologueView(NamedTuple):
+    """A ``Prologue`` within a kernel: addresses of scale and mask, 0 for no mask, and the rule."""
+
+    scale: int
+    mask: int
+    only_positive: bool
 
 
 class ChannelEpilogue(NamedTuple):
@@ -127,9 +151,24 @@ PROLOGUE = types.Tuple([reads(1), reads(4, boolean), boolean])
 
 
 @inner
+def view_epilogue(epilogue):
+    """Return the ``EpilogueView`` of what a kernel was given as an ``EPILOGUE``."""
+    scale, shift, clip_min, clip_max, mask = epilogue
+    return EpilogueView(address(scale), address(shift), clip_min, clip_max, mask_pointer(mask))
+
+
+@inner
+def view_prologue(prologue):
+    """Return the ``PrologueView`` of what a kernel was given as a ``PROLOGUE``."""
+    scale, mask, only_positive = prologue
+    return PrologueView(address(scale), mask_pointer(mask), only_positive)
+
+
+@inner
 def channel_epilogue(epilogue, k):
     """Return the ``ChannelEpilogue`` of channel k."""
-    return ChannelEpilogue(epilogue.scale[k], epilogue.shift[k], epilogue.clip_min, epilogue.clip_max)
+    scale, shift = load_scalar(epilogue.scale, k), load_scalar(epilogue.shift, k)
+    return ChannelEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
 
 
 @inner

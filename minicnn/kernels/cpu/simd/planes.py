@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import scale_and_mask_vector
-from minicnn.kernels.cpu.simd.pointers import offset
+from minicnn.kernels.cpu.simd.pointers import float_pointer, mask_offset
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     address,
@@ -33,29 +33,30 @@ from minicnn.kernels.cpu.simd.vector import (
 
 __all__ = [
     "AdjointTaps",
-    "PhaseColumns",
+    "MapPrologue",
     "SourceMap",
     "adjoint_taps",
     "deinterleave",
     "first_row_and_column",
+    "map_prologue",
     "phase_columns",
-    "plain_source",
+    "source_map",
     "tap_places",
     "zero_plane",
 ]
 
 
+SOURCE, TARGET, COUNT = range(3)  # rows of ``phase_columns``
+
+
 class SourceMap(NamedTuple):
-    """A map (H, W) to be copied into a plane, and the prologue that its values go through.
+    """A map (H, W) to be copied into a plane.
 
     Attributes
     ----------
     pixels : address of its first pixel
     available : floats from there to the end of the array, beyond which no vector may read
     height, width : int
-    mask : address of its mask's first byte, 0 for no mask; there is none where there is a stride
-    only_positive : whether negative values count as 0
-    scale : float32
 
     """
 
@@ -63,25 +64,14 @@ class SourceMap(NamedTuple):
     available: int
     height: int
     width: int
+
+
+class MapPrologue(NamedTuple):
+    """A prologue's numbers for one map: scale, address of the map's mask or 0, and the deconvnet's rule."""
+
+    scale: float
     mask: int
     only_positive: bool
-    scale: float
-
-
-class PhaseColumns(NamedTuple):
-    """For each phase, which columns of a map a plane has.
-
-    Attributes
-    ----------
-    source : array of the first column of the map
-    target : array of where it goes in the plane's row of that phase
-    count : array of how many there are
-
-    """
-
-    source: np.ndarray
-    target: np.ndarray
-    count: np.ndarray
 
 
 class AdjointTaps(NamedTuple):
@@ -108,61 +98,75 @@ def zero_plane(rows, stride_w, columns):
 
 
 @inner
-def plain_source(x, index, height, width):
-    """Map of x whose first pixel is element ``index``, with no prologue."""
-    return SourceMap(offset(address(x), index), x.size - index, height, width, 0, False, np.float32(1))
-
-
-@inner
 def phase_columns(stride_w, padding_left, width, columns):
-    """Columns of a map of ``width`` that a plane of ``columns`` a phase has."""
-    source, target, count = (
-        np.empty(stride_w, np.int64),
-        np.empty(stride_w, np.int64),
-        np.empty(stride_w, np.int64),
-    )
+    """Which columns of a map of ``width`` a plane of ``columns`` a phase has: array (3, stride_w).
+
+    Row SOURCE has the first column of the map for each phase, TARGET where it goes in the plane's row, and COUNT
+    how many there are.
+    """
+    chosen = np.empty((3, stride_w), np.int64)
     for phase in range(stride_w):
         # the columns w of the map with (w + padding_left) % stride_w == phase
         first = (phase - padding_left) % stride_w
         first += max(0, (-padding_left - first + stride_w - 1) // stride_w) * stride_w
-        source[phase], target[phase] = first, min((first + padding_left) // stride_w, columns)
-        count[phase] = max(0, min((width - first + stride_w - 1) // stride_w, columns - target[phase]))
-    return PhaseColumns(source, target, count)
+        target = min((first + padding_left) // stride_w, columns)
+        chosen[SOURCE, phase], chosen[TARGET, phase] = first, target
+        chosen[COUNT, phase] = max(0, min((width - first + stride_w - 1) // stride_w, columns - target))
+    return chosen
 
 
 @inner
-def deinterleave(x, padding_top, columns, plane):
-    """Copy a map into a plane, through its prologue, one phase's columns behind the other's.
+def source_map(x, index, height, width):
+    """Map of an array whose first pixel is element ``index``."""
+    return SourceMap(float_pointer(x, index), x.size - index, height, width)
+
+
+@inner
+def map_prologue(prologue, k, index):
+    """Return a ``PrologueView`` for a map of channel k, whose first pixel is element ``index``."""
+    return MapPrologue(load_scalar(prologue.scale, k), mask_offset(prologue.mask, index), prologue.only_positive)
+
+
+@inner
+def deinterleave(x, prologue, padding_top, columns, plane):
+    """Copy a map into a plane, one phase's columns behind the other's.
 
     x : ``SourceMap``
+    prologue : ``MapPrologue``, of a plane with one phase, or None; Numba compiles what None leaves of this
     padding_top : row i of the plane is row i - padding_top of the map; rows that are none are left as they are
-    columns : ``PhaseColumns``
+    columns : ``phase_columns``
 
     What vectors write beyond the end of a row are zeros, so that the padding stays as it is, whatever was copied
     before.
     """
     rows, stride_w, width = plane.shape
-    to, factor = address(plane), broadcast(np.float32(x.scale))
+    to = address(plane)
     for row in range(max(0, padding_top), min(rows, padding_top + x.height)):
         for phase in range(stride_w):
-            count = columns.count[phase]
-            line = (row * stride_w + phase) * width + columns.target[phase]
-            begin = (row - padding_top) * x.width + columns.source[phase]
+            count = columns[COUNT, phase]
+            line = (row * stride_w + phase) * width + columns[TARGET, phase]
+            begin = (row - padding_top) * x.width + columns[SOURCE, phase]
             i = 0
             # vectors read on beyond the end of a row, but not of the array
             while stride_w <= 2 and i < count and begin + stride_w * (i + LANES) <= x.available:
                 if stride_w == 1:
                     v = load(x.pixels, begin + i)
-                    v = scale_and_mask_vector(v, factor, x.mask, x.only_positive, begin + i)
+                    if prologue is not None:
+                        factor = broadcast(prologue.scale)
+                        v = scale_and_mask_vector(v, factor, prologue.mask, prologue.only_positive, begin + i)
                 else:
-                    v = factor * load_deinterleave2(x.pixels, begin + 2 * i)[0]
+                    v = load_deinterleave2(x.pixels, begin + 2 * i)[0]
                 store(to, line + i, keep_first(v, count - i))
                 i += LANES
             for j in range(i, count):
                 at = begin + j * stride_w
-                v = load_scalar(x.pixels, at)
-                passed = (x.mask == 0 or load_byte(x.mask, at) != 0) and (v > 0 or not x.only_positive)
-                store_scalar(to, line + j, x.scale * v if passed else np.float32(0))
+                pixel = load_scalar(x.pixels, at)
+                if prologue is not None:
+                    passed = (prologue.mask == 0 or load_byte(prologue.mask, at) != 0) and (
+                        pixel > 0 or not prologue.only_positive
+                    )
+                    pixel = prologue.scale * pixel if passed else np.float32(0)
+                store_scalar(to, line + j, pixel)
 
 
 @inner

@@ -33,6 +33,7 @@ __all__ = [
     "load_byte",
     "load_deinterleave2",
     "load_deinterleave4",
+    "load_index",
     "load_scalar",
     "prefetch",
     "shift_in",
@@ -168,6 +169,7 @@ def _scalar_access(kind, element, text):
 
 
 load_scalar, store_scalar = _scalar_access(types.float32, FLOAT, "the number ``start[index]``")
+load_index, _ = _scalar_access(types.int64, INT64, "the whole number ``start[index]``")
 load_byte, store_byte = _scalar_access(types.uint8, BYTE, "the byte ``start[index]``")
 
 

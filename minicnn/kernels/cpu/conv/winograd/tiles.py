@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import int64, types
+from numba import int64, njit, types
 
 from minicnn.kernels.cpu.conv.winograd.transforms import (
     transform_gradients,
@@ -19,10 +19,21 @@ from minicnn.kernels.cpu.conv.winograd.transforms import (
 )
 from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import channel_epilogue, scale_and_mask, store_with_mask
-from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_pointer, offset
-from minicnn.kernels.cpu.simd.vector import LANES, address, store_scalar
+from minicnn.kernels.cpu.simd.pointers import Maps, float_pointer, keep_alive, mask_offset, offset, view_maps
+from minicnn.kernels.cpu.simd.vector import LANES, address, load_scalar, store_scalar
 
-__all__ = ["TILES", "SourceMaps", "Tiles", "read_gradients", "read_tiles", "source_maps", "write_tiles"]
+__all__ = [
+    "TILES",
+    "SourceMaps",
+    "Tiles",
+    "element_stride",
+    "plan_tiles",
+    "read_gradients",
+    "read_tiles",
+    "some_tiles",
+    "source_maps",
+    "write_tiles",
+]
 
 SIDE_BY_SIDE = 4 * LANES  # tiles with which few lanes of the last vector are empty
 
@@ -64,30 +75,68 @@ class SourceMaps(NamedTuple):
 
     Attributes
     ----------
-    x, mask : addresses of the whole arrays, 0 for no mask
-    images, channels, height, width : their shape
+    x : ``Maps``
     channel : which one
+    mask : address of the mask of all maps, 0 for no mask
     only_positive : whether negative values count as 0
     scale : float32
 
     """
 
-    x: int
-    mask: int
-    images: int
-    channels: int
-    height: int
-    width: int
+    x: Maps
     channel: int
+    mask: int
     only_positive: bool
     scale: float
 
 
+def plan_tiles(
+    corner: tuple[int, int], y_shape: tuple[int, ...], blocks: tuple[int, int], max_tiles: int
+) -> Tiles:
+    """Return all tiles of maps of ``y_shape`` (N, K, P, Q), in runs of ``max_tiles`` or fewer.
+
+    corner : how far above and left of the inputs the first tile begins
+    blocks : of 3x3, down and across a kernel
+    """
+    rows, columns = -(-y_shape[2] // 4), -(-y_shape[3] // 4)
+    count = y_shape[0] * rows * columns
+    return Tiles(*corner, rows, columns, *blocks, 0, count, _run_length(min(count, max_tiles)))
+
+
+def _run_length(tiles: int) -> int:
+    """Floats that a run of tiles takes, which are written LANES at a time from any of them on."""
+    return -(-tiles // LANES) * LANES + LANES
+
+
+@njit  # called from Python too
+def element_stride(size):
+    """Floats from one of 36 elements' runs to the next's: an odd number of vectors.
+
+    At a multiple of 4 KB all 36 would share one set of a cache, which has room for 8 or 12 lines.
+    """
+    return (size // LANES | 1) * LANES + 2 * LANES
+
+
+@inner
+def some_tiles(tiles, first, last):
+    """Tiles ``first`` to ``last`` of the same maps."""
+    return Tiles(
+        tiles.padding_top,
+        tiles.padding_left,
+        tiles.rows,
+        tiles.columns,
+        tiles.blocks_h,
+        tiles.blocks_w,
+        first,
+        last,
+        tiles.run,
+    )
+
+
 @inner
 def source_maps(x, prologue, c):
-    """Return channel c of x (N, C, H, W)."""
-    mask, scale = mask_pointer(prologue.mask, 0), prologue.scale[c]
-    return SourceMaps(address(x), mask, *x.shape, c, prologue.only_positive, scale)
+    """Return channel c of x, an array (N, C, H, W), through a ``PrologueView``."""
+    return SourceMaps(view_maps(x), c, prologue.mask, prologue.only_positive, load_scalar(prologue.scale, c))
 
 
 @inner
@@ -118,17 +167,17 @@ def _read_rows(source, n, corner, rows, count, lines, line_stride):
     corner : row and column of the map to begin with
     lines : address of the first line to write; they are ``line_stride`` floats from each other
     """
-    top, left = corner
+    (top, left), x = corner, source.x
     low = min(count, max(0, -left))
-    high = max(low, min(count, source.width - left))
+    high = max(low, min(count, x.width - left))
     for h in range(top, top + rows):
-        if 0 <= h < source.height and low < high:
+        if 0 <= h < x.height and low < high:
             # padding too is read, from rows nearby, since vectors that start a line are written and read as one
-            pixel = ((n * source.channels + source.channel) * source.height + h) * source.width + left
-            pixels = source.images * source.channels * source.height * source.width
+            pixel = ((n * x.channels + source.channel) * x.height + h) * x.width + left
+            pixels = x.images * x.channels * x.height * x.width
             first, last = max(0, -pixel), min(count, pixels - pixel)
-            mask = source.mask + pixel + first if source.mask else 0
-            values, line = offset(source.x, pixel + first), offset(lines, first)
+            mask = mask_offset(source.mask, pixel + first)
+            values, line = offset(x.address, pixel + first), offset(lines, first)
             scale_and_mask(values, last - first, source.scale, mask, source.only_positive, line)
             _zero(lines, 0, low)
             _zero(lines, high, count)
@@ -193,17 +242,17 @@ def write_tiles(products, run_stride, k, tiles, epilogue, y, lines):
     """Transform 36 runs of products into tiles of channel k of y.
 
     products : address of the first run
-    lines : array (4, floats of a run's outputs), for what lies between
+    y : ``Maps``
+    lines : ``Panel`` of 4 rows of outputs, for what lies between
     """
-    (channels, height, width), line_stride = y.shape[1:], lines.shape[1]
-    channel, count = channel_epilogue(epilogue, k), tiles.last - tiles.first
-    transform_products(products, run_stride, count, channel, address(lines), line_stride)
+    height, width, channel = y.height, y.width, channel_epilogue(epilogue, k)
+    transform_products(products, run_stride, tiles.last - tiles.first, channel, lines.address, lines.leading_dim)
     t = tiles.first
     while t < tiles.last:
         n, p, q, count = _segment(t, tiles)
-        at = ((n * channels + k) * height + 4 * p) * width + 4 * q
+        at = ((n * y.channels + k) * height + 4 * p) * width + 4 * q
         for i in range(min(4, height - 4 * p)):
-            line, pixel = float_pointer(lines, i * line_stride + 4 * (t - tiles.first)), at + i * width
-            to, mask = float_pointer(y, pixel), mask_pointer(epilogue.mask, pixel)
+            line, pixel = offset(lines.address, i * lines.leading_dim + 4 * (t - tiles.first)), at + i * width
+            to, mask = offset(y.address, pixel), mask_offset(epilogue.mask, pixel)
             store_with_mask(line, min(4 * count, width - 4 * q), channel.clip_min, channel.clip_max, to, mask)
         t += count

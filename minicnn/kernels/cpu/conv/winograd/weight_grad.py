@@ -16,14 +16,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.cpu.conv.winograd.convolve import element_stride, plan_tiles, transform_inputs
-from minicnn.kernels.cpu.conv.winograd.tiles import TILES, Tiles, read_gradients, source_maps
+from minicnn.kernels.cpu.conv.winograd.convolve import transform_inputs
+from minicnn.kernels.cpu.conv.winograd.tiles import (
+    TILES,
+    Tiles,
+    element_stride,
+    plan_tiles,
+    read_gradients,
+    source_maps,
+)
 from minicnn.kernels.cpu.conv.winograd.transforms import transform_tap_products
 from minicnn.kernels.cpu.dtype import constant
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
-from minicnn.kernels.cpu.simd.epilogue import PROLOGUE, Prologue
+from minicnn.kernels.cpu.simd.epilogue import PROLOGUE, Prologue, view_prologue
 from minicnn.kernels.cpu.simd.gemm import Operand, gemm
 from minicnn.kernels.cpu.simd.gemm_micro import Panel
 from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive
@@ -67,7 +74,7 @@ def _transform_filter(k, dy, prologue, tiles, d):
 
 @kernel(reads(4), PROLOGUE, TILES, writes(2))
 def _transform_gradients(dy, prologue, tiles, d):
-    parallel_for(_transform_filter, dy.shape[1], (dy, Prologue(*prologue), Tiles(*tiles), d))
+    parallel_for(_transform_filter, dy.shape[1], (dy, view_prologue(prologue), Tiles(*tiles), d))
 
 
 @inner
