@@ -83,7 +83,7 @@ def page(found: dict[str, Evaluation], net_name: str) -> str:
     ]
     for name, evaluation in found.items():
         times = "{map:.2f} + {cut:.2f}".format(**evaluation.seconds)
-        own, *baselines = evaluation.figures.items()
+        own, *baselines = evaluation.estimates.items()
         lines.append(row(f"**{name}**", own[1], times))
         kinds = baselines if evaluation is first else baselines[:1]
         lines += [row(label if label[0] != "t" else f"{label}, map of {name}", f) for label, f in kinds]

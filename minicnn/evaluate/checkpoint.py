@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import minicnn
+from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
@@ -18,10 +19,10 @@ __all__ = ["digest", "map_with_checkpoint"]
 
 
 def map_with_checkpoint(
-    path: str | Path | None,
+    path: PathLike | None,
     count: int,
     measure: Callable[[int], dict[str, Any]],
-    progress: Callable[[list[int]], Iterable[int]] = lambda numbers: numbers,
+    progress: Progress = iter,
 ) -> list[dict[str, Any]]:
     """Results of ``measure`` for 0 to ``count`` - 1, those that an earlier run kept taken from its file.
 
@@ -37,25 +38,30 @@ def map_with_checkpoint(
     ImageError
         If the file can't be written.
 
+    Examples
+    --------
+    >>> map_with_checkpoint(None, 3, lambda n: {"square": n * n})
+    [{'square': 0}, {'square': 1}, {'square': 4}]
+
     """
     path = None if path is None else Path(path)
-    done = {} if path is None else _kept(path)
-    for number in progress([n for n in range(count) if n not in done]):
-        done[number] = measure(number)
+    rows = {} if path is None else _read_rows(path)
+    for number in progress([n for n in range(count) if n not in rows]):
+        rows[number] = measure(number)
         if path is not None:
-            _keep(path, number, done[number])
-    return [done[number] for number in range(count)]
+            _append_row(path, number, rows[number])
+    return [rows[number] for number in range(count)]
 
 
 def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
     """Return a digest of version, network, device, preprocessing, pictures and whatever else decides a result."""
     origin = digest_network(net)
-    ours = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
-    whole = [ours, [digest_image(image)["sha256"] for image in images], *settings]
-    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]
+    version = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
+    everything = [version, [digest_image(image)["sha256"] for image in images], *settings]
+    return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:12]
 
 
-def _keep(path: Path, number: int, row: dict[str, Any]) -> None:
+def _append_row(path: Path, number: int, row: dict[str, Any]) -> None:
     try:
         with open(path, "a", encoding="utf-8") as file:
             # the line break comes first, in case an earlier run left its last line unfinished
@@ -66,13 +72,13 @@ def _keep(path: Path, number: int, row: dict[str, Any]) -> None:
         raise ImageError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
-def _kept(path: Path) -> dict[int, dict[str, Any]]:
+def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
     """Results that an earlier run kept; a last line that was cut off is left out."""
-    found = {}
+    rows = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
-            one = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             continue
-        found[one["number"]] = one["row"]
-    return found
+        rows[entry["number"]] = entry["row"]
+    return rows

@@ -13,7 +13,19 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over the pictures with its 95 % interval; shares and errors in [0, 1]; NaN for no interval."""
+    """A mean over pictures with its 95 % interval.
+
+    Attributes
+    ----------
+    value : float, the mean
+    low, high : float, the ends of the interval; NaN where there is none
+
+    Examples
+    --------
+    >>> Estimate(0.75, 0.5, 1.0).text(per_cent=True)
+    '75.0% [50.0%, 100.0%]'
+
+    """
 
     value: float
     low: float
@@ -22,8 +34,8 @@ class Estimate:
     def text(self, per_cent: bool = False) -> str:
         """Return the mean, and in brackets the interval, if there is one."""
         form = ".1%" if per_cent else ".3f"
-        bootstrap_mean = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
-        return f"{self.value:{form}}{bootstrap_mean}"
+        interval = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
+        return f"{self.value:{form}}{interval}"
 
 
 def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Estimate:
@@ -37,9 +49,18 @@ def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws:
 
     Returns
     -------
-    figure : Figure; of one group without an interval, as nothing says how another would differ
+    estimate : Estimate; of one group without an interval, as nothing says how another would differ
 
-    Source: Efron 1979 (bootstrap), by clusters.
+    References
+    ----------
+    .. [1] Efron 1979, "Bootstrap methods: another look at the jackknife"; here whole clusters are drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> estimate = bootstrap_mean(np.array([0.0, 1.0, 1.0, 1.0]), groups=np.array([0, 1, 2, 3]))
+    >>> estimate.value, estimate.low, estimate.high
+    (0.75, 0.25, 1.0)
 
     """
     sums, counts = np.bincount(groups, weights=values), np.bincount(groups)

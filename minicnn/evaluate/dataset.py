@@ -14,12 +14,16 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.images import load_image
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 __all__ = [
     "CONVENTIONS",
@@ -37,7 +41,8 @@ SIDES = COLUMNS[2:]
 LIMIT = 64 << 20  # bytes of a file of labels
 XML_LIMIT = 1 << 20
 
-Box = tuple[float, float, float, float]
+Box: TypeAlias = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
+Classes: TypeAlias = Mapping[str, int | tuple[int, ...]]  # the class, or classes, of each name
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,11 @@ class Example:
 
 
 def read_dataset(
-    folder: str | Path,
+    folder: PathLike,
     convention: str | None = None,
-    classes: Mapping[str, int | tuple[int, ...]] | None = None,
+    classes: Classes | None = None,
 ) -> list[Example]:
-    """Pictures with known objects, in the order of the file or of the files' names.
+    r"""Pictures with known objects, in the order of the file or of the files' names.
 
     Parameters
     ----------
@@ -85,32 +90,42 @@ def read_dataset(
     MinicnnError
         If there are no labels, or a file of them is broken: which, and where.
 
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = "image,class_indices,xmin,ymin,xmax,ymax\nseven.png,7,80,60,200,220\n"
+    ...     _ = Path(folder, "labels.csv").write_text(table)
+    ...     (example,) = read_dataset(folder)
+    >>> example.image.name, example.classes, example.boxes
+    ('seven.png', (7,), ((80.0, 60.0, 200.0, 220.0),))
+
     """
     folder = Path(folder)
     if convention not in (None, *CONVENTIONS):
         raise MinicnnError(f"convention: expected one of {CONVENTIONS}, got {convention!r}")
     if (folder / "labels.csv").is_file():
-        found = list(_csv_boxes(folder, convention or "exclusive"))
+        examples = list(_read_csv(folder, convention or "exclusive"))
     else:
-        found = list(_xml_boxes(folder, convention or "voc", classes))
-    if not found:
+        examples = list(_read_xml(folder, convention or "voc", classes))
+    if not examples:
         raise MinicnnError(f"{folder}: no labelled picture; expected labels.csv, or annotations/*.xml")
-    return _together(found)
+    return _merge_boxes(examples)
 
 
-def list_annotations(folder: str | Path) -> list[Path]:
+def list_annotations(folder: PathLike) -> list[Path]:
     """Return the XML files of a folder's annotations, those of the first place that has some."""
     folder = Path(folder)
     places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
-    return next((found for place in places if (found := sorted(place.glob("*.xml")))), [])
+    return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
 
 
-def read_classes(path: str | Path) -> dict[str, int]:
+def read_classes(path: PathLike) -> dict[str, int]:
     """Class of each name, from a file with one name a line in the order of the classes.
 
     The first word of a line counts: ILSVRC's lists say ``n01440764 tench, Tinca tinca``, class 0, and so on.
     """
-    names = [line.split()[0] for line in _text(Path(path)).splitlines() if line.strip()]
+    names = [line.split()[0] for line in _read_text(Path(path)).splitlines() if line.strip()]
     if len(set(names)) < len(names):
         raise MinicnnError(f"{path}: a name stands on two lines; expected one class a line, its name first")
     return {name: number for number, name in enumerate(names)}
@@ -127,7 +142,19 @@ def read_mask(example: Example) -> np.ndarray | None:
 
 
 def read_valid_mask(example: Example, size: tuple[int, int]) -> np.ndarray | None:
-    """Mask of the example, or None, once boxes and mask are seen to fit the picture."""
+    """Read the mask of an example, or None, and check that boxes and mask fit the picture.
+
+    Parameters
+    ----------
+    example : Example
+    size : (H, W) of its picture
+
+    Raises
+    ------
+    ImageError
+        If the mask can't be read, or a box or the mask does not fit the picture.
+
+    """
     height, width = size
     for box in example.boxes:
         if box[2] > width or box[3] > height:
@@ -138,43 +165,43 @@ def read_valid_mask(example: Example, size: tuple[int, int]) -> np.ndarray | Non
     return truth
 
 
-def _together(found: list[Example]) -> list[Example]:
-    """Join the boxes of one picture and class."""
-    joined: dict[Any, Example] = {}
-    for one in found:
-        key = (one.image, one.classes)
-        first = joined.get(key, one)
-        boxes = one.boxes if first is one else (*first.boxes, *one.boxes)
-        joined[key] = replace(first, boxes=boxes, mask=first.mask or one.mask)
-    return list(joined.values())
+def _merge_boxes(examples: list[Example]) -> list[Example]:
+    """Return one example for each picture and class, with all its boxes."""
+    merged: dict[tuple[Path, tuple[int, ...]], Example] = {}
+    for example in examples:
+        key = (example.image, example.classes)
+        first = merged.get(key, example)
+        boxes = example.boxes if first is example else (*first.boxes, *example.boxes)
+        merged[key] = replace(first, boxes=boxes, mask=first.mask or example.mask)
+    return list(merged.values())
 
 
 # CSV
 
 
-def _csv_boxes(folder: Path, convention: str) -> Iterator[Example]:
+def _read_csv(folder: Path, convention: str) -> Iterator[Example]:
     path = folder / "labels.csv"
-    table = csv.DictReader(io.StringIO(_text(path)), strict=True)
+    table = csv.DictReader(io.StringIO(_read_text(path)), strict=True)
     try:
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
         if missing:
             raise MinicnnError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS)}")
         for row in table:
             where = f"{path}, line {table.line_num}"
-            image = _inside(folder, row["image"], where)
+            image = _path_inside(folder, row["image"], where)
             mask = row.get("mask")
             yield Example(
                 image=image,
-                classes=_numbers(row["class_indices"], where),
-                boxes=(_box([row[side] for side in SIDES], convention, where),),
-                mask=_inside(folder, mask, where) if mask else None,
+                classes=_parse_classes(row["class_indices"], where),
+                boxes=(_parse_box([row[side] for side in SIDES], convention, where),),
+                mask=_path_inside(folder, mask, where) if mask else None,
                 group=row.get("object") or image.name,
             )
     except csv.Error as error:
         raise MinicnnError(f"{path}, line {table.line_num}: not CSV ({error})") from None
 
 
-def _numbers(text: str | None, where: str) -> tuple[int, ...]:
+def _parse_classes(text: str | None, where: str) -> tuple[int, ...]:
     words = (text or "").split()
     if not words or not all(word.isascii() and word.isdigit() and len(word) < 8 for word in words):
         raise MinicnnError(f"{where}: class_indices: expected numbers of classes, got {(text or '')[:60]!r}")
@@ -184,29 +211,29 @@ def _numbers(text: str | None, where: str) -> tuple[int, ...]:
 # PASCAL VOC
 
 
-def _xml_boxes(folder: Path, convention: str, classes: Mapping | None) -> Iterator[Example]:
+def _read_xml(folder: Path, convention: str, classes: Classes | None) -> Iterator[Example]:
     for path in list_annotations(folder):
-        root = _xml(path)
+        root = _parse_xml(path)
         name = (root.findtext("filename") or path.stem).strip()
-        image = _picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
+        image = _find_picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
         mask = folder / "masks" / f"{image.stem}.png"
         for thing in root.findall("object"):
             word = (thing.findtext("name") or "").strip()
             sides = [thing.findtext(f"bndbox/{side}") for side in SIDES]
             yield Example(
                 image=image,
-                classes=_of_name(word, classes, path),
-                boxes=(_box(sides, convention, str(path)),),
+                classes=_find_classes(word, classes, path),
+                boxes=(_parse_box(sides, convention, str(path)),),
                 mask=mask if mask.is_file() else None,
                 group=image.name,
             )
 
 
-def _xml(path: Path):
+def _parse_xml(path: Path) -> Element:
     """Root of an XML file; entities, which can blow a small file up, are refused before it is parsed."""
     from xml.etree import ElementTree
 
-    text = _text(path, XML_LIMIT)
+    text = _read_text(path, XML_LIMIT)
     if "<!" in text.replace("<!--", ""):
         raise MinicnnError(f"{path}: expected an annotation without a document type, which it never needs")
     try:
@@ -215,13 +242,13 @@ def _xml(path: Path):
         raise MinicnnError(f"{path}: not XML ({error})") from None
 
 
-def _picture(folder: Path, name: str, path: Path) -> Path:
+def _find_picture(folder: Path, name: str, path: Path) -> Path:
     places = [f"{place}/{name}" for place in ("images", "JPEGImages", ".")]
-    found = [p for place in places if (p := _inside(folder, place, str(path))).is_file()]
-    return found[0] if found else _inside(folder, places[0], str(path))
+    existing = [p for place in places if (p := _path_inside(folder, place, str(path))).is_file()]
+    return existing[0] if existing else _path_inside(folder, places[0], str(path))
 
 
-def _of_name(word: str, classes: Mapping | None, path: Path) -> tuple[int, ...]:
+def _find_classes(word: str, classes: Classes | None, path: Path) -> tuple[int, ...]:
     if classes is None:
         raise MinicnnError(
             f"{path}: objects are named ({word[:40]!r}), not numbered; give the classes' names in order, one a "
@@ -229,14 +256,14 @@ def _of_name(word: str, classes: Mapping | None, path: Path) -> tuple[int, ...]:
         )
     if word not in classes:
         raise MinicnnError(f"{path}: no class is named {word[:40]!r}; is the list of classes this data set's?")
-    found = classes[word]
-    return (found,) if isinstance(found, int) else tuple(found)
+    numbers = classes[word]
+    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
 
 
-# what both need
+# CSV and PASCAL VOC
 
 
-def _text(path: Path, limit: int = LIMIT) -> str:
+def _read_text(path: Path, limit: int = LIMIT) -> str:
     try:
         with open(path, "rb") as file:
             data = file.read(limit + 1)
@@ -250,7 +277,7 @@ def _text(path: Path, limit: int = LIMIT) -> str:
         raise MinicnnError(f"{path}: not text in UTF-8; expected a file of labels") from None
 
 
-def _inside(folder: Path, name: str | None, where: str) -> Path:
+def _path_inside(folder: Path, name: str | None, where: str) -> Path:
     """Path of a file below the folder; a list of labels must not make us open any other."""
     pure = PurePosixPath((name or "").replace("\\", "/"))
     if (
@@ -265,9 +292,11 @@ def _inside(folder: Path, name: str | None, where: str) -> Path:
     return folder / pure
 
 
-def _box(sides: list[str | None], convention: str, where: str) -> Box:
+def _parse_box(sides: list[str | None], convention: str, where: str) -> Box:
     try:
-        xmin, ymin, xmax, ymax = (float(side) for side in sides)  # ILSVRC has whole numbers, VOC some fractions
+        xmin, ymin, xmax, ymax = (
+            float(side or "") for side in sides
+        )  # ILSVRC has whole numbers, VOC some fractions
     except (TypeError, ValueError):
         raise MinicnnError(f"{where}: expected {', '.join(SIDES)} in pixels, got {sides!r:.120}") from None
     if convention == "voc":

@@ -1,13 +1,14 @@
-"""Insertion and deletion: how fast a class comes and goes with a map's pixels (Petsiuk et al. 2018; later)."""
+"""Insertion and deletion: how fast a class comes and goes with a map's pixels (Petsiuk et al. 2018)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.dataset import Example
@@ -72,8 +73,25 @@ def insertion_deletion_curves(
     MinicnnError
         If ``steps`` or ``batch`` is less than 1.
 
-    Source: Petsiuk, Das, Saenko 2018, "RISE: randomized input sampling for explanation of black-box models".  They
-    blur by 5 pixels at 224 within a window of 11; here the window is 31, and the blur scales with the input.
+    Notes
+    -----
+    The publication blurs by 5 pixels at 224 within a window of 11; here the window is 31, and the blur scales with
+    the input.
+
+    References
+    ----------
+    .. [1] Petsiuk, Das, Saenko 2018, "RISE: randomized input sampling for explanation of black-box models",
+       section 4.1.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net = minicnn.load("digits")
+    >>> x = net.preprocess(catalogue.folder("images") / "seven.png")
+    >>> curves = insertion_deletion_curves(net, x, 7, abs(net.input_gradient(x, 7))[0, 0], steps=4)
+    >>> curves.insertion.shape, round(float(curves.insertion[-1]), 2), round(float(curves.deletion[-1]), 2)
+    ((5,), 1.0, 0.11)
 
     """
     if steps < 1 or batch < 1:
@@ -83,19 +101,36 @@ def insertion_deletion_curves(
     order = np.argsort(-map, axis=None, kind="stable")
     blurred = gaussian_blur(x, BLUR * max(x.shape[2:]) / 224)
     ends = (x, np.zeros_like(x)), (blurred, x)
-    return Curves(*(_curve(net, start, end, order, target, steps, batch) for start, end in ends))
+    counts = np.linspace(0, order.size, steps + 1).round().astype(int)
+    deletion, insertion = (_probabilities(net, pair, order, counts, target, batch) for pair in ends)
+    return Curves(deletion, insertion)
 
 
 def area_under_curve(curve: np.ndarray) -> float:
-    """Area under a curve over [0, 1], by trapezia."""
+    """Area under a curve over [0, 1], by the trapezoidal rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> area_under_curve(np.array([0.0, 1.0, 1.0]))
+    0.75
+
+    """
     return float((curve[1:] + curve[:-1]).mean() / 2)
 
 
-def _curve(net, start, end, order, target, steps, batch) -> np.ndarray:
-    """Probabilities on the way from ``start`` to ``end``, pixels replaced in that order."""
-    counts = np.linspace(0, order.size, steps + 1).round().astype(int)
+def _probabilities(
+    net: Network,
+    ends: tuple[np.ndarray, np.ndarray],
+    order: np.ndarray,
+    counts: np.ndarray,
+    target: int,
+    batch: int,
+) -> np.ndarray:
+    """Probabilities of a class as so many pixels of one input are replaced by the other's, in that order."""
+    start, end = ends
     probabilities = []
-    for first in range(0, steps + 1, batch):
+    for first in range(0, len(counts), batch):
         inputs = np.repeat(start, len(counts[first : first + batch]), axis=0)
         flat, last = inputs.reshape(*inputs.shape[:2], -1), end.reshape(*end.shape[1:2], -1)
         for n, count in enumerate(counts[first : first + batch]):
@@ -109,13 +144,13 @@ def _curve(net, start, end, order, target, steps, batch) -> np.ndarray:
 
 def evaluate_insertion_deletion(
     net: Network,
-    dataset: str | Path | Sequence[Example],
+    dataset: PathLike | Sequence[Example],
     methods: Methods | None = None,
     *,
     steps: int = 32,
     seed: int = 0,
-    keep: str | Path | None = None,
-    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+    keep: PathLike | None = None,
+    progress: Progress = iter,
 ) -> MethodComparison:
     """Areas under deletion and insertion curves of the right class, on the whole picture warped to the input.
 
@@ -129,7 +164,7 @@ def evaluate_insertion_deletion(
 
     Returns
     -------
-    comparison : Comparison; its rows hold the curves, its figures the areas
+    comparison : MethodComparison; its rows hold the curves, its estimates the areas
 
     Raises
     ------
@@ -138,7 +173,18 @@ def evaluate_insertion_deletion(
     MinicnnError
         If there are no pictures, or a class or a method is unknown, or ``steps`` is less than 1.
 
-    Source: Petsiuk, Das, Saenko 2018.
+    References
+    ----------
+    .. [1] Petsiuk, Das, Saenko 2018, "RISE: randomized input sampling for explanation of black-box models".
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> seven = Example(catalogue.folder("images") / "seven.png", classes=(7,), boxes=((80, 60, 200, 220),))
+    >>> comparison = evaluate_insertion_deletion(minicnn.load("digits"), [seven], ["gradient"], steps=4)
+    >>> list(comparison.estimates)
+    ['gradient', 'random order', 'centre first']
 
     """
     examples = load_examples(dataset, "evaluate_insertion_deletion")

@@ -10,12 +10,27 @@ __all__ = ["box_iou", "mask_iou"]
 
 
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (xmin, ymin, xmax, ymax), the last two exclusive."""
+    """Intersection over union of two boxes (xmin, ymin, xmax, ymax), the last two exclusive.
+
+    Examples
+    --------
+    >>> box_iou((0, 0, 2, 2), (1, 0, 3, 2))
+    0.3333333333333333
+
+    """
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))
+    intersection = max(width, 0) * max(height, 0)
+    return float(intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection))
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W), bool; 0 where both are empty."""
+    """Intersection over union of two masks (H, W), bool; 0 where both are empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask_iou(np.array([[True, True, False]]), np.array([[False, True, True]]))
+    0.3333333333333333
+
+    """
     return float((a & b).sum() / max(1, (a | b).sum()))

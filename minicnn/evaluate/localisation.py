@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
-from minicnn.evaluate.dataset import Example, read_dataset, read_valid_mask
+from minicnn.evaluate.dataset import Box, Example, read_dataset, read_valid_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain.localise import LocalisationMethod, get_localisation_method, object_mask, smooth_map
 from minicnn.explain.saliency import saliencies
@@ -21,6 +22,9 @@ from minicnn.images import load_image
 from minicnn.io.digest import digest_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["CAUTION", "Evaluation", "evaluate_localisation"]
 
@@ -43,17 +47,17 @@ class Evaluation:
     ----------
     method : str
     rows : list of dict, one a picture
-    figures : {name of the method or baseline: {measure: Figure}}; the measures are "IoU >= 0.5" (the share of
+    estimates : {name of the method or baseline: {measure: Estimate}}; the measures are "IoU >= 0.5" (the share of
         boxes of the right class), "box IoU", "mask IoU" (where there are masks; means), "top-1 error" and
         "top-5 error" (of localisation)
-    classification : {"top-1 error", "top-5 error": Figure}
+    classification : {"top-1 error", "top-5 error": Estimate}
     seconds : of the map and of the cut, means a picture
 
     """
 
     method: str
     rows: list[dict[str, Any]]
-    figures: dict[str, dict[str, Estimate]]
+    estimates: dict[str, dict[str, Estimate]]
     classification: dict[str, Estimate]
     seconds: dict[str, float]
 
@@ -63,38 +67,38 @@ class Evaluation:
         return len({row["group"] for row in self.rows})
 
     def record(self) -> dict[str, Any]:
-        """Return the figures as plain values for JSON."""
+        """Return the estimates as plain values for JSON."""
         return {
             "method": self.method,
             "images": len(self.rows),
             "groups": self.groups,
             "caution": CAUTION,
-            "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.figures.items()},
-            "classification": {name: asdict(figure) for name, figure in self.classification.items()},
+            "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.estimates.items()},
+            "classification": {name: asdict(estimate) for name, estimate in self.classification.items()},
             "seconds": self.seconds,
         }
 
     def text(self) -> str:
-        """Return the figures as a table, with what they do not say."""
+        """Return the estimates as a table, with what they do not say."""
         lines = [f"{len(self.rows)} pictures of {self.groups} objects; 95 % intervals by drawing objects anew"]
         lines.append(f"{'':<30}" + "".join(f"{name:>24}" for name in LOCALISATION_MEASURES))
-        for name, found in self.figures.items():
-            cells = (found[m].text(m in PER_CENT) if m in found else "-" for m in LOCALISATION_MEASURES)
+        for name, estimates in self.estimates.items():
+            cells = (estimates[m].text(m in PER_CENT) if m in estimates else "-" for m in LOCALISATION_MEASURES)
             lines.append(f"{name:<30}" + "".join(f"{cell:>24}" for cell in cells))
-        wrong = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
-        lines.append(f"classification: {wrong}")
+        errors = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
+        lines.append(f"classification: {errors}")
         lines.append("; ".join(f"{name}: {s:.2f} s a picture" for name, s in self.seconds.items()))
         return "\n".join([*lines, CAUTION])
 
 
 def evaluate_localisation(
     net: Network,
-    dataset: str | Path | Sequence[Example],
+    dataset: PathLike | Sequence[Example],
     method: str | LocalisationMethod = "paper",
     *,
     seed: int = 0,
-    keep: str | Path | None = None,
-    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+    keep: PathLike | None = None,
+    progress: Progress = iter,
 ) -> Evaluation:
     """Localisation by the ILSVRC protocol (paper, section 3.2), with three baselines beside it.
 
@@ -129,17 +133,40 @@ def evaluate_localisation(
     MinicnnError
         If there are no pictures, or a class is unknown to the net.
 
+    References
+    ----------
+    .. [1] Russakovsky et al. 2015, "ImageNet large scale visual recognition challenge", section 4.2.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.explain.localise import MaskSettings
+    >>> from minicnn.io import catalogue
+    >>> seven = Example(catalogue.folder("images") / "seven.png", classes=(7,), boxes=((80, 60, 200, 220),))
+    >>> quick = LocalisationMethod(MaskSettings(working_size=40, components=1))
+    >>> evaluation = evaluate_localisation(minicnn.load("digits"), [seven], quick)
+    >>> evaluation.classification["top-1 error"].value
+    0.0
+
     """
     examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
     if not examples:
         raise MinicnnError("evaluate_localisation: expected at least one picture, got none")
-    name, method = (method, get_localisation_method(method)) if isinstance(method, str) else ("method", method)
-    path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, method)}.jsonl"
-    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], method), progress)
-    return _summed(name, rows, seed)
+    name = method if isinstance(method, str) else "method"
+    chosen = get_localisation_method(method) if isinstance(method, str) else method
+    path = None if keep is None else Path(keep) / f"{name}-{_key(net, examples, chosen)}.jsonl"
+    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], chosen), progress)
+    return _summarise(name, rows, seed)
 
 
 # one picture
+
+
+class IoUs(NamedTuple):
+    """Intersections over unions: of a box with the nearest true one; of a mask, None without a true one."""
+
+    box: float
+    mask: float | None
 
 
 def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict[str, Any]:
@@ -160,8 +187,8 @@ def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict
     mapped = time.perf_counter()
     masks = [_mask(picture, saliency.map, method) for saliency in maps]
     seconds = {"map": mapped - start, "cut": time.perf_counter() - mapped}
-    ious = [_of_mask(mask, example.boxes, None)[0] for mask in masks]
-    iou, shared = _of_mask(masks[0], example.boxes, truth)
+    box_ious = [_compare_mask(mask, example.boxes, None).box for mask in masks]
+    ious = _compare_mask(masks[0], example.boxes, truth)
     top1, top5 = order[0] in example.classes, bool(set(order[:5]) & set(example.classes))
     return {
         "image": str(example.image.name),
@@ -169,82 +196,92 @@ def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict
         "target": maps[0].target,
         "top1": top1,
         "top5": top5,
-        "iou": iou,
-        "mask_iou": shared,
-        "located1": top1 and iou >= HIT,
-        "located5": top5 and max(ious) >= HIT,
+        "iou": ious.box,
+        "mask_iou": ious.mask,
+        "located1": top1 and ious.box >= HIT,
+        "located5": top5 and max(box_ious) >= HIT,
         "box": None if masks[0] is None else list(bounding_box(masks[0])),
         "seconds": seconds,
-        "thresholded map": _thresholded(maps[0].map, method, example.boxes, truth),
-        "centre box": [_of_mask(_centre(size, share), example.boxes, truth) for share in SHARES],
-        "whole picture": [_of_mask(np.ones(size, bool), example.boxes, truth)],
+        "thresholded map": _threshold(maps[0].map, method, example.boxes, truth),
+        "centre box": [_compare_mask(_centre_box(size, share), example.boxes, truth) for share in SHARES],
+        "whole picture": [_compare_mask(np.ones(size, bool), example.boxes, truth)],
     }
 
 
-def _mask(picture, map: np.ndarray, method: LocalisationMethod) -> np.ndarray | None:
+def _mask(picture: Image, map: np.ndarray, method: LocalisationMethod) -> np.ndarray | None:
     """Mask of a map's object, or None for a map that marks nothing, which counts as a miss."""
     return object_mask(picture, map, method.settings) if map.min() < map.max() else None
 
 
-def _thresholded(map: np.ndarray, method: LocalisationMethod, boxes, truth) -> list[tuple[float, float | None]]:
+def _threshold(
+    map: np.ndarray, method: LocalisationMethod, boxes: Sequence[Box], truth: np.ndarray | None
+) -> list[IoUs]:
+    """Compare the largest part of the map above each quantile."""
     smooth = smooth_map(map, method.settings)
     parts = (smooth > q for q in np.quantile(smooth, QUANTILES))
-    return [_of_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]
+    return [_compare_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]
 
 
-def _centre(size: tuple[int, int], share: float) -> np.ndarray:
+def _centre_box(size: tuple[int, int], share: float) -> np.ndarray:
     mask = np.zeros(size, bool)
     (top, left) = (round(n * (1 - share) / 2) for n in size)
     mask[top : size[0] - top, left : size[1] - left] = True
     return mask
 
 
-def _of_mask(mask: np.ndarray | None, boxes, truth: np.ndarray | None) -> tuple[float, float | None]:
-    """Intersections over unions of a mask's box, with the nearest true box, and of the mask."""
+def _compare_mask(mask: np.ndarray | None, boxes: Sequence[Box], truth: np.ndarray | None) -> IoUs:
+    """Compare a mask, and the box around it, with the true ones."""
     if mask is None:
-        return 0.0, None if truth is None else 0.0
-    found = bounding_box(mask)
-    return max(box_iou(found, box) for box in boxes), None if truth is None else mask_iou(mask, truth)
+        return IoUs(0.0, None if truth is None else 0.0)
+    around = bounding_box(mask)
+    return IoUs(max(box_iou(around, box) for box in boxes), None if truth is None else mask_iou(mask, truth))
 
 
 # all pictures
 
 
-def _summed(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
+def _summarise(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
 
-    def figure(values) -> Estimate:
+    def estimate(values: Sequence[Any]) -> Estimate:
         return bootstrap_mean(np.array(values, np.float64), groups, seed)
 
-    def figures(pairs, located1, located5) -> dict[str, Estimate]:
-        found = {"IoU >= 0.5": figure([iou >= HIT for iou, _ in pairs]), "box IoU": figure([i for i, _ in pairs])}
-        if all(shared is not None for _, shared in pairs):
-            found["mask IoU"] = figure([shared for _, shared in pairs])
-        found["top-1 error"] = figure([not right for right in located1])
-        found["top-5 error"] = figure([not right for right in located5])
-        return found
+    def summarise(ious: list[IoUs], located1: list[bool], located5: list[bool]) -> dict[str, Estimate]:
+        estimates = {
+            "IoU >= 0.5": estimate([iou.box >= HIT for iou in ious]),
+            "box IoU": estimate([iou.box for iou in ious]),
+        }
+        if all(iou.mask is not None for iou in ious):
+            estimates["mask IoU"] = estimate([iou.mask for iou in ious])
+        estimates["top-1 error"] = estimate([not located for located in located1])
+        estimates["top-5 error"] = estimate([not located for located in located5])
+        return estimates
 
-    def baseline(pairs) -> dict[str, Estimate]:
-        hits = [iou >= HIT for iou, _ in pairs]
-        right = ([row[top] and hit for row, hit in zip(rows, hits, strict=True)] for top in ("top1", "top5"))
-        return figures(pairs, *right)
+    def summarise_baseline(ious: list[IoUs]) -> dict[str, Estimate]:
+        pairs = list(zip(rows, ious, strict=True))
+        located1, located5 = ([row[top] and iou.box >= HIT for row, iou in pairs] for top in ("top1", "top5"))
+        return summarise(ious, located1, located5)
 
-    own = [(row["iou"], row["mask_iou"]) for row in rows]
-    found = {name: figures(own, [row["located1"] for row in rows], [row["located5"] for row in rows])}
-    for kind, choices in (("thresholded map", QUANTILES), ("centre box", SHARES), ("whole picture", (None,))):
-        best = max(range(len(choices)), key=lambda n: _score([row[kind][n][0] for row in rows]))
+    own = [IoUs(row["iou"], row["mask_iou"]) for row in rows]
+    estimates = {name: summarise(own, [row["located1"] for row in rows], [row["located5"] for row in rows])}
+    baselines: tuple[tuple[str, tuple[float | None, ...]], ...] = (
+        ("thresholded map", QUANTILES),
+        ("centre box", SHARES),
+        ("whole picture", (None,)),
+    )
+    for kind, choices in baselines:
+        # rows that were kept by an earlier run come from JSON as lists
+        ious = [[IoUs(*row[kind][n]) for row in rows] for n in range(len(choices))]
+        best = max(range(len(choices)), key=lambda n: _rank([iou.box for iou in ious[n]]))
         label = kind if choices[best] is None else f"{kind}, best at {choices[best]:g}"
-        found[label] = baseline([row[kind][best] for row in rows])
-    wrong = {f"top-{n} error": figure([not row[f"top{n}"] for row in rows]) for n in (1, 5)}
+        estimates[label] = summarise_baseline(ious[best])
+    errors = {f"top-{n} error": estimate([not row[f"top{n}"] for row in rows]) for n in (1, 5)}
     seconds = {part: float(np.mean([row["seconds"][part] for row in rows])) for part in ("map", "cut")}
-    return Evaluation(name, rows, found, wrong, seconds)
+    return Evaluation(name, rows, estimates, errors, seconds)
 
 
-def _score(ious: list[float]) -> tuple[float, float]:
+def _rank(ious: list[float]) -> tuple[float, float]:
     return float(np.mean([iou >= HIT for iou in ious])), float(np.mean(ious))
-
-
-# what is kept on the way
 
 
 def _key(net: Network, examples: list[Example], method: LocalisationMethod) -> str:

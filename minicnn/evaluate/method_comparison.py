@@ -1,14 +1,14 @@
-"""Methods compared on labelled pictures: what a table of them holds, with intervals over the pictures' objects."""
+"""Comparisons of methods on labelled pictures: a table with intervals over the pictures' objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset
@@ -24,22 +24,22 @@ COMPARED_PASSES = 16  # methods of more passes are compared if they are named
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
-    """What was measured of several methods and baselines.
+    """Measurements of several methods and baselines.
 
     Attributes
     ----------
     title : str, what was measured and how
     rows : list of dict, one a picture
-    figures : {name of the method or baseline: {measure: Figure}}
-    shares : whether the figures are shares, to be shown in per cent
+    estimates : {name of the method or baseline: {measure: Estimate}}
+    per_cent : bool, whether the estimates are shares, shown in per cent
     settings : dict, every parameter
 
     """
 
     title: str
     rows: list[dict[str, Any]]
-    figures: dict[str, dict[str, Estimate]]
-    shares: bool
+    estimates: dict[str, dict[str, Estimate]]
+    per_cent: bool
     settings: dict[str, Any]
 
     @property
@@ -48,22 +48,22 @@ class MethodComparison:
         return len({row["group"] for row in self.rows})
 
     def record(self) -> dict[str, Any]:
-        """Return the figures as plain values for JSON."""
-        figures = {name: {m: asdict(f) for m, f in found.items()} for name, found in self.figures.items()}
+        """Return the estimates as plain values for JSON."""
+        estimates = {name: {m: asdict(e) for m, e in own.items()} for name, own in self.estimates.items()}
         facts = {"images": len(self.rows), "groups": self.groups, "caution": CAUTION, "settings": self.settings}
-        return {"title": self.title, **facts, "figures": figures}
+        return {"title": self.title, **facts, "figures": estimates}
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return the header and the rows of the figures."""
-        measures = list(dict.fromkeys(m for found in self.figures.values() for m in found))
+        """Return the header and the rows of a table."""
+        measures = list(dict.fromkeys(measure for own in self.estimates.values() for measure in own))
         rows = [
-            (name, *(found[m].text(self.shares) if m in found else "-" for m in measures))
-            for name, found in self.figures.items()
+            (name, *(own[m].text(self.per_cent) if m in own else "-" for m in measures))
+            for name, own in self.estimates.items()
         ]
         return ("map", *measures), rows
 
     def text(self) -> str:
-        """Return the figures as a table, with what they do not say."""
+        """Return the table, with what it does not say."""
         header, rows = self.table()
         widths = [max(len(row[i]) for row in (header, *rows)) + 2 for i in range(len(header))]
         lines = ["".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
@@ -75,25 +75,25 @@ def summarise(
     title: str,
     rows: list[dict[str, Any]],
     measures: Sequence[str],
-    shares: bool,
+    per_cent: bool,
     settings: Mapping[str, Any],
     seed: int,
 ) -> MethodComparison:
     """Return a comparison of rows that hold {measure: {name: value}}; a value None leaves the measure out."""
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
-    figures: dict[str, dict[str, Estimate]] = {}
+    estimates: dict[str, dict[str, Estimate]] = {}
     for measure in measures:
         for name in rows[0][measure]:
             values = [row[measure][name] for row in rows]
-            figures.setdefault(name, {})
+            estimates.setdefault(name, {})
             if all(value is not None for value in values):
-                figures[name][measure] = bootstrap_mean(np.array(values, np.float64), groups, seed)
-    return MethodComparison(title, rows, figures, shares, dict(settings))
+                estimates[name][measure] = bootstrap_mean(np.array(values, np.float64), groups, seed)
+    return MethodComparison(title, rows, estimates, per_cent, dict(settings))
 
 
-def load_examples(dataset: str | Path | Sequence[Example], where: str) -> list[Example]:
+def load_examples(dataset: PathLike | Sequence[Example], where: str) -> list[Example]:
     """Return the examples of a folder, or those given; MinicnnError if there are none."""
-    examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
+    examples = list(read_dataset(dataset) if isinstance(dataset, PathLike) else dataset)
     if not examples:
         raise MinicnnError(f"{where}: expected at least one picture, got none")
     return examples
@@ -107,7 +107,7 @@ def select_compared_methods(net: Network, methods: Methods | None) -> dict[str, 
 
 
 def true_class(net: Network, example: Example, x: np.ndarray) -> int:
-    """Return the picture's class, the most probable of several over its views x (V, C, H, W)."""
+    """Return the picture's true class, of several the most probable one over its views x (V, C, H, W)."""
     probability = mean_probabilities(np.concatenate([net(view[None]) for view in x]))
     if max(example.classes) >= len(probability):
         raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(probability)}")

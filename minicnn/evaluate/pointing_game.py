@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.dataset import Example, read_valid_mask
@@ -33,15 +34,15 @@ SMOOTHING = 0.02
 
 def evaluate_pointing(
     net: Network,
-    dataset: str | Path | Sequence[Example],
+    dataset: PathLike | Sequence[Example],
     methods: Methods | None = None,
     *,
     tolerance: float = TOLERANCE,
     smoothing: float = SMOOTHING,
     crops: str = "whole",
     seed: int = 0,
-    keep: str | Path | None = None,
-    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+    keep: PathLike | None = None,
+    progress: Progress = iter,
 ) -> MethodComparison:
     """Shares of pictures whose map of the right class is largest on the object.
 
@@ -64,7 +65,7 @@ def evaluate_pointing(
 
     Returns
     -------
-    comparison : Comparison, of shares
+    comparison : MethodComparison, of shares
 
     Raises
     ------
@@ -73,7 +74,18 @@ def evaluate_pointing(
     MinicnnError
         If there are no pictures, a class or a method is unknown, or a number is out of range.
 
-    Source: Zhang et al. 2016, "Top-down neural attention by excitation backprop", section 4.1.
+    References
+    ----------
+    .. [1] Zhang et al. 2016, "Top-down neural attention by excitation backprop", section 4.1.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> seven = Example(catalogue.folder("images") / "seven.png", classes=(7,), boxes=((80, 60, 200, 220),))
+    >>> comparison = evaluate_pointing(minicnn.load("digits"), [seven], ["gradient", "grad-cam"])
+    >>> list(comparison.estimates)
+    ['gradient', 'grad-cam', 'centre', 'random point']
 
     """
     if not (0 <= tolerance < np.inf and 0 <= smoothing < 1):
@@ -91,7 +103,14 @@ def evaluate_pointing(
 
 
 def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> bool:
-    """Return whether a pixel (row, column) is at most ``tolerance`` pixels away from a box's pixels."""
+    """Return whether a pixel (row, column) is at most ``tolerance`` pixels away from a box's pixels.
+
+    Examples
+    --------
+    >>> hits_box((5, 12), [(0, 0, 10, 10)], tolerance=2), hits_box((5, 12), [(0, 0, 10, 10)], tolerance=3)
+    (False, True)
+
+    """
     row, column = point
     gaps = (
         np.hypot(max(left - column, 0, column - (right - 1)), max(top - row, 0, row - (bottom - 1)))
@@ -107,13 +126,20 @@ def hits_mask(point: tuple[int, int], mask: np.ndarray, tolerance: float) -> boo
 
 
 def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> float:
-    """Share of the pixels of a picture (H, W) that hit: how often a point drawn at random does."""
+    """Probability that a point drawn at random in a picture (H, W) hits a box.
+
+    Examples
+    --------
+    >>> random_hit_probability((10, 10), [(0, 0, 5, 10)], tolerance=0)
+    0.5
+
+    """
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
     hit = np.zeros(size, bool)
     for left, top, right, bottom in boxes:
-        across = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
-        down = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
-        hit |= np.hypot(across, down) <= tolerance
+        dx = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
+        dy = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
+        hit |= np.hypot(dx, dy) <= tolerance
     return float(hit.mean())
 
 
@@ -125,18 +151,21 @@ def _measure(net: Network, example: Example, how: Mapping[str, Any]) -> dict[str
     target = true_class(net, example, x)
     points: dict[str, Any] = {}
     for method, maps in maps_by_method(net, x, target, how["methods"]).items():
-        points[method] = _largest(average_views(maps.map, views), how["smoothing"])
+        points[method] = _argmax(average_views(maps.map, views), how["smoothing"])
     points["centre"] = [size[0] // 2, size[1] // 2]
     tolerance = how["tolerance"]
-    box = {name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()}
-    shown = {} if truth is None else points
-    mask = {name: p is not None and hits_mask(p, truth, tolerance) for name, p in shown.items()}
-    box |= {"random point": random_hit_probability(size, example.boxes, tolerance)}
+    box: dict[str, float] = {
+        name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()
+    }
+    mask: dict[str, bool] = {}
+    if truth is not None:
+        mask = {name: p is not None and hits_mask(p, truth, tolerance) for name, p in points.items()}
+    box["random point"] = random_hit_probability(size, example.boxes, tolerance)
     facts = {"image": example.image.name, "group": example.group, "target": target, "points": points}
     return {**facts, "box": box, "mask": {name: mask.get(name) for name in box}}
 
 
-def _largest(map: np.ndarray, smoothing: float) -> list[int] | None:
+def _argmax(map: np.ndarray, smoothing: float) -> list[int] | None:
     """Row and column of the first largest value of a map, blurred; None of a map that is the same everywhere."""
     if map.max() <= map.min():
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,16 +25,16 @@ class Stage(NamedTuple):
 
 def stages(net: Network) -> list[Stage]:
     """Return what is randomised at a time, from the scores down to the input."""
-    found: list[Stage] = []
+    all_stages: list[Stage] = []
     for name, layer in sequence.before_softmax(net.named_layers):
         own = tuple(f"{name}.{key}" for key in layer.parameter_shapes())
-        if isinstance(layer, BatchNorm2d) and found:
-            found[-1] = Stage(found[-1].name, found[-1].parameters + own)
+        if isinstance(layer, BatchNorm2d) and all_stages:
+            all_stages[-1] = Stage(all_stages[-1].name, all_stages[-1].parameters + own)
         elif own:
-            found.append(Stage(name, own))
-    if not found:
+            all_stages.append(Stage(name, own))
+    if not all_stages:
         raise MinicnnError(f"{net.name}: has no parameters to randomise")
-    return found[::-1]
+    return all_stages[::-1]
 
 
 def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
@@ -52,10 +53,21 @@ def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
     -------
     parameters : {name: array}, of the shapes and dtypes of the network's
 
-    Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
+    References
+    ----------
+    .. [1] Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> net = minicnn.load("digits")
+    >>> shuffled = shuffle_parameters(net)["conv_layers.0.weight"]
+    >>> weight = net.state_dict()["conv_layers.0.weight"]
+    >>> bool((shuffled == weight).all()), sorted(shuffled.ravel()) == sorted(weight.ravel())
+    (False, True)
 
     """
-    rng, found = np.random.default_rng(seed), {}
+    rng, shuffled = np.random.default_rng(seed), {}
     orders: dict[str, np.ndarray] = {}
     for name, array in net.state_dict().items():
         owner, _, key = name.rpartition(".")
@@ -63,8 +75,8 @@ def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
             order = orders.setdefault(owner, rng.permutation(array.size))
         else:
             order = rng.permutation(array.size)
-        found[name] = array.ravel()[order].reshape(array.shape)
-    return found
+        shuffled[name] = array.ravel()[order].reshape(array.shape)
+    return shuffled
 
 
 def replace_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:
@@ -73,13 +85,20 @@ def replace_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Netwo
 
 
 class FittedNetwork(NamedTuple):
-    """A network whose last layer was fitted anew, and how many of its labels it then gets right, 0..1."""
+    """A network with a new last layer.
+
+    Attributes
+    ----------
+    net : Network
+    accuracy : float in [0, 1], the fraction of the labels that it gets right
+
+    """
 
     net: Network
     accuracy: float
 
 
-def fit_last_layer(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -> FittedNetwork:
+def fit_last_layer(net: Network, inputs: Iterable[np.ndarray], labels: np.ndarray) -> FittedNetwork:
     """Network whose last layer is fitted anew to labels; all layers before it stay as they are trained.
 
     W, b minimise sum_n ||W f_n + b - e_(y_n)||^2 + lambda ||W||^2,  f_n the features of image n, e_y the unit
@@ -94,7 +113,7 @@ def fit_last_layer(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -
 
     Returns
     -------
-    refit : Refit
+    fitted : FittedNetwork
 
     Raises
     ------
@@ -107,14 +126,14 @@ def fit_last_layer(net: Network, inputs: list[np.ndarray], labels: np.ndarray) -
         raise MinicnnError(f"{net.name}: ends in {name!r}, which is no linear layer that least squares could fit")
     features = np.concatenate([net.forward(x, upto=before[-1][0]) for x in inputs]).astype(np.float64)
     state, classes = last.state(), last.parameter_shapes()["weight"][0]
-    wanted = np.eye(classes)[labels]
-    weight, bias = _least_squares(features, wanted)
+    one_hot = np.eye(classes)[labels]
+    weight, bias = _least_squares(features, one_hot)
     if "bias" not in state:
-        weight, bias = _least_squares(features, wanted, centred=False)
-    right = (features @ weight.T + bias).argmax(axis=1) == labels
-    new = {"weight": weight, "bias": bias}
-    fitted = {f"{name}.{key}": new[key].astype(array.dtype) for key, array in state.items()}
-    return FittedNetwork(replace_parameters(net, fitted), float(right.mean()))
+        weight, bias = _least_squares(features, one_hot, centred=False)
+    correct = (features @ weight.T + bias).argmax(axis=1) == labels
+    solution = {"weight": weight, "bias": bias}
+    parameters = {f"{name}.{key}": solution[key].astype(array.dtype) for key, array in state.items()}
+    return FittedNetwork(replace_parameters(net, parameters), float(correct.mean()))
 
 
 def _least_squares(f: np.ndarray, y: np.ndarray, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike, PathLike, Progress
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
 from minicnn.evaluate.randomise import fit_last_layer, replace_parameters, shuffle_parameters, stages
@@ -28,12 +29,12 @@ Settings = dict[str, dict[str, Any]]
 
 def sanity_check(
     net: Network,
-    images: Sequence[Any],
+    images: Sequence[ImageLike],
     methods: Methods | None = None,
     *,
     seed: int = 0,
-    keep: str | Path | None = None,
-    progress: Callable[[list[Any]], Iterable[Any]] = lambda items: items,
+    keep: PathLike | None = None,
+    progress: Progress = iter,
 ) -> SanityCheck:
     """Comparison of a network's maps with those of the same network once its parameters or labels are destroyed.
 
@@ -69,7 +70,18 @@ def sanity_check(
     MinicnnError
         If there are no pictures, or a method is unknown.
 
-    Source: Adebayo et al. 2018, "Sanity checks for saliency maps".
+    References
+    ----------
+    .. [1] Adebayo et al. 2018, "Sanity checks for saliency maps", sections 3 and 4.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net, seven = minicnn.load("digits"), catalogue.folder("images") / "seven.png"
+    >>> check = sanity_check(net, [seven], ["gradient"])
+    >>> check.stages
+    ['fc_layers.2', 'fc_layers.0', 'conv_layers.6', 'conv_layers.3', 'conv_layers.0']
 
     """
     images = list(images)
@@ -77,91 +89,119 @@ def sanity_check(
         raise MinicnnError("sanity_check: expected at least one picture, got none")
     inputs = _Inputs(net, images)
     settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
-    fits, labels = _fits(net, inputs, seed)
+    fits, labels = _fit_labels(net, inputs, seed)
     shuffled = shuffle_parameters(net, seed)
 
     def measure(n: int) -> dict[str, Any]:
-        found, target = _similarities(net, inputs[n], settings, shuffled, fits, np.random.default_rng((seed, n)))
-        return {"image": str(images[n]) if isinstance(images[n], str | Path) else "", "target": target} | found
+        image, x, rng = images[n], inputs[n], np.random.default_rng((seed, n))
+        scores = net(x)[0]
+        similarity = _similarities(net, x, scores, settings, Randomised(shuffled, fits), rng)
+        name = str(image) if isinstance(image, str | Path) else ""
+        return {"image": name, "target": int(scores.argmax()), "similarity": similarity}
 
     path = None if keep is None else Path(keep) / f"sanity-{digest(net, images, settings, seed)}.jsonl"
     rows = map_with_checkpoint(path, len(images), measure, progress)
     return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed)
 
 
-class _Inputs(Sequence):
+class _Inputs:
     """Inputs of pictures, each made when it is asked for."""
 
-    def __init__(self, net: Network, images: list[Any]):
+    def __init__(self, net: Network, images: list[Any]) -> None:
         self.net, self.images = net, images
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[n] for n in range(len(self)))
+
     def __getitem__(self, n: int) -> np.ndarray:
         return load_views(self.net, self.images[n], "one")[0]
 
 
-def _fits(net: Network, inputs: Sequence[np.ndarray], seed: int):
+def _fit_labels(net: Network, inputs: _Inputs, seed: int) -> tuple[tuple[Network, Network] | None, str]:
     """Return nets fitted to the pictures' classes and to these permuted, or None; and a sentence on it."""
-    seen = np.array([int(net(x).argmax()) for x in inputs])
-    if len(set(seen.tolist())) < 2:
+    classes = np.array([int(net(x).argmax()) for x in inputs])
+    if len(set(classes.tolist())) < 2:
         return None, "not done, as the net sees one class in all pictures"
-    permuted = np.random.default_rng(seed).permutation(seen)
-    if (permuted == seen).all():
-        permuted = np.roll(seen, 1)
+    permuted = np.random.default_rng(seed).permutation(classes)
+    if (permuted == classes).all():
+        permuted = np.roll(classes, 1)
     try:
-        right, wrong = (fit_last_layer(net, inputs, labels) for labels in (seen, permuted))
+        fitted, fitted_to_permuted = (fit_last_layer(net, inputs, labels) for labels in (classes, permuted))
     except MinicnnError as error:
         return None, f"not done: {error}"
-    moved = (permuted != seen).mean()
+    moved = (permuted != classes).mean()
     words = (
-        f"the last layer alone, by least squares on {len(seen)} pictures of {len(set(seen.tolist()))} classes, "
-        f"{moved:.0%} of the labels moved; fitted it gets {right.accuracy:.0%} of the labels right, "
-        f"and {wrong.accuracy:.0%} of the permuted ones"
+        f"the last layer alone, by least squares on {len(classes)} pictures of {len(set(classes.tolist()))} "
+        f"classes, {moved:.0%} of the labels moved; fitted it gets {fitted.accuracy:.0%} of the labels right, "
+        f"and {fitted_to_permuted.accuracy:.0%} of the permuted ones"
     )
-    return (right.net, wrong.net), words
+    return (fitted.net, fitted_to_permuted.net), words
 
 
-def _similarities(net, x, settings: Settings, shuffled, fits, rng) -> tuple[dict[str, Any], int]:
-    """Similarities of one picture's maps to those of the net as it is, and its class."""
-    scores = net(x)[0]
+class Randomised(NamedTuple):
+    """What was learnt, destroyed.
+
+    Attributes
+    ----------
+    parameters : {name: array}, all of them shuffled
+    fits : the net fitted to the pictures' classes and to these permuted, or None
+
+    """
+
+    parameters: dict[str, np.ndarray]
+    fits: tuple[Network, Network] | None
+
+
+def _similarities(
+    net: Network,
+    x: np.ndarray,
+    scores: np.ndarray,
+    settings: Settings,
+    randomised: Randomised,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return the similarities of one picture's maps to those of the trained net, {method: {check: ...}}."""
     target = int(scores.argmax())
-    first = maps_by_method(net, x, target, settings)
-    found: dict[str, Any] = {method: {"cascade": [], "independent": []} for method in settings}
-    gone: dict[str, np.ndarray] = {}
+    trained = maps_by_method(net, x, target, settings)
+    similarities: dict[str, Any] = {method: {"cascade": [], "independent": []} for method in settings}
+    cascade: dict[str, np.ndarray] = {}
     for stage in stages(net):
-        own = {name: shuffled[name] for name in stage.parameters}
-        gone |= own
-        for check, parameters in (("cascade", gone), ("independent", own)):
+        own = {name: randomised.parameters[name] for name in stage.parameters}
+        cascade |= own
+        for check, parameters in (("cascade", cascade), ("independent", own)):
             maps = maps_by_method(replace_parameters(net, parameters), x, target, settings)
             for method in settings:
-                found[method][check].append(_alike(first[method], maps[method]))
+                similarities[method][check].append(_compare(trained[method], maps[method]))
     other = (target + int(rng.integers(1, len(scores)))) % len(scores) if len(scores) > 1 else target
     others = maps_by_method(net, x, other, settings)
+    fits = randomised.fits
     pairs = None if fits is None else [maps_by_method(fit, x, target, settings) for fit in fits]
     for method in settings:
-        found[method]["another class"] = _alike(first[method], others[method])
-        found[method]["permuted labels"] = None if pairs is None else _alike(*(p[method] for p in pairs))
-    return {"similarity": found}, target
+        similarities[method]["another class"] = _compare(trained[method], others[method])
+        permuted = None if pairs is None else _compare(pairs[0][method], pairs[1][method])
+        similarities[method]["permuted labels"] = permuted
+    return similarities
 
 
-def _alike(a: AttributionMaps, b: AttributionMaps) -> list[float]:
-    """Return the three measures of how alike two methods' maps of one view are."""
+def _compare(a: AttributionMaps, b: AttributionMaps) -> list[float]:
+    """Return the three ``SIMILARITY_MEASURES`` of two methods' maps of one view."""
     ranks = [rank_correlation(*pair) for pair in ((a.map[0], b.map[0]), (a.signed[0], b.signed[0]))]
-    scaled = [m.map[0] / (m.map.max() or 1) for m in (a, b)]
-    return [0.0 if np.isnan(rho) else rho for rho in ranks] + [structural_similarity(*scaled)]
+    first, second = (m.map[0] / (m.map.max() or 1) for m in (a, b))
+    return [0.0 if np.isnan(rho) else rho for rho in ranks] + [structural_similarity(first, second)]
 
 
 def cascade_maps(
-    net: Network, image: Any, methods: Settings, shown: Sequence[int], seed: int = 0
+    net: Network, image: ImageLike, methods: Settings, stage_counts: Sequence[int], seed: int = 0
 ) -> dict[str, list[tuple[np.ndarray, float]]]:
     """One picture's maps along the cascade, for a figure.
 
     Parameters
     ----------
     methods : {name: complete settings}
-    shown : ints, after how many stages; 0 is the trained net
+    stage_counts : ints, after how many stages; 0 is the trained net
 
     Returns
     -------
@@ -170,11 +210,11 @@ def cascade_maps(
     """
     x, _ = load_views(net, image, "one")
     target, shuffled = int(net(x).argmax()), shuffle_parameters(net, seed)
-    first = maps_by_method(net, x, target, methods)
-    found: dict[str, list] = {method: [] for method in methods}
-    for count in shown:
+    trained = maps_by_method(net, x, target, methods)
+    cascade: dict[str, list[tuple[np.ndarray, float]]] = {method: [] for method in methods}
+    for count in stage_counts:
         names = [name for stage in stages(net)[:count] for name in stage.parameters]
         maps = maps_by_method(replace_parameters(net, {n: shuffled[n] for n in names}), x, target, methods)
         for method in methods:
-            found[method].append((maps[method].map[0], _alike(first[method], maps[method])[0]))
-    return found
+            cascade[method].append((maps[method].map[0], _compare(trained[method], maps[method])[0]))
+    return cascade

@@ -1,4 +1,4 @@
-"""What sanity checks found: similarities, a table of them, and a verdict on each map."""
+"""Result of sanity checks: similarities, a table of them, and a verdict on each map."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READING = (
 
 @dataclass(frozen=True, eq=False)
 class SanityCheck:
-    """What was measured: how alike each map is to the one of the net as it was.
+    """How alike each map is to that of the trained network.
 
     Attributes
     ----------
@@ -46,26 +46,32 @@ class SanityCheck:
     labels: str
     seed: int
 
-    def figure(
+    def estimate(
         self, method: str, check: str, stage: int | None = None, measure: str = "absolute"
     ) -> Estimate | None:
         """Mean over the pictures of one measure, with its interval; None for a check that was not done."""
-        found = [row["similarity"][method][check] for row in self.rows]
-        if any(one is None for one in found):
+        similarities = [row["similarity"][method][check] for row in self.rows]
+        if any(similarity is None for similarity in similarities):
             return None
-        place = SIMILARITY_MEASURES.index(measure)
-        values = [(one if stage is None else one[stage])[place] for one in found]
+        index = SIMILARITY_MEASURES.index(measure)
+        values = [(similarity if stage is None else similarity[stage])[index] for similarity in similarities]
         return bootstrap_mean(np.array(values, np.float64), np.arange(len(values)), self.seed)
 
+    def stage_estimate(self, method: str, check: str, stage: int, measure: str = "absolute") -> Estimate:
+        """Return the estimate of a stage of "cascade" or "independent", which are always done."""
+        estimate = self.estimate(method, check, stage, measure)
+        assert estimate is not None
+        return estimate
+
     @property
-    def half(self) -> int:
+    def upper_half(self) -> int:
         """The stage of the cascade with which the upper half of them is randomised."""
         return (len(self.stages) - 1) // 2
 
     def verdict(self, method: str) -> str:
         """Return "passes", "fails" or "undecided" with the two numbers that say so, see ``THRESHOLDS``."""
-        last, upper = (self.figure(method, "cascade", stage) for stage in (0, self.half))
-        (last_low, last_high), (low, high) = _ends(last), _ends(upper)
+        last, upper = (self.stage_estimate(method, "cascade", stage) for stage in (0, self.upper_half))
+        (last_low, last_high), (low, high) = _bounds(last), _bounds(upper)
         if last_low > SAME or low > OTHER:
             word = "fails"
         else:
@@ -76,29 +82,29 @@ class SanityCheck:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the header and the rows of what is known about each method."""
-        columns: dict[str, tuple] = {
+        columns: dict[str, tuple[Any, ...]] = {
             "last layer": ("cascade", 0),
-            "upper half": ("cascade", self.half),
+            "upper half": ("cascade", self.upper_half),
             "all layers": ("cascade", len(self.stages) - 1),
-            "upper half, signed": ("cascade", self.half, "signed"),
-            "upper half, SSIM": ("cascade", self.half, "ssim"),
+            "upper half, signed": ("cascade", self.upper_half, "signed"),
+            "upper half, SSIM": ("cascade", self.upper_half, "ssim"),
             "one layer, least": ("independent",),
             "another class": ("another class",),
             "permuted labels": ("permuted labels",),
         }
-        rows = [(name, *(self._cell(name, *where) for where in columns.values())) for name in self.methods]
+        rows = [(name, *(self._cell(name, *column) for column in columns.values())) for name in self.methods]
         return ("map", *columns), rows
 
-    def _cell(self, method: str, check: str, *where: Any) -> str:
+    def _cell(self, method: str, check: str, *stage_and_measure: Any) -> str:
         if check == "independent":
-            found = [self.figure(method, check, stage) for stage in range(len(self.stages))]
-            least = min(range(len(found)), key=lambda n: found[n].value)
-            return f"{found[least].value:.2f} at {self.stages[least]}"
-        figure = self.figure(method, check, *where)
-        if figure is None:
+            values = [self.stage_estimate(method, check, stage).value for stage in range(len(self.stages))]
+            lowest = min(range(len(values)), key=values.__getitem__)
+            return f"{values[lowest]:.2f} at {self.stages[lowest]}"
+        estimate = self.estimate(method, check, *stage_and_measure)
+        if estimate is None:
             return "-"
-        bounds = f" [{figure.low:.2f}, {figure.high:.2f}]" if figure.low <= figure.high else ""
-        return f"{figure.value:.2f}{bounds}"
+        bounds = f" [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate.low <= estimate.high else ""
+        return f"{estimate.value:.2f}{bounds}"
 
     def text(self) -> str:
         """Return the table and the verdicts."""
@@ -113,22 +119,24 @@ class SanityCheck:
         return [f"{method}: {self.verdict(method)}" for method in self.methods]
 
     def record(self) -> dict[str, Any]:
-        """Return all figures as plain values for JSON."""
-        figures: dict[str, Any] = {}
+        """Return all estimates as plain values for JSON."""
+        maps: dict[str, Any] = {}
         for method in self.methods:
-            figures[method] = {"verdict": self.verdict(method)}
+            maps[method] = {"verdict": self.verdict(method)}
             for check in ("cascade", "independent"):
-                figures[method][check] = [
-                    {m: asdict(self.figure(method, check, n, m)) for m in SIMILARITY_MEASURES}
+                maps[method][check] = [
+                    {m: asdict(self.stage_estimate(method, check, n, m)) for m in SIMILARITY_MEASURES}
                     for n in range(len(self.stages))
                 ]
             for check in ("another class", "permuted labels"):
-                found = {m: self.figure(method, check, None, m) for m in SIMILARITY_MEASURES}
-                figures[method][check] = {m: f and asdict(f) for m, f in found.items()}
+                estimates = {m: self.estimate(method, check, None, m) for m in SIMILARITY_MEASURES}
+                maps[method][check] = {m: None if e is None else asdict(e) for m, e in estimates.items()}
         facts = {"stages": self.stages, "settings": self.methods, "labels": self.labels, "seed": self.seed}
-        return {"images": len(self.rows), "thresholds": THRESHOLDS, **facts, "maps": figures}
+        return {"images": len(self.rows), "thresholds": THRESHOLDS, **facts, "maps": maps}
 
 
-def _ends(figure: Estimate) -> tuple[float, float]:
+def _bounds(estimate: Estimate) -> tuple[float, float]:
     """Return the ends of the interval; of one picture, which has none, its value."""
-    return (figure.low, figure.high) if figure.low <= figure.high else (figure.value, figure.value)
+    if estimate.low <= estimate.high:
+        return estimate.low, estimate.high
+    return estimate.value, estimate.value

@@ -31,14 +31,22 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     ShapeError
         If the shapes differ.
 
-    Source: Spearman 1904.
+    References
+    ----------
+    .. [1] Spearman 1904, "The proof and measurement of association between two things".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rank_correlation(np.array([1, 2, 3, 4]), np.array([10, 20, 40, 30]))
+    0.8
 
     """
-    _alike(a, b, "rank_correlation")
+    _check_shapes(a, b, "rank_correlation")
     p, q = (_ranks(m) for m in (a, b))
     p, q = p - p.mean(), q - q.mean()
-    spread = np.sqrt((p @ p) * (q @ q))
-    return float(np.clip(p @ q / spread, -1, 1)) if spread > 0 else np.nan
+    scale = np.sqrt((p @ p) * (q @ q))
+    return float(np.clip(p @ q / scale, -1, 1)) if scale > 0 else np.nan
 
 
 def structural_similarity(a: np.ndarray, b: np.ndarray, data_range: float = 1.0) -> float:
@@ -62,10 +70,20 @@ def structural_similarity(a: np.ndarray, b: np.ndarray, data_range: float = 1.0)
     ShapeError
         If the shapes differ or are not (H, W).
 
-    Source: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
+    References
+    ----------
+    .. [1] Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity",
+       equation 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> map = np.random.default_rng(0).random((16, 16))
+    >>> structural_similarity(map, map)
+    1.0
 
     """
-    _alike(a, b, "structural_similarity")
+    _check_shapes(a, b, "structural_similarity")
     if a.ndim != 2:
         raise ShapeError(f"structural_similarity: expected maps of shape (H, W), got {a.shape}")
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -73,13 +91,13 @@ def structural_similarity(a: np.ndarray, b: np.ndarray, data_range: float = 1.0)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     covariance = product - mean_a * mean_b
     variances = square_a - mean_a**2 + square_b - mean_b**2
-    found = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    found /= (mean_a**2 + mean_b**2 + c1) * (variances + c2)
-    inside = found[BORDER:-BORDER, BORDER:-BORDER]
-    return float((inside if inside.size else found).mean())
+    ssim = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    ssim /= (mean_a**2 + mean_b**2 + c1) * (variances + c2)
+    inner = ssim[BORDER:-BORDER, BORDER:-BORDER]
+    return float((inner if inner.size else ssim).mean())
 
 
-def _alike(a: np.ndarray, b: np.ndarray, where: str) -> None:
+def _check_shapes(a: np.ndarray, b: np.ndarray, where: str) -> None:
     if a.shape != b.shape:
         raise ShapeError(f"{where}: expected two maps of one shape, got {a.shape} and {b.shape}")
 

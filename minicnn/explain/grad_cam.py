@@ -1,4 +1,4 @@
-"""Grad-CAM: the maps of a late layer, weighted by their mean gradients (Selvaraju et al. 2017; later work)."""
+"""Grad-CAM: the maps of a late layer, weighted by their mean gradients (Selvaraju et al. 2017)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,20 @@ def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = No
     ShapeError
         If the layer gives no maps.
 
-    Source: Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based
-    localization".
+    References
+    ----------
+    .. [1] Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based
+       localization", equations 1 and 2.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net = minicnn.load("digits")
+    >>> x = net.preprocess(catalogue.folder("images") / "seven.png")
+    >>> map = grad_cam(net, x, 7)
+    >>> map.shape, float(map.min()) >= 0
+    ((1, 28, 28), True)
 
     """
     return resize_maps(np.maximum(class_activation(net, x, target, layer), 0), x.shape[2:])
@@ -79,11 +91,11 @@ def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None
     Parameters and errors as for ``grad_cam``; an array of shape (V, P, Q), signed, dtype of x.
     """
     layer = last_convolution(net, x.shape[1:]) if layer is None else layer
-    rest = Network(_after(net.named_layers, layer), device=net.device, name=net.name)
-    return np.concatenate([_of_view(net, rest, view[None], target, layer) for view in x])
+    rest = Network(_layers_after(net.named_layers, layer), device=net.device, name=net.name)
+    return np.concatenate([_class_activation(net, rest, view[None], target, layer) for view in x])
 
 
-def _of_view(net: Network, rest: Network, x: np.ndarray, target: int, layer: str) -> np.ndarray:
+def _class_activation(net: Network, rest: Network, x: np.ndarray, target: int, layer: str) -> np.ndarray:
     maps = net.forward(x, upto=layer)
     if maps.ndim != 4:
         raise ShapeError(f"grad_cam: {layer!r} gives {maps.shape[1:]} for each image; expected maps (K, P, Q)")
@@ -104,16 +116,16 @@ def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
 
     """
     layers = list(sequence.shapes(net.named_layers, shape))
-    found = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _spread(out)]
-    if not found:
+    convolutions = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _has_maps(out)]
+    if not convolutions:
         raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
-    end = found[-1]
+    end = convolutions[-1]
     while end + 1 < len(layers) and isinstance(layers[end + 1][1], AFTER):
         end += 1
     return layers[end][0]
 
 
-def _spread(shape: tuple[int, ...]) -> bool:
+def _has_maps(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and max(shape[1:]) > 1
 
 
@@ -121,7 +133,7 @@ def _convolves(layer: Layer) -> bool:
     return any(isinstance(part, Conv2d) for _, part in sequence.walk([("", layer)]))
 
 
-def _after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
+def _layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
     for i, (name, layer) in enumerate(layers):
         if name == path:
@@ -131,7 +143,7 @@ def _after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
                 raise MinicnnError(
                     f"grad_cam: {path!r} is inside of {name!r}, which other branches pass by; name {name!r} itself"
                 )
-            inner = _after(layer.layers, path[len(name) + 1 :])
+            inner = _layers_after(layer.layers, path[len(name) + 1 :])
             return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
     sequence.truncate_at(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")

@@ -1,4 +1,4 @@
-"""Gradient x input: each pixel's share of the linear model of a score (Shrikumar et al. 2016; later work)."""
+"""Gradient x input: each pixel's share of the linear model of a score (Shrikumar et al. 2016)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,20 @@ def gradient_times_input(net: Network, x: np.ndarray, target: int, *, rule: str 
     MinicnnError
         If the class or the rule is unknown.
 
-    Source: Shrikumar et al. 2016, "Not just a black box: learning important features through propagating
-    activation differences".
+    References
+    ----------
+    .. [1] Shrikumar et al. 2016, "Not just a black box: learning important features through propagating activation
+       differences".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Network
+    >>> from minicnn.layers import Flatten, Linear
+    >>> net = Network([Flatten(), Linear(4, 2, bias=False)], input_shape=(1, 2, 2))
+    >>> x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]], np.float32)
+    >>> bool(np.isclose(gradient_times_input(net, x, 1).sum(), net(x)[0, 1]))  # of a linear net
+    True
 
     """
     return x * stack_gradients(net, x, target, rule)

@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient summed on the way from a baseline (Sundararajan et al. 2017; later work)."""
+"""Integrated gradients: the gradient summed along a line from a baseline (Sundararajan et al. 2017)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def integrated_gradients(
 
     Returns
     -------
-    found : IntegratedGradients; the attribution has the dtype of x and is summed in float64
+    integral : IntegratedGradients; the attribution has the dtype of x and is summed in float64
 
     Raises
     ------
@@ -67,7 +67,19 @@ def integrated_gradients(
     ShapeError
         If the baseline does not broadcast against x.
 
-    Source: Sundararajan, Taly, Yan 2017, "Axiomatic attribution for deep networks".
+    References
+    ----------
+    .. [1] Sundararajan, Taly, Yan 2017, "Axiomatic attribution for deep networks".
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net = minicnn.load("digits")
+    >>> x = net.preprocess(catalogue.folder("images") / "seven.png")
+    >>> integral = integrated_gradients(net, x, 7, steps=20)
+    >>> bool(abs(integral.error[0]) < 0.05 * abs(integral.change[0]))
+    True
 
     """
     if steps < 1:

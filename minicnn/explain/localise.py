@@ -10,10 +10,10 @@
 | box | of the largest connected component | the same |
 | smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
 
-The method "smooth" is ours, later than the paper.  The map is the root mean square of the gradients at 8 noisy
+The method "smooth" is ours, not the paper's.  The map is the root mean square of the gradients at 8 noisy
 copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma
-is 90, and Bayes' rule joins map and colour: the map says how likely a pixel is the object's before its colour is
-looked at (``object_probability``), so that what shares the object's colour elsewhere stays out.
+is 90, and Bayes' rule combines map and colour: the map gives the prior probability that a pixel is the object's
+(``object_probability``), so that what shares the object's colour elsewhere stays out.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from sys import float_info
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.saliency import MapSettings, Saliency, choose_named, choose_top, saliencies
 from minicnn.images import load_image
@@ -35,6 +36,9 @@ from minicnn.network import Network
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.components import bounding_box, largest_component
 from minicnn.segmentation.graph_cut import segment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = [
     "LOCALISATION_METHODS",
@@ -64,7 +68,7 @@ class MaskSettings:
         How much the map itself counts in the region term, as a prior, see ``object_probability``.  0, the paper's,
         leaves the map to the seeds alone; 1 is Bayes' rule.
     prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
-    prior_steepness : float > 0, how fast the chance of the object grows with the map around that value
+    prior_steepness : float > 0, how fast the probability of the object grows with the map around that value
     components : int >= 1, of each colour model
 
     """
@@ -79,7 +83,7 @@ class MaskSettings:
     prior_steepness: float = 3.0
     components: int = 5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse quantiles that do not separate, and sizes that can't be meant."""
         for name, low, high in (
             ("smoothing", 0, 1),
@@ -153,7 +157,7 @@ def get_localisation_method(name: str) -> LocalisationMethod:
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """An object that was found.
+    """A localised object.
 
     Attributes
     ----------
@@ -177,7 +181,7 @@ class Detection:
 
 def localise(
     net: Network,
-    image: Any,
+    image: ImageLike,
     targets: int | Sequence[int | str] = 5,
     crops: str | None = None,
     rule: str | None = None,
@@ -205,15 +209,39 @@ def localise(
     MinicnnError
         If a class, the crops, the rule or the method is unknown, or a class's map is constant and marks nothing.
 
+    See Also
+    --------
+    minicnn.explain.segment : the graph cut
+    minicnn.explain.evaluate_localisation : how good the boxes are
+
+    References
+    ----------
+    .. [1] Simonyan, Vedaldi, Zisserman 2013, section 3.2.
+    .. [2] Boykov, Jolly 2001, "Interactive graph cuts for optimal boundary and region segmentation of objects in
+       N-D images".
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> (seven,) = localise(minicnn.load("digits"), catalogue.folder("images") / "seven.png", targets=1)
+    >>> seven.label, seven.box, seven.mask.shape
+    ('7', (63, 59, 218, 233), (280, 280))
+
     """
-    picture, given = load_image(image), {"crops": crops, "rule": rule, "settings": settings}
-    how = replace(get_localisation_method(method), **{k: v for k, v in given.items() if v is not None})
+    picture, chosen = load_image(image), get_localisation_method(method)
+    chosen = replace(
+        chosen,
+        crops=chosen.crops if crops is None else crops,
+        rule=chosen.rule if rule is None else rule,
+        settings=chosen.settings if settings is None else settings,
+    )
     choose = choose_top(targets) if isinstance(targets, int) else choose_named(net, targets)
-    maps = saliencies(net, picture, choose, how.map_settings)
-    return [_detection(picture, map, how.settings, method) for map in maps]
+    maps = saliencies(net, picture, choose, chosen.map_settings)
+    return [_detection(picture, map, chosen.settings, method) for map in maps]
 
 
-def _detection(picture, saliency: Saliency, settings: MaskSettings, method: str) -> Detection:
+def _detection(picture: Image, saliency: Saliency, settings: MaskSettings, method: str) -> Detection:
     mask = object_mask(picture, saliency.map, settings)
     return Detection(
         target=saliency.target,
@@ -228,7 +256,7 @@ def _detection(picture, saliency: Saliency, settings: MaskSettings, method: str)
 
 
 def smooth_map(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """Map (H, W) smoothed as the settings say."""
+    """Smooth a map (H, W) as the settings say."""
     return gaussian_blur(map, settings.smoothing * max(map.shape))
 
 
@@ -239,6 +267,14 @@ def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray,
     ------
     MinicnnError
         If the map is constant or holds NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> map = np.arange(20.0).reshape(4, 5)
+    >>> foreground, background = saliency_seeds(map, MaskSettings(smoothing=0.0))
+    >>> foreground.sum().item(), background.sum().item()
+    (1, 6)
 
     """
     if not np.isfinite(map).all() or map.min() == map.max():
@@ -253,7 +289,7 @@ def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray,
     return foreground, background
 
 
-def object_mask(image: Any, map: np.ndarray, settings: MaskSettings | None = None) -> np.ndarray:
+def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None = None) -> np.ndarray:
     """Mask (H, W) of the object that a map of that shape marks: seeds, colour models, cut, largest component.
 
     If the cut finds no object at all, the foreground seeds' largest component is returned, with a warning.
@@ -278,10 +314,18 @@ def object_mask(image: Any, map: np.ndarray, settings: MaskSettings | None = Non
 
 
 def object_probability(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """Chance of the object at each pixel of a map M (H, W): M^k / (M^k + q^k), with q the map's quantile.
+    """Prior probability of the object at each pixel of a map M (H, W): M^k / (M^k + q^k).
 
-    M is smoothed, k is ``prior_steepness`` and q the ``prior_quantile``; where q is 0, any other value is certain.
-    Not the paper's.
+    M is smoothed, k is ``prior_steepness`` and q the map's ``prior_quantile``; where q is 0, any other value is
+    certain.  Not the paper's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> settings = MaskSettings(smoothing=0.0, prior_quantile=0.5, prior_steepness=1.0)
+    >>> object_probability(np.array([[0.0, 1.0, 3.0]]), settings).round(2).tolist()
+    [[0.0, 0.5, 0.75]]
+
     """
     smooth = smooth_map(map, settings).astype(np.float64)
     level = np.quantile(smooth, settings.prior_quantile)

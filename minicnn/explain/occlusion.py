@@ -1,4 +1,4 @@
-"""Occlusion: by how much a score falls when a window of the input is covered (Zeiler, Fergus 2014; later work)."""
+"""Occlusion: by how much a score falls when a window of the input is covered (Zeiler, Fergus 2014)."""
 
 from __future__ import annotations
 
@@ -50,25 +50,36 @@ def occlusion(
     MinicnnError
         If the class is unknown, or a size is out of range.
 
-    Source: Zeiler, Fergus 2014, "Visualizing and understanding convolutional networks", section 4.2 (they colour
-    each place of the window by the class's probability).
+    References
+    ----------
+    .. [1] Zeiler, Fergus 2014, "Visualizing and understanding convolutional networks", section 4.2; they colour
+       each place of the window by the class's probability.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net = minicnn.load("digits")
+    >>> x = net.preprocess(catalogue.folder("images") / "seven.png")
+    >>> occlusion(net, x, 7, window=8, stride=8).shape
+    (1, 28, 28)
 
     """
     window, stride = occlusion_sizes(x.shape[2:], window, stride)
     if batch < 1 or not np.isfinite(fill):
         raise MinicnnError(f"occlusion: expected batch >= 1 and a finite fill, got {batch} and {fill}")
     corners = _corners(x.shape[2:], window, stride)
-    total, seen = np.zeros((len(x), *x.shape[2:])), np.zeros(x.shape[2:])
+    total, covered = np.zeros((len(x), *x.shape[2:])), np.zeros(x.shape[2:])
     for top, left in corners:
-        seen[top : top + window, left : left + window] += 1
-    whole = np.concatenate([net(view[None]) for view in x])[:, target].astype(np.float64)
+        covered[top : top + window, left : left + window] += 1
+    uncovered = np.concatenate([net(view[None]) for view in x])[:, target].astype(np.float64)
     for start in progress(range(0, len(x) * len(corners), batch)):
-        places = [divmod(n, len(corners)) for n in range(start, min(start + batch, len(x) * len(corners)))]
-        boxes = [(v, _box(corners[n], window)) for v, n in places]
-        scores = net(_covered(x, boxes, fill))[:, target]
+        windows = [divmod(n, len(corners)) for n in range(start, min(start + batch, len(x) * len(corners)))]
+        boxes = [(v, _box(corners[n], window)) for v, n in windows]
+        scores = net(_cover(x, boxes, fill))[:, target]
         for (v, box), score in zip(boxes, scores, strict=True):
-            total[v][box] += whole[v] - score
-    return (total / seen).astype(x.dtype)
+            total[v][box] += uncovered[v] - score
+    return (total / covered).astype(x.dtype)
 
 
 def occlusion_maps(net: Network, x: np.ndarray, target: int, **settings: Any) -> AttributionMaps:
@@ -103,7 +114,7 @@ def _box(corner: tuple[int, int], window: int) -> tuple[slice, slice]:
     return slice(corner[0], corner[0] + window), slice(corner[1], corner[1] + window)
 
 
-def _covered(x: np.ndarray, boxes: list[tuple[int, tuple[slice, slice]]], fill: float) -> np.ndarray:
+def _cover(x: np.ndarray, boxes: list[tuple[int, tuple[slice, slice]]], fill: float) -> np.ndarray:
     copies = x[[v for v, _ in boxes]]
     for copy, (_, box) in zip(copies, boxes, strict=True):
         copy[:, box[0], box[1]] = fill

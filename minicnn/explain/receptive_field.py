@@ -6,11 +6,11 @@ borders.  Rows and columns are followed so, separately, from the activation back
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
 from minicnn.layers import Conv2d, ConvTranspose2d, Layer, ZeroPad2d, sequence
-from minicnn.layers.base import Shape
 from minicnn.network import Network
 from minicnn.shapes import sides
 
@@ -46,6 +46,12 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     MinicnnError
         If there is no such layer.
 
+    Examples
+    --------
+    >>> import minicnn
+    >>> receptive_field(minicnn.load("digits"), "conv_layers.0", row=10, column=4)
+    Box(xmin=3, ymin=9, xmax=6, ymax=12)
+
     """
     if net.input_shape is None:
         raise ShapeError(f"{net.name}: has no input_shape; receptive fields end at the borders of one")
@@ -56,25 +62,25 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
             f"({row}, {column}) is outside of the maps of {layer!r}, which are {shape[1]} x {shape[2]}"
         )
     rows, columns = ({row}, {column}) if len(shape) == 3 else ({0}, {0})
-    rows, columns = _through(layers, net.input_shape, rows, columns)
+    rows, columns = _trace_back(layers, net.input_shape, rows, columns)
     if not rows or not columns:
         return Box(0, 0, 0, 0)  # a window on padding alone
     return Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
-def _through(
+def _trace_back(
     layers: sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]
 ) -> tuple[set[int], set[int]]:
     """Follow rows and columns from a chain's output to its input of ``shape``."""
     for _, layer, before, _ in reversed(list(sequence.shapes(layers, shape))):
-        rows, columns = _one(layer, before, rows, columns)
+        rows, columns = _layer_input(layer, before, rows, columns)
     return rows, columns
 
 
-def _one(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
+def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
     if layer.branches():
-        ends = [_through(branch, before, rows, columns) for branch in layer.branches()]
-        return set().union(*(end[0] for end in ends)), set().union(*(end[1] for end in ends))
+        ends = [_trace_back(branch, before, rows, columns) for branch in layer.branches()]
+        return {p for end in ends for p in end[0]}, {p for end in ends for p in end[1]}
     if len(before) != 3:
         return {0}, {0}
     sizes, places = before[1:], (rows, columns)
@@ -82,7 +88,7 @@ def _one(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tupl
         left, _, top, _ = layer.padding
         read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
     elif hasattr(layer, "kernel_size"):
-        read = [_window(layer, axis, sizes, place) for axis, place in enumerate(places)]
+        read = [_window_inputs(layer, axis, sizes, place) for axis, place in enumerate(places)]
     elif layer.output_shape(before)[1:] == sizes:
         read = list(places)
     else:
@@ -91,7 +97,7 @@ def _one(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tupl
     return inside[0], inside[1]
 
 
-def _window(layer: Layer, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:
+def _window_inputs(layer: Any, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:
     """Return the inputs that the taps of these outputs' windows read, padding included."""
     stride, dilation = layer.stride[axis], getattr(layer, "dilation", (1, 1))[axis]
     padding = layer.geometry(tuple(sizes))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)

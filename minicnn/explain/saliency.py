@@ -237,8 +237,11 @@ def _smooth_gradients(
     scored = x if settings.scored is None else load_views(net, image, settings.scored)[0]
     scores = np.concatenate([net(view[None]) for view in scored])
     classes = list(choose(mean_probabilities(scores)))
-    noise = {"samples": settings.samples, "noise": settings.noise, "squared": settings.squared}
-    return scores, classes, smooth_gradients(net, x, classes, rule=settings.rule, **noise)
+    samples, noise, squared = settings.samples, settings.noise, settings.squared
+    gradients = smooth_gradients(
+        net, x, classes, samples=samples, noise=noise, squared=squared, rule=settings.rule
+    )
+    return scores, classes, gradients
 
 
 def _gradients(net: Network, x: np.ndarray, choose: ChooseClasses, settings: MapSettings) -> Gradients:

@@ -1,4 +1,4 @@
-"""SmoothGrad: the gradient averaged over noisy copies of the input (Smilkov et al. 2017; later than the paper)."""
+"""SmoothGrad: the gradient averaged over noisy copies of the input (Smilkov et al. 2017)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def smooth_gradient(
     x : array of shape (V, C, H, W), the network's input
     target : int, the class
     samples : int >= 1, the number n of noisy copies of each view; one is held at a time
-    noise : float >= 0, the standard deviation in parts of each view's range; 0 leaves the plain gradient
+    noise : float >= 0, the standard deviation in parts of each view's range; 0 leaves the gradient itself
     seed : int; view v draws from the generator seeded with (seed, v), whatever the other views
     rule : "gradient", "deconvnet" or "guided"; the published method is the gradient's
     squared : bool
@@ -54,8 +54,21 @@ def smooth_gradient(
     MinicnnError
         If ``samples`` or ``noise`` is out of range, or the rule is unknown.
 
-    Source: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise"; squared (without the root): Hooker
-    et al. 2019, "A benchmark for interpretability methods in deep neural networks".
+    References
+    ----------
+    .. [1] Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise".
+    .. [2] Hooker et al. 2019, "A benchmark for interpretability methods in deep neural networks": squared, without
+       the root.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.io import catalogue
+    >>> net = minicnn.load("digits")
+    >>> x = net.preprocess(catalogue.folder("images") / "seven.png")
+    >>> still = smooth_gradient(net, x, 7, samples=1, noise=0.0)
+    >>> bool((still == net.input_gradient(x, 7)).all())
+    True
 
     """
     (gradient,) = smooth_gradients(

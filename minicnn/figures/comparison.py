@@ -37,7 +37,7 @@ def write_comparison_csv(path: PathLike, comparison: MethodComparison, measures:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("image", "group", "target", "map", *measures))
     for row in comparison.rows:
-        for name in comparison.figures:
+        for name in comparison.estimates:
             values = (row[measure].get(name) for measure in measures)
             cells = ("" if value is None else f"{value:.4f}" for value in values)
             table.writerow((row["image"], row["group"], row["target"], name, *cells))
@@ -66,7 +66,7 @@ def write_curves(
     for n, (measure, left) in enumerate((("deletion", "whole picture"), ("insertion", "blurred picture"))):
         means = {
             name: np.mean([row["curves"][name][n] for row in comparison.rows], axis=0)
-            for name in comparison.figures
+            for name in comparison.estimates
         }
         right = "nothing left" if measure == "deletion" else "whole picture"
         high = np.ceil(20 * max(mean.max() for mean in means.values())) / 20

@@ -74,7 +74,7 @@ def write_cascade_chart(
     charts = []
     for kind in ("cascade", "independent"):
         curves = {
-            method: [1.0] + [_mean(check, method, kind, n) for n in range(len(check.stages))]
+            method: [1.0] + [check.stage_estimate(method, kind, n).value for n in range(len(check.stages))]
             for method in check.methods
         }
         words = "each layer added to those before" if kind == "cascade" else "one layer at a time"
@@ -89,13 +89,6 @@ def write_cascade_chart(
     verdicts = check.verdicts()
     record = provenance.make_record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
     save_png(figure, path, provenance.metadata(record, figure))
-
-
-def _mean(check: SanityCheck, method: str, kind: str, stage: int) -> float:
-    """Return a method's mean similarity over the images, which both checks have of every stage."""
-    estimate = check.figure(method, kind, stage)
-    assert estimate is not None
-    return estimate.value
 
 
 def write_cascade_sheets(

@@ -162,7 +162,7 @@ def evaluations(task: Task) -> list[Section]:
     write_localisation_csv(task.folder / "localisation.csv", evaluation.rows)
     rows = [
         (name, *(means[m].text(m in PER_CENT) if m in means else "-" for m in LOCALISATION_MEASURES))
-        for name, means in evaluation.figures.items()
+        for name, means in evaluation.estimates.items()
     ]
     errors = ", ".join(f"{name} {mean.text(per_cent=True)}" for name, mean in evaluation.classification.items())
     words = (

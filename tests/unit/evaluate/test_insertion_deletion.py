@@ -77,9 +77,9 @@ def test_points_are_the_maps_maxima(net, folder):
         assert tuple(row["points"]["guided"]) == np.unravel_index(map.argmax(), map.shape)
         assert row["target"] == 7
     boxes = [row["box"]["guided"] for row in found.rows]
-    assert found.figures["guided"]["box"].value == np.mean(boxes) and boxes == [True, True, False]
-    assert found.groups == 2 and "mask" not in found.figures["guided"]  # the third picture has none
-    assert found.figures["random point"]["box"].value < 1 and list(found.figures)[-2] == "centre"
+    assert found.estimates["guided"]["box"].value == np.mean(boxes) and boxes == [True, True, False]
+    assert found.groups == 2 and "mask" not in found.estimates["guided"]  # the third picture has none
+    assert found.estimates["random point"]["box"].value < 1 and list(found.estimates)[-2] == "centre"
 
 
 def test_smoothing_is_of_the_longer_side(net, folder):
@@ -90,8 +90,8 @@ def test_smoothing_is_of_the_longer_side(net, folder):
 
 
 def test_a_flat_map_points_nowhere():
-    assert pointing_game._largest(np.zeros((3, 4), np.float32), 0.0) is None
-    assert pointing_game._largest(np.eye(3, dtype=np.float32), 0.0) == [0, 0]
+    assert pointing_game._argmax(np.zeros((3, 4), np.float32), 0.0) is None
+    assert pointing_game._argmax(np.eye(3, dtype=np.float32), 0.0) == [0, 0]
 
 
 def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
@@ -118,7 +118,7 @@ def test_area_is_that_of_trapezia():
 
 def test_a_map_of_the_object_is_better_than_none(net, folder):
     found = evaluate_insertion_deletion(net, folder, ("gradient", "integrated-gradients"), steps=16)
-    figures = found.figures
+    figures = found.estimates
     assert figures["integrated-gradients"]["deletion"].value < figures["random order"]["deletion"].value
     assert figures["integrated-gradients"]["insertion"].value > figures["random order"]["insertion"].value
     for row in found.rows:

@@ -68,27 +68,27 @@ def test_figures_follow_from_what_localise_finds(net, folder, done):
         assert row["iou"] == box_iou(found.box, example.boxes[0]) and tuple(row["box"]) == found.box
         assert row["mask_iou"] == mask_iou(found.mask, read_mask(example))
     ious = [row["iou"] for row in done.rows]
-    assert done.figures["paper"]["IoU >= 0.5"].value == np.mean(np.array(ious) >= 0.5)
-    assert done.figures["paper"]["box IoU"].value == np.mean(ious)
+    assert done.estimates["paper"]["IoU >= 0.5"].value == np.mean(np.array(ious) >= 0.5)
+    assert done.estimates["paper"]["box IoU"].value == np.mean(ious)
     assert [row["top1"] for row in done.rows] == [True, True, False]
     assert done.classification["top-1 error"].value == 1 / 3
-    assert done.figures["paper"]["top-1 error"].value >= 2 / 3 > 0.5 >= 0  # the second box, the third class
+    assert done.estimates["paper"]["top-1 error"].value >= 2 / 3 > 0.5 >= 0  # the second box, the third class
 
 
 def test_baselines_are_what_they_say(done, folder):
     with Image.open(SEVEN) as picture:
         width, height = picture.size
-    whole = next(found for name, found in done.figures.items() if name.startswith("whole"))
+    whole = next(found for name, found in done.estimates.items() if name.startswith("whole"))
     boxes = [example.boxes[0] for example in read_dataset(folder)]
     expected = [(b[2] - b[0]) * (b[3] - b[1]) / (width * height) for b in boxes]
     assert whole["box IoU"].value == pytest.approx(np.mean(expected))
-    labels = list(done.figures)
+    labels = list(done.estimates)
     assert labels[0] == "paper" and [name.split(",")[0] for name in labels[1:]] == [
         "thresholded map",
         "centre box",
         "whole picture",
     ]
-    for found in done.figures.values():
+    for found in done.estimates.values():
         for figure in found.values():
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
 
@@ -154,7 +154,7 @@ def test_the_thresholded_map_is_boxed_above_each_quantile():
         get_localisation_method("paper"),
         settings=replace(get_localisation_method("paper").settings, smoothing=0.0),
     )
-    pairs = localisation._thresholded(map, sharp, [(5, 5, 25, 15)], map > 0)
+    pairs = localisation._threshold(map, sharp, [(5, 5, 25, 15)], map > 0)
     for quantile, (iou, shared) in zip(localisation.QUANTILES, pairs, strict=True):
         expected = (1.0, 200 / 216) if quantile < 1 - 216 / 1600 else (0.0, 0.0)
         assert (iou, shared) == pytest.approx(expected)
@@ -218,9 +218,9 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
     monkeypatch.setattr(localisation, "_measure", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
     found = evaluate_localisation(net, folder, keep=tmp_path)
     assert seen == ["0.png", "1.png", "2.png"]
-    assert found.figures == done.figures
+    assert found.estimates == done.estimates
     again = evaluate_localisation(net, folder, keep=tmp_path)
-    assert len(seen) == 3 and again.figures == done.figures
+    assert len(seen) == 3 and again.estimates == done.estimates
     other = replace(localisation.get_localisation_method("paper"), crops="one")
     evaluate_localisation(net, folder, other, keep=tmp_path)
     assert len(seen) == 6

@@ -143,10 +143,10 @@ def test_similarities_are_those_of_maps_made_by_hand(net, images):
 def test_labels_are_permuted_where_there_are_several(net, images):
     check = sanity_check(net, images, ("gradient",))
     assert "gets 100% of the labels right" in check.labels and "100% of the permuted" in check.labels
-    assert check.figure("gradient", "permuted labels").value < 0.99
+    assert check.estimate("gradient", "permuted labels").value < 0.99
     alone = sanity_check(net, images[:1], ("gradient",))
-    assert alone.labels.startswith("not done") and alone.figure("gradient", "permuted labels") is None
-    assert np.isnan(alone.figure("gradient", "cascade", 0).low) and "-" in alone.table()[1][0]
+    assert alone.labels.startswith("not done") and alone.estimate("gradient", "permuted labels") is None
+    assert np.isnan(alone.estimate("gradient", "cascade", 0).low) and "-" in alone.table()[1][0]
 
 
 def test_a_class_more_or_less_is_nothing_to_a_net_that_is_one_row():
