@@ -24,13 +24,13 @@ def map_with_checkpoint(
     measure: Callable[[int], dict[str, Any]],
     progress: Progress = iter,
 ) -> list[dict[str, Any]]:
-    """Results of ``measure`` for 0 to ``count`` - 1, those that an earlier run kept taken from its file.
+    """Results of ``measure`` for 0 to ``count`` - 1; those of an earlier run are read from its file.
 
     Parameters
     ----------
     path : of the file, whose name should hold a ``digest`` of all that decides the results; None keeps nothing
     count : int
-    measure : function of a number that returns plain values for JSON
+    measure : function of a number that returns values for JSON
     progress : wraps the list of numbers that are left
 
     Raises
@@ -73,7 +73,7 @@ def _append_row(path: Path, number: int, row: dict[str, Any]) -> None:
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
-    """Results that an earlier run kept; a last line that was cut off is left out."""
+    """Results of an earlier run; a last line that was cut off is left out."""
     rows = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:

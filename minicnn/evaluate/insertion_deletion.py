@@ -188,28 +188,28 @@ def evaluate_insertion_deletion(
 
     """
     examples = load_examples(dataset, "evaluate_insertion_deletion")
-    how = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
+    settings = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
     truths = [(e.classes, e.group) for e in examples]
-    key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
+    key = None if keep is None else digest(net, [e.image for e in examples], truths, settings)
     path = None if keep is None else Path(keep) / f"curves-{key}.jsonl"
 
     def measure(n: int) -> dict[str, Any]:
-        return _measure(net, examples[n], how, (seed, n))
+        return _measure(net, examples[n], settings, (seed, n))
 
     rows = map_with_checkpoint(path, len(examples), measure, progress)
     title = f"areas under the curves of the right class's probability, {steps} steps"
-    return summarise(title, rows, ("deletion", "insertion"), False, how, seed)
+    return summarise(title, rows, ("deletion", "insertion"), False, settings, seed)
 
 
-def _measure(net: Network, example: Example, how: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
+def _measure(net: Network, example: Example, settings: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:
     x, _ = load_views(net, example.image, "whole")
     target = true_class(net, example, x)
-    maps = {name: own.map[0] for name, own in maps_by_method(net, x, target, how["methods"]).items()}
+    maps = {name: own.map[0] for name, own in maps_by_method(net, x, target, settings["methods"]).items()}
     rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) for n in x.shape[2:])
     maps["random order"] = np.random.default_rng(seed).random(x.shape[2:])
     maps["centre first"] = -np.hypot(rows[:, None], columns[None])
     curves = {
-        name: insertion_deletion_curves(net, x, target, map, steps=how["steps"]) for name, map in maps.items()
+        name: insertion_deletion_curves(net, x, target, map, steps=settings["steps"]) for name, map in maps.items()
     }
     return {
         "image": example.image.name,

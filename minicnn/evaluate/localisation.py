@@ -67,7 +67,7 @@ class Evaluation:
         return len({row["group"] for row in self.rows})
 
     def record(self) -> dict[str, Any]:
-        """Return the estimates as plain values for JSON."""
+        """Return the estimates as values for JSON."""
         return {
             "method": self.method,
             "images": len(self.rows),

@@ -48,7 +48,7 @@ class MethodComparison:
         return len({row["group"] for row in self.rows})
 
     def record(self) -> dict[str, Any]:
-        """Return the estimates as plain values for JSON."""
+        """Return the estimates as values for JSON."""
         estimates = {name: {m: asdict(e) for m, e in own.items()} for name, own in self.estimates.items()}
         facts = {"images": len(self.rows), "groups": self.groups, "caution": CAUTION, "settings": self.settings}
         return {"title": self.title, **facts, "figures": estimates}

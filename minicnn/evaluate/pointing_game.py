@@ -1,4 +1,4 @@
-"""Pointing game: whether a map's largest value lies on the object (Zhang et al. 2016; later than the paper)."""
+"""Pointing game: whether a map's largest value lies on the object (Zhang et al. 2016)."""
 
 from __future__ import annotations
 
@@ -92,14 +92,19 @@ def evaluate_pointing(
         raise MinicnnError(
             f"pointing: expected tolerance >= 0 and smoothing of 0 to 1, got {tolerance}, {smoothing}"
         )
-    examples, settings = load_examples(dataset, "evaluate_pointing"), select_compared_methods(net, methods)
-    how = {"methods": settings, "tolerance": tolerance, "smoothing": smoothing, "crops": crops}
+    examples = load_examples(dataset, "evaluate_pointing")
+    settings = {
+        "methods": select_compared_methods(net, methods),
+        "tolerance": tolerance,
+        "smoothing": smoothing,
+        "crops": crops,
+    }
     truths = [(e.classes, e.boxes, e.group, str(e.mask)) for e in examples]
-    key = None if keep is None else digest(net, [e.image for e in examples], truths, how)
+    key = None if keep is None else digest(net, [e.image for e in examples], truths, settings)
     path = None if keep is None else Path(keep) / f"pointing-{key}.jsonl"
-    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], how), progress)
+    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], settings), progress)
     title = f"pointing game: the largest value within {tolerance:g} pixels of the object"
-    return summarise(title, rows, ("box", "mask"), True, how, seed)
+    return summarise(title, rows, ("box", "mask"), True, settings, seed)
 
 
 def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> bool:
@@ -143,17 +148,17 @@ def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float
     return float(hit.mean())
 
 
-def _measure(net: Network, example: Example, how: Mapping[str, Any]) -> dict[str, Any]:
+def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dict[str, Any]:
     picture = load_image(example.image)
     size = picture.size[::-1]
     truth = read_valid_mask(example, size)
-    x, views = load_views(net, picture, how["crops"])
+    x, views = load_views(net, picture, settings["crops"])
     target = true_class(net, example, x)
     points: dict[str, Any] = {}
-    for method, maps in maps_by_method(net, x, target, how["methods"]).items():
-        points[method] = _argmax(average_views(maps.map, views), how["smoothing"])
+    for method, maps in maps_by_method(net, x, target, settings["methods"]).items():
+        points[method] = _argmax(average_views(maps.map, views), settings["smoothing"])
     points["centre"] = [size[0] // 2, size[1] // 2]
-    tolerance = how["tolerance"]
+    tolerance = settings["tolerance"]
     box: dict[str, float] = {
         name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()
     }

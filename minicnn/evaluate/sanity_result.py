@@ -119,7 +119,7 @@ class SanityCheck:
         return [f"{method}: {self.verdict(method)}" for method in self.methods]
 
     def record(self) -> dict[str, Any]:
-        """Return all estimates as plain values for JSON."""
+        """Return all estimates as values for JSON."""
         maps: dict[str, Any] = {}
         for method in self.methods:
             maps[method] = {"verdict": self.verdict(method)}

@@ -10,7 +10,7 @@ by gradient ascent with the weights fixed, from the zero image; the mean is adde
 | start | the zero image (data are zero-centred) | the same; random restarts on request |
 | lambda | silent | 1.4 / sqrt(C H W): 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 |
 | step, steps | silent | 0.05 input units (root mean square) at first, falling to 0; 200 |
-| jitter, blur, total variation, clipping, coarse-to-fine | later inventions, not in it | off unless asked for |
+| jitter, blur, total variation, clipping, coarse-to-fine | of later work, not in it | off unless asked for |
 | ball instead of penalty, random starts | older (Le et al. 2012, Erhan et al. 2009), not in it | off |
 """
 

@@ -158,7 +158,8 @@ def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress:
     results = [_ascend(objective, start, settings, rng, progress) for start in starts]
     if all(result.values[-1] == result.values[0] and result.gradient_norms[0] == 0 for result in results):
         raise MinicnnError(
-            "the gradient vanishes at the zero image, so there is nowhere to climb; restarts=3 tries random images"
+            "the gradient vanishes at the zero image, so there is no direction of ascent; restarts=3 tries random "
+            "images"
         )
     penalty = 0.0 if objective.ball else _penalty(settings)
     return max(results, key=lambda result: result.values[-1] - penalty * _norm(result.x) ** 2)

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.prediction import get_preprocess
 from minicnn.network import Network
 
 __all__ = ["BASELINES", "IntegratedGradients", "integrated_gradient_maps", "integrated_gradients"]
@@ -17,7 +18,7 @@ BASELINES = ("black", "mean")
 
 
 class IntegratedGradients(NamedTuple):
-    """Attributions, and by how much they miss what they should add up to.
+    """Attributions, and their completeness error.
 
     Attributes
     ----------
@@ -129,7 +130,9 @@ def integrated_gradient_maps(
     """
     if baseline not in BASELINES:
         raise MinicnnError(f"integrated-gradients: baseline: expected 'black' or 'mean', got {baseline!r:.80}")
-    start = 0.0 if baseline == "mean" else net.preprocess(np.zeros((*x.shape[2:], 3), np.uint8))
+    start: np.ndarray | float = 0.0
+    if baseline == "black":
+        start = get_preprocess(net)(np.zeros((*x.shape[2:], 3), np.uint8))
     integral = integrated_gradients(net, x, target, steps=steps, baseline=start, progress=progress)
     facts = {
         "score change": float(integral.change.mean()),

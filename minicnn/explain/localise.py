@@ -105,7 +105,7 @@ class MaskSettings:
 
 @dataclass(frozen=True)
 class LocalisationMethod:
-    """How the map is made, and how it is cut.
+    """Settings of a map and of its cut.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def localise(
     settings: MaskSettings | None = None,
     method: str = "paper",
 ) -> list[Detection]:
-    """Objects of the given classes, each with its mask and box; no box was ever seen in training.
+    """Objects of the given classes, each with its mask and box; training used no boxes.
 
     Parameters
     ----------

@@ -9,11 +9,19 @@ import numpy as np
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.images import View
+from minicnn.images import Preprocess, View
 from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 
-__all__ = ["Prediction", "class_index", "class_label", "load_views", "mean_probabilities", "predict"]
+__all__ = [
+    "Prediction",
+    "class_index",
+    "class_label",
+    "get_preprocess",
+    "load_views",
+    "mean_probabilities",
+    "predict",
+]
 
 
 class Prediction(NamedTuple):
@@ -101,12 +109,17 @@ def load_views(net: Network, image: ImageLike, crops: str) -> tuple[np.ndarray, 
         If the network has no preprocessing, or the crops are unknown.
 
     """
+    return get_preprocess(net).batch(image, crops)
+
+
+def get_preprocess(net: Network) -> Preprocess:
+    """Return how an image becomes the network's input; MinicnnError if the network does not say."""
     if net.preprocess is None:
         raise MinicnnError(
             f"{net.name}: this network does not say how an image becomes its input; "
             "set net.preprocess = minicnn.Preprocess(...), or --mean, --scale and so on where you type"
         )
-    return net.preprocess.batch(image, crops)
+    return net.preprocess
 
 
 def mean_probabilities(scores: np.ndarray) -> np.ndarray:

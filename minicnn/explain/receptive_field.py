@@ -100,7 +100,9 @@ def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int])
 def _window_inputs(layer: Any, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:
     """Return the inputs that the taps of these outputs' windows read, padding included."""
     stride, dilation = layer.stride[axis], getattr(layer, "dilation", (1, 1))[axis]
-    padding = layer.geometry(tuple(sizes))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)
+    padding = (
+        layer.geometry((sizes[0], sizes[1]))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)
+    )
     before, taps = padding[axis][0], [dilation * tap for tap in range(layer.kernel_size[axis])]
     if isinstance(layer, ConvTranspose2d):
         return {(p + before - t) // stride for p in outputs for t in taps if (p + before - t) % stride == 0}

@@ -71,22 +71,22 @@ def test_a_mask_without_pixels_is_never_hit():
 
 
 def test_points_are_the_maps_maxima(net, folder):
-    found = evaluate_pointing(net, folder, ("gradient", "guided"), tolerance=0, smoothing=0)
-    for row in found.rows:
+    comparison = evaluate_pointing(net, folder, ("gradient", "guided"), tolerance=0, smoothing=0)
+    for row in comparison.rows:
         map = minicnn.explain.saliency(net, folder / row["image"], 7, "whole", "guided").map
         assert tuple(row["points"]["guided"]) == np.unravel_index(map.argmax(), map.shape)
         assert row["target"] == 7
-    boxes = [row["box"]["guided"] for row in found.rows]
-    assert found.estimates["guided"]["box"].value == np.mean(boxes) and boxes == [True, True, False]
-    assert found.groups == 2 and "mask" not in found.estimates["guided"]  # the third picture has none
-    assert found.estimates["random point"]["box"].value < 1 and list(found.estimates)[-2] == "centre"
+    boxes = [row["box"]["guided"] for row in comparison.rows]
+    assert comparison.estimates["guided"]["box"].value == np.mean(boxes) and boxes == [True, True, False]
+    assert comparison.groups == 2 and "mask" not in comparison.estimates["guided"]  # the third picture has none
+    assert comparison.estimates["random point"]["box"].value < 1 and list(comparison.estimates)[-2] == "centre"
 
 
 def test_smoothing_is_of_the_longer_side(net, folder):
     map = minicnn.explain.saliency(net, folder / "0.png", 7, "whole").map
     smooth = gaussian_blur(map, 0.1 * max(map.shape))
-    found = evaluate_pointing(net, folder, ("gradient",), smoothing=0.1)
-    assert tuple(found.rows[0]["points"]["gradient"]) == np.unravel_index(smooth.argmax(), smooth.shape)
+    comparison = evaluate_pointing(net, folder, ("gradient",), smoothing=0.1)
+    assert tuple(comparison.rows[0]["points"]["gradient"]) == np.unravel_index(smooth.argmax(), smooth.shape)
 
 
 def test_a_flat_map_points_nowhere():
@@ -97,17 +97,17 @@ def test_a_flat_map_points_nowhere():
 def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
     x = net.preprocess(SEVEN)
     map = input_maps(net, x, 7, "gradient", {}).map[0]
-    found = insertion_deletion_curves(net, x, 7, map, steps=5, batch=2)
+    curves = insertion_deletion_curves(net, x, 7, map, steps=5, batch=2)
     order, blurred = np.argsort(-map.ravel(), kind="stable"), gaussian_blur(x, 5 * 28 / 224)
     for k in range(6):
         pixels = [np.unravel_index(n, map.shape) for n in order[: round(784 * k / 5)]]
         less, more = x.copy(), blurred.copy()
         for r, c in pixels:
             less[0, :, r, c], more[0, :, r, c] = 0, x[0, :, r, c]
-        for curve, made in ((found.deletion, less), (found.insertion, more)):
+        for curve, made in ((curves.deletion, less), (curves.insertion, more)):
             e = np.exp(net(made)[0].astype(np.float64))
             assert curve[k] == pytest.approx(e[7] / e.sum(), rel=1e-4)  # float32 scores
-    assert found.insertion[-1] == pytest.approx(found.deletion[0])
+    assert curves.insertion[-1] == pytest.approx(curves.deletion[0])
 
 
 def test_area_is_that_of_trapezia():
@@ -117,11 +117,11 @@ def test_area_is_that_of_trapezia():
 
 
 def test_a_map_of_the_object_is_better_than_none(net, folder):
-    found = evaluate_insertion_deletion(net, folder, ("gradient", "integrated-gradients"), steps=16)
-    figures = found.estimates
+    comparison = evaluate_insertion_deletion(net, folder, ("gradient", "integrated-gradients"), steps=16)
+    figures = comparison.estimates
     assert figures["integrated-gradients"]["deletion"].value < figures["random order"]["deletion"].value
     assert figures["integrated-gradients"]["insertion"].value > figures["random order"]["insertion"].value
-    for row in found.rows:
+    for row in comparison.rows:
         for name, (deletion, insertion) in row["curves"].items():
             assert row["deletion"][name] == pytest.approx(area_under_curve(np.array(deletion)), abs=1e-5)
             assert row["insertion"][name] == pytest.approx(area_under_curve(np.array(insertion)), abs=1e-5)

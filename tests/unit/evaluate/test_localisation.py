@@ -64,9 +64,9 @@ def done(net, folder):
 def test_figures_follow_from_what_localise_finds(net, folder, done):
     examples = read_dataset(folder)
     for example, row in zip(examples, done.rows, strict=True):
-        (found,) = localise(net, example.image, [example.classes[0]])
-        assert row["iou"] == box_iou(found.box, example.boxes[0]) and tuple(row["box"]) == found.box
-        assert row["mask_iou"] == mask_iou(found.mask, read_mask(example))
+        (detection,) = localise(net, example.image, [example.classes[0]])
+        assert row["iou"] == box_iou(detection.box, example.boxes[0]) and tuple(row["box"]) == detection.box
+        assert row["mask_iou"] == mask_iou(detection.mask, read_mask(example))
     ious = [row["iou"] for row in done.rows]
     assert done.estimates["paper"]["IoU >= 0.5"].value == np.mean(np.array(ious) >= 0.5)
     assert done.estimates["paper"]["box IoU"].value == np.mean(ious)
@@ -78,7 +78,7 @@ def test_figures_follow_from_what_localise_finds(net, folder, done):
 def test_baselines_are_what_they_say(done, folder):
     with Image.open(SEVEN) as picture:
         width, height = picture.size
-    whole = next(found for name, found in done.estimates.items() if name.startswith("whole"))
+    whole = next(own for name, own in done.estimates.items() if name.startswith("whole"))
     boxes = [example.boxes[0] for example in read_dataset(folder)]
     expected = [(b[2] - b[0]) * (b[3] - b[1]) / (width * height) for b in boxes]
     assert whole["box IoU"].value == pytest.approx(np.mean(expected))
@@ -88,8 +88,8 @@ def test_baselines_are_what_they_say(done, folder):
         "centre box",
         "whole picture",
     ]
-    for found in done.estimates.values():
-        for figure in found.values():
+    for estimates in done.estimates.values():
+        for figure in estimates.values():
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
 
 
@@ -161,8 +161,10 @@ def test_the_thresholded_map_is_boxed_above_each_quantile():
 
 
 def test_one_object_has_no_interval():
-    found = bootstrap_mean(np.array([0.0, 1.0]), np.array([0, 0]))
-    assert found.value == 0.5 and np.isnan(found.low) and np.isnan(found.high) and found.text() == "0.500"
+    estimate = bootstrap_mean(np.array([0.0, 1.0]), np.array([0, 0]))
+    assert (
+        estimate.value == 0.5 and np.isnan(estimate.low) and np.isnan(estimate.high) and estimate.text() == "0.500"
+    )
 
 
 def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, folder, monkeypatch):
@@ -195,8 +197,8 @@ def test_intervals_are_by_groups():
     assert apart.high - apart.low < 0.3 * (by_group.high - by_group.low)
     # the standard error of a mean, known: 1.96 sd / sqrt(n); the bootstrap's own error is some 5 %
     normal = np.random.default_rng(1).standard_normal(400)
-    found = bootstrap_mean(normal, np.arange(400))
-    assert found.high - found.low == pytest.approx(2 * 1.96 * normal.std() / 20, rel=0.1)
+    estimate = bootstrap_mean(normal, np.arange(400))
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * normal.std() / 20, rel=0.1)
 
 
 def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch):
@@ -216,9 +218,9 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
     with open(kept, "a") as file:
         file.write('\n{"number": 1, "row": {"im')  # cut off while writing
     monkeypatch.setattr(localisation, "_measure", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
-    found = evaluate_localisation(net, folder, keep=tmp_path)
+    evaluation = evaluate_localisation(net, folder, keep=tmp_path)
     assert seen == ["0.png", "1.png", "2.png"]
-    assert found.estimates == done.estimates
+    assert evaluation.estimates == done.estimates
     again = evaluate_localisation(net, folder, keep=tmp_path)
     assert len(seen) == 3 and again.estimates == done.estimates
     other = replace(localisation.get_localisation_method("paper"), crops="one")

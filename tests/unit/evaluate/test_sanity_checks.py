@@ -71,28 +71,28 @@ def test_stages_go_from_the_scores_down_and_cover_every_parameter(net):
         "fc_layers.2", "fc_layers.0", "conv_layers.6", "conv_layers.3", "conv_layers.0",
     ]  # fmt: skip
     lite0 = minicnn.load("efficientnet-lite0")
-    found = stages(lite0)
-    assert [s.name for s in found][:3] == ["_fc", "_conv_head", "_blocks.15"] and len(found) == 19
-    assert "_bn1.running_var" in found[1].parameters
-    assert sorted(p for s in found for p in s.parameters) == sorted(lite0.state_dict())
+    all_stages = stages(lite0)
+    assert [s.name for s in all_stages][:3] == ["_fc", "_conv_head", "_blocks.15"] and len(all_stages) == 19
+    assert "_bn1.running_var" in all_stages[1].parameters
+    assert sorted(p for s in all_stages for p in s.parameters) == sorted(lite0.state_dict())
     with pytest.raises(MinicnnError, match="no parameters"):
         stages(minicnn.Network([ReLU(), Flatten()], input_shape=(1, 2, 2)))
 
 
 def test_shuffled_parameters_keep_their_values_and_statistics_stay_pairs():
     net = minicnn.load("efficientnet-lite0")
-    found, state = shuffle_parameters(net, 3), net.state_dict()
+    shuffled, state = shuffle_parameters(net, 3), net.state_dict()
     for name, array in state.items():
-        assert found[name].dtype == array.dtype and found[name].shape == array.shape
-        np.testing.assert_array_equal(np.sort(found[name], axis=None), np.sort(array, axis=None))
-    assert all((found[n] != a).any() for n, a in state.items())
+        assert shuffled[name].dtype == array.dtype and shuffled[name].shape == array.shape
+        np.testing.assert_array_equal(np.sort(shuffled[name], axis=None), np.sort(array, axis=None))
+    assert all((shuffled[n] != a).any() for n, a in state.items())
     pairs = {
         (float(m), float(v)) for m, v in zip(state["_bn1.running_mean"], state["_bn1.running_var"], strict=True)
     }
-    again = zip(found["_bn1.running_mean"], found["_bn1.running_var"], strict=True)
+    again = zip(shuffled["_bn1.running_mean"], shuffled["_bn1.running_var"], strict=True)
     assert {(float(m), float(v)) for m, v in again} == pairs
     same = shuffle_parameters(net, 3)
-    assert all((same[n] == found[n]).all() for n in found)
+    assert all((same[n] == shuffled[n]).all() for n in shuffled)
 
 
 @pytest.mark.parametrize("count", [5, 60])
@@ -103,17 +103,17 @@ def test_refitted_is_ridge_regression(count, bias):
     rng = np.random.default_rng(0)
     inputs = [rng.standard_normal((1, 1, 4, 4), np.float32) for _ in range(count)]
     labels = np.arange(count) % 4
-    found = fit_last_layer(net, inputs, labels)
+    fitted = fit_last_layer(net, inputs, labels)
     f = np.concatenate([net.forward(x, upto="2") for x in inputs]).astype(np.float64)
     y = np.eye(4)[labels]
     fc, yc = (f - f.mean(axis=0), y - y.mean(axis=0)) if bias else (f, y)
     ridge = 1e-3 * np.square(fc).sum() / min(fc.shape)
     stacked = np.vstack([fc, np.sqrt(ridge) * np.eye(12)]), np.vstack([yc, np.zeros((12, 4))])
     expected = np.linalg.lstsq(*stacked, rcond=None)[0].T
-    np.testing.assert_allclose(found.net["full"].weight, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    scores = np.concatenate([found.net(x) for x in inputs])
-    assert found.accuracy == (scores.argmax(axis=1) == labels).mean()
-    np.testing.assert_array_equal(found.net["conv"].weight, net["conv"].weight)
+    np.testing.assert_allclose(fitted.net["full"].weight, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    scores = np.concatenate([fitted.net(x) for x in inputs])
+    assert fitted.accuracy == (scores.argmax(axis=1) == labels).mean()
+    np.testing.assert_array_equal(fitted.net["conv"].weight, net["conv"].weight)
 
 
 def test_what_least_squares_cannot_fit_is_said():
@@ -135,9 +135,11 @@ def test_similarities_are_those_of_maps_made_by_hand(net, images):
             other = minicnn.load("digits")
             other.load_state_dict({**other.state_dict(), **{n: parameters[n] for n in changed}})
             map = np.abs(other.input_gradient(x, own.target, "guided"))[0, 0]
-            found = row["similarity"]["guided"][check_name][stage]
-            assert found[0] == pytest.approx(spearmanr(first.ravel(), map.ravel()).statistic, abs=1e-6)
-            assert found[2] == pytest.approx(structural_similarity(first / first.max(), map / map.max()), abs=1e-6)
+            similarity = row["similarity"]["guided"][check_name][stage]
+            assert similarity[0] == pytest.approx(spearmanr(first.ravel(), map.ravel()).statistic, abs=1e-6)
+            assert similarity[2] == pytest.approx(
+                structural_similarity(first / first.max(), map / map.max()), abs=1e-6
+            )
 
 
 def test_labels_are_permuted_where_there_are_several(net, images):
@@ -193,12 +195,12 @@ def test_wrong_use_is_said(net, methods, message):
 
 
 def test_maps_along_the_cascade_begin_with_the_trained_nets(net):
-    found = cascade_maps(net, SEVEN, {"gradient": {}}, (0, 5))["gradient"]
+    cascade = cascade_maps(net, SEVEN, {"gradient": {}}, (0, 5))["gradient"]
     x = net.preprocess(SEVEN)
-    np.testing.assert_allclose(found[0][0], np.abs(net.input_gradient(x, 7))[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(cascade[0][0], np.abs(net.input_gradient(x, 7))[0, 0], rtol=1e-6)
     other = replace_parameters(net, shuffle_parameters(net))
-    np.testing.assert_allclose(found[1][0], np.abs(other.input_gradient(x, 7))[0, 0], rtol=1e-6)
-    assert found[0][1] == pytest.approx(1) and found[1][1] < 1
+    np.testing.assert_allclose(cascade[1][0], np.abs(other.input_gradient(x, 7))[0, 0], rtol=1e-6)
+    assert cascade[0][1] == pytest.approx(1) and cascade[1][1] < 1
 
 
 def test_command_writes_table_chart_and_figures_that_verify(images, tmp_path, capsys):

@@ -62,7 +62,7 @@ def small():
     return net
 
 
-def small_twin(net):
+def small_in_torch(net):
     """The same net in torch: (x -> the first activations, those -> scores), for the end of ``block``."""
     p = {k: torch.from_numpy(v.copy()) for k, v in net.state_dict().items()}
 
@@ -78,36 +78,36 @@ def small_twin(net):
 
 
 def case(name):
-    """Return (net in float64, front, back of its torch twin, layer between them, inputs, class)."""
+    """Return (net in float64, front, back of its torch net, layer between them, inputs, class)."""
     rng = np.random.default_rng(3)
     if name == "small":
         net = small()
-        return (net, *small_twin(net), "block", rng.standard_normal((2, 2, 8, 8)), 1)
+        return (net, *small_in_torch(net), "block", rng.standard_normal((2, 2, 8, 8)), 1)
     net = double(name)
     if name == "digits":
-        twin = load_weights(digits().double(), net)
+        torch_net = load_weights(digits().double(), net)
         x = net.preprocess(IMAGES / "seven.png").astype(np.float64)
-        back = torch.nn.Sequential(twin.conv_layers[8], twin.flatten, twin.fc_layers)
-        return net, twin.conv_layers[:8], back, "conv_layers.7", x, 7
-    twin = load_weights(Lite0().double(), net)
+        back = torch.nn.Sequential(torch_net.conv_layers[8], torch_net.flatten, torch_net.fc_layers)
+        return net, torch_net.conv_layers[:8], back, "conv_layers.7", x, 7
+    torch_net = load_weights(Lite0().double(), net)
 
     def front(x):
-        x = F.relu6(twin._bn0(twin._conv_stem(x)))
-        for block in twin._blocks:
+        x = F.relu6(torch_net._bn0(torch_net._conv_stem(x)))
+        for block in torch_net._blocks:
             x = block(x)
-        return F.relu6(twin._bn1(twin._conv_head(x)))
+        return F.relu6(torch_net._bn1(torch_net._conv_head(x)))
 
     x = net.preprocess(IMAGES / "coffee.png").astype(np.float64)
-    return net, front, lambda y: twin._fc(y.mean((2, 3))), "_conv_head_relu", x, 967
+    return net, front, lambda y: torch_net._fc(y.mean((2, 3))), "_conv_head_relu", x, 967
 
 
 NETS = ("small", "digits", "efficientnet-lite0")
 
 
-def close(found, expected):
+def close(actual, expected):
     expected = np.asarray(expected)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
 def torch_gradient(front, back, x, target):
@@ -128,12 +128,12 @@ def test_integrated_gradients_equal_torch_and_report_what_they_miss(name):
     steps, baseline = 6, -0.25
     points = [baseline + (x - baseline) * (k + 0.5) / steps for k in range(steps)]
     mean = np.mean([torch_gradient(front, back, p, target) for p in points], axis=0)
-    found = integrated_gradients(net, x, target, steps=steps, baseline=baseline)
-    close(found.attribution, (x - baseline) * mean)
+    integral = integrated_gradients(net, x, target, steps=steps, baseline=baseline)
+    close(integral.attribution, (x - baseline) * mean)
     with torch.no_grad():
         ends = [back(front(torch.from_numpy(p)))[:, target].numpy() for p in (x, np.full_like(x, baseline))]
-    close(found.change, ends[0] - ends[1])
-    close(found.error, ((x - baseline) * mean).sum(axis=(1, 2, 3)) - (ends[0] - ends[1]))
+    close(integral.change, ends[0] - ends[1])
+    close(integral.error, ((x - baseline) * mean).sum(axis=(1, 2, 3)) - (ends[0] - ends[1]))
 
 
 def test_completeness_error_falls_with_the_steps():
@@ -146,10 +146,10 @@ def test_completeness_error_falls_with_the_steps():
 def test_integrated_gradients_of_a_linear_net_are_exact():
     net = minicnn.Network([Flatten(), Linear(12, 2)], input_shape=(3, 2, 2))
     x = np.random.default_rng(0).standard_normal((2, 3, 2, 2))
-    found = integrated_gradients(net, x, 1, steps=1, baseline=x[:1] + 1)
+    integral = integrated_gradients(net, x, 1, steps=1, baseline=x[:1] + 1)
     # rounding of 12 terms in float64, and of nothing else
-    np.testing.assert_allclose(found.error, 0, atol=1e-13)
-    np.testing.assert_allclose(found.attribution[0].sum(), found.change[0], rtol=1e-12)
+    np.testing.assert_allclose(integral.error, 0, atol=1e-13)
+    np.testing.assert_allclose(integral.attribution[0].sum(), integral.change[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -160,10 +160,10 @@ def test_grad_cam_equals_torch(name):
     expected = (dy.mean((2, 3), keepdim=True) * maps).sum(1).detach()
     close(class_activation(net, x, target, layer), expected)
     large = F.interpolate(F.relu(expected)[:, None].float(), x.shape[2:], mode="bilinear", align_corners=False)
-    found = grad_cam(net, x, target, layer=layer)
+    cam = grad_cam(net, x, target, layer=layer)
     # Pillow interpolates float32 in fixed steps of its own
-    np.testing.assert_allclose(found, large[:, 0], rtol=0, atol=1e-5 * float(large.max()))
-    assert found.dtype == np.float32
+    np.testing.assert_allclose(cam, large[:, 0], rtol=0, atol=1e-5 * float(large.max()))
+    assert cam.dtype == np.float32
 
 
 def test_grad_cam_reads_the_last_convolution_with_what_belongs_to_it():
@@ -192,7 +192,7 @@ def test_grad_cam_inside_of_blocks():
 @pytest.mark.parametrize(("window", "stride", "batch"), [(3, 2, 4), (8, 5, 1), (2, 2, 100), (5, 1, 7)])
 def test_occlusion_equals_covering_each_window(window, stride, batch):
     net, *_, x, target = case("small")
-    found = occlusion(net, x, target, window=window, stride=stride, fill=0.5, batch=batch)
+    fall = occlusion(net, x, target, window=window, stride=stride, fill=0.5, batch=batch)
     for v, view in enumerate(x):
         for pixel in ((0, 0), (7, 7), (3, 4), (6, 1)):
             falls = []
@@ -203,7 +203,7 @@ def test_occlusion_equals_covering_each_window(window, stride, batch):
                         covered = view.copy()
                         covered[:, top : top + window, left : left + window] = 0.5
                         falls.append(net(view[None])[0, target] - net(covered[None])[0, target])
-            np.testing.assert_allclose(found[v][pixel], np.mean(falls), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(fall[v][pixel], np.mean(falls), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [{"window": 9}, {"window": 3, "stride": 4}, {"stride": 0}, {"batch": 0}])
@@ -217,27 +217,27 @@ def test_no_method_holds_all_samples_at_once(monkeypatch):
     """Whatever the number of samples, no forward pass sees more than one batch of them."""
     net, *_, x, target = case("small")
     net.preprocess = minicnn.Preprocess(size=(8, 8), mean=(0.0,), std=(1.0,), channels="L")
-    seen, run = [], minicnn.Network._ready
-    monkeypatch.setattr(minicnn.Network, "_ready", lambda self, x, *a: seen.append(len(x)) or run(self, x, *a))
+    sizes, run = [], minicnn.Network._program
+    monkeypatch.setattr(minicnn.Network, "_program", lambda self, x, *a: sizes.append(len(x)) or run(self, x, *a))
     smooth_gradient = input_maps(
         net, x, target, "smoothgrad", complete_settings(net, "smoothgrad", x.shape[1:], {"samples": 9})
     )
     integrated_gradients(net, x, target, steps=9)
     occlusion(net, x, target, window=2, stride=1, batch=3)
-    assert max(seen) == 3 and smooth_gradient.map.shape == (2, 8, 8)
+    assert max(sizes) == 3 and smooth_gradient.map.shape == (2, 8, 8)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_of_an_image(method):
     net = minicnn.load("digits")
-    found = attribution(net, IMAGES / "seven.png", method=method)
+    explained = attribution(net, IMAGES / "seven.png", method=method)
     with Image.open(IMAGES / "seven.png") as picture:
         size = picture.size
-    assert found.map.shape == found.signed.shape == size[::-1] and found.map.dtype == np.float32
-    assert found.label == "7" and found.probability > 0.99 and found.method == method
-    assert np.isfinite(found.map).all() and found.map.min() >= 0 < found.map.max()
-    again = attribution(net, IMAGES / "seven.png", 7, method, **found.settings)
-    np.testing.assert_array_equal(found.map, again.map)
+    assert explained.map.shape == explained.signed.shape == size[::-1] and explained.map.dtype == np.float32
+    assert explained.label == "7" and explained.probability > 0.99 and explained.method == method
+    assert np.isfinite(explained.map).all() and explained.map.min() >= 0 < explained.map.max()
+    again = attribution(net, IMAGES / "seven.png", 7, method, **explained.settings)
+    np.testing.assert_array_equal(explained.map, again.map)
 
 
 def test_rules_are_the_papers_maps_and_integrated_gradients_say_what_they_miss():
@@ -245,8 +245,8 @@ def test_rules_are_the_papers_maps_and_integrated_gradients_say_what_they_miss()
     for rule in ("gradient", "deconvnet", "guided"):
         expected = minicnn.explain.saliency(net, IMAGES / "seven.png", rule=rule, crops="one").map
         np.testing.assert_array_equal(attribution(net, IMAGES / "seven.png", method=rule).map, expected)
-    found = attribution(net, IMAGES / "seven.png", method="integrated-gradients")
-    assert 0 <= found.facts["completeness error"] < 0.05 * found.facts["score change"]
+    explained = attribution(net, IMAGES / "seven.png", method="integrated-gradients")
+    assert 0 <= explained.facts["completeness error"] < 0.05 * explained.facts["score change"]
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_figures_are_written_and_verified(method, tmp_path, capsys):
     image = str(IMAGES / "seven.png")
     typed = ["saliency", image, "--net", "digits", "-o", str(tmp_path), "--device", "reference", "--json"]
     assert main([*typed, "--method", method, "--crops", "ten"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    (printed,) = json.loads(capsys.readouterr().out)
     figure = tmp_path / f"seven.{method}.png"
-    assert found["figure"] == str(figure) and found["method"] == method and found["label"] == "7"
+    assert printed["figure"] == str(figure) and printed["method"] == method and printed["label"] == "7"
     record = provenance.read(figure)
     assert record["kind"] == "attribution" and record["settings"]["method"] == method
     verdict = verify_figure(figure)
@@ -347,8 +347,8 @@ def test_a_score_that_nothing_moves_gives_a_map_of_zeros_and_a_figure(method, tm
     net = minicnn.load("digits")
     zeros = {name: np.zeros_like(a) for name, a in net.state_dict().items() if name.startswith("fc_layers.2")}
     net.load_state_dict({**net.state_dict(), **zeros})
-    found = attribution(net, np.full((9, 1), 128, np.uint8), 3, method, "whole")
-    assert found.map.shape == (9, 1) and not found.map.any() and not found.signed.any()
-    assert set(found.facts.values()) <= {0.0}
-    write_attribution(tmp_path / "figure.png", np.full((9, 1, 3), 128, np.uint8), found, digest_network(net))
+    explained = attribution(net, np.full((9, 1), 128, np.uint8), 3, method, "whole")
+    assert explained.map.shape == (9, 1) and not explained.map.any() and not explained.signed.any()
+    assert set(explained.facts.values()) <= {0.0}
+    write_attribution(tmp_path / "figure.png", np.full((9, 1, 3), 128, np.uint8), explained, digest_network(net))
     assert provenance.read(tmp_path / "figure.png")["arrays"]["map"]["scale"] == 0

@@ -33,45 +33,45 @@ def test_a_linear_score_s_optimum_is_known_in_closed_form():
     """S_c = w . I + b, so that S_c - lambda ||I||^2 is largest at I = w / (2 lambda)."""
     net = linear_net()
     expected = net["1"].weight[2].reshape(3, 4, 4) / (2 * 0.1)
-    found = class_model(net, 2, settings=Ascent(steps=600, step=0.05, l2=0.1))
-    np.testing.assert_allclose(found.x, expected, atol=2e-3 * np.abs(expected).max())
-    assert found.image is None and found.label is None and found.stopped == "steps done"
+    model = class_model(net, 2, settings=Ascent(steps=600, step=0.05, l2=0.1))
+    np.testing.assert_allclose(model.x, expected, atol=2e-3 * np.abs(expected).max())
+    assert model.image is None and model.label is None and model.stopped == "steps done"
 
 
 def test_on_the_ball_the_optimum_is_the_weight_s_direction():
     net = linear_net()
     w = net["1"].weight[2].reshape(3, 4, 4)
-    found = maximise(net, None, 2, "l2_ball", settings=Ascent(steps=300, radius=2.5))
-    np.testing.assert_allclose(found.x, 2.5 * w / np.linalg.norm(w), atol=0.02)
-    assert np.linalg.norm(found.x) == pytest.approx(2.5, rel=1e-5)
+    model = maximise(net, None, 2, "l2_ball", settings=Ascent(steps=300, radius=2.5))
+    np.testing.assert_allclose(model.x, 2.5 * w / np.linalg.norm(w), atol=0.02)
+    assert np.linalg.norm(model.x) == pytest.approx(2.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("target", range(10))
 def test_class_models_of_digits_are_seen_as_their_class(digits, target):
-    found = class_model(digits, target)
-    assert found.probability > 0.99 and found.label == str(target)
-    assert len(found.scores) == len(found.gradient_norms) == 201 and found.stopped == "steps done"
-    assert found.scores[-1] > found.scores[0] + 10
+    model = class_model(digits, target)
+    assert model.probability > 0.99 and model.label == str(target)
+    assert len(model.scores) == len(model.gradient_norms) == 201 and model.stopped == "steps done"
+    assert model.scores[-1] > model.scores[0] + 10
     # near the top the penalty's pull, 2 lambda ||I||, balances the gradient
-    assert 2 * found.settings.l2 * np.linalg.norm(found.x) == pytest.approx(found.gradient_norms[-1], rel=0.2)
-    assert found.scores[-1] == pytest.approx(float(digits(found.x[None])[0, target]), rel=1e-5)
-    assert found.image.shape == (28, 28, 3) and found.image.std() > 10
+    assert 2 * model.settings.l2 * np.linalg.norm(model.x) == pytest.approx(model.gradient_norms[-1], rel=0.2)
+    assert model.scores[-1] == pytest.approx(float(digits(model.x[None])[0, target]), rel=1e-5)
+    assert model.image.shape == (28, 28, 3) and model.image.std() > 10
 
 
 def test_options_do_what_they_say(digits):
     def roughness(x):
         return np.abs(np.diff(x[0], axis=0)).mean() / np.abs(x).mean()
 
-    plain = class_model(digits, 3, settings=Ascent(steps=60))
+    unregularised = class_model(digits, 3, settings=Ascent(steps=60))
     for settings in (
         Ascent(steps=60, blur=0.7),
         Ascent(steps=60, total_variation=0.2),
         Ascent(steps=60, levels=3),
     ):
-        found = class_model(digits, 3, settings=settings)
-        assert roughness(found.x) < 0.9 * roughness(plain.x) and found.probability > 0.9
+        model = class_model(digits, 3, settings=settings)
+        assert roughness(model.x) < 0.9 * roughness(unregularised.x) and model.probability > 0.9
     clipped = class_model(digits, 3, settings=Ascent(steps=60, clip=True)).x
-    assert clipped.min() >= -0.4243 and clipped.max() <= 2.8216 < plain.x.max()
+    assert clipped.min() >= -0.4243 and clipped.max() <= 2.8216 < unregularised.x.max()
     jittered = [class_model(digits, 3, settings=Ascent(steps=30, jitter=2), seed=seed).x for seed in (0, 0, 1)]
     np.testing.assert_array_equal(jittered[0], jittered[1])
     assert np.abs(jittered[0] - jittered[2]).max() > 0.1
@@ -89,9 +89,9 @@ def test_coarse_levels_use_the_adjoint_of_enlarging():
 
 
 def test_units_of_other_layers(digits):
-    found = maximise(digits, "conv_layers.3", (5, 7, 7), settings=Ascent(steps=40))
-    again = digits.forward(found.x[None], upto="conv_layers.3")[0, 5, 7, 7]
-    assert found.scores[-1] == pytest.approx(float(again), rel=1e-5) and found.scores[-1] > found.scores[0] + 1
+    model = maximise(digits, "conv_layers.3", (5, 7, 7), settings=Ascent(steps=40))
+    again = digits.forward(model.x[None], upto="conv_layers.3")[0, 5, 7, 7]
+    assert model.scores[-1] == pytest.approx(float(again), rel=1e-5) and model.scores[-1] > model.scores[0] + 1
     whole = maximise(digits, "conv_layers.3", 5, settings=Ascent(steps=10))
     assert whole.scores[-1] == pytest.approx(
         float(digits.forward(whole.x[None], upto="conv_layers.3")[0, 5].sum()), rel=1e-4
@@ -144,22 +144,22 @@ def pictures(folder, count=12):
 
 
 @pytest.mark.parametrize("unit", [5, (5, 7, 7)])
-def test_top_stimuli_are_those_of_largest_value(digits, tmp_path, unit):
+def test_top_images_are_those_of_largest_value(digits, tmp_path, unit):
     paths, left_out = list_images(pictures(tmp_path)), []
-    found = top_images(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
+    top = top_images(digits, iter(paths), "conv_layers.3", unit, 4, left_out.append)
     values = {}
     for path in paths[:-1]:
         y = digits.forward(digits.preprocess(path), upto="conv_layers.3")[0]
         values[path] = float(y[5].sum() if unit == 5 else y[unit])
     best = sorted(values, key=values.get, reverse=True)[:4]
-    assert [s.image for s in found] == best and len(left_out) == 1 and "bad.png" in str(left_out[0])
-    np.testing.assert_allclose([s.value for s in found], [values[p] for p in best], rtol=1e-6)
-    np.testing.assert_array_equal(found[0].view[..., 0], np.asarray(Image.open(best[0])))
+    assert [s.image for s in top] == best and len(left_out) == 1 and "bad.png" in str(left_out[0])
+    np.testing.assert_allclose([s.value for s in top], [values[p] for p in best], rtol=1e-6)
+    np.testing.assert_array_equal(top[0].view[..., 0], np.asarray(Image.open(best[0])))
     with pytest.raises(ImageError, match=r"bad\.png"):
         top_images(digits, paths, "conv_layers.3", unit)
 
 
-def test_top_stimuli_are_found_with_few_images_held(digits):
+def test_top_images_are_found_with_few_images_held(digits):
     """At no moment are more pictures alive than are shown, and a few on the way."""
     drawn = []
 
@@ -184,7 +184,7 @@ def drawn(capsys, *words):
     return status, json.loads(out or "[]"), err
 
 
-def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
+def test_the_command_draws_units_beside_their_top_images(digits, tmp_path, capsys):
     folder = pictures(tmp_path)
     words = ["--layer", "conv_layers.3", "--stimuli", str(folder), "--top", "3", "-o", str(tmp_path / "out")]
     status, (first, second), err = drawn(capsys, "5", "5,7,7", *words)
@@ -201,7 +201,7 @@ def test_the_command_draws_units_beside_their_stimuli(digits, tmp_path, capsys):
     assert "3: score" in capsys.readouterr().out
 
 
-def test_stimuli_s_values_are_verified(tmp_path, capsys):
+def test_top_images_values_are_verified(tmp_path, capsys):
     folder = pictures(tmp_path, 3)
     _, (record,), _ = drawn(capsys, "3", "--stimuli", str(folder), "-o", str(tmp_path / "out"))
     with Image.open(record["figure"]) as figure:
@@ -235,8 +235,8 @@ def test_the_command_s_ball_is_le_et_al_s(digits, tmp_path, capsys):
     ],
 )
 def test_the_command_names_wrong_words(words, message, tmp_path, capsys):
-    status, found, err = drawn(capsys, *words, "-o", str(tmp_path))
-    assert status == 1 and found == [] and message in err and err.count("\n") == 1
+    status, printed, err = drawn(capsys, *words, "-o", str(tmp_path))
+    assert status == 1 and printed == [] and message in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -105,36 +105,36 @@ def test_features_see_everything_and_places_are_checked():
 def test_reconstruction_equals_torch():
     """The deconvnet as its authors describe it, with torch's transposed convolutions and unpooling."""
     net = minicnn.load("digits")
-    twin = load_weights(torch_digits(), net).conv_layers
-    found = deconvnet(net, IMAGES / "seven.png", "conv_layers.4", 11)
+    torch_net = load_weights(torch_digits(), net).conv_layers
+    reconstruction = deconvnet(net, IMAGES / "seven.png", "conv_layers.4", 11)
     x = torch.from_numpy(net.preprocess(IMAGES / "seven.png"))
-    first = torch.relu(twin[0](x))
+    first = torch.relu(torch_net[0](x))
     pooled, where = torch.nn.functional.max_pool2d(first, 2, return_indices=True)
-    second = torch.relu(twin[3](pooled))
-    assert found.value == pytest.approx(second[0, 11].max().item(), rel=1e-5)
+    second = torch.relu(torch_net[3](pooled))
+    assert reconstruction.value == pytest.approx(second[0, 11].max().item(), rel=1e-5)
     kept = torch.zeros_like(second)
-    row, column = found.position
-    kept[0, 11, row, column] = found.value
-    back = torch.nn.functional.conv_transpose2d(torch.relu(kept), twin[3].weight, padding=1)
+    row, column = reconstruction.position
+    kept[0, 11, row, column] = reconstruction.value
+    back = torch.nn.functional.conv_transpose2d(torch.relu(kept), torch_net[3].weight, padding=1)
     back = torch.nn.functional.max_unpool2d(back, where, 2)
-    back = torch.nn.functional.conv_transpose2d(torch.relu(back), twin[0].weight, padding=1)
+    back = torch.nn.functional.conv_transpose2d(torch.relu(back), torch_net[0].weight, padding=1)
     expected = back[0].detach().numpy()
-    np.testing.assert_allclose(found.x, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    box = found.receptive_field
-    outside = found.x.copy()
+    np.testing.assert_allclose(reconstruction.x, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    box = reconstruction.receptive_field
+    outside = reconstruction.x.copy()
     outside[:, box.ymin : box.ymax, box.xmin : box.xmax] = 0
-    assert (outside == 0).all() and np.abs(found.cut).max() > 0
-    assert found.patch.shape[:2] == (box.ymax * 10 - box.ymin * 10, box.xmax * 10 - box.xmin * 10)
+    assert (outside == 0).all() and np.abs(reconstruction.cut).max() > 0
+    assert reconstruction.patch.shape[:2] == (box.ymax * 10 - box.ymin * 10, box.xmax * 10 - box.xmin * 10)
 
 
 def test_top_activations_are_sorted():
     net = minicnn.load("digits")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (28, 28), np.uint8) for _ in range(7)]
-    found = top_activations(net, images, "conv_layers.3", 5, count=4)
+    top = top_activations(net, images, "conv_layers.3", 5, count=4)
     values = [net.forward(net.preprocess(i), upto="conv_layers.3")[0, 5].max() for i in images]
-    np.testing.assert_allclose([v for _, v in found], sorted(values, reverse=True)[:4])
-    assert found[0][0] is images[int(np.argmax(values))]
+    np.testing.assert_allclose([v for _, v in top], sorted(values, reverse=True)[:4])
+    assert top[0][0] is images[int(np.argmax(values))]
     with pytest.raises(MinicnnError, match="no images"):
         top_activations(net, [], "conv_layers.3", 5)
 
@@ -156,9 +156,9 @@ def test_wrong_words_are_named(arguments, message):
 def test_the_channel_is_the_first_image_s_strongest_unless_given(tmp_path, capsys):
     words = ["--net", "digits", "--layer", "conv_layers.4", "--json", "-o", str(tmp_path)]
     assert main(["deconvnet", str(IMAGES / "seven.png"), *words]) == 0
-    net, found = minicnn.load("digits"), json.loads(capsys.readouterr().out)
+    net, printed = minicnn.load("digits"), json.loads(capsys.readouterr().out)
     y = net.forward(net.preprocess(IMAGES / "seven.png"), upto="conv_layers.4")[0]
-    assert y[found["channel"]].max() == y.max() == pytest.approx(found["activations"][0]["value"])
+    assert y[printed["channel"]].max() == y.max() == pytest.approx(printed["activations"][0]["value"])
 
 
 @pytest.mark.filterwarnings("ignore:channel 7 of .* is not active")
@@ -172,8 +172,8 @@ def test_any_activation_of_any_layer_by_command(tmp_path, capsys):
             out = json.loads(capsys.readouterr().out)
             position = None if place is None else tuple(map(int, place.split(",")))
             for one in out["activations"]:
-                found = deconvnet(net, one["image"], layer, 7, position, rule)
-                assert one["value"] == found.value and one["position"] == (position and list(position))
+                reconstruction = deconvnet(net, one["image"], layer, 7, position, rule)
+                assert one["value"] == reconstruction.value and one["position"] == (position and list(position))
             values = [one["value"] for one in out["activations"]]
             assert values == sorted(values, reverse=True) and verification.verify_figure(out["figure"]).match
     with pytest.raises(SystemExit):
@@ -186,14 +186,14 @@ def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     unit = ["--net", "digits", "--layer", "conv_layers.4", "--channel", "11", "--json"]
     assert main(["deconvnet", str(IMAGES / "seven.png"), str(IMAGES / "coffee.png"), *unit, "--top", "1"]) == 0
     record = json.loads(capsys.readouterr().out)
-    found = deconvnet(minicnn.load("digits"), record["activations"][0]["image"], "conv_layers.4", 11)
-    assert len(record["activations"]) == 1 and record["activations"][0]["value"] == found.value
+    reconstruction = deconvnet(minicnn.load("digits"), record["activations"][0]["image"], "conv_layers.4", 11)
+    assert len(record["activations"]) == 1 and record["activations"][0]["value"] == reconstruction.value
     settings = provenance.read(record["figure"])["settings"]
     assert settings["layer"] == "conv_layers.4" and settings["rule"] == "deconvnet"
     assert main(["deconvnet", str(IMAGES), *unit[:-1], "-o", "folder"]) == 0
     assert "channel 11" in capsys.readouterr().out and len(list(IMAGES.glob("*.*g"))) == 4
-    found = provenance.read("folder/conv_layers.4-11.deconvnet.png")
-    assert found["result"]["searched"] == 4 and len(found["images"]) == 4
+    recorded = provenance.read("folder/conv_layers.4-11.deconvnet.png")
+    assert recorded["result"]["searched"] == 4 and len(recorded["images"]) == 4
     verdict = verification.verify_figure("folder/conv_layers.4-11.deconvnet.png")
     assert verdict.match and any("4 are the strongest of 4" in sentence for sentence in verdict.sentences)
     unit[3] = "conv9"

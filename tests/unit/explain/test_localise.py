@@ -92,9 +92,9 @@ def test_localise_finds_a_digit_and_agrees_with_its_parts():
     net = minicnn.load("digits")
     first, second = localise(net, IMAGES / "seven.png", targets=2)
     assert (first.label, first.target) == ("7", 7) and first.score > second.score
-    found = saliency(net, IMAGES / "seven.png", target=second.target)
-    np.testing.assert_array_equal(second.saliency.map, found.map)
-    np.testing.assert_array_equal(second.mask, object_mask(IMAGES / "seven.png", found.map))
+    explained = saliency(net, IMAGES / "seven.png", target=second.target)
+    np.testing.assert_array_equal(second.saliency.map, explained.map)
+    np.testing.assert_array_equal(second.mask, object_mask(IMAGES / "seven.png", explained.map))
     rows, columns = np.nonzero(first.mask)
     assert first.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     (named,) = localise(net, IMAGES / "seven.png", targets=["7"])
@@ -148,9 +148,11 @@ def test_smooth_gradient_is_the_mean_over_the_noise_that_its_seed_says():
     rng, sigma = np.random.default_rng((5, 0)), 0.2 * (x.max() - x.min())
     noisy = [x + sigma * rng.standard_normal(x.shape[1:], np.float32) for _ in range(4)]
     expected = np.mean([net.input_gradient(one, 7) for one in noisy], axis=0)
-    found = smooth_gradient(net, x, 7, samples=4, noise=0.2, seed=5)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())  # float32 sums
-    assert found.dtype == x.dtype and not np.array_equal(found, smooth_gradient(net, x, 7, samples=4, noise=0.2))
+    gradient = smooth_gradient(net, x, 7, samples=4, noise=0.2, seed=5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())  # float32 sums
+    assert gradient.dtype == x.dtype and not np.array_equal(
+        gradient, smooth_gradient(net, x, 7, samples=4, noise=0.2)
+    )
     for wrong in ({"samples": 0}, {"noise": -1}, {"noise": np.nan}):
         with pytest.raises(MinicnnError, match="samples >= 1"):
             smooth_gradient(net, x, 7, **wrong)

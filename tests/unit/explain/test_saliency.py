@@ -24,8 +24,8 @@ def lite0():
 
 @functools.lru_cache(maxsize=1)
 def expected(case, crops):
-    net, twin, path, target = build_case(case)
-    return net, torch_map(net.preprocess, twin, path, target, crops), path, target
+    net, torch_net, path, target = build_case(case)
+    return net, torch_map(net.preprocess, torch_net, path, target, crops), path, target
 
 
 MAPS = [("digits", crops, device) for crops in ("one", "ten") for device in ("reference", "cpu")]
@@ -39,32 +39,32 @@ def test_map_equals_an_independent_computation(case, crops, device):
     if device == "cpu":
         pytest.importorskip("numba")
     net, truth, path, target = expected(case, crops)
-    found = saliency(net.to(device), path, target=target, crops=crops)
-    assert found.map.shape == truth.shape and found.map.dtype == np.float32 and found.target == target
-    np.testing.assert_allclose(found.map, truth, rtol=0, atol=TOLERANCE * truth.max())
-    assert found.gradient.shape == ((10 if crops == "ten" else 1), *net.input_shape)
+    explained = saliency(net.to(device), path, target=target, crops=crops)
+    assert explained.map.shape == truth.shape and explained.map.dtype == np.float32 and explained.target == target
+    np.testing.assert_allclose(explained.map, truth, rtol=0, atol=TOLERANCE * truth.max())
+    assert explained.gradient.shape == ((10 if crops == "ten" else 1), *net.input_shape)
 
 
 def test_grey_image_is_the_absolute_gradient():
     net = minicnn.load("digits")
     picture = np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)
-    found = saliency(net, picture, target=3, crops="one")
+    explained = saliency(net, picture, target=3, crops="one")
     x = torch.from_numpy(net.preprocess(picture)).requires_grad_()
     (dx,) = torch.autograd.grad(load_weights(digits(), net)(x)[0, 3], x)
-    np.testing.assert_allclose(found.map, dx[0, 0].abs().numpy(), rtol=0, atol=1e-5 * dx.abs().max().item())
+    np.testing.assert_allclose(explained.map, dx[0, 0].abs().numpy(), rtol=0, atol=1e-5 * dx.abs().max().item())
 
 
 def test_target_defaults_to_the_top_class_and_scores_are_means(lite0):
-    found = saliency(lite0, IMAGES / "rocket.jpg")
+    explained = saliency(lite0, IMAGES / "rocket.jpg")
     x, _ = lite0.preprocess.batch(IMAGES / "rocket.jpg", "ten")
     scores = lite0(x)
-    assert found.target == scores.mean(axis=0).argmax() and found.label == lite0.labels[found.target]
-    assert found.score == pytest.approx(scores[:, found.target].mean(), rel=1e-5)
+    assert explained.target == scores.mean(axis=0).argmax() and explained.label == lite0.labels[explained.target]
+    assert explained.score == pytest.approx(scores[:, explained.target].mean(), rel=1e-5)
 
 
 def test_digits_are_never_mirrored():
-    found = saliency(minicnn.load("digits"), IMAGES / "seven.png")
-    assert found.label == "7" and found.probability > 0.99 and len(found.views) == 1
+    explained = saliency(minicnn.load("digits"), IMAGES / "seven.png")
+    assert explained.label == "7" and explained.probability > 0.99 and len(explained.views) == 1
 
 
 def test_whole_view_covers_a_long_picture(lite0):
