@@ -1,9 +1,16 @@
-"""Dot products whose sums stay in registers: some rows of a matrix by some vectors, LANES terms at a time."""
+"""Dot products whose sums stay in registers: some rows of a matrix by some vectors, LANES terms at a time.
+
+Where ``gemm_micro`` has vectors of columns, here vectors lie along the depth, as a weight's rows do in memory:
+each sum is LANES partial sums, to be added up at the end.
+"""
+
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.simd.gemm_micro import unpack
 from minicnn.kernels.cpu.simd.vector import (
     INT64,
     LANES,
@@ -15,45 +22,74 @@ from minicnn.kernels.cpu.simd.vector import (
     vector_pointer,
 )
 
-__all__ = ["DOT_COLUMNS", "DOT_ROWS", "dot_micro"]
+__all__ = ["DOT_COLUMNS", "DOT_ROWS", "Interleaved", "PartialSums", "Rows", "dot_micro"]
 
 # rows and vectors of a block: with one of each loaded, its sums fill the registers
 DOT_ROWS, DOT_COLUMNS = 3, 8 if LANES == 16 else 4
 
 
-@intrinsic
-def dot_micro(typingctx, a, row, last, b, depth, ahead, sums, apart, adds):
-    """Put the products of DOT_ROWS rows by DOT_COLUMNS vectors at ``sums``, or add them, LANES partial sums each.
+class Rows(NamedTuple):
+    """DOT_ROWS rows of a matrix: element i of row r lies ``r leading_dim + i`` floats after ``address``.
 
-    Element i of row r lies at ``a + r row + i``; rows after ``last`` repeat it.  The vectors are interleaved:
-    element i of vector n lies at ``b + i // LANES * DOT_COLUMNS * LANES + n LANES + i % LANES``.
-    i runs from 0 to depth - 1, depth >= LANES whole vectors.  What lies ``ahead`` of each row is prefetched.  The
-    partial sums of (r, n) lie at ``sums + r apart + n LANES``.
+    Rows after number ``last`` repeat it.  What lies ``ahead`` floats after each element is prefetched.
+    """
+
+    address: int
+    leading_dim: int
+    last: int
+    ahead: int
+
+
+class Interleaved(NamedTuple):
+    """DOT_COLUMNS vectors, of which LANES elements each lie together.
+
+    Element i of vector n lies ``i // LANES * DOT_COLUMNS * LANES + n LANES + i % LANES`` floats after ``address``.
+    """
+
+    address: int
+
+
+class PartialSums(NamedTuple):
+    """The LANES partial sums of row r and vector n lie ``r leading_dim + n LANES`` floats after ``address``."""
+
+    address: int
+    leading_dim: int
+
+
+@intrinsic
+def dot_micro(typingctx, a, b, sums, depth, accumulate):
+    """Write the products of ``Rows`` by ``Interleaved`` vectors to ``PartialSums``, or add them.
+
+    ``depth`` elements of each are multiplied: LANES or more, whole vectors.
     """
 
     def codegen(context, builder, sig, args):
-        a, row, last, b, depth, ahead, sums, apart, adds = args
-        rows = [_row(builder, a, row, last, r) for r in range(DOT_ROWS)]
-        each = [(r, n) for r in range(DOT_ROWS) for n in range(DOT_COLUMNS)]
+        a, b, sums = (unpack(context, builder, *each) for each in zip(sig.args[:3], args[:3], strict=True))
+        depth, accumulate = args[3:]
+        rows = [_emit_row_address(builder, a, r) for r in range(DOT_ROWS)]
+        block = [(r, n) for r in range(DOT_ROWS) for n in range(DOT_COLUMNS)]
         places = [
-            vector_pointer(builder, sums, builder.add(builder.mul(apart, INT64(r)), INT64(LANES * n)))
-            for r, n in each
+            vector_pointer(
+                builder, sums.address, builder.add(builder.mul(sums.leading_dim, INT64(r)), INT64(LANES * n))
+            )
+            for r, n in block
         ]
         zero = emit_broadcast(builder, ir.Constant(VECTOR.element, 0))
-        begin = [builder.select(adds, builder.load(place, align=4), zero) for place in places]
+        begin = [builder.select(accumulate, builder.load(place, align=4), zero) for place in places]
         before, body = builder.block, builder.append_basic_block("depth")
         after = builder.append_basic_block("sums")
         builder.branch(body)
         builder.position_at_end(body)
-        variables = [builder.phi(INT64), *(builder.phi(VECTOR) for _ in each)]
+        variables = [builder.phi(INT64), *(builder.phi(VECTOR) for _ in block)]
         for phi, value in zip(variables, [INT64(0), *begin], strict=True):
             phi.add_incoming(value, before)
         i, *totals = variables
-        factors = [emit_load(builder, one, i) for one in rows]
-        for one in rows:
-            emit_prefetch(builder, one, builder.add(i, ahead))
+        factors = [emit_load(builder, row, i) for row in rows]
+        for row in rows:
+            emit_prefetch(builder, row, builder.add(i, a.ahead))
         for n in range(DOT_COLUMNS):
-            vector = emit_load(builder, b, builder.add(builder.mul(i, INT64(DOT_COLUMNS)), INT64(LANES * n)))
+            index = builder.add(builder.mul(i, INT64(DOT_COLUMNS)), INT64(LANES * n))
+            vector = emit_load(builder, b.address, index)
             for r, factor in enumerate(factors):
                 totals[r * DOT_COLUMNS + n] = emit_fma(builder, factor, vector, totals[r * DOT_COLUMNS + n])
         following = [builder.add(i, INT64(LANES)), *totals]
@@ -65,10 +101,10 @@ def dot_micro(typingctx, a, row, last, b, depth, ahead, sums, apart, adds):
             builder.store(value, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 8, types.boolean), codegen
+    return types.void(a, b, sums, types.int64, types.boolean), codegen
 
 
-def _row(builder, a, row, last, r):
+def _emit_row_address(builder, rows, r):
     """Emit the address of row r, or of the last."""
-    r = builder.select(builder.icmp_signed("<", INT64(r), last), INT64(r), last)
-    return builder.add(a, builder.mul(builder.mul(r, row), INT64(4)))
+    r = builder.select(builder.icmp_signed("<", INT64(r), rows.last), INT64(r), rows.last)
+    return builder.add(rows.address, builder.mul(builder.mul(r, rows.leading_dim), INT64(4)))

@@ -3,7 +3,7 @@
 Numba's compiler vectorises simple loops; convolution needs more, namely sums that stay in registers.  Here is a
 type ``lanes`` of ``LANES`` numbers side by side, written like a number: ``a + b``, ``a * b``, ``fma(a, b, c)``.
 Memory is addressed as in assembly: ``address(array)``, and an index counted in elements.  An address keeps nothing
-alive: Numba frees an array after its last use as an array, so a kernel's last line uses it once more.
+alive: see ``pointers.keep_alive``.
 
 Functions of a ``typingctx`` are called in kernels; those of a ``builder`` emit LLVM instructions for other such
 functions.

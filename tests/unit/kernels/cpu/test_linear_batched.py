@@ -42,10 +42,10 @@ def arrays(shape):
     return [rng.standard_normal(size, "f4") for size in ((images, inputs), (outputs, inputs), (images, outputs))]
 
 
-def is_product(found, a, b):
+def is_product(product, a, b):
     """Whether float32 numbers are the product of two matrices."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    return np.all(np.abs(found - a @ b) <= ERROR * (np.abs(a) @ np.abs(b)))
+    return np.all(np.abs(product - a @ b) <= ERROR * (np.abs(a) @ np.abs(b)))
 
 
 @shapes
@@ -71,26 +71,26 @@ def test_every_number_of_images_and_lengths_of_rows_around_a_vector():
 def test_the_gradient_is_the_adjoint(shape):
     x, weight, dy = arrays(shape)
     y, dx = batched.forward(x, weight), batched.input_grad(dy, weight)
-    there, back = np.vdot(y.astype(np.float64), dy), np.vdot(x, dx.astype(np.float64))
-    assert abs(there - back) <= 2 * ERROR * np.vdot(np.abs(x) @ np.abs(weight.T), np.abs(dy))
+    forward, adjoint = np.vdot(y.astype(np.float64), dy), np.vdot(x, dx.astype(np.float64))
+    assert abs(forward - adjoint) <= 2 * ERROR * np.vdot(np.abs(x) @ np.abs(weight.T), np.abs(dy))
 
 
 @shapes
 def test_same_bits_on_any_number_of_threads(shape):
     x, weight, dy = arrays(shape)
-    found = []
+    bits = []
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
             y, dx = batched.forward(x, weight), batched.input_grad(dy, weight)
-            found.append((y.tobytes(), dx.tobytes()))
+            bits.append((y.tobytes(), dx.tobytes()))
     finally:
         set_num_threads(None)
-    assert set(found) == {found[0]}
+    assert set(bits) == {bits[0]}
 
 
 @pytest.mark.parametrize("images", [2, 7, 8, 33])
-def test_what_lies_around_the_arrays_is_of_no_account(images):
+def test_what_lies_around_the_arrays_does_not_matter(images):
     """NaN before and behind an image, a row or dy must not get into another's sums."""
     x, weight, dy = arrays((images, 51, 100))
     y, dx = batched.forward(x, weight), batched.input_grad(dy, weight)
@@ -102,10 +102,10 @@ def test_what_lies_around_the_arrays_is_of_no_account(images):
     assert np.array_equal(batched.input_grad(dy, weight), dx)
 
 
-def test_a_number_that_is_none_stays_with_its_image_and_its_row():
+def test_nan_stays_with_its_image_and_its_row():
     x, weight, dy = arrays((9, 50, 100))
     y, dx = batched.forward(x, weight), batched.input_grad(dy, weight)
     x[4, 99] = dy[4, 49] = np.nan
-    for found, before in ((batched.forward(x, weight), y), (batched.input_grad(dy, weight), dx)):
-        assert np.isnan(found[4]).all()
-        assert np.array_equal(np.delete(found, 4, 0), np.delete(before, 4, 0))
+    for result, before in ((batched.forward(x, weight), y), (batched.input_grad(dy, weight), dx)):
+        assert np.isnan(result[4]).all()
+        assert np.array_equal(np.delete(result, 4, 0), np.delete(before, 4, 0))

@@ -34,11 +34,13 @@ def test_layers_in_shorter_vectors_are_the_references(lanes, tmp_path):
             filter(None, [str(Path(vector.__file__).parents[4]), os.environ.get("PYTHONPATH")])
         ),
     }
-    asked = [sys.executable, "-c", "from minicnn.kernels.cpu.simd import vector; print(vector.LANES)"]
-    assert subprocess.run(asked, env=environment, capture_output=True, text=True).stdout == f"{lanes}\n"
+    command = [sys.executable, "-c", "from minicnn.kernels.cpu.simd import vector; print(vector.LANES)"]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True).stdout == f"{lanes}\n"
     files = ("../test_devices.py", "conv/test_few_channels.py", "test_linear_batched.py", "conv/test_pointwise.py")
     chosen = "few_channels or linear_batched or pointwise or (cpu and (conv2d or real_networks))"
     tests = [*(str(Path(__file__).parent / name) for name in files), "-k", chosen]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    found = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert found.returncode == 0 and " skipped" not in found.stdout, found.stdout[-3000:] + found.stderr[-1000:]
+    result = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0 and " skipped" not in result.stdout, (
+        result.stdout[-3000:] + result.stderr[-1000:]
+    )
