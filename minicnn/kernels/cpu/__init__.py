@@ -1,9 +1,9 @@
-"""The maths on this machine's cores: the names and signatures of the reference, in Numba and BLAS.
+"""The operations on the CPU's cores: the names and signatures of the reference, in Numba and BLAS.
 
 float32 arrays come here; float64, which is for checking, goes to the reference.  Where NumPy is as fast, the
 reference's function is the one that is exported.  Kernels are compiled when they are first called and kept for
-later processes (``cache``); they share one pool of threads (``threads``), and give the same bits on any number
-of them.
+later processes (``runtime.cache``); they share one pool of threads (``runtime.thread_pool``), and give the same
+bits on any number of them.
 """
 
 from minicnn.kernels import reference

@@ -1,7 +1,10 @@
 """What every operation of this device does with the arrays it is given: their order and their dtype."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,7 @@ __all__ = ["add", "constant", "dense", "float32_or"]
 
 
 def dense(array: np.ndarray) -> np.ndarray:
-    """Return the array in C order and aligned, as kernels take it: itself, or a copy."""
+    """Return the array in C order and aligned, as kernels take it: itself, or a copy, whose making is recorded."""
     flags = array.flags
     if flags.c_contiguous and flags.aligned:
         return array
@@ -22,33 +25,33 @@ def dense(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def float32_or(function: Callable) -> Callable[[Callable], Callable]:
+def float32_or(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate an operation for float32: all else, float64, goes to ``function``, its reference."""
 
-    def decorate(operation):
+    def decorate(operation: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(operation)
-        def either(array, *args, **kwargs):
+        def dispatch(array: np.ndarray, *args: Any, **kwargs: Any) -> Any:
             if array.dtype == np.float32:
                 return operation(array, *args, **kwargs)
             return record_result(function, array, *args, **kwargs)
 
-        return either
+        return dispatch
 
     return decorate
 
 
 @functools.lru_cache(512)
 def constant(value: float, count: int) -> np.ndarray:
-    """Return ``count`` times a number, made once, not to be written to."""
-    found = np.full(count, value, np.float32)
-    found.flags.writeable = False
-    return found
+    """Return an array of ``count`` equal numbers, made once, which can't be written to."""
+    array = np.full(count, value, np.float32)
+    array.flags.writeable = False
+    return array
 
 
 @capturable
 @float32_or(reference.add)
-def add(x, other):
-    """Sum of two arrays, as ``reference.add``, in memory that is kept."""
+def add(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Sum of two arrays, as ``reference.add``, in memory of the allocator."""
     total = empty(x.shape)
     record_call(np.add, x, other, total)
     return total

@@ -1,8 +1,10 @@
-"""Maximum flow on a grid of pixels in Numba: two search trees, kept breadth-first (see ``explain.max_flow``).
+"""Maximum flow on a grid of pixels in Numba: two search trees, kept breadth-first.
+
+Reference: ``segmentation.push_relabel``, whose flow is the same.
 
 One tree grows from the source along arcs with capacity left, one backwards from the sink (Boykov, Kolmogorov
 2004). Where they touch there is an augmenting path: flow is pushed along it, and a pixel whose arc from its
-parent is now full is an orphan, who finds a new parent, sinks to a deeper level or leaves the tree. Levels are
+parent is now full is an orphan, which finds a new parent, sinks to a deeper level or leaves the tree. Levels are
 distances from the terminal (Goldberg, Hed, Kaplan, Tarjan, Werneck 2011), so that the paths are shortest ones
 and a pixel one level up is never one's own descendant: no orphan walks to the root to see whether its new
 parent is still attached.
@@ -15,14 +17,16 @@ capacities of a pixel fill one cache line. Memory: 97 bytes a pixel.
 by nature: the order of the augmentations is the result's.
 """
 
+from __future__ import annotations
+
 import numpy as np
-from numba import float64, from_dtype, int32, int64
+from numba import float64, from_dtype, int32, int64, types
 
 from minicnn.kernels.cpu.runtime.jit import Kernel, inner, kernel, reads, writes
 
 __all__ = ["solve"]
 
-ROOT, NONE = 8, 9  # parents that are no direction: the terminal itself, nobody
+ROOT, NONE = 8, 9  # parents that are no direction: the terminal itself, none
 
 PIXEL = np.dtype(
     [
@@ -69,15 +73,17 @@ def solve(
     queues[:, DEPTH] = 1
     steps = np.array([1, -1, stride, -stride, stride + 1, -stride - 1, stride - 1, 1 - stride])
     flow = np.zeros(1, np.int64)
-    plant = _plant_whole if source.dtype == np.int64 else _plant_real
-    plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half)
+    start = _start_int64 if source.dtype == np.int64 else _start_float64
+    rounding = source.dtype.type(scale), source.dtype.type(half)
+    start(flow, capacity, pixels, queues, steps, (source, sink, links), rounding)
     _maximise(flow, capacity, pixels, queues, steps)
     levels = pixels["level"][stride : stride * (height + 1)].reshape(height, stride)[:, :width]
     return int(flow[0]), levels > 0
 
 
-def _plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, half):
+def _start(flow, capacity, pixels, queues, steps, capacities, rounding):
     """Copy the capacities, count as flow what can go straight through a pixel, make what is left over roots."""
+    (source, sink, links), (scale, half) = capacities, rounding
     height, width = source.shape
     for y in range(height):
         for x in range(width):
@@ -99,8 +105,14 @@ def _plant(flow, capacity, pixels, queues, steps, source, sink, links, scale, ha
 
 
 _STATE = (writes(1, int64), writes(1, int64), writes(1, from_dtype(PIXEL)), writes(2, int32), reads(1, int64))
-_plant_whole = Kernel(_plant, (*_STATE, reads(2, int64), reads(2, int64), reads(3, int64), int64, int64))
-_plant_real = Kernel(_plant, (*_STATE, reads(2, float64), reads(2, float64), reads(3, float64), float64, float64))
+
+
+def _start_kernel(kind):
+    capacities = types.Tuple([reads(2, kind), reads(2, kind), reads(3, kind)])
+    return Kernel(_start, (*_STATE, capacities, types.UniTuple(kind, 2)))
+
+
+_start_int64, _start_float64 = map(_start_kernel, (int64, float64))
 
 
 @kernel(*_STATE)
@@ -129,10 +141,10 @@ def _grow(capacity, pixels, queues, steps, side):
         d = np.int64(0)  # typed, lest Numba compile all below twice, once for a literal
         while d < 8 and side * pixels[p].level == depth:
             q = p + steps[d]
-            met = side * pixels[q].level
-            if met > 0 or capacity[_outward(p, q, d, side)] == 0:
+            depth_q = side * pixels[q].level
+            if depth_q > 0 or capacity[_outward(p, q, d, side)] == 0:
                 d += 1
-            elif met < 0:
+            elif depth_q < 0:
                 flow += _augment(capacity, pixels, queues, steps, p, d, side)
             else:
                 pixels[q].level = side * (depth + 1)
@@ -155,7 +167,8 @@ def _augment(capacity, pixels, queues, steps, p, d, side):
     """Push all that the path through p and its neighbour d, of the other tree, can carry; the amount."""
     q = p + steps[d]
     arc = _outward(p, q, d, side)
-    amount = min(capacity[arc], _room(capacity, pixels, steps, p, side), _room(capacity, pixels, steps, q, -side))
+    residual_p = _residual(capacity, pixels, steps, p, side)
+    amount = min(capacity[arc], residual_p, _residual(capacity, pixels, steps, q, -side))
     capacity[arc] -= amount
     capacity[_outward(p, q, d, -side)] += amount
     for leaf, tree in ((p, side), (q, -side)):
@@ -166,21 +179,21 @@ def _augment(capacity, pixels, queues, steps, p, d, side):
 
 
 @inner
-def _room(capacity, pixels, steps, p, side):
+def _residual(capacity, pixels, steps, p, side):
     """Least capacity left between p and its terminal."""
-    room = np.int64(2**62)
+    residual = np.int64(2**62)
     while pixels[p].parent != ROOT:
         d = pixels[p].parent
         q = p + steps[d]
-        room = min(room, capacity[_outward(q, p, d ^ 1, side)])
+        residual = min(residual, capacity[_outward(q, p, d ^ 1, side)])
         p = q
-    return min(room, side * pixels[p].excess)
+    return min(residual, side * pixels[p].excess)
 
 
 @inner
 def _push(capacity, pixels, steps, p, side, amount):
-    """Push flow between p and its terminal, making orphans where arcs fill up; their least level."""
-    least = abs(pixels[p].level) + 1
+    """Push flow between p and its terminal, making orphans where arcs fill up; their lowest level."""
+    lowest = abs(pixels[p].level) + 1
     while pixels[p].parent != ROOT:
         d = pixels[p].parent
         q = p + steps[d]
@@ -188,10 +201,10 @@ def _push(capacity, pixels, steps, p, side, amount):
         capacity[arc] -= amount
         capacity[_outward(q, p, d ^ 1, -side)] += amount
         if capacity[arc] == 0:
-            least = _orphan(pixels, p)
+            lowest = _orphan(pixels, p)
         p = q
     pixels[p].excess -= side * amount
-    return _orphan(pixels, p) if pixels[p].excess == 0 else least
+    return _orphan(pixels, p) if pixels[p].excess == 0 else lowest
 
 
 @inner
@@ -206,11 +219,11 @@ def _orphan(pixels, p):
 
 @inner
 def _adopt(capacity, pixels, queues, steps, side, level, last):
-    """Settle the orphans of one tree, from ``level`` down to ``last`` and further where orphans have children.
+    """Find new parents for the orphans of one tree, from ``level`` to ``last`` and their children below.
 
     A parent one level up is as good as the old one.  Without it the children are orphans too, and the pixel sinks
-    to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.  Nobody has to be
-    told: what the other tree has searched has no capacity left towards it.
+    to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.  The other tree
+    need not search again: what it has searched has no capacity left towards the pixel.
     """
     limit = queues[(side + 1) // 2, DEPTH] + queues[(side + 1) // 2, GROWING]
     while level <= last:

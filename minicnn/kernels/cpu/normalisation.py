@@ -1,4 +1,14 @@
-"""Local response normalisation across channels, and batch normalisation as inference uses it."""
+"""Local response normalisation across channels, and batch normalisation as inference uses it.
+
+Schedule: threads take the channels of PIXELS pixels at a time, whose squares, window sums and powers stay in a
+core's cache; batch normalisation is one multiplication with addition for each value.
+Memory: three such blocks a thread.
+Gain: NumPy makes a pass over memory for each of some ten steps; the usual exponent 3/4 takes two square roots,
+which vectorise, instead of a power, which does not.
+Reference: ``reference.local_response_norm``, ``reference.batch_norm2d`` and their gradients.
+"""
+
+from __future__ import annotations
 
 import numpy as np
 from numba import float32, int64
@@ -23,10 +33,7 @@ PIXELS = 128  # a thread takes the channels of this many pixels at a time: they 
 @capturable
 @float32_or(reference.local_response_norm)
 def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0):
-    """Local response normalisation, as ``reference.local_response_norm``.
-
-    The usual exponent 3/4 takes two square roots, which vectorise, instead of a power, which does not.
-    """
+    """Local response normalisation, as ``reference.local_response_norm``."""
     y = empty(x.shape)
     _normalise(_channels(x), size, alpha / size, beta, k, _channels(y))
     return y
@@ -46,14 +53,14 @@ def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e
     """Batch normalisation with fixed statistics, as ``reference.batch_norm2d``, as one y = scale x + shift."""
     scale = _scale(running_var, weight, eps)
     shift = -running_mean.astype(np.float64) * scale + (0 if bias is None else bias)
-    return _scaled(x, scale, shift)
+    return _scale_channels(x, scale, shift)
 
 
 @float32_or(reference.batch_norm2d_input_grad)
 def batch_norm2d_input_grad(dy, running_var, weight=None, *, eps=1e-5):
     """Gradient with respect to the input, as ``reference.batch_norm2d_input_grad``."""
     scale = _scale(running_var, weight, eps)
-    return _scaled(dy, scale, np.zeros_like(scale))
+    return _scale_channels(dy, scale, np.zeros_like(scale))
 
 
 def _scale(variance, weight, eps):
@@ -61,7 +68,7 @@ def _scale(variance, weight, eps):
     return scale if weight is None else scale * weight
 
 
-def _scaled(x, scale, shift):
+def _scale_channels(x, scale, shift):
     y = np.empty(x.shape, np.float32)
     _scale_and_shift(_channels(x), scale.astype(np.float32), shift.astype(np.float32), _channels(y))
     return y
@@ -85,7 +92,7 @@ def _scale_and_shift(x, scale, shift, y):
 
 
 @inner
-def _inverse_powers(d, beta):
+def _raise_inverse(d, beta):
     """Replace each d by d^-beta."""
     if beta == 0.75:
         for i in range(len(d)):
@@ -116,44 +123,45 @@ def _denominators(x, size, share, k):
 
 
 @inner
-def _pixels(part, x):
-    """Return the image and the pixels of a part."""
-    n, block = divmod(part, (x.shape[2] + PIXELS - 1) // PIXELS)
+def _pixels_of(task, x):
+    """Return the image and the pixels of a task."""
+    n, block = divmod(task, (x.shape[2] + PIXELS - 1) // PIXELS)
     return n, slice(block * PIXELS, block * PIXELS + PIXELS)
 
 
 @inner
-def _parts(x):
+def _tasks(x):
     return len(x) * ((x.shape[2] + PIXELS - 1) // PIXELS)
 
 
 @inner
-def _normalise_pixels(part, image, size, share, beta, k, out):
-    n, some = _pixels(part, image)
-    x, y = np.ascontiguousarray(image[n, :, some]), out[n, :, some]
+def _normalise_pixels(task, image, size, share, beta, k, out):
+    n, pixels = _pixels_of(task, image)
+    x, y = np.ascontiguousarray(image[n, :, pixels]), out[n, :, pixels]
     d = _denominators(x, size, share, k)
     for c in range(len(x)):
-        _inverse_powers(d[c], beta)
+        _raise_inverse(d[c], beta)
         for i in range(x.shape[1]):
             y[c, i] = x[c, i] * d[c, i]
 
 
 @kernel(reads(3), int64, float32, float32, float32, writes(3))
 def _normalise(x, size, share, beta, k, y):
-    parallel_for(_normalise_pixels, _parts(x), (x, size, share, beta, k, y))
+    parallel_for(_normalise_pixels, _tasks(x), (x, size, share, beta, k, y))
 
 
 @inner
-def _normalise_pixels_input_grad(part, image, cotangent, size, share, beta, k, out):
-    n, some = _pixels(part, image)
-    x, dy = np.ascontiguousarray(image[n, :, some]), np.ascontiguousarray(cotangent[n, :, some])
-    dx = out[n, :, some]
+def _normalise_pixels_input_grad(task, image, cotangent, size, share, beta, k, out):
+    n, pixels = _pixels_of(task, image)
+    x, dy = np.ascontiguousarray(image[n, :, pixels]), np.ascontiguousarray(cotangent[n, :, pixels])
+    dx = out[n, :, pixels]
     d = _denominators(x, size, share, k)
+    # what each channel passes on to those whose windows it lies in: dy x d^(-beta - 1)
     shared = np.empty(x.shape, np.float32)
     for c in range(len(x)):
         for i in range(x.shape[1]):
             shared[c, i] = dy[c, i] * x[c, i] / d[c, i]
-        _inverse_powers(d[c], beta)
+        _raise_inverse(d[c], beta)
         for i in range(x.shape[1]):
             shared[c, i] *= d[c, i]
     total = np.empty(x.shape[1], np.float32)
@@ -166,4 +174,4 @@ def _normalise_pixels_input_grad(part, image, cotangent, size, share, beta, k, o
 
 @kernel(reads(3), reads(3), int64, float32, float32, float32, writes(3))
 def _normalise_input_grad(x, dy, size, share, beta, k, dx):
-    parallel_for(_normalise_pixels_input_grad, _parts(x), (x, dy, size, share, beta, k, dx))
+    parallel_for(_normalise_pixels_input_grad, _tasks(x), (x, dy, size, share, beta, k, dx))
