@@ -3,7 +3,7 @@
 Schedule: LANES windows of a row at a time; each tap is one load that takes every second column, and their maxima
 and switches stay in registers.  Rows are written in order, so that what a vector writes beyond the end of a short
 row is overwritten by the next row, and beyond a map by the next map.
-Memory: none but inputs and outputs, which must have room for two vectors behind a map.
+Memory: none but inputs and outputs, with memory for two vectors behind a map.
 Gain: no buffers are written and read between a row's taps, as ``pooling`` does; few networks have other max-pools.
 Reference: ``reference.max_pool2d`` and ``reference.max_pool2d_input_grad``.
 """
@@ -66,9 +66,9 @@ def _where_tap(typingctx, switches, index, tap, value):
 
     def codegen(context, builder, sig, args):
         switches, index, tap, value = args
-        found = builder.load(vector_pointer(builder, switches, index, BYTES))
-        found.align = 1
-        equal = builder.icmp_signed("==", found, emit_broadcast(builder, builder.trunc(tap, ir.IntType(8))))
+        taps = builder.load(vector_pointer(builder, switches, index, BYTES))
+        taps.align = 1
+        equal = builder.icmp_signed("==", taps, emit_broadcast(builder, builder.trunc(tap, ir.IntType(8))))
         return builder.select(equal, value, ir.Constant(VECTOR, [0.0] * LANES))
 
     return lanes(types.int64, types.int64, types.int64, lanes), codegen
@@ -76,7 +76,7 @@ def _where_tap(typingctx, switches, index, tap, value):
 
 @inner
 def max_pool_map(x, width, window, size, y, switches):
-    """Maxima and switches of one map, columns two apart; addresses, that of x with two vectors' room behind."""
+    """Maxima and switches of one map, columns two apart; addresses, that of x followed by two vectors' memory."""
     for p in range(size[0]):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))  # the last vector begins earlier
@@ -103,9 +103,9 @@ def can_unpool(window, size, input_size):
 
 @inner
 def max_unpool_map(dy, switches, size, width, dx):
-    """Fill one map of dx; all are addresses, dy and switches with room behind.
+    """Fill one map of dx; all are addresses, dy and switches followed by a vector's memory.
 
-    Behind a row shorter than a vector come zeros, as many as two vectors have room for.
+    Behind a row shorter than a vector come zeros, as many as two vectors hold.
     """
     for h in range(2 * size[0]):
         for i in range(0, size[1], LANES):

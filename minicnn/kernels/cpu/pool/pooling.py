@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import int32, int64, types, uint8
 
+from minicnn._utils.types import Padding, Pair
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.dtype import dense, float32_or
 from minicnn.kernels.cpu.pool.max_pool_simd import can_unpool, max_pool_map, max_unpool_map
@@ -62,7 +63,15 @@ WINDOW = types.UniTuple(int64, len(Window._fields))
 
 @capturable
 @float32_or(reference.max_pool2d)
-def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(
+    x: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Max-pool, as ``reference.max_pool2d``."""
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
@@ -77,8 +86,16 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
 @capturable
 @float32_or(reference.max_pool2d_input_grad)
 def max_pool2d_input_grad(
-    dy, switches, input_size, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False
-):
+    dy: np.ndarray,
+    switches: np.ndarray,
+    input_size: tuple[int, int],
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> np.ndarray:
     """Gradient with respect to the input of a max-pool, as ``reference.max_pool2d_input_grad``.
 
     One visit to each window, whose switch says which pixel its gradient is added to.
@@ -94,7 +111,15 @@ def max_pool2d_input_grad(
 
 @capturable
 @float32_or(reference.avg_pool2d)
-def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool2d(
+    x: np.ndarray,
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> np.ndarray:
     """Average pool, as ``reference.avg_pool2d``."""
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     y = empty(x.shape[:2] + windows.output_size)
@@ -105,8 +130,15 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
 
 @float32_or(reference.avg_pool2d_input_grad)
 def avg_pool2d_input_grad(
-    dy, input_size, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-):
+    dy: np.ndarray,
+    input_size: tuple[int, int],
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> np.ndarray:
     """Gradient with respect to the input of an average pool, as ``reference.avg_pool2d_input_grad``."""
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
     dx = empty(dy.shape[:2] + windows.size)
