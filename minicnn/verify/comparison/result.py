@@ -37,7 +37,7 @@ class ComparedValue:
     ulps : largest difference in units in the last place of the larger of both
     histogram : how many entries differ by 0, at most 1, 4, 16, 64, 256, 4096, and by more such units
     ours, theirs : error of each side against our float64; theirs says nothing where the two diverge
-    caused : error where the layers before it take the peer's values; None where it can't be told
+    caused : error where the layers before it take the peer's values; None where it is not known
 
     """
 

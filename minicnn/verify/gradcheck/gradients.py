@@ -164,5 +164,5 @@ def _decide(
 def _layer_cases(own: sequence.NamedLayers, exact: sequence.NamedLayers, x: np.ndarray) -> list[LayerCase]:
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
     trace, own_layers, layers = Trace(), dict(sequence.walk(own)), dict(sequence.walk(exact))
-    sequence.forward(sequence.map_layers(exact, trace.record), x, reference)
+    sequence.forward(sequence.map_layers(exact, trace.attach), x, reference)
     return [LayerCase(name, layers[name], own_layers[name], at) for name, at in trace.inputs.items()]

@@ -48,7 +48,7 @@ def check_layer(
 ) -> Iterator[Row]:
     """Yield rows for a layer's input and each of its parameters.
 
-    A merged convolution is checked in its input alone: its parameters are the plain convolution's.
+    A merged convolution is checked in its input alone: its parameters are those of the convolution alone.
     """
     merged = isinstance(case.own, ConvReLU2d)
     y, saved = case.own.forward(case.x.astype(dtype), kernels, Keep.INPUTS)

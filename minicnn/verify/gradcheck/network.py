@@ -116,7 +116,7 @@ def _propagate_rounding(
     an output value moves f by the cotangent there times the error; errors add in squares.
     """
     trace = Trace()
-    steps = sequence.map_layers(layers, trace.record)
+    steps = sequence.map_layers(layers, trace.attach)
     y, tape = sequence.forward(steps, x, reference, Keep.MASKS)
     dx, _ = sequence.backward(steps, cotangent(y), tape, reference)
     squares = float(np.vdot(dx * x, dx * x))

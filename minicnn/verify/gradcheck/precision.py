@@ -41,7 +41,7 @@ def float32_slack(
     """
     device = Trace()
     x = next(iter(exact.inputs.values())).astype(dtype)
-    sequence.forward(sequence.map_layers(own, device.record), x, kernels)
+    sequence.forward(sequence.map_layers(own, device.attach), x, kernels)
     rounding, crossed, bent = [], 0.0, []
     for name, layer in sequence.walk(own):
         layer, x, v, dy = layer.astype(np.float64), exact.inputs[name], line.tangents[name], exact.cotangents[name]

@@ -21,7 +21,7 @@ class Trace:
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     cotangents: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def record(self, name: str, layer: Layer) -> Layer:
+    def attach(self, name: str, layer: Layer) -> Layer:
         """Return the layer with a recorder around it, as ``sequence.map_layers`` takes it."""
         return _Recorder(layer, name, self)
 
