@@ -67,14 +67,14 @@ def noted() -> Iterator[list[Launch]]:
         return lambda *args: found.append(Launch(kernel, blocks, int(np.prod(threads)), args))
 
     memory = {
-        "_allocated": lambda size, dtype: np.zeros(size, dtype).view(Memory),
-        "_most_kept": lambda: 0,
+        "_allocate": lambda size, dtype: np.zeros(size, dtype).view(Memory),
+        "_cache_limit": lambda: 0,
         "_parameters": {},
     }
     kept = tap_tables.forward_plan, tap_tables.backward_plans, tap_tables.weight_plan, activation._slopes
     try:
         with (
-            mock.patch.object(type(split_k.sum_parts), "__getitem__", note),
+            mock.patch.object(type(split_k.reduce_partials), "__getitem__", note),
             mock.patch.multiple(arrays, **memory),
         ):
             for tables in kept:

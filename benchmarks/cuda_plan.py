@@ -34,7 +34,7 @@ MEMORY, LAUNCH = 0.85, 4e-6  # assumed: share of the rate, and seconds from one 
 STEP = 8  # along the depth, of a tile's loop
 HIDING = 8  # assumed: warps of a multiprocessor, two a scheduler, that hide each other's latency
 IN_FLIGHT, LATENCY = 16, 700e-9  # assumed: bytes that a thread of these kernels waits for at a time, and how long
-BY_COLUMNS = {"row_products", "_columns", "sum_parts", "finish_split"}
+BY_COLUMNS = {"gemv", "_gemv_transposed", "reduce_partials", "reduce_partials_with_epilogue"}
 PYTORCH = 0.80  # assumed: the share of peak that PyTorch reaches, by the operations of the direct algorithm
 AIM = 1.5  # times PyTorch's, forward and gradient of VGG-16 at batch 32
 LARGE, SHARE = 9e9, 0.70  # operations of a large product, and the share of peak that it should reach
@@ -104,53 +104,53 @@ def compiled(page: str) -> dict[str, Compiled]:
 
 def work(launch: Launch) -> tuple[float, float, float]:
     """Return a launch's operations that are wanted, the multiply-adds of each block, and the values it moves."""
-    by_name = {"direct_back": _direct_back, "direct": _gathered, "gather_product": _gathered}
+    by_name = {"direct_input_grad": _direct_back, "direct": _gathered, "gather_gemm": _gathered}
     return by_name.get(launch.name, _streamed)(launch)
 
 
 def _direct_back(launch: Launch) -> tuple[float, float, float]:
     b, channels = launch.named["b"], closed_over(launch.kernel)["channels"]
-    images = launch.args[-1] // (b.groups * b.height * b.step_x * b.wide)
+    images = launch.args[-1] // (b.groups * b.height * b.stride_x * b.phase_width)
     filters, taps = b.groups * b.filters, channels * b.r * b.s
     cotangents = images * filters * b.rows * b.columns
     moved = cotangents + images * b.groups * channels * b.height * b.width + filters * taps
-    return 2 * cotangents * taps, launch.threads * b.filters * taps / (b.step_x * b.step_y), moved
+    return 2 * cotangents * taps, launch.threads * b.filters * taps / (b.stride_x * b.stride_y), moved
 
 
 def _gathered(launch: Launch) -> tuple[float, float, float]:
     a, closed = launch.named, closed_over(launch.kernel)
     g = a["g"]
     images, groups = g.pixels // (g.rows * g.columns), g.total_filters // g.filters
-    outputs = g.pixels * g.total_filters * (1.25 if a["rectified"] else 1)
-    each = launch.threads * g.deep * g.filters
+    outputs = g.pixels * g.total_filters * (1.25 if a["epilogue"].mask.given else 1)
+    each = launch.threads * g.depth * g.filters
     if "bm" in closed:
         each = closed["bm"] * closed["bn"] * STEP * a["share"]
         outputs *= launch.grid[2] // groups  # the shares of a split depth
-    moved = g.total_filters * g.deep + images * g.channels * g.height * g.width + outputs
-    return 2 * g.pixels * g.total_filters * g.deep, each, moved
+    moved = g.total_filters * g.depth + images * g.channels * g.height * g.width + outputs
+    return 2 * g.pixels * g.total_filters * g.depth, each, moved
 
 
 def _streamed(launch: Launch) -> tuple[float, float, float]:
     """Return the work of a kernel that the memory bounds; what is not listed reads and writes a value a thread."""
     a = launch.named
-    size, written = a.get("size", 0), 1.25 if a.get("rectified") else 1
+    size, written = a.get("size", 0), 1.25 if "epilogue" in a and a["epilogue"].mask.given else 1
     moved = {
-        "sum_parts": lambda: (a["count"] + 1) * size,
-        "finish_split": lambda: (a["count"] + written) * size,
-        "_transform_inputs": lambda: a["images"] * a["channels"] * a["height"] * a["width"] + 36 * size,
+        "reduce_partials": lambda: (a["count"] + 1) * size,
+        "reduce_partials_with_epilogue": lambda: (a["count"] + written) * size,
+        "_transform_inputs": lambda: np.prod(a["maps"]) + 36 * size,
         "_transform_filters": lambda: (9 + 36) * size,
-        "_transform_outputs": lambda: 36 * size + a["images"] * a["filters"] * a["rows"] * a["columns"] * written,
+        "_transform_outputs": lambda: 36 * size + np.prod(a["maps"]) * written,
         "_scaled_rectify_grad": lambda: 2.25 * size,
         "_rectify": lambda: 2.25 * size,
         "_rectify_grad": lambda: 2.25 * size,
-        "row_products": lambda: launch.blocks // a["images"] * a["length"] + a["images"] * a["length"],
-        "_columns": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],
+        "gemv": lambda: launch.blocks // a["images"] * a["length"] + a["images"] * a["length"],
+        "_gemv_transposed": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],
         "_max": lambda: size / (a["g"].rows * a["g"].columns) * a["g"].height * a["g"].width + 1.25 * size,
         "_max_grad": lambda: size + 1.25 * size / (a["g"].height * a["g"].width) * a["g"].rows * a["g"].columns,
     }.get(launch.name, lambda: 2 * size)()
     operations = {
-        "row_products": lambda: 2 * launch.blocks * a["length"],
-        "_columns": lambda: 2 * launch.grid[1] * a["rows"] * a["length"],
+        "gemv": lambda: 2 * launch.blocks * a["length"],
+        "_gemv_transposed": lambda: 2 * launch.grid[1] * a["rows"] * a["length"],
     }.get(launch.name, lambda: 0)()
     return operations, 0, moved
 
@@ -215,10 +215,10 @@ def _pass(launches: list[Launch], values: tuple[int, int], kernels: dict[str, Co
     names = [launch.name for launch in launches]
     tiles = {f"{c['bm']}" for c in map(closed_over, (x.kernel for x in launches)) if "bm" in c}
     kind = "Winograd" if "_transform_inputs" in names else "product" if tiles else ""
-    split = ", split" if "finish_split" in names else ""
-    direct = "direct" if {"direct", "direct_back"} & set(names) else ""
+    split = ", split" if "reduce_partials_with_epilogue" in names else ""
+    direct = "direct" if {"direct", "direct_input_grad"} & set(names) else ""
     algorithm = f"{kind} {'/'.join(sorted(tiles))}{split}" if tiles else direct
-    products = [c for c, launch in zip(costs, names, strict=True) if launch == "gather_product"]
+    products = [c for c, launch in zip(costs, names, strict=True) if launch == "gather_gemm"]
     return Pass(algorithm, max(whole.operations / PEAK, 4 * sum(values) / RATE), whole, products)
 
 

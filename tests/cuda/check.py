@@ -96,13 +96,13 @@ def shares():
     from minicnn.kernels.cuda import convolution
     from minicnn.kernels.cuda.gemm import split_k
 
-    split_k.LEAST, plain, seen = 1, convolution.shares, []
-    convolution.shares = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
+    split_k.MIN_STEPS, plain, seen = 1, convolution.split_depth, []
+    convolution.split_depth = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
     for operation, setting in _shared():
         check(operation, setting, [np.float32])
     assert max(count for _, count in seen) > 4, seen
     assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
-    split_k.LEAST = 32
+    split_k.MIN_STEPS = 32
     assert plain(20, 1) == (20, 1)
 
 
@@ -195,7 +195,7 @@ def _memory(arrays):
     """Memory that runs out is one sentence with what was needed."""
     from numba import cuda
 
-    from minicnn.kernels.cuda.launch import each
+    from minicnn.kernels.cuda.launch import launch_per_value
 
     def full(*_):
         raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
@@ -206,7 +206,7 @@ def _memory(arrays):
         refused = [_refused(lambda s=s: arrays.empty(s, np.float32)) for s in ((1 << 22, 4), (1 << 20, 1 << 13))]
         assert "67 MB were needed" in refused[0] and "3 of 8,000 MB are free" in refused[0], refused
         assert "8,589,934,592 values is too large" in refused[1], refused
-        assert "4,294,967,296 values is too large" in _refused(lambda: each(None, 1 << 32))
+        assert "4,294,967,296 values is too large" in _refused(lambda: launch_per_value(None, 1 << 32))
     finally:
         cuda.device_array, cuda.current_context = kept, context
 
@@ -284,7 +284,7 @@ def order():
     for operation in SETTINGS:
         if operation != "conv2d":  # below
             same(operation, drawn(operation, 2)[1])
-    split_k.LEAST = 1
+    split_k.MIN_STEPS = 1
     same(*_shared()[0])
     _by_winograd(convolution)
     # forward of a depth that is packed, backward of one that is read as it lies

@@ -9,8 +9,8 @@ import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device, upload
-from minicnn.kernels.cuda.launch import channel, each, number
-from minicnn.kernels.cuda.reduction import sum_of_products
+from minicnn.kernels.cuda.launch import channel_index, launch_per_value, scalar_like
+from minicnn.kernels.cuda.reduction import sum_per_channel
 
 __all__ = [
     "leaky_relu",
@@ -27,12 +27,12 @@ __all__ = [
 
 
 @cuda.jit
-def _rectify(x, y, mask, most, size):
+def _rectify(x, y, mask, clip_max, size):
     i = cuda.grid(1)
     if i < size:
         value = x[i]
-        mask[i] = value > 0 and value < most
-        y[i] = x.dtype.type(0) if value < 0 else (most if value > most else value)
+        mask[i] = value > 0 and value < clip_max
+        y[i] = x.dtype.type(0) if value < 0 else (clip_max if value > clip_max else value)
 
 
 @cuda.jit
@@ -50,18 +50,18 @@ def _slope(x, weight, y, mask, channels, area, size):
     if i < size:
         value = x[i]
         mask[i] = value > 0
-        y[i] = value if value > 0 else weight[channel(i, area, channels)] * value
+        y[i] = value if value > 0 else weight[channel_index(i, area, channels)] * value
 
 
 @cuda.jit
 def _slope_grad(dy, mask, weight, dx, channels, area, size):
     i = cuda.grid(1)
     if i < size:
-        dx[i] = dy[i] if mask[i] else weight[channel(i, area, channels)] * dy[i]
+        dx[i] = dy[i] if mask[i] else weight[channel_index(i, area, channels)] * dy[i]
 
 
 @cuda.jit
-def _unmasked_products(x, dy, mask, y, size):
+def _slope_grad_terms(x, dy, mask, y, size):
     i = cuda.grid(1)
     if i < size:
         y[i] = x.dtype.type(0) if mask[i] else dy[i] * x[i]
@@ -81,22 +81,22 @@ def _tanh_grad(dy, y, dx, size):
         dx[i] = dy[i] * (1 - y[i] * y[i])
 
 
-def _rectified(x, most):
+def _relu(x, clip_max):
     y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
-    each(_rectify, x.size, x.memory, y.memory, mask.memory, number(x, most))
+    launch_per_value(_rectify, x.size, x.memory, y.memory, mask.memory, scalar_like(x, clip_max))
     return y, mask
 
 
 @on_device
 def relu(x):
     """Rectifier and its mask: ``reference.relu``."""
-    return _rectified(x, np.inf)
+    return _relu(x, np.inf)
 
 
 @on_device
 def relu6(x):
     """Rectifier with a ceiling of 6, and its mask: ``reference.relu6``."""
-    return _rectified(x, 6)
+    return _relu(x, 6)
 
 
 @on_device
@@ -104,25 +104,25 @@ def relu_input_grad(dy, mask, rule):
     """Gradient through ReLU or ReLU6 by one of three rules: ``reference.relu_input_grad``."""
     dx = empty(dy.shape, dy.dtype)
     where = int(rule.where_input_positive), int(rule.where_cotangent_positive)
-    each(_rectify_grad, dy.size, dy.memory, mask.memory, dx.memory, *where)
+    launch_per_value(_rectify_grad, dy.size, dy.memory, mask.memory, dx.memory, *where)
     return dx
 
 
 @lru_cache(64)
 def _slopes(dtype, negative_slope):
-    """Slope on the GPU, sent once."""
+    """Slope in the GPU's memory, sent once."""
     return upload(np.full(1, negative_slope, dtype))
 
 
-def _sloped(x, slopes, channels):
+def _apply_slopes(x, slopes, channels):
     y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
-    each(_slope, x.size, x.memory, slopes.memory, y.memory, mask.memory, channels, _area(x))
+    launch_per_value(_slope, x.size, x.memory, slopes.memory, y.memory, mask.memory, channels, _area(x))
     return y, mask
 
 
-def _sloped_grad(dy, mask, slopes, channels):
+def _apply_slopes_grad(dy, mask, slopes, channels):
     dx = empty(dy.shape, dy.dtype)
-    each(_slope_grad, dy.size, dy.memory, mask.memory, slopes.memory, dx.memory, channels, _area(dy))
+    launch_per_value(_slope_grad, dy.size, dy.memory, mask.memory, slopes.memory, dx.memory, channels, _area(dy))
     return dx
 
 
@@ -133,42 +133,42 @@ def _area(x):
 @on_device
 def leaky_relu(x, negative_slope):
     """Leaky rectifier and its mask: ``reference.leaky_relu``."""
-    return _sloped(x, _slopes(x.dtype, negative_slope), 1)
+    return _apply_slopes(x, _slopes(x.dtype, negative_slope), 1)
 
 
 @on_device
 def leaky_relu_input_grad(dy, mask, negative_slope):
     """Gradient with respect to the input of a leaky rectifier: ``reference.leaky_relu_input_grad``."""
-    return _sloped_grad(dy, mask, _slopes(dy.dtype, negative_slope), 1)
+    return _apply_slopes_grad(dy, mask, _slopes(dy.dtype, negative_slope), 1)
 
 
 @on_device
 def prelu(x, weight):
     """Leaky rectifier with a learned slope for each channel, and its mask: ``reference.prelu``."""
-    return _sloped(x, weight, weight.size)
+    return _apply_slopes(x, weight, weight.size)
 
 
 @on_device
 def prelu_input_grad(dy, mask, weight):
     """Gradient with respect to the input of a learned rectifier: ``reference.prelu_input_grad``."""
-    return _sloped_grad(dy, mask, weight, weight.size)
+    return _apply_slopes_grad(dy, mask, weight, weight.size)
 
 
 @on_device
 def prelu_weight_grad(x, dy, mask, weight):
     """Gradient with respect to the learned slopes: ``reference.prelu_weight_grad``."""
     terms = empty(x.shape, x.dtype)
-    each(_unmasked_products, x.size, x.memory, dy.memory, mask.memory, terms.memory)
+    launch_per_value(_slope_grad_terms, x.size, x.memory, dy.memory, mask.memory, terms.memory)
     if weight.size == 1:
-        return sum_of_products(terms.reshape(1, 1, -1), None)
-    return sum_of_products(terms.reshape(*x.shape[:2], _area(x)), None)
+        return sum_per_channel(terms.reshape(1, 1, -1), None)
+    return sum_per_channel(terms.reshape(*x.shape[:2], _area(x)), None)
 
 
 @on_device
 def tanh(x):
     """Hyperbolic tangent: ``reference.tanh``."""
     y = empty(x.shape, x.dtype)
-    each(_tanh, x.size, x.memory, y.memory)
+    launch_per_value(_tanh, x.size, x.memory, y.memory)
     return y
 
 
@@ -176,5 +176,5 @@ def tanh(x):
 def tanh_input_grad(dy, y):
     """Gradient with respect to the input of a hyperbolic tangent: ``reference.tanh_input_grad``."""
     dx = empty(dy.shape, dy.dtype)
-    each(_tanh_grad, dy.size, dy.memory, y.memory, dx.memory)
+    launch_per_value(_tanh_grad, dy.size, dy.memory, y.memory, dx.memory)
     return dx

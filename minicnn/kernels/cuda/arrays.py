@@ -3,8 +3,8 @@
 Operations of this device take NumPy arrays and give NumPy arrays, or take device arrays and give device arrays.
 What is NumPy among device arrays is a parameter: it is sent once and stays there as long as its owner keeps it.
 All work is queued on one stream, in order, so memory that is given back can be taken again at once: no operation
-waits for the GPU except those that bring an answer home or send an array.  (An array must therefore live until its
-kernel is launched, no longer.)
+waits for the GPU except those that copy a result to the host or send an array.  (An array must therefore live
+until its kernel is launched, no longer.)
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from numba import cuda
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["DeviceArray", "empty", "numbered", "on_device", "upload"]
+__all__ = ["DeviceArray", "check_size", "empty", "on_device", "upload"]
 
-KEPT = 0.5  # share of the GPU's memory that waits for the next array at most: freeing would wait for the GPU
-MOST = 1 << 32  # values of an array: the kernels number them in 32 bits
+CACHED_SHARE = 0.5  # of the GPU's memory that may wait for the next array: freeing it would wait for the GPU
+MAX_VALUES = 1 << 32  # of an array: the kernels number them in 32 bits
 
 
 class DeviceArray:
     """A C-ordered array on the GPU: a flat piece of memory, and a shape.
 
-    ``numpy.asarray`` brings it home.  Arrays of another shape may share its memory; nothing writes into it after
-    the operation that made it.
+    ``numpy.asarray`` copies it to the host.  Arrays of another shape may share its memory; nothing writes into it
+    after the operation that made it.
     """
 
     __slots__ = ("_block", "memory", "shape")
@@ -63,44 +63,44 @@ class DeviceArray:
         return DeviceArray(self._block, tuple(self.size // known if n < 0 else n for n in shape))
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        """Return a copy in the computer's own memory, once the GPU is done with it."""
-        home = np.asarray(self.memory[: self.size].copy_to_host()).reshape(self.shape)
-        return home if dtype is None else home.astype(dtype, copy=False)
+        """Return a copy in the host's memory, once the GPU is done with it."""
+        host = np.asarray(self.memory[: self.size].copy_to_host()).reshape(self.shape)
+        return host if dtype is None else host.astype(dtype, copy=False)
 
 
 class _Block:
-    """Memory for at least ``size`` values; when the last array in it dies, it waits for the next of its size."""
+    """Memory for at least ``size`` values; when its last array dies, it waits in ``_free_blocks`` for the next."""
 
     def __init__(self, size: int, dtype: np.dtype):
-        self.size, self.dtype, self.most = size, dtype, _most_kept()
-        waiting = _waiting.get((size, dtype))
+        self.size, self.dtype, self.cache_limit = size, dtype, _cache_limit()
+        free = _free_blocks.get((size, dtype))
         try:
-            self.memory = waiting.pop() if waiting else _allocated(size, dtype)
+            self.memory = free.pop() if free else _allocate(size, dtype)
         except IndexError:  # another thread took it
-            self.memory = _allocated(size, dtype)
+            self.memory = _allocate(size, dtype)
 
     def __del__(self):
         memory = getattr(self, "memory", None)
-        held = sum(len(kept) * size * dtype.itemsize for (size, dtype), kept in list(_waiting.items()))
-        if memory is not None and held + self.size * self.dtype.itemsize <= self.most:
-            _waiting.setdefault((self.size, self.dtype), []).append(memory)
+        held = sum(len(free) * size * dtype.itemsize for (size, dtype), free in list(_free_blocks.items()))
+        if memory is not None and held + self.size * self.dtype.itemsize <= self.cache_limit:
+            _free_blocks.setdefault((self.size, self.dtype), []).append(memory)
 
 
 @functools.cache
-def _most_kept() -> float:
-    return KEPT * cuda.current_context().get_memory_info().total
+def _cache_limit() -> float:
+    return CACHED_SHARE * cuda.current_context().get_memory_info().total
 
 
-_waiting: dict[tuple[int, np.dtype], list] = {}
+_free_blocks: dict[tuple[int, np.dtype], list] = {}
 
 
-def _allocated(size: int, dtype: np.dtype) -> Any:
+def _allocate(size: int, dtype: np.dtype) -> Any:
     try:
         return cuda.device_array(size, dtype)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-    _waiting.clear()
+    _free_blocks.clear()
     cuda.current_context().deallocations.clear()
     try:
         return cuda.device_array(size, dtype)
@@ -125,17 +125,17 @@ def empty(shape: tuple[int, ...], dtype: Any) -> DeviceArray:
     Raises
     ------
     DeviceMemoryError
-        If the GPU has no room for it, or it has more values than the kernels can number.
+        If the GPU's memory is full, or it has more values than the kernels can number.
 
     """
-    size, dtype = max(1, numbered(int(np.prod(shape, dtype=np.int64)))), np.dtype(dtype)
-    # sizes rounded up by at most an eighth, so that they meet again
-    grain = max(256, 1 << max(0, size.bit_length() - 4))
-    return DeviceArray(_Block(-(-size // grain) * grain, dtype), shape)
+    size, dtype = max(1, check_size(int(np.prod(shape, dtype=np.int64)))), np.dtype(dtype)
+    # rounded up by at most an eighth, so that arrays of nearly the same size share the freed memory
+    step = max(256, 1 << max(0, size.bit_length() - 4))
+    return DeviceArray(_Block(-(-size // step) * step, dtype), shape)
 
 
-def numbered(size: int) -> int:
-    """Return the number of values or threads that it was given.
+def check_size(size: int) -> int:
+    """Return a number of values or threads, checked.
 
     Raises
     ------
@@ -143,46 +143,46 @@ def numbered(size: int) -> int:
         If there are more than the kernels can number.
 
     """
-    if size >= MOST:
+    if size >= MAX_VALUES:
         raise DeviceMemoryError(
-            f"an array of {size:,} values is too large for the GPU's kernels, which number at most {MOST - 1:,}; "
-            "give fewer images at a time, or use device 'cpu'"
+            f"an array of {size:,} values is too large for the GPU's kernels, "
+            f"which number at most {MAX_VALUES - 1:,}; give fewer images at a time, or use device 'cpu'"
         )
     return size
 
 
 def upload(array: np.ndarray) -> DeviceArray:
     """Return a copy on the GPU."""
-    there = empty(array.shape, array.dtype)
+    copy = empty(array.shape, array.dtype)
     if array.size:
-        there.memory[: array.size].copy_to_device(np.ascontiguousarray(array).reshape(-1))
-    return there
+        copy.memory[: array.size].copy_to_device(np.ascontiguousarray(array).reshape(-1))
+    return copy
 
 
 _parameters: dict[int, tuple[weakref.ref, DeviceArray]] = {}
 
 
-def _parameter(array: np.ndarray) -> DeviceArray:
+def _upload_once(array: np.ndarray) -> DeviceArray:
     """Return the copy of a parameter that was sent before, or send it now; it goes when ``array`` does."""
     key = id(array)
-    known = _parameters.get(key)
-    if known is not None and known[0]() is array:
-        return known[1]
-    there = upload(array)
-    _parameters[key] = weakref.ref(array, lambda _: _parameters.pop(key, None)), there
-    return there
+    cached = _parameters.get(key)
+    if cached is not None and cached[0]() is array:
+        return cached[1]
+    copy = upload(array)
+    _parameters[key] = weakref.ref(array, lambda _: _parameters.pop(key, None)), copy
+    return copy
 
 
 def on_device(operation: Callable) -> Callable:
     """Decorate an operation on device arrays: NumPy arrays in, NumPy arrays out; parameters are sent once."""
 
     @functools.wraps(operation)
-    def either(*args, **kwargs):
-        at_home = not any(isinstance(a, DeviceArray) for a in _arrays(args))
-        result = operation(*(_placed(a, at_home) for a in args), **kwargs)
-        return _home(result) if at_home else result
+    def wrapper(*args, **kwargs):
+        on_host = not any(isinstance(a, DeviceArray) for a in _arrays(args))
+        result = operation(*(_to_device(a, on_host) for a in args), **kwargs)
+        return _to_host(result) if on_host else result
 
-    return either
+    return wrapper
 
 
 def _arrays(args):
@@ -190,15 +190,15 @@ def _arrays(args):
         yield from a if isinstance(a, list | tuple) else (a,)
 
 
-def _placed(a, at_home):
+def _to_device(a, on_host):
     if isinstance(a, np.ndarray):
-        return _parameter(a) if not at_home and a.dtype.kind == "f" else upload(a)
+        return _upload_once(a) if not on_host and a.dtype.kind == "f" else upload(a)
     if isinstance(a, list | tuple) and any(isinstance(part, np.ndarray | DeviceArray) for part in a):
-        return [_placed(part, at_home) for part in a]
+        return [_to_device(part, on_host) for part in a]
     return a
 
 
-def _home(result):
+def _to_host(result):
     if isinstance(result, tuple):
-        return tuple(_home(part) for part in result)
+        return tuple(_to_host(part) for part in result)
     return np.asarray(result) if isinstance(result, DeviceArray) else result

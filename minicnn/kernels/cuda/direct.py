@@ -2,29 +2,30 @@
 
 Depthwise convolution above all, and the gradient of a net's first layer.  Little is used twice by one block, and
 the cache holds the window's rows; a value that was gathered serves every filter of the group.  Forward, the
-geometry and the taps are those of ``product``; backward, a tap asks once whether a window leads back, for all
+geometry and the taps are those of ``gather_gemm``; backward, a tap asks once whether a window leads back, for all
 filters.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
+from typing import NamedTuple
 
 from numba import cuda, float32, float64, int32, uint32
 
+from minicnn.kernels.cuda.epilogue import clip_with_mask
 from minicnn.kernels.cuda.gemm.gather_gemm import BIAS
-from minicnn.kernels.cuda.launch import divided
-from minicnn.kernels.cuda.reduction import WIDTH, add_up
+from minicnn.kernels.cuda.launch import divmod_u32
+from minicnn.kernels.cuda.reduction import WIDTH, block_sum
 from minicnn.kernels.reference.windows import Windows
 
-__all__ = ["FEW", "back_through", "direct", "direct_back", "direct_weight"]
+__all__ = ["FEW", "direct", "direct_input_grad", "direct_weight", "input_grad_geometry"]
 
 FEW = 8  # filters of a group below which a tile would be mostly empty
 
 
-def _kernel(filters: int):
+def _make_direct(filters: int):
     @cuda.jit
-    def direct(weight, x, taps, scale, shift, y, mask, g, groups, scaled, shifted, rectified, most, size):
+    def direct(weight, x, taps, y, g, groups, epilogue, size):
         """One pixel of a group a thread, y[n, k, pixel] = epilogue(sum_d weight[k, d] x[n, pixel + tap d])."""
         i = cuda.grid(1)
         if i < size:
@@ -32,78 +33,95 @@ def _kernel(filters: int):
             total = cuda.local.array(filters, x.dtype)
             for f in range(filters):
                 total[f] = zero
-            rest, j = divided(i, g.columns)
-            rest, i = divided(rest, g.rows)
-            image, group = divided(rest, groups)
-            h, w = int32(i * g.step_y + g.corner_y), int32(j * g.step_x + g.corner_x)
+            rest, j = divmod_u32(i, g.columns)
+            rest, i = divmod_u32(rest, g.rows)
+            image, group = divmod_u32(rest, groups)
+            h, w = int32(i * g.stride_y + g.corner_y), int32(j * g.stride_x + g.corner_x)
             maps = x[(image * g.channels + group * (g.channels // groups)) * g.height * g.width :]
             corner, height, width = int32(h * g.width + w), uint32(g.height), uint32(g.width)
             w = int32(w - BIAS)
             k = group * filters
-            for d in range(int32(g.deep)):
+            for d in range(int32(g.depth)):
                 tap = taps[uint32(d)]
                 place = int32(tap >> 32)
                 if uint32(h + (place >> 16)) < height and uint32(w + (place & 65535)) < width:
                     value = maps[uint32(corner + int32(tap))]
                     for f in range(filters):
-                        total[f] += weight[uint32((k + f) * g.deep + d)] * value
-            place = (i * g.out_step_y + g.out_y) * g.out_width + j * g.out_step_x + g.out_x
+                        total[f] += weight[uint32((k + f) * g.depth + d)] * value
+            place = (i * g.out_stride_y + g.out_y) * g.out_width + j * g.out_stride_x + g.out_x
             for f in range(filters):
                 value = total[f]
-                value = value * scale[k + f] if scaled else value
-                value = value + shift[k + f] if shifted else value
+                value = value * epilogue.scale.values[k + f] if epilogue.scale.given else value
+                value = value + epilogue.shift.values[k + f] if epilogue.shift.given else value
                 at = (image * g.total_filters + k + f) * g.out_height * g.out_width + place
-                if rectified:
-                    mask[at] = value > zero and value < most
-                    value = zero if value < zero else (most if value > most else value)
+                if epilogue.mask.given:
+                    value = clip_with_mask(value, zero, at, epilogue)
                 y[at] = value
 
     return direct
 
 
-direct = {filters: _kernel(filters) for filters in range(1, FEW)}
+direct = {filters: _make_direct(filters) for filters in range(1, FEW)}
 
 
-Back = namedtuple("Back", "groups filters rows columns height width r s step_y step_x top left far_y far_x wide")
+class InputGradGeometry(NamedTuple):
+    """Sizes of ``direct_input_grad``: dy is rows x columns, dx height x width, the window r x s.
 
-
-def back_through(k: int, windows: Windows, groups: int) -> Back:
-    """Return the numbers of ``direct_back``: k filters of all groups, maps dy (rows x columns) and dx, the window.
-
-    ``wide`` is how many columns of dx lie a stride apart.
+    ``phase_width`` is how many columns of dx lie a stride apart.
     """
+
+    groups: int
+    filters: int
+    rows: int
+    columns: int
+    height: int
+    width: int
+    r: int
+    s: int
+    stride_y: int
+    stride_x: int
+    top: int
+    left: int
+    dilation_y: int
+    dilation_x: int
+    phase_width: int
+
+
+def input_grad_geometry(k: int, windows: Windows, groups: int) -> InputGradGeometry:
+    """Return the geometry of ``direct_input_grad`` for k filters of all groups."""
     (top, _), (left, _) = windows.padding
     numbers = *windows.output_size, *windows.size, *windows.kernel_size, *windows.stride, top, left
-    return Back(groups, k // groups, *numbers, *windows.dilation, -(-windows.size[1] // windows.stride[1]))
+    return InputGradGeometry(
+        groups, k // groups, *numbers, *windows.dilation, -(-windows.size[1] // windows.stride[1])
+    )
 
 
-def _back_kernel(channels: int):
+def _make_direct_input_grad(channels: int):
     @cuda.jit
-    def direct_back(dy, weight, shift, dx, b, shifted, size):
+    def direct_input_grad(dy, weight, shift, dx, b, size):
         """One pixel of a group a thread, dx[n, c, h, w] = shift[c] + sum_krs weight[k, c, r, s] dy[n, k, p, q].
 
         Neighbouring threads have columns a stride apart, which the same taps reach.
         """
         i = cuda.grid(1)
         if i < size:
-            rest, j = divided(i, b.wide)
-            rest, phase = divided(rest, b.step_x)
-            rest, h = divided(rest, b.height)
-            image, group = divided(rest, b.groups)
-            w = j * b.step_x + phase
+            rest, j = divmod_u32(i, b.phase_width)
+            rest, phase = divmod_u32(rest, b.stride_x)
+            rest, h = divmod_u32(rest, b.height)
+            image, group = divmod_u32(rest, b.groups)
+            w = j * b.stride_x + phase
             total = cuda.local.array(channels, dx.dtype)
             for c in range(channels):
-                total[c] = shift[group * channels + c] if shifted else dx.dtype.type(0)
+                total[c] = shift.values[group * channels + c] if shift.given else dx.dtype.type(0)
             area, taps = uint32(b.rows * b.columns), uint32(b.r * b.s)
             maps = (image * b.groups + group) * b.filters * b.rows * b.columns
             for r in range(b.r):
-                p, over = divided(
-                    h + b.top - r * b.far_y, b.step_y
-                )  # where that is negative, p is beyond all rows
-                if p < b.rows and over == 0:
+                # where the dividend is negative, p is beyond all rows
+                p, remainder = divmod_u32(h + b.top - r * b.dilation_y, b.stride_y)
+                if p < b.rows and remainder == 0:
                     for s in range(b.s):
-                        q, over = divided(w + b.left - s * b.far_x, b.step_x)
-                        if q < b.columns and over == 0:
+                        q, remainder = divmod_u32(w + b.left - s * b.dilation_x, b.stride_x)
+                        if q < b.columns and remainder == 0:
                             at = uint32(maps + p * b.columns + q)
                             tap = uint32((group * b.filters * channels * b.r + r) * b.s + s)
                             for _ in range(int32(b.filters)):
@@ -117,37 +135,35 @@ def _back_kernel(channels: int):
                     place = (image * b.groups + group) * channels + c
                     dx[(place * b.height + h) * b.width + w] = total[c]
 
-    return direct_back
+    return direct_input_grad
 
 
-direct_back = {channels: _back_kernel(channels) for channels in range(1, FEW)}
+direct_input_grad = {channels: _make_direct_input_grad(channels) for channels in range(1, FEW)}
 
 
-def _weight_kernel(real):
+def _make_direct_weight(real):
     @cuda.jit
-    def direct_weight(
-        dy, x, pixels, taps, dweight, filters, columns, area, groups, images, height, width, x_image, dy_image
-    ):
+    def direct_weight(dy, x, pixels, taps, dweight, g):
         """One weight a block, dweight[k, (c, r, s)] = sum of dy[n, k, pixel] x[n, c, pixel + tap]."""
-        shares = cuda.shared.array(WIDTH, real)
-        k, c, t = cuda.blockIdx.x // columns, cuda.blockIdx.x % columns, cuda.threadIdx.x
-        maps = k // filters * (x_image // groups)
+        partials = cuda.shared.array(WIDTH, real)
+        k, c, t = cuda.blockIdx.x // g.columns, cuda.blockIdx.x % g.columns, cuda.threadIdx.x
+        maps = k // g.filters * (g.x_image // g.groups)
         place = taps[c] >> 32
         tap_row, tap_column = place >> 16, (place & 65535) - 32768
         total = real(0)
-        for i in range(t, images * area, WIDTH):
-            image, pixel = divided(i, area)
+        for i in range(t, g.images * g.area, WIDTH):
+            image, pixel = divmod_u32(i, g.area)
             row, column = pixels[pixel] >> 32, (pixels[pixel] & 0xFFFFFFFF) - 2147483648
             h, w = row + tap_row, column + tap_column
-            if h >= 0 and h < height and w >= 0 and w < width:
-                value = x[maps + image * x_image + row * width + column + int32(taps[c])]
-                total += dy[image * dy_image + k * area + pixel] * value
-        shares[t] = total
-        add_up(shares, t)
+            if h >= 0 and h < g.height and w >= 0 and w < g.width:
+                value = x[maps + image * g.x_image + row * g.width + column + int32(taps[c])]
+                total += dy[image * g.dy_image + k * g.area + pixel] * value
+        partials[t] = total
+        block_sum(partials, t)
         if t == 0:
-            dweight[k * columns + c] = shares[0]
+            dweight[k * g.columns + c] = partials[0]
 
     return direct_weight
 
 
-direct_weight = {"float32": _weight_kernel(float32), "float64": _weight_kernel(float64)}
+direct_weight = {"float32": _make_direct_weight(float32), "float64": _make_direct_weight(float64)}

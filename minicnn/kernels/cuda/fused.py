@@ -6,22 +6,23 @@ import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.convolution import convolved, convolved_back
-from minicnn.kernels.cuda.launch import channel, each
+from minicnn.kernels.cuda.convolution import convolve, convolve_input_grad
+from minicnn.kernels.cuda.launch import channel_index, launch_per_value, optional
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["conv2d_relu", "conv2d_relu_input_grad"]
 
 
 @cuda.jit
-def _scaled_rectify_grad(dy, mask, scale, dx, where_input, where_cotangent, scaled, channels, area, size):
+def _scaled_rectify_grad(dy, mask, scale, dx, rule, channels, area, size):
     i = cuda.grid(1)
     if i < size:
         zero = dy.dtype.type(0)
         value = dy[i]
+        where_input, where_cotangent = rule
         kept = (mask[i] or not where_input) and (value > zero or not where_cotangent)
         value = value if kept else zero
-        dx[i] = value * scale[channel(i, area, channels)] if scaled else value
+        dx[i] = value * scale.values[channel_index(i, area, channels)] if scale.given else value
 
 
 @on_device
@@ -30,8 +31,8 @@ def conv2d_relu(
 ):
     """Rectified convolution and its mask, written once: ``reference.conv2d_relu``."""
     windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    most = np.inf if clip_max is None else clip_max
-    y, mask = convolved(x, weight, windows, groups, scale, shift, rectified=True, most=most)
+    ceiling = np.inf if clip_max is None else clip_max
+    y, mask = convolve(x, weight, windows, groups, scale, shift, rectify=True, clip_max=ceiling)
     return y, mask if keep_mask else None
 
 
@@ -41,8 +42,8 @@ def conv2d_relu_input_grad(
 ):
     """Gradient with respect to the input: ``reference.conv2d_relu_input_grad``."""
     windows = Windows.over(tuple(input_size), weight.shape[2:], stride, padding, dilation)
-    inner, area = empty(dy.shape, dy.dtype), dy.shape[2] * dy.shape[3]
-    flags = int(rule.where_input_positive), int(rule.where_cotangent_positive), int(scale is not None)
-    arrays = dy.memory, mask.memory, (dy if scale is None else scale).memory, inner.memory
-    each(_scaled_rectify_grad, dy.size, *arrays, *flags, dy.shape[1], area)
-    return convolved_back(inner, weight, windows, groups)
+    through, area = empty(dy.shape, dy.dtype), dy.shape[2] * dy.shape[3]
+    where = int(rule.where_input_positive), int(rule.where_cotangent_positive)
+    arrays = dy.memory, mask.memory, optional(scale, dy), through.memory
+    launch_per_value(_scaled_rectify_grad, dy.size, *arrays, where, dy.shape[1], area)
+    return convolve_input_grad(through, weight, windows, groups)

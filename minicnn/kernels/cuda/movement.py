@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device, upload
-from minicnn.kernels.cuda.launch import divided, each, number
+from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
 from minicnn.shapes import sides
 
 __all__ = [
@@ -33,12 +33,13 @@ __all__ = [
 
 
 @cuda.jit
-def _shift(x, y, height, width, out_height, out_width, top, left, size):
-    """y[.., h, w] = x[.., h - top, w - left], 0 outside of x."""
+def _shift(x, y, x_size, y_size, offset, size):
+    """y[.., h, w] = x[.., h - top, w - left], 0 outside of x; sizes are (H, W), the offset (top, left)."""
     i = cuda.grid(1)
     if i < size:
-        rest, w = divided(i, out_width)
-        plane, h = divided(rest, out_height)
+        (height, width), (out_height, out_width), (top, left) = x_size, y_size, offset
+        rest, w = divmod_u32(i, out_width)
+        plane, h = divmod_u32(rest, out_height)
         h, w = h - top, w - left
         inside = h >= 0 and h < height and w >= 0 and w < width
         y[i] = x[(plane * height + h) * width + w] if inside else x.dtype.type(0)
@@ -49,7 +50,7 @@ def _copy_rows(x, y, x_length, x_start, y_length, y_start, length, size):
     """Row by row, y[y_start + j] = x[x_start + j] for ``length`` values j."""
     i = cuda.grid(1)
     if i < size:
-        row, j = divided(i, length)
+        row, j = divmod_u32(i, length)
         y[row * y_length + y_start + j] = x[row * x_length + x_start + j]
 
 
@@ -59,7 +60,7 @@ def _permute(x, y, lengths, steps, size):
     if i < size:
         rest, at = i, 0
         for axis in range(len(lengths) - 1, -1, -1):
-            rest, place = divided(rest, lengths[axis])
+            rest, place = divmod_u32(rest, lengths[axis])
             at += place * steps[axis]
         y[i] = x[at]
 
@@ -72,15 +73,15 @@ def _add(x, other, y, size):
 
 
 @cuda.jit
-def _keep(x, mask, y, share, size):
+def _keep(x, mask, y, divisor, size):
     i = cuda.grid(1)
     if i < size:
-        y[i] = x[i] / share if mask[i] else x.dtype.type(0)
+        y[i] = x[i] / divisor if mask[i] else x.dtype.type(0)
 
 
-def _shifted(x, height, width, top, left):
+def _pad_or_crop(x, height, width, top, left):
     y = empty((*x.shape[:2], height, width), x.dtype)
-    each(_shift, y.size, x.memory, y.memory, *x.shape[2:], height, width, top, left)
+    launch_per_value(_shift, y.size, x.memory, y.memory, x.shape[2:], (height, width), (top, left))
     return y
 
 
@@ -88,14 +89,14 @@ def _shifted(x, height, width, top, left):
 def zero_pad2d(x, padding):
     """Zeros around each map: ``reference.zero_pad2d``."""
     (top, bottom), (left, right) = sides(padding)
-    return _shifted(x, top + x.shape[2] + bottom, left + x.shape[3] + right, top, left)
+    return _pad_or_crop(x, top + x.shape[2] + bottom, left + x.shape[3] + right, top, left)
 
 
 @on_device
 def zero_pad2d_input_grad(dy, padding):
     """Gradient with respect to the input of a zero padding: ``reference.zero_pad2d_input_grad``."""
     (top, bottom), (left, right) = sides(padding)
-    return _shifted(dy, dy.shape[2] - top - bottom, dy.shape[3] - left - right, -top, -left)
+    return _pad_or_crop(dy, dy.shape[2] - top - bottom, dy.shape[3] - left - right, -top, -left)
 
 
 @on_device
@@ -129,7 +130,7 @@ def permute(x, axes):
     shape = tuple(x.shape[axis] for axis in order)
     steps = tuple(int(np.prod(x.shape[axis + 1 :], dtype=np.int64)) for axis in order)
     y = empty(shape, x.dtype)
-    each(_permute, x.size, x.memory, y.memory, shape, steps)
+    launch_per_value(_permute, x.size, x.memory, y.memory, shape, steps)
     return y
 
 
@@ -143,10 +144,10 @@ def concatenate(arrays):
     """Channels of several arrays one after the other: ``reference.concatenate``."""
     n, _, *rest = arrays[0].shape
     y = empty((n, sum(x.shape[1] for x in arrays), *rest), arrays[0].dtype)
-    start, whole = 0, math.prod(y.shape[1:])
+    start, image_length = 0, math.prod(y.shape[1:])
     for x in arrays:
         length = math.prod(x.shape[1:])
-        each(_copy_rows, x.size, x.memory, y.memory, length, 0, whole, start, length)
+        launch_per_value(_copy_rows, x.size, x.memory, y.memory, length, 0, image_length, start, length)
         start += length
     return y
 
@@ -155,11 +156,11 @@ def concatenate(arrays):
 def concatenate_input_grad(dy, channels):
     """Gradients with respect to the arrays of a concatenation: ``reference.concatenate_input_grad``."""
     n, _, *rest = dy.shape
-    pieces, start, whole = [], 0, math.prod(dy.shape[1:])
+    pieces, start, image_length = [], 0, math.prod(dy.shape[1:])
     for count in channels:
         piece = empty((n, count, *rest), dy.dtype)
         length = math.prod(piece.shape[1:])
-        each(_copy_rows, piece.size, dy.memory, piece.memory, whole, start, length, 0, length)
+        launch_per_value(_copy_rows, piece.size, dy.memory, piece.memory, image_length, start, length, 0, length)
         pieces.append(piece)
         start += length
     return tuple(pieces)
@@ -169,7 +170,7 @@ def concatenate_input_grad(dy, channels):
 def add(x, other):
     """Sum of two arrays of one shape: ``reference.add``."""
     y = empty(x.shape, x.dtype)
-    each(_add, x.size, x.memory, other.memory, y.memory)
+    launch_per_value(_add, x.size, x.memory, other.memory, y.memory)
     return y
 
 
@@ -190,5 +191,5 @@ def dropout(x, p, rng):
 def dropout_input_grad(dy, mask, p):
     """Gradient with respect to the input of a dropout: ``reference.dropout_input_grad``."""
     dx = empty(dy.shape, dy.dtype)
-    each(_keep, dy.size, dy.memory, mask.memory, dx.memory, number(dy, 1 - p))
+    launch_per_value(_keep, dy.size, dy.memory, mask.memory, dx.memory, scalar_like(dy, 1 - p))
     return dx

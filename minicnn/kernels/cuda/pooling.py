@@ -6,14 +6,14 @@ no atomics, so the same bits on every run.
 
 from __future__ import annotations
 
-from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import cuda
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import divided, each, number
-from minicnn.kernels.cuda.reduction import sum_of_products
+from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
+from minicnn.kernels.cuda.reduction import sum_per_channel
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = [
@@ -25,10 +25,27 @@ __all__ = [
     "max_pool2d_input_grad",
 ]
 
-_Pool = namedtuple("_Pool", "height width rows columns r s step_y step_x top left far_y far_x bottom right")
+
+class _Pool(NamedTuple):
+    """Geometry of a pool: input H x W, output rows x columns, window r x s, stride, padding, dilation."""
+
+    height: int
+    width: int
+    rows: int
+    columns: int
+    r: int
+    s: int
+    stride_y: int
+    stride_x: int
+    top: int
+    left: int
+    dilation_y: int
+    dilation_x: int
+    bottom: int
+    right: int
 
 
-def _pool(windows: Windows) -> _Pool:
+def _geometry(windows: Windows) -> _Pool:
     (top, bottom), (left, right) = windows.padding
     numbers = *windows.size, *windows.output_size, *windows.kernel_size, *windows.stride, top, left
     return _Pool(*numbers, *windows.dilation, bottom, right)
@@ -37,23 +54,23 @@ def _pool(windows: Windows) -> _Pool:
 @cuda.jit(device=True)
 def _pixel(i, height, width):
     """Map, row and column of value i."""
-    rest, w = divided(i, width)
-    plane, h = divided(rest, height)
+    rest, w = divmod_u32(i, width)
+    plane, h = divmod_u32(rest, height)
     return plane, h, w
 
 
 @cuda.jit
-def _max(x, y, switches, g, least, size):
+def _max(x, y, switches, g, lowest, size):
     i = cuda.grid(1)
     if i < size:
         plane, p, q = _pixel(i, g.rows, g.columns)
-        top, left = p * g.step_y - g.top, q * g.step_x - g.left
+        top, left = p * g.stride_y - g.top, q * g.stride_x - g.left
         base = plane * g.height * g.width
-        best, switch = least, -1
+        best, switch = lowest, -1
         for r in range(g.r):
-            h = top + r * g.far_y
+            h = top + r * g.dilation_y
             for s in range(g.s):
-                w = left + s * g.far_x
+                w = left + s * g.dilation_x
                 if h >= 0 and h < g.height and w >= 0 and w < g.width:
                     value = x[base + h * g.width + w]
                     if switch < 0 or value > best or value != value:
@@ -71,11 +88,12 @@ def _max_grad(dy, switches, dx, g, size):
         base = plane * g.rows * g.columns
         total = dy.dtype.type(0)
         for r in range(g.r):
-            p, over = divided(h - r * g.far_y, g.step_y)  # where that is negative, p is beyond all rows
-            if p < g.rows and over == 0:
+            # where the dividend is negative, p is beyond all rows
+            p, remainder = divmod_u32(h - r * g.dilation_y, g.stride_y)
+            if p < g.rows and remainder == 0:
                 for s in range(g.s):
-                    q, over = divided(w - s * g.far_x, g.step_x)
-                    if q < g.columns and over == 0:
+                    q, remainder = divmod_u32(w - s * g.dilation_x, g.stride_x)
+                    if q < g.columns and remainder == 0:
                         at = base + p * g.columns + q
                         if switches[at] == r * g.s + s:
                             total += dy[at]
@@ -83,64 +101,64 @@ def _max_grad(dy, switches, dx, g, size):
 
 
 @cuda.jit(device=True)
-def _counted(p, q, g, padding_too):
+def _tap_count(p, q, g, include_padding):
     """Pixels of window (p, q) that count: those of the input, and of its padding where that is asked for."""
-    above, below, before, after = (g.top, g.bottom, g.left, g.right) if padding_too else (0, 0, 0, 0)
-    top, left = p * g.step_y - g.top, q * g.step_x - g.left
-    tall = min(top + g.r, g.height + below) - max(top, -above)
-    wide = min(left + g.s, g.width + after) - max(left, -before)
-    return max(max(tall, 0) * max(wide, 0), 1)
+    above, below, before, after = (g.top, g.bottom, g.left, g.right) if include_padding else (0, 0, 0, 0)
+    top, left = p * g.stride_y - g.top, q * g.stride_x - g.left
+    rows = min(top + g.r, g.height + below) - max(top, -above)
+    columns = min(left + g.s, g.width + after) - max(left, -before)
+    return max(max(rows, 0) * max(columns, 0), 1)
 
 
 @cuda.jit
-def _mean(x, y, g, padding_too, size):
+def _mean(x, y, g, include_padding, size):
     i = cuda.grid(1)
     if i < size:
         plane, p, q = _pixel(i, g.rows, g.columns)
-        top, left = p * g.step_y - g.top, q * g.step_x - g.left
+        top, left = p * g.stride_y - g.top, q * g.stride_x - g.left
         base = plane * g.height * g.width
         total = x.dtype.type(0)
         for h in range(max(top, 0), min(top + g.r, g.height)):
             for w in range(max(left, 0), min(left + g.s, g.width)):
                 total += x[base + h * g.width + w]
-        y[i] = total / x.dtype.type(_counted(p, q, g, padding_too))
+        y[i] = total / x.dtype.type(_tap_count(p, q, g, include_padding))
 
 
 @cuda.jit(device=True)
-def _windows(place, length, step, count):
+def _windows_holding(place, length, step, count):
     """First window that holds a row or column, and the one behind the last."""
-    first, _ = divided(max(place - length + step, 0), step)
-    return first, min(count, divided(place, step)[0] + 1)
+    first, _ = divmod_u32(max(place - length + step, 0), step)
+    return first, min(count, divmod_u32(place, step)[0] + 1)
 
 
 @cuda.jit
-def _mean_grad(dy, dx, g, padding_too, size):
+def _mean_grad(dy, dx, g, include_padding, size):
     i = cuda.grid(1)
     if i < size:
         plane, h, w = _pixel(i, g.height, g.width)
         h, w = h + g.top, w + g.left
         base = plane * g.rows * g.columns
         total = dy.dtype.type(0)
-        top, bottom = _windows(h, g.r, g.step_y, g.rows)
-        left, right = _windows(w, g.s, g.step_x, g.columns)
+        top, bottom = _windows_holding(h, g.r, g.stride_y, g.rows)
+        left, right = _windows_holding(w, g.s, g.stride_x, g.columns)
         for p in range(top, bottom):
             for q in range(left, right):
-                total += dy[base + p * g.columns + q] / dy.dtype.type(_counted(p, q, g, padding_too))
+                total += dy[base + p * g.columns + q] / dy.dtype.type(_tap_count(p, q, g, include_padding))
         dx[i] = total
 
 
 @cuda.jit
-def _spread(dy, dx, share, area, size):
+def _broadcast(dy, dx, divisor, area, size):
     i = cuda.grid(1)
     if i < size:
-        dx[i] = dy[divided(i, area)[0]] / share
+        dx[i] = dy[divmod_u32(i, area)[0]] / divisor
 
 
 @cuda.jit
-def _divide(x, share, size):
+def _divide(x, divisor, size):
     i = cuda.grid(1)
     if i < size:
-        x[i] /= share
+        x[i] /= divisor
 
 
 @on_device
@@ -150,7 +168,9 @@ def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=
     taps = windows.kernel_size[0] * windows.kernel_size[1]
     y = empty(x.shape[:2] + windows.output_size, x.dtype)
     switches = empty(y.shape, np.uint8 if taps <= 256 else np.uint16)
-    each(_max, y.size, x.memory, y.memory, switches.memory, _pool(windows), number(x, -np.inf))
+    launch_per_value(
+        _max, y.size, x.memory, y.memory, switches.memory, _geometry(windows), scalar_like(x, -np.inf)
+    )
     return y, switches
 
 
@@ -161,7 +181,7 @@ def max_pool2d_input_grad(
     """Gradient with respect to the input of a max-pool: ``reference.max_pool2d_input_grad``."""
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode)
     dx = empty((*dy.shape[:2], *windows.size), dy.dtype)
-    each(_max_grad, dx.size, dy.memory, switches.memory, dx.memory, _pool(windows))
+    launch_per_value(_max_grad, dx.size, dy.memory, switches.memory, dx.memory, _geometry(windows))
     return dx
 
 
@@ -170,7 +190,7 @@ def avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count
     """Average pool: ``reference.avg_pool2d``."""
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     y = empty(x.shape[:2] + windows.output_size, x.dtype)
-    each(_mean, y.size, x.memory, y.memory, _pool(windows), int(count_include_pad))
+    launch_per_value(_mean, y.size, x.memory, y.memory, _geometry(windows), int(count_include_pad))
     return y
 
 
@@ -181,7 +201,7 @@ def avg_pool2d_input_grad(
     """Gradient with respect to the input of an average pool: ``reference.avg_pool2d_input_grad``."""
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
     dx = empty((*dy.shape[:2], *windows.size), dy.dtype)
-    each(_mean_grad, dx.size, dy.memory, dx.memory, _pool(windows), int(count_include_pad))
+    launch_per_value(_mean_grad, dx.size, dy.memory, dx.memory, _geometry(windows), int(count_include_pad))
     return dx
 
 
@@ -189,8 +209,8 @@ def avg_pool2d_input_grad(
 def global_avg_pool2d(x):
     """Mean of each map: ``reference.global_avg_pool2d``."""
     n, c, height, width = x.shape
-    y = sum_of_products(x.reshape(1, n * c, height * width), None)
-    each(_divide, y.size, y.memory, number(x, height * width))
+    y = sum_per_channel(x.reshape(1, n * c, height * width), None)
+    launch_per_value(_divide, y.size, y.memory, scalar_like(x, height * width))
     return y.reshape(n, c, 1, 1)
 
 
@@ -199,5 +219,5 @@ def global_avg_pool2d_input_grad(dy, input_size):
     """Gradient with respect to the input of a global average pool: ``reference.global_avg_pool2d_input_grad``."""
     height, width = input_size
     dx = empty((*dy.shape[:2], height, width), dy.dtype)
-    each(_spread, dx.size, dy.memory, dx.memory, number(dy, height * width), height * width)
+    launch_per_value(_broadcast, dx.size, dy.memory, dx.memory, scalar_like(dy, height * width), height * width)
     return dx

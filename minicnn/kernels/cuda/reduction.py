@@ -1,6 +1,6 @@
 """Sums of many values, in an order that depends on the shape alone.
 
-A block sums one channel: each thread its own share of the values, then the shares of each warp by shuffles from
+A block sums one channel: each thread its own share of the values, then those of each warp by shuffles from
 register to register, then one thread the sums of the warps.  No atomics, so the same bits on every run.
 """
 
@@ -9,38 +9,40 @@ from __future__ import annotations
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty
-from minicnn.kernels.cuda.launch import divided
+from minicnn.kernels.cuda.launch import divmod_u32, optional
 
-__all__ = ["WIDTH", "add_up", "largest_of", "sum_of_products"]
+__all__ = ["WIDTH", "block_max", "block_sum", "sum_per_channel"]
 
 WIDTH = 128  # threads of a block that sums
-WARP, ALL = 32, 0xFFFFFFFF  # threads of a warp, and the mask of them all
+WARP, FULL_MASK = 32, 0xFFFFFFFF  # threads of a warp, and the mask of all of them
 
 
-def _fold(combine):
+def _block_reduce(combine):
+    """Device function that reduces the block's values with an associative function of two."""
+
     @cuda.jit(device=True)
-    def fold(shares, t):
-        """Combine the block's WIDTH shares into the first, for all threads to read."""
-        found = shares[t]
+    def reduce(partials, t):
+        """Combine the WIDTH values in shared memory into the first, for all threads to read."""
+        value = partials[t]
         step = WARP // 2
         while step > 0:
-            found = combine(found, cuda.shfl_down_sync(ALL, found, step))
+            value = combine(value, cuda.shfl_down_sync(FULL_MASK, value, step))
             step //= 2
-        cuda.syncthreads()  # all shares are read before the first of them are written over
+        cuda.syncthreads()  # all are read before the first are overwritten
         if t % WARP == 0:
-            shares[t // WARP] = found
+            partials[t // WARP] = value
         cuda.syncthreads()
         if t == 0:
             for warp in range(1, WIDTH // WARP):
-                found = combine(found, shares[warp])
-            shares[0] = found
+                value = combine(value, partials[warp])
+            partials[0] = value
         cuda.syncthreads()
 
-    return fold
+    return reduce
 
 
 @cuda.jit(device=True)
-def _sum(a, b):
+def _add(a, b):
     return a + b
 
 
@@ -49,34 +51,33 @@ def _larger(a, b):
     return max(a, b)
 
 
-add_up, largest_of = _fold(_sum), _fold(_larger)
+block_sum, block_max = _block_reduce(_add), _block_reduce(_larger)
 
 
-def _kernel(real):
+def _make_channel_sums(real):
     @cuda.jit
-    def channel_sums(x, other, y, multiplied, batch, channels, area):
-        shares = cuda.shared.array(WIDTH, real)
+    def channel_sums(x, other, y, batch, channels, area):
+        partials = cuda.shared.array(WIDTH, real)
         c, t = cuda.blockIdx.x, cuda.threadIdx.x
         total = real(0)
         for i in range(t, batch * area, WIDTH):
-            image, pixel = divided(i, area)
+            image, pixel = divmod_u32(i, area)
             at = (image * channels + c) * area + pixel
-            total += x[at] * other[at] if multiplied else x[at]
-        shares[t] = total
-        add_up(shares, t)
+            total += x[at] * other.values[at] if other.given else x[at]
+        partials[t] = total
+        block_sum(partials, t)
         if t == 0:
-            y[c] = shares[0]
+            y[c] = partials[0]
 
     return channel_sums
 
 
-_KERNELS = {"float32": _kernel(float32), "float64": _kernel(float64)}
+_KERNELS = {"float32": _make_channel_sums(float32), "float64": _make_channel_sums(float64)}
 
 
-def sum_of_products(x, other):
+def sum_per_channel(x, other):
     """Sum over n and pixels of x[n, c, pixel] other[n, c, pixel], of shape (C,); ``other`` None is all ones."""
     batch, channels, area = x.shape
     y = empty((channels,), x.dtype)
-    args = x.memory, (x if other is None else other).memory, y.memory, int(other is not None)
-    _KERNELS[x.dtype.name][channels, WIDTH](*args, batch, channels, area)
+    _KERNELS[x.dtype.name][channels, WIDTH](x.memory, optional(other, x), y.memory, batch, channels, area)
     return y

@@ -11,8 +11,8 @@ import numpy as np
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import divided, each, number
-from minicnn.kernels.cuda.reduction import WIDTH, add_up, largest_of
+from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
+from minicnn.kernels.cuda.reduction import WIDTH, block_max, block_sum
 
 __all__ = [
     "cross_entropy",
@@ -25,51 +25,51 @@ __all__ = [
 
 
 @cuda.jit(device=True)
-def _first(area, classes):
+def _first_class(area, classes):
     """Where the block's image and pixel has its first class."""
-    image, pixel = divided(cuda.blockIdx.x, area)
+    image, pixel = divmod_u32(cuda.blockIdx.x, area)
     return image * classes * area + pixel
 
 
-def _forward(real):
+def _make_softmax(real):
     @cuda.jit
     def softmax_kernel(x, y, classes, area, logarithm):
-        shares = cuda.shared.array(WIDTH, real)
+        partials = cuda.shared.array(WIDTH, real)
         t = cuda.threadIdx.x
-        base = _first(area, classes)
-        most = x[base]
+        base = _first_class(area, classes)
+        largest = x[base]
         for c in range(t, classes, WIDTH):
-            most = max(most, x[base + c * area])
-        shares[t] = most
-        largest_of(shares, t)
-        most = shares[0]
+            largest = max(largest, x[base + c * area])
+        partials[t] = largest
+        block_max(partials, t)
+        largest = partials[0]
         cuda.syncthreads()
         total = real(0)
         for c in range(t, classes, WIDTH):
-            total += math.exp(x[base + c * area] - most)
-        shares[t] = total
-        add_up(shares, t)
-        total = shares[0]
+            total += math.exp(x[base + c * area] - largest)
+        partials[t] = total
+        block_sum(partials, t)
+        total = partials[0]
         for c in range(t, classes, WIDTH):
-            shifted = x[base + c * area] - most
+            shifted = x[base + c * area] - largest
             y[base + c * area] = shifted - math.log(total) if logarithm else math.exp(shifted) / total
 
     return softmax_kernel
 
 
-def _backward(real):
+def _make_softmax_grad(real):
     @cuda.jit
     def softmax_grad_kernel(dy, y, dx, classes, area, logarithm):
-        shares = cuda.shared.array(WIDTH, real)
+        partials = cuda.shared.array(WIDTH, real)
         t = cuda.threadIdx.x
-        base = _first(area, classes)
+        base = _first_class(area, classes)
         total = real(0)
         for c in range(t, classes, WIDTH):
             at = base + c * area
             total += dy[at] if logarithm else dy[at] * y[at]
-        shares[t] = total
-        add_up(shares, t)
-        total = shares[0]
+        partials[t] = total
+        block_sum(partials, t)
+        total = partials[0]
         for c in range(t, classes, WIDTH):
             at = base + c * area
             dx[at] = dy[at] - math.exp(y[at]) * total if logarithm else y[at] * (dy[at] - total)
@@ -77,17 +77,16 @@ def _backward(real):
     return softmax_grad_kernel
 
 
-_FORWARD = {"float32": _forward(float32), "float64": _forward(float64)}
-_BACKWARD = {"float32": _backward(float32), "float64": _backward(float64)}
+_FORWARD = {"float32": _make_softmax(float32), "float64": _make_softmax(float64)}
+_BACKWARD = {"float32": _make_softmax_grad(float32), "float64": _make_softmax_grad(float64)}
 
 
 @cuda.jit
 def _subtract_label(probabilities, labels, dx, classes, count, size):
     i = cuda.grid(1)
     if i < size:
-        image, c = divided(i, classes)
-        hit = labels[image] == c
-        dx[i] = (probabilities[i] - 1 if hit else probabilities[i]) / count
+        image, c = divmod_u32(i, classes)
+        dx[i] = (probabilities[i] - 1 if labels[image] == c else probabilities[i]) / count
 
 
 @cuda.jit
@@ -99,7 +98,7 @@ def _label_mean(logarithms, labels, y, classes, images):
     y[0] = total / logarithms.dtype.type(images)
 
 
-def _normalised(x, logarithm):
+def _normalise(x, logarithm):
     y, area = empty(x.shape, x.dtype), int(np.prod(x.shape[2:], dtype=np.int64))
     _FORWARD[x.dtype.name][len(x) * area, WIDTH](x.memory, y.memory, x.shape[1], area, logarithm)
     return y
@@ -114,7 +113,7 @@ def _gradient(dy, y, logarithm):
 @on_device
 def softmax(x):
     """Probabilities along axis 1: ``reference.softmax``."""
-    return _normalised(x, 0)
+    return _normalise(x, 0)
 
 
 @on_device
@@ -126,7 +125,7 @@ def softmax_input_grad(dy, y):
 @on_device
 def log_softmax(x):
     """Logarithms of the probabilities along axis 1: ``reference.log_softmax``."""
-    return _normalised(x, 1)
+    return _normalise(x, 1)
 
 
 @on_device
@@ -138,7 +137,7 @@ def log_softmax_input_grad(dy, y):
 @on_device
 def cross_entropy(scores, labels):
     """Mean of -log softmax at the labels, a NumPy scalar: ``reference.cross_entropy``."""
-    loss, logarithms = empty((1,), scores.dtype), _normalised(scores, 1)
+    loss, logarithms = empty((1,), scores.dtype), _normalise(scores, 1)
     _label_mean[1, 1](logarithms.memory, labels.memory, loss.memory, scores.shape[1], len(scores))
     return np.asarray(loss)[0]
 
@@ -146,7 +145,9 @@ def cross_entropy(scores, labels):
 @on_device
 def cross_entropy_input_grad(scores, labels):
     """Gradient of the mean cross-entropy with respect to the scores: ``reference.cross_entropy_input_grad``."""
-    dx, probabilities = empty(scores.shape, scores.dtype), _normalised(scores, 0)
-    count = number(scores, len(scores))
-    each(_subtract_label, dx.size, probabilities.memory, labels.memory, dx.memory, scores.shape[1], count)
+    dx, probabilities = empty(scores.shape, scores.dtype), _normalise(scores, 0)
+    count = scalar_like(scores, len(scores))
+    launch_per_value(
+        _subtract_label, dx.size, probabilities.memory, labels.memory, dx.memory, scores.shape[1], count
+    )
     return dx

@@ -11,19 +11,41 @@ Source: Lavin, Gray 2016, section 4.3, with the points 0, 1, -1, 2, -2.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import cuda, float32
 
 from minicnn.kernels.cuda.arrays import empty
+from minicnn.kernels.cuda.epilogue import clip_with_mask
 from minicnn.kernels.cuda.gemm.tiles import SMALL
-from minicnn.kernels.cuda.launch import divided, each, number
+from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value
 
 __all__ = ["fits", "winograd"]
 
-GAIN = 20  # operations that must be saved for a byte: 47 TFLOP/s and 2.8 TB/s, 70 and 85 % of an H100's, and some
+MIN_GAIN = 20  # operations to save for each byte moved: an H100 does 17 (47 TFLOP/s, 2.8 TB/s), and some more
 
 TWO, FOUR, FIVE, EIGHT = np.float32(2), np.float32(4), np.float32(5), np.float32(8)
 QUARTER, SIXTH, TWELFTH, TWENTYFOURTH = (np.float32(1 / n) for n in (4, 6, 12, 24))
+
+
+class _Maps(NamedTuple):
+    """Shape of the maps that are transformed."""
+
+    images: int
+    channels: int
+    height: int
+    width: int
+
+
+class _Grid(NamedTuple):
+    """Tiles of 4 x 4 outputs: rows x columns of an image, ``count`` in all, and the padding of the first."""
+
+    rows: int
+    columns: int
+    count: int
+    top: int
+    left: int
 
 
 @cuda.jit(device=True)
@@ -55,17 +77,18 @@ def _outputs(m0, m1, m2, m3, m4, m5):
 
 
 @cuda.jit
-def _transform_inputs(x, v, images, channels, height, width, tall, wide, top, left, tiles, size):
-    """V[e, c, tile] of one (c, tile) a thread; tiles image by image, ``tall`` x ``wide`` of each."""
+def _transform_inputs(x, v, maps, grid, size):
+    """V[e, c, tile] of one (c, tile) a thread; tiles image by image."""
     i = cuda.grid(1)
     if i < size:
         d = cuda.local.array((6, 6), float32)
-        c, tile = divided(i, tiles)
-        rest, w0 = divided(tile, wide)
-        image, h0 = divided(rest, tall)
-        h0, w0 = h0 * 4 - top, w0 * 4 - left
-        height = height if image < images else 0  # the tiles behind the last make whole vectors
-        base = (image * channels + c) * height
+        c, tile = divmod_u32(i, grid.count)
+        rest, w0 = divmod_u32(tile, grid.columns)
+        image, h0 = divmod_u32(rest, grid.rows)
+        h0, w0 = h0 * 4 - grid.top, w0 * 4 - grid.left
+        height = maps.height if image < maps.images else 0  # the tiles behind the last make whole vectors
+        width = maps.width
+        base = (image * maps.channels + c) * height
         for r in range(6):
             for s in range(6):
                 h, w = h0 + r, w0 + s
@@ -89,7 +112,7 @@ def _transform_filters(weight, u, filters, channels, backward, size):
     i = cuda.grid(1)
     if i < size:
         g, half = cuda.local.array((3, 3), float32), cuda.local.array((6, 3), float32)
-        k, c = divided(i, channels)
+        k, c = divmod_u32(i, channels)
         for r in range(3):
             for s in range(3):
                 g[r, s] = weight[(c * filters + k) * 9 + 8 - 3 * r - s] if backward else weight[i * 9 + 3 * r + s]
@@ -105,34 +128,17 @@ def _transform_filters(weight, u, filters, channels, backward, size):
 
 
 @cuda.jit
-def _transform_outputs(
-    m,
-    scale,
-    shift,
-    y,
-    mask,
-    images,
-    filters,
-    rows,
-    columns,
-    tall,
-    wide,
-    tiles,
-    scaled,
-    shifted,
-    rectified,
-    most,
-    size,
-):
-    """Write a 4 x 4 tile of y, scaled, shifted and rectified: one (k, tile) a thread."""
+def _transform_outputs(m, y, maps, grid, epilogue, size):
+    """Write a 4 x 4 tile of y behind the epilogue: one (k, tile) a thread."""
     i = cuda.grid(1)
     if i < size:
         half = cuda.local.array((4, 6), float32)
-        k, tile = divided(i, tiles)
-        rest, q0 = divided(tile, wide)
-        image, p0 = divided(rest, tall)
+        k, tile = divmod_u32(i, grid.count)
+        rest, q0 = divmod_u32(tile, grid.columns)
+        image, p0 = divmod_u32(rest, grid.rows)
         p0, q0 = p0 * 4, q0 * 4
-        rows = rows if image < images else 0  # the tiles behind the last are nobody's
+        rows = maps.height if image < maps.images else 0  # the tiles behind the last are of no image
+        columns = maps.width
         for s in range(6):
             half[0, s], half[1, s], half[2, s], half[3, s] = _outputs(
                 m[s * size + i],
@@ -142,8 +148,9 @@ def _transform_outputs(
                 m[(24 + s) * size + i],
                 m[(30 + s) * size + i],
             )
-        factor = scale[k] if scaled else float32(1)
-        term = shift[k] if shifted else float32(0)
+        scale, shift = epilogue.scale, epilogue.shift
+        factor = scale.values[k] if scale.given else float32(1)
+        term = shift.values[k] if shift.given else float32(0)
         out = cuda.local.array((4, 4), float32)
         for r in range(4):
             out[r, 0], out[r, 1], out[r, 2], out[r, 3] = _outputs(
@@ -152,11 +159,10 @@ def _transform_outputs(
         for r in range(4):
             for s in range(4):
                 if p0 + r < rows and q0 + s < columns:
-                    at = ((image * filters + k) * rows + p0 + r) * columns + q0 + s
+                    at = ((image * maps.channels + k) * rows + p0 + r) * columns + q0 + s
                     value = out[r, s] * factor + term
-                    if rectified:
-                        mask[at] = value > float32(0) and value < most
-                        value = float32(0) if value < float32(0) else (most if value > most else value)
+                    if epilogue.mask.given:
+                        value = clip_with_mask(value, float32(0), at, epilogue)
                     y[at] = value
 
 
@@ -173,23 +179,20 @@ def fits(x, filters: int, windows, groups: int) -> bool:
     tiles = n * -(-rows // 4) * -(-columns // 4)
     saved = channels * filters * (18 * n * rows * columns - 72 * max(tiles, SMALL.bn))
     moved = 4 * (72 * (channels + filters) * tiles + 81 * channels * filters)
-    return saved > GAIN * moved
+    return saved > MIN_GAIN * moved
 
 
-def winograd(x, weight, y, top_left, product, scale=None, shift=None, mask=None, most=np.inf, backward=False):
-    """Write the convolution into ``y``; ``product(v, u)`` multiplies 36 matrices; ``backward`` flips the filters.
+def winograd(x, weight, y, top_left, gemm, epilogue, backward=False):
+    """Write the convolution into ``y``; ``gemm(v, u)`` multiplies 36 matrices; ``backward`` flips the filters.
 
     ``top_left`` is the padding before the first row and column, negative where they are cropped.
     """
-    (n, c, height, width), (_, k, rows, columns) = x.shape, y.shape
-    tall, wide = -(-rows // 4), -(-columns // 4)
-    tiles = -(-n * tall * wide // 4) * 4  # whole vectors of four
+    (n, c, _, _), (_, k, rows, columns) = x.shape, y.shape
+    tile_rows, tile_columns = -(-rows // 4), -(-columns // 4)
+    tiles = -(-n * tile_rows * tile_columns // 4) * 4  # whole vectors of four
+    grid = _Grid(tile_rows, tile_columns, tiles, *top_left)
     v, u = empty((1, 36 * c, 1, tiles), x.dtype), empty((36 * k, c, 1, 1), x.dtype)
-    each(_transform_inputs, c * tiles, x.memory, v.memory, n, c, height, width, tall, wide, *top_left, tiles)
-    each(_transform_filters, k * c, weight.memory, u.memory, k, c, int(backward))
-    m = product(v, u)
-    no_mask = empty((1,), np.bool_)
-    arrays = [(m if a is None else a).memory for a in (scale, shift)]
-    arrays += [y.memory, (no_mask if mask is None else mask).memory]
-    flags = int(scale is not None), int(shift is not None), int(mask is not None), number(x, most)
-    each(_transform_outputs, k * tiles, m.memory, *arrays, n, k, rows, columns, tall, wide, tiles, *flags)
+    launch_per_value(_transform_inputs, c * tiles, x.memory, v.memory, _Maps(*x.shape), grid)
+    launch_per_value(_transform_filters, k * c, weight.memory, u.memory, k, c, int(backward))
+    m = gemm(v, u)
+    launch_per_value(_transform_outputs, k * tiles, m.memory, y.memory, _Maps(*y.shape), grid, epilogue)

@@ -1,4 +1,4 @@
-"""Where the product kernels gather: tables of taps, made once per shape and kept on the GPU.
+"""Where the matrix products gather: tables of taps, made once per shape and kept on the GPU.
 
 The gradient with respect to the input gathers too.  With stride s, the input rows h with h mod s = f (a phase) are
 read by those taps r alone whose place r dilation - top is h modulo s, so each phase is a convolution of stride 1
@@ -23,7 +23,7 @@ from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["Gather", "backward_plans", "forward_plan", "weight_plan"]
 
-KEPT = 512  # plans that wait for their shape to come again
+CACHED_PLANS = 512  # plans that wait for their shape to come again
 
 
 class Gather(NamedTuple):
@@ -38,7 +38,7 @@ class Gather(NamedTuple):
     dense: bool
 
 
-class _Axis(NamedTuple):
+class _Phase(NamedTuple):
     """Rows (or columns) of one phase: how many, their first, the taps that reach them, the source's first row."""
 
     count: int
@@ -49,7 +49,7 @@ class _Axis(NamedTuple):
 
 
 def _table(offset, rows, columns) -> np.ndarray:
-    """Pack (offset in the source, row, column) of taps as ``product.gather_kernel`` reads them.
+    """Pack (offset in the source, row, column) of taps as ``gather_gemm.make_gather_gemm`` reads them.
 
     Raises
     ------
@@ -75,26 +75,28 @@ def _taps(channels, rows, columns, source) -> np.ndarray:
     return np.concatenate([table, beyond])
 
 
-def _gather(geometry: Geometry, taps: np.ndarray, order: np.ndarray, of_group: int, of_filter: int, dense: bool):
+def _make_gather(
+    geometry: Geometry, taps: np.ndarray, order: np.ndarray, group_stride: int, filter_stride: int, dense: bool
+):
     """Return a plan; the filters are read in place where they lie in rows that a tile can read."""
-    grain = 1 if geometry.filters < FEW else BK
-    depth = order.size
-    deep = -(-depth // grain) * grain
-    in_place = deep == depth == of_filter and of_group == geometry.filters * deep
+    step = 1 if geometry.filters < FEW else BK
+    own_depth = order.size
+    depth = -(-own_depth // step) * step
+    in_place = depth == own_depth == filter_stride and group_stride == geometry.filters * depth
     packing = None
-    if not in_place or (order != np.arange(depth)).any():
-        behind = np.full(max(1, deep) - depth, -1)
-        packing = Packing(upload(np.concatenate([order, behind]).astype(np.int32)), of_group, of_filter)
-    dense = dense and deep == depth and geometry.rows * geometry.columns % 4 == 0
-    return Gather(geometry._replace(deep=deep), upload(taps), packing, dense)
+    if not in_place or (order != np.arange(own_depth)).any():
+        behind = np.full(max(1, depth) - own_depth, -1)
+        packing = Packing(upload(np.concatenate([order, behind]).astype(np.int32)), group_stride, filter_stride)
+    dense = dense and depth == own_depth and geometry.rows * geometry.columns % 4 == 0
+    return Gather(geometry._replace(depth=depth), upload(taps), packing, dense)
 
 
-def _one_pixel(windows: Windows) -> bool:
+def _reads_single_pixels(windows: Windows) -> bool:
     """Whether the windows are the pixels themselves."""
     return windows.kernel_size == windows.stride == (1, 1) and windows.size == windows.output_size
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_PLANS)
 def forward_plan(n: int, c: int, k: int, windows: Windows, groups: int) -> Gather:
     """Plan of ``conv2d``."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
@@ -104,10 +106,10 @@ def forward_plan(n: int, c: int, k: int, windows: Windows, groups: int) -> Gathe
     source = c, height, width, *windows.stride, -top, -left
     geometry = Geometry(n * p * q, depth, p, q, filters, *source, p, q, 1, 1, 0, 0, k)
     taps = _taps(c // groups, rows, columns, windows.size)
-    return _gather(geometry, taps, np.arange(depth), filters * depth, depth, _one_pixel(windows))
+    return _make_gather(geometry, taps, np.arange(depth), filters * depth, depth, _reads_single_pixels(windows))
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_PLANS)
 def backward_plans(n: int, c: int, k: int, windows: Windows, groups: int) -> tuple[Gather, ...]:
     """Plans of ``conv2d_input_grad``, one for each phase of the stride."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
@@ -124,27 +126,27 @@ def backward_plans(n: int, c: int, k: int, windows: Windows, groups: int) -> tup
                 *(k, p, q, 1, 1, y.corner, x.corner),
                 *(height, width, *windows.stride, y.first, x.first, c),
             )
-            taps, of_group = _taps(k // groups, rows, columns, (p, q)), k // groups * filters * r * s
-            dense = _one_pixel(windows)
-            plans.append(_gather(geometry, taps, order.reshape(-1), of_group, r * s, dense))
+            taps, group_stride = _taps(k // groups, rows, columns, (p, q)), k // groups * filters * r * s
+            dense = _reads_single_pixels(windows)
+            plans.append(_make_gather(geometry, taps, order.reshape(-1), group_stride, r * s, dense))
     return tuple(plans)
 
 
-def _phases(axis: int, windows: Windows) -> list[_Axis]:
+def _phases(axis: int, windows: Windows) -> list[_Phase]:
     size, stride, dilation = windows.size[axis], windows.stride[axis], windows.dilation[axis]
     before, taps = windows.padding[axis][0], windows.kernel_size[axis]
     every = stride // gcd(stride, dilation)
-    found = []
+    phases = []
     for first in range(min(stride, size)):
         reaching = [r for r in range(taps) if (first + before - r * dilation) % stride == 0]
         start = reaching[0] if reaching else 0
         corner = (first + before - start * dilation) // stride
         taps_here = range(start, taps, every) if reaching else range(0)
-        found.append(_Axis(-(-(size - first) // stride), first, taps_here, corner, every * dilation // stride))
-    return found
+        phases.append(_Phase(-(-(size - first) // stride), first, taps_here, corner, every * dilation // stride))
+    return phases
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_PLANS)
 def weight_plan(c: int, windows: Windows, groups: int) -> tuple[DeviceArray, DeviceArray]:
     """Tables of ``conv2d_weight_grad``: the place of every output pixel's window, and every (c, r, s)."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import config
 
-__all__ = ["read_four", "write_four"]
+__all__ = ["load_vec4", "store_vec4"]
 
 FOUR = 4
 
@@ -34,8 +34,8 @@ def _vector(context, builder, array_type, array, at):
 def _read(typing_context, array, at):
     def code(context, builder, signature, arguments):
         pointer, size = _vector(context, builder, signature.args[0], *arguments)
-        found = builder.load(pointer, align=min(size, 16))
-        lanes = [builder.extract_element(found, ir.Constant(ir.IntType(32), i)) for i in range(FOUR)]
+        vector = builder.load(pointer, align=min(size, 16))
+        lanes = [builder.extract_element(vector, ir.Constant(ir.IntType(32), i)) for i in range(FOUR)]
         return context.make_tuple(builder, signature.return_type, lanes)
 
     return types.UniTuple(array.dtype, FOUR)(array, types.int64), code
@@ -45,19 +45,19 @@ def _write(typing_context, array, at, values):
     def code(context, builder, signature, arguments):
         *place, lanes = arguments
         pointer, size = _vector(context, builder, signature.args[0], *place)
-        whole = ir.Constant(pointer.type.pointee, ir.Undefined)
+        vector = ir.Constant(pointer.type.pointee, ir.Undefined)
         for i in range(FOUR):
             lane = builder.extract_value(lanes, i)
-            whole = builder.insert_element(whole, lane, ir.Constant(ir.IntType(32), i))
-        builder.store(whole, pointer, align=min(size, 16))
+            vector = builder.insert_element(vector, lane, ir.Constant(ir.IntType(32), i))
+        builder.store(vector, pointer, align=min(size, 16))
         return context.get_dummy_value()
 
     return types.none(array, types.int64, types.UniTuple(array.dtype, FOUR)), code
 
 
 if config.ENABLE_CUDASIM:
-    read_four, write_four = _read_one_by_one, _write_one_by_one
+    load_vec4, store_vec4 = _read_one_by_one, _write_one_by_one
 else:
     from numba.cuda.extending import intrinsic
 
-    read_four, write_four = intrinsic(_read), intrinsic(_write)
+    load_vec4, store_vec4 = intrinsic(_read), intrinsic(_write)
