@@ -95,7 +95,7 @@ def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
     from minicnn.layers import sequence
     from minicnn.layers.transforms.fuse import fuse
 
-    net, found = zoo.build(name), {}
+    net, times = zoo.build(name), {}
     planned = {layer for layer, *_ in cuda_plan.rows(name, n)}
     steps = dict(fuse(net.named_layers))
     for place, (layer_name, layer, shape, _) in enumerate(sequence.shapes(net.named_layers, net.input_shape)):
@@ -103,9 +103,9 @@ def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
             step = steps.get(layer_name) or steps[net.names[place + 1]]  # with the rectifier behind it
             x = np.random.default_rng(0).standard_normal((n, *shape), dtype=np.float32)
             (forward, back), (forward2, back2) = ours(step, x, rounds), theirs(layer, x, rounds)
-            found[layer_name] = forward, forward2, back, back2
-            print(name, n, layer_name, *(f"{ms:.4f}" for ms in found[layer_name]), flush=True)
-    return found
+            times[layer_name] = forward, forward2, back, back2
+            print(name, n, layer_name, *(f"{ms:.4f}" for ms in times[layer_name]), flush=True)
+    return times
 
 
 def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:

@@ -5,7 +5,7 @@
 
 Needs numba-cuda[cu13], the assembler ``ptxas`` and the disassembler ``nvdisasm``, of the packages nvidia-cuda-nvcc
 and nvidia-cuda-nvdisasm or on the PATH.  The operations are called as the tests call them; in the place of a
-launch, the kernel and the types of its arguments are noted.
+launch, the kernel and the types of its arguments are recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from cuda_launches import closed_over, name_of, noted
+from cuda_launches import closed_over, name_of, record_launches
 
 ROOT = Path(__file__).resolve().parent.parent
 # this folder holds a cuda.py, which would hide the package that Numba's compiler loads
@@ -51,7 +51,7 @@ def launches():
 
     cases = [(operation, setting) for operation in SETTINGS for setting in drawn(operation, 12)]
     cases += [("conv2d", setting) for setting in CONVOLUTIONS.values()]
-    with noted() as found:
+    with record_launches() as recorded:
         for dtype in (np.float32, np.float64):
             for operation, setting in cases:
                 for name, call in calls_of(operation, setting, dtype).items():
@@ -75,7 +75,7 @@ def launches():
                 cuda.conv2d_input_grad(np.zeros((1, 1, 6, 6), dtype), np.zeros((1, few, 3, 3), dtype), (8, 8))
             y, switches = cuda.max_pool2d(np.zeros((1, 1, 17, 17), dtype), 17)
             cuda.max_pool2d_input_grad(y, switches, (17, 17), 17)
-    return {(launch.kernel, tuple(map(typeof, launch.args))): launch.threads for launch in found}
+    return {(launch.kernel, tuple(map(typeof, launch.args))): launch.threads for launch in recorded}
 
 
 def tool(name: str, package: str) -> str:
@@ -94,7 +94,7 @@ def inner_loop(program: Path) -> dict | None:
     the GPU's peak that the loop can reach.
     """
     command = [tool("nvdisasm", "nvidia-cuda-nvdisasm"), "-c", str(program)]
-    code, labels, found = [], {}, []
+    code, labels, loops = [], {}, []
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         if label_here := re.match(r"\s*(\.L_x_\d+):", line):
             labels[label_here[1]] = len(code)
@@ -102,8 +102,8 @@ def inner_loop(program: Path) -> dict | None:
             code.append(instruction[1])
             to = re.search(r"\bBRA\b.*?(\.L_x_\d+)", instruction[1])
             if to and to[1] in labels:
-                found.append((labels[to[1]], len(code)))
-    innermost = [(a, b) for a, b in found if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in found)]
+                loops.append((labels[to[1]], len(code)))
+    innermost = [(a, b) for a, b in loops if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in loops)]
     names = [[re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in code[a:b]] for a, b in innermost]
     counts = [
         {
@@ -231,11 +231,11 @@ def main():
     if arguments.table:
         print(table(results), loops(results, "9.0"), sep="\n\n")
         return
-    found = launches()
-    labels = {label(kernel, types) for kernel, types in found}
-    print(f"{len(found)} specialisations under {len(labels)} names", flush=True)
+    specialisations = launches()
+    labels = {label(kernel, types) for kernel, types in specialisations}
+    print(f"{len(specialisations)} specialisations under {len(labels)} names", flush=True)
     for capability in arguments.cc:
-        for (kernel, types), threads in found.items():
+        for (kernel, types), threads in specialisations.items():
             name = label(kernel, types)
             if arguments.only not in name or capability in results.get(name, {}):
                 continue

@@ -1,4 +1,4 @@
-"""The launches of the CUDA engine, noted in place of done: no GPU is needed to know what would run."""
+"""The launches of the CUDA engine, recorded instead of run: no GPU is needed to know what would run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 
-__all__ = ["Launch", "closed_over", "name_of", "noted", "source"]
+__all__ = ["Launch", "closed_over", "name_of", "record_launches", "source"]
 
 
 def source(kernel):
@@ -54,17 +54,17 @@ class Launch(NamedTuple):
 
 
 @contextmanager
-def noted() -> Iterator[list[Launch]]:
-    """Give a list, to which the engine's launches are appended in place of done; arrays hold no values inside."""
+def record_launches() -> Iterator[list[Launch]]:
+    """Give a list, to which the engine's launches are appended instead of run; arrays hold no values inside."""
     from minicnn.kernels.cuda import activation, arrays
     from minicnn.kernels.cuda.gemm import split_k, tap_tables
 
-    found = []
+    launches = []
 
-    def note(kernel, configuration):
+    def record(kernel, configuration):
         blocks, threads = configuration[:2]
         blocks = (*(blocks if isinstance(blocks, tuple) else (blocks,)), 1, 1)[:3]
-        return lambda *args: found.append(Launch(kernel, blocks, int(np.prod(threads)), args))
+        return lambda *args: launches.append(Launch(kernel, blocks, int(np.prod(threads)), args))
 
     memory = {
         "_allocate": lambda size, dtype: np.zeros(size, dtype).view(Memory),
@@ -74,12 +74,12 @@ def noted() -> Iterator[list[Launch]]:
     kept = tap_tables.forward_plan, tap_tables.backward_plans, tap_tables.weight_plan, activation._slopes
     try:
         with (
-            mock.patch.object(type(split_k.reduce_partials), "__getitem__", note),
+            mock.patch.object(type(split_k.reduce_partials), "__getitem__", record),
             mock.patch.multiple(arrays, **memory),
         ):
             for tables in kept:
                 tables.cache_clear()
-            yield found
+            yield launches
     finally:
         for tables in kept:  # those made here are on no GPU
             tables.cache_clear()

@@ -2,7 +2,7 @@
 
     python benchmarks/cuda_plan.py [--page FILE]    # Markdown tables: VGG-16 and AlexNet at batch 1 and 32
 
-The engine itself chooses the kernels: its launches are noted (``cuda_launches``), and each is given its time, so
+The engine itself chooses the kernels: its launches are recorded (``cuda_launches``) and each is given its time, so
 that the plan follows the code.  Registers and inner loops are those that the compiler made for capability 9.0,
 from the tables of ``docs/measurements/cuda.md``.
 
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from cuda_compile import occupancy  # which takes this folder, with its cuda.py, off the path
-from cuda_launches import Launch, closed_over, name_of, noted
+from cuda_launches import Launch, closed_over, name_of, record_launches
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "measurements" / "cuda.md"
@@ -90,16 +90,16 @@ class Row(NamedTuple):
 
 def compiled(page: str) -> dict[str, Compiled]:
     """Return what the tables of the page say of each kernel, by its name there."""
-    found = {}
+    kernels = {}
     for line in page.splitlines():
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         if len(cells) == 7 and cells[0].isdigit() and " / " in cells[1]:
-            found[name] = Compiled(int(cells[0]), int(cells[1].split(" / ")[2]), int(cells[2]))
-        elif len(cells) == 7 and name in found:
-            found[name] = found[name]._replace(
+            kernels[name] = Compiled(int(cells[0]), int(cells[1].split(" / ")[2]), int(cells[2]))
+        elif len(cells) == 7 and name in kernels:
+            kernels[name] = kernels[name]._replace(
                 instructions=int(cells[0]), multiply_adds=int(cells[1]), outside=int(cells[3])
             )
-    return found
+    return kernels
 
 
 def work(launch: Launch) -> tuple[float, float, float]:
@@ -181,8 +181,8 @@ def rows(name: str, n: int, page: str | None = None) -> list[Row]:
     from minicnn.layers.transforms.fuse import fuse
     from minicnn.rules import GRADIENT
 
-    kernels, net, found = compiled(page or PAGE.read_text()), zoo.build(name), []
-    with noted() as launches:
+    kernels, net, plan = compiled(page or PAGE.read_text()), zoo.build(name), []
+    with record_launches() as launches:
         for step_name, step, shape, out in sequence.shapes(fuse(net.named_layers), net.input_shape):
             x = empty((n, *shape), np.float32)
             launches.clear()
@@ -192,10 +192,10 @@ def rows(name: str, n: int, page: str | None = None) -> list[Row]:
             step.backward(empty((n, *out), np.float32), saved, cuda, GRADIENT)
             direct = 2 * n * step.multiply_adds(shape)
             values = n * (np.prod(shape) + np.prod(out)), sum(p.size for p in _parameters(step))
-            passes = [_pass(noted_here, values, kernels) for noted_here in (forward, list(launches))]
+            passes = [_pass(recorded, values, kernels) for recorded in (forward, list(launches))]
             if forward:
-                found.append(Row(_convolution(net, step_name, step), out, direct, *passes))
-    return found
+                plan.append(Row(_convolution(net, step_name, step), out, direct, *passes))
+    return plan
 
 
 def _parameters(step) -> list:
@@ -230,17 +230,17 @@ def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = Non
     units = ("by", "GFLOP", "MB", "floor ms", "plan ms", "ms", "PyTorch ms")
     head = ["layer", "output", "GFLOP", *(f"{what} {unit}" for what in ("forward", "gradient") for unit in units)]
     lines = [f"### {name}, batch {n}", "", _line(head), _line(["---"] * len(head))]
-    found = rows(name, n, page)
-    for row in found:
+    plan = rows(name, n, page)
+    for row in plan:
         cells = [row.layer, " x ".join(map(str, row.output)), f"{row.operations / 1e9:.2f}"]
         times = _times(measured and measured[row.layer])
         for each, own in ((row.forward, times[:2]), (row.gradient, times[2:])):
             cells += [each.algorithm, f"{each.cost.operations / 1e9:.2f}", f"{each.cost.bytes / 1e6:.1f}"]
             cells += [f"{each.floor * 1e3:.4f}", f"{each.cost.seconds * 1e3:.4f}", *own]
         lines.append(_line(cells))
-    cells = ["**all**", "", f"{sum(row.operations for row in found) / 1e9:.1f}"]
+    cells = ["**all**", "", f"{sum(row.operations for row in plan) / 1e9:.1f}"]
     times = _times(measured and [sum(column) for column in zip(*measured.values(), strict=True)])
-    for passes, own in (([r.forward for r in found], times[:2]), ([r.gradient for r in found], times[2:])):
+    for passes, own in (([r.forward for r in plan], times[:2]), ([r.gradient for r in plan], times[2:])):
         cells += ["", f"{sum(p.cost.operations for p in passes) / 1e9:.1f}"]
         cells += [f"{sum(p.cost.bytes for p in passes) / 1e6:.0f}", f"{sum(p.floor for p in passes) * 1e3:.3f}"]
         cells += [f"{sum(p.cost.seconds for p in passes) * 1e3:.3f}", *own]
@@ -249,11 +249,11 @@ def table(name: str, n: int, measured: dict[str, tuple[float, ...]] | None = Non
 
 def aims(page: str | None = None) -> str:
     """Return where the plan of VGG-16 at batch 32 reaches the design's aims, as Markdown."""
-    found = rows("vgg16", 32, page)
-    passes = [p for row in found for p in (row.forward, row.gradient)]
+    plan = rows("vgg16", 32, page)
+    passes = [p for row in plan for p in (row.forward, row.gradient)]
     shares = [p.operations / p.seconds / PEAK for each in passes for p in each.products if p.operations >= LARGE]
     ours = sum(p.cost.seconds for p in passes)
-    theirs = 2 * sum(row.operations for row in found) / (PYTORCH * PEAK)
+    theirs = 2 * sum(row.operations for row in plan) / (PYTORCH * PEAK)
     words = [
         f"- Products of {LARGE / 1e9:.0f} GFLOP and more: {min(shares):.0%} to {max(shares):.0%} of peak; "
         f"{sum(s >= SHARE for s in shares)} of {len(shares)} reach {SHARE:.0%}.",

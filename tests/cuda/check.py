@@ -47,9 +47,9 @@ def check(operation, setting, dtypes=(np.float32, np.float64)):
 
     for dtype in dtypes:
         for name, call in calls_of(operation, setting, dtype).items():
-            found, wanted = parts(call.on(cuda, name)), parts(call.on(reference, name))
-            assert [a.dtype for a in found] == [b.dtype for b in wanted], name
-            for a, b in zip(found, wanted, strict=True):
+            actual, expected = parts(call.on(cuda, name)), parts(call.on(reference, name))
+            assert [a.dtype for a in actual] == [b.dtype for b in expected], name
+            for a, b in zip(actual, expected, strict=True):
                 # roundings of another order of summation
                 tolerance = 1e-10 if dtype == np.float64 else 1e-4 if name.startswith("conv") else 1e-5
                 assert_close(a, b, 0 if b.dtype in EXACT else tolerance, f"{name} {setting} {dtype.__name__}")
@@ -96,14 +96,15 @@ def shares():
     from minicnn.kernels.cuda import convolution
     from minicnn.kernels.cuda.gemm import split_k
 
-    split_k.MIN_STEPS, plain, seen = 1, convolution.split_depth, []
-    convolution.split_depth = lambda *sizes: seen.append(plain(*sizes)) or seen[-1]
+    split_k.MIN_STEPS, original, seen = 1, convolution.split_depth, []
+    convolution.split_depth = lambda *sizes: seen.append(original(*sizes)) or seen[-1]
     for operation, setting in _shared():
         check(operation, setting, [np.float32])
     assert max(count for _, count in seen) > 4, seen
-    assert [plain(576, 32), plain(576, 300), plain(0, 1), plain(20, 1)] == [(72, 8), (576, 1), (1, 1), (1, 20)]
+    sizes = (576, 32), (576, 300), (0, 1), (20, 1)
+    assert [original(*size) for size in sizes] == [(72, 8), (576, 1), (1, 1), (1, 20)]
     split_k.MIN_STEPS = 32
-    assert plain(20, 1) == (20, 1)
+    assert original(20, 1) == (20, 1)
 
 
 def _shared():
@@ -146,17 +147,17 @@ def network():
         assert_close(gpu.input_gradient(x, 1, rule), net.input_gradient(x, 1, rule), 1e-5, rule)
     of_probability = [n.input_gradient(x, 1, of="probability") for n in (gpu, net)]
     assert_close(*of_probability, 1e-5, "probability")
-    wide = x.astype(np.float64)
-    assert gpu(wide).dtype == gpu.input_gradient(wide, 1).dtype == np.float64
-    assert_close(gpu.input_gradient(wide, 1), net.input_gradient(wide, 1), 1e-10, "float64")
+    x64 = x.astype(np.float64)
+    assert gpu(x64).dtype == gpu.input_gradient(x64, 1).dtype == np.float64
+    assert_close(gpu.input_gradient(x64, 1), net.input_gradient(x64, 1), 1e-10, "float64")
     loss, gradients = net.loss_gradient(x, np.array([1, 2]))
-    found, others = gpu.loss_gradient(x, np.array([1, 2]))
-    assert abs(loss - found) < 1e-5
+    gpu_loss, others = gpu.loss_gradient(x, np.array([1, 2]))
+    assert abs(loss - gpu_loss) < 1e-5
     assert gradients.keys() == others.keys()
     for name, gradient in gradients.items():
         assert_close(others[name], gradient, 1e-5, name)
     _memory(arrays)
-    _room(gpu, net, np.random.default_rng(0).standard_normal((5, 1, 5, 5)).astype(np.float32))
+    _split_batches(gpu, net, np.random.default_rng(0).standard_normal((5, 1, 5, 5)).astype(np.float32))
 
 
 class _FullGpu:
@@ -169,25 +170,25 @@ class _FullGpu:
         return 3_000_000, 8_000_000_000
 
 
-def _room(gpu, net, x):
-    """A GPU without room for an array of five images does five by halves."""
+def _split_batches(gpu, net, x):
+    """A GPU whose memory is too small for five images does them in smaller batches."""
     from numba import cuda
 
-    plain, refused, most = cuda.device_array, [], len(x) * 9 * 25  # values of all images' first maps
+    original, refused, limit = cuda.device_array, [], len(x) * 9 * 25  # values of all images' first maps
 
     def allocated(size, dtype):
-        if size >= most:
+        if size >= limit:
             refused.append(size)
             raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
-        return plain(size, dtype)
+        return original(size, dtype)
 
     cuda.device_array = allocated
     cuda.current_context, context = _FullGpu, cuda.current_context
     try:
-        assert_close(gpu(x), net(x), 1e-5, "scores by halves")
-        assert_close(gpu.input_gradient(x, 1), net.input_gradient(x, 1), 1e-5, "gradient by halves")
+        assert_close(gpu(x), net(x), 1e-5, "scores of half batches")
+        assert_close(gpu.input_gradient(x, 1), net.input_gradient(x, 1), 1e-5, "gradient of half batches")
     finally:
-        cuda.device_array, cuda.current_context = plain, context
+        cuda.device_array, cuda.current_context = original, context
     assert refused
 
 
@@ -212,13 +213,13 @@ def _memory(arrays):
 
 
 def _refused(run):
-    """Return what is said of what there is no room for."""
+    """Return what is said of what does not fit into memory."""
     try:
         run()
     except DeviceMemoryError as error:
         assert isinstance(error, DeviceError)
         return str(error)
-    raise AssertionError("there was room")
+    raise AssertionError("it fitted into memory")
 
 
 def copies():
@@ -231,8 +232,12 @@ def copies():
 
     crossed = []
     for name in ("copy_to_device", "copy_to_host"):
-        plain = getattr(FakeCUDAArray, name)
-        counted = lambda self, *args, _plain=plain, _name=name: crossed.append(_name) or _plain(self, *args)  # noqa: E731
+        original = getattr(FakeCUDAArray, name)
+
+        def counted(self, *args, _original=original, _name=name):
+            crossed.append(_name)
+            return _original(self, *args)
+
         setattr(FakeCUDAArray, name, counted)
 
     def crossings(run):
@@ -278,8 +283,8 @@ def order():
                 results.append(parts(call.on(cuda, name)))
             for first, again in zip(*results, strict=True):
                 assert np.asarray(first).tobytes() == np.asarray(again).tobytes(), name
-            for found, wanted in zip(results[0], parts(call.on(reference, name)), strict=True):
-                assert_close(found, wanted, 1e-4, name)
+            for actual, expected in zip(results[0], parts(call.on(reference, name)), strict=True):
+                assert_close(actual, expected, 1e-4, name)
 
     for operation in SETTINGS:
         if operation != "conv2d":  # below

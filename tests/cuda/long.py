@@ -46,8 +46,8 @@ def check(name):
         assert_close(gpu.input_gradient(x, 3, rule), net.input_gradient(x, 3, rule), 1e-4, rule)
         print(f"{name}: {rule}, {time.monotonic() - start:.0f} s", flush=True)
     loss, gradients = net.loss_gradient(x, np.array([3]))
-    found, others = gpu.loss_gradient(x, np.array([3]))
-    assert abs(loss - found) <= 1e-4 * max(1, abs(loss))
+    gpu_loss, others = gpu.loss_gradient(x, np.array([3]))
+    assert abs(loss - gpu_loss) <= 1e-4 * max(1, abs(loss))
     for parameter, gradient in gradients.items():
         assert_close(others[parameter], gradient, 1e-4, parameter)
     print(f"{name}: as the reference, {time.monotonic() - start:.0f} s", flush=True)

@@ -130,9 +130,9 @@ def kernels():
     modules = [import_module(part.name) for part in parts]
     named = [value for module in modules for value in vars(module).values()]
     made = [*named, *(each for table in named if isinstance(table, dict) for each in table.values())]
-    found = {k.fn.__code__ for k in made if isinstance(k, simulated.FakeCUDAKernel) and not k._device}
-    assert len(found) > 30
-    return found
+    codes = {k.fn.__code__ for k in made if isinstance(k, simulated.FakeCUDAKernel) and not k._device}
+    assert len(codes) > 30
+    return codes
 
 
 def _alone(function, args, block, order, dims):

@@ -21,9 +21,9 @@ from minicnn.kernels.cuda.gemm import tap_tables
 from minicnn.kernels.cuda.arrays import empty
 
 def algorithm(n, c, k, size):
-    with cuda_launches.noted() as found:
+    with cuda_launches.record_launches() as launches:
         cuda.conv2d(empty((n, c, size, size), np.float32), empty((k, c, 3, 3), np.float32), padding=1)
-    return cuda_plan._pass(found, (0, 0), cuda_plan.compiled(cuda_plan.PAGE.read_text())).algorithm
+    return cuda_plan._pass(launches, (0, 0), cuda_plan.compiled(cuda_plan.PAGE.read_text())).algorithm
 
 cases = {
     "few pixels": (1, 512, 512, 14), "many": (32, 512, 512, 14),
@@ -52,11 +52,11 @@ def planned(text):
 
 def test_the_page_has_the_plan_of_todays_code():
     printed = run("cuda_plan.py")
-    found = planned(printed)
-    assert len(found) == 2 * (23 + 1) + 2 * (13 + 1)
+    rows = planned(printed)
+    assert len(rows) == 2 * (23 + 1) + 2 * (13 + 1)
     aims = [line for line in printed.splitlines() if line.startswith("- ")]
     assert len(aims) == 2 and all(line in PAGE for line in aims)
-    assert found == planned(PAGE), (
+    assert rows == planned(PAGE), (
         "python benchmarks/cuda_plan.py; put what it prints into docs/measurements/cuda.md"
     )
 

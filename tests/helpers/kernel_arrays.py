@@ -54,9 +54,9 @@ def in_layout(values, layout):
         return np.flip(np.flip(values).copy())
     if layout == "strided":
         every_second = (slice(None, None, 2),) * values.ndim
-        wide = np.full([2 * n for n in values.shape], np.nan, values.dtype)
-        wide[every_second] = values
-        return wide[every_second]
+        strided = np.full([2 * n for n in values.shape], np.nan, values.dtype)
+        strided[every_second] = values
+        return strided[every_second]
     return values
 
 
@@ -69,7 +69,7 @@ def _with_specials(rng, shape):
 
 
 def _distinct(rng, shape):
-    """Values in a shuffled row from -8 to 8, all apart by the same step and none at a kink (0 or 6)."""
+    """Values in a shuffled row from -8 to 8, all a step apart and none at a kink (0 or 6)."""
     size = int(np.prod(shape))
     return (rng.permutation(size) + 0.25 - size / 2).reshape(shape) * (5 * np.pi / size)
 

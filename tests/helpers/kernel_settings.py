@@ -27,9 +27,9 @@ def four_sides(padding):
     return (*both(vertical), *both(horizontal))
 
 
-def _number_or_pair(least, most):
-    one = st.integers(least, most)
-    return one | st.tuples(one, one)
+def _number_or_pair(low, high):
+    number = st.integers(low, high)
+    return number | st.tuples(number, number)
 
 
 def _setting(*values, **entries):
@@ -68,9 +68,9 @@ def _windows(draw, setting, dilated=True, native=False):
         padding = draw(_number_or_pair(0, 3) | st.tuples(pair, pair))
     top, bottom, left, right = four_sides(padding)
     spans = [d * (k - 1) + 1 for k, d in zip(both(kernel_size), both(dilation), strict=True)]
-    room = draw(st.sampled_from((5, 5, 5, 0)))
+    extra = draw(st.sampled_from((5, 5, 5, 0)))
     size = tuple(
-        max(1, span - pads) + draw(st.integers(0, room))
+        max(1, span - pads) + draw(st.integers(0, extra))
         for span, pads in zip(spans, (top + bottom, left + right), strict=True)
     )
     geometry = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "size": size}
@@ -150,15 +150,15 @@ SETTINGS = {
 
 def drawn(operation, count):
     """Settings of an operation, ``count`` of them, as a test would see them."""
-    found = []
+    settings = []
 
     @examples(count)
     @given(SETTINGS[operation])
     def collect(setting):
-        found.append(setting)
+        settings.append(setting)
 
     collect()
-    return found
+    return settings
 
 
 def _layer(n, groups, c, k, size, kernel_size, stride, padding, dilation=1):

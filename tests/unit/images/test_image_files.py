@@ -29,7 +29,7 @@ def grey(values):
 def kinds_of_file():
     """(name, file name, picture, options of save, expected, tolerance); the tolerance is a rounded blend's."""
     rgb, alpha, key = pixels_of((5, 7, 3)), pixels_of((5, 7), 1), pixels_of((5, 7), 2)
-    wide = np.random.default_rng(3).integers(0, 65536, (5, 7), dtype=np.uint16)
+    grey16 = np.random.default_rng(3).integers(0, 65536, (5, 7), dtype=np.uint16)
     index, palette = key % 4, pixels_of((4, 3), 4)
     indexed = Image.fromarray(index)
     indexed.putpalette(palette.ravel().tolist())
@@ -63,14 +63,14 @@ def kinds_of_file():
     yield "palette, alpha", "a.png", indexed, {"transparency": bytes([255, 0, 128, 255])}, half, 1
     yield "palette gif, one clear", "a.gif", indexed, {"transparency": 2}, seen, 0
     yield "1 bit", "a.png", Image.fromarray(key > 99), {}, grey((key > 99) * 255), 0
-    yield "16 bits png", "a.png", Image.fromarray(wide), {}, grey(np.rint(wide / 257)), 0
-    yield "16 bits tif", "a.tif", Image.fromarray(wide), {}, grey(np.rint(wide / 257)), 0
+    yield "16 bits png", "a.png", Image.fromarray(grey16), {}, grey(np.rint(grey16 / 257)), 0
+    yield "16 bits tif", "a.tif", Image.fromarray(grey16), {}, grey(np.rint(grey16 / 257)), 0
     yield (
         "32 bits",
         "a.tif",
-        Image.fromarray(wide.astype(np.int32) * 4),
+        Image.fromarray(grey16.astype(np.int32) * 4),
         {},
-        grey(wide * 4.0 / (wide.max() * 4.0) * 255),
+        grey(grey16 * 4.0 / (grey16.max() * 4.0) * 255),
         1,
     )
     yield "float", "a.tif", Image.fromarray(key.astype(np.float32)), {}, grey(key), 0
@@ -95,9 +95,9 @@ KINDS = list(kinds_of_file())
 def test_every_kind_of_file_is_seen_as_people_see_it(tmp_path, kind):
     _, name, picture, options, expected, tolerance = kind
     picture.save(tmp_path / name, **options)
-    found = load_image(str(tmp_path / name))
-    assert found.mode == "RGB"
-    np.testing.assert_allclose(np.asarray(found, float), expected, rtol=0, atol=tolerance)
+    picture = load_image(str(tmp_path / name))
+    assert picture.mode == "RGB"
+    np.testing.assert_allclose(np.asarray(picture, float), expected, rtol=0, atol=tolerance)
 
 
 def test_of_an_animation_the_first_frame_counts(tmp_path):
@@ -112,8 +112,8 @@ def test_arrays_and_pictures_are_taken_as_they_are():
     for source in (rgb, Image.fromarray(rgb), rgb[::-1][::-1]):
         np.testing.assert_array_equal(np.asarray(load_image(source)), rgb)
     np.testing.assert_array_equal(np.asarray(load_image(alpha)), grey(alpha))
-    found = np.asarray(load_image(np.dstack([rgb, alpha])), float)
-    np.testing.assert_allclose(found, over_white(rgb, alpha), rtol=0, atol=1)
+    pixels = np.asarray(load_image(np.dstack([rgb, alpha])), float)
+    np.testing.assert_allclose(pixels, over_white(rgb, alpha), rtol=0, atol=1)
 
 
 # where the stored first row and first column belong when people look at it: the words of the EXIF standard
@@ -147,8 +147,8 @@ def test_pictures_are_turned_upright(tmp_path, orientation, name):
     options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 100, "subsampling": 0}}.get(name, {})
     picture = Image.fromarray(np.ascontiguousarray(stored(upright, SIDES[orientation - 1])))
     picture.save(tmp_path / name, exif=exif, **options)
-    found = np.asarray(load_image(tmp_path / name), float)
-    np.testing.assert_allclose(found, upright, rtol=0, atol=3 if name == "a.jpg" else 0)
+    pixels = np.asarray(load_image(tmp_path / name), float)
+    np.testing.assert_allclose(pixels, upright, rtol=0, atol=3 if name == "a.jpg" else 0)
 
 
 def test_a_damaged_exif_block_does_not_hide_the_picture(tmp_path):
@@ -195,10 +195,10 @@ def test_half_a_picture_is_refused(tmp_path, name):
     for n in range(len(content) - 39, len(content)):
         (tmp_path / f"cut-{name}").write_bytes(content[:n])
         try:
-            found = load_image(tmp_path / f"cut-{name}")
+            picture = load_image(tmp_path / f"cut-{name}")
         except ImageError:
             continue
-        np.testing.assert_array_equal(found, whole)  # nothing but the end mark was lost
+        np.testing.assert_array_equal(picture, whole)  # nothing but the end mark was lost
 
 
 def test_a_picture_that_another_opened_may_be_damaged(tmp_path):

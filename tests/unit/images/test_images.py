@@ -195,8 +195,8 @@ def test_mean_image_grey_and_inversion():
     grey = np.full((8, 8), 250, np.uint8)
     grey[3:5, 3:5] = 30
     mean = RNG.uniform(0, 1, (1, 8, 8)).astype(np.float32)
-    plain = Preprocess(size=(8, 8), channels="L", mean=mean, std=(1.0,))
-    np.testing.assert_allclose(plain(grey)[0, 0], grey / 255 - mean[0], atol=1e-6)
+    by_channel = Preprocess(size=(8, 8), channels="L", mean=mean, std=(1.0,))
+    np.testing.assert_allclose(by_channel(grey)[0, 0], grey / 255 - mean[0], atol=1e-6)
     options = {"size": (8, 8), "channels": "L", "mean": (0.0,), "std": (1.0,)}
     inverted = Preprocess(**options, invert=True)(grey)
     np.testing.assert_array_equal(Preprocess(**options, invert="auto")(grey), inverted)
@@ -295,14 +295,14 @@ def test_a_point_in_a_view_comes_back_to_its_place(image_size):
         maps = np.zeros((1, 224, 224))
         maps[0, row, column] = 1
         back = average_views(maps, [view])
-        found = np.array(np.unravel_index(back.argmax(), back.shape)) + 0.5
+        peak = np.array(np.unravel_index(back.argmax(), back.shape)) + 0.5
         seen = 223 - column if view.mirrored else column
         place = np.array([view.top + row + 0.5, view.left + seen + 0.5])
         expected = place * np.array(image_size) / np.array(view.resized)
         pixel = np.maximum(1, np.array(image_size) / np.array(view.resized))
-        assert (np.abs(found - expected) <= pixel).all()
+        assert (np.abs(peak - expected) <= pixel).all()
         xmin, ymin, xmax, ymax = view.box
-        assert xmin <= found[1] <= xmax and ymin <= found[0] <= ymax
+        assert xmin <= peak[1] <= xmax and ymin <= peak[0] <= ymax
 
 
 @pytest.mark.parametrize("image_size", [(256, 256), (300, 451), (451, 300), (100, 130)])

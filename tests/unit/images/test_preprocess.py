@@ -103,9 +103,9 @@ def test_half_a_pixel_rounds_to_even_as_torchvision_does():
 
 
 def test_other_crops():
-    (one,) = STANDARD.views((100, 300))
+    (view,) = STANDARD.views((100, 300))
     (whole,) = STANDARD.views((100, 300), "whole")
-    assert not one.mirrored and one.box[0] > 0
+    assert not view.mirrored and view.box[0] > 0
     assert whole.box == (0, 0, 300, 100) and whole.resized == whole.size == (64, 48)
     warp = Preprocess((32, 32))
     assert [(v.box, v.mirrored) for v in warp.views((7, 5), "ten")] == [
@@ -180,10 +180,10 @@ def test_average_against_plain_loops(shape, crops):
     views = [view for c in crops for view in preprocess.views(shape, c)]
     maps = np.random.default_rng(0).random((len(views), 11, 12))
     expected, unsure = slow_average(maps, views)
-    found = average_views(maps, views)
-    assert found.dtype == np.float32 and unsure.mean() < 0.2
+    averaged = average_views(maps, views)
+    assert averaged.dtype == np.float32 and unsure.mean() < 0.2
     # values below 1, two float32 passes and a quotient: a few eps
-    np.testing.assert_allclose(found[~unsure], expected[~unsure], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(averaged[~unsure], expected[~unsure], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("preprocess", "shape"), TEN)
@@ -194,8 +194,8 @@ def test_a_marked_pixel_comes_back_to_its_place(preprocess, shape):
         for i, j in [(0, 0), (h - 1, w - 1), *rng.integers(0, (h, w), (4, 2))]:
             values = np.zeros((1, h, w), np.float32)
             values[0, i, j] = 1
-            found = average_views(values, [view])
-            y, x = np.argwhere(found == found.max()).mean(axis=0) + 0.5
+            averaged = average_views(values, [view])
+            y, x = np.argwhere(averaged == averaged.max()).mean(axis=0) + 0.5
             xmin, ymin, xmax, ymax = view.box
             along = w - 1 - j if view.mirrored else j
             pixel = height / view.resized[0], width / view.resized[1]
@@ -212,20 +212,20 @@ def test_what_the_network_sees_comes_back_as_the_picture(preprocess, shape):
         x, views = preprocess.batch(image, "ten")
         first = {"RGB": 0, "BGR": 2}[preprocess.channels]
         shown = (x[:, first] * preprocess.std[first] + preprocess.mean[first]) / preprocess.scale
-        found, seen = average_views(shown, views), coverage(views)
+        averaged, seen = average_views(shown, views), coverage(views)
         step = 215 / shape[axis] * max(1, shape[axis] / views[0].resized[axis])
         # bytes are rounded twice; at the picture's own border the resampling repeats half a pixel, two times
-        assert np.abs(found - image)[seen].max() <= 1.5 + step
-        assert (found[~seen] == 0).all()
+        assert np.abs(averaged - image)[seen].max() <= 1.5 + step
+        assert (averaged[~seen] == 0).all()
 
 
 @pytest.mark.parametrize(("preprocess", "shape"), TEN)
 def test_a_constant_stays_constant_where_a_view_looked(preprocess, shape):
     views = preprocess.views(shape, "ten")
-    found, seen = average_views(np.full((10, *preprocess.size), 0.7), views[:10]), coverage(views)
-    assert seen.shape == found.shape == shape and seen.dtype == bool
-    np.testing.assert_allclose(found[seen], 0.7, rtol=4 * EPS)
-    assert (found[~seen] == 0).all()
+    averaged, seen = average_views(np.full((10, *preprocess.size), 0.7), views[:10]), coverage(views)
+    assert seen.shape == averaged.shape == shape and seen.dtype == bool
+    np.testing.assert_allclose(averaged[seen], 0.7, rtol=4 * EPS)
+    assert (averaged[~seen] == 0).all()
     y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
     margin = max(shape[0] / views[0].resized[0], shape[1] / views[0].resized[1], 1)
     for grow, agrees in ((-margin, lambda box: seen[box].all()), (margin, lambda box: not seen[~box].any())):
@@ -236,9 +236,9 @@ def test_a_constant_stays_constant_where_a_view_looked(preprocess, shape):
 
 
 def test_sizes_that_agree_are_not_resampled():
-    (plain, mirrored) = Preprocess((6, 9)).views((6, 9), "ten")
+    (upright, mirrored) = Preprocess((6, 9)).views((6, 9), "ten")
     values = np.random.default_rng(0).standard_normal((1, 6, 9), np.float32)
-    np.testing.assert_array_equal(average_views(values, [plain]), values[0])
+    np.testing.assert_array_equal(average_views(values, [upright]), values[0])
     np.testing.assert_array_equal(average_views(values, [mirrored]), values[0, :, ::-1])
 
 
@@ -264,9 +264,9 @@ def test_an_input_becomes_its_picture_again(channels):
     for mean in (tuple(0.1 * (c + 1) for c in range(depth)), mean_image):
         preprocess = Preprocess((20, 31), channels=channels, mean=mean, std=(0.2, 0.3, 0.4)[:depth])
         image = pixels_of((20, 31, 3))
-        found = preprocess.to_image(preprocess(image)[0])
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, grey(Image.fromarray(image).convert("L")) if depth == 1 else image)
+        picture = preprocess.to_image(preprocess(image)[0])
+        assert picture.dtype == np.uint8
+        np.testing.assert_array_equal(picture, grey(Image.fromarray(image).convert("L")) if depth == 1 else image)
 
 
 def test_colours_are_clipped_and_wrong_inputs_refused():
@@ -288,8 +288,8 @@ def test_colours_are_clipped_and_wrong_inputs_refused():
 def test_descriptions_survive_json():
     numbers = Preprocess(size=[np.int64(8), 9], mean=np.float32([1, 2, 3]), std=[np.float64(2), 1, 1])
     for preprocess in (LITE0, STANDARD, CAFFE, DIGITS, numbers):
-        found = Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict())))
-        assert found == preprocess and hash(found) == hash(preprocess)
+        restored = Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict())))
+        assert restored == preprocess and hash(restored) == hash(preprocess)
     with pytest.raises(MinicnnError, match="mean image"):
         Preprocess((4, 4), mean=np.zeros((3, 4, 4))).to_dict()
 

@@ -18,7 +18,7 @@ from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn, example
 FORWARD = [name for name in reference.__all__ if not name.endswith("_grad")]
 GRADIENTS = [name for name in reference.__all__ if name.endswith("_grad")]
 # ReLU6's gradient is ReLU's, by its own mask, the transpose's bias is added as the convolution's is, and where
-# weights are trained convolution and rectifier are apart.
+# weights are trained convolution and rectifier are separate steps.
 SHARED = {
     "relu6": ["relu_input_grad"],
     "conv_transpose2d": ["conv2d_bias_grad"],
@@ -61,11 +61,11 @@ def test_names_are_the_references(declared):
 @pytest.mark.parametrize("name", reference.__all__)
 def test_signature_is_the_references(declared, name):
     """Same parameters with the same defaults; a device may add keyword-only ones that have a default."""
-    wanted, found = parameters(reference, name), parameters(declared, name)
-    assert [(p.name, p.kind, p.default) for p in found[: len(wanted)]] == [
-        (p.name, p.kind, p.default) for p in wanted
+    expected, actual = parameters(reference, name), parameters(declared, name)
+    assert [(p.name, p.kind, p.default) for p in actual[: len(expected)]] == [
+        (p.name, p.kind, p.default) for p in expected
     ]
-    for extra in found[len(wanted) :]:
+    for extra in actual[len(expected) :]:
         assert extra.kind is extra.KEYWORD_ONLY, f"{name}: {extra}"
         assert extra.default is not extra.empty, f"{name}: {extra}"
 
@@ -136,9 +136,9 @@ def parts(result):
 def assert_same(kernels, operation, setting):
     for dtype in (np.float32, np.float64):
         for name, call in calls_of(operation, setting, dtype).items():
-            found, wanted = parts(call.on(kernels, name)), parts(call.on(reference, name))
-            assert [part.dtype for part in found] == [part.dtype for part in wanted], name
-            for a, b in zip(found, wanted, strict=True):
+            actual, expected = parts(call.on(kernels, name)), parts(call.on(reference, name))
+            assert [part.dtype for part in actual] == [part.dtype for part in expected], name
+            for a, b in zip(actual, expected, strict=True):
                 tolerance = 0 if b.dtype in EXACT else tolerance_of(name, dtype)
                 assert_close(a, b, tolerance, f"{name}, {dtype.__name__}")
 
@@ -166,8 +166,8 @@ def test_same_bits_again_same_dtype_and_inputs_untouched(kernels, operation, dat
     setting = data.draw(SETTINGS[operation])
     for dtype in (np.float32, np.float64):
         for name, call in calls_of(operation, setting, dtype).items():
-            first, again = parts(call.on(kernels, name)), parts(call.on(kernels, name))
-            for a, b in zip(first, again, strict=True):
+            first, second = parts(call.on(kernels, name)), parts(call.on(kernels, name))
+            for a, b in zip(first, second, strict=True):
                 assert a.dtype == b.dtype and (a.dtype == dtype or a.dtype in EXACT), name
                 assert a.tobytes() == b.tobytes(), name
                 if setting["layout"] == "contiguous":

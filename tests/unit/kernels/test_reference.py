@@ -123,10 +123,10 @@ def test_stride_none_is_the_kernel_size(pool):
 
 @pytest.mark.parametrize("operation", ["conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d"])
 def test_cases_reach_every_corner(operation):
-    found = drawn(operation, 250)
-    assert len(set(map(repr, found))) >= 200
+    draws = drawn(operation, 250)
+    assert len(set(map(repr, draws))) >= 200
     corners = dict.fromkeys(LAYOUTS, 0)
-    for setting in found:
+    for setting in draws:
         for corner, there in corners_of(operation, setting).items():
             corners[corner] = corners.get(corner, 0) + there
         corners[setting["layout"]] += 1

@@ -66,21 +66,21 @@ def test_history_is_the_mean_log_density():
 def test_known_mixture_is_recovered():
     rng = np.random.default_rng(2)
     truth = mixture(rng)
-    found = fit(samples(rng, truth, 6000), 3, iterations=50)
-    order = np.argsort(found.means[:, 0])
+    estimate = fit(samples(rng, truth, 6000), 3, iterations=50)
+    order = np.argsort(estimate.means[:, 0])
     # five standard errors: of a share sqrt(.25 / 6000), of a mean at most 9 / sqrt(1200), of a variance 4 %
-    np.testing.assert_allclose(found.weights[order], truth.weights, atol=0.033)
-    np.testing.assert_allclose(found.means[order], truth.means, atol=1.3)
+    np.testing.assert_allclose(estimate.weights[order], truth.weights, atol=0.033)
+    np.testing.assert_allclose(estimate.means[order], truth.means, atol=1.3)
     size = np.abs(truth.covariances).max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(found.covariances[order] / size, truth.covariances / size, atol=0.2)
+    np.testing.assert_allclose(estimate.covariances[order] / size, truth.covariances / size, atol=0.2)
 
 
 def test_every_start_finds_separate_clusters():
     rng = np.random.default_rng(3)
     colours = np.concatenate([rng.normal(m, 1, (n, 3)) for m, n in zip(MEANS, (900, 90, 9), strict=True)])
     for seed in range(20):
-        found = fit(colours, 3, seed=seed)
-        np.testing.assert_allclose(np.sort(found.weights), [9 / 999, 90 / 999, 900 / 999], rtol=1e-6)
+        estimate = fit(colours, 3, seed=seed)
+        np.testing.assert_allclose(np.sort(estimate.weights), [9 / 999, 90 / 999, 900 / 999], rtol=1e-6)
 
 
 def test_a_weight_counts_like_repetition():
@@ -113,8 +113,8 @@ def test_far_colours_stay_finite():
 
 def test_seed_decides():
     colours = np.random.default_rng(6).uniform(-50, 50, (300, 3))
-    first, again, other = fit(colours, seed=1), fit(colours, seed=1), fit(colours, seed=2)
-    np.testing.assert_array_equal(first.means, again.means)
+    first, repeated, other = fit(colours, seed=1), fit(colours, seed=1), fit(colours, seed=2)
+    np.testing.assert_array_equal(first.means, repeated.means)
     assert not np.array_equal(first.means, other.means)
 
 

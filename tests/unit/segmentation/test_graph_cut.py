@@ -77,8 +77,8 @@ def test_region_term_is_its_formula():
     colours, prior = rng.uniform(0, 100, (4, 5, 3)), rng.random((4, 5))
     models = [colour_model.fit(rng.uniform(0, 100, (40, 3)), 2) for _ in "fb"]
     region = region_term(colours, *models, prior=prior, prior_weight=3.0)
-    for label, (model, chance) in enumerate([(models[1], 1 - prior), (models[0], prior)]):
-        expected = -model.log_density(colours) - 3 * np.log(chance)
+    for label, (model, probability) in enumerate([(models[1], 1 - prior), (models[0], prior)]):
+        expected = -model.log_density(colours) - 3 * np.log(probability)
         np.testing.assert_allclose(region[label], expected, rtol=1e-12)
     certain = region_term(colours, *models, prior=np.round(prior))
     assert np.isfinite(certain).all()
@@ -101,8 +101,8 @@ def test_least_of_all_labellings(clamp):
         allowed = [m for m in masks if m[clamped[0]].all() and not m[clamped[1]].any()]
         mask = minimise(region, links, clamped)
         assert any((mask == m).all() for m in allowed)
-        least = min(slow_energy(m, region, links) for m in allowed)
-        assert energy(mask, region, links) == pytest.approx(least, rel=1e-9)
+        minimum = min(slow_energy(m, region, links) for m in allowed)
+        assert energy(mask, region, links) == pytest.approx(minimum, rel=1e-9)
 
 
 def test_no_mask_has_less_energy():
@@ -112,14 +112,14 @@ def test_no_mask_has_less_energy():
     models = [colour_model.fit(colours[side]) for side in (foreground, background)]
     region, links = region_term(colours, *models), boundary_term(colours, 20.0)
     mask = minimise(region, links)
-    least = energy(mask, region, links)
+    minimum = energy(mask, region, links)
     others = [disc, foreground, np.zeros_like(disc), np.ones_like(disc)]
     for y, x in itertools.product(range(0, 60, 5), range(0, 80, 5)):
         for size in (1, 6):
             others.append(mask.copy())
             others[-1][y : y + size, x : x + size] ^= True
-    slack = 1e-9 * abs(least)
-    assert all(energy(other, region, links) >= least - slack for other in others)
+    tolerance = 1e-9 * abs(minimum)
+    assert all(energy(other, region, links) >= minimum - tolerance for other in others)
     assert overlap(mask, disc) > 0.95
 
 
@@ -160,15 +160,15 @@ def test_strokes_are_obeyed():
     assert soft[20, 35:55].any() and not soft[55, 60:70].all()
 
 
-def test_chances_are_prior_and_weight():
+def test_probabilities_are_prior_and_weight():
     picture, disc, _, _ = scene()
     rng = np.random.default_rng(5)
-    chance = np.clip(np.where(disc, 0.7, 0.3) + rng.normal(0, 0.1, disc.shape), 0, 1)
-    assert overlap(segment(picture, chance, 1 - chance), disc) > 0.95
+    probability = np.clip(np.where(disc, 0.7, 0.3) + rng.normal(0, 0.1, disc.shape), 0, 1)
+    assert overlap(segment(picture, probability, 1 - probability), disc) > 0.95
     # where colours say nothing, the prior decides
     grey = np.full((*disc.shape, 3), 128, np.uint8)
     with pytest.warns(UserWarning, match="same colour"):
-        mask = segment(grey, chance, 1 - chance, gamma=1.0)
+        mask = segment(grey, probability, 1 - probability, gamma=1.0)
     assert overlap(mask, disc) > 0.95
 
 
@@ -209,8 +209,8 @@ def test_refitting_lets_few_seeds_do():
 
 def test_own_model():
     picture, disc, foreground, background = scene()
-    one = partial(colour_model.fit, components=1, floor=25.0)
-    assert overlap(segment(picture, foreground, background, model=one), disc) > 0.9
+    single = partial(colour_model.fit, components=1, floor=25.0)
+    assert overlap(segment(picture, foreground, background, model=single), disc) > 0.9
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 50), (50, 1)])

@@ -194,9 +194,9 @@ def test_arguments_stay_and_answers_repeat(solver):
     arrays = [rng.random((20, 30)), rng.random((20, 30)), rng.random((4, 20, 30))]
     for array in arrays:
         array.flags.writeable = False
-    (flow, mask), (again, same) = max_flow(*arrays, solver=solver), max_flow(*arrays, solver=solver)
-    assert flow == again
-    np.testing.assert_array_equal(mask, same)
+    (flow, mask), (second_flow, second_mask) = max_flow(*arrays, solver=solver), max_flow(*arrays, solver=solver)
+    assert flow == second_flow
+    np.testing.assert_array_equal(mask, second_mask)
     flipped = [a[..., ::-1, :] for a in arrays[:2]]  # not contiguous; the links' directions don't matter at zero
     assert max_flow(*flipped, np.zeros((4, 20, 30)), solver=solver)[0] == pytest.approx(
         np.minimum(*flipped).sum(), rel=1e-6
