@@ -28,23 +28,23 @@ def main() -> None:
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args()
     rows = rows_of(Work(arguments.net, "gradient", arguments.images))
-    found = {"machine": measure.machine(0), "net": arguments.net, "images": arguments.images, "rows": rows}
+    results = {"machine": measure.machine(0), "net": arguments.net, "images": arguments.images, "rows": rows}
     print(f"{arguments.net}, {arguments.images} random inputs, random weights: largest errors\n\n{printed(rows)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 def rows_of(work: Work) -> dict[str, dict[str, float]]:
     """Errors of each engine, the largest over the images."""
     net = network(work)
     x, targets = inputs(work, scores_of(net, input_shape(work)))
-    found: dict[str, list[dict[str, float]]] = {}
+    result: dict[str, list[dict[str, float]]] = {}
     for image, target in zip(x[:, None], targets, strict=True):
         exact = net.to("cpu").trace(image.astype(np.float64))
         for device in DEVICES:
-            found.setdefault(f"minicnn, {device}", []).append(_ours(net.to(device), image, target, exact))
-        found.setdefault("torch", []).append(_torch(net, work, image, target, exact))
-    return {name: {key: max(row[key] for row in rows) for key in rows[0]} for name, rows in found.items()}
+            result.setdefault(f"minicnn, {device}", []).append(_ours(net.to(device), image, target, exact))
+        result.setdefault("torch", []).append(_torch(net, work, image, target, exact))
+    return {name: {key: max(row[key] for row in rows) for key in rows[0]} for name, rows in result.items()}
 
 
 def _ours(net, image, target, exact) -> dict[str, float]:

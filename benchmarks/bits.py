@@ -92,8 +92,8 @@ def paper(device):
     for method in ("gradient-x-input", "smoothgrad", "integrated-gradients", "grad-cam", "occlusion"):
         settings = {"samples": 4} if method == "smoothgrad" else {}
         settings = {"steps": 8} if method == "integrated-gradients" else settings
-        found = explain.attribution(lite0, PHOTOGRAPHS["coffee.png"], method=method, **settings)
-        yield f"{device} coffee {method}", found.map
+        attributed = explain.attribution(lite0, PHOTOGRAPHS["coffee.png"], method=method, **settings)
+        yield f"{device} coffee {method}", attributed.map
     for target in (3, 8):
         settings = explain.Ascent(steps=20, jitter=2, total_variation=0.03, levels=2)
         model = explain.class_model(digits, target, settings=settings)
@@ -115,8 +115,8 @@ def trust():
     report = verify.gradients(digits, x)
     yield "check ok", report.ok
     yield "compare ok", verify.compare(digits, "cpu", x).ok
-    found = verify.validity(digits, IMAGES / "seven.png")
-    yield "validity", [v for v in vars(found).values() if isinstance(v, int | float | bool)]
+    linear = verify.validity(digits, IMAGES / "seven.png")
+    yield "validity", [v for v in vars(linear).values() if isinstance(v, int | float | bool)]
 
 
 def files(folder):

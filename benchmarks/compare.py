@@ -63,10 +63,10 @@ def main() -> None:
             print(line(rows[-1]), flush=True)
     for engine in engines:
         engine.close()
-    found = {"machine": measure.machine(arguments.threads), "rounds": arguments.rounds, "rows": rows}
-    print(f"\n{measure.described(found['machine'])}\n\n{printed(rows)}")
+    results = {"machine": measure.machine(arguments.threads), "rounds": arguments.rounds, "rows": rows}
+    print(f"\n{measure.described(results['machine'])}\n\n{printed(rows)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
     if arguments.plot:
         plot(rows, arguments.plot)
 
@@ -91,7 +91,7 @@ def difference(result: np.ndarray, other: np.ndarray) -> float:
 
 
 def line(row: dict) -> str:
-    times = ", ".join(f"{name} {found['median']:.1f} ms" for name, found in row["engines"].items())
+    times = ", ".join(f"{name} {spread['median']:.1f} ms" for name, spread in row["engines"].items())
     return f"{row['title']}: {times}"
 
 
@@ -102,19 +102,19 @@ def printed(rows: list[dict]) -> str:
 
 def _cells(row):
     def time(name):
-        found = row["engines"].get(name)
-        return f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})" if found else ""
+        spread = row["engines"].get(name)
+        return f"{spread['median']:.1f} ({spread['low']:.1f} to {spread['high']:.1f})" if spread else ""
 
     def ratio(name):
-        found = row["ratios"].get(name)
-        return f"{found['of_medians']:.2f} ({found['low']:.2f} to {found['high']:.2f})" if found else ""
+        ratio = row["ratios"].get(name)
+        return f"{ratio['of_medians']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else ""
 
     aims = ", ".join(
         f"{name} {aim:g}: {'met' if row['ratios'][name]['of_medians'] <= aim else 'missed'}"
         for name, aim in row["aims"].items()
         if name in row["ratios"]
     )
-    differences = [found["difference"] for found in row["ratios"].values()]
+    differences = [ratio["difference"] for ratio in row["ratios"].values()]
     worst = f"{max(differences):.0e}" if differences else ""
     return [row["title"], *map(time, ENGINES), ratio("torch"), ratio("onnxruntime"), aims, worst]
 
@@ -127,9 +127,9 @@ def plot(rows: list[dict], path: str) -> None:
         able = [(i, row) for i, row in enumerate(rows) if name in row["ratios"]]
         shown = [(i, row["ratios"][name], row["aims"].get(name)) for i, row in able]
         places = [i + shift for i, *_ in shown]
-        axes.barh(places, [found["of_medians"] for _, found, _ in shown], height=0.38, label=f"minicnn / {name}")
-        for place, (_, found, aim) in zip(places, shown, strict=True):
-            axes.plot([found["low"], found["high"]], [place, place], color="black", linewidth=1)
+        axes.barh(places, [ratio["of_medians"] for _, ratio, _ in shown], height=0.38, label=f"minicnn / {name}")
+        for place, (_, ratio, aim) in zip(places, shown, strict=True):
+            axes.plot([ratio["low"], ratio["high"]], [place, place], color="black", linewidth=1)
             if aim is not None:
                 axes.plot([aim, aim], [place - 0.19, place + 0.19], color="black", linewidth=2)
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows])

@@ -254,9 +254,9 @@ def attack(form: Format, data: bytes, path: Path) -> tuple[str, float, float]:
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     start = time.perf_counter()
-    outcome, found = "read", None
+    outcome, read_back = "read", None
     try:
-        found = form.read(path)
+        read_back = form.read(path)
     except WeightsError as error:
         outcome = (
             "refused" if str(error) and str(path) in str(error) else "fault: the error does not name the file"
@@ -266,16 +266,16 @@ def attack(form: Format, data: bytes, path: Path) -> tuple[str, float, float]:
     seconds = time.perf_counter() - start
     ratio = (tracemalloc.get_traced_memory()[1] - before) / (len(data) + FLOOR)
     if outcome == "read":
-        touch(found)
+        touch(read_back)
     if seconds > SLOWEST or ratio > LARGEST:
         outcome = f"fault: {seconds:.1f} s, memory ratio {ratio:.1f}"
     return outcome, seconds, ratio
 
 
-def touch(found: Any) -> None:
+def touch(result: Any) -> None:
     """Read the first and the last element of every array: they must lie inside the file."""
-    found = found[0] if isinstance(found, tuple) else found
-    for array in found.values() if isinstance(found, dict) else [found]:
+    result = result[0] if isinstance(result, tuple) else result
+    for array in result.values() if isinstance(result, dict) else [result]:
         if array.size:
             array[(0,) * array.ndim], array[(-1,) * array.ndim]
 

@@ -42,10 +42,10 @@ def main() -> None:
         for gamma in (10, 50, 200, 1000):
             rows.append(timed(name, gamma, arguments.rounds, arguments.scipy_rounds))
             print(f"{name}, gamma {gamma}: {rows[-1]['of build and solve']['of_medians']:.2f}", flush=True)
-    found = {"machine": measure.machine(1), "rows": rows}
-    print(f"\n{measure.described(found['machine'])}\n\n{printed(rows)}")
+    results = {"machine": measure.machine(1), "rows": rows}
+    print(f"\n{measure.described(results['machine'])}\n\n{printed(rows)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 def capacities(name: str, gamma: float) -> list[np.ndarray]:

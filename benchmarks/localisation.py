@@ -69,9 +69,9 @@ def row(name: str, figures: dict[str, Estimate], seconds: str = "") -> str:
     return f"| {name} | " + " | ".join(cell(figures.get(m), m) for m in LOCALISATION_MEASURES) + f" | {seconds} |"
 
 
-def page(found: dict[str, Evaluation], net_name: str) -> str:
+def page(result: dict[str, Evaluation], net_name: str) -> str:
     """Whole page, in Markdown."""
-    first = next(iter(found.values()))
+    first = next(iter(result.values()))
     groups = len({r["group"] for r in first.rows})
     lines = [
         "# Localisation",
@@ -81,7 +81,7 @@ def page(found: dict[str, Evaluation], net_name: str) -> str:
         "| | " + " | ".join(LOCALISATION_MEASURES) + " | seconds: map + cut |",
         "|---|" + "---|" * (len(LOCALISATION_MEASURES) + 1),
     ]
-    for name, evaluation in found.items():
+    for name, evaluation in result.items():
         times = "{map:.2f} + {cut:.2f}".format(**evaluation.seconds)
         own, *baselines = evaluation.estimates.items()
         lines.append(row(f"**{name}**", own[1], times))
@@ -103,17 +103,17 @@ def main() -> None:
     Path(arguments.output).mkdir(parents=True, exist_ok=True)
     net = minicnn.load(arguments.net).to("auto")
     examples = read_dataset(arguments.data)[: arguments.images]
-    found = {}
+    results = {}
     for name in LOCALISATION_METHODS:
         print(name, file=sys.stderr)
-        found[name] = evaluate_localisation(net, examples, name, keep=arguments.output, progress=counted)
+        results[name] = evaluate_localisation(net, examples, name, keep=arguments.output, progress=counted)
     for name in LOCALISATION_METHODS:
         print(f"{name}, last layer shuffled", file=sys.stderr)
         blind = shuffled(net, "last").to("auto")
         label = f"{name}, last layer shuffled"
-        found[label] = evaluate_localisation(blind, examples, name, keep=arguments.output, progress=counted)
+        results[label] = evaluate_localisation(blind, examples, name, keep=arguments.output, progress=counted)
     pairs = section_of(arguments.page.read_text(encoding="utf-8")) if arguments.page.exists() else ""
-    whole = page(found, net.name)
+    whole = page(results, net.name)
     arguments.page.write_text(with_section(whole, pairs) if pairs else whole, encoding="utf-8")
     print(f"wrote {arguments.page}")
 

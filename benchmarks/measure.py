@@ -63,13 +63,13 @@ def machine(threads: int) -> dict:
     }
 
 
-def described(found: dict) -> str:
+def described(machine: dict) -> str:
     """One paragraph about the machine."""
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    load = "" if found["load"] is None else f", load {found['load'][0]:.1f} at the end"
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    load = "" if machine["load"] is None else f", load {machine['load'][0]:.1f} at the end"
     return (
-        f"{found['date']}: {found['processor']}, {found['cores']} cores, {found['threads']} threads used{load}; "
-        f"Python {found['python']}, {versions}"
+        f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads used{load}; "
+        f"Python {machine['python']}, {versions}"
     )
 
 
@@ -91,11 +91,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
 
 
-def write_json(path: str | Path, found: dict) -> None:
+def write_json(path: str | Path, result: dict) -> None:
     """Write beside, then put into place."""
     path = Path(path)
     beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(found, indent=1) + "\n")
+    beside.write_text(json.dumps(result, indent=1) + "\n")
     os.replace(beside, path)
 
 

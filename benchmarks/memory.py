@@ -46,10 +46,10 @@ def main() -> None:
                 rows[child] = in_child(child, arguments, model)
             except subprocess.CalledProcessError:  # its own words are on stderr already
                 print(f"{child}: left out", file=sys.stderr)
-    found = {"machine": measure.machine(arguments.threads), "net": arguments.net, "megabytes": rows}
-    print(f"{measure.described(found['machine'])}\n\n{printed(rows)}")
+    results = {"machine": measure.machine(arguments.threads), "net": arguments.net, "megabytes": rows}
+    print(f"{measure.described(results['machine'])}\n\n{printed(rows)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 def in_child(child: str, arguments: argparse.Namespace, model: Path) -> dict[str, float]:
@@ -73,16 +73,16 @@ def network(name: str):
     from minicnn import Network, zoo
     from minicnn.layers import sequence
 
-    found, rng = zoo.architecture(name), np.random.default_rng(0)
+    result, rng = zoo.architecture(name), np.random.default_rng(0)
     arrays = {}
-    for key, shape in sequence.parameter_shapes(sequence.name_layers(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.name_layers(result.layers)).items():
         array = arrays[key] = np.empty(shape, np.float32)
         rng.standard_normal(dtype=np.float32, out=array)
         array *= np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)
         if key.endswith("running_var"):
             np.abs(array, out=array)
             array += 1
-    return Network.from_state_dict(found.layers, arrays, found.input_shape).fold_batch_norm()
+    return Network.from_state_dict(result.layers, arrays, result.input_shape).fold_batch_norm()
 
 
 def minicnn(arguments) -> dict[str, float]:
@@ -117,16 +117,16 @@ def minicnn_arrays(arguments) -> dict[str, float]:
     from minicnn.kernels.cpu.runtime.allocator import empty_cache
 
     net = network(arguments.net).to("cpu")
-    found = {}
+    results = {}
     for kind, title in (("forward", "forward"), ("gradient", "forward + input gradient")):
         run = peers.minicnn_run(net, peers.Work(arguments.net, kind, 1))
         run()  # imports and compiles
         empty_cache()  # memory kept for the next run counts in full
         tracemalloc.start()
         run()
-        found[title] = tracemalloc.get_traced_memory()[1] / MB
+        results[title] = tracemalloc.get_traced_memory()[1] / MB
         tracemalloc.stop()
-    return found
+    return results
 
 
 def write_model(arguments) -> dict[str, float]:
@@ -160,9 +160,9 @@ def printed(rows: dict[str, dict[str, float]]) -> str:
     stages = ("with weights", "forward", "forward + input gradient")
     head = ["peak, MB", *stages]
     body = [
-        [name, *(f"{found[stage]:.0f}" if stage in found else "" for stage in stages)]
-        for name, found in rows.items()
-        if found
+        [name, *(f"{result[stage]:.0f}" if stage in result else "" for stage in stages)]
+        for name, result in rows.items()
+        if result
     ]
     text = measure.table(head, body)
     if "minicnn" in rows and "torch" in rows:

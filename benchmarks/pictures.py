@@ -49,15 +49,15 @@ def main() -> None:
             run()
         seconds = measure.interleaved(runs, arguments.rounds)
     rows = {name: measure.spread(s) for name, s in seconds.items()}
-    found = {"machine": measure.machine(2), "milliseconds": rows}
-    print(f"{measure.described(found['machine'])}\n")
+    results = {"machine": measure.machine(2), "milliseconds": rows}
+    print(f"{measure.described(results['machine'])}\n")
     cells = [
         [name, f"{r['median'] / 1e3:.2f} ({r['low'] / 1e3:.2f} to {r['high'] / 1e3:.2f})"]
         for name, r in rows.items()
     ]
     print(measure.table(["what", "seconds, median and quartiles"], cells))
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 def _run(words: list[str], folder: str):

@@ -48,13 +48,13 @@ def main() -> None:
     limits = {"multiply_adds": peak(), "bytes": bandwidth()}
     works = [Work(net, kind, 1) for net in arguments.nets for kind in PASSES]
     rows = [profile(work, arguments.rounds, limits) for work in works]
-    found = {"machine": measure.machine(arguments.threads), "limits": limits, "passes": rows}
-    print(f"{measure.described(found['machine'])}\n")
+    results = {"machine": measure.machine(arguments.threads), "limits": limits, "passes": rows}
+    print(f"{measure.described(results['machine'])}\n")
     print(f"Limits: {limits['multiply_adds'] / 1e9:.0f}e9 multiply-adds, {limits['bytes'] / 1e9:.1f} GB a second.")
     for row in rows:
         print(f"\n{printed(row)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 # the machine
@@ -103,8 +103,8 @@ def _best(run, *args) -> float:
 
 def _timed(run, *args, **kwargs):
     start = time.perf_counter()
-    found = run(*args, **kwargs)
-    return time.perf_counter() - start, found
+    completed = run(*args, **kwargs)
+    return time.perf_counter() - start, completed
 
 
 # a pass
@@ -129,14 +129,14 @@ class Recorder:
 
         def call(*args, **kwargs):
             self._algorithm = None
-            seconds, found = _timed(function, *args, **kwargs)
+            seconds, result = _timed(function, *args, **kwargs)
             given = parameters.bind(*args, **kwargs).arguments
-            results = found if isinstance(found, tuple) else (found,)
+            results = result if isinstance(result, tuple) else (result,)
             arrays = [a for a in (*given.values(), *results) if isinstance(a, np.ndarray)]
             kind = _kind(name, self._algorithm, given.get("weight"))
             work = _multiply_adds(self._algorithm, given, results[0])
             self.calls.append((kind, seconds, work, sum(a.nbytes for a in arrays)))
-            return found
+            return result
 
         return call
 
@@ -148,12 +148,12 @@ class Recorder:
             seconds, _ = _timed(compiled, kernel, *args)
             self.kernels[kernel.name] += seconds
 
-        def noted(*args, **kwargs):
+        def recorded(*args, **kwargs):
             plan = plan_convolution(*args, **kwargs)
             self._algorithm = plan[-1]
             return plan
 
-        Kernel.__call__, dispatch.plan_convolution = timed_kernel, noted
+        Kernel.__call__, dispatch.plan_convolution = timed_kernel, recorded
         try:
             return _timed(run)[0]
         finally:
@@ -192,7 +192,7 @@ def profile(work: Work, rounds: int, limits: dict[str, float]) -> dict:
     x, targets = inputs(work, scores_of(net, input_shape(work)))
     run = (lambda: net(x)) if work.kind == "forward" else (lambda: net.input_gradient(x, targets))
     repeated = []
-    for _ in range(rounds + 3):  # the first is plain, the second is noted, the third warms up
+    for _ in range(rounds + 3):  # the first runs, the second is captured, the third warms up
         time.sleep(measure.SILENCE)
         repeated.append(_timed(run)[0])
     net._executor._passes, runs = None, []

@@ -80,10 +80,10 @@ def of_check(name: str, check: SanityCheck) -> list[str]:
     return [*lines, *table(*check.table()), "", *verdicts, "", f"Permuted labels: {check.labels}.", ""]
 
 
-def of_comparison(name: str, found: MethodComparison) -> list[str]:
+def of_comparison(name: str, result: MethodComparison) -> list[str]:
     """Lines of a comparison."""
-    over = f"{len(found.rows)} pictures of {found.groups} objects"
-    return [f"## {found.title[0].upper()}{found.title[1:]}, {name}: {over}", "", *table(*found.table()), ""]
+    over = f"{len(result.rows)} pictures of {result.groups} objects"
+    return [f"## {result.title[0].upper()}{result.title[1:]}, {name}: {over}", "", *table(*result.table()), ""]
 
 
 def spread(items: list, count: int) -> list:

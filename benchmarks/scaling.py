@@ -44,7 +44,9 @@ def main() -> None:
         if any(all(row[key] == value for key, value in work._asdict().items()) for row in rows):
             continue
         rows.append({**work._asdict(), "engines": measured(engines, work, arguments.rounds)})
-        print(work, {name: f"{found['median']:.1f} ms" for name, found in rows[-1]["engines"].items()}, flush=True)
+        print(
+            work, {name: f"{result['median']:.1f} ms" for name, result in rows[-1]["engines"].items()}, flush=True
+        )
         if arguments.json:
             written = {"machine": measure.machine(arguments.threads), "settings": settings, "rows": rows}
             measure.write_json(arguments.json, written)
@@ -69,10 +71,10 @@ def kept(path: str | None, settings: dict) -> list[dict]:
     """Rows that an earlier run with the same settings left in the file."""
     if path is None or not Path(path).exists():
         return []
-    found = json.loads(Path(path).read_text())
-    if found["settings"] != settings:
-        raise SystemExit(f"{path} was measured with other settings, {found['settings']}; name another file")
-    return found["rows"]
+    record = json.loads(Path(path).read_text())
+    if record["settings"] != settings:
+        raise SystemExit(f"{path} was measured with other settings, {record['settings']}; name another file")
+    return record["rows"]
 
 
 def printed(rows: list[dict]) -> str:
@@ -87,8 +89,8 @@ def printed(rows: list[dict]) -> str:
 
 
 def _cells(row, images):
-    found = (row["engines"].get(name) for name in ENGINES)
-    return [f"{times['median'] / images:.1f}" if times else "" for times in found]
+    result = (row["engines"].get(name) for name in ENGINES)
+    return [f"{times['median'] / images:.1f}" if times else "" for times in result]
 
 
 def plot(rows: list[dict], path: str) -> None:

@@ -37,10 +37,15 @@ def main() -> None:
         rounds = [
             {child: in_child(child, arguments, cache) for child in CHILDREN} for _ in range(arguments.rounds)
         ]
-    found = {"machine": measure.machine(arguments.threads), "net": arguments.net, "first": first, "rounds": rounds}
-    print(f"{measure.described(found['machine'])}\n\n{printed(found)}")
+    results = {
+        "machine": measure.machine(arguments.threads),
+        "net": arguments.net,
+        "first": first,
+        "rounds": rounds,
+    }
+    print(f"{measure.described(results['machine'])}\n\n{printed(results)}")
     if arguments.json:
-        measure.write_json(arguments.json, found)
+        measure.write_json(arguments.json, results)
 
 
 def in_child(child: str, arguments: argparse.Namespace, cache: str) -> dict:
@@ -71,15 +76,15 @@ def network(name: str):
     from minicnn.layers import sequence
 
     start = time.time()
-    found = zoo.architecture(name)
+    result = zoo.architecture(name)
     values = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
     arrays = {}
-    for key, shape in sequence.parameter_shapes(sequence.name_layers(found.layers)).items():
+    for key, shape in sequence.parameter_shapes(sequence.name_layers(result.layers)).items():
         scale = np.float32((2 / max(1, np.prod(shape[1:]))) ** 0.5)
         arrays[key] = np.resize(values * scale, shape)
         if key.endswith("running_var"):
             arrays[key] = np.abs(arrays[key]) + 1
-    net = Network.from_state_dict(found.layers, arrays, found.input_shape).fold_batch_norm()
+    net = Network.from_state_dict(result.layers, arrays, result.input_shape).fold_batch_norm()
     return net, time.time() - start
 
 
@@ -137,10 +142,10 @@ def digits(arguments) -> dict:
 CHILDREN = {"minicnn": minicnn, "torch": torch, "digits": digits}
 
 
-def printed(found: dict) -> str:
+def printed(result: dict) -> str:
     """Table of the stages, medians of the rounds, and what each kernel took to compile and to load."""
     head = ["seconds from the start", "libraries imported", "first map", "one more"]
-    first, rounds, net = found["first"], found["rounds"], found["net"]
+    first, rounds, net = result["first"], result["rounds"], result["net"]
     stages = ("imported", "first map", "one more")
     body = [[f"{net}, empty cache", *(f"{first[stage]:.2f}" for stage in stages)]]
     titles = {"minicnn": f"{net}, kernels cached", "torch": f"{net}, torch", "digits": "digits, on NumPy alone"}

@@ -97,7 +97,7 @@ def pairs_of(examples: list[Example], count: int, seed: int = 0) -> list[tuple]:
     for example in examples:
         if example.mask is not None:
             usable.setdefault(example.group, []).append(example)
-    rng, found, used = np.random.default_rng(seed), [], set()
+    rng, result, used = np.random.default_rng(seed), [], set()
     for _ in range(50 * count if len(usable) > 1 else 0):
         groups = [list(usable)[n] for n in rng.permutation(len(usable))]
         for names in zip(groups[::2], groups[1::2], strict=False):
@@ -106,10 +106,10 @@ def pairs_of(examples: list[Example], count: int, seed: int = 0) -> list[tuple]:
             whole = composed(first, second) if apart and key not in used and key[::-1] not in used else None
             if whole is not None:
                 used.add(key)
-                found.append((*whole, (first, second)))
-            if len(found) == count:
-                return found
-    return found
+                result.append((*whole, (first, second)))
+            if len(result) == count:
+                return result
+    return result
 
 
 def measured(net: Network, pair: tuple, method: str) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def measured(net: Network, pair: tuple, method: str) -> dict[str, Any]:
         classes = example.classes
         overlaps = dict.fromkeys(("own box", "other box", "own mask", "other mask"), 0.0)
         try:
-            found = localise(net, picture, partial(_likeliest, classes), method=method)
+            detections = localise(net, picture, partial(_likeliest, classes), method=method)
         except MinicnnError:  # a map that marks nothing finds neither
-            found = []
-        for one in found:
+            detections = []
+        for one in detections:
             for side, truth in (("own", masks[own]), ("other", masks[1 - own])):
                 overlaps[f"{side} box"] = box_iou(one.box, bounding_box(truth))
                 overlaps[f"{side} mask"] = mask_iou(one.mask, truth)
@@ -157,8 +157,8 @@ def line(name: str, figures: list[Estimate]) -> str:
 
 def section_of(page: str, heading: str = HEADING) -> str:
     """Return a Markdown page's section of that heading, up to the next of its kind; empty if there is none."""
-    _, found, after = page.partition(heading + "\n")
-    return found + after.partition("\n## ")[0].rstrip("\n") + "\n" if found else ""
+    _, result, after = page.partition(heading + "\n")
+    return result + after.partition("\n## ")[0].rstrip("\n") + "\n" if result else ""
 
 
 def with_section(page: str, section: str, heading: str = HEADING) -> str:

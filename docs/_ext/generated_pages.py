@@ -54,11 +54,11 @@ def write(name: str, text: str) -> None:
 def operations() -> dict[str, list[str]]:
     """Return the forward operations of the specification, each with the derivatives of its own."""
     names = [name for name in reference.__all__ if not name.endswith("_grad")]
-    found: dict[str, list[str]] = {name: [] for name in names}
+    result: dict[str, list[str]] = {name: [] for name in names}
     for grad in (name for name in reference.__all__ if name.endswith("_grad")):
         owner = max((n for n in names if grad.startswith(f"{n}_")), key=len)
-        found[owner].append(grad)
-    return found
+        result[owner].append(grad)
+    return result
 
 
 def code_lines(function: object) -> str:
