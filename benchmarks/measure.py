@@ -68,8 +68,8 @@ def described(machine: dict) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     load = "" if machine["load"] is None else f", load {machine['load'][0]:.1f} at the end"
     return (
-        f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads used{load}; "
-        f"Python {machine['python']}, {versions}"
+        f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads used"
+        f"{load}; Python {machine['python']}, {versions}"
     )
 
 
