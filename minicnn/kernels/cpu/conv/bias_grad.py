@@ -12,7 +12,7 @@ __all__ = ["conv2d_bias_grad"]
 
 
 @float32_or(reference.conv2d_bias_grad)
-def conv2d_bias_grad(dy):
+def conv2d_bias_grad(dy: np.ndarray) -> np.ndarray:
     """Gradient with respect to the bias, as ``reference.conv2d_bias_grad``."""
     n, k, height, width = dy.shape
     dbias = np.empty(k, np.float32)
@@ -21,20 +21,20 @@ def conv2d_bias_grad(dy):
 
 
 @inner
-def _channel(c, dy, dbias):
+def _sum_channel(c, dy, dbias):
     """Add in vectors, first the pixels of an image, then images, so that no sum has very many terms."""
     images, channels, pixels = dy.shape
-    sums, left = broadcast(0), 0.0
+    sums, tail = broadcast(0), 0.0
     for n in range(images):
-        at, own = (n * channels + c) * pixels, broadcast(0)
+        at, image_sums = (n * channels + c) * pixels, broadcast(0)
         for i in range(0, pixels - LANES + 1, LANES):
-            own = own + load(address(dy), at + i)
+            image_sums = image_sums + load(address(dy), at + i)
         for i in range(pixels // LANES * LANES, pixels):
-            left += load_scalar(address(dy), at + i)
-        sums = sums + own
-    dbias[c] = left + horizontal_sum(sums)
+            tail += load_scalar(address(dy), at + i)
+        sums = sums + image_sums
+    dbias[c] = tail + horizontal_sum(sums)
 
 
 @kernel(reads(3), writes(1))
 def _bias_grad(dy, dbias):
-    parallel_for(_channel, len(dbias), (dy, dbias))
+    parallel_for(_sum_channel, len(dbias), (dy, dbias))

@@ -4,9 +4,15 @@
     w'[k, c s^2 + a s + b, i, j] = w[k, c, s i + a, s j + b]    and 0 where there is no such weight
     y = x' * w'    with stride 1 and no padding
 
-The sum has the same terms, and some zeros; but Winograd's algorithm can do it: 36 C multiplications an output, not
-121 C, for AlexNet's first layer of 11 x 11 with stride 4.  The input gradient goes the same way back.
+It is ONNX's SpaceToDepth, with padding.  The sum has the same terms, and some zeros; but Winograd's algorithm can
+do it: 36 C multiplications an output, not 121 C, for AlexNet's first layer of 11 x 11 with stride 4.  The input
+gradient goes the same way back.
+
+Memory: a copy of x, and one of the weights.
+Reference: ``reference.conv2d`` and ``reference.conv2d_input_grad``.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from numba import int64
@@ -17,44 +23,55 @@ from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.recorder import record_call
+from minicnn.kernels.cpu.simd.epilogue import Epilogue, Prologue
+from minicnn.shapes import Sides
 
 __all__ = ["forward", "input_grad"]
 
-NONE = ((0, 0), (0, 0))
+NO_PADDING = ((0, 0), (0, 0))
 
 
-def forward(x, weight, epilogue, stride, padding, size):
-    """Convolution (N, K, P, Q) of ``size`` (P, Q) with its epilogue; the other arguments as in ``winograd``."""
+def forward(
+    x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, stride: int, padding: Sides, size: tuple[int, int]
+) -> np.ndarray:
+    """Convolution (N, K, P, Q) of ``size`` (P, Q) with its epilogue; others as in ``winograd.convolve``."""
     (top, _), (left, _) = padding
-    gathered = empty((len(x), x.shape[1] * stride**2, *_places(weight, stride, size)))
+    gathered = empty((len(x), x.shape[1] * stride**2, *_gathered_size(weight, stride, size)))
     _gather(x, stride, top, left, gathered)
-    return convolve.forward(gathered, _weights(weight, stride), epilogue, NONE)
+    return convolve.forward(gathered, _arrange_weights(weight, stride), epilogue, NO_PADDING)
 
 
-def input_grad(dy, weight, prologue, input_size, stride, padding):
-    """Gradient (N, C, H, W) with respect to the input; arguments as in ``winograd``."""
+def input_grad(
+    dy: np.ndarray,
+    weight: np.ndarray,
+    prologue: Prologue,
+    input_size: tuple[int, int],
+    stride: int,
+    padding: Sides,
+) -> np.ndarray:
+    """Gradient (N, C, H, W) with respect to the input; arguments as in ``winograd.convolve``."""
     (top, _), (left, _) = padding
-    places = _places(weight, stride, dy.shape[2:])
-    gathered = convolve.input_grad(dy, _weights(weight, stride), prologue, places, NONE)
+    size = _gathered_size(weight, stride, dy.shape[2:])
+    gathered = convolve.input_grad(dy, _arrange_weights(weight, stride), prologue, size, NO_PADDING)
     dx = empty((len(dy), weight.shape[1], *input_size))
     _scatter(gathered, stride, top, left, dx)
     return dx
 
 
-def _places(weight, stride, size):
+def _gathered_size(weight, stride, size):
     """Height and width of the gathered maps."""
     return tuple(p + -(-r // stride) - 1 for p, r in zip(size, weight.shape[2:], strict=True))
 
 
-def _weights(weight, stride):
+def _arrange_weights(weight, stride):
     """Return the weights of the convolution without a stride."""
     k, c, r, s = weight.shape
     rows, columns = -(-r // stride), -(-s // stride)
     whole = empty((k, c, rows * stride, columns * stride))
     record_call(whole.fill, 0)
     record_call(np.copyto, whole[:, :, :r, :s], weight)
-    parts = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
-    return dense(parts).reshape(k, c * stride**2, rows, columns)
+    phases = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
+    return dense(phases).reshape(k, c * stride**2, rows, columns)
 
 
 @inner
@@ -89,7 +106,7 @@ def _scatter_rows(gathered, stride, top, left, x):
 
 
 @inner
-def _gather_one(task, x, stride, top, left, gathered):
+def _gather_task(task, x, stride, top, left, gathered):
     channels, phases = gathered.shape[1], stride * stride
     n, c, phase = task // channels, task % channels // phases, task % phases
     _gather_map(x[n, c], stride, top - phase // stride, left - phase % stride, gathered[n, task % channels])
@@ -97,11 +114,11 @@ def _gather_one(task, x, stride, top, left, gathered):
 
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _gather(x, stride, top, left, gathered):
-    parallel_for(_gather_one, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
+    parallel_for(_gather_task, len(x) * gathered.shape[1], (x, stride, top, left, gathered))
 
 
 @inner
-def _scatter_one(task, gathered, stride, top, left, x):
+def _scatter_task(task, gathered, stride, top, left, x):
     n, row = divmod(task, x.shape[1] * stride)
     maps = gathered[n, row * stride : (row + 1) * stride]
     _scatter_rows(maps, stride, top - row % stride, left, x[n, row // stride])
@@ -109,4 +126,4 @@ def _scatter_one(task, gathered, stride, top, left, x):
 
 @kernel(reads(4), int64, int64, int64, writes(4))
 def _scatter(gathered, stride, top, left, x):
-    parallel_for(_scatter_one, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))
+    parallel_for(_scatter_task, len(x) * x.shape[1] * stride, (gathered, stride, top, left, x))

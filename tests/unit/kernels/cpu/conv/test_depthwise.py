@@ -63,16 +63,16 @@ def test_forward_and_input_grad(case):
 @pytest.mark.parametrize("case", CASES[:6])
 def test_same_bits_on_any_number_of_threads(case):
     x, weight, scale, shift, geometry = arrays(case)
-    found = []
+    results = []
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
             y, mask = cpu.conv2d_relu(x, weight, scale, shift, clip_max=6, **geometry)
             dx = cpu.conv2d_relu_input_grad(y, mask, GRADIENT, weight, scale, x.shape[2:], **geometry)
-            found.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
+            results.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
     finally:
         set_num_threads(None)
-    assert set(found) == {found[0]}
+    assert set(results) == {results[0]}
 
 
 def test_what_lies_around_a_map_is_of_no_account():

@@ -104,15 +104,15 @@ def test_is_what_conv2d_does(case):
 @pytest.mark.parametrize("case", GIVEN, ids=str)
 def test_adjoint_and_the_same_bits_on_any_number_of_threads(case):
     x, weight, _, _, where = arrays(case)
-    found = []
+    results = []
     try:
         for count in (1, 2):
             set_num_threads(count)
             y = cpu.conv2d(x, weight, **where)
-            found.append((y, cpu.conv2d_input_grad(y, weight, x.shape[2:], **where)))
+            results.append((y, cpu.conv2d_input_grad(y, weight, x.shape[2:], **where)))
     finally:
         set_num_threads(None)
-    (y, dx), (same_y, same_dx) = found
+    (y, dx), (same_y, same_dx) = results
     assert y.tobytes() == same_y.tobytes() and dx.tobytes() == same_dx.tobytes()
     np.testing.assert_allclose(np.vdot(y, y), np.vdot(x, dx), rtol=1e-4)
 

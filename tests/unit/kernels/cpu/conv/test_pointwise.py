@@ -45,9 +45,9 @@ def doubles(*given):
     return [array.astype(np.float64) for array in given]
 
 
-def close(found, expected):
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=0, atol=ERROR * np.abs(expected).max(initial=0))
+def close(actual, expected):
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ERROR * np.abs(expected).max(initial=0))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -90,16 +90,16 @@ def test_nan_and_infinity_stay():
 @pytest.mark.parametrize("shape", [*SHAPES[:6], *SHAPES[9:]])
 def test_same_bits_on_any_number_of_threads(shape):
     x, weight, scale, shift, dy = arrays(shape)
-    found = []
+    results = []
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
             y, mask = cpu.conv2d_relu(x, weight, scale, shift, clip_max=6)
             dx = cpu.conv2d_relu_input_grad(dy, mask, GRADIENT, weight, scale, x.shape[2:])
-            found.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
+            results.append((y.tobytes(), mask.tobytes(), dx.tobytes()))
     finally:
         set_num_threads(None)
-    assert set(found) == {found[0]}
+    assert set(results) == {results[0]}
 
 
 def test_small_matrices_go_elsewhere():

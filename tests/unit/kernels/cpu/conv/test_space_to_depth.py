@@ -39,9 +39,9 @@ def arrays(case):
     return x, weight, rng.standard_normal((n, k, *out), dtype="f4"), out
 
 
-def close(found, expected):
-    assert found.dtype == np.float32 and found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=ERROR * np.abs(expected).max(initial=0))
+def close(actual, expected):
+    assert actual.dtype == np.float32 and actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ERROR * np.abs(expected).max(initial=0))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -50,13 +50,13 @@ def arrays(shape, padding, seed=0):
     return x, weight, dy
 
 
-def plain(count):
+def identity_epilogue(count):
     return Epilogue(np.ones(count, np.float32), np.zeros(count, np.float32))
 
 
-def close(found, expected):
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=0, atol=ERROR * np.abs(expected).max())
+def close(actual, expected):
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ERROR * np.abs(expected).max())
 
 
 def doubles(*given):
@@ -67,7 +67,7 @@ def doubles(*given):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_forward(shape, padding):
     x, weight, _ = arrays(shape, padding)
-    y = convolve.forward(x, weight, plain(len(weight)), padding)
+    y = convolve.forward(x, weight, identity_epilogue(len(weight)), padding)
     close(y, reference.conv2d(*doubles(x, weight), padding=padding))
 
 
@@ -85,7 +85,7 @@ def test_larger_kernels(size):
     rng = np.random.default_rng(0)
     padding = ((2, 1), (0, 3))
     x, weight = rng.standard_normal((2, 18, 29, 33), dtype="f4"), rng.standard_normal((37, 18, *size), dtype="f4")
-    y = convolve.forward(x, weight, plain(37), padding)
+    y = convolve.forward(x, weight, identity_epilogue(37), padding)
     close(y, reference.conv2d(*doubles(x, weight), padding=padding))
     dy = rng.standard_normal(y.shape, dtype="f4")
     dx = convolve.input_grad(dy, weight, Prologue(np.ones(37, np.float32)), (29, 33), padding)
@@ -124,7 +124,7 @@ def test_adjoint(shape):
     """<dy, conv(x)> = <input_grad(dy), x>: both round as above, relative to the norms that bound them."""
     padding = SIDES[3]
     x, weight, dy = arrays(shape, padding)
-    y = convolve.forward(x, weight, plain(len(weight)), padding)
+    y = convolve.forward(x, weight, identity_epilogue(len(weight)), padding)
     dx = convolve.input_grad(dy, weight, Prologue(np.ones(len(weight), np.float32)), x.shape[2:], padding)
     y, dx, x, dy = doubles(y, dx, x, dy)
     assert abs((dy * y).sum() - (dx * x).sum()) <= ERROR * np.linalg.norm(dy) * np.linalg.norm(y)
@@ -133,49 +133,49 @@ def test_adjoint(shape):
 def test_tiles_kept_in_parts(monkeypatch):
     """A map whose tiles are taken some at a time has the bits of one whose tiles are taken at once."""
     x, weight, _dy = arrays((2, 9, 34, 40, 61), SIDES[1])
-    whole = convolve.forward(x, weight, plain(34), SIDES[1])
+    whole = convolve.forward(x, weight, identity_epilogue(34), SIDES[1])
     monkeypatch.setattr(convolve, "KEPT", 0)
-    assert np.array_equal(convolve.forward(x, weight, plain(34), SIDES[1]), whole)
+    assert np.array_equal(convolve.forward(x, weight, identity_epilogue(34), SIDES[1]), whole)
 
 
 def test_channels_in_parts(monkeypatch):
     """Sums over channels that are taken some at a time have the bits of sums over all of them."""
     x, weight, dy = arrays((1, 75, 75, 26, 26), SIDES[1])
     prologue = Prologue(np.ones(75, np.float32))
-    whole = convolve.forward(x, weight, plain(75), SIDES[1])
+    whole = convolve.forward(x, weight, identity_epilogue(75), SIDES[1])
     back = convolve.input_grad(dy, weight, prologue, (26, 26), SIDES[1])
     monkeypatch.setattr(convolve, "WEIGHTS", 0)
     monkeypatch.setattr(convolve, "PART", 16)
-    assert np.array_equal(convolve.forward(x, weight, plain(75), SIDES[1]), whole)
+    assert np.array_equal(convolve.forward(x, weight, identity_epilogue(75), SIDES[1]), whole)
     assert np.array_equal(convolve.input_grad(dy, weight, prologue, (26, 26), SIDES[1]), back)
 
 
 def test_same_bits_on_any_number_of_threads():
     x, weight, dy = arrays((2, 33, 100, 30, 41), SIDES[1])
-    prologue, found = Prologue(np.ones(100, np.float32)), []
+    prologue, results = Prologue(np.ones(100, np.float32)), []
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
-            y = convolve.forward(x, weight, plain(100), SIDES[1])
-            found.append((y, convolve.input_grad(dy, weight, prologue, (30, 41), SIDES[1])))
+            y = convolve.forward(x, weight, identity_epilogue(100), SIDES[1])
+            results.append((y, convolve.input_grad(dy, weight, prologue, (30, 41), SIDES[1])))
     finally:
         set_num_threads(None)
-    for y, dx in found[1:]:
-        assert np.array_equal(y, found[0][0]) and np.array_equal(dx, found[0][1])
+    for y, dx in results[1:]:
+        assert np.array_equal(y, results[0][0]) and np.array_equal(dx, results[0][1])
 
 
 def test_views_and_read_only_arrays():
     """Arrays in other orders, and read-only ones, give what contiguous ones give."""
     x, weight, _ = arrays((2, 5, 6, 9, 11), SIDES[1])
-    expected = convolve.forward(x, weight, plain(6), SIDES[1])
+    expected = convolve.forward(x, weight, identity_epilogue(6), SIDES[1])
     x.setflags(write=False)
     turned = np.asfortranarray(weight)
-    assert np.array_equal(convolve.forward(x, turned, plain(6), SIDES[1]), expected)
+    assert np.array_equal(convolve.forward(x, turned, identity_epilogue(6), SIDES[1]), expected)
 
 
 def test_no_images():
     x, weight, dy = arrays((0, 5, 6, 9, 11), SIDES[1])
-    assert convolve.forward(x, weight, plain(6), SIDES[1]).shape == dy.shape
+    assert convolve.forward(x, weight, identity_epilogue(6), SIDES[1]).shape == dy.shape
 
 
 def weight_gradient(x, dy, padding):
@@ -202,14 +202,14 @@ def test_weight_grad_in_parts(monkeypatch):
 
 def test_weight_grad_has_the_same_bits_on_any_number_of_threads():
     x, _, dy = arrays((2, 33, 100, 30, 41), SIDES[1])
-    found = []
+    results = []
     try:
         for count in range(1, num_threads() + 1):
             set_num_threads(count)
-            found.append(weight_gradient(x, dy, SIDES[1]))
+            results.append(weight_gradient(x, dy, SIDES[1]))
     finally:
         set_num_threads(None)
-    assert all(np.array_equal(dweight, found[0]) for dweight in found)
+    assert all(np.array_equal(dweight, results[0]) for dweight in results)
 
 
 def test_weight_grad_of_no_images_is_0():
