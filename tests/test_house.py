@@ -109,8 +109,8 @@ def test_every_package_is_shipped():
         pytest.skip("installed without its sources")
     config.read(setup)
     listed = set(config["options"]["packages"].split())
-    found = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
-    assert found <= listed
+    results = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
+    assert results <= listed
 
 
 COMPILED = ("inner", "njit", "kernel", "intrinsic", "Kernel")  # decorators, and the class, that compile a function
