@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn import layers
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -64,6 +65,12 @@ LAYERS = {
     "Residual": (Residual([ReLU6(), Conv2d(4, 4, 3, padding=1)]), MAPS),
     "Residual before": (Residual([ReLU(), Conv2d(4, 4, 3, padding=1)]), MAPS),
     "Concat": (Concat([Conv2d(4, 3, 1)], [MaxPool2d(3, 1, 1), ReLU()], []), MAPS),
+}
+# layers that need no argument are checked without a line of their own
+LAYERS |= {
+    name: (getattr(layers, name)(), MAPS)
+    for name in layers.__all__
+    if name not in ("Keep", "Kind", "Layer", *(case.split()[0] for case in LAYERS))
 }
 NETWORKS = {
     "piecewise linear": [Conv2d(4, 8, 3), BatchNorm2d(8), ReLU(), MaxPool2d(2), Flatten(), Linear(32, 5)],
