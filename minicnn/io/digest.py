@@ -41,8 +41,8 @@ def digest_network(net: Network, source: str | None = None, **more: str | None) 
         digest.update(canonical_json([name, array.dtype.str, array.shape]))
         digest.update(np.ascontiguousarray(array).data)
     preprocess = description["preprocess"]
-    if preprocess is not None and preprocess["mean"] == native.MEAN_IMAGE:
-        preprocess["mean"] = digest_array(net.preprocess.mean)["sha256"]
+    if net.preprocess is not None and preprocess["mean"] == native.MEAN_IMAGE:
+        preprocess["mean"] = digest_array(np.asarray(net.preprocess.mean))["sha256"]
     origin = {"name": net.name, "sha256": digest.hexdigest(), "device": net.device, "preprocess": preprocess}
     return origin | {key: str(value) for key, value in {"source": source, **more}.items() if value is not None}
 

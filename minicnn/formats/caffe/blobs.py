@@ -40,17 +40,17 @@ def read(path: PathLike) -> dict[str, list[Blob]]:
 
     """
     net = protobuf.open_message(path, "a .caffemodel")
-    found: dict[str, list[Blob]] = {}
+    arrays: dict[str, list[Blob]] = {}
     for layer in net.messages(LAYERS):
-        found.setdefault(layer.text(NAME), []).extend(_blob(b) for b in layer.messages(BLOBS))
+        arrays.setdefault(layer.text(NAME), []).extend(_decode_blob(b) for b in layer.messages(BLOBS))
     for layer in net.messages(LAYERS_V1):
         inner = layer.message(LAYER_V0)
         name = layer.text(NAME_V1) if inner is None else inner.text(NAME_V0)
         blobs = layer.messages(BLOBS_V1) if inner is None else inner.messages(BLOBS_V0)
-        found.setdefault(name, []).extend(_blob(b) for b in blobs)
-    if not any(found.values()):
+        arrays.setdefault(name, []).extend(_decode_blob(b) for b in blobs)
+    if not any(arrays.values()):
         raise WeightsError(f"{path}: no layers with weights; expected a .caffemodel")
-    return found
+    return arrays
 
 
 def read_mean(path: PathLike) -> np.ndarray:
@@ -67,14 +67,14 @@ def read_mean(path: PathLike) -> np.ndarray:
 
     """
     proto = protobuf.open_message(path, "a mean image (.binaryproto)")
-    shape, values = _blob(proto)
+    shape, values = _decode_blob(proto)
     shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
     if len(shape) != 3 or not prod(shape):
         raise WeightsError(f"{path}: a blob of shape {escape(shape)}; expected one mean image (1, C, H, W)")
     return values.astype(np.float32, copy=False).reshape(shape)
 
 
-def _blob(proto: protobuf.Message) -> Blob:
+def _decode_blob(proto: protobuf.Message) -> Blob:
     inner = proto.message(SHAPE)
     if inner is None:
         shape = tuple(proto.integer(n) for n in SIZES)

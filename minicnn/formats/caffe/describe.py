@@ -1,4 +1,4 @@
-"""What a .prototxt says, whatever its age: the layers of the deployed net, in order, in today's words."""
+"""What a .prototxt says, whatever its age: the layers of the deployed net, in order, under today's names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
 
-__all__ = ["Described", "layers", "shape_dims"]
+__all__ = ["LayerParameter", "list_layers", "read_input_dims"]
 
 MAX_LAYERS = 5000
 
@@ -61,7 +61,7 @@ _V0_FIELDS = {
 }
 
 
-class Described(NamedTuple):
+class LayerParameter(NamedTuple):
     """One layer: its name, its type, the blobs that it reads and writes, and its parameters."""
 
     name: str
@@ -79,43 +79,43 @@ class Described(NamedTuple):
         return self.fields.error(f"layer {escape(self.name)!r} ({escape(self.kind)}): {what}")
 
 
-def layers(net: Fields) -> list[Described]:
+def list_layers(net: Fields) -> list[LayerParameter]:
     """Return the layers that run when the net is deployed (phase TEST, no stage)."""
-    found = net.messages("layer") or net.messages("layers")
-    if not found:
+    entries = net.messages("layer") or net.messages("layers")
+    if not entries:
         raise net.error("no layers; expected the description of a Caffe net")
-    if len(found) > MAX_LAYERS:
-        raise net.error(f"{len(found)} layers, more than {MAX_LAYERS}")
-    return [_described(fields) for fields in found if _deployed(fields)]
+    if len(entries) > MAX_LAYERS:
+        raise net.error(f"{len(entries)} layers, more than {MAX_LAYERS}")
+    return [_describe_layer(fields) for fields in entries if _is_deployed(fields)]
 
 
-def _deployed(fields: Fields) -> bool:
+def _is_deployed(fields: Fields) -> bool:
     include, exclude = fields.messages("include"), fields.messages("exclude")
     if include:
-        return any(_met(rule) for rule in include)
-    return not any(_met(rule) for rule in exclude)
+        return any(_holds(rule) for rule in include)
+    return not any(_holds(rule) for rule in exclude)
 
 
-def _met(rule: Fields) -> bool:
-    """Whether a rule holds in the phase TEST at level 0 with no stage."""
+def _holds(rule: Fields) -> bool:
+    """Return whether a rule holds in the phase TEST at level 0 with no stage."""
     phase = "phase" not in rule or rule.choice("phase", ("TRAIN", "TEST")) == "TEST"
     return phase and rule.integer("min_level", 0) <= 0 <= rule.integer("max_level", 0) and not rule.texts("stage")
 
 
-def _described(fields: Fields) -> Described:
+def _describe_layer(fields: Fields) -> LayerParameter:
     if "layer" in fields:
-        return _from_v0(fields)
+        return _upgrade_v0(fields)
     kind = fields.text("type")
     if kind.isupper() and len(kind) > 1 and kind not in ("ELU", "LSTM", "RNN", "SPP"):
         kind = _V1.get(kind) or "".join(word.capitalize() for word in kind.split("_"))
-    return Described(fields.text("name"), kind, fields.texts("bottom"), fields.texts("top"), fields)
+    return LayerParameter(fields.text("name"), kind, fields.texts("bottom"), fields.texts("top"), fields)
 
 
-def _from_v0(fields: Fields) -> Described:
+def _upgrade_v0(fields: Fields) -> LayerParameter:
     old = fields.message("layer")
     word = old.text("type")
     kind = _V0.get(word, word)
-    made = Fields(old.where)
+    upgraded = Fields(old.where)
     if kind in _V0_FIELDS:
         message, names = _V0_FIELDS[kind]
         inner = Fields(old.where)
@@ -123,11 +123,11 @@ def _from_v0(fields: Fields) -> Described:
             theirs, _, ours = pair.partition(":")
             for value in old.values(theirs):
                 inner.add(ours or theirs, value)
-        made.add(message, inner)
-    return Described(old.text("name"), kind, fields.texts("bottom"), fields.texts("top"), made)
+        upgraded.add(message, inner)
+    return LayerParameter(old.text("name"), kind, fields.texts("bottom"), fields.texts("top"), upgraded)
 
 
-def shape_dims(net: Fields) -> dict[str, list[int]]:
+def read_input_dims(net: Fields) -> dict[str, list[int]]:
     """Return the dimensions of the inputs that the net declares outside of layers, by name."""
     names, shapes, dims = net.texts("input"), net.messages("input_shape"), net.integers("input_dim")
     if shapes:

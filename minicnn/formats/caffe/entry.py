@@ -9,13 +9,13 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
-from minicnn.formats.caffe.describe import Described, shape_dims
+from minicnn.formats.caffe.describe import LayerParameter, read_input_dims
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 
-__all__ = ["SOURCES", "Entry", "entry_of", "preprocess_of"]
+__all__ = ["SOURCES", "Entry", "build_preprocess", "find_entry"]
 
 SOURCES = ("Input", "Data", "ImageData", "MemoryData", "HDF5Data", "WindowData", "DummyData", "AnnotatedData")
 MAX_SIDE = 1 << 16
@@ -29,34 +29,36 @@ class Entry(NamedTuple):
     transform: Fields
 
 
-def entry_of(net: Fields, layers: list[Described], weights: dict[str, list[Blob]], read: set[str]) -> Entry:
+def find_entry(net: Fields, layers: list[LayerParameter], weights: dict[str, list[Blob]], read: set[str]) -> Entry:
     """Return the one input among the blobs that are ``read``."""
-    plain = Fields(net.where)
-    found = {name: (dims, plain) for name, dims in shape_dims(net).items()}
+    no_transform = Fields(net.where)
+    candidates = {name: (dims, no_transform) for name, dims in read_input_dims(net).items()}
     for source in (layer for layer in layers if layer.kind in SOURCES):
-        for name, dims in _dims(source, layers, weights, read).items():
-            found[name] = dims, source.param("transform_param")
-    names = [name for name in found if name in read]
+        for name, dims in _source_dims(source, layers, weights, read).items():
+            candidates[name] = dims, source.param("transform_param")
+    names = [name for name in candidates if name in read]
     if len(names) != 1:
         raise net.error(f"{len(names)} inputs ({', '.join(map(escape, names))}); expected one image")
-    dims, transform = found[names[0]]
+    dims, transform = candidates[names[0]]
     if not 2 <= len(dims) <= 4 or any(not 1 <= n <= MAX_SIDE for n in dims):
         raise net.error(f"input {escape(names[0])!r} has dimensions {escape(dims)}; expected N, C, H, W")
     return Entry(names[0], tuple(dims[1:]), transform)
 
 
-def _dims(
-    source: Described, layers: list[Described], weights: dict[str, list[Blob]], read: set[str]
+def _source_dims(
+    source: LayerParameter, layers: list[LayerParameter], weights: dict[str, list[Blob]], read: set[str]
 ) -> dict[str, list[int]]:
     """Return the dimensions of what a source gives: all of it where it says them, the first where it has data."""
     shapes = [shape.integers("dim") for shape in source.param("input_param").messages("shape")]
     if shapes and len(shapes) in (1, len(source.tops)):
         return dict(zip(source.tops, shapes * len(source.tops), strict=False))
     images = [name for name in source.tops[:1] if name in read]
-    return {name: _data_dims(source, layers, weights) for name in images}
+    return {name: _find_data_dims(source, layers, weights) for name in images}
 
 
-def _data_dims(source: Described, layers: list[Described], weights: dict[str, list[Blob]]) -> list[int]:
+def _find_data_dims(
+    source: LayerParameter, layers: list[LayerParameter], weights: dict[str, list[Blob]]
+) -> list[int]:
     """Return the dimensions of data: the crop's, with the channels that the first convolution wants."""
     memory, crop = source.param("memory_data_param"), source.param("transform_param").integer("crop_size", 0)
     if "channels" in memory:
@@ -69,35 +71,36 @@ def _data_dims(source: Described, layers: list[Described], weights: dict[str, li
     raise source.error("the size of its data is not in the description; use the net's deploy.prototxt")
 
 
-def preprocess_of(entry: Entry, mean: np.ndarray | Iterable[float] | None) -> Preprocess | None:
+def build_preprocess(entry: Entry, mean: np.ndarray | Iterable[float] | None) -> Preprocess | None:
     """Return how an image becomes the input, None where nobody knows the mean.
 
     Caffe takes BGR values of 0..255, subtracts the mean, and multiplies by ``scale``.
     """
     if len(entry.shape) != 3 or entry.shape[0] not in (1, 3):
         return None
-    values, scale = entry.transform.reals("mean_value"), entry.transform.real("scale", 1.0)
-    if mean is None and not values:
+    numbers, scale = entry.transform.reals("mean_value"), entry.transform.real("scale", 1.0)
+    if mean is None and not numbers:
         return None
-    channels, size = entry.shape[0], entry.shape[1:]
-    given = np.asarray(
-        values * channels if len(values) == 1 and mean is None else (values if mean is None else mean)
-    )
-    if given.ndim == 3:
-        given = _middle(given, entry.shape)
-    elif given.shape != (channels,):
-        raise WeightsError(f"mean: expected {channels} numbers or an image {entry.shape}, got shape {given.shape}")
-    scaled = np.asarray(given, np.float64) * scale
+    channels, height, width = entry.shape
+    given = (numbers * channels if len(numbers) == 1 else numbers) if mean is None else mean
+    image_mean = np.asarray(given)
+    if image_mean.ndim == 3:
+        image_mean = _crop_center(image_mean, entry.shape)
+    elif image_mean.shape != (channels,):
+        raise WeightsError(
+            f"mean: expected {channels} numbers or an image {entry.shape}, got shape {image_mean.shape}"
+        )
+    scaled = np.asarray(image_mean, np.float64) * scale
     return Preprocess(
-        size=size,
+        size=(height, width),
         channels="BGR" if channels == 3 else "L",
         scale=scale,
-        mean=scaled.astype(np.float32) if given.ndim == 3 else tuple(float(v) for v in scaled),
+        mean=scaled.astype(np.float32) if image_mean.ndim == 3 else tuple(float(v) for v in scaled),
         std=(1.0,) * channels,
     )
 
 
-def _middle(mean: np.ndarray, shape: Shape) -> np.ndarray:
+def _crop_center(mean: np.ndarray, shape: Shape) -> np.ndarray:
     """Return the middle of a mean image, as Caffe cuts it for a net's crop."""
     rows, columns = ((n - m) // 2 for n, m in zip(mean.shape[1:], shape[1:], strict=True))
     if mean.shape[0] != shape[0] or rows < 0 or columns < 0:

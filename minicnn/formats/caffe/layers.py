@@ -6,14 +6,15 @@ size.  BatchNorm's third blob divides the first two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.caffe.blobs import Blob
-from minicnn.formats.caffe.describe import Described
+from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
 from minicnn.layers import (
@@ -37,17 +38,17 @@ from minicnn.layers import (
     ZeroPad2d,
 )
 from minicnn.layers.base import Shape
-from minicnn.shapes import IntPair
+from minicnn.shapes import IntPair, Sides
 
-__all__ = ["LAYERS", "Call"]
+__all__ = ["LAYERS", "BoundLayer"]
 
 MAX_TAPS = 1 << 16
 
 
-class Call(NamedTuple):
+class BoundLayer(NamedTuple):
     """One layer, the shape of its one input for an image, and its blobs."""
 
-    layer: Described
+    layer: LayerParameter
     shape: Shape
     blobs: list[Blob]
 
@@ -66,18 +67,18 @@ class Call(NamedTuple):
         if len(self.blobs) != len(shapes):
             raise self.error(f"the weights hold {len(self.blobs)} blobs, expected {len(shapes)}")
         for blob, shape in zip(self.blobs, shapes, strict=True):
-            if _plain(blob.shape) != _plain(shape):
+            if _strip_leading_ones(blob.shape) != _strip_leading_ones(shape):
                 raise self.error(f"a blob of shape {escape(blob.shape)}, expected {shape}")
         return [blob.values.reshape(shape) for blob, shape in zip(self.blobs, shapes, strict=True)]
 
 
-def _plain(shape: Shape) -> Shape:
+def _strip_leading_ones(shape: Shape) -> Shape:
     """Return a shape without its leading ones."""
     first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
     return tuple(shape[first:])
 
 
-def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> IntPair:
+def _pair(bound: BoundLayer, fields: Fields, name: str, default: int | None = None) -> IntPair:
     """Return kernel_size, stride, pad or dilation: one number, two, or ``name_h`` and ``name_w``."""
     stem = name.removesuffix("_size")
     if f"{stem}_h" in fields or f"{stem}_w" in fields:
@@ -85,193 +86,193 @@ def _pair(call: Call, fields: Fields, name: str, default: int | None = None) -> 
     else:
         values = fields.integers(name) or ([] if default is None else [default])
     if len(values) not in (1, 2) or any(not 0 <= v < 1 << 16 for v in values):
-        raise call.error(f"{name}: expected one whole number or two, got {escape(values)}")
+        raise bound.error(f"{name}: expected one whole number or two, got {escape(values)}")
     return values[0], values[-1]
 
 
-def _padding(pad: IntPair):
+def _padding(pad: IntPair) -> Sides:
     return (pad[0], pad[0]), (pad[1], pad[1])
 
 
-def _axis(call: Call, fields: Fields, name: str = "axis") -> None:
-    if fields.integer(name, 1) not in (1, -len(call.shape)):
-        raise call.error(f"{name} {fields.integer(name)}; expected the channels, axis 1")
+def _check_axis(bound: BoundLayer, fields: Fields, name: str = "axis") -> None:
+    if fields.integer(name, 1) not in (1, -len(bound.shape)):
+        raise bound.error(f"{name} {fields.integer(name)}; expected the channels, axis 1")
 
 
-def _convolution(call: Call) -> list[Layer]:
-    fields = call.layer.param("convolution_param")
-    _axis(call, fields)
-    channels, out, groups = call.maps()[0], fields.integer("num_output"), fields.integer("group", 1)
-    kernel = _pair(call, fields, "kernel_size")
-    given = {
-        "stride": _pair(call, fields, "stride", 1),
-        "padding": _padding(_pair(call, fields, "pad", 0)),
-        "dilation": _pair(call, fields, "dilation", 1),
+def _convolution(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("convolution_param")
+    _check_axis(bound, fields)
+    channels, out, groups = bound.maps()[0], fields.integer("num_output"), fields.integer("group", 1)
+    kernel = _pair(bound, fields, "kernel_size")
+    geometry: dict[str, Any] = {
+        "stride": _pair(bound, fields, "stride", 1),
+        "padding": _padding(_pair(bound, fields, "pad", 0)),
+        "dilation": _pair(bound, fields, "dilation", 1),
         "groups": groups,
     }
-    transposed = call.layer.kind == "Deconvolution"
-    ends = (channels, out) if transposed else (out, channels)
-    if groups < 1 or min(ends) < 1 or ends[1] % groups:
-        raise call.error(f"{channels} to {out} channels in {groups} groups")
-    shapes = [(ends[0], ends[1] // groups, *kernel)]
+    transposed = bound.layer.kind == "Deconvolution"
+    weight_channels = (channels, out) if transposed else (out, channels)
+    if groups < 1 or min(weight_channels) < 1 or weight_channels[1] % groups:
+        raise bound.error(f"{channels} to {out} channels in {groups} groups")
+    shapes = [(weight_channels[0], weight_channels[1] // groups, *kernel)]
     bias = fields.boolean("bias_term", True)
-    weight, *rest = call.arrays(*shapes, *([(out,)] if bias else []))
+    weight, *rest = bound.arrays(*shapes, *([(out,)] if bias else []))
     kind = ConvTranspose2d if transposed else Conv2d
-    return [kind(channels, out, kernel, weight=weight, bias=rest[0] if bias else False, **given)]
+    return [kind(channels, out, kernel, weight=weight, bias=rest[0] if bias else False, **geometry)]
 
 
-def _inner_product(call: Call) -> list[Layer]:
-    fields = call.layer.param("inner_product_param")
-    _axis(call, fields)
-    count, out = prod(call.shape), fields.integer("num_output")
-    turned, bias = fields.boolean("transpose", False), fields.boolean("bias_term", True)
-    weight, *rest = call.arrays((count, out) if turned else (out, count), *([(out,)] if bias else []))
-    weight = weight.T if turned else weight
-    before = [Flatten()] if len(call.shape) > 1 else []
-    return [*before, Linear(count, out, rest[0] if bias else False, weight=weight)]
+def _inner_product(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("inner_product_param")
+    _check_axis(bound, fields)
+    count, out = prod(bound.shape), fields.integer("num_output")
+    transposed, bias = fields.boolean("transpose", False), fields.boolean("bias_term", True)
+    weight, *rest = bound.arrays((count, out) if transposed else (out, count), *([(out,)] if bias else []))
+    weight = weight.T if transposed else weight
+    flatten = [Flatten()] if len(bound.shape) > 1 else []
+    return [*flatten, Linear(count, out, rest[0] if bias else False, weight=weight)]
 
 
-def _pooling(call: Call) -> list[Layer]:
-    fields = call.layer.param("pooling_param")
-    size, method = call.maps()[1:], fields.choice("pool", ("MAX", "AVE", "STOCHASTIC"))
+def _pooling(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("pooling_param")
+    size, method = bound.maps()[1:], fields.choice("pool", ("MAX", "AVE", "STOCHASTIC"))
     if method == "STOCHASTIC":
-        raise call.error("stochastic pooling has no layer")
+        raise bound.error("stochastic pooling has no layer")
     if fields.boolean("global_pooling", False):
         if prod(size) > MAX_TAPS:
-            raise call.error(f"a window of {size}, which is more than {MAX_TAPS} pixels")
+            raise bound.error(f"a window of {size}, which is more than {MAX_TAPS} pixels")
         return [GlobalAvgPool2d() if method == "AVE" else MaxPool2d(size)]
-    kernel, stride, pad = (_pair(call, fields, *of) for of in (("kernel_size",), ("stride", 1), ("pad", 0)))
+    kernel, stride, pad = (_pair(bound, fields, *of) for of in (("kernel_size",), ("stride", 1), ("pad", 0)))
     if prod(kernel) > MAX_TAPS or min(kernel) < 1 or min(stride) < 1:
-        raise call.error(f"a window of {kernel} with stride {stride}")
+        raise bound.error(f"a window of {kernel} with stride {stride}")
     ceil_mode = fields.choice("round_mode", ("CEIL", "FLOOR")) == "CEIL"
-    _check_windows(call, kernel, stride, pad, ceil_mode)
+    _check_windows(bound, kernel, stride, pad, ceil_mode)
     kind = MaxPool2d if method == "MAX" else AvgPool2d
     return [kind(kernel, stride, _padding(pad), ceil_mode=ceil_mode)]
 
 
-def _check_windows(call: Call, kernel: IntPair, stride: IntPair, pad: IntPair, ceil_mode: bool) -> None:
-    """Refuse a last window outside of the input, which Caffe keeps if there is no padding: it holds no number."""
-    for n, k, s in zip(call.shape[1:], kernel, stride, strict=True):
+def _check_windows(bound: BoundLayer, kernel: IntPair, stride: IntPair, pad: IntPair, ceil_mode: bool) -> None:
+    """Raise for a last window outside of the input, which Caffe keeps where there is no padding: it is empty."""
+    for n, k, s in zip(bound.shape[1:], kernel, stride, strict=True):
         if ceil_mode and not any(pad) and -(-(n - k) // s) * s >= n:
-            raise call.error(f"a window of {k} with stride {s} lies outside of an input of {n}")
+            raise bound.error(f"a window of {k} with stride {s} lies outside of an input of {n}")
 
 
-def _local_response_norm(call: Call) -> list[Layer]:
-    fields = call.layer.param("lrn_param")
+def _local_response_norm(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("lrn_param")
     size = fields.integer("local_size", 5)
     if fields.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) != "ACROSS_CHANNELS":
-        raise call.error("normalises within a channel; there is a layer for windows across channels")
+        raise bound.error("normalises within a channel; there is a layer for windows across channels")
     if size < 1 or size % 2 == 0:
-        raise call.error(f"local_size {size}; expected an odd number")
+        raise bound.error(f"local_size {size}; expected an odd number")
     constants = {
         name: fields.real(name, default) for name, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
     }
     return [LocalResponseNorm(size, **constants)]
 
 
-def _relu(call: Call) -> list[Layer]:
-    slope = call.layer.param("relu_param").real("negative_slope", 0.0)
+def _relu(bound: BoundLayer) -> list[Layer]:
+    slope = bound.layer.param("relu_param").real("negative_slope", 0.0)
     return [LeakyReLU(slope) if slope else ReLU()]
 
 
-def _prelu(call: Call) -> list[Layer]:
-    shared = call.layer.param("prelu_param").boolean("channel_shared", False)
-    count = 1 if shared else call.shape[0]
-    return [PReLU(count, weight=call.arrays((count,))[0])]
+def _prelu(bound: BoundLayer) -> list[Layer]:
+    shared = bound.layer.param("prelu_param").boolean("channel_shared", False)
+    count = 1 if shared else bound.shape[0]
+    return [PReLU(count, weight=bound.arrays((count,))[0])]
 
 
-def _dropout(call: Call) -> list[Layer]:
-    fields = call.layer.param("dropout_param")
+def _dropout(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("dropout_param")
     if not fields.boolean("scale_train", True):
-        raise call.error("scale_train: false; there is a layer that scales in training")
+        raise bound.error("scale_train: false; there is a layer that scales in training")
     p = fields.real("dropout_ratio", 0.5)
     if not 0 <= p < 1:
-        raise call.error(f"dropout_ratio {p}; expected a probability")
+        raise bound.error(f"dropout_ratio {p}; expected a probability")
     return [Dropout(p)]
 
 
-def _batch_norm(call: Call) -> list[Layer]:
-    fields, channels = call.layer.param("batch_norm_param"), call.shape[0]
+def _batch_norm(bound: BoundLayer) -> list[Layer]:
+    fields, channels = bound.layer.param("batch_norm_param"), bound.shape[0]
     if not fields.boolean("use_global_stats", True):
-        raise call.error("use_global_stats: false; there is a layer for running statistics")
-    mean, variance, factor = call.arrays((channels,), (channels,), (1,))
+        raise bound.error("use_global_stats: false; there is a layer for running statistics")
+    mean, variance, factor = bound.arrays((channels,), (channels,), (1,))
     with np.errstate(all="ignore"):
         scale = mean.dtype.type(0 if factor[0] == 0 else 1 / factor[0])
-        statistics = {"running_mean": mean * scale, "running_var": variance * scale}
+        statistics: dict[str, Any] = {"running_mean": mean * scale, "running_var": variance * scale}
     if not all(np.isfinite(array).all() for array in statistics.values()):
-        raise call.error(f"its statistics, divided by {factor[0]}, are not finite; the file is damaged")
-    return _on_maps(call, BatchNorm2d(channels, eps=fields.real("eps", 1e-5), affine=False, **statistics))
+        raise bound.error(f"its statistics, divided by {factor[0]}, are not finite; the file is damaged")
+    return _wrap_maps(bound, BatchNorm2d(channels, eps=fields.real("eps", 1e-5), affine=False, **statistics))
 
 
-def _on_maps(call: Call, layer: Layer) -> list[Layer]:
+def _wrap_maps(bound: BoundLayer, layer: Layer) -> list[Layer]:
     """Return a layer of maps, for features as maps of one pixel."""
-    if len(call.shape) == 1:
-        return [Reshape((*call.shape, 1, 1)), layer, Flatten()]
-    call.maps()
+    if len(bound.shape) == 1:
+        return [Reshape((*bound.shape, 1, 1)), layer, Flatten()]
+    bound.maps()
     return [layer]
 
 
-def _scale(call: Call) -> list[Layer]:
-    kind, channels = call.layer.kind, call.shape[0]
-    fields = call.layer.param(f"{kind.lower()}_param")
-    _axis(call, fields)
+def _scale(bound: BoundLayer) -> list[Layer]:
+    kind, channels = bound.layer.kind, bound.shape[0]
+    fields = bound.layer.param(f"{kind.lower()}_param")
+    _check_axis(bound, fields)
     if fields.integer("num_axes", 1) != 1:
-        raise call.error("num_axes other than 1; there is a layer for one number for each channel")
+        raise bound.error("num_axes other than 1; there is a layer for one number for each channel")
     count = 2 if kind == "Scale" and fields.boolean("bias_term", False) else 1
-    first, *rest = call.arrays(*[(channels,)] * count)
+    first, *rest = bound.arrays(*[(channels,)] * count)
     zeros, ones = np.zeros_like(first), np.ones_like(first)
     weight, bias = (first, rest[0] if rest else zeros) if kind == "Scale" else (ones, first)
-    parameters = {"weight": weight, "bias": bias, "running_mean": zeros, "running_var": ones}
-    return _on_maps(call, BatchNorm2d(channels, eps=0.0, **parameters))
+    parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": zeros, "running_var": ones}
+    return _wrap_maps(bound, BatchNorm2d(channels, eps=0.0, **parameters))
 
 
-def _power(call: Call) -> list[Layer]:
-    fields, channels = call.layer.param("power_param"), call.shape[0]
+def _power(bound: BoundLayer) -> list[Layer]:
+    fields, channels = bound.layer.param("power_param"), bound.shape[0]
     if fields.real("power", 1.0) != 1:
-        raise call.error("a power other than 1 has no layer")
+        raise bound.error("a power other than 1 has no layer")
     ones = np.ones(channels, np.float32)
     weight, bias = ones * np.float32(fields.real("scale", 1.0)), ones * np.float32(fields.real("shift", 0.0))
-    parameters = {"weight": weight, "bias": bias, "running_mean": 0 * ones, "running_var": ones}
-    return _on_maps(call, BatchNorm2d(channels, eps=0.0, **parameters))
+    parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": 0 * ones, "running_var": ones}
+    return _wrap_maps(bound, BatchNorm2d(channels, eps=0.0, **parameters))
 
 
-def _softmax(call: Call) -> list[Layer]:
-    _axis(call, call.layer.param("softmax_param"))
+def _softmax(bound: BoundLayer) -> list[Layer]:
+    _check_axis(bound, bound.layer.param("softmax_param"))
     return [Softmax()]
 
 
-def _flatten(call: Call) -> list[Layer]:
-    fields = call.layer.param("flatten_param")
-    _axis(call, fields)
-    if fields.integer("end_axis", -1) not in (-1, len(call.shape)):
-        raise call.error("keeps some axes; there is a layer that flattens all but the batch's")
-    return [Flatten()] if len(call.shape) > 1 else []
+def _flatten(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("flatten_param")
+    _check_axis(bound, fields)
+    if fields.integer("end_axis", -1) not in (-1, len(bound.shape)):
+        raise bound.error("keeps some axes; there is a layer that flattens all but the batch's")
+    return [Flatten()] if len(bound.shape) > 1 else []
 
 
-def _reshape(call: Call) -> list[Layer]:
-    fields = call.layer.param("reshape_param")
+def _reshape(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("reshape_param")
     dims = fields.message("shape").integers("dim")
     if fields.integer("axis", 0) == 1:
         dims = [0, *dims]
     elif fields.integer("axis", 0) != 0:
-        raise call.error("axis other than 0 or 1")
+        raise bound.error("axis other than 0 or 1")
     if fields.integer("num_axes", -1) != -1 or len(dims) < 2 or dims[0] != 0:
-        raise call.error("expected a shape that begins with dim: 0, the batch")
-    rest = [call.shape[i] if n == 0 and i < len(call.shape) else n for i, n in enumerate(dims[1:])]
+        raise bound.error("expected a shape that begins with dim: 0, the batch")
+    rest = [bound.shape[i] if n == 0 and i < len(bound.shape) else n for i, n in enumerate(dims[1:])]
     if rest.count(-1) == 1:
         known = prod(n for n in rest if n != -1)
-        rest[rest.index(-1)] = prod(call.shape) // known if known > 0 else 0
-    if min(rest) < 1 or prod(rest) != prod(call.shape):
-        raise call.error(f"{call.shape} does not become {rest}")
+        rest[rest.index(-1)] = prod(bound.shape) // known if known > 0 else 0
+    if min(rest) < 1 or prod(rest) != prod(bound.shape):
+        raise bound.error(f"{bound.shape} does not become {rest}")
     return [Flatten() if len(rest) == 1 else Reshape(tuple(rest))]
 
 
-def _zero_pad(call: Call) -> list[Layer]:
-    call.maps()
-    return [ZeroPad2d(call.layer.param("padding_param").integer("pad", 0))]
+def _zero_pad(bound: BoundLayer) -> list[Layer]:
+    bound.maps()
+    return [ZeroPad2d(bound.layer.param("padding_param").integer("pad", 0))]
 
 
-LAYERS = {
+LAYERS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
     "BatchNorm": _batch_norm,
     "Bias": _scale,
     "Convolution": _convolution,
@@ -288,6 +289,6 @@ LAYERS = {
     "Reshape": _reshape,
     "Scale": _scale,
     "Softmax": _softmax,
-    "Split": lambda call: [],
-    "TanH": lambda call: [Tanh()],
+    "Split": lambda bound: [],
+    "TanH": lambda bound: [Tanh()],
 }

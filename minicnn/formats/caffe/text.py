@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
@@ -41,21 +41,21 @@ class Fields:
 
     def __init__(self, where: str):
         self.where = where
-        self._values: dict[str, list] = {}
+        self._values: dict[str, list[Any]] = {}
 
     def __contains__(self, name: str) -> bool:
-        """Whether the field is there."""
+        """Return whether the field is there."""
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        """Names of the fields, in order."""
+        """Return the names of the fields, in order."""
         return iter(self._values)
 
     def add(self, name: str, value: object) -> None:
         """Add a value to a field."""
         self._values.setdefault(name, []).append(value)
 
-    def values(self, name: str) -> list:
+    def values(self, name: str) -> list[Any]:
         """Return the values of a field, of whatever kind."""
         return self._values.get(name, [])
 
@@ -63,14 +63,14 @@ class Fields:
         """Return an error that names the file and the line."""
         return WeightsError(f"{self.where}: {what}")
 
-    def _all(self, name: str, kinds: type | tuple[type, ...], expected: str) -> list:
+    def _all(self, name: str, kinds: type | tuple[type, ...], expected: str) -> list[Any]:
         values = self.values(name)
         for value in values:
             if not isinstance(value, kinds):
-                raise self.error(f"{escape(name)}: expected {expected}, got {_described(value)}")
+                raise self.error(f"{escape(name)}: expected {expected}, got {_describe_value(value)}")
         return values
 
-    def _last(self, name: str, kinds: type | tuple[type, ...], expected: str, default: object):
+    def _last(self, name: str, kinds: type | tuple[type, ...], expected: str, default: object) -> Any:
         values = self._all(name, kinds, expected)
         return values[-1] if values else default
 
@@ -90,7 +90,7 @@ class Fields:
         """Return a truth value."""
         value = self._last(name, (str, int), "true or false", default)
         if value not in ("true", "false", "t", "f", True, False):
-            raise self.error(f"{name}: expected true or false, got {_described(value)}")
+            raise self.error(f"{name}: expected true or false, got {_describe_value(value)}")
         return value in ("true", "t", True)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
@@ -99,7 +99,7 @@ class Fields:
         if isinstance(value, int) and 0 <= value < len(choices):
             return choices[value]
         if value not in choices:
-            raise self.error(f"{name}: expected one of {', '.join(choices)}, got {_described(value)}")
+            raise self.error(f"{name}: expected one of {', '.join(choices)}, got {_describe_value(value)}")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -123,7 +123,7 @@ class Fields:
         return self._all(name, Fields, "a message in braces")
 
 
-def _described(value: object) -> str:
+def _describe_value(value: object) -> str:
     return "a message" if isinstance(value, Fields) else escape(repr(value))
 
 
@@ -152,7 +152,7 @@ def read(path: PathLike) -> Fields:
     return _Parser(path, text).message(None, 0)
 
 
-def _tokens(path: PathLike, text: str) -> Iterator[_Token]:
+def _tokenize(path: PathLike, text: str) -> Iterator[_Token]:
     at, line, count = 0, 1, 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -163,7 +163,7 @@ def _tokens(path: PathLike, text: str) -> Iterator[_Token]:
             )
             raise WeightsError(f"{path}: line {line}: {what}")
         if match.lastgroup != "gap":
-            yield _Token(match.lastgroup, match.group(), line)
+            yield _Token(str(match.lastgroup), match.group(), line)
         line += match.group().count("\n")
         at = match.end()
     yield _Token("stop", "the end of the file", line)
@@ -174,7 +174,7 @@ class _Parser:
 
     def __init__(self, path: PathLike, text: str):
         self.path = path
-        self._rest = _tokens(path, text)
+        self._rest = _tokenize(path, text)
         self._next = next(self._rest)
 
     def _take(self, *kinds: str) -> _Token | None:
@@ -219,16 +219,16 @@ class _Parser:
         if token.kind == "open":
             return self.message("close", depth + 1)
         if token.kind == "number":
-            return _number(token.text)
+            return _parse_number(token.text)
         if token.kind == "word":
             return float(token.text) if token.text in ("inf", "nan") else token.text
         parts = [token]
-        while more := self._take("string"):
-            parts.append(more)
+        while part := self._take("string"):
+            parts.append(part)
         return "".join(re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), part.text[1:-1]) for part in parts)
 
 
-def _number(text: str) -> int | float:
+def _parse_number(text: str) -> int | float:
     if "x" in text.lower():
         return int(text, 16)
     text = text.rstrip("fF") if "inf" not in text else text

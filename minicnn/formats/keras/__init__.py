@@ -15,19 +15,17 @@ from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.hdf5 import Group
 from minicnn.formats.containers.hdf5 import read as read_hdf5
-from minicnn.formats.keras.model import model_of, parsed
-from minicnn.formats.keras.steps import chain_from
-from minicnn.formats.keras.weights import shelf_of, state_of
+from minicnn.formats.keras.builder import build_layers
+from minicnn.formats.keras.model import MAX_CONFIG_BYTES, decode_model, parse_config
+from minicnn.formats.keras.weights import open_weights, read_state_dict
 from minicnn.network import Network
 
 __all__ = ["holds_network", "read", "read_state"]
 
-MAX_TEXT_BYTES = 32 << 20
-
 
 def holds_network(path: PathLike) -> bool:
     """Return whether the file describes a model, rather than weights alone; WeightsError if it can't be read."""
-    return _opened(path)[0] is not None
+    return _open(path)[0] is not None
 
 
 def read(path: PathLike) -> Network:
@@ -49,11 +47,11 @@ def read(path: PathLike) -> Network:
         layers, code (``Lambda``), or a layer that minicnn does not have.
 
     """
-    description, root = _opened(path)
+    description, root = _open(path)
     if description is None:
         raise WeightsError(f"{path}: holds weights and no architecture; name one with architecture=")
     try:
-        return _network(description, root, Path(path).stem)
+        return _build_network(description, root, Path(path).stem)
     except (MinicnnError, OverflowError) as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -63,33 +61,32 @@ def read_state(path: PathLike) -> dict[str, np.ndarray]:
 
     Full layers stay as they are otherwise: on maps that Keras flattens as H, W, C.
     """
-    return state_of(_opened(path)[1])
+    return read_state_dict(_open(path)[1])
 
 
-def _opened(path: PathLike) -> tuple[str | None, Group]:
+def _open(path: PathLike) -> tuple[str | None, Group]:
     """Return the description of the model, None where there is none, and the weights."""
     data = files.map_file(path, "a Keras file")
     if data[:4] != b"PK\x03\x04":
         root = read_hdf5(memoryview(data), path)
-        found = root.attributes.get("model_config")
-        return found if isinstance(found, str) else None, root
+        description = root.attributes.get("model_config")
+        return description if isinstance(description, str) else None, root
     members = zip_archive.list_members(data, path)
     for name in ("config.json", "model.weights.h5"):
         if name not in members:
             raise WeightsError(f"{path}: expected a Keras file, found a zip archive without {name}")
-    if members["config.json"].size > MAX_TEXT_BYTES:
-        raise WeightsError(f"{path}: config.json is {members['config.json'].size} bytes long; no network's is")
-    text = bytes(zip_archive.read_member(data, path, members["config.json"], check=True)).decode(
-        "utf-8", "replace"
-    )
-    weights = members["model.weights.h5"]
+    config, weights = members["config.json"], members["model.weights.h5"]
+    if config.size > MAX_CONFIG_BYTES:
+        raise WeightsError(f"{path}: config.json is {config.size} bytes long; no network's is")
+    text = bytes(zip_archive.read_member(data, path, config, check=True)).decode("utf-8", "replace")
     check = weights.size <= files.CHECK_LIMIT
     return text, read_hdf5(memoryview(zip_archive.read_member(data, path, weights, check)), path)
 
 
-def _network(description: str, root: Group, name: str) -> Network:
-    model = model_of(parsed(description))
+def _build_network(description: str, root: Group, name: str) -> Network:
+    model = decode_model(parse_config(description))
     weights = root.members.get("model_weights", root)
     backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]
-    shape, layers = chain_from(model, shelf_of(root), flips="theano" in backends)
-    return Network(layers, None if None in shape else shape, name=name)
+    shape, layers = build_layers(model, open_weights(root), flips="theano" in backends)
+    sizes = tuple(n for n in shape if n is not None)
+    return Network(layers, sizes if len(sizes) == len(shape) else None, name=name)

@@ -37,14 +37,14 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
 
     ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels.
     """
-    found = spec.config.get("activation")
-    if isinstance(found, dict) and isinstance(found.get("config"), dict):
-        inner = spec._replace(kind=str(found.get("class_name")), config=found["config"])
+    setting = spec.config.get("activation")
+    if isinstance(setting, dict) and isinstance(setting.get("config"), dict):
+        inner = spec._replace(kind=str(setting.get("class_name")), config=setting["config"])
         layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
         if layers is None:
             raise spec.error(f"activation: {escape(inner.kind)} is not read here; give it a layer of its own")
         return tuple(layers(inner))
-    name = found.get("config") if isinstance(found, dict) else found
+    name = setting.get("config") if isinstance(setting, dict) else setting
     name = "linear" if name is None else name
     if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
         raise spec.error(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {escape(name)!r}")

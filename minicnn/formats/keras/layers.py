@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from minicnn.formats.keras.activations import (
     rectifier_with_slopes,
 )
 from minicnn.formats.keras.model import Spec
-from minicnn.formats.keras.weights import filters
+from minicnn.formats.keras.weights import to_filters
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -39,9 +39,9 @@ from minicnn.layers import (
     Softmax,
     ZeroPad2d,
 )
-from minicnn.shapes import same_padding
+from minicnn.shapes import IntPair, Sides, same_padding
 
-__all__ = ["Place", "layers_of"]
+__all__ = ["Context", "convert_layer"]
 
 Shape = tuple[int | None, ...]
 
@@ -52,15 +52,15 @@ _IDENTITIES = (
 )
 
 
-class Place(NamedTuple):
-    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and habits of the file."""
+class Context(NamedTuple):
+    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and the file's layout."""
 
     shape: Shape
-    channels_first: bool  # maps are C x H x W there too
+    channels_first: bool  # maps are C x H x W in the file too
     flips: bool  # kernels are turned by 180 degrees: Theano convolved
 
 
-def layers_of(spec: Spec, arrays: list[np.ndarray], place: Place) -> tuple[Layer, ...]:
+def convert_layer(spec: Spec, arrays: list[np.ndarray], context: Context) -> tuple[Layer, ...]:
     """Return the layers that compute one layer of the file, its activation included.
 
     Raises
@@ -74,54 +74,59 @@ def layers_of(spec: Spec, arrays: list[np.ndarray], place: Place) -> tuple[Layer
     if spec.kind not in _LAYERS:
         raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
-        made = _LAYERS[spec.kind](spec, arrays, place)
-        return (*made, *activation(spec, over_width=place.channels_first and len(place.shape) == 3))
+        layers = _LAYERS[spec.kind](spec, arrays, context)
+        return (*layers, *activation(spec, over_width=context.channels_first and len(context.shape) == 3))
     except MinicnnError as error:
         raise error if str(error).startswith("layer ") else spec.error(str(error)) from None
 
 
-def _taken(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
+def _check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
     """Return the arrays as float32, once there are as many as expected, of these numbers of axes."""
     if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
-        found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
-        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(found)}")
+        given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
+        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}")
     return [a.astype(np.float32, copy=False) for a in arrays]
 
 
-def _size(spec: Spec, place: Place) -> tuple[int, int]:
-    if len(place.shape) != 3 or None in place.shape[1:]:
-        raise spec.error(
-            f"needs the size of its input, which is {escape(place.shape)}; fix it in the model's input"
-        )
-    return place.shape[1:]
+def _map_size(spec: Spec, context: Context) -> IntPair:
+    match context.shape:
+        case (_, int(height), int(width)):
+            return height, width
+    raise spec.error(f"needs the size of its input, which is {escape(context.shape)}; fix it in the model's input")
 
 
-def _channels(spec: Spec, place: Place) -> int:
-    if len(place.shape) != 3 or place.shape[0] is None:
-        raise spec.error(f"expected maps, found an input of {escape(place.shape)}")
-    return place.shape[0]
+def _sizes(context: Context) -> tuple[int, ...] | None:
+    """Return the input's shape, None where any of it is open."""
+    sizes = tuple(n for n in context.shape if n is not None)
+    return sizes if len(sizes) == len(context.shape) else None
 
 
-def _padding(spec: Spec) -> str:
+def _count_channels(spec: Spec, context: Context) -> int:
+    if len(context.shape) != 3 or context.shape[0] is None:
+        raise spec.error(f"expected maps, found an input of {escape(context.shape)}")
+    return context.shape[0]
+
+
+def _padding_mode(spec: Spec) -> str:
     padding = spec.get("padding", "valid")
     if padding not in ("valid", "same"):
         raise spec.error(f"padding: expected 'valid' or 'same', found {escape(padding)!r}")
     return padding
 
 
-def _kernel(spec: Spec, kernel: np.ndarray, place: Place) -> np.ndarray:
+def _orient_kernel(spec: Spec, kernel: np.ndarray, context: Context) -> np.ndarray:
     """Return a kernel as R x S x C x K; Keras 1 has K x C x R x S where channels come first."""
     if spec.config.get("dim_ordering") == "th":
         kernel = kernel.transpose(2, 3, 1, 0)
-    return kernel[::-1, ::-1] if place.flips else kernel
+    return kernel[::-1, ::-1] if context.flips else kernel
 
 
-def _conv(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    kernel, channels = _kernel(spec, kernel, place), _channels(spec, place)
+def _conv(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    kernel, channels = _orient_kernel(spec, kernel, context), _count_channels(spec, context)
     if channels % kernel.shape[2]:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
-    return [_convolution(spec, filters(kernel), bias, channels, channels // kernel.shape[2])]
+    return [_convolution(spec, to_filters(kernel), bias, channels, channels // kernel.shape[2])]
 
 
 def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> Conv2d:
@@ -132,7 +137,7 @@ def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channel
         len(weight),
         weight.shape[2:],
         stride=spec.pair("strides"),
-        padding=_padding(spec),
+        padding=_padding_mode(spec),
         dilation=spec.pair("dilation_rate"),
         groups=groups,
         bias=bias[0] if bias else False,
@@ -140,39 +145,49 @@ def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channel
     )
 
 
-def _depthwise(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    channels = _channels(spec, place)
+def _depthwise(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    return [_depthwise_conv(spec, arrays, context)]
+
+
+def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: Context) -> Conv2d:
+    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    channels = _count_channels(spec, context)
     if kernel.shape[2] != channels:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
-    return [_convolution(spec, filters(kernel, depthwise=True), bias, channels, channels)]
+    return _convolution(spec, to_filters(kernel, depthwise=True), bias, channels, channels)
 
 
-def _separable(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _separable(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     """Depthwise, then 1 x 1 across channels; bias and activation belong to the second."""
-    first, second, *bias = _taken(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
-    one = _depthwise(spec._replace(config={**spec.config, "use_bias": False}), [first], place)[0]
-    weight = filters(second)
-    if weight.shape[1:] != (one.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
-        raise spec.error(f"a second kernel of {second.shape} does not fit {one.out_channels} channels")
-    return [one, Conv2d(one.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight)]
+    first, second, *bias = _check_weights(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
+    depthwise = _depthwise_conv(spec._replace(config={**spec.config, "use_bias": False}), [first], context)
+    weight = to_filters(second)
+    if weight.shape[1:] != (depthwise.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
+        raise spec.error(f"a second kernel of {second.shape} does not fit {depthwise.out_channels} channels")
+    return [
+        depthwise,
+        Conv2d(depthwise.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight),
+    ]
 
 
-def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Gradient of a convolution; "same" makes the output stride times the input's size."""
-    kernel, *bias = _taken(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    weight, stride = filters(kernel), spec.pair("strides")
+def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    """Transposed convolution; "same" makes the output stride times the input's size."""
+    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    weight, stride = to_filters(kernel), spec.pair("strides")
     if spec.get("output_padding") is not None or spec.pair("dilation_rate") != (1, 1):
         raise spec.error("an output_padding or a dilation of its own is not read")
-    if weight.shape[0] != _channels(spec, place) or (bias and bias[0].shape != weight.shape[1:2]):
-        raise spec.error(f"a kernel of {kernel.shape} does not fit {place.shape[0]} channels")
-    cut = [max(k - s, 0) * (_padding(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)]
+    if weight.shape[0] != _count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
+        raise spec.error(f"a kernel of {kernel.shape} does not fit {context.shape[0]} channels")
+    padding = [
+        max(k - s, 0) * (_padding_mode(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)
+    ]
     return [
         ConvTranspose2d(
-            *weight.shape[:2],
+            weight.shape[0],
+            weight.shape[1],
             weight.shape[2:],
             stride=stride,
-            padding=tuple((n // 2, n - n // 2) for n in cut),
+            padding=tuple((n // 2, n - n // 2) for n in padding),
             output_padding=tuple(max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)),
             bias=bias[0] if bias else False,
             weight=weight,
@@ -180,48 +195,53 @@ def _transposed(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Laye
     ]
 
 
-def _dense(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    kernel, *bias = _taken(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
-    if len(place.shape) != 1 or kernel.shape[0] != place.shape[0] or (bias and bias[0].shape != kernel.shape[1:]):
-        raise spec.error(f"a kernel of {kernel.shape} does not fit an input of {escape(place.shape)}")
-    return [Linear(*kernel.shape, bias=bias[0] if bias else False, weight=kernel.T)]
+def _dense(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    kernel, *bias = _check_weights(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
+    if (
+        len(context.shape) != 1
+        or kernel.shape[0] != context.shape[0]
+        or (bias and bias[0].shape != kernel.shape[1:])
+    ):
+        raise spec.error(f"a kernel of {kernel.shape} does not fit an input of {escape(context.shape)}")
+    rows, columns = kernel.shape
+    return [Linear(rows, columns, bias=bias[0] if bias else False, weight=kernel.T)]
 
 
-def _batch_norm(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Normalisation of channels, or of features: these as maps of one pixel."""
+def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    """Normalise channels, or features as maps of one pixel."""
     names = [n for n, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
     names += ["running_mean", "running_var"]
-    values = dict(zip(names, _taken(spec, arrays, *[1] * len(names)), strict=True))
-    axis, rank = spec.get("axis", -1), len(place.shape)
+    values: dict[str, Any] = dict(zip(names, _check_weights(spec, arrays, *[1] * len(names)), strict=True))
+    axis, rank = spec.get("axis", -1), len(context.shape)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in ((1, -3) if place.channels_first and rank == 3 else (rank, -1)):
+    if axis not in ((1, -3) if context.channels_first and rank == 3 else (rank, -1)):
         raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     channels = len(values["running_mean"])
     values = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | values
-    if any(a.shape != (channels,) for a in values.values()) or channels != place.shape[0]:
-        raise spec.error(f"{channels} means do not fit an input of {escape(place.shape)}")
+    if any(a.shape != (channels,) for a in values.values()) or channels != context.shape[0]:
+        raise spec.error(f"{channels} means do not fit an input of {escape(context.shape)}")
     norm = BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
 
-def _pool(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _pool(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     kernel = spec.pair("pool_size", 2)
     stride = kernel if spec.get("strides") is None else spec.pair("strides")
-    padding = 0
-    if _padding(spec) == "same":
-        padding = same_padding(_size(spec, place), kernel, stride, (1, 1))
+    padding: int | Sides = 0
+    if _padding_mode(spec) == "same":
+        padding = same_padding(_map_size(spec, context), kernel, stride, (1, 1))
     if spec.kind.startswith("Max"):
         return [MaxPool2d(kernel, stride=stride, padding=padding)]
     return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
 
 
-def _global_pool(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    _channels(spec, place)
-    pool = GlobalAvgPool2d() if "Average" in spec.kind else MaxPool2d(_size(spec, place))
+def _global_pool(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    _count_channels(spec, context)
+    pool = GlobalAvgPool2d() if "Average" in spec.kind else MaxPool2d(_map_size(spec, context))
     return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
 
 
-def _zero_padding(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     padding = spec.get("padding", 1)
     match padding:
         case int():
@@ -237,32 +257,32 @@ def _zero_padding(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[La
     return [ZeroPad2d(sides)]
 
 
-def _reshape(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Values in another shape, in the file's order of axes."""
-    target = spec.get("target_shape")
-    if None in place.shape or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
-        raise spec.error(f"can't be done from {escape(place.shape)} to {escape(target)}")
-    total, known = prod(place.shape), prod(n for n in target if n != -1)
+def _reshape(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    """Reshape in the file's order of axes."""
+    target, sizes = spec.get("target_shape"), _sizes(context)
+    if sizes is None or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
+        raise spec.error(f"can't be done from {escape(context.shape)} to {escape(target)}")
+    total, known = prod(sizes), prod(n for n in target if n != -1)
     shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
-    turned = not place.channels_first
-    before = [Permute((1, 2, 0))] if turned and len(place.shape) == 3 else []
-    after = [Permute((2, 0, 1))] if turned and len(shape) == 3 else []
+    moves_channels = not context.channels_first
+    before: list[Layer] = [Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
+    after: list[Layer] = [Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
     return [*before, Reshape(shape), *after]
 
 
-def _flatten(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _flatten(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
-    if None in place.shape:
-        raise spec.error(f"needs the size of its input, which is {escape(place.shape)}")
-    if len(place.shape) == 1:
+    if None in context.shape:
+        raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
+    if len(context.shape) == 1:
         return []
-    turns = spec.channels_first() is True or not place.channels_first
-    return [Permute((1, 2, 0)), Flatten()] if turns and place.shape[1:] != (1, 1) else [Flatten()]
+    moves_channels = spec.channels_first() is True or not context.channels_first
+    return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
 
 
-def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    """Scale and offset of each channel: a 1 x 1 convolution in as many groups as channels."""
-    channels = _channels(spec, place)
+def _rescaling(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    """Scale and offset for each channel: a 1 x 1 convolution in as many groups as channels."""
+    channels = _count_channels(spec, context)
     scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
     if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
         raise spec.error("expected a scale and an offset, numbers or one a channel")
@@ -270,31 +290,31 @@ def _rescaling(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer
     return [Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))]
 
 
-def _softmax(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _softmax(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     axis = spec.get("axis", -1)
-    if axis not in ((1, -3) if place.channels_first and len(place.shape) == 3 else (-1, len(place.shape))):
+    if axis not in ((1, -3) if context.channels_first and len(context.shape) == 3 else (-1, len(context.shape))):
         raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     return [Softmax()]
 
 
-def _dropout(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
+def _dropout(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
     return [Dropout(float(spec.number("rate", 0.5)))]
 
 
-def _slopes(spec: Spec, arrays: list[np.ndarray], place: Place) -> list[Layer]:
-    (slopes,) = _taken(spec, arrays, len(place.shape))
-    return rectifier_with_slopes(spec, slopes, place.shape, place.channels_first)
+def _prelu(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+    (slopes,) = _check_weights(spec, arrays, len(context.shape))
+    return rectifier_with_slopes(spec, slopes, context.shape, context.channels_first)
 
 
-_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Place], list[Layer]]] = {
-    **dict.fromkeys(_IDENTITIES, lambda spec, arrays, place: []),
+_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Context], list[Layer]]] = {
+    **dict.fromkeys(_IDENTITIES, lambda spec, arrays, context: []),
     **dict.fromkeys(("Conv2D", "Convolution2D", "AtrousConvolution2D"), _conv),
     "DepthwiseConv2D": _depthwise,
     **dict.fromkeys(("SeparableConv2D", "SeparableConvolution2D"), _separable),
-    "Conv2DTranspose": _transposed,
+    "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
     "BatchNormalization": _batch_norm,
-    "Activation": lambda spec, arrays, place: [],
+    "Activation": lambda spec, arrays, context: [],
     "Dropout": _dropout,
     "Flatten": _flatten,
     "Reshape": _reshape,
@@ -302,8 +322,8 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Place], list[Layer]]] = {
     "ZeroPadding2D": _zero_padding,
     **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
     **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
-    "ReLU": lambda spec, arrays, place: rectifier(spec),
-    "LeakyReLU": lambda spec, arrays, place: leaky_rectifier(spec),
-    "PReLU": _slopes,
+    "ReLU": lambda spec, arrays, context: rectifier(spec),
+    "LeakyReLU": lambda spec, arrays, context: leaky_rectifier(spec),
+    "PReLU": _prelu,
     "Softmax": _softmax,
 }

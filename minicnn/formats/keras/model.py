@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 
-__all__ = ["MODELS", "Model", "Spec", "model_of", "parsed"]
+__all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "parse_config"]
 
 MAX_CONFIG_BYTES = 32 << 20
 MAX_LAYERS = 3_000
@@ -41,8 +41,8 @@ class Spec(NamedTuple):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a setting, by the name it had in Keras 1 if it stands there under that alone."""
-        found = self.config.get(key)
-        return self.config.get(_OLD_KEYS.get(key, key), default) if found is None else found
+        value = self.config.get(key)
+        return self.config.get(_OLD_KEYS.get(key, key), default) if value is None else value
 
     def number(self, key: str, default: float) -> float:
         """Return a setting that is a number."""
@@ -58,15 +58,15 @@ class Spec(NamedTuple):
         if (
             not isinstance(values, list | tuple)
             or not 1 <= len(values) <= 2
-            or not all(_whole(v) and v for v in values)
+            or not all(_is_size(v) and v for v in values)
         ):
             raise self.error(f"{key}: expected one whole number >= 1 or two, found {escape(value)}")
         return values[0], values[-1]
 
     def channels_first(self) -> bool | None:
         """Return whether the layer says that channels come before the rows; None where it does not say."""
-        found = self.config.get("data_format", self.config.get("dim_ordering"))
-        return {"channels_first": True, "th": True, "channels_last": False, "tf": False}.get(str(found))
+        order = self.config.get("data_format", self.config.get("dim_ordering"))
+        return {"channels_first": True, "th": True, "channels_last": False, "tf": False}.get(str(order))
 
 
 class Model(NamedTuple):
@@ -78,29 +78,29 @@ class Model(NamedTuple):
     input_shape: tuple[int | None, ...] | None
 
 
-def _whole(value: Any) -> bool:
+def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 16
 
 
-def parsed(text: str) -> Mapping[str, Any]:
+def parse_config(text: str) -> Mapping[str, Any]:
     """Return a model's JSON as a dictionary; WeightsError if it is none."""
     try:
         if len(text) > MAX_CONFIG_BYTES:
             raise ValueError(f"{len(text)} letters")
-        found = json.loads(text)
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"its description of the model is damaged ({escape(str(error))})") from None
-    if not isinstance(found, dict) or not isinstance(found.get("class_name"), str):
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise WeightsError("its description of the model is no dictionary with a class_name")
-    return found
+    return config
 
 
-def kind_of(entry: Mapping[str, Any]) -> str:
+def class_of(entry: Mapping[str, Any]) -> str:
     """Return the class of a layer, without the package it was registered in."""
     return str(entry.get("class_name")).rpartition(_PACKAGE)[2]
 
 
-def model_of(found: Mapping[str, Any]) -> Model:
+def decode_model(description: Mapping[str, Any]) -> Model:
     """Return the layers of a Sequential or functional model, in the order of the file.
 
     Raises
@@ -109,9 +109,10 @@ def model_of(found: Mapping[str, Any]) -> Model:
         If it is another kind of model, or has several inputs or outputs, or a layer is used more than once.
 
     """
-    kind, config = kind_of(found), found.get("config")
+    kind, config = class_of(description), description.get("config")
     config = {"layers": config} if isinstance(config, list) else config
-    layers = config.get("layers") if isinstance(config, dict) else None
+    config = config if isinstance(config, dict) else {}
+    layers = config.get("layers")
     if kind not in MODELS or not isinstance(layers, list):
         raise WeightsError(
             f"its model is a {escape(kind)}, whose architecture is code; expected a Sequential or functional "
@@ -120,55 +121,55 @@ def model_of(found: Mapping[str, Any]) -> Model:
     entries = (isinstance(layer, dict) and isinstance(layer.get("config"), dict | list) for layer in layers)
     if len(layers) > MAX_LAYERS or not all(entries):
         raise WeightsError(f"its model is damaged, or has more than {MAX_LAYERS} layers")
-    specs = list(_sequence(layers) if kind == "Sequential" else _graph(layers))
+    specs = list(_sequential_specs(layers) if kind == "Sequential" else _functional_specs(layers))
     if len({spec.name for spec in specs}) < len(specs) or not specs:
         raise WeightsError("two layers of a model have one name, or it has none; expected distinct names")
     if kind == "Sequential":
         source, target = "".join(specs[0].inputs) if specs[0].inputs else specs[0].name, specs[-1].name
-        return Model(specs, source, target, _shape(config, specs[0]))
-    source, target = (_endpoint(config.get(key), key) for key in ("input_layers", "output_layers"))
-    return Model(specs, source, target, _shape(config, *(s for s in specs if s.name == source)))
+        return Model(specs, source, target, _input_shape(config, specs[0]))
+    source, target = (_single_endpoint(config.get(key), key) for key in ("input_layers", "output_layers"))
+    return Model(specs, source, target, _input_shape(config, *(s for s in specs if s.name == source)))
 
 
-def _sequence(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
-    before = ""
+def _sequential_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
+    previous = ""
     for i, layer in enumerate(layers):
-        name, config = _name(layer, i), _config(layer)
-        is_input = kind_of(layer) == "InputLayer"
+        name, config = _layer_name(layer, i), _layer_config(layer)
+        is_input = class_of(layer) == "InputLayer"
         if is_input and i:
             raise WeightsError(f"layer {escape(name)!r}: an input in the middle of a Sequential model")
-        yield Spec(name, kind_of(layer), config, () if is_input else (before,))
-        before = name
+        yield Spec(name, class_of(layer), config, () if is_input else (previous,))
+        previous = name
 
 
-def _graph(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
+def _functional_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
     for i, layer in enumerate(layers):
-        spec = Spec(_name(layer, i), kind_of(layer), _config(layer), ())
+        spec = Spec(_layer_name(layer, i), class_of(layer), _layer_config(layer), ())
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or len(nodes) > 1:
             raise spec.error("is used in several places; minicnn's networks share no layers")
-        inputs = tuple(_read_by(nodes[0], spec)) if nodes else ()
+        inputs = tuple(_read_inputs(nodes[0], spec)) if nodes else ()
         yield spec._replace(inputs=inputs)
 
 
-def _name(layer: Mapping[str, Any], i: int) -> str:
+def _layer_name(layer: Mapping[str, Any], i: int) -> str:
     config = layer["config"]
     name = config.get("name") if isinstance(config, dict) else None
     name = name if isinstance(name, str) else layer.get("name")
     return name if isinstance(name, str) and name else f"layer{i}"
 
 
-def _config(layer: Mapping[str, Any]) -> Mapping[str, Any]:
+def _layer_config(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a layer's settings; of a nested model, its whole description."""
-    nested = kind_of(layer) in MODELS
+    nested = class_of(layer) in MODELS
     return layer if nested or not isinstance(layer["config"], dict) else layer["config"]
 
 
-def _read_by(node: Any, spec: Spec) -> Iterator[str]:
-    """Names of the layers that a node reads: lists [name, node, tensor], or Keras 3's tensors in arguments."""
+def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
+    """Yield the names of the layers that a node reads, from [name, node, tensor] or Keras 3's tensors."""
     if isinstance(node, dict):
-        tensors = list(_tensors(node.get("args"), 0))
-        if list(_tensors(node.get("kwargs"), 0)):
+        tensors = list(_find_tensors(node.get("args"), 0))
+        if list(_find_tensors(node.get("kwargs"), 0)):
             raise spec.error("reads a tensor by keyword, which is not read")
         histories = [t.get("keras_history") if isinstance(t, dict) else None for t in tensors]
     else:
@@ -181,29 +182,29 @@ def _read_by(node: Any, spec: Spec) -> Iterator[str]:
                 raise spec.error("reads something other than the one output of another layer")
 
 
-def _tensors(value: Any, depth: int) -> Iterator[Any]:
+def _find_tensors(value: Any, depth: int) -> Iterator[Any]:
     if depth > 4:
         return
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         yield value.get("config")
     elif isinstance(value, list | dict):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(inner, depth + 1)
+            yield from _find_tensors(inner, depth + 1)
 
 
-def _endpoint(found: Any, key: str) -> str:
+def _single_endpoint(value: Any, key: str) -> str:
     """Return the one name in [[name, 0, 0]] or [name, 0, 0]."""
-    while isinstance(found, list) and len(found) == 1:
-        (found,) = found
-    if not isinstance(found, list) or len(found) != 3 or not isinstance(found[0], str):
-        raise WeightsError(f"{key}: expected a model with one input and one output, found {escape(found)}")
-    return found[0]
+    while isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[0], str):
+        raise WeightsError(f"{key}: expected a model with one input and one output, found {escape(value)}")
+    return value[0]
 
 
-def _shape(config: Mapping[str, Any], first: Spec | None = None) -> tuple[int | None, ...] | None:
+def _input_shape(config: Mapping[str, Any], first: Spec | None = None) -> tuple[int | None, ...] | None:
     """Return the input's shape without the batch, as the file has it; None where it does not say."""
-    said = first.config if first else {}
-    for shape in (said.get("batch_shape"), said.get("batch_input_shape"), config.get("build_input_shape")):
-        if isinstance(shape, list) and 2 <= len(shape) <= 4 and all(n is None or _whole(n) for n in shape[1:]):
+    settings = first.config if first else {}
+    for shape in (settings.get("batch_shape"), settings.get("batch_input_shape"), config.get("build_input_shape")):
+        if isinstance(shape, list) and 2 <= len(shape) <= 4 and all(n is None or _is_size(n) for n in shape[1:]):
             return tuple(shape[1:])
     return None

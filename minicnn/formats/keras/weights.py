@@ -10,37 +10,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minicnn.formats.containers.hdf5 import Group
 
-__all__ = ["Listed", "Numbered", "filters", "shelf_of", "state_of"]
+__all__ = ["Weights", "open_weights", "read_state_dict", "to_filters"]
 
 MAX_DEPTH = 24  # names in the name of a weight
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
-def shelf_of(root: Group) -> Listed | Numbered:
+Weights: TypeAlias = "NamedWeights | NumberedWeights"
+
+
+def open_weights(root: Group) -> Weights:
     """Return the weights of a file, of either kind."""
     weights = root.members.get("model_weights", root)
-    if isinstance(weights, Group) and "layer_names" in _joined(weights):
-        return Listed(dict(_listed(weights)))
-    return Numbered(root)
+    if isinstance(weights, Group) and "layer_names" in _read_name_lists(weights):
+        return NamedWeights(dict(_read_named_layers(weights)))
+    return NumberedWeights(root)
 
 
-class Listed:
+class NamedWeights:
     """Weights by the names of their layers."""
 
     def __init__(self, layers: dict[str, list[tuple[str, np.ndarray]]]):
         self.layers = layers
 
-    def layer(self, name: str, kind: str) -> list[np.ndarray]:
+    def read_layer(self, name: str, kind: str) -> list[np.ndarray]:
         """Return a layer's arrays, in order."""
         return [array for _, array in self.layers.get(name, [])]
 
-    def model(self, name: str, kind: str) -> Listed:
+    def open_nested(self, name: str, kind: str) -> NamedWeights:
         """Return the weights of a nested model: those of its group, by the layers in their own names."""
         if name not in self.layers:
             return self
@@ -49,65 +52,69 @@ class Listed:
             *owners, _ = weight.split("/")[-MAX_DEPTH:]
             for i in range(len(owners)):  # a layer's name may hold slashes, and models' names may stand before it
                 inner.setdefault("/".join(owners[i:]), []).append((weight, array))
-        return Listed(inner)
+        return NamedWeights(inner)
 
 
-class Numbered:
+class NumberedWeights:
     """Weights by the classes of their layers, in the order of the model."""
 
     def __init__(self, group: Group):
-        found = [group.members[name] for name in _CONTAINERS if isinstance(group.members.get(name), Group)]
-        self.groups = found[0].members if found else {}
-        self.named = {_given_name(child): child for child in self.groups.values() if _given_name(child)}
+        containers = [group.members[name] for name in _CONTAINERS if isinstance(group.members.get(name), Group)]
+        self.groups = containers[0].members if containers else {}
+        self.named = {_read_layer_name(child): child for child in self.groups.values() if _read_layer_name(child)}
         self.counts: dict[str, int] = {}
 
-    def layer(self, name: str, kind: str) -> list[np.ndarray]:
+    def read_layer(self, name: str, kind: str) -> list[np.ndarray]:
         """Return a layer's arrays, in order; to be called for every layer of the model in turn."""
-        return _numbered_arrays(self._group(name, kind))
+        return _read_numbered_arrays(self._next_group(name, kind))
 
-    def model(self, name: str, kind: str) -> Numbered:
+    def open_nested(self, name: str, kind: str) -> NumberedWeights:
         """Return the weights of a nested model."""
-        return Numbered(self._group(name, kind))
+        return NumberedWeights(self._next_group(name, kind))
 
-    def _group(self, name: str, kind: str) -> Group:
-        stem = _snake_case(kind)
-        before = self.counts.get(stem, 0)
-        self.counts[stem] = before + 1
-        found = self.named.get(name, self.groups.get(f"{stem}_{before}" if before else stem))
-        return found if isinstance(found, Group) else Group({}, {})
+    def _next_group(self, name: str, kind: str) -> Group:
+        stem = _to_snake_case(kind)
+        index = self.counts.get(stem, 0)
+        self.counts[stem] = index + 1
+        group = self.named.get(name, self.groups.get(f"{stem}_{index}" if index else stem))
+        return group if isinstance(group, Group) else Group({}, {})
 
 
-def state_of(root: Group) -> dict[str, np.ndarray]:
+def read_state_dict(root: Group) -> dict[str, np.ndarray]:
     """Return the arrays of a file that holds no architecture, in our layout, under ``layer.parameter``.
 
     A full layer's columns stay in the order of Keras, where maps are flattened as H, W, C.
     """
     weights = root.members.get("model_weights", root)
-    if isinstance(weights, Group) and "layer_names" in _joined(weights):
-        layers = [(name, _snake_case(_role(pairs)), pairs) for name, pairs in _listed(weights)]
+    if isinstance(weights, Group) and "layer_names" in _read_name_lists(weights):
+        layers = [
+            (name, _to_snake_case(_guess_class(pairs)), pairs) for name, pairs in _read_named_layers(weights)
+        ]
     else:
-        layers = [(name, kind, [("", a) for a in arrays]) for name, kind, arrays in _walk(root, "", "")]
+        layers = [(name, kind, [("", a) for a in arrays]) for name, kind, arrays in _walk_layers(root, "", "")]
     names = [name for name, *_ in layers]
-    found: dict[str, np.ndarray] = {}
+    state: dict[str, np.ndarray] = {}
     for name, kind, pairs in layers:
         arrays = [array for _, array in pairs]
-        found |= {f"{name}.{key}": array for key, array in _parameters(kind, arrays) if names.count(name) == 1}
-    return found
+        state |= {
+            f"{name}.{key}": array for key, array in _split_parameters(kind, arrays) if names.count(name) == 1
+        }
+    return state
 
 
-def _role(pairs: list[tuple[str, np.ndarray]]) -> str:
+def _guess_class(pairs: list[tuple[str, np.ndarray]]) -> str:
     return "DepthwiseConv2D" if any("depthwise_kernel" in weight for weight, _ in pairs) else ""
 
 
-def _parameters(kind: str, arrays: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+def _split_parameters(kind: str, arrays: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     if len(arrays) == 4 and all(a.ndim == 1 for a in arrays):
         yield from zip(("weight", "bias", "running_mean", "running_var"), arrays, strict=True)
     elif arrays and arrays[0].ndim in (2, 4) and len(arrays) <= 2:
-        yield "weight", arrays[0].T if arrays[0].ndim == 2 else filters(arrays[0], kind.startswith("depthwise"))
+        yield "weight", arrays[0].T if arrays[0].ndim == 2 else to_filters(arrays[0], kind.startswith("depthwise"))
         yield from (("bias", a) for a in arrays[1:] if a.ndim == 1)
 
 
-def filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
+def to_filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
     """Return a view of a kernel (R, S, C, K) as (K, C, R, S); a depthwise one (R, S, C, M) as (C M, 1, R, S)."""
     if depthwise:
         r, s, c, m = kernel.shape
@@ -115,61 +122,61 @@ def filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
     return kernel.transpose(3, 2, 0, 1)
 
 
-def _walk(group: Group, name: str, kind: str) -> Iterator[tuple[str, str, list[np.ndarray]]]:
-    """(name, class, arrays) of every layer in a file of numbered weights."""
-    arrays = _numbered_arrays(group)
+def _walk_layers(group: Group, name: str, kind: str) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+    """Yield (name, class, arrays) of every layer in a file of numbered weights."""
+    arrays = _read_numbered_arrays(group)
     if arrays:
-        yield _given_name(group) or name, kind, arrays
+        yield _read_layer_name(group) or name, kind, arrays
     for key, member in group.members.items():
         if isinstance(member, Group) and key != "vars":
             inner = name if key in _CONTAINERS else f"{name}/{key}".lstrip("/")
-            yield from _walk(member, inner, re.sub(r"_\d+$", "", key))
+            yield from _walk_layers(member, inner, re.sub(r"_\d+$", "", key))
 
 
-def _given_name(group: Any) -> str:
-    found = group.members.get("vars") if isinstance(group, Group) else None
-    name = found.attributes.get("name") if isinstance(found, Group) else None
+def _read_layer_name(group: Any) -> str:
+    variables = group.members.get("vars") if isinstance(group, Group) else None
+    name = variables.attributes.get("name") if isinstance(variables, Group) else None
     return name if isinstance(name, str) else ""
 
 
-def _numbered_arrays(group: Group) -> list[np.ndarray]:
-    found = group.members.get("vars")
-    members = found.members if isinstance(found, Group) else {}
+def _read_numbered_arrays(group: Group) -> list[np.ndarray]:
+    variables = group.members.get("vars")
+    members = variables.members if isinstance(variables, Group) else {}
     arrays = (members.get(str(i)) for i in range(len(members)))
     return [a for a in arrays if isinstance(a, np.ndarray)]
 
 
-def _listed(weights: Group) -> Iterator[tuple[str, list[tuple[str, np.ndarray]]]]:
-    """(layer, its weights' names and arrays) of a file of listed weights."""
-    for layer in _joined(weights)["layer_names"]:
-        group = _find(weights, layer)
-        names = _joined(group).get("weight_names", []) if isinstance(group, Group) else []
-        pairs = ((name, _find(group, name)) for name in names)
+def _read_named_layers(weights: Group) -> Iterator[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """Yield (layer, its weights' names and arrays) of a file of named weights."""
+    for layer in _read_name_lists(weights)["layer_names"]:
+        group = _find_member(weights, layer)
+        names = _read_name_lists(group).get("weight_names", []) if isinstance(group, Group) else []
+        pairs = ((name, _find_member(group, name)) for name in names)
         yield layer, [(name, array) for name, array in pairs if isinstance(array, np.ndarray)]
 
 
-def _joined(group: Group) -> dict[str, list[str]]:
+def _read_name_lists(group: Group) -> dict[str, list[str]]:
     """Return the lists of names, of which long ones are split over several attributes with numbers."""
-    found: dict[str, list[str]] = {}
+    lists: dict[str, list[str]] = {}
     for key in ("layer_names", "weight_names"):
         parts = [group.attributes[key]] if key in group.attributes else []
-        parts += [group.attributes[numbered] for numbered in _numbered_names(group, key)]
+        parts += [group.attributes[numbered] for numbered in _numbered_keys(group, key)]
         if parts:
-            found[key] = [name for part in parts if isinstance(part, list) for name in part]
-    return found
+            lists[key] = [name for part in parts if isinstance(part, list) for name in part]
+    return lists
 
 
-def _numbered_names(group: Group, key: str) -> Iterator[str]:
+def _numbered_keys(group: Group, key: str) -> Iterator[str]:
     return takewhile(group.attributes.__contains__, (f"{key}{i}" for i in count()))
 
 
-def _find(group: Any, path: str) -> Any:
+def _find_member(group: Any, path: str) -> Any:
     for name in path.split("/"):
         group = group.members.get(name) if isinstance(group, Group) else None
     return group
 
 
-def _snake_case(kind: str) -> str:
+def _to_snake_case(kind: str) -> str:
     """Return the name that Keras makes of a class: DepthwiseConv2D gives depthwise_conv2d, ReLU re_lu."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

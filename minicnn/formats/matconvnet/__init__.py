@@ -17,9 +17,9 @@ from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
 from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
-from minicnn.formats.matconvnet.blocks import INPUT, Block, blocks_of, flat
-from minicnn.formats.matconvnet.layers import layer_of
-from minicnn.formats.matconvnet.meta import input_shape_of, labels_of, preprocess_of
+from minicnn.formats.matconvnet.blocks import INPUT, Block, decode_blocks, first_numbers
+from minicnn.formats.matconvnet.layers import convert_block
+from minicnn.formats.matconvnet.meta import read_input_shape, read_labels, read_preprocess
 from minicnn.layers import Flatten, Layer, Softmax, sequence
 from minicnn.network import Network
 
@@ -50,68 +50,71 @@ def read(path: PathLike) -> Network:
         names = ", ".join(escape(name) for name in list(variables)[:8])
         raise WeightsError(f"{path}: expected a MatConvNet network, found a MATLAB file with {names or 'nothing'}")
     try:
-        return _network(net, Path(path).stem)
+        return _build_network(net, Path(path).stem)
     except (MinicnnError, OverflowError) as error:
         raise WeightsError(f"{path}: {error}") from None
 
 
-def _network(net: Mapping[str, Any], name: str) -> Network:
+def _build_network(net: Mapping[str, Any], name: str) -> Network:
     meta = net["meta"] if isinstance(net.get("meta"), dict) else net
-    input_shape = input_shape_of(meta)
-    target, steps = _steps(blocks_of(net), input_shape[0] if input_shape else None)
-    layers = _flattened(build_chain(steps, INPUT, target), input_shape)
+    input_shape = read_input_shape(meta)
+    target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
+    layers = _flatten_scores(build_chain(nodes, INPUT, target), input_shape)
     scores = sequence.output_shape(layers, input_shape) if input_shape else None
-    return Network(layers, input_shape, preprocess_of(meta), labels_of(meta, scores), name=name)
+    return Network(layers, input_shape, read_preprocess(meta), read_labels(meta, scores), name=name)
 
 
-def _steps(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, GraphNode]]:
+def _build_nodes(blocks: list[Block], channels: int | None) -> tuple[str, dict[str, GraphNode]]:
     """Return the name of the scores, and how each value comes about.
 
     ``channels`` are the input's, as far as they are known.
     """
-    depth: dict[str, int | None] = {INPUT: channels}
-    steps: dict[str, GraphNode] = {}
-    for block in _in_order(blocks):
+    channels_of: dict[str, int | None] = {INPUT: channels}
+    nodes: dict[str, GraphNode] = {}
+    for block in _sort_blocks(blocks):
         join = block.type if block.type in (ADD, CONCAT) else ""
         if not join and len(block.inputs) != 1:
             raise block.error(f"reads {len(block.inputs)} values, expected one")
-        layers = () if join else (layer_of(block, depth[block.inputs[0]]),)
-        depth[block.output] = _depth_after(block, layers, [depth[name] for name in block.inputs])
-        steps[block.output] = GraphNode(block.name, block.inputs, layers, join)
+        layers = () if join else (convert_block(block, channels_of[block.inputs[0]]),)
+        channels_of[block.output] = _output_channels(block, layers, [channels_of[name] for name in block.inputs])
+        nodes[block.output] = GraphNode(block.name, block.inputs, layers, join)
     used = {name for block in blocks for name in block.inputs}
-    ends = [name for name in steps if name not in used]
+    ends = [name for name in nodes if name not in used]
     if len(ends) != 1:
         raise WeightsError(f"expected a network with one output, found {len(ends)}: {escape(ends)}")
-    return ends[0], steps
+    return ends[0], nodes
 
 
-def _in_order(blocks: list[Block]) -> Iterator[Block]:
-    """Blocks, each after those whose outputs it reads."""
+def _sort_blocks(blocks: list[Block]) -> Iterator[Block]:
+    """Yield the blocks, each after those whose outputs it reads."""
     outputs = [block.output for block in blocks]
     if len(set(outputs)) < len(outputs) or INPUT in outputs:
         raise WeightsError("two layers write to one variable; expected each to have its own")
-    known, waiting = {INPUT}, blocks
-    while waiting:
+    computed, pending = {INPUT}, blocks
+    while pending:
         ready = []
-        for block in waiting:
-            if block.inputs and known.issuperset(block.inputs):
-                known.add(block.output)
+        for block in pending:
+            if block.inputs and computed.issuperset(block.inputs):
+                computed.add(block.output)
                 ready.append(block)
         if not ready:
-            raise waiting[0].error("reads what no layer before it gives; the network has a cycle or a gap")
+            raise pending[0].error("reads what no layer before it gives; the network has a cycle or a gap")
         yield from ready
-        waiting = [block for block in waiting if block.output not in known]
+        pending = [block for block in pending if block.output not in computed]
 
 
-def _depth_after(block: Block, layers: tuple[Layer, ...], depths: list[int | None]) -> int | None:
+def _output_channels(block: Block, layers: tuple[Layer, ...], depths: list[int | None]) -> int | None:
     if block.type == CONCAT:
-        if flat(block.fields.get("dim", 3)) != [3]:
+        if first_numbers(block.fields.get("dim", 3)) != [3]:
             raise block.error("concatenates along another axis than the channels")
-        return None if None in depths else sum(depths)
+        known = [n for n in depths if n is not None]
+        return sum(known) if len(known) == len(depths) else None
     return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
 
 
-def _flattened(layers: sequence.NamedLayers, input_shape: tuple[int, int, int] | None) -> sequence.NamedLayers:
+def _flatten_scores(
+    layers: sequence.NamedLayers, input_shape: tuple[int, int, int] | None
+) -> sequence.NamedLayers:
     """Return the chain with a flatten before a last softmax, or at the end, where the maps are single pixels."""
     out = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
     if out[1:] != (1, 1):

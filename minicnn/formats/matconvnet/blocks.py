@@ -1,4 +1,4 @@
-"""The layers of a MatConvNet file, of SimpleNN and DagNN alike, before they are made into layers of ours."""
+"""The layers of a MatConvNet file, of SimpleNN and DagNN alike, before they are converted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT
 
-__all__ = ["INPUT", "Block", "blocks_of", "flat"]
+__all__ = ["INPUT", "Block", "decode_blocks", "first_numbers"]
 
 MAX_LAYERS = 2_000
 INPUT = "the input"
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
     def numbers(self, key: str, default: float) -> list[int]:
         """Return a field of one or more whole numbers: kernel sizes, strides, padding."""
-        values = flat(self.fields.get(key, default))
+        values = first_numbers(self.fields.get(key, default))
         if not 1 <= len(values) <= 4 or any(not 0 <= v < 1 << 16 or v != int(v) for v in values):
             raise self.error(f"{key}: expected whole numbers, found {escape(values)}")
         return [int(v) for v in values]
@@ -55,41 +55,41 @@ class Block(NamedTuple):
         return (top, bottom), (left, right)
 
 
-def blocks_of(net: Mapping[str, Any]) -> list[Block]:
+def decode_blocks(net: Mapping[str, Any]) -> list[Block]:
     """Return the blocks of a network, those that only training needs left out."""
-    layers = _structures(net["layers"], "layers")
+    layers = _to_structures(net["layers"], "layers")
     is_dag = "params" in net and all("block" in layer for layer in layers)
-    return list(_dag_blocks(layers, _structures(net["params"], "params")) if is_dag else _simple_blocks(layers))
+    return list(_decode_dag(layers, _to_structures(net["params"], "params")) if is_dag else _decode_simple(layers))
 
 
-def _simple_blocks(layers: list[Mapping[str, Any]]) -> Iterator[Block]:
-    """Blocks of a SimpleNN: each reads what the one before gives."""
-    before = INPUT
+def _decode_simple(layers: list[Mapping[str, Any]]) -> Iterator[Block]:
+    """Yield the blocks of a SimpleNN: each reads what the one before gives."""
+    previous = INPUT
     for i, layer in enumerate(layers):
         name, kind = layer.get("name"), str(layer.get("type"))
         name = name if isinstance(name, str) and name else f"layer{i + 1}"
         weights = layer.get("weights", [layer.get("filters"), layer.get("biases")])
         if kind not in _LOSSES:
-            yield Block(name, kind, (before,), f"{i}", layer, _arrays(weights))
-            before = f"{i}"
+            yield Block(name, kind, (previous,), f"{i}", layer, _to_arrays(weights))
+            previous = f"{i}"
 
 
-def _dag_blocks(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]) -> Iterator[Block]:
-    """Blocks of a DagNN: variables and parameters by name; the variable that no layer gives is the input."""
+def _decode_dag(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]) -> Iterator[Block]:
+    """Yield the blocks of a DagNN, whose values have names; the one that no layer gives is the input."""
     values = {str(p.get("name")): p.get("value") for p in params}
     kinds = [_DAG_TYPES.get(kind := str(layer.get("type")).removeprefix("dagnn."), kind) for layer in layers]
-    layers = [layer | {"kind": kind} for layer, kind in zip(layers, kinds, strict=True) if kind not in _LOSSES]
-    given = {name for layer in layers for name in _names(layer.get("outputs"))}
-    free = {name for layer in layers for name in _names(layer.get("inputs"))} - given
+    layers = [{**layer, "kind": kind} for layer, kind in zip(layers, kinds, strict=True) if kind not in _LOSSES]
+    given = {name for layer in layers for name in _to_names(layer.get("outputs"))}
+    free = {name for layer in layers for name in _to_names(layer.get("inputs"))} - given
     if len(free) != 1:
         raise WeightsError(f"expected a network with one input, found {len(free)}: {escape(sorted(free))}")
     used: set[str] = set()
     for layer in layers:
         fields = layer["block"] if isinstance(layer.get("block"), dict) else {}
-        inputs = tuple(name if name in given else INPUT for name in _names(layer.get("inputs")))
-        outputs = _names(layer.get("outputs"))
-        own = _names(layer.get("params"))
-        arrays = _arrays([values.get(name) for name in own])
+        inputs = tuple(name if name in given else INPUT for name in _to_names(layer.get("inputs")))
+        outputs = _to_names(layer.get("outputs"))
+        own = _to_names(layer.get("params"))
+        arrays = _to_arrays([values.get(name) for name in own])
         block = Block(str(layer.get("name")), layer["kind"], inputs, "".join(outputs[:1]), fields, arrays)
         if len(outputs) != 1 or not used.isdisjoint(own):
             raise block.error("gives several values or shares parameters; expected one value, and its own")
@@ -112,23 +112,23 @@ _DAG_TYPES = {
 }
 
 
-def _structures(value: Any, what: str) -> list[Mapping[str, Any]]:
+def _to_structures(value: Any, what: str) -> list[Mapping[str, Any]]:
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list) or len(items) > MAX_LAYERS or not all(isinstance(i, dict) for i in items):
         raise WeightsError(f"{what}: expected up to {MAX_LAYERS} structures")
     return items
 
 
-def _names(value: Any) -> list[str]:
+def _to_names(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, list) else []
 
 
-def _arrays(values: Any) -> list[np.ndarray]:
+def _to_arrays(values: Any) -> list[np.ndarray]:
     values = values if isinstance(values, list) else [values]
     return [v.astype(np.float32, copy=False) for v in values if isinstance(v, np.ndarray)]
 
 
-def flat(value: Any) -> list[float]:
+def first_numbers(value: Any) -> list[float]:
     """Return the first numbers of an array or a number, at most five; none of anything else."""
     values = np.asarray(value if isinstance(value, np.ndarray | int | float) else [])
     return values.ravel(order="F")[:5].astype(float).tolist()

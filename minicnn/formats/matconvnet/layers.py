@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.matconvnet.blocks import Block, flat
+from minicnn.formats.matconvnet.blocks import Block, first_numbers
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -23,10 +24,10 @@ from minicnn.layers import (
     Softmax,
 )
 
-__all__ = ["layer_of"]
+__all__ = ["convert_block"]
 
 
-def layer_of(block: Block, channels: int | None) -> Layer:
+def convert_block(block: Block, channels: int | None) -> Layer:
     """Return the layer that computes a block on maps of ``channels``, where their number is known.
 
     Raises
@@ -44,18 +45,18 @@ def layer_of(block: Block, channels: int | None) -> Layer:
         raise error if str(error).startswith("layer ") else block.error(str(error)) from None
 
 
-def _filters(block: Block) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_filters(block: Block) -> tuple[np.ndarray, np.ndarray | None]:
     """Return weights, trailing axes of 1 that MATLAB drops restored, and the bias, None where it is empty."""
     if not block.weights or not 2 <= block.weights[0].ndim <= 4 or not block.weights[0].size:
         raise block.error("expected filters of H x W x C x K")
     weight = block.weights[0]
     weight = weight.reshape(weight.shape + (1,) * (4 - weight.ndim))
     bias = block.weights[1].ravel() if len(block.weights) > 1 and block.weights[1].size else None
-    return weight, None if flat(block.fields.get("hasBias", 1)) == [0] else bias
+    return weight, None if first_numbers(block.fields.get("hasBias", 1)) == [0] else bias
 
 
 def _conv(block: Block, channels: int | None) -> Layer:
-    weight, bias = _filters(block)
+    weight, bias = _read_filters(block)
     height, width, depth, filters = weight.shape
     channels = depth if channels is None else channels
     if channels % depth or filters % (channels // depth):
@@ -76,7 +77,7 @@ def _conv(block: Block, channels: int | None) -> Layer:
 
 
 def _conv_transpose(block: Block, channels: int | None) -> Layer:
-    weight, bias = _filters(block)
+    weight, bias = _read_filters(block)
     height, width, filters, depth = weight.shape
     (groups,) = set(block.numbers("numGroups", 1))
     if channels not in (None, depth) or groups < 1 or depth % groups:
@@ -98,7 +99,7 @@ def _conv_transpose(block: Block, channels: int | None) -> Layer:
 def _pool(block: Block, channels: int | None) -> Layer:
     method = block.fields.get("method", "max")
     size = block.pair("poolSize" if "poolSize" in block.fields else "pool")
-    window = {"stride": block.pair("stride"), "padding": block.sides("pad")}
+    window: dict[str, Any] = {"stride": block.pair("stride"), "padding": block.sides("pad")}
     if method == "max":
         return MaxPool2d(size, **window)
     if method == "avg":
@@ -106,18 +107,18 @@ def _pool(block: Block, channels: int | None) -> Layer:
     raise block.error(f"method: expected 'max' or 'avg', found {escape(method)!r}")
 
 
-def _rectifier(block: Block, channels: int | None) -> Layer:
+def _relu(block: Block, channels: int | None) -> Layer:
     leak = block.fields.get("leak", 0.0)
     options = block.fields.get("opts")
     if isinstance(options, list) and "leak" in options[:-1:2]:
         leak = options[options.index("leak") + 1]
-    (slope,) = flat(leak) or [0.0]
+    (slope,) = first_numbers(leak) or [0.0]
     return LeakyReLU(slope) if slope else ReLU()
 
 
-def _response_norm(block: Block, channels: int | None) -> Layer:
+def _local_response_norm(block: Block, channels: int | None) -> Layer:
     """Window of N channels; for even N it would lie one channel higher than torch's."""
-    values = flat(block.fields.get("param", np.array([5, 1, 1e-4 / 5, 0.75])))
+    values = first_numbers(block.fields.get("param", np.array([5, 1, 1e-4 / 5, 0.75])))
     if len(values) != 4 or not np.isfinite(values).all() or not 1 <= values[0] < 1 << 16 or values[0] % 2 != 1:
         raise block.error(f"param: expected [N kappa alpha beta] with an odd N, found {escape(values)}")
     size, k, alpha, beta = int(values[0]), *values[1:]
@@ -143,7 +144,7 @@ def _batch_norm(block: Block, channels: int | None) -> Layer:
 
 
 def _dropout(block: Block, channels: int | None) -> Layer:
-    (rate,) = flat(block.fields.get("rate", 0.5)) or [0.5]
+    (rate,) = first_numbers(block.fields.get("rate", 0.5)) or [0.5]
     return Dropout(rate)
 
 
@@ -151,9 +152,9 @@ _LAYERS: dict[str, Callable[[Block, int | None], Layer]] = {
     "conv": _conv,
     "convt": _conv_transpose,
     "pool": _pool,
-    "relu": _rectifier,
-    "normalize": _response_norm,
-    "lrn": _response_norm,
+    "relu": _relu,
+    "normalize": _local_response_norm,
+    "lrn": _local_response_norm,
     "bnorm": _batch_norm,
     "dropout": _dropout,
     "softmax": lambda block, channels: Softmax(),

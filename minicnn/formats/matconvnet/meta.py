@@ -10,16 +10,16 @@ import numpy as np
 from minicnn.images import Preprocess
 from minicnn.images.preprocess import INTERPOLATIONS
 
-__all__ = ["input_shape_of", "labels_of", "preprocess_of"]
+__all__ = ["read_input_shape", "read_labels", "read_preprocess"]
 
 MAX_SIDE = 1 << 14  # pixels a side
 MAX_CHANNELS = 1 << 10
 
 
-def input_shape_of(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
+def read_input_shape(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
     """Return (C, H, W) out of ``normalization.imageSize`` = [H W C] or ``inputSize``; None where it is open."""
-    for size in (_normalisation(meta).get("imageSize"), meta.get("inputSize")):
-        numbers = _numbers(size)
+    for size in (_read_normalisation(meta).get("imageSize"), meta.get("inputSize")):
+        numbers = _to_numbers(size)
         if 2 <= len(numbers) <= 4 and all(1 <= n <= MAX_SIDE and n == int(n) for n in numbers):
             height, width, *depth = (int(n) for n in numbers)
             channels = depth[0] if depth else 1
@@ -27,36 +27,36 @@ def input_shape_of(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
     return None
 
 
-def preprocess_of(meta: Mapping[str, Any]) -> Preprocess | None:
-    """Return how an image becomes the input; None where the file does not say, or the input is no picture.
+def read_preprocess(meta: Mapping[str, Any]) -> Preprocess | None:
+    """Return how an image becomes the input; None where the file does not say, or the input is no image.
 
     RGB or grey values 0..255, minus ``averageImage`` (an image, or a value a channel); where there is an
     ``imageStd`` of a network from PyTorch, values 0..1, divided by it.  The short side is first brought to the
     input's plus ``border``, or to ``fullImageSize``, or to the input's divided by ``cropSize``; where none of
-    them is given the picture is warped, as MatConvNet's own examples do.
+    them is given the image is warped, as MatConvNet's own examples do.
     """
-    shape, found = input_shape_of(meta), _normalisation(meta)
-    if shape is None or not found or shape[0] not in (1, 3):
+    shape, normalisation = read_input_shape(meta), _read_normalisation(meta)
+    if shape is None or not normalisation or shape[0] not in (1, 3):
         return None
-    channels, *size = shape
-    std = _numbers(found.get("imageStd"))
-    of_unit_range = len(std) == channels and all(s > 0 for s in std)
-    interpolation = found.get("interpolation")
-    mean = _mean(found.get("averageImage"), shape)
+    channels, height, width = shape
+    std = _to_numbers(normalisation.get("imageStd"))
+    has_std = len(std) == channels and all(s > 0 for s in std)
+    interpolation = normalisation.get("interpolation")
+    mean = _read_mean(normalisation.get("averageImage"), shape)
     if mean is None:
         return None
     return Preprocess(
-        size=tuple(size),
-        resize=_short_side(found, size),
+        size=(height, width),
+        resize=_read_short_side(normalisation, [height, width]),
         interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
         channels="RGB" if channels == 3 else "L",
-        scale=1 / 255 if of_unit_range else 1.0,
+        scale=1 / 255 if has_std else 1.0,
         mean=mean,
-        std=tuple(std) if of_unit_range else (1.0,) * channels,
+        std=tuple(std) if has_std else (1.0,) * channels,
     )
 
 
-def labels_of(meta: Mapping[str, Any], scores: tuple[int, ...] | None) -> list[str] | None:
+def read_labels(meta: Mapping[str, Any], scores: tuple[int, ...] | None) -> list[str] | None:
     """Return the classes' descriptions, or else their names; None unless there is one for each score."""
     classes = meta.get("classes")
     for key in ("description", "name"):
@@ -66,25 +66,25 @@ def labels_of(meta: Mapping[str, Any], scores: tuple[int, ...] | None) -> list[s
     return None
 
 
-def _normalisation(meta: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = meta.get("normalization")
-    return found if isinstance(found, dict) else {}
+def _read_normalisation(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    normalisation = meta.get("normalization")
+    return normalisation if isinstance(normalisation, dict) else {}
 
 
-def _numbers(value: Any) -> list[float]:
+def _to_numbers(value: Any) -> list[float]:
     if not isinstance(value, np.ndarray) or not 1 <= value.size <= 16:
         return []
     numbers = value.ravel(order="F").astype(float)
     return numbers.tolist() if np.isfinite(numbers).all() else []
 
 
-def _mean(average: Any, shape: tuple[int, int, int]) -> Any:
+def _read_mean(average: Any, shape: tuple[int, int, int]) -> Any:
     """Return a mean image (C, H, W), or a mean for each channel; None where it is of another kind."""
     channels, height, width = shape
     if not isinstance(average, np.ndarray) or not average.size:
         return (0.0,) * channels
     if average.size == channels:
-        return tuple(_numbers(average)) or None
+        return tuple(_to_numbers(average)) or None
     image = average.reshape(*average.shape, *(1,) * (3 - average.ndim)) if average.ndim < 3 else average
     if image.ndim != 3 or image.shape[2] != channels or not np.isfinite(image).all():
         return None
@@ -93,8 +93,8 @@ def _mean(average: Any, shape: tuple[int, int, int]) -> Any:
     return tuple(image.mean(axis=(0, 1), dtype=np.float64).tolist())
 
 
-def _short_side(found: Mapping[str, Any], size: list[int]) -> int | None:
-    border, full, crop = (_numbers(found.get(key)) for key in ("border", "fullImageSize", "cropSize"))
+def _read_short_side(normalisation: Mapping[str, Any], size: list[int]) -> int | None:
+    border, full, crop = (_to_numbers(normalisation.get(key)) for key in ("border", "fullImageSize", "cropSize"))
     if border and any(border):
         side = min(size) + border[0]
     elif full:

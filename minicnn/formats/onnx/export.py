@@ -72,7 +72,8 @@ def _conv(graph: Graph, layer: Conv2d, context: Context) -> str:
     if layer.padding == "same" and graph.open_size:
         attributes["auto_pad"] = "SAME_UPPER"
     else:
-        attributes["pads"] = _pads(layer.geometry(context.shape[1:])["padding"])
+        _, height, width = context.shape
+        attributes["pads"] = _pads(layer.geometry((height, width))["padding"])
     inputs = [context.x, *_add_parameters(graph, layer, context)]
     return graph.node("Conv", context.path, inputs, group=layer.groups, **attributes)
 
