@@ -34,7 +34,7 @@ _Fetch = Callable[[Storage], "memoryview | bytes"]
 def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a file that ``torch.save`` wrote.
 
-    A checkpoint's model is found under ``state_dict``, ``model``, ``net`` and the like; what else it holds is
+    A checkpoint's model lies under ``state_dict``, ``model``, ``net`` and the like; what else it holds is
     dropped. Nested dictionaries are flattened with dots; entries that are no tensors are dropped; a ``module.``
     that begins every name is removed. Storages that tensors share are shared by the arrays.
 

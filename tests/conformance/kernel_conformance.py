@@ -41,9 +41,9 @@ def main():
 
 def row(operation, settings):
     """Name, number of compared arrays, the largest error of each side, and of central differences."""
-    found = [errors(operation, setting) for setting in settings]
-    count = sum(len(pairs) for case in found for pairs in case)
-    sides = [max(error for case in found for error in case[i]) for i in range(len(SIDES))]
+    cases = [errors(operation, setting) for setting in settings]
+    count = sum(len(pairs) for case in cases for pairs in case)
+    sides = [max(error for case in cases for error in case[i]) for i in range(len(SIDES))]
     away = [abs(d - p) / scale for s in settings for _, d, p, scale in differences(operation, s) if scale > 0]
     return operation, count + len(away), *sides, max(away, default=0.0)
 
@@ -51,16 +51,16 @@ def row(operation, settings):
 def errors(operation, setting):
     """For each side the error of every value and gradient, relative to the largest, or to 0.1 if that is less."""
     expected = ORACLES[operation](calls_of(operation, setting))
-    found = []
+    pairs = []
     for device, dtype, _ in SIDES:
         calls = calls_of(operation, setting, dtype)
-        found.append(
-            [e for name, call in calls.items() for e in compared(call.on(on(device), name), expected[name])]
+        pairs.append(
+            [e for name, call in calls.items() for e in compare_arrays(call.on(on(device), name), expected[name])]
         )
-    return found
+    return pairs
 
 
-def compared(result, wanted):
+def compare_arrays(result, wanted):
     if not isinstance(wanted, tuple):  # a value, perhaps with its mask or switches
         result, wanted = result[:1] if isinstance(result, tuple) else (result,), (wanted,)
     return [distance(np.asarray(a), np.asarray(b)) for a, b in zip(result, wanted, strict=True)]
@@ -90,7 +90,7 @@ def section(rows):
             f"| operation | comparisons | {' | '.join(heads)} | differences |",
             "|---" * (len(SIDES) + 3) + "|",
             f"| limit | | {limits} | {DIFFERENCES:.0e} |",
-            *(f"| {name} | {count} | {' | '.join(f'{e:.0e}' for e in found)} |" for name, count, *found in rows),
+            *(f"| {name} | {count} | {' | '.join(f'{e:.0e}' for e in worst)} |" for name, count, *worst in rows),
         ]
     )
 

@@ -17,7 +17,7 @@ from minicnn import Network, zoo
 from minicnn.formats.onnx import write
 from minicnn.formats.onnx.constant_folding import FOLDED
 from minicnn.formats.onnx.operators import LAYERS
-from tests.conformance.onnx_graphs import answer, expected, loaded
+from tests.conformance.onnx_graphs import expected, load_model, run_net
 from tests.conformance.onnx_light import LIGHT, X, with_random_weights
 from tests.conformance.onnx_suite import GROUPS, cases, run
 from tests.helpers.torch_lite0 import Lite0, digits
@@ -50,29 +50,29 @@ def light(scratch):
     """Largest difference from onnxruntime of the nine light graphs, relative to the largest score."""
     x = np.random.default_rng(1).standard_normal(X, dtype=np.float32)
     for name, title in LIGHT.items():
-        net = loaded(with_random_weights(name), scratch)
+        net = load_model(with_random_weights(name), scratch)
         yield (
             "light graph, ours against onnxruntime",
             title,
-            error(answer(net, x), expected(scratch / "model.onnx", x)),
+            error(run_net(net, x), expected(scratch / "model.onnx", x)),
         )
 
 
 def round_trips(scratch):
     """Every architecture of the zoo: torch to ONNX to ours, against torch; ours to ONNX, against onnxruntime."""
     for name in zoo.ARCHITECTURES:
-        found = zoo.architecture(name)
-        net = Network(found.layers, found.input_shape)
-        x = np.random.default_rng(1).standard_normal((2, *found.input_shape), dtype=np.float32)
+        architecture = zoo.architecture(name)
+        net = Network(architecture.layers, architecture.input_shape)
+        x = np.random.default_rng(1).standard_normal((2, *architecture.input_shape), dtype=np.float32)
         write(scratch / "model.onnx", net)
-        yield "zoo, ours to onnxruntime", name, error(answer(net, x), expected(scratch / "model.onnx", x))
+        yield "zoo, ours to onnxruntime", name, error(run_net(net, x), expected(scratch / "model.onnx", x))
         torch.manual_seed(0)
         module = TWINS[name]()
         if name.startswith("mtcnn"):  # whose view(len(x), -1) is exported as the number of images it saw
             x = x[:1]
-        net = loaded(exported(module, torch.from_numpy(x), len(x) > 1), scratch)
+        net = load_model(exported(module, torch.from_numpy(x), len(x) > 1), scratch)
         with torch.no_grad():
-            yield "zoo, torch to ours", name, error(answer(net, x), module(torch.from_numpy(x)).numpy())
+            yield "zoo, torch to ours", name, error(run_net(net, x), module(torch.from_numpy(x)).numpy())
 
 
 class Head(MTCNN):
@@ -107,7 +107,7 @@ def error(y, reference):
 def networks_section(networks):
     """Table of whole networks."""
     kinds = list(dict.fromkeys(kind for kind, _, _ in networks))
-    found = {(kind, name): f"{error:.0e}" for kind, name, error in networks}
+    errors = {(kind, name): f"{error:.0e}" for kind, name, error in networks}
     names = list(dict.fromkeys(name for _, name, _ in networks))
     return "\n".join(
         [
@@ -118,7 +118,7 @@ def networks_section(networks):
             "",
             f"| network | {' | '.join(kinds)} |",
             "|---" * (len(kinds) + 1) + "|",
-            *(f"| {name} | {' | '.join(found.get((kind, name), '') for kind in kinds)} |" for name in names),
+            *(f"| {name} | {' | '.join(errors.get((kind, name), '') for kind in kinds)} |" for name in names),
         ]
     )
 
@@ -148,7 +148,7 @@ def section(results):
         "",
         "Refused among them, and why:",
         "",
-        *(f"- {r.case.removeprefix('test_')}: {shortened(r.reason)}" for r in ours if r.outcome == "refused"),
+        *(f"- {r.case.removeprefix('test_')}: {shorten(r.reason)}" for r in ours if r.outcome == "refused"),
         "",
         "### Operators that have none",
         "",
@@ -180,7 +180,7 @@ def culprit(result):
     return next((op for op in result.operators if op not in LAYERS.keys() | FOLDED.keys()), result.operators[0])
 
 
-def shortened(reason):
+def shorten(reason):
     """A reason without the node's name, which says nothing in a suite."""
     return reason.partition("): ")[2] if reason.startswith("node ") else reason
 

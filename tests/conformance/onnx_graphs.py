@@ -28,7 +28,7 @@ def model(nodes, shape, constants=(), opset=17, batch="N", kind=onnx.TensorProto
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
 
-def loaded(proto, folder):
+def load_model(proto, folder):
     """Our network out of a model."""
     path = folder / "model.onnx"
     path.write_bytes(proto.SerializeToString())
@@ -43,11 +43,11 @@ def session(source):
 
 
 def expected(source, x):
-    """onnxruntime's answer."""
+    """Return onnxruntime's output."""
     running = session(source)
     return running.run(None, {running.get_inputs()[0].name: x})[0]
 
 
-def answer(net, x):
-    """Our answer with everything that the file holds, a softmax at the end too."""
+def run_net(net, x):
+    """Run our network with everything that the file holds, a softmax at the end too."""
     return net.forward(x, upto=net.names[-1]) if net.names else net(x)

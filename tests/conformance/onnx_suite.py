@@ -51,21 +51,21 @@ def operators_of(model):
 
 def tensors(folder, kind):
     """Arrays of the first data set, None for what is no tensor (sequences, optionals)."""
-    found = []
+    arrays = []
     for path in sorted(
         (folder / "test_data_set_0").glob(f"{kind}_*.pb"), key=lambda p: int(p.stem.rpartition("_")[2])
     ):
         try:
-            found.append(numpy_helper.to_array(onnx.load_tensor(path)))
+            arrays.append(numpy_helper.to_array(onnx.load_tensor(path)))
         except Exception:
-            found.append(None)
-    return found
+            arrays.append(None)
+    return arrays
 
 
 def run(folder, scratch):
     """Run one case."""
     model = onnx.load(folder / "model.onnx")
-    found = tuple(dict.fromkeys(node.op_type for node in model.graph.node))
+    op_types = tuple(dict.fromkeys(node.op_type for node in model.graph.node))
     inputs, outputs = tensors(folder, "input"), tensors(folder, "output")
     path, reasons, passed = Path(scratch) / "case.onnx", [], False
     for changed, x in variants(model, inputs, outputs):
@@ -78,10 +78,10 @@ def run(folder, scratch):
         tolerance = OTHERS.get(folder.name, OTHERS.get(str(outputs[0].dtype), TOLERANCE))
         fault = difference(net, x, outputs[0], tolerance)
         if fault:
-            return Result(folder.parent.name, folder.name, found, "wrong", fault)
+            return Result(folder.parent.name, folder.name, op_types, "wrong", fault)
         passed = True
     outcome = ("passed",) if passed else ("refused", (reasons or ["an input or output that is no tensor"])[-1])
-    return Result(folder.parent.name, folder.name, found, *outcome)
+    return Result(folder.parent.name, folder.name, op_types, *outcome)
 
 
 def variants(model, inputs, outputs):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.conformance.onnx_graphs import answer, expected, loaded
+from tests.conformance.onnx_graphs import expected, load_model, run_net
 from tests.conformance.onnx_light import LIGHT, X, with_random_weights
 
 BLOCKS = {
@@ -19,13 +19,13 @@ BLOCKS = {
 @pytest.mark.parametrize("name", LIGHT)
 def test_graphs(name, tmp_path):
     proto = with_random_weights(name, narrow=64)
-    net = loaded(proto, tmp_path)
+    net = load_model(proto, tmp_path)
     assert net.input_shape == X[1:]
     assert sum(bool(layer.branches()) for layer in net.layers) == BLOCKS.get(name, 0)
     if name in ("bvlc_alexnet", "zfnet512", "squeezenet", "inception_v1", "shufflenet"):  # the quicker ones
         x = np.random.default_rng(1).standard_normal(X, dtype=np.float32)
         reference = expected(tmp_path / "model.onnx", x)
-        y = answer(net, x)
+        y = run_net(net, x)
         assert reference.size == 1000 and np.ptp(reference) > 0
         # 1e-4, relative: sums of thousands of products in single precision, layer after layer
         np.testing.assert_allclose(y, reference.reshape(y.shape), rtol=0, atol=1e-4 * np.abs(reference).max())

@@ -36,7 +36,7 @@ def functional(*layers, shape, output=None):
 # descriptions
 
 
-def described(model, version, name="model"):
+def describe(model, version, name="model"):
     """What Keras of a major version puts into model_config or config.json."""
     entries = [_entry(item, model, version, i) for i, item in enumerate(model["layers"])]
     if model["kind"] == "Sequential":
@@ -53,7 +53,7 @@ def described(model, version, name="model"):
 
 def _entry(item, model, version, i):
     if "model" in item:
-        entry = described(item["model"], version, item["name"]) | {"name": item["name"]}
+        entry = describe(item["model"], version, item["name"]) | {"name": item["name"]}
     else:
         config = {"name": item["name"], **item["config"]}
         if model["shape"] and (item["kind"] == "InputLayer" or (model["kind"] == "Sequential" and i == 0)):
@@ -80,10 +80,10 @@ def _roles(count):
     )
 
 
-def _listed(item):
+def _list_weights(item):
     """(weight's name, array) of a layer, or of all layers in a nested model."""
     if "model" in item:
-        return [pair for inner in item["model"]["layers"] for pair in _listed(inner)]
+        return [pair for inner in item["model"]["layers"] for pair in _list_weights(inner)]
     roles = _roles(len(item["arrays"]))
     return [(f"{item['name']}/{role}:0", array) for role, array in zip(roles, item["arrays"], strict=False)]
 
@@ -92,7 +92,7 @@ def h5(path, model, version=2, weights_only=False, split=False, **attributes):
     """Write the .h5 of Keras 1 or 2; ``split`` spreads the layers' names over two attributes."""
     with h5py.File(path, "w") as root:
         if not weights_only:
-            root.attrs["model_config"] = json.dumps(described(model, version))
+            root.attrs["model_config"] = json.dumps(describe(model, version))
         root.attrs.update({"keras_version": f"{version}.2.0", "backend": "tensorflow"} | attributes)
         group = root if weights_only else root.create_group("model_weights")
         names = [item["name"].encode() for item in model["layers"]]
@@ -100,7 +100,7 @@ def h5(path, model, version=2, weights_only=False, split=False, **attributes):
         group.attrs.update(parts)
         for item in model["layers"]:
             inner = group.create_group(item["name"])
-            pairs = _listed(item)
+            pairs = _list_weights(item)
             inner.attrs["weight_names"] = [name.encode() for name, _ in pairs]
             for name, array in pairs:
                 inner[name] = array
@@ -125,10 +125,10 @@ def _numbered(group, model, with_names, name):
         if "model" in item:
             _numbered(inner, item["model"], with_names, item["name"])
             continue
-        found = inner.require_group("vars")
-        found.attrs.update({"name": item["name"]} if with_names else {})
+        variables = inner.require_group("vars")
+        variables.attrs.update({"name": item["name"]} if with_names else {})
         for i, array in enumerate(item["arrays"]):
-            found[str(i)] = array
+            variables[str(i)] = array
 
 
 def weights_h5(path, model, with_names=True):
@@ -144,7 +144,7 @@ def keras(path, model, version=3, with_names=True, compression=zipfile.ZIP_STORE
     weights_h5(file, model, with_names)
     members = {
         "metadata.json": json.dumps({"keras_version": "3.0.0"}),
-        "config.json": json.dumps(described(model, version)),
+        "config.json": json.dumps(describe(model, version)),
         "model.weights.h5": file.getvalue(),
     }
     with zipfile.ZipFile(path, "w", compression) as archive:

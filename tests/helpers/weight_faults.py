@@ -55,9 +55,9 @@ def assert_bit_flips_are_seen(read, path, data, step):
     for bit in range(0, 8 * len(data), step):
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
-        found = attempt(read, path, bytes(flipped))
-        refused += found is None
-        assert found is None or same(found, whole), f"bit {bit % 8} of byte {bit // 8} changed the arrays"
+        actual = attempt(read, path, bytes(flipped))
+        refused += actual is None
+        assert actual is None or same(actual, whole), f"bit {bit % 8} of byte {bit // 8} changed the arrays"
     assert refused > len(data) * 8 // step // 4
 
 

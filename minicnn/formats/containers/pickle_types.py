@@ -1,4 +1,4 @@
-"""What the pickle program of a weight file may name: element types, storages, tensors and plain containers.
+"""What the pickle program of a weight file may name: element types, storages, tensors and containers.
 
 A program that names anything else is refused. The functions below are called with the program's arguments, so
 they check them all; the first argument is the function that pays for work, one unit an element, since a program

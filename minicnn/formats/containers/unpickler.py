@@ -1,4 +1,4 @@
-"""Pickle programs of weight files, run by an interpreter that knows tensors and plain containers and nothing else.
+"""Pickle programs of weight files, run by an interpreter that knows tensors and containers and nothing else.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names. This one
 imports nothing and knows the names that its caller lists, by default those of ``pickle_types``; a program with

@@ -1,4 +1,4 @@
-"""Zip archives of arrays: members found, bounded, checked and mapped; members written aligned in the file.
+"""Zip archives of arrays: members are listed, bounded, checked and mapped, and written aligned in the file.
 
 An archive is never extracted: a member's name is a key, not a path, so names such as ``../x`` do no harm.
 """
@@ -20,7 +20,7 @@ from minicnn.formats.containers.files import atomic_write, check_name, escape
 __all__ = ["ALIGNMENT", "Member", "list_members", "read_member", "write"]
 
 ALIGNMENT = 64  # of every member's first byte in files we write: a cache line
-_DIRECTORY_LIMIT = 4 << 20  # bytes; room for 25,000 members with names of 100 letters
+_DIRECTORY_LIMIT = 4 << 20  # bytes: 25,000 members with names of 100 letters
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END_SIZE, _END64_BEFORE = 22, 56 + 20  # the end record; the 64-bit one and its locator stand before it
 _ZIP64 = 20  # bytes of the extra field that holds 64-bit sizes

@@ -1,6 +1,6 @@
 """The constants that an ONNX graph computes: shapes read, cut and joined, weights reshaped, all before any input.
 
-Where the file leaves a dimension of the input open (the batch, most often), a stand-in takes its place: a prime
+Where the file leaves a dimension of the input open (usually the batch), a stand-in takes its place: a prime
 that no shape holds by itself.  Beside every array goes a mask of the elements that come from such a dimension;
 they may say where the batch goes, but nothing else may depend on them.
 """

@@ -1,7 +1,7 @@
 """Local response normalisation where a graph spells it out, as PyTorch's exporters do.
 
 x / (k + alpha mean_window(x^2))^beta: the squares get a leading axis, zeros around the channels, an average pool
-along them; the axis goes again; a product, a sum, a power and a quotient follow.
+along them; the axis is removed; a product, a sum, a power and a quotient follow.
 """
 
 from __future__ import annotations

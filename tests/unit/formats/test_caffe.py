@@ -310,15 +310,15 @@ def test_training_description(tmp_path):
 def test_mean_images(tmp_path):
     mean = np.arange(3 * 8 * 8, dtype=np.float32).reshape(1, 3, 8, 8)
     (tmp_path / "mean.binaryproto").write_bytes(blob(mean, old=True).SerializeToString())
-    found = read_mean(tmp_path / "mean.binaryproto")
-    np.testing.assert_array_equal(found, mean[0])
+    actual = read_mean(tmp_path / "mean.binaryproto")
+    np.testing.assert_array_equal(actual, mean[0])
     params = "convolution_param { num_output: 2 kernel_size: 3 }"
     text = header(3, 6, 4) + layer("conv", "Convolution", "data", params=params)
     paths = write(tmp_path, text, {"conv": [normal(2, 3, 3, 3), normal(2)]})
-    net = read(*paths, mean=found)
+    net = read(*paths, mean=actual)
     np.testing.assert_array_equal(net.preprocess.mean, mean[0, :, 1:7, 2:6])
     assert read(*paths, mean=(1, 2, 3)).preprocess.mean == (1.0, 2.0, 3.0)
-    for wrong in ((1, 2), found[:, :3], found[:2]):
+    for wrong in ((1, 2), actual[:, :3], actual[:2]):
         with pytest.raises(WeightsError, match="mean: "):
             read(*paths, mean=wrong)
     (tmp_path / "two.binaryproto").write_bytes(blob(np.concatenate([mean, mean]), old=True).SerializeToString())

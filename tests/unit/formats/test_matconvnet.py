@@ -373,16 +373,20 @@ def preprocess(tmp_path, **fields):
 
 def test_mean_image(tmp_path):
     average = np.random.default_rng(0).uniform(90, 130, (22, 20, 3)).astype(np.float32)
-    found = preprocess(tmp_path, averageImage=average)
-    np.testing.assert_array_equal(found.mean, average.transpose(2, 0, 1))
-    assert found.channels == "RGB" and found.size == (22, 20) and found.interpolation == "bicubic"
+    preprocessing = preprocess(tmp_path, averageImage=average)
+    np.testing.assert_array_equal(preprocessing.mean, average.transpose(2, 0, 1))
+    assert (
+        preprocessing.channels == "RGB"
+        and preprocessing.size == (22, 20)
+        and preprocessing.interpolation == "bicubic"
+    )
     picture = np.random.default_rng(1).integers(0, 256, (22, 20, 3), np.uint8)
-    expected = picture.transpose(2, 0, 1).astype(np.float32) - found.mean
-    np.testing.assert_allclose(found(picture)[0], expected, atol=1e-4)
+    expected = picture.transpose(2, 0, 1).astype(np.float32) - preprocessing.mean
+    np.testing.assert_allclose(preprocessing(picture)[0], expected, atol=1e-4)
     net = minicnn.load(tmp_path / "net.mat")
     minicnn.save(net, tmp_path / "net.npz")
     again = minicnn.load(tmp_path / "net.npz")
-    np.testing.assert_array_equal(again.preprocess.mean, found.mean)
+    np.testing.assert_array_equal(again.preprocess.mean, preprocessing.mean)
     assert list(again.state_dict()) == list(net.state_dict())
 
 
@@ -414,8 +418,12 @@ def test_resize(tmp_path, fields, resize):
 
 
 def test_standard_deviations_mean_values_of_0_to_1(tmp_path):
-    found = preprocess(tmp_path, averageImage=row(0.5, 0.25, 0.125), imageStd=row(0.25, 0.25, 0.5))
-    assert (found.scale, found.mean, found.std) == (1 / 255, (0.5, 0.25, 0.125), (0.25, 0.25, 0.5))
+    preprocessing = preprocess(tmp_path, averageImage=row(0.5, 0.25, 0.125), imageStd=row(0.25, 0.25, 0.5))
+    assert (preprocessing.scale, preprocessing.mean, preprocessing.std) == (
+        1 / 255,
+        (0.5, 0.25, 0.125),
+        (0.25, 0.25, 0.5),
+    )
 
 
 @pytest.mark.parametrize(

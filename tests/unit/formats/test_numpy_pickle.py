@@ -51,9 +51,9 @@ def saved(value, protocol=None):
 def test_what_numpy_saves(tmp_path, protocol):
     path = tmp_path / "a.npy"
     path.write_bytes(saved(arrays(), protocol))
-    found = numpy_pickle.read(path)
-    assert same(found, {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays().items()})
-    assert not any(a.flags.writeable for a in found.values())
+    actual = numpy_pickle.read(path)
+    assert same(actual, {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays().items()})
+    assert not any(a.flags.writeable for a in actual.values())
 
 
 def test_names_of_the_module_before_numpy_2(tmp_path):
@@ -82,9 +82,9 @@ def test_checkpoints_nested_names_and_prefixes(tmp_path):
 def test_a_network_of_the_zoo(tmp_path):
     net = minicnn.load("digits")
     np.save(tmp_path / "digits.npy", net.state_dict(), allow_pickle=True)
-    found = minicnn.load(tmp_path / "digits.npy", architecture="digits")
+    actual = minicnn.load(tmp_path / "digits.npy", architecture="digits")
     x = np.random.default_rng(0).standard_normal((2, 1, 28, 28), np.float32)
-    np.testing.assert_array_equal(found(x), net(x))
+    np.testing.assert_array_equal(actual(x), net(x))
 
 
 class Call:

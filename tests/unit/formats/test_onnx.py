@@ -17,7 +17,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.onnx import constant_folding
 from minicnn.formats.onnx import model as decoding
 from minicnn.formats.onnx.budget import Budget
-from tests.conformance.onnx_graphs import answer, expected, loaded, model
+from tests.conformance.onnx_graphs import expected, load_model, model, run_net
 from tests.conformance.onnx_suite import cases, operators, tensors
 
 # single precision on both sides, sums in another order: a few units in the last place of the largest value
@@ -30,8 +30,8 @@ def normal(*shape, seed=0):
 
 def check(proto, folder, x, kinds=None):
     """Read, run and compare; ``kinds`` are the layers' names in one string."""
-    net = loaded(proto, folder)
-    y, reference = answer(net, x), expected(proto.SerializeToString(), x)
+    net = load_model(proto, folder)
+    y, reference = run_net(net, x), expected(proto.SerializeToString(), x)
     np.testing.assert_allclose(y.reshape(reference.shape), reference, rtol=0, atol=CLOSE * np.abs(reference).max())
     if kinds is not None:
         assert " ".join(type(layer).__name__ for layer in net.layers) == kinds
@@ -125,10 +125,10 @@ def test_exports_of_pytorch(name, batch_open, tmp_path):
     torch.manual_seed(0)
     module, x = MODULES[name](), torch.randn(2, 3, 9, 9)
     proto = exported(module, x if batch_open else x[:1], batch_open)
-    net = loaded(proto, tmp_path)
+    net = load_model(proto, tmp_path)
     with torch.no_grad():
         reference = module(x).numpy()
-    y = answer(net, x.numpy())
+    y = run_net(net, x.numpy())
     np.testing.assert_allclose(y.reshape(reference.shape), reference, rtol=0, atol=CLOSE * np.abs(reference).max())
     assert net.input_shape == (3, 9, 9) and net.preprocess is None and net.labels is None
 
@@ -136,7 +136,7 @@ def test_exports_of_pytorch(name, batch_open, tmp_path):
 def test_input_gradient_of_an_export(tmp_path):
     torch.manual_seed(1)
     module, x = Branches(), torch.randn(2, 3, 9, 9, requires_grad=True)
-    net = loaded(exported(module, x, True), tmp_path)
+    net = load_model(exported(module, x, True), tmp_path)
     scores = module.fc(module_features(module, x))
     scores[torch.arange(2), torch.tensor([1, 3])].sum().backward()
     dx = net.input_gradient(x.detach().numpy(), np.array([1, 3]))
@@ -154,7 +154,7 @@ def module_features(module, x):
 
 def test_names_lead_to_activations(tmp_path):
     module, x = Branches(), torch.randn(1, 3, 9, 9)
-    net = loaded(exported(module, x, True), tmp_path)
+    net = load_model(exported(module, x, True), tmp_path)
     with torch.no_grad():
         hidden = torch.relu(module.a(x)).numpy()
     np.testing.assert_allclose(net.forward(x.numpy(), upto="/Add./Relu"), hidden, atol=CLOSE * hidden.max())
@@ -221,7 +221,7 @@ def test_auto_pad(mode, size, tmp_path):
 def test_channels_last_input_becomes_channels_first(tmp_path):
     nodes = [("Transpose", "x", "a", {"perm": [0, 3, 1, 2]}), ("Conv", "a w", "y", {})]
     proto, x = model(nodes, (5, 6, 3), {"w": normal(4, 3, 2, 2)}), normal(2, 5, 6, 3)
-    net = loaded(proto, tmp_path)
+    net = load_model(proto, tmp_path)
     assert net.input_shape == (3, 5, 6)
     y = net(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
     np.testing.assert_allclose(y, expected(proto.SerializeToString(), x), atol=CLOSE * np.abs(y).max())
@@ -261,7 +261,7 @@ def test_flatten_computed_from_the_shape(tmp_path):
 
 def test_half_precision_weights_widen(tmp_path):
     constants = {"w": normal(4, 3, 2, 2).astype(np.float16), "b": normal(4).astype(np.float16)}
-    net = loaded(model([("Conv", "x w b", "y", {})], (3, 5, 5), constants, kind=10), tmp_path)
+    net = load_model(model([("Conv", "x w b", "y", {})], (3, 5, 5), constants, kind=10), tmp_path)
     assert net.state_dict()["node y.weight"].dtype == np.float32
     np.testing.assert_array_equal(net.state_dict()["node y.weight"], constants["w"].astype(np.float32))
 
@@ -273,7 +273,7 @@ def test_typed_data_instead_of_raw(dtype, tmp_path):
     proto = model([("Conv", "x w", "y", {})], (3, 2, 2), kind=kind)
     proto.graph.initializer.append(onnx.helper.make_tensor("w", kind, weight.shape, weight.reshape(-1)))
     assert not proto.graph.initializer[0].raw_data
-    np.testing.assert_array_equal(loaded(proto, tmp_path)["node y"].weight, weight)
+    np.testing.assert_array_equal(load_model(proto, tmp_path)["node y"].weight, weight)
 
 
 # constants are folded as the suite says
@@ -302,13 +302,13 @@ NAMES = {"float32", "float64", "float16", "bool", *(f"{u}int{n}" for u in ("", "
 def folded(proto, inputs, folder):
     """The first output of a model all of whose inputs are constants."""
     (folder / "case.onnx").write_bytes(proto.SerializeToString())
-    found = decoding.open_model(folder / "case.onnx")
+    decoded = decoding.open_model(folder / "case.onnx")
     values = {p.name: constant_folding.Constant(a) for p, a in zip(proto.graph.input, inputs, strict=False)}
-    budget = Budget(found.folder)
-    for node in found.nodes:
+    budget = Budget(decoded.folder)
+    for node in decoded.nodes:
         given = [values[n] if n else None for n in node.inputs]
-        values[node.outputs[0]] = constant_folding.fold(node, given, found.opset, budget, found.folder)
-    return values[found.outputs[0].name].array
+        values[node.outputs[0]] = constant_folding.fold(node, given, decoded.opset, budget, decoded.folder)
+    return values[decoded.outputs[0].name].array
 
 
 # what there is no layer for
@@ -352,7 +352,7 @@ def test_refusals_name_the_node(name, tmp_path):
     nodes, message = REFUSED[name]
     constants = {"target": np.array([6, -1]), "w": normal(4, 5, 1, 1), "first": np.array([1])}
     with pytest.raises(WeightsError, match=message) as caught:
-        loaded(model(nodes, (3, 4, 4), constants, opset=19), tmp_path)
+        load_model(model(nodes, (3, 4, 4), constants, opset=19), tmp_path)
     assert "model.onnx" in str(caught.value)
 
 
@@ -360,7 +360,7 @@ def test_two_outputs_are_refused(tmp_path):
     proto = model([("Relu", "x", "y", {})], (3, 4, 4))
     proto.graph.output.append(onnx.helper.make_tensor_value_info("x", 1, None))
     with pytest.raises(WeightsError, match=r"2 outputs \(y, x\)"):
-        loaded(proto, tmp_path)
+        load_model(proto, tmp_path)
 
 
 def test_loads_by_its_suffix(tmp_path):

@@ -24,7 +24,7 @@ from minicnn.layers import (
     Residual,
 )
 from minicnn.network import Network
-from tests.conformance.onnx_graphs import answer, expected, loaded, model
+from tests.conformance.onnx_graphs import expected, load_model, model, run_net
 from tests.helpers.weight_faults import EDITS, edited
 
 
@@ -64,7 +64,7 @@ def test_external_data_as_onnx_saves_it(tmp_path):
     x = normal(2, 3, 4, 4)
     reference = expected(proto.SerializeToString(), x)
     onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=0)
-    np.testing.assert_allclose(answer(read(tmp_path / "m.onnx"), x), reference, atol=1e-5)
+    np.testing.assert_allclose(run_net(read(tmp_path / "m.onnx"), x), reference, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_claims_cost_nothing(name, tmp_path):
         proto.graph.node.insert(0, helper.make_node("Add", ["x", "w"], ["z"]))
         proto.graph.node[1].input[0] = "z"
     with pytest.raises(WeightsError):
-        measured(lambda: loaded(proto, tmp_path))
+        measured(lambda: load_model(proto, tmp_path))
 
 
 def measured(action, megabytes=4.0):
@@ -164,7 +164,7 @@ def test_doubling_constants(tmp_path):
         ("Reshape", "x c60", "y", {})
     ]
     with pytest.raises(WeightsError, match="may unfold to"):
-        measured(lambda: loaded(model(nodes, (3, 4, 4), {"c0": np.array([1])}), tmp_path))
+        measured(lambda: load_model(model(nodes, (3, 4, 4), {"c0": np.array([1])}), tmp_path))
 
 
 def test_one_weight_turned_a_thousand_times(tmp_path):
@@ -173,7 +173,7 @@ def test_one_weight_turned_a_thousand_times(tmp_path):
         nodes.append(("MatMul", f"{last} w", f"v{i}", {}))
         last = f"v{i}"
     with pytest.raises(WeightsError, match="may unfold to"):
-        measured(lambda: loaded(model(nodes, (200,), {"w": normal(200, 200)}, output=last), tmp_path))
+        measured(lambda: load_model(model(nodes, (200,), {"w": normal(200, 200)}, output=last), tmp_path))
 
 
 # graphs
@@ -181,14 +181,14 @@ def test_one_weight_turned_a_thousand_times(tmp_path):
 
 def test_cycle(tmp_path):
     with pytest.raises(WeightsError, match=r"reads 'b', which no node before it gives"):
-        loaded(
+        load_model(
             model([("Add", "x b", "a", {}), ("Relu", "a", "b", {}), ("Relu", "b", "y", {})], (3, 4, 4)), tmp_path
         )
 
 
 def test_value_given_twice(tmp_path):
     with pytest.raises(WeightsError, match="gives a value that there is already"):
-        loaded(model([("Relu", "x", "y", {}), ("Tanh", "y", "y", {})], (3, 4, 4)), tmp_path)
+        load_model(model([("Relu", "x", "y", {}), ("Tanh", "y", "y", {})], (3, 4, 4)), tmp_path)
 
 
 def test_deep_nesting(tmp_path):
@@ -197,7 +197,7 @@ def test_deep_nesting(tmp_path):
     nodes.append(("Identity", "v9999", "s9999", {}))
     nodes += [("Add", f"v{i} s{i + 1}", f"s{i}", {}) for i in range(9998, -1, -1)]
     with pytest.raises(WeightsError, match="more than 32 blocks deep"):
-        loaded(model(nodes, (3, 4, 4), output="s0"), tmp_path)
+        load_model(model(nodes, (3, 4, 4), output="s0"), tmp_path)
 
 
 def test_deep_subgraphs(tmp_path):
@@ -239,7 +239,7 @@ def test_many_crossing_sums(tmp_path):
     nodes = [("Relu", "x" if i == 0 else f"v{i - 1}", f"v{i}", {}) for i in range(3000)]
     nodes += [("Add", f"{f's{i - 1}' if i else 'v2999'} v{2999 - i}", f"s{i}", {}) for i in range(3000)]
     with pytest.raises(WeightsError):
-        loaded(model(nodes, (3, 4, 4), output="s2999"), tmp_path)
+        load_model(model(nodes, (3, 4, 4), output="s2999"), tmp_path)
 
 
 # damage

@@ -38,7 +38,7 @@ from minicnn.layers import (
     Tanh,
     ZeroPad2d,
 )
-from tests.conformance.onnx_graphs import answer, expected
+from tests.conformance.onnx_graphs import expected, run_net
 
 CLOSE = 1e-5  # of the largest value: single precision on both sides
 SHAPE = (4, 7, 6)
@@ -81,12 +81,12 @@ def check(net, path, back=True):
     write(path, net)
     onnx.checker.check_model(str(path), full_check=True)
     x = np.random.default_rng(0).standard_normal((2, *net.input_shape)).astype(np.float32)
-    y, reference = answer(net, x), expected(path, x)
+    y, reference = run_net(net, x), expected(path, x)
     assert y.shape == reference.shape
     np.testing.assert_allclose(y, reference, rtol=0, atol=CLOSE * np.abs(reference).max(initial=1e-30))
     if back:
         again = read(path)
-        np.testing.assert_allclose(answer(again, x).reshape(y.shape), y, rtol=0, atol=CLOSE * np.abs(y).max())
+        np.testing.assert_allclose(run_net(again, x).reshape(y.shape), y, rtol=0, atol=CLOSE * np.abs(y).max())
         assert [n for n in again.state_dict() if n in net.state_dict()] == list(net.state_dict())
     return reference
 
@@ -139,8 +139,8 @@ def test_blocks_and_their_names(tmp_path):
 
 @pytest.mark.parametrize("name", ("lenet5", "digits", "efficientnet-lite0", "mtcnn-onet"))
 def test_zoo(name, tmp_path):
-    found = zoo.architecture(name)
-    net = Network(found.layers, found.input_shape, found.preprocess)
+    architecture = zoo.architecture(name)
+    net = Network(architecture.layers, architecture.input_shape, architecture.preprocess)
     check(net, tmp_path / "net.onnx")
     assert read(tmp_path / "net.onnx").preprocess == net.preprocess
 

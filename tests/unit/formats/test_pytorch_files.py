@@ -117,8 +117,8 @@ def test_pickle_protocols(tmp_path, layout, protocol):
 )
 def test_element_types(tmp_path, layout, dtype):
     values = torch.tensor([[0, 1, 2], [3, 100, 127]]).to(getattr(torch, dtype))
-    found = read(tmp_path / "net.pth", {"w": values, "empty": values[:, :0], "scalar": values[1, 1]}, **layout)
-    assert same(found, {"w": values.numpy(), "empty": values[:, :0].numpy(), "scalar": values[1, 1].numpy()})
+    actual = read(tmp_path / "net.pth", {"w": values, "empty": values[:, :0], "scalar": values[1, 1]}, **layout)
+    assert same(actual, {"w": values.numpy(), "empty": values[:, :0].numpy(), "scalar": values[1, 1].numpy()})
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64"])
@@ -130,8 +130,8 @@ def test_types_without_a_storage_class_of_their_own(tmp_path, dtype):
 @layouts
 def test_bfloat16_becomes_float32_without_loss(tmp_path, layout):
     values = torch.tensor([0.0, -0.0, 1.5, -3e38, 1e-40, float("inf"), float("nan")]).bfloat16()
-    found = read(tmp_path / "net.pth", {"w": values}, **layout)
-    assert same(found, {"w": values.float().numpy()})
+    actual = read(tmp_path / "net.pth", {"w": values}, **layout)
+    assert same(actual, {"w": values.float().numpy()})
 
 
 @layouts
@@ -139,17 +139,17 @@ def test_views_keep_offsets_strides_and_storage(tmp_path, layout):
     base = torch.arange(24.0).reshape(4, 6)
     state = {"base": base, "view": base[1:3, 1::2], "turned": base.T, "cell": base[3, 5]}
     state |= {"expanded": base[:1, 2:3].expand(5, 7), "long": base.as_strided((1, 4), (99, 6), 3)}
-    found = read(tmp_path / "net.pth", state, **layout)
-    assert same(found, arrays_of(state))
-    assert np.shares_memory(found["base"], found["view"]) and found["turned"].strides == (4, 24)
+    actual = read(tmp_path / "net.pth", state, **layout)
+    assert same(actual, arrays_of(state))
+    assert np.shares_memory(actual["base"], actual["view"]) and actual["turned"].strides == (4, 24)
 
 
 @layouts
 def test_tied_tensors_share_memory(tmp_path, layout):
     weight = nn.Parameter(torch.randn(3, 4))
-    found = read(tmp_path / "net.pth", {"encoder": weight, "decoder": weight}, **layout)
-    assert np.shares_memory(found["encoder"], found["decoder"])
-    assert same(found, arrays_of({"encoder": weight, "decoder": weight}))
+    actual = read(tmp_path / "net.pth", {"encoder": weight, "decoder": weight}, **layout)
+    assert np.shares_memory(actual["encoder"], actual["decoder"])
+    assert same(actual, arrays_of({"encoder": weight, "decoder": weight}))
 
 
 @layouts
@@ -181,8 +181,8 @@ def test_the_model_inside_a_checkpoint(tmp_path, layout, key):
 
 def test_nested_dictionaries_are_flattened(tmp_path):
     one, two = torch.ones(1), torch.zeros(2)
-    found = read(tmp_path / "net.pth", {"head": {"w": one, 0: {"b": two}}, "epoch": 3, "body": two})
-    assert same(found, arrays_of({"head.w": one, "head.0.b": two, "body": two}))
+    actual = read(tmp_path / "net.pth", {"head": {"w": one, 0: {"b": two}}, "epoch": 3, "body": two})
+    assert same(actual, arrays_of({"head.w": one, "head.0.b": two, "body": two}))
 
 
 def test_a_prefix_that_all_names_share_is_removed(tmp_path):
@@ -503,8 +503,8 @@ def test_torch_reads_what_is_written(tmp_path):
         assert list(state) == list(arrays)
         for name, array in arrays.items():
             np.testing.assert_array_equal(state[name].numpy(), array, strict=name != "swapped")
-    found = pytorch.read(tmp_path / "net.pth")
-    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    actual = pytorch.read(tmp_path / "net.pth")
+    assert all(np.array_equal(actual[name], array) for name, array in arrays.items())
 
 
 def test_writing_is_deterministic_and_whole_or_not_at_all(tmp_path):

@@ -46,9 +46,9 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
 def test_the_package_reads_what_is_written(tmp_path):
     peer = pytest.importorskip("safetensors.numpy")
     safetensors.write(tmp_path / "a.safetensors", varied(), {"format": "pt", "größe": "中"})
-    found = peer.load_file(tmp_path / "a.safetensors")
-    assert sorted(found) == sorted(varied())
-    assert all(np.array_equal(found[name], array) for name, array in varied().items())
+    actual = peer.load_file(tmp_path / "a.safetensors")
+    assert sorted(actual) == sorted(varied())
+    assert all(np.array_equal(actual[name], array) for name, array in varied().items())
     with pytest.importorskip("safetensors").safe_open(tmp_path / "a.safetensors", "np") as file:
         assert file.metadata() == {"format": "pt", "größe": "中"}
 
@@ -57,8 +57,8 @@ def test_what_the_package_writes_is_read(tmp_path):
     peer = pytest.importorskip("safetensors.numpy")
     arrays = {name: np.ascontiguousarray(array) for name, array in varied().items()}
     peer.save_file(arrays, tmp_path / "a.safetensors", {"k": "v"})
-    found = safetensors.read(tmp_path / "a.safetensors")
-    assert same({name: found[name] for name in arrays}, arrays)
+    actual = safetensors.read(tmp_path / "a.safetensors")
+    assert same({name: actual[name] for name in arrays}, arrays)
     assert safetensors.read_metadata(tmp_path / "a.safetensors") == {"k": "v"}
 
 
@@ -72,10 +72,10 @@ def test_bfloat16_of_torch_becomes_float32(tmp_path):
 def test_what_is_written_is_read_in_order_and_mapped_aligned(tmp_path):
     path = tmp_path / "a.safetensors"
     safetensors.write(path, varied())
-    found = safetensors.read(path)
-    assert same(found, varied()) and safetensors.read_metadata(path) == {}
-    assert all(a.ctypes.data % a.itemsize == 0 for a in found.values())
-    safetensors.write(tmp_path / "b.safetensors", found)
+    actual = safetensors.read(path)
+    assert same(actual, varied()) and safetensors.read_metadata(path) == {}
+    assert all(a.ctypes.data % a.itemsize == 0 for a in actual.values())
+    safetensors.write(tmp_path / "b.safetensors", actual)
     assert path.read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
@@ -84,9 +84,9 @@ def test_element_types_at_odd_addresses(tmp_path, dtype):
     array = np.array([0, 1, 100, 127]).astype(TYPES[dtype])
     header = {"one": entry("U8", [1], [0, 1]), "w": entry(dtype, [2, 2], [1, 1 + array.nbytes])}
     (tmp_path / "a.safetensors").write_bytes(packed(header, b"\x07" + array.tobytes()))
-    found = safetensors.read(tmp_path / "a.safetensors")
-    np.testing.assert_array_equal(found["w"], array.reshape(2, 2), strict=True)
-    assert found["one"] == 7
+    actual = safetensors.read(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(actual["w"], array.reshape(2, 2), strict=True)
+    assert actual["one"] == 7
 
 
 def test_no_tensors(tmp_path):

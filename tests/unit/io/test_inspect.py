@@ -94,14 +94,14 @@ def test_weights_stay_in_the_file(tmp_path, arrays, suffix):
     path, weights = KINDS[suffix](tmp_path, suffix, arrays)
     inspect(path, weights=weights)  # imports what it needs
     tracemalloc.start()
-    found = inspect(path, weights=weights)
+    description = inspect(path, weights=weights)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 << 20
-    if found["kind"] == "state dictionary":
-        assert {a["name"]: a["shape"] for a in found["arrays"]}["full.weight"] == [OUTPUTS, INPUTS]
+    if description["kind"] == "state dictionary":
+        assert {a["name"]: a["shape"] for a in description["arrays"]}["full.weight"] == [OUTPUTS, INPUTS]
         return
-    assert found["parameters"] == sum(a.size for pair in arrays.values() for a in pair)
+    assert description["parameters"] == sum(a.size for pair in arrays.values() for a in pair)
     expected = minicnn.load(ours(tmp_path, ".npz", arrays)[0])
     x = np.random.default_rng(1).standard_normal((2, 3, 32, 32), np.float32)
     net = minicnn.load(path, weights=weights)
@@ -111,9 +111,9 @@ def test_weights_stay_in_the_file(tmp_path, arrays, suffix):
 
 def test_what_a_state_dictionary_does_not_say(tmp_path, arrays):
     path, _ = ours(tmp_path, ".pth", arrays)
-    found = inspect(path)
-    assert found["labels"] is None and found["preprocess"] is None
-    lines = format_description(found).splitlines()
+    description = inspect(path)
+    assert description["labels"] is None and description["preprocess"] is None
+    lines = format_description(description).splitlines()
     for key in ("architecture", "labels", "preprocess"):
         assert any(line.startswith(f"{key}:") and "unknown" in line for line in lines)
     assert any(line.split() == ["full.weight", "float32", "1024", "x", "2048"] for line in lines)
@@ -131,9 +131,9 @@ def test_a_mean_image_on_the_command_line(tmp_path, arrays, kind, capsys):
         file.write_bytes(caffe_files.blob(mean[None], old=True).SerializeToString())
     typed = ["convert", str(path), str(tmp_path / "out.npz"), "--weights", str(weights), "--mean", str(file)]
     assert main([*typed, "--channels", "BGR", "--resize", "40", "--scale", "1"]) == 0
-    found = minicnn.load(tmp_path / "out.npz").preprocess
-    np.testing.assert_array_equal(found.mean, mean[:, 4:36, 2:34])
-    assert (found.channels, found.resize, found.scale) == ("BGR", 40, 1.0)
+    preprocess = minicnn.load(tmp_path / "out.npz").preprocess
+    np.testing.assert_array_equal(preprocess.mean, mean[:, 4:36, 2:34])
+    assert (preprocess.channels, preprocess.resize, preprocess.scale) == ("BGR", 40, 1.0)
     assert main(["inspect", str(tmp_path / "out.npz")]) == 0
     assert "channels=BGR" in capsys.readouterr().out
     np.save(tmp_path / "small.npy", mean[:, :20])

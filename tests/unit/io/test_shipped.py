@@ -105,10 +105,10 @@ def test_float64_equals_torch_to_rounding(lite0, torch_lite0):
 
 @pytest.mark.parametrize("file", PHOTOGRAPHS)
 def test_predictions_are_the_published_ones(lite0, file):
-    found = predict(lite0, IMAGES / file, top=3)
-    assert [p.label for p in found] == [label for label, _ in EXPECTED[file]]
+    predictions = predict(lite0, IMAGES / file, top=3)
+    assert [p.label for p in predictions] == [label for label, _ in EXPECTED[file]]
     # BLAS and Pillow builds differ in the last bits of float32 only
-    np.testing.assert_allclose([p.probability for p in found], [p for _, p in EXPECTED[file]], atol=1e-3)
+    np.testing.assert_allclose([p.probability for p in predictions], [p for _, p in EXPECTED[file]], atol=1e-3)
 
 
 def test_another_preprocessing_lowers_the_confidence(lite0):

@@ -31,13 +31,13 @@ def assert_equal(ours, theirs):
     """Assert that a group of ours holds what h5py's does."""
     assert set(ours.attributes) == set(theirs.attrs) and set(ours.members) == set(theirs)
     for key, value in theirs.attrs.items():
-        found = ours.attributes[key]
-        if isinstance(found, str):
-            assert found == (value.decode() if isinstance(value, bytes) else value)
-        elif isinstance(found, list):
-            assert found == [v.decode() if isinstance(v, bytes) else v for v in value]
+        actual = ours.attributes[key]
+        if isinstance(actual, str):
+            assert actual == (value.decode() if isinstance(value, bytes) else value)
+        elif isinstance(actual, list):
+            assert actual == [v.decode() if isinstance(v, bytes) else v for v in value]
         else:
-            np.testing.assert_array_equal(found, value)
+            np.testing.assert_array_equal(actual, value)
     for key, member in theirs.items():
         if isinstance(member, h5py.Group):
             assert_equal(ours.members[key], member)

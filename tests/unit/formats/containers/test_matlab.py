@@ -185,11 +185,11 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mat")
-    found = []
+    files = []
     for compressed in (False, True):
         scipy.io.savemat(folder / "a.mat", VALUES, do_compression=compressed)
-        found.append((folder / "a.mat").read_bytes())
-    return folder / "edited.mat", found
+        files.append((folder / "a.mat").read_bytes())
+    return folder / "edited.mat", files
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)

@@ -79,9 +79,9 @@ def saved(array, **options):
 def test_what_is_written_is_read_here_and_by_numpy(tmp_path, arrays):
     path = tmp_path / "net.npz"
     npz.write(path, arrays, TEXT)
-    found, text = npz.read(path)
+    actual, text = npz.read(path)
     native = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
-    assert same(found, native) and text == TEXT
+    assert same(actual, native) and text == TEXT
     with np.load(path) as peer:
         assert peer.files == [*TEXT, *arrays]
         assert all(np.array_equal(peer[n], a, equal_nan=a.dtype.kind == "f") for n, a in arrays.items())
@@ -103,11 +103,11 @@ def test_files_of_numpy(tmp_path, save):
         "zeros": np.zeros((1 << 20) + 5, np.int8),
     }
     save(tmp_path / "net.npz", **arrays)
-    found = arrays_of(tmp_path / "net.npz")
-    assert list(found) == list(arrays)
+    actual = arrays_of(tmp_path / "net.npz")
+    assert list(actual) == list(arrays)
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
-        assert found[name].dtype == array.dtype.newbyteorder("=") and not found[name].flags.writeable
+        np.testing.assert_array_equal(actual[name], array)
+        assert actual[name].dtype == array.dtype.newbyteorder("=") and not actual[name].flags.writeable
 
 
 @pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3).T, np.array(5)])

@@ -21,7 +21,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=20)
 
 
-def opened(tmp_path_factory, data):
+def open_bytes(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("wire") / "file"
     path.write_bytes(data)
     return protobuf.open_message(path, "a message")
@@ -35,9 +35,9 @@ def test_reads_what_protobuf_writes(tmp_path_factory, numbers, name, version, wo
     data = node.SerializeToString()
     if not data:
         return
-    found = opened(tmp_path_factory, data)
-    assert found.texts(1) == words and found.text(4) == "" and found.integer(9, 7) == 7
-    first, second = found.messages(5)
+    proto = open_bytes(tmp_path_factory, data)
+    assert proto.texts(1) == words and proto.text(4) == "" and proto.integer(9, 7) == 7
+    first, second = proto.messages(5)
     assert (first.text(1), first.integer(3), first.integers(8).tolist()) == (name, version, numbers)
     np.testing.assert_array_equal(first.real(2), np.float32(real))
     back = second.message(5)
@@ -59,9 +59,9 @@ def test_writes_what_protobuf_reads(numbers, name, version, raw, real):
         *encode_float(2, real),
         *encode_message(5, tensor),
     ]
-    found = pb.AttributeProto.FromString(b"".join(chunks))
-    assert (found.name, found.i, found.f) == (name, version, real)
-    assert (list(found.t.int64_data), found.t.name, found.t.raw_data) == (numbers, name, raw)
+    proto = pb.AttributeProto.FromString(b"".join(chunks))
+    assert (proto.name, proto.i, proto.f) == (name, version, real)
+    assert (list(proto.t.int64_data), proto.t.name, proto.t.raw_data) == (numbers, name, raw)
     assert count_bytes(chunks) == len(b"".join(chunks))
 
 
@@ -69,9 +69,9 @@ def test_by_hand(tmp_path_factory):
     # field 1: varint 300; field 2: "hi"; field 3: fixed32 1.0; field 1 again: varint -1; field 4: packed 1, 300
     data = bytes([0x08, 0xAC, 0x02, 0x12, 0x02]) + b"hi" + bytes([0x1D, 0, 0, 0x80, 0x3F])
     data += bytes([0x08, *[0xFF] * 9, 0x01, 0x22, 0x03, 0x01, 0xAC, 0x02])
-    found = opened(tmp_path_factory, data)
-    assert found.integers(1).tolist() == [300, -1] and found.integer(1) == -1
-    assert (found.text(2), found.real(3), found.integers(4).tolist()) == ("hi", 1.0, [1, 300])
+    proto = open_bytes(tmp_path_factory, data)
+    assert proto.integers(1).tolist() == [300, -1] and proto.integer(1) == -1
+    assert (proto.text(2), proto.real(3), proto.integers(4).tolist()) == ("hi", 1.0, [1, 300])
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_by_hand(tmp_path_factory):
 )
 def test_damage_is_named_by_its_byte(data, message, tmp_path_factory):
     with pytest.raises(WeightsError, match=message):
-        opened(tmp_path_factory, data)
+        open_bytes(tmp_path_factory, data)
 
 
 def test_values_of_another_kind(tmp_path_factory):
-    found = opened(tmp_path_factory, b"\x12\x02\xff\xff\x08\x01\x1a\x01\xff\x22\x03\x01\x02\x03")
+    proto = open_bytes(tmp_path_factory, b"\x12\x02\xff\xff\x08\x01\x1a\x01\xff\x22\x03\x01\x02\x03")
     for ask, message in (
-        (lambda: found.integer(2), "byte 2: field 2 holds a length and bytes instead of a varint"),
-        (lambda: found.text(1), "byte 5: field 1 holds a varint instead of a length and bytes"),
-        (lambda: found.text(2), "byte 2: a string that is no UTF-8"),
-        (lambda: found.integers(3), "byte 8: packed numbers are cut off"),
-        (lambda: found.reals(4), "byte 11: field 4 ends in the middle of a number"),
+        (lambda: proto.integer(2), "byte 2: field 2 holds a length and bytes instead of a varint"),
+        (lambda: proto.text(1), "byte 5: field 1 holds a varint instead of a length and bytes"),
+        (lambda: proto.text(2), "byte 2: a string that is no UTF-8"),
+        (lambda: proto.integers(3), "byte 8: packed numbers are cut off"),
+        (lambda: proto.reals(4), "byte 11: field 4 ends in the middle of a number"),
     ):
         with pytest.raises(WeightsError, match=message):
             ask()
@@ -106,12 +106,12 @@ def test_values_of_another_kind(tmp_path_factory):
 
 def test_too_many_fields(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(protobuf, "MAX_FIELDS", 10)
-    opened(tmp_path_factory, b"\x08\x01" * 10)
+    open_bytes(tmp_path_factory, b"\x08\x01" * 10)
     with pytest.raises(WeightsError, match="more than 10 fields"):
-        opened(tmp_path_factory, b"\x08\x01" * 11)
+        open_bytes(tmp_path_factory, b"\x08\x01" * 11)
     monkeypatch.setattr(protobuf, "MAX_MESSAGES", 3)
     with pytest.raises(WeightsError, match="4 messages in field 2"):
-        opened(tmp_path_factory, b"\x12\x00" * 4).messages(2)
+        open_bytes(tmp_path_factory, b"\x12\x00" * 4).messages(2)
     monkeypatch.setattr(protobuf, "MAX_VARINT_BYTES", 3)
     with pytest.raises(WeightsError, match="no way to keep weights"):
-        opened(tmp_path_factory, b"\x0a\x04\x01\x01\x01\x01").integers(1)
+        open_bytes(tmp_path_factory, b"\x0a\x04\x01\x01\x01\x01").integers(1)
