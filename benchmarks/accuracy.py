@@ -74,12 +74,12 @@ def _truth(net, target, exact):
 
 def _errors(net, y, dx, target, exact) -> dict[str, float]:
     truth = _truth(net, target, exact)
-    apart = np.abs(dx - truth) / np.abs(truth).max()
+    difference = np.abs(dx - truth) / np.abs(truth).max()
     return {
         "scores": float(np.abs(y - exact[0]).max() / np.ptp(exact[0])),
-        "largest": float(apart.max()),
-        "median": float(np.median(apart)),
-        "beyond": float((apart > AIM).mean()),
+        "largest": float(difference.max()),
+        "median": float(np.median(difference)),
+        "beyond": float((difference > AIM).mean()),
     }
 
 

@@ -102,8 +102,8 @@ def pairs_of(examples: list[Example], count: int, seed: int = 0) -> list[tuple]:
         groups = [list(usable)[n] for n in rng.permutation(len(usable))]
         for names in zip(groups[::2], groups[1::2], strict=False):
             first, second = (usable[name][rng.integers(len(usable[name]))] for name in names)
-            key, apart = (first.image, second.image), not set(first.classes) & set(second.classes)
-            whole = composed(first, second) if apart and key not in used and key[::-1] not in used else None
+            key, disjoint = (first.image, second.image), not set(first.classes) & set(second.classes)
+            whole = composed(first, second) if disjoint and key not in used and key[::-1] not in used else None
             if whole is not None:
                 used.add(key)
                 result.append((*whole, (first, second)))

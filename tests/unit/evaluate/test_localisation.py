@@ -191,10 +191,10 @@ def test_intervals_are_by_groups():
     groups = np.repeat(np.arange(20), 100)
     by_group = bootstrap_mean(values, groups)
     alone = bootstrap_mean(values[::100], np.arange(20))
-    apart = bootstrap_mean(values, np.arange(2000))
+    independent = bootstrap_mean(values, np.arange(2000))
     assert (by_group.low, by_group.high) == pytest.approx((alone.low, alone.high)) and alone.value != alone.low
     assert by_group == bootstrap_mean(values, groups)
-    assert apart.high - apart.low < 0.3 * (by_group.high - by_group.low)
+    assert independent.high - independent.low < 0.3 * (by_group.high - by_group.low)
     # the standard error of a mean, known: 1.96 sd / sqrt(n); the bootstrap's own error is some 5 %
     normal = np.random.default_rng(1).standard_normal(400)
     estimate = bootstrap_mean(normal, np.arange(400))

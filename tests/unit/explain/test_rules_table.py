@@ -149,8 +149,8 @@ def test_blocks_are_opened_and_rules_that_are_not_defined_are_said():
     inside = ["block.mix.a", "block.mix.b", "block.mix.c", "block.norm", "block.back"]
     assert list(layers) == [*inside, "last", "2", "3"]
     assert layers["last"].deviation is None and set(layers["last"].pictures) == {"x", "dy", "gradient"}
-    apart = {one.kind for one in layers.values() if one.deviation and any(one.deviation)}
-    assert apart == {"ReLU"}
+    different = {one.kind for one in layers.values() if one.deviation and any(one.deviation)}
+    assert different == {"ReLU"}
     twice = Network([Tanh(), Conv2d(3, 2, 3), Tanh()], preprocess=Preprocess(size=(8, 8)))
     kinds = group_by_kind(rules_by_layer(twice, picture))
     assert [(kind.kind, kind.count, kind.deviation) for kind in kinds] == [

@@ -96,8 +96,8 @@ def test_float32_gradients_err_by_rounding_and_flipped_rectifiers_only(lite0, fi
 def test_float64_equals_torch_to_rounding(lite0, torch_lite0):
     x = lite0.preprocess(IMAGES / "coffee.png").astype(np.float64)
     y = torch.from_numpy(x).requires_grad_()
-    twin = load_weights(Lite0().double(), lite0)
-    scores = twin(y)
+    module = load_weights(Lite0().double(), lite0)
+    scores = module(y)
     np.testing.assert_allclose(lite0(x), scores.detach().numpy(), rtol=0, atol=1e-10)
     (dx,) = torch.autograd.grad(scores[0, 967], y)
     np.testing.assert_allclose(lite0.input_gradient(x, 967), dx.numpy(), rtol=0, atol=1e-10)
@@ -127,10 +127,10 @@ def test_another_preprocessing_lowers_the_confidence(lite0):
 
 def test_digits_equal_torch():
     net = minicnn.load("digits")
-    twin = load_weights(digits(), net)
+    module = load_weights(digits(), net)
     x = np.random.default_rng(0).standard_normal((5, 1, 28, 28)).astype(np.float32)
     y = torch.from_numpy(x).requires_grad_()
-    scores = twin(y)
+    scores = module(y)
     np.testing.assert_allclose(net(x), scores.detach().numpy(), rtol=0, atol=2e-5)
     (dx,) = torch.autograd.grad(scores[:, 7].sum(), y)
     np.testing.assert_allclose(net.input_gradient(x, 7), dx.numpy(), rtol=0, atol=1e-5 * dx.abs().max().item())
