@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import functools
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -73,13 +75,67 @@ def test_imports_run_downward(path):
         assert floor is not None and floor <= own, f"{module_name(path)} imports {target}, which is above it"
 
 
+PUBLIC = {  # the interface that outside programs call by name: function, and the parameters that they name
+    "load": "source weights architecture",
+    "save": "net path",
+    "Network": "layers input_shape preprocess labels",
+    "Network.to": "device",
+    "Network.forward": "x upto",
+    "Network.input_gradient": "x target rule layer of",
+    "Network.loss_gradient": "x labels",
+    "Network.state_dict": "",
+    "Network.load_state_dict": "mapping",
+    "Network.summary": "",
+    "explain.saliency": "net image target crops rule",
+    "explain.class_model": "net target",
+    "explain.maximise": "net layer unit constraint",
+    "explain.deconvnet": "net image layer channel position",
+    "explain.segment": "image foreground background",
+    "explain.localise": "net image targets",
+    "explain.evaluate_localisation": "net dataset",
+    "verify.gradients": "net_or_layer x",
+    "verify.compare": "net peer x",
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_public_interface_stands(name):
+    function = functools.reduce(getattr, name.split("."), minicnn)
+    parameters = [p for p in inspect.signature(function).parameters if p != "self"]
+    named = PUBLIC[name].split()
+    assert parameters[: len(named)] == named
+
+
 def test_public_names():
-    promised = {"Network", "Preprocess", "load", "save", "explain", "zoo", "errors", "layers"}
+    promised = {"Network", "Preprocess", "load", "save", "explain", "verify", "zoo", "errors", "layers", "rules"}
     assert promised <= set(minicnn.__all__)
     for name in minicnn.__all__:
         assert getattr(minicnn, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = minicnn.nonsense
+    net = minicnn.load("digits")
+    assert net["conv_layers.0"] is net.layers[0] and net.names and net.labels and net.preprocess
+
+
+def test_corridors_are_short():
+    """A newcomer finds a file by reading the names of one folder."""
+    for folder in {path.parent for path in SOURCES}:
+        files = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
+        assert len(files) <= (3 if folder == ROOT else 18), folder
+
+
+# Operations and calls whose every argument has a name of torch's or the paper's, and _tensor_v3, whose arguments
+# the pickles of PyTorch fix.
+MANY_PARAMETERS = {"conv2d_relu", "conv2d_relu_input_grad", "evaluate_pointing", "segment", "smooth_gradient"}
+MANY_PARAMETERS |= {"smooth_gradients", "_tensor_v3"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_functions_take_at_most_eight_parameters(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name not in MANY_PARAMETERS:
+            names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            assert len([n for n in names if n not in ("self", "cls")]) <= 8, f"{path.name}: {node.name}"
 
 
 def loaded(module):
@@ -109,8 +165,8 @@ def test_every_package_is_shipped():
         pytest.skip("installed without its sources")
     config.read(setup)
     listed = set(config["options"]["packages"].split())
-    results = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
-    assert results <= listed
+    packages = {".".join(["minicnn", *p.parent.relative_to(ROOT).parts]) for p in ROOT.rglob("__init__.py")}
+    assert packages <= listed
 
 
 COMPILED = ("inner", "njit", "kernel", "intrinsic", "Kernel")  # decorators, and the class, that compile a function
