@@ -2,9 +2,9 @@
 
 To add a method, write a function in a file of its own and an entry here::
 
-    def gradient_norm(net, x, target, *, progress=tqdm) -> AttributionMaps: ...
+    def gradient_norm_maps(net, x, target, *, progress: Progress = iter) -> AttributionMaps: ...
 
-    Method("gradient-norm", gradient_norm, Reference("A. Author", 2025, "Title"))
+    Method("gradient-norm", gradient_norm_maps, Reference("A. Author", 2025, "Title"))
 
 Nothing else lists the methods or their settings.
 """
@@ -261,8 +261,8 @@ def quick_methods(max_passes: int) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> quick_methods(max_passes=1)
-    ('gradient', 'deconvnet', 'guided', 'gradient-x-input', 'grad-cam')
+    >>> "gradient" in quick_methods(max_passes=1), "occlusion" in quick_methods(max_passes=1)
+    (True, False)
 
     """
     return tuple(method.name for method in METHODS.values() if method.passes <= max_passes)

@@ -118,9 +118,8 @@ def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
 
 
 def _has_kinks(layer: Layer) -> bool:
-    """Return whether kinks of the layer are known."""
-    registered = piecewise.dispatch(type(layer)) is not piecewise.dispatch(object)
-    return registered and layer.kind in (Kind.PIECEWISE_LINEAR, Kind.NONLINEAR)
+    """Return whether the layer may have kinks: then ``piecewise`` must know them."""
+    return layer.kind in (Kind.PIECEWISE_LINEAR, Kind.NONLINEAR)
 
 
 def pool_gaps(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +134,7 @@ class Piecewise(Protocol):
         """Directional derivative J v; at a kink by the stated convention."""
 
     def affine_piece(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Output at z of the affine function around x; not asked of a layer that is curved between kinks."""
+        """Output at z of the affine function around x; a layer curved between kinks raises MinicnnError."""
 
     def distance_to_kink(self, x: np.ndarray, v: np.ndarray, ahead: bool) -> np.ndarray:
         """Step t along x + t v to each output's nearest kink."""

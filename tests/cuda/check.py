@@ -246,6 +246,11 @@ def copies():
         run()
         return crossed.count("copy_to_device"), crossed.count("copy_to_host")
 
+    # an operation without a kernel runs on the host, and its result stays where its input was
+    tanh, z = arrays.on_host(reference.tanh), np.float32([-1, 0, 2])
+    assert isinstance(tanh(arrays.upload(z)), arrays.DeviceArray) and isinstance(tanh(z), np.ndarray)
+    np.testing.assert_array_equal(np.asarray(tanh(arrays.upload(z))), reference.tanh(z))
+
     net = example(3, [LeakyReLU(0.1), PReLU(3), Tanh(), Permute((0, 2, 1))]).to("cuda")
     net.preprocess = Preprocess((5, 5), channels="L", mean=(0.5,), std=(1.0,), mirror=False)
     x, labels = np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32), np.array([1, 2])

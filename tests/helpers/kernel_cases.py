@@ -6,13 +6,14 @@ that a kernel that writes into its input fails.
 """
 
 import copy
+import inspect
 from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.kernels import reference
 from tests.helpers.kernel_arrays import Arrays
-from tests.helpers.kernel_settings import both
+from tests.helpers.kernel_settings import POINTWISE, both
 
 
 class Call(NamedTuple):
@@ -249,6 +250,19 @@ def _dropout(setting, dtype):
     return {"dropout": call(x, p, rng), "dropout_input_grad": call(make.like(x), mask, p)}
 
 
+def _pointwise(operation):
+    gradient = f"{operation}_input_grad"
+    kept = list(inspect.signature(getattr(reference, gradient)).parameters)[1]  # its input x, or its output y
+
+    def calls(setting, dtype):
+        make = Arrays(setting, dtype)
+        x = make.input(*setting["shape"])
+        saved = x if kept == "x" else getattr(reference, operation)(x)
+        return {operation: call(x), gradient: call(make.like(x), saved)}
+
+    return calls
+
+
 CASES = {
     "conv2d": _conv2d,
     "conv2d_relu": _conv2d_relu,
@@ -275,6 +289,7 @@ CASES = {
     "add": _add,
     "dropout": _dropout,
 }
+CASES |= {name: _pointwise(name) for name in POINTWISE}
 
 
 def calls_of(operation, setting, dtype=np.float64):

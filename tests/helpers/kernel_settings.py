@@ -4,9 +4,12 @@ A *setting* is a small dictionary (geometry, memory layout, kind of values, seed
 case, so that a failure prints it and it can be typed in again.
 """
 
+import inspect
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minicnn.kernels import reference
 from minicnn.rules import DECONVNET, GRADIENT, GUIDED
 from tests.helpers.kernel_arrays import LAYOUTS
 
@@ -146,6 +149,16 @@ SETTINGS = {
     "add": _maps_or_rows(),
     "dropout": _maps_or_rows(p=st.sampled_from((0.0, 0.2, 0.5, 0.9))),
 }
+
+# operations of one array and nothing else: they need no line here, nor in kernel_cases and torch_oracle
+POINTWISE = [
+    name
+    for name in reference.__all__
+    if f"{name}_input_grad" in reference.__all__
+    and list(inspect.signature(getattr(reference, name)).parameters) == ["x"]
+    and name not in SETTINGS
+]
+SETTINGS |= {name: _maps_or_rows("normal", "kinks") for name in POINTWISE}
 
 
 def drawn(operation, count):

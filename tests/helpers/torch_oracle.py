@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.helpers.kernel_settings import both, four_sides
+from tests.helpers.kernel_settings import POINTWISE, both, four_sides
 
 
 def tensor(array):
@@ -238,3 +238,4 @@ ORACLES = {
     "add": add,
     "dropout": dropout,
 }
+ORACLES |= {name: direct(name, getattr(F, name)) for name in POINTWISE}

@@ -19,7 +19,7 @@ from numba import cuda
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["DeviceArray", "check_size", "empty", "on_device", "upload"]
+__all__ = ["DeviceArray", "check_size", "empty", "on_device", "on_host", "upload"]
 
 CACHED_SHARE = 0.5  # of the GPU's memory that may wait for the next array: freeing it would wait for the GPU
 MAX_VALUES = 1 << 32  # of an array: the kernels number them in 32 bits
@@ -181,6 +181,20 @@ def on_device(operation: Callable) -> Callable:
         on_host = not any(isinstance(a, DeviceArray) for a in _arrays(args))
         result = operation(*(_to_device(a, on_host) for a in args), **kwargs)
         return _to_host(result) if on_host else result
+
+    return wrapper
+
+
+def on_host(operation: Callable) -> Callable:
+    """Wrap an operation in NumPy: it runs on the host, and what came from the GPU goes back there."""
+
+    @functools.wraps(operation)
+    def wrapper(*args, **kwargs):
+        resident = any(isinstance(a, DeviceArray) for a in _arrays(args))
+        result = operation(*(_to_host(tuple(a) if isinstance(a, list) else a) for a in args), **kwargs)
+        if not resident:
+            return result
+        return tuple(map(upload, result)) if isinstance(result, tuple) else upload(result)
 
     return wrapper
 

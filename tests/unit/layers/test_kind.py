@@ -42,7 +42,7 @@ def test_layers_are_what_they_say(name):
     x, v = normal(shape, 1), normal(shape, 2)
     kind = measured_kind(layer, x, v)
     # with kinks or without, what is curved looks the same at one point
-    assert layer.kind is kind or (kind is Kind.SMOOTH and layer.kind is Kind.NONLINEAR and name == "mixed block")
+    assert layer.kind is kind or (kind is Kind.SMOOTH and layer.kind is Kind.NONLINEAR)
 
 
 def test_nothing_is_assumed_of_layers_from_elsewhere():
