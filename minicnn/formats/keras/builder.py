@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.errors import ShapeError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
-from minicnn.formats.keras.layers import Context, convert_layer
+from minicnn.formats.keras.layers import BuildContext, convert_layer
 from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model
 from minicnn.formats.keras.weights import Weights
 from minicnn.layers import GlobalAvgPool2d, Layer
@@ -116,7 +116,7 @@ class _Builder:
         if not self.used.isdisjoint(map(id, arrays)):
             raise spec.error("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
-        layers = convert_layer(spec, arrays, Context(shape, self.channels_first, self.flips))
+        layers = convert_layer(spec, arrays, BuildContext(shape, self.channels_first, self.flips))
         if not layers:
             return source
         for i, (name, layer) in enumerate(zip(_name_layers(value, layers), layers, strict=True), start=1):

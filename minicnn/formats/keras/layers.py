@@ -41,7 +41,7 @@ from minicnn.layers import (
 )
 from minicnn.shapes import IntPair, Sides, same_padding
 
-__all__ = ["Context", "convert_layer"]
+__all__ = ["BuildContext", "convert_layer"]
 
 Shape = tuple[int | None, ...]
 
@@ -52,7 +52,7 @@ _IDENTITIES = (
 )
 
 
-class Context(NamedTuple):
+class BuildContext(NamedTuple):
     """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and the file's layout."""
 
     shape: Shape
@@ -60,7 +60,7 @@ class Context(NamedTuple):
     flips: bool  # kernels are turned by 180 degrees: Theano convolved
 
 
-def convert_layer(spec: Spec, arrays: list[np.ndarray], context: Context) -> tuple[Layer, ...]:
+def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> tuple[Layer, ...]:
     """Return the layers that compute one layer of the file, its activation included.
 
     Raises
@@ -88,20 +88,20 @@ def _check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np
     return [a.astype(np.float32, copy=False) for a in arrays]
 
 
-def _map_size(spec: Spec, context: Context) -> IntPair:
+def _map_size(spec: Spec, context: BuildContext) -> IntPair:
     match context.shape:
         case (_, int(height), int(width)):
             return height, width
     raise spec.error(f"needs the size of its input, which is {escape(context.shape)}; fix it in the model's input")
 
 
-def _sizes(context: Context) -> tuple[int, ...] | None:
+def _sizes(context: BuildContext) -> tuple[int, ...] | None:
     """Return the input's shape, None where any of it is open."""
     sizes = tuple(n for n in context.shape if n is not None)
     return sizes if len(sizes) == len(context.shape) else None
 
 
-def _count_channels(spec: Spec, context: Context) -> int:
+def _count_channels(spec: Spec, context: BuildContext) -> int:
     if len(context.shape) != 3 or context.shape[0] is None:
         raise spec.error(f"expected maps, found an input of {escape(context.shape)}")
     return context.shape[0]
@@ -114,14 +114,14 @@ def _padding_mode(spec: Spec) -> str:
     return padding
 
 
-def _orient_kernel(spec: Spec, kernel: np.ndarray, context: Context) -> np.ndarray:
+def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.ndarray:
     """Return a kernel as R x S x C x K; Keras 1 has K x C x R x S where channels come first."""
     if spec.config.get("dim_ordering") == "th":
         kernel = kernel.transpose(2, 3, 1, 0)
     return kernel[::-1, ::-1] if context.flips else kernel
 
 
-def _conv(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     kernel, channels = _orient_kernel(spec, kernel, context), _count_channels(spec, context)
     if channels % kernel.shape[2]:
@@ -145,11 +145,11 @@ def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channel
     )
 
 
-def _depthwise(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _depthwise(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     return [_depthwise_conv(spec, arrays, context)]
 
 
-def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: Context) -> Conv2d:
+def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> Conv2d:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     channels = _count_channels(spec, context)
     if kernel.shape[2] != channels:
@@ -157,7 +157,7 @@ def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: Context) -> C
     return _convolution(spec, to_filters(kernel, depthwise=True), bias, channels, channels)
 
 
-def _separable(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _separable(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Depthwise, then 1 x 1 across channels; bias and activation belong to the second."""
     first, second, *bias = _check_weights(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
     depthwise = _depthwise_conv(spec._replace(config={**spec.config, "use_bias": False}), [first], context)
@@ -170,7 +170,7 @@ def _separable(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[L
     ]
 
 
-def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Transposed convolution; "same" makes the output stride times the input's size."""
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     weight, stride = to_filters(kernel), spec.pair("strides")
@@ -195,7 +195,7 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: Context) -> l
     ]
 
 
-def _dense(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     kernel, *bias = _check_weights(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
     if (
         len(context.shape) != 1
@@ -207,7 +207,7 @@ def _dense(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer
     return [Linear(rows, columns, bias=bias[0] if bias else False, weight=kernel.T)]
 
 
-def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Normalise channels, or features as maps of one pixel."""
     names = [n for n, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
     names += ["running_mean", "running_var"]
@@ -224,7 +224,7 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
 
-def _pool(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     kernel = spec.pair("pool_size", 2)
     stride = kernel if spec.get("strides") is None else spec.pair("strides")
     padding: int | Sides = 0
@@ -235,13 +235,13 @@ def _pool(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]
     return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
 
 
-def _global_pool(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _global_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     _count_channels(spec, context)
     pool = GlobalAvgPool2d() if "Average" in spec.kind else MaxPool2d(_map_size(spec, context))
     return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
 
 
-def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     padding = spec.get("padding", 1)
     match padding:
         case int():
@@ -257,7 +257,7 @@ def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: Context) -> lis
     return [ZeroPad2d(sides)]
 
 
-def _reshape(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Reshape in the file's order of axes."""
     target, sizes = spec.get("target_shape"), _sizes(context)
     if sizes is None or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
@@ -270,7 +270,7 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Lay
     return [*before, Reshape(shape), *after]
 
 
-def _flatten(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
     if None in context.shape:
         raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
@@ -280,7 +280,7 @@ def _flatten(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Lay
     return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
 
 
-def _rescaling(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _rescaling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Scale and offset for each channel: a 1 x 1 convolution in as many groups as channels."""
     channels = _count_channels(spec, context)
     scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
@@ -290,23 +290,23 @@ def _rescaling(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[L
     return [Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))]
 
 
-def _softmax(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     axis = spec.get("axis", -1)
     if axis not in ((1, -3) if context.channels_first and len(context.shape) == 3 else (-1, len(context.shape))):
         raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     return [Softmax()]
 
 
-def _dropout(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _dropout(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     return [Dropout(float(spec.number("rate", 0.5)))]
 
 
-def _prelu(spec: Spec, arrays: list[np.ndarray], context: Context) -> list[Layer]:
+def _prelu(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     (slopes,) = _check_weights(spec, arrays, len(context.shape))
     return rectifier_with_slopes(spec, slopes, context.shape, context.channels_first)
 
 
-_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], Context], list[Layer]]] = {
+_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {
     **dict.fromkeys(_IDENTITIES, lambda spec, arrays, context: []),
     **dict.fromkeys(("Conv2D", "Convolution2D", "AtrousConvolution2D"), _conv),
     "DepthwiseConv2D": _depthwise,

@@ -37,19 +37,19 @@ from minicnn.layers import (
 from minicnn.shapes import IntPair, Sides, pair, sides, span
 
 if TYPE_CHECKING:
-    from minicnn.formats.onnx.writer import Context, Graph
+    from minicnn.formats.onnx.writer import ExportContext, Graph
 
 __all__ = ["NODES"]
 
 # the layer is of the class that NODES names
-_Export: TypeAlias = "Callable[[Graph, Any, Context], str]"
+_Export: TypeAlias = "Callable[[Graph, Any, ExportContext], str]"
 
 
 def _single_node(op_type: str, **attributes: Any) -> _Export:
     return lambda graph, layer, context: graph.node(op_type, context.path, [context.x], **attributes)
 
 
-def _add_parameters(graph: Graph, layer: Layer, context: Context) -> list[str]:
+def _add_parameters(graph: Graph, layer: Layer, context: ExportContext) -> list[str]:
     return [graph.constant(f"{context.path}.{name}", array) for name, array in layer.state().items()]
 
 
@@ -63,7 +63,7 @@ def _window_attributes(layer: ConvTranspose2d | MaxPool2d | AvgPool2d) -> dict[s
     return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": _pads(sides(layer.padding))}
 
 
-def _conv(graph: Graph, layer: Conv2d, context: Context) -> str:
+def _conv(graph: Graph, layer: Conv2d, context: ExportContext) -> str:
     attributes: dict[str, Any] = {
         "kernel_shape": layer.kernel_size,
         "strides": layer.stride,
@@ -78,17 +78,17 @@ def _conv(graph: Graph, layer: Conv2d, context: Context) -> str:
     return graph.node("Conv", context.path, inputs, group=layer.groups, **attributes)
 
 
-def _conv_transpose(graph: Graph, layer: ConvTranspose2d, context: Context) -> str:
+def _conv_transpose(graph: Graph, layer: ConvTranspose2d, context: ExportContext) -> str:
     inputs = [context.x, *_add_parameters(graph, layer, context)]
     attributes = _window_attributes(layer) | {"dilations": layer.dilation, "output_padding": layer.output_padding}
     return graph.node("ConvTranspose", context.path, inputs, group=layer.groups, **attributes)
 
 
-def _linear(graph: Graph, layer: Linear, context: Context) -> str:
+def _linear(graph: Graph, layer: Linear, context: ExportContext) -> str:
     return graph.node("Gemm", context.path, [context.x, *_add_parameters(graph, layer, context)], transB=1)
 
 
-def _max_pool(graph: Graph, layer: MaxPool2d, context: Context) -> str:
+def _max_pool(graph: Graph, layer: MaxPool2d, context: ExportContext) -> str:
     dilation = pair(layer.dilation, "dilation")
     x, pads = context.x, _extend(sides(layer.padding), _tail(graph, layer, context, dilation))
     kernel = pair(layer.kernel_size, "kernel_size")
@@ -98,7 +98,7 @@ def _max_pool(graph: Graph, layer: MaxPool2d, context: Context) -> str:
     return graph.node("MaxPool", context.path, [x], **attributes)
 
 
-def _avg_pool(graph: Graph, layer: AvgPool2d, context: Context) -> str:
+def _avg_pool(graph: Graph, layer: AvgPool2d, context: ExportContext) -> str:
     tail, x, padding = _tail(graph, layer, context), context.x, sides(layer.padding)
     counts_padding = layer.count_include_pad and padding != ((0, 0), (0, 0))
     if counts_padding and any(tail):
@@ -109,7 +109,9 @@ def _avg_pool(graph: Graph, layer: AvgPool2d, context: Context) -> str:
     return graph.node("AveragePool", context.path, [x], **(_window_attributes(layer) | pads))
 
 
-def _tail(graph: Graph, layer: MaxPool2d | AvgPool2d, context: Context, dilation: IntPair = (1, 1)) -> IntPair:
+def _tail(
+    graph: Graph, layer: MaxPool2d | AvgPool2d, context: ExportContext, dilation: IntPair = (1, 1)
+) -> IntPair:
     """Return by how many rows and columns ceil_mode's last windows pass the end: ONNX versions differ there."""
     if not layer.ceil_mode:
         return 0, 0
@@ -146,21 +148,21 @@ def _add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0)
     return graph.node("Pad", path, inputs)
 
 
-def _batch_norm(graph: Graph, layer: BatchNorm2d, context: Context) -> str:
+def _batch_norm(graph: Graph, layer: BatchNorm2d, context: ExportContext) -> str:
     ones, zeros = np.ones(layer.num_features, graph.dtype), np.zeros(layer.num_features, graph.dtype)
     arrays = {"weight": ones, "bias": zeros} | layer.state()
     inputs = [context.x, *(graph.constant(f"{context.path}.{name}", array) for name, array in arrays.items())]
     return graph.node("BatchNormalization", context.path, inputs, epsilon=float(layer.eps))
 
 
-def _local_response_norm(graph: Graph, layer: LocalResponseNorm, context: Context) -> str:
+def _local_response_norm(graph: Graph, layer: LocalResponseNorm, context: ExportContext) -> str:
     if layer.size % 2:
         constants = {"alpha": float(layer.alpha), "beta": float(layer.beta), "bias": float(layer.k)}
         return graph.node("LRN", context.path, [context.x], size=layer.size, **constants)
     return _even_local_response_norm(graph, layer, context)
 
 
-def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: Context) -> str:
+def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: ExportContext) -> str:
     """Spell out the normalisation in nodes: ONNX centres a window of even length differently."""
 
     def add(op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
@@ -179,13 +181,13 @@ def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: C
     return graph.node("Div", context.path, [context.x, means])
 
 
-def _prelu(graph: Graph, layer: PReLU, context: Context) -> str:
+def _prelu(graph: Graph, layer: PReLU, context: ExportContext) -> str:
     assert layer.weight is not None
     slope = layer.weight.reshape(-1, *[1] * (len(context.shape) - 1))
     return graph.node("PRelu", context.path, [context.x, graph.constant(f"{context.path}.weight", slope)])
 
 
-def _relu6(graph: Graph, layer: ReLU6, context: Context) -> str:
+def _relu6(graph: Graph, layer: ReLU6, context: ExportContext) -> str:
     bounds = [graph.constant(f"{context.path}.{name}", np.array(v, graph.dtype)) for name, v in _RELU6]
     return graph.node("Clip", context.path, [context.x, *bounds])
 
@@ -193,25 +195,25 @@ def _relu6(graph: Graph, layer: ReLU6, context: Context) -> str:
 _RELU6 = (("min", 0), ("max", 6))
 
 
-def _dropout(graph: Graph, layer: Dropout, context: Context) -> str:
+def _dropout(graph: Graph, layer: Dropout, context: ExportContext) -> str:
     ratio = graph.constant(f"{context.path}.ratio", np.array(layer.p))
     return graph.node("Dropout", context.path, [context.x, ratio])
 
 
-def _reshape(graph: Graph, layer: Reshape, context: Context) -> str:
+def _reshape(graph: Graph, layer: Reshape, context: ExportContext) -> str:
     target = graph.constant(f"{context.path}.shape", np.array([0, *layer.shape], np.int64))
     return graph.node("Reshape", context.path, [context.x, target])
 
 
-def _flatten(graph: Graph, layer: Flatten, context: Context) -> str:
+def _flatten(graph: Graph, layer: Flatten, context: ExportContext) -> str:
     return graph.node("Flatten", context.path, [context.x], axis=1)
 
 
-def _permute(graph: Graph, layer: Permute, context: Context) -> str:
+def _permute(graph: Graph, layer: Permute, context: ExportContext) -> str:
     return graph.node("Transpose", context.path, [context.x], perm=[0, *(axis + 1 for axis in layer.axes)])
 
 
-def _zero_pad(graph: Graph, layer: ZeroPad2d, context: Context) -> str:
+def _zero_pad(graph: Graph, layer: ZeroPad2d, context: ExportContext) -> str:
     padding = layer.padding
     left, right, top, bottom = (padding,) * 4 if isinstance(padding, int) else padding
     return _add_pad(graph, context.path, context.x, [top, left, bottom, right])

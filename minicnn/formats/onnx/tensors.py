@@ -21,7 +21,7 @@ DIMS, DATA_TYPE, SEGMENT, NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14
 MAX_AXES = 16
 
 
-class Kind(NamedTuple):
+class ElementType(NamedTuple):
     """An element type: NumPy's code (or bf16), the field of its numbers, and the code of a number there."""
 
     code: str
@@ -31,19 +31,19 @@ class Kind(NamedTuple):
 
 _INT32, _INT64, _UINT64 = 5, 7, 11
 KINDS = {
-    1: Kind("f4", 4, "f4"),
-    2: Kind("u1", _INT32, "varint"),
-    3: Kind("i1", _INT32, "varint"),
-    4: Kind("u2", _INT32, "varint"),
-    5: Kind("i2", _INT32, "varint"),
-    6: Kind("i4", _INT32, "varint"),
-    7: Kind("i8", _INT64, "varint"),
-    9: Kind("b1", _INT32, "varint"),
-    10: Kind("f2", _INT32, "bits"),
-    11: Kind("f8", 10, "f8"),
-    12: Kind("u4", _UINT64, "varint"),
-    13: Kind("u8", _UINT64, "varint"),
-    16: Kind("bf16", _INT32, "bits"),
+    1: ElementType("f4", 4, "f4"),
+    2: ElementType("u1", _INT32, "varint"),
+    3: ElementType("i1", _INT32, "varint"),
+    4: ElementType("u2", _INT32, "varint"),
+    5: ElementType("i2", _INT32, "varint"),
+    6: ElementType("i4", _INT32, "varint"),
+    7: ElementType("i8", _INT64, "varint"),
+    9: ElementType("b1", _INT32, "varint"),
+    10: ElementType("f2", _INT32, "bits"),
+    11: ElementType("f8", 10, "f8"),
+    12: ElementType("u4", _UINT64, "varint"),
+    13: ElementType("u8", _UINT64, "varint"),
+    16: ElementType("bf16", _INT32, "bits"),
 }
 
 

@@ -94,7 +94,7 @@ class Graph:
         layers = net.named_layers
         shape = (_find_channels(layers), *SIZES[0][:2]) if net.input_shape is None else net.input_shape
         self.input, self.input_shape = self.unique_name("input"), shape
-        self.output, self.output_shape = self.add_chain(layers, Context("", self.input, shape))
+        self.output, self.output_shape = self.add_chain(layers, ExportContext("", self.input, shape))
         if self.output == self.input:
             self.output = self.node("Identity", "identity", [self.input])
 
@@ -124,15 +124,15 @@ class Graph:
         self.initialisers += encode_message(5, [*fields, *encode_message(9, [files.flat_bytes(array)])])
         return name
 
-    def add_chain(self, layers: NamedLayers, context: Context) -> tuple[str, Shape]:
+    def add_chain(self, layers: NamedLayers, context: ExportContext) -> tuple[str, Shape]:
         """Add layers one after the other; return the name and the shape of the last one's output."""
         x, shape = context.x, context.shape
         for name, layer in layers:
-            here = Context(f"{context.path}.{name}" if context.path else name, x, shape)
+            here = ExportContext(f"{context.path}.{name}" if context.path else name, x, shape)
             x, shape = self.add_layer(layer, here), layer.output_shape(shape)
         return x, shape
 
-    def add_layer(self, layer: Layer, context: Context) -> str:
+    def add_layer(self, layer: Layer, context: ExportContext) -> str:
         """Add a layer and return the name of its output."""
         if isinstance(layer, Sequential):
             return self.add_chain(layer.layers, context)[0]
@@ -168,7 +168,7 @@ class Graph:
         return [*encode_text(1, name), *encode_message(2, encode_message(1, tensor))]
 
 
-class Context(NamedTuple):
+class ExportContext(NamedTuple):
     """Where a layer stands: its dotted name, the name of its input, and that input's shape for one image."""
 
     path: str

@@ -33,7 +33,7 @@ from minicnn.layers import (
 )
 from minicnn.shapes import same_padding
 
-__all__ = ["Alternative", "Context", "alternatives", "reorder"]
+__all__ = ["Alternative", "LayerContext", "alternatives", "reorder"]
 
 EPSILONS = (1e-3, 1e-4, 2e-5, 1e-5, 1e-6)  # TensorFlow; Caffe's converters; MXNet; torch; Keras's successors
 
@@ -55,7 +55,7 @@ class Alternative(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Context:
+class LayerContext:
     """Where a layer stands in its network.
 
     Attributes
@@ -73,7 +73,7 @@ class Context:
 
 
 @singledispatch
-def alternatives(layer: Layer, context: Context) -> Iterator[Alternative]:
+def alternatives(layer: Layer, context: LayerContext) -> Iterator[Alternative]:
     """Yield what else the layer may be; nothing for a class of which no other convention is known."""
     return iter(())
 
@@ -100,7 +100,7 @@ def _other_orders(shape: Shape, letters: str) -> Iterator[tuple[str, tuple[int, 
 
 @alternatives.register(Conv2d)
 @alternatives.register(ConvTranspose2d)
-def _(layer: Conv2d | ConvTranspose2d, context: Context) -> Iterator[Alternative]:
+def _(layer: Conv2d | ConvTranspose2d, context: LayerContext) -> Iterator[Alternative]:
     weight = layer.state()["weight"]
     if max(weight.shape[2:]) > 1:
         for what, axes in (("both ways", (2, 3)), ("top to bottom", 2), ("left to right", 3)):
@@ -128,7 +128,7 @@ def _groups(layer: Conv2d) -> Iterator[Alternative]:
         yield Alternative("groups", what, partial(_reorder_outputs, layer, order.reshape(-1)))
 
 
-def _classes(layer: Conv2d | Linear, context: Context) -> Iterator[Alternative]:
+def _classes(layer: Conv2d | Linear, context: LayerContext) -> Iterator[Alternative]:
     if not context.last:
         return
     classes = np.arange(len(layer.state()["weight"]))
@@ -142,7 +142,7 @@ def _classes(layer: Conv2d | Linear, context: Context) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: Linear, context: Context) -> Iterator[Alternative]:
+def _(layer: Linear, context: LayerContext) -> Iterator[Alternative]:
     yield Alternative("matrix order", "matrix stored as (in, out)", partial(_reorder_weight, layer, (1, 0)))
     if context.maps is not None:
         for name, order in _other_orders(context.maps, "CHW"):
@@ -154,7 +154,7 @@ def _(layer: Linear, context: Context) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: Flatten, context: Context) -> Iterator[Alternative]:
+def _(layer: Flatten, context: LayerContext) -> Iterator[Alternative]:
     if len(context.shape) == 3:
         for name, order in _other_orders(context.shape, "CHW"):
             steps = [("permute", Permute(order)), ("flatten", layer)]
@@ -164,7 +164,7 @@ def _(layer: Flatten, context: Context) -> Iterator[Alternative]:
 # geometry
 
 
-def _paddings(layer: Conv2d | MaxPool2d | AvgPool2d, context: Context) -> Iterator[Alternative]:
+def _paddings(layer: Conv2d | MaxPool2d | AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
     """Yield other sides for the same amount of padding, TensorFlow's SAME, half a window, and none."""
     config, (height, width) = layer.config(), context.shape[1:]
     window, dilation = config["kernel_size"], config.get("dilation", (1, 1))
@@ -193,7 +193,7 @@ def _is_smaller(padding: Any, window: Any, dilation: Any) -> bool:
 
 @alternatives.register(MaxPool2d)
 @alternatives.register(AvgPool2d)
-def _(layer: MaxPool2d | AvgPool2d, context: Context) -> Iterator[Alternative]:
+def _(layer: MaxPool2d | AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
     word = "down" if layer.ceil_mode else "up"
     make = partial(replace, layer, ceil_mode=not layer.ceil_mode)
     yield Alternative("pool rounding", f"output size rounded {word}", make)
@@ -208,7 +208,7 @@ def _(layer: MaxPool2d | AvgPool2d, context: Context) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: LocalResponseNorm, context: Context) -> Iterator[Alternative]:
+def _(layer: LocalResponseNorm, context: LayerContext) -> Iterator[Alternative]:
     for what, factor in (("not divided by the window", layer.size), ("divided by the window", 1 / layer.size)):
         yield Alternative("LRN alpha", f"alpha {what}", partial(replace, layer, alpha=layer.alpha * factor))
     for k in (1.0, 2.0):
@@ -224,7 +224,7 @@ def _(layer: LocalResponseNorm, context: Context) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: BatchNorm2d, context: Context) -> Iterator[Alternative]:
+def _(layer: BatchNorm2d, context: LayerContext) -> Iterator[Alternative]:
     for eps in EPSILONS:
         if eps != layer.eps:
             yield Alternative("batch-norm epsilon", f"epsilon {eps:g}", partial(replace, layer, eps=eps))
@@ -255,19 +255,19 @@ def _other_statistics(layer: BatchNorm2d) -> Iterator[tuple[str, dict[str, np.nd
 
 
 @alternatives.register
-def _(layer: LeakyReLU, context: Context) -> Iterator[Alternative]:
+def _(layer: LeakyReLU, context: LayerContext) -> Iterator[Alternative]:
     for slope in (0.01, 0.1, 0.2, 0.3):
         if slope != layer.negative_slope:
             yield Alternative("rectifier", f"slope {slope:g}", partial(LeakyReLU, slope))
 
 
 @alternatives.register
-def _(layer: ReLU, context: Context) -> Iterator[Alternative]:
+def _(layer: ReLU, context: LayerContext) -> Iterator[Alternative]:
     yield Alternative("rectifier", "a ceiling of 6", ReLU6)
 
 
 @alternatives.register
-def _(layer: ReLU6, context: Context) -> Iterator[Alternative]:
+def _(layer: ReLU6, context: LayerContext) -> Iterator[Alternative]:
     yield Alternative("rectifier", "no ceiling", ReLU)
 
 

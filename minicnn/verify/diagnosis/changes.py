@@ -25,7 +25,7 @@ from minicnn.layers import (
     sequence,
 )
 from minicnn.network import Network
-from minicnn.verify.diagnosis.alternatives import Context, alternatives
+from minicnn.verify.diagnosis.alternatives import LayerContext, alternatives
 
 __all__ = [
     "INPUT",
@@ -75,7 +75,7 @@ class LocatedLayer(NamedTuple):
 
     name: str
     layer: Layer
-    context: Context
+    context: LayerContext
 
 
 def apply_changes(net: Network, changes: Iterable[Change]) -> Network:
@@ -92,7 +92,7 @@ def locate_layers(net: Network) -> list[LocatedLayer]:
     located = list(_locate(net.named_layers, net.input_shape, ""))
     weighted = [name for name, layer, _ in located if isinstance(layer, Conv2d | Linear)]
 
-    def mark(name: str, context: Context) -> Context:
+    def mark(name: str, context: LayerContext) -> LayerContext:
         first = name in weighted[:1]
         return replace(context, first=first, last=name in weighted[-1:] and not first)
 
@@ -105,7 +105,7 @@ def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator
         for branch in layer.branches():
             yield from _locate(branch, own, f"{prefix}{name}.")
         if not layer.branches():
-            yield LocatedLayer(f"{prefix}{name}", layer, Context(own, maps))
+            yield LocatedLayer(f"{prefix}{name}", layer, LayerContext(own, maps))
         if isinstance(layer, Flatten):
             maps = own if len(own) == 3 else None
         elif not isinstance(layer, Dropout):
