@@ -66,9 +66,11 @@ def map_file(path: PathLike, expected: str) -> mmap.mmap:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             raise WeightsError(f"{path}: expected {expected}, found a folder; name a file in it")
+        # a pipe can't be mapped, and to open one may block
         if not stat.S_ISREG(mode):
             raise WeightsError(f"{path}: expected {expected}, found no regular file; copy it to a disc first")
         with open(path, "rb") as file:
+            # an empty file can't be mapped
             if not os.fstat(file.fileno()).st_size:
                 raise WeightsError(f"{path}: expected {expected}, found 0 bytes; fetch or copy the file again")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -94,6 +96,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """
     if "\0" in str(path):
         raise WeightsError(f"{escape(str(path))}: no name of a file; check the path")
+    # in the same folder: a rename replaces a file only within one file system
     temporary = Path(path).parent / f".{secrets.token_hex(8)}.part"
     try:
         with open(temporary, "xb") as file:
@@ -105,6 +108,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
             "allows it and has space left"
         ) from None
     finally:
+        # after the rename there is nothing left to remove
         with suppress(OSError):
             temporary.unlink()
 
@@ -188,6 +192,7 @@ def guess_file_type(data: mmap.mmap | bytes) -> str:
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             return name
+    # tar has its signature behind the first member's header fields
     if head[257:262] == b"ustar":
         return "a tar archive"
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head[:64]):
@@ -204,6 +209,7 @@ def escape(value: object, limit: int = 80) -> str:
     a\x00b longlongl...
 
     """
+    # repr() recurses into nested values and refuses vast integers
     try:
         text = value if isinstance(value, str) else repr(value)
     except (RecursionError, ValueError):

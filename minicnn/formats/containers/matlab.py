@@ -69,10 +69,12 @@ def read(path: PathLike) -> dict[str, Any]:
     reader = _Reader(path, order, data, "", budget)
     variables, at = {}, _HEADER
     while at < len(data):
+        # every element of the top level is one variable, packed or plain
         element, source = reader.read_element(at, len(data)), reader
         at = element.next
         if element.kind == _PACKED:
             body = reader.inflate(element, growth_left)
+            # one allowance for the file: many small variables can't unpack to more than one large one
             growth_left -= len(body)
             source = _Reader(path, order, memoryview(body), f"unpacked from byte {element.start - 8}, ", budget)
             element = source.read_element(0, len(body))
@@ -83,10 +85,12 @@ def read(path: PathLike) -> dict[str, Any]:
 
 def _byte_order(path: PathLike, data: memoryview) -> str:
     mark = bytes(data[124:128])
+    # version 7.3 is HDF5, behind a user block of 512 bytes
     if _HDF5 in (bytes(data[:8]), bytes(data[512:520])):
         raise WeightsError(
             f"{path}: a MATLAB file of version 7.3, which is not read; load it in MATLAB and save it with '-v7'"
         )
+    # version 0x0100 and the letters MI as two 16-bit numbers: little-endian writers swap both
     if mark not in (b"\0\1IM", b"\1\0MI"):
         raise WeightsError(
             f"{path}: expected a MATLAB file of version 5 to 7, found {files.guess_file_type(bytes(data[:512]))}"
@@ -125,9 +129,12 @@ class _Reader:
         if at + 8 > end:
             raise self.error(at, f"an element should begin here, {end - at} bytes before the end")
         kind, size = self.uint32_pair.unpack_from(self.data, at)
+        # data begin after the tag of 8 bytes and are padded to a multiple of 8
         start, following = at + 8, at + 8 + -(-size // 8) * 8
+        # small form: the size is the first word's upper half, and the data take the place of the second word
         if kind >> 16:
             kind, size, start, following = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+        # packed variables are not padded
         elif kind == _PACKED:
             following = start + size
         if start + size > min(end, following):
@@ -145,6 +152,7 @@ class _Reader:
                 while len(content) < claimed and (part := stream.decompress(packed, claimed - len(content))):
                     content += part
                     packed = stream.unconsumed_tail
+                    # the first 8 bytes unpacked are the variable's tag, whose second word says how much follows
                     if len(content) == 8 == claimed:
                         claimed += self.uint32_pair.unpack(content)[1]
                         if claimed > limit:
@@ -165,10 +173,12 @@ class _Reader:
             raise self.error(element.start, f"expected a value, found an element of type {element.kind}")
         if element.start == element.stop:
             return "", _EMPTY
+        # every matrix begins with flags, dimensions and name
         flags, dims, label = self._read_elements(element.start, element.stop, 3)
         name, shape = self._read_name(label), tuple(self._read_integers(dims))
         if not 2 <= len(shape) <= MAX_AXES or min(shape) < 0 or flags.stop - flags.start != 8:
             raise self.error(element.start, f"{escape(shape)} are no dimensions")
+        # the first word of the flags: class in the low byte, complex in bit 11
         word, _ = self.uint32_pair.unpack_from(self.data, flags.start)
         return name, self._read_value(word & 0xFF, bool(word & _COMPLEX), shape, label.next, element.stop, depth)
 
@@ -187,6 +197,7 @@ class _Reader:
         values = self._read_numbers(element)
         if len(values) != prod(shape):
             raise self.error(at, f"{len(values)} numbers can't have the shape {escape(shape)}")
+        # column-major: row-major in the reversed shape, transposed, which is a view
         return files.reshape(values, shape[::-1], str(self.path)).T
 
     def _read_elements(self, at: int, end: int, count: int) -> list[_Element]:
@@ -198,9 +209,11 @@ class _Reader:
 
     def _read_structs(self, names: list[str], count: int, at: int, end: int, depth: int) -> list[dict[str, Any]]:
         """Return ``count`` structures with fields of those names; a cell array has one nameless field."""
+        # a value takes a tag of 8 bytes at least, so that an impossible count is refused before the loop
         if count * len(names) * 8 > end - at:
             raise self.error(at, f"{count} x {len(names)} values can't be in {end - at} bytes")
         items = []
+        # structures without fields take no bytes, which would bound their number: one stands for all
         for _ in range(count if names else 1):
             fields = {}
             for name in names:
@@ -210,6 +223,7 @@ class _Reader:
         return items
 
     def _read_field_names(self, length: _Element, table: _Element) -> list[str]:
+        # the names lie in a table of fixed width, each ended by a zero byte
         text, (width, *_) = bytes(self.data[table.start : table.stop]), (*self._read_integers(length), 0)
         if width < 1 or len(text) % width:
             raise self.error(table.start, f"names of {width} letters can't be in {len(text)} bytes")

@@ -82,6 +82,7 @@ def _encode_header(array: np.ndarray) -> bytes:
     """Return the .npy header of ``array``, padded so that the numbers begin at a multiple of 64 bytes."""
     descr = array.dtype.newbyteorder("<").str
     words = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {array.shape!r}, }}".encode("ascii")
+    # before the words: signature 6, version 2, length 2; after them a newline
     words += b" " * (-(len(_MAGIC) + 4 + len(words) + 1) % zip_archive.ALIGNMENT) + b"\n"
     return _MAGIC + b"\x01\x00" + len(words).to_bytes(2, "little") + words
 
@@ -159,6 +160,7 @@ def _read_array(view: memoryview, where: str) -> np.ndarray:
             f"{where}: {escape(shape)} of {descr} takes {wanted} bytes and {given} follow the header"
         )
     flat = files.from_buffer(view[start:], kind, order)
+    # Fortran order: row order in the reversed shape, transposed, which is a view
     return files.reshape(flat, shape[::-1], where).T if fortran else files.reshape(flat, shape, where)
 
 
@@ -174,6 +176,7 @@ def read_header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...
     version = bytes(view[6:8])
     if bytes(view[:6]) != _MAGIC or version not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         raise WeightsError(f"{where}: expected a .npy array, found {files.guess_file_type(bytes(view[:512]))}")
+    # version 1 has two bytes for the header's length, later ones have four
     first = 10 if version == b"\x01\x00" else 12
     start = first + int.from_bytes(view[8:first], "little")
     if not start <= min(len(view), first + _MAX_HEADER_BYTES):

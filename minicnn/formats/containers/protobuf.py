@@ -79,6 +79,7 @@ class Message:
         self.data, self.start, self._reader = data, start, reader
         self._fields: dict[int, list[tuple[int, int, int]]] = {}  # {number: [(wire type, begin, end)]}
         at = 0
+        # only the keys and lengths of this level are read; inner messages are scanned when they are opened
         while at < len(data):
             at = self._scan_field(at)
 
@@ -105,6 +106,7 @@ class Message:
 
     def _read_varint(self, at: int) -> tuple[int, int]:
         value = 0
+        # ten groups of seven bits hold 64, and the tenth a few bits more, which are cut off
         for i, byte in enumerate(self.data[at : at + 10]):
             value |= (byte & 0x7F) << (7 * i)
             if byte < 0x80:
@@ -113,6 +115,7 @@ class Message:
 
     def _read_signed(self, at: int) -> int:
         value, _ = self._read_varint(at)
+        # negative numbers are stored in two's complement of 64 bits
         return value - (1 << 64) if value >= 1 << 63 else value
 
     def error(self, at: int, what: str) -> WeightsError:
@@ -179,6 +182,7 @@ class Message:
 
     def integers(self, number: int) -> np.ndarray:
         """Return whole numbers, packed or one by one, as int64."""
+        # writers may mix both forms in one message
         parts = [
             self._read_packed_varints(begin, end) if wire_type == _BYTES else [self._read_signed(begin)]
             for wire_type, begin, end in self._find_fields(number, _VARINT, _BYTES)
@@ -190,6 +194,7 @@ class Message:
         single = _FOUR if kind == "f4" else _EIGHT
         fields = self._find_fields(number, single, _BYTES)
         parts = [self.data[begin:end] for _, begin, end in fields]
+        # one packed field, the usual case, stays a view
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
         if len(whole) % _SIZES[single]:
             raise self.error(fields[0][1], f"field {number} ends in the middle of a number")
@@ -210,12 +215,14 @@ class Message:
         if end - begin > MAX_VARINT_BYTES:
             raise self.error(begin, f"{end - begin} bytes of varints, which is no way to keep weights")
         raw = np.frombuffer(self.data[begin:end], np.uint8)
+        # bit 7 is clear in the last byte of each varint, and the next one begins behind it
         last = np.flatnonzero(raw < 0x80)
         first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
         lengths = last - first + 1
         if raw.size and (not len(last) or last[-1] != raw.size - 1 or lengths.max() > 10):
             raise self.error(begin, "packed numbers are cut off")
         values = np.zeros(len(last), np.uint64)
+        # all varints at once: round i adds the seven bits of the i-th byte of those that have one
         for i in range(lengths.max(initial=0)):
             longer = lengths > i
             bits = raw[first[longer] + i].astype(np.uint64) & np.uint64(0x7F)
@@ -229,6 +236,7 @@ Chunks: TypeAlias = list[bytes | memoryview]
 
 
 def _encode_varint(value: int) -> bytes:
+    # a negative number becomes two's complement of 64 bits, which takes ten bytes
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value >= 0x80:
@@ -239,6 +247,7 @@ def _encode_varint(value: int) -> bytes:
 
 def count_bytes(chunks: Iterable[bytes | memoryview]) -> int:
     """Return how many bytes chunks make."""
+    # len() of a memoryview counts elements, not bytes
     return sum(memoryview(chunk).nbytes for chunk in chunks)
 
 

@@ -108,6 +108,7 @@ class _Machine:
                 _OPERATIONS[code](self)
             except WeightsError:
                 raise
+            # whatever a bad operand makes Python raise means that the program is damaged
             except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
                 raise self.error(f"damaged program ({escape(str(error))})") from None
 
@@ -190,6 +191,7 @@ class _Machine:
         return items
 
     def pop(self) -> None:
+        # on an empty stack POP takes the mark away, as in Python's own machine
         self.stack.pop() if self.stack else self.pop_marked()
 
     def top(self, kind: type) -> Any:
@@ -225,6 +227,7 @@ class _Machine:
 
     def unknown_name(self, name: str) -> WeightsError:
         where = f"named at byte {self.start} of {self.label}"
+        # () NEWOBJ makes an instance; a legacy file of a whole model names ("module", class, source) first
         if _MAKES_OBJECT.match(self.data[self.at : self.at + 8]) or self.stack[:1] == ["module"]:
             return WeightsError(
                 f"{self.path}refused to build an object of class {name}, {where}; a whole pickled model needs its "
@@ -246,9 +249,11 @@ class _Machine:
         kind, dtype, name, _location, numel, *view = self.stack.pop()
         if kind != "storage" or type(dtype) is not Dtype or type(name) is not str or not are_counts([numel]):
             raise TypeError("not the name of a storage")
+        # the whole storage is recorded and its view pushed: all views of it share its bytes
         whole = Storage(dtype.name, name, numel, 0, numel)
         if self.storages.setdefault(name, whole) != whole:
             raise TypeError(f"storage {escape(name)!r} is described twice, and differently")
+        # legacy files may end the id with (the view's key, its first element, their number), or None
         _view, first, count = (view and view[0]) or (None, 0, numel)
         if not are_counts([first, count]) or first + count > numel:
             raise TypeError(f"a view of storage {escape(name)!r} that reaches beyond its {numel} elements")
@@ -269,6 +274,7 @@ def _read_old_integer(machine: _Machine) -> int | bool:
     line = machine.read_line().removesuffix("L")
     if len(line) > 2 * _MAX_INT_BYTES:
         raise machine.error(f"an integer of {len(line)} digits")
+    # protocols 0 and 1 write False and True as the integers 00 and 01
     return {"00": False, "01": True}[line] if line in ("00", "01") else int(line)
 
 

@@ -58,6 +58,7 @@ def list_members(data: mmap.mmap, path: PathLike) -> dict[str, Member]:
     try:
         with zipfile.ZipFile(_Directory(data)) as archive:
             infos = archive.infolist()
+            # behind the end record there is nothing but the archive's comment
             _check_count(data, len(data) - _END_SIZE - len(archive.comment), len(infos))
     except (*_DAMAGE, struct.error) as error:
         raise WeightsError(
@@ -79,6 +80,7 @@ def _check_count(data: mmap.mmap, end: int, listed: int) -> None:
     """Compare the length of the directory with the number at the end: damaged entries can swallow others."""
     count = int.from_bytes(data[end + 10 : end + 12], "little")
     if count == 0xFFFF:
+        # 0xFFFF stands for a count that only the 64-bit end record can hold
         at = end - _END64_BEFORE
         count = int.from_bytes(data[at + 32 : at + 40], "little")
     if count != listed or not listed:
@@ -123,9 +125,11 @@ def _read_entry(data: mmap.mmap, path: PathLike, info: zipfile.ZipInfo) -> Membe
     if not 0 <= at <= len(data) - _LOCAL.size:
         raise WeightsError(f"{where} should begin at byte {at} of {len(data)}; the file is cut short or damaged")
     signature, *_, name_length, extra_length = _LOCAL.unpack_from(data, at)
+    # behind the local header: the name, and an extra field whose length the directory does not tell
     name_at = at + _LOCAL.size
     start = name_at + name_length + extra_length
     stop = start + info.compress_size
+    # bit 11: the name is UTF-8, else in code page 437
     name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
     if signature != b"PK\x03\x04" or data[name_at : name_at + name_length] != name:
         raise WeightsError(
@@ -134,6 +138,7 @@ def _read_entry(data: mmap.mmap, path: PathLike, info: zipfile.ZipInfo) -> Membe
     if stop > len(data):
         raise WeightsError(f"{where} ends at byte {stop} of {len(data)}; the file is cut short or damaged")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
+    # sizes that can't be are refused before anything is unpacked
     limit = _DEFLATE_LIMIT * info.compress_size if deflated else info.compress_size
     if info.file_size > limit or (not deflated and info.file_size != limit):
         raise WeightsError(
@@ -143,6 +148,7 @@ def _read_entry(data: mmap.mmap, path: PathLike, info: zipfile.ZipInfo) -> Membe
 
 
 def _check_extents(path: PathLike, members: list[Member], length: int) -> None:
+    # in the order of their headers members overlap only if neighbours do
     ordered = sorted(members, key=lambda member: member.header)
     for first, second in pairwise(ordered):
         if second.header < first.stop:
@@ -176,11 +182,13 @@ def read_member(data: mmap.mmap, path: PathLike, member: Member, check: bool) ->
 
 
 def _inflate(path: PathLike, view: memoryview, member: Member) -> memoryview:
+    # minus: a raw deflate stream, without zlib's header
     content, stream = bytearray(), zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for at in range(0, len(view), 1 << 16):
             packed: bytes | memoryview = view[at : at + (1 << 16)]
             pending = True
+            # ends one step after the claimed size: what unpacks to more costs a step of memory, not all of it
             while pending and not stream.eof and len(content) <= member.size:
                 part = stream.decompress(packed, _STEP)
                 content += part
@@ -219,6 +227,7 @@ def write(path: PathLike, members: Iterable[tuple[str, Sequence[bytes | memoryvi
         for name, buffers in members:
             check_name(path, name, used)
             used.add(name)
+            # zipfile writes the header first and must know now whether sizes take 64 bits
             large = sum(len(buffer) for buffer in buffers) >= 1 << 30
             with archive.open(_make_info(name, file.tell(), large), "w", force_zip64=large) as member:
                 for buffer in buffers:
@@ -226,8 +235,10 @@ def write(path: PathLike, members: Iterable[tuple[str, Sequence[bytes | memoryvi
 
 
 def _make_info(name: str, at: int, large: bool) -> zipfile.ZipInfo:
+    # date, system and mode are fixed, so that the bytes depend on the content alone
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.create_system, info.external_attr = 3, 0o644 << 16
+    # local header, name, 64-bit sizes, and the head of the extra field that pads up to the alignment
     start = at + _LOCAL.size + len(name.encode()) + (_ZIP64 if large else 0) + 4
     info.extra = struct.pack("<HH", 0x4246, -start % ALIGNMENT) + bytes(-start % ALIGNMENT)
     return info

@@ -76,6 +76,7 @@ def _open_mask(op: _ConstantOperation, inputs: list[Constant | None], value: np.
     if op.node.op_type not in _MOVING:
         return np.ones(value.shape, bool)
     count = len(inputs) if op.node.op_type == "Concat" else 1
+    # the operator runs again on the masks of what it moves; indices and shapes stay as they are
     arrays = [None if c is None else c.mask if i < count else c.array for i, c in enumerate(inputs)]
     return np.asarray(FOLDED[op.node.op_type](replace(op, inputs=arrays))).astype(bool)
 
@@ -186,6 +187,7 @@ def _slice(op: _ConstantOperation) -> np.ndarray:
 def _unsqueeze(op: _ConstantOperation) -> np.ndarray:
     axes = op.integers("axes", 1)
     ndim = op[0].ndim + len(axes)
+    # range(ndim)[axis] counts negative axes from the end and refuses those beyond
     return np.expand_dims(op[0], tuple(range(ndim)[axis] for axis in axes))
 
 
@@ -202,6 +204,7 @@ def _reshape(op: _ConstantOperation) -> np.ndarray:
 
 
 def _reshape_to(op: _ConstantOperation, target: Sequence[int]) -> np.ndarray:
+    # only a reshape of what is not contiguous copies
     if not op[0].flags.c_contiguous:
         op.take(op[0].size, op[0].itemsize)
     return op[0].reshape(target)

@@ -69,6 +69,7 @@ def _conv(graph: Graph, layer: Conv2d, context: ExportContext) -> str:
         "strides": layer.stride,
         "dilations": layer.dilation,
     }
+    # "same" depends on the input's size: where that is open, whoever runs the file must compute it
     if layer.padding == "same" and graph.open_size:
         attributes["auto_pad"] = "SAME_UPPER"
     else:
@@ -92,6 +93,7 @@ def _max_pool(graph: Graph, layer: MaxPool2d, context: ExportContext) -> str:
     dilation = pair(layer.dilation, "dilation")
     x, pads = context.x, _extend(sides(layer.padding), _tail(graph, layer, context, dilation))
     kernel = pair(layer.kernel_size, "kernel_size")
+    # kernel * 2 is in the order of the pads: rows, columns, rows, columns
     if any(pad >= k for pad, k in zip(pads, kernel * 2, strict=True)):  # which onnxruntime refuses
         x, pads = _add_pad(graph, f"{context.path}_pad", x, pads, -np.inf), [0] * 4
     attributes = _window_attributes(layer) | {"dilations": dilation, "pads": pads}
@@ -128,6 +130,7 @@ def _tail(
         dilation,
         strict=True,
     )
+    # the last window ends at (out - 1) s + span, the padded input at n + before + after
     rows, columns = (
         max((out - 1) * s + span(k, d) - (n + before + after), 0) for n, out, k, s, (before, after), d in geometry
     )
@@ -142,6 +145,7 @@ def _extend(padding: Sides, tail: IntPair) -> list[int]:
 
 def _add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0) -> str:
     top, left, bottom, right = pads
+    # Pad counts N and C too: four beginnings, then four ends
     inputs = [x, graph.constant(f"{path}.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))]
     if value:
         inputs.append(graph.constant(f"{path}.value", np.array(value, graph.dtype)))
@@ -150,6 +154,7 @@ def _add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0)
 
 def _batch_norm(graph: Graph, layer: BatchNorm2d, context: ExportContext) -> str:
     ones, zeros = np.ones(layer.num_features, graph.dtype), np.zeros(layer.num_features, graph.dtype)
+    # the operator wants weight and bias always, in this order, before mean and variance
     arrays = {"weight": ones, "bias": zeros} | layer.state()
     inputs = [context.x, *(graph.constant(f"{context.path}.{name}", array) for name, array in arrays.items())]
     return graph.node("BatchNormalization", context.path, inputs, epsilon=float(layer.eps))
@@ -171,11 +176,14 @@ def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: E
     def add_constant(name: str, values: Any) -> str:
         return graph.constant(f"{context.path}.{name}", np.array(values))
 
+    # the window of channel c is c - before ... c + after
     before, after = layer.size // 2, (layer.size - 1) // 2
+    # (N, 1, C, H, W): the channels become the first of three axes that an average pool runs over
     axis = add_constant("axis", [1])
     squares = add("Unsqueeze", "rows", add("Mul", "squares", context.x, context.x), axis)
     padded = add("Pad", "pad", squares, add_constant("pads", [0, 0, before, 0, 0, 0, 0, after, 0, 0]))
     means = add("Squeeze", "means", add("AveragePool", "windows", padded, kernel_shape=[layer.size, 1, 1]), axis)
+    # y = x / (k + alpha mean(x^2))^beta
     for op_type, name in (("Mul", "alpha"), ("Add", "k"), ("Pow", "beta")):
         means = add(op_type, name, means, add_constant(name, graph.dtype.type(getattr(layer, name))))
     return graph.node("Div", context.path, [context.x, means])
@@ -183,6 +191,7 @@ def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: E
 
 def _prelu(graph: Graph, layer: PReLU, context: ExportContext) -> str:
     assert layer.weight is not None
+    # (C, 1, 1), which broadcasts against (N, C, H, W)
     slope = layer.weight.reshape(-1, *[1] * (len(context.shape) - 1))
     return graph.node("PRelu", context.path, [context.x, graph.constant(f"{context.path}.weight", slope)])
 
@@ -201,6 +210,7 @@ def _dropout(graph: Graph, layer: Dropout, context: ExportContext) -> str:
 
 
 def _reshape(graph: Graph, layer: Reshape, context: ExportContext) -> str:
+    # 0 keeps the batch
     target = graph.constant(f"{context.path}.shape", np.array([0, *layer.shape], np.int64))
     return graph.node("Reshape", context.path, [context.x, target])
 

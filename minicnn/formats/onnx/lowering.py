@@ -84,17 +84,20 @@ class Lowering:
             self._inline_branch(node, inputs)
         elif not data:
             self._fold(node, inputs)
+        # the shape of a computed value is known before any input, but for its open dimensions
         elif node.op_type == "Shape" and data == [0] and len(inputs) == 1:
             shape, other = self.shapes[node.inputs[0]]
             marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
             self.folded[node.outputs[0]] = constant_folding.shape_constant(node, (self.batch, *shape), marks)
         elif any(node.inputs[i] in self.squares for i in data):
             self._follow_squares(node, data, inputs)
+        # x * x may begin a local response normalisation that is written out in nodes
         elif node.op_type == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
             shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
             self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
         elif node.op_type not in LAYERS:
             raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
+        # an Add of a single computed value adds a constant, which is a bias and no join
         elif node.op_type in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op_type != "Add"):
             self._join(node, data)
         elif len(data) > 1:
@@ -138,12 +141,14 @@ class Lowering:
         self.folded |= {name: constant_folding.Constant(tensor.array) for name, tensor in branch.constants.items()}
         for inner in branch.nodes:
             self.add(inner)
+        # the output of the If is another name for its branch's
         self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], {}, node.path))
 
     def _follow_squares(self, node: Node, data: list[int], inputs: list[constant_folding.Constant | None]) -> None:
         """Follow squares on their way to a local response normalisation, see ``lrn_pattern``."""
         op, output = self._bind(node, data[-1], inputs), node.outputs[0]
         squares = self.squares.get(node.inputs[data[-1]])
+        # x / power, where x is what the squares are of, ends the normalisation
         if squares is not None and node.op_type == "Div" and data == [0, 1] and node.inputs[0] == squares.source:
             layer = lrn_pattern.to_layer(op, squares)
             return self._record(
@@ -166,6 +171,7 @@ class Lowering:
         if len(data) < len(node.inputs):
             raise node.error("joins a computed value with a constant; there are layers for computed ones")
         if JOINS[node.op_type] == CONCAT:
+            # shapes leave the batch out, so that the channels are axis 1 or -len(shape)
             axis = node.integer("axis", 1)
             if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in shape_pairs}) > 1:
                 raise node.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
@@ -183,10 +189,12 @@ class Lowering:
 
     def _lower(self, node: Node, op: BoundNode) -> None:
         source = node.inputs[op.data]
+        # the transposition from N x H x W x C at the beginning: our input has the channels first already
         if self.channels_last and source == self.source:
             return self._record(node, GraphNode(node.name, (source,)), (op.shape, op.other))
         with np.errstate(all="ignore"):
             value_node = self._merge_bias(op) or GraphNode(node.name, (source,), tuple(LAYERS[node.op_type](op)))
+        # a merged bias is part of the node before and changes no shape
         layers = value_node.layers if value_node.inputs == (source,) else ()
         self._record(node, value_node, _output_shapes(layers, op))
 

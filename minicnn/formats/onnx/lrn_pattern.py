@@ -62,6 +62,7 @@ def check_shape(op: BoundNode, squares: Squares, shape: Shape) -> Squares:
 
 def squares_shape(squares: Squares, shape: Shape) -> Shape:
     """Return the shape of squares, from their shape before, after zeros or a window around the channels."""
+    # a window without padding takes size - 1 from the axis of the channels
     channels = squares.shape[0] + sum(squares.pads) - (0 if squares.size is None else squares.size - 1)
     return shape if shape == squares.shape else (1, channels, *shape[2:])
 
@@ -71,6 +72,9 @@ def to_layer(op: BoundNode, squares: Squares) -> LocalResponseNorm:
     size, alpha, k, beta = squares.size, squares.alpha, squares.k, squares.beta
     if size is None or alpha is None or k is None or beta is None or op.shape != squares.shape:
         raise unknown_use(op)
+    # the layer's window: size
+    # 2 channels before, (size - 1)
+    # 2 after
     if squares.pads != (size // 2, (size - 1) // 2):
         raise unknown_use(op)
     return LocalResponseNorm(size, alpha=alpha, beta=beta, k=k)
@@ -82,6 +86,7 @@ def unknown_use(op: BoundNode) -> WeightsError:
 
 
 def _read_number(op: BoundNode) -> float:
+    # the shortest decimal that gives this float32: 0.0001, not 0.0000999999974
     return float(str(np.float32(op.number(1 - op.data, 0.0))))
 
 
@@ -91,6 +96,7 @@ def _read_pads(op: BoundNode) -> tuple[int, int]:
     with_zeros = op.node.text("mode", "constant") == "constant" and op.number(2, op.node.real("value", 0.0)) == 0
     if not with_zeros or op.array(3) is not None or pads is None or len(pads) != 2 * rank or min(pads) < 0:
         raise unknown_use(op)
+    # pads list all beginnings and then all ends; on both sides the channels are axis 2 of N x 1 x C x H x W
     if any(n for i, n in enumerate(pads) if i % rank != 2):
         raise unknown_use(op)
     return pads[2], pads[rank + 2]

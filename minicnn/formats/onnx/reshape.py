@@ -27,10 +27,13 @@ def reshape(op: BoundNode) -> list[Layer]:
     full = (op.batch, *op.shape)
     if not target or len(target) < 2:
         raise op.error(f"reshapes to {target}: no axis is left for the batch, or none for an image")
+    # 0 copies the input's axis, unless allowzero makes it a length
     rest = [full[i] if n == 0 and not keep_zero and i < len(full) else n for i, n in enumerate(target)][1:]
+    # one -1 behind the batch is what is left of an image's values
     if rest.count(-1) == 1 and target[0] != -1:
         known = prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = prod(op.shape) // known if known else 0
+    # the batch may be inferred, given as it is, copied, or read from the input's own shape
     keeps_batch = target[0] in (-1, op.batch) or (target[0] == 0 and not keep_zero) or first_open
     if not keeps_batch or min(rest) < 1 or prod(rest) != prod(op.shape):
         raise op.error(f"reshapes N x {op.shape} to {target}, which mixes the images of a batch or does not fit")
@@ -73,6 +76,7 @@ def unsqueeze(op: BoundNode) -> list[Layer]:
     new = {axis % rank for axis in axes}
     if 0 in new or len(new) != len(axes) or any(not -rank <= axis < rank for axis in axes):
         raise op.error(f"adds axes {axes} to N x {op.shape}; expected new axes after the batch")
+    # new axes have length 1, the old ones fill the other places in order
     rest = iter(op.shape)
     return reshape_layers(op, op.shape, tuple(1 if i in new else next(rest) for i in range(1, rank)))
 
@@ -96,6 +100,7 @@ def pad(op: BoundNode) -> list[Layer]:
     axes = list(range(op.rank)) if given is None else [op.axis(int(a)) for a in given.reshape(-1)]
     if pads is None or len(pads) != 2 * len(axes):
         raise op.error(f"pads {pads}: expected two numbers for each of {len(axes)} axes")
+    # all beginnings, then all ends
     sides = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
     if not any(any(both) for both in sides.values()):
         return []

@@ -72,6 +72,7 @@ class Folder:
         folder = self.model.parent
         try:
             path = (folder / location).resolve()
+            # resolved, so that a symbolic link can't lead out either
             inside = path.is_relative_to(folder.resolve()) and not Path(location).is_absolute()
         except (OSError, ValueError, RuntimeError):
             inside = False
@@ -119,6 +120,7 @@ class Tensor:
     def _decode(self, size: int) -> np.ndarray:
         code, field, stored = self.kind
         raw = self._map_external(size) if self._proto.integer(LOCATION) == 1 else self._proto.raw_bytes(RAW)
+        # raw bytes are the elements themselves; the typed fields below hold one number for each
         if raw is not None:
             needed = size * files.itemsize(code)
             if raw.nbytes != needed:
@@ -126,6 +128,7 @@ class Tensor:
             return files.from_buffer(raw, code)
         if stored == "varint":
             return self._proto.integers(field).astype(code)
+        # float16 and bfloat16 stand as their bits in whole numbers
         if stored == "bits":
             return files.from_buffer(self._proto.integers(field).astype("<u2").tobytes(), code)
         return self._proto.reals(field, stored)

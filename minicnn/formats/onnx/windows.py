@@ -51,6 +51,7 @@ def _pair(op: BoundNode, name: str, default: list[int] | None = None) -> IntPair
     given = op.node.integers(name, default or [1] * axes)
     if len(given) != axes:
         raise op.error(f"{name} has {len(given)} numbers for maps of {axes} axes")
+    # maps of one axis get a height of 1, with kernel, stride and dilation 1
     return cast(IntPair, tuple([1] * (2 - axes) + given))
 
 
@@ -72,12 +73,14 @@ def _padding(op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair)
         both = same_padding(_map_size(op), kernel, stride, dilation)
         if mode == "SAME_UPPER":
             return both
+        # SAME_LOWER has the larger half first
         (top, bottom), (left, right) = both
         return (bottom, top), (right, left)
     if mode == "VALID":
         return (0, 0), (0, 0)
     if mode != "NOTSET":
         raise op.error(f"auto_pad {mode!r}; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")
+    # ONNX lists what comes before on all axes, then what comes after
     pads = op.node.integers("pads", [0] * (2 * axes))
     if len(pads) != 2 * axes or min(pads, default=0) < 0:
         raise op.error(f"pads {pads}: expected {2 * axes} numbers >= 0")
@@ -99,6 +102,7 @@ def _weight_and_bias(op: BoundNode) -> tuple[np.ndarray, np.ndarray | None, Shap
     if weight.ndim != len(op.shape) + 1 or 0 in weight.shape:
         raise op.error(f"weights of shape {weight.shape} for maps of {len(op.shape) - 1} axes")
     bias = op.weight(2) if op.constant(2) is not None else None
+    # (K, C, S) becomes (K, C, 1, S)
     return weight.reshape(*weight.shape[:2], -1, weight.shape[-1]), bias, weight.shape
 
 
@@ -114,6 +118,7 @@ def conv(op: BoundNode) -> list[Layer]:
         }
     else:
         geometry = _geometry(op, kernel)
+    # a filter sees the C / groups channels of its group
     channels = shape[1] * max(groups, 1)
     layer = Conv2d(channels, shape[0], kernel, groups=groups, weight=weight, bias=_or_false(bias), **geometry)
     return _wrap_maps(op, layer)
@@ -155,11 +160,14 @@ def _solve_padding(
     )
     padding, output_paddings = [], []
     for n, k, s, d, out, extra_size in zip(size, kernel, stride, dilation, output_size, extra, strict=True):
+        # out = s (n - 1) + span + output_padding - padding, solved for the padding
         total = s * (n - 1) + extra_size + span(k, d) - out
         if total < 0 and mode.startswith("SAME"):
             raise op.error("SAME padding would be negative here, which implementations read differently")
         smaller, larger = max(total, 0) // 2, -(-max(total, 0) // 2)
+        # SAME_UPPER has the larger half at the end, all else at the beginning
         padding.append((smaller, larger) if mode == "SAME_UPPER" else (larger, smaller))
+        # an output too large to be reached by padding is reached by output padding
         output_paddings.append(extra_size + max(-total, 0))
     return cast(Sides, tuple(padding)), cast(IntPair, tuple(output_paddings))
 
@@ -176,6 +184,7 @@ def _pool_geometry(op: BoundNode) -> tuple[IntPair, dict[str, Any]]:
         raise op.error(f"a window of {kernel}, which is more than {MAX_TAPS} pixels")
     if op.node.text("auto_pad", "NOTSET").startswith("SAME"):
         for n, k, s, d in zip(_map_shape(op)[1:], kernel, geometry["stride"], geometry["dilation"], strict=True):
+            # the padding that SAME needs is (ceil(n / s) - 1) s + span - n
             if (-(-n // s) - 1) * s + span(k, d) < n:
                 raise op.error("SAME padding would be negative here, which implementations read differently")
     return kernel, geometry | {"ceil_mode": op.node.flag("ceil_mode")}

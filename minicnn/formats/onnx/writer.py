@@ -64,6 +64,7 @@ def write(path: PathLike, net: Network) -> None:
 
 def _encode_model(net: Network) -> Chunks:
     graph = Graph(net)
+    # ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8, metadata_props 14
     return [
         *encode_integer(1, IR_VERSION),
         *encode_text(2, PRODUCER),
@@ -89,12 +90,14 @@ class Graph:
         self.nodes: Chunks = []
         self.initialisers: Chunks = []
         self.open_size = net.input_shape is None
+        # float64 as soon as one array has it
         self.dtype = next(iter({a.dtype for a in net.state_dict().values()} & {np.dtype("f8")}), np.dtype("f4"))
         self.names: set[str] = set()
         layers = net.named_layers
         shape = (_find_channels(layers), *SIZES[0][:2]) if net.input_shape is None else net.input_shape
         self.input, self.input_shape = self.unique_name("input"), shape
         self.output, self.output_shape = self.add_chain(layers, ExportContext("", self.input, shape))
+        # no layer: the output still needs a name of its own
         if self.output == self.input:
             self.output = self.node("Identity", "identity", [self.input])
 
@@ -108,6 +111,7 @@ class Graph:
     def node(self, op_type: str, name: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node called ``name`` and return the name of its output."""
         output = self.unique_name(name)
+        # NodeProto: input 1, output 2, name 3, op_type 4, attribute 5
         fields = [chunk for value in inputs for chunk in encode_text(1, value)]
         fields += [*encode_text(2, output), *encode_text(3, name), *encode_text(4, op_type)]
         for key in sorted(attributes):
@@ -119,6 +123,7 @@ class Graph:
         """Add an initialiser and return its name; weights in the precision of the widest of them."""
         name, array = self.unique_name(name), np.asarray(array)
         array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
+        # TensorProto: dims 1, data_type 2, name 8, raw_data 9
         fields = [] if array.ndim == 0 else encode_packed(1, array.shape)
         fields += [*encode_integer(2, _KINDS[array.dtype]), *encode_text(8, name)]
         self.initialisers += encode_message(5, [*fields, *encode_message(9, [files.flat_bytes(array)])])
@@ -148,6 +153,7 @@ class Graph:
     def encode(self, name: str) -> Chunks:
         """Return the GraphProto."""
         names = ("N", None, "H", "W") if self.open_size else ("N",)
+        # GraphProto: node 1, name 2, initializer 5, input 11, output 12
         return [
             *self.nodes,
             *encode_text(2, name),
@@ -188,6 +194,7 @@ def _find_channels(layers: NamedLayers) -> int:
 
 
 def _encode_attribute(name: str, value: Any) -> Chunks:
+    # AttributeProto: name 1, f 2, i 3, s 4, ints 8, and the type in 20
     chunks = encode_text(1, name)
     if isinstance(value, str):
         return [*chunks, *encode_text(4, value), *encode_integer(20, 3)]

@@ -55,6 +55,7 @@ def read(data: memoryview, path: PathLike) -> Group:
     if bytes(data[:8]) != SIGNATURE:
         raise WeightsError(f"{path}: expected an HDF5 file, found {files.guess_file_type(bytes(data[:512]))}")
     source = Source(data, path)
+    # the superblock's version says where the widths of addresses and the root's address stand
     version = source.read_uint(8, 1)
     sizes_at, root_at = (13, 64) if version < 2 else (9, 36)
     root_at += 4 if version == 1 else 0
@@ -73,6 +74,7 @@ def _read_object(source: Source, at: int, name: str, depth: int) -> Any:
     messages = read_messages(source, at)
     attributes = dict(read_attribute(source, m) for m in messages if m.kind == ATTRIBUTE and not m.shared)
     attributes = {key: value for key, value in attributes.items() if value is not None}
+    # a header with a layout is an array's, any other a group's
     if any(message.kind == LAYOUT for message in messages):
         return read_array(source, messages, attributes, name)
     members = {

@@ -101,12 +101,15 @@ def read_messages(source: Source, at: int) -> list[Message]:
     source.enter(at)
     if new:
         flags = source.read_uint(at + 5, 1)
+        # times (16 bytes) and limits on attributes (4) stand here if the flags say so, then the block's size
         start = at + 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+        # a message begins with kind 1, size 2, flags 1, and order of creation 2 if that is tracked
         width, head = 1 << (flags & 3), 4 + 2 * bool(flags & 4)
         blocks = [(start + width, source.read_uint(start, width))]
     else:
         if source.read_uint(at, 1) != 1:
             raise source.error(at, f"an object header of version {source.read_uint(at, 1)} is not read")
+        # version 1: a prefix of 12 bytes, padded to 16; messages begin with kind 2, size 2, flags 1, 3 unused
         head, blocks = 8, [(at + 16, source.read_uint(at + 8, 4))]
     messages: list[Message] = []
     for start, size in blocks:  # grows as continuations are read
@@ -121,10 +124,12 @@ def read_messages(source: Source, at: int) -> list[Message]:
 
 
 def _read_block(source: Source, at: int, end: int, head: int, new: bool) -> Iterator[Message]:
+    # the whole block must lie in the file
     source.read(at, end - at)
     kind_width, flags_at = (1, 3) if new else (2, 4)
     while at + head <= end:
         size = source.read_uint(at + kind_width, 2)
+        # bit 1: the bytes say where else in the file the message is
         shared = bool(source.read_uint(at + flags_at, 1) & 2)
         message = Message(source.read_uint(at, kind_width), at + head, at + head + size, shared)
         source.count_message(at)
@@ -136,6 +141,7 @@ def _read_block(source: Source, at: int, end: int, head: int, new: bool) -> Iter
 
 def _refuse_index(source: Source, message: Message) -> None:
     """Raise for members or attributes that are kept in an index, as newer files do with more than eight."""
+    # after version and flags: a counter where order of creation is tracked, then the index's address
     counted, width = source.read_uint(message.start + 1, 1) & 1, 8 if message.kind == LINK_INFO else 2
     if source.read_uint(message.start + 2 + width * counted, 8) != UNDEFINED:
         raise source.error(message.start, "a group keeps its members in an index, which is not read")
@@ -144,6 +150,7 @@ def _refuse_index(source: Source, message: Message) -> None:
 def _read_continuation(source: Source, message: Message, new: bool) -> tuple[int, int]:
     at, size = source.read_uint(message.start, 8), source.read_uint(message.start + 8, 8)
     source.enter(at, b"OCHK" if new else b"")
+    # the messages of a new block lie between a signature and a checksum, of four bytes each
     return (at + 4, max(0, size - 8)) if new else (at, size)
 
 
@@ -159,6 +166,7 @@ def read_links(source: Source, messages: list[Message]) -> Iterator[tuple[str, i
 def _read_link(source: Source, message: Message) -> tuple[str, int]:
     at, flags = message.start + 2, source.read_uint(message.start + 1, 1)
     kind = source.read_uint(at, 1) if flags & 8 else 0
+    # there if the flags say so: kind of link 1, order of creation 8, character set 1; then length and name
     at += bool(flags & 8) + 8 * bool(flags & 4) + bool(flags & 16)
     width = 1 << (flags & 3)
     length = source.read_uint(at, width)
@@ -171,8 +179,10 @@ def _read_link(source: Source, message: Message) -> tuple[str, int]:
 def _read_symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[str, int]]:
     """Yield the members of a group of the old kind, by a walk over the tree, whose names lie in the heap."""
     source.enter(heap, b"HEAP")
+    # a heap's head has the size of its data at byte 8 and their address at byte 24
     names, length = source.read_uint(heap + 24, 8), source.read_uint(heap + 8, 8)
     source.read(names, length)
+    # depth first on a list, not by recursion: the file decides how deep the tree is
     nodes = [tree]
     while nodes:
         node = nodes.pop()
@@ -183,6 +193,7 @@ def _read_symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[s
             nodes += [source.read_uint(node + 32 + 16 * i, 8) for i in reversed(range(used))]
             continue
         source.enter(node, b"SNOD")
+        # an entry has 40 bytes: the name's offset in the heap, the header's address, what is cached (2: a link)
         for entry in range(node + 8, node + 8 + 40 * source.read_uint(node + 6, 2), 40):
             if source.read_uint(entry + 16, 4) == 2:
                 raise source.error(entry, "a soft link is not read; expected arrays and groups")

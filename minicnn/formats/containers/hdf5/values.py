@@ -32,13 +32,16 @@ def read_attribute(source: Source, message: Message) -> tuple[str, Any]:
     name_size, type_size, space_size = (source.read_uint(at + i, 2) for i in (2, 4, 6))
     if version not in (1, 2, 3) or at + 8 + name_size + type_size + space_size > message.stop:
         raise source.error(at, f"an attribute of version {version}; the file is damaged")
+    # version 3 adds a byte for the name's character set
     at += 8 + (version == 3)
 
     def field(size: int) -> int:
+        # version 1 pads name, type and shape to multiples of 8 bytes
         return -(-size // 8) * 8 if version == 1 else size
 
     name = source.read_text(at, at + name_size)
     at += field(name_size)
+    # bits 0 and 1 of the flags: the type or the shape is kept elsewhere in the file
     kind = (
         _read_type(source, at) if version == 1 or not source.read_uint(message.start + 1, 1) & 3 else Type("", 1)
     )
@@ -56,6 +59,7 @@ def read_attribute(source: Source, message: Message) -> tuple[str, Any]:
     pieces = [bytes(raw[i : i + kind.size]) for i in range(0, len(raw), kind.size)]
     texts = pieces if kind.kind == "text" else _read_heap_texts(source, pieces)
     words = [text.partition(b"\0")[0].decode("utf-8", "replace") for text in texts]
+    # no axes: one text and not a list
     return name, words if shape else words[0]
 
 
@@ -78,6 +82,7 @@ def _read_heap(source: Source, at: int) -> dict[int, tuple[int, int]]:
     source.enter(at, b"GCOL")
     objects, end = {}, at + source.read_uint(at + 8, 8)
     entry = at + 16
+    # an object: number 2, references 2, unused 4, size 8, then its bytes padded to a multiple of 8
     while entry + 16 <= min(end, len(source.data)):
         index, size = source.read_uint(entry, 2), source.read_uint(entry + 8, 8)
         if index == 0 or entry + 16 + size > end:  # the rest is free
@@ -116,11 +121,13 @@ def _locate_data(source: Source, at: int, name: str) -> tuple[int, int]:
     """Return the address and the size of an array's bytes."""
     version, kind = source.read_uint(at, 1), source.read_uint(at + 1, 1)
     if version in (1, 2):
+        # rank and class, at byte 8 the address, from byte 16 on the sizes, of which the last is the element's
         rank, kind = kind, source.read_uint(at + 2, 1)
         if kind == _CONTIGUOUS:
             sizes = (source.read_uint(at + 16 + 4 * i, 4) for i in range(min(rank, MAX_AXES + 1)))
             return source.read_uint(at + 8, 8), prod(sizes)
     elif version in (3, 4) and kind == _COMPACT:
+        # compact: the bytes lie in the header itself
         return at + 4, source.read_uint(at + 2, 2)
     elif version in (3, 4) and kind == _CONTIGUOUS:
         return source.read_uint(at + 2, 8), source.read_uint(at + 10, 8)
@@ -135,16 +142,19 @@ def _read_shape(source: Source, at: int) -> tuple[int, ...]:
     if version not in (1, 2) or rank > MAX_AXES:
         raise source.error(at, f"a shape of version {version} with {rank} axes is not read")
     if version == 2 and source.read_uint(at + 3, 1) == 2:
+        # type 2 is the null dataspace, which holds nothing
         return (0,)
     start = at + (8 if version == 1 else 4)
     return tuple(source.read_uint(start + 8 * i, 8) for i in range(rank))
 
 
 def _read_type(source: Source, at: int) -> Type:
+    # classes: 0 whole numbers, 1 floats, 3 text of fixed length, 9 text of any length
     kind, bits, size = source.read_uint(at, 1) & 15, source.read_uint(at + 1, 3), source.read_uint(at + 4, 4)
     order = ">" if bits & 1 else "<"
     if kind == 0 and size in (1, 2, 4, 8):
         return Type("number", size, f"{'i' if bits & 8 else 'u'}{size}", order)
+    # bit 6 marks VAX order, which NumPy has no code for
     if kind == 1 and size in (2, 4, 8) and not bits & 0x40:
         return Type("number", size, f"f{size}", order)
     if kind == 3 and size:
