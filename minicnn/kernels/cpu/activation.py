@@ -42,6 +42,7 @@ def relu6(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _rectify(x, clip_max):
     y, mask = empty(x.shape), empty(x.shape, bool)
+    # an elementwise kernel sees every array as one row, whatever its shape
     _relu(dense(x).reshape(-1), clip_max, y.reshape(-1), mask.reshape(-1))
     return y, mask
 
@@ -68,6 +69,7 @@ def _clip(x, clip_max, y, mask):
 
 @inner
 def _relu_block(block, x, clip_max, y, mask):
+    # the last block may be shorter: a slice ends where its array does
     part = slice(block * BLOCK, block * BLOCK + BLOCK)
     _clip(x[part], clip_max, y[part], mask[part])
 
@@ -80,6 +82,8 @@ def _relu(x, clip_max, y, mask):
 @inner
 def _select(dy, mask, where_input, where_cotangent, dx):
     for i in range(len(dy)):
+        # backprop reads the mask alone, the deconvnet the sign of dy alone, guided backprop both
+        # | and & rather than or and and: no branch, so that the loop becomes vector instructions
         passed = (mask[i] | (not where_input)) & ((dy[i] > 0) | (not where_cotangent))
         dx[i] = dy[i] if passed else np.float32(0)
 

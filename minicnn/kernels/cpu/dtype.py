@@ -20,6 +20,7 @@ def dense(array: np.ndarray) -> np.ndarray:
     flags = array.flags
     if flags.c_contiguous and flags.aligned:
         return array
+    # a replay makes the copy again, from what the array then holds
     copy = empty(array.shape, array.dtype)
     record_call(np.copyto, copy, array)
     return copy
@@ -44,6 +45,7 @@ def float32_or(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], C
 def constant(value: float, count: int) -> np.ndarray:
     """Return an array of ``count`` equal numbers, made once, which can't be written to."""
     array = np.full(count, value, np.float32)
+    # all callers share it, so that one that wrote to it would change it for the others
     array.flags.writeable = False
     return array
 

@@ -63,20 +63,25 @@ def solve(
 
     """
     height, width = source.shape
+    # the column beside the grid serves both ends of its rows: behind the end of one lies the start of the next
     stride = width + 1
+    # the first pixel's north-west neighbour has number -1, which is the last: it must be empty, too
     size = (height + 2) * stride + 1
     capacity = np.zeros(8 * size, np.int64)
     pixels = np.zeros(size, PIXEL)
     pixels["parent"] = NONE
     pixels["orphans"] = -1
     queues = np.zeros((2, RING + size), np.int32)
+    # the roots have level 1: 0 is that of the pixels in neither tree
     queues[:, DEPTH] = 1
+    # east, west, south, north, south-east, north-west, south-west, north-east: 2 k is the direction of links[k]
     steps = np.array([1, -1, stride, -stride, stride + 1, -stride - 1, stride - 1, 1 - stride])
     flow = np.zeros(1, np.int64)
     start = _start_int64 if source.dtype == np.int64 else _start_float64
     rounding = source.dtype.type(scale), source.dtype.type(half)
     start(flow, capacity, pixels, queues, steps, (source, sink, links), rounding)
     _maximise(flow, capacity, pixels, queues, steps)
+    # (H, W): without the empty rows and the empty column
     levels = pixels["level"][stride : stride * (height + 1)].reshape(height, stride)[:, :width]
     return int(flow[0]), levels > 0
 
@@ -89,6 +94,7 @@ def _start(flow, capacity, pixels, queues, steps, capacities, rounding):
         for x in range(width):
             p = (y + 1) * (width + 1) + x
             inflow, outflow = np.int64(scale * source[y, x] + half), np.int64(scale * sink[y, x] + half)
+            # from source to pixel to sink there are two arcs: what both can carry is flow already
             flow[0] += min(inflow, outflow)
             pixels[p].excess = inflow - outflow
             if inflow != outflow:
@@ -97,10 +103,12 @@ def _start(flow, capacity, pixels, queues, steps, capacities, rounding):
                 pixels[p].level = side
                 _enqueue(pixels, queues, p, side)
             for k in range(4):
+                # an arc to beyond the grid keeps capacity 0, which no search passes: the empty pixels stay free
                 inside = (k == 0 or y + 1 < height) and (k == 1 or (x > 0 if k == 3 else x + 1 < width))
                 if inside:
                     both_ways = np.int64(scale * links[k, y, x] + half)
                     capacity[8 * p + 2 * k] = both_ways
+                    # the same link seen from the neighbour: in each direction it can carry as much
                     capacity[8 * (p + steps[2 * k]) + 2 * k + 1] = both_ways
 
 
@@ -122,6 +130,7 @@ def _maximise(flow, capacity, pixels, queues, steps):
     Then the source's tree is all that the source reaches: the smallest source set.
     """
     while queues[1, LENGTH] > 0:
+        # the shallower tree grows, so that the two meet half way
         source_next = queues[1, DEPTH] <= queues[0, DEPTH] or queues[0, LENGTH] == 0
         flow[0] += _grow(capacity, pixels, queues, steps, 1 if source_next else -1)
 
@@ -139,12 +148,15 @@ def _grow(capacity, pixels, queues, steps, side):
         if side * pixels[p].level > depth:  # it sank while it waited: its turn is the next pass
             _enqueue(pixels, queues, p, side)
         d = np.int64(0)  # typed, lest Numba compile all below twice, once for a literal
+        # a pixel that has sunk, left the tree or joined the other one has another level: its turn is over
         while d < 8 and side * pixels[p].level == depth:
             q = p + steps[d]
             depth_q = side * pixels[q].level
+            # of this tree already, or out of reach
             if depth_q > 0 or capacity[_outward(p, q, d, side)] == 0:
                 d += 1
             elif depth_q < 0:
+                # d stays: the same neighbour may carry more, or be free for this tree to take by now
                 flow += _augment(capacity, pixels, queues, steps, p, d, side)
             else:
                 pixels[q].level = side * (depth + 1)
@@ -167,12 +179,15 @@ def _augment(capacity, pixels, queues, steps, p, d, side):
     """Push all that the path through p and its neighbour d, of the other tree, can carry; the amount."""
     q = p + steps[d]
     arc = _outward(p, q, d, side)
+    # the path is root ... p, then the arc from p to q, then q ... root of the other tree
     residual_p = _residual(capacity, pixels, steps, p, side)
     amount = min(capacity[arc], residual_p, _residual(capacity, pixels, steps, q, -side))
     capacity[arc] -= amount
+    # flow that was pushed may be pushed back: the opposite arc gains what this one loses
     capacity[_outward(p, q, d, -side)] += amount
     for leaf, tree in ((p, side), (q, -side)):
         last = abs(pixels[leaf].level)
+        # each half of the path belongs to one tree, which mends itself
         first = _push(capacity, pixels, steps, leaf, tree, amount)
         _adopt(capacity, pixels, queues, steps, tree, first, last)
     return amount
@@ -186,6 +201,7 @@ def _residual(capacity, pixels, steps, p, side):
         d = pixels[p].parent
         q = p + steps[d]
         residual = min(residual, capacity[_outward(q, p, d ^ 1, side)])
+        # parents lead to the root; in this walk q is p's parent, one level up
         p = q
     return min(residual, side * pixels[p].excess)
 
@@ -193,6 +209,7 @@ def _residual(capacity, pixels, steps, p, side):
 @inner
 def _push(capacity, pixels, steps, p, side, amount):
     """Push flow between p and its terminal, making orphans where arcs fill up; their lowest level."""
+    # beyond the leaf's own level: with no orphan there is nothing to adopt
     lowest = abs(pixels[p].level) + 1
     while pixels[p].parent != ROOT:
         d = pixels[p].parent
@@ -201,9 +218,11 @@ def _push(capacity, pixels, steps, p, side, amount):
         capacity[arc] -= amount
         capacity[_outward(q, p, d ^ 1, -side)] += amount
         if capacity[arc] == 0:
+            # the walk climbs, so that the last orphan is the one of the lowest level
             lowest = _orphan(pixels, p)
         p = q
     pixels[p].excess -= side * amount
+    # a root whose arc to the terminal is full is an orphan as well
     return _orphan(pixels, p) if pixels[p].excess == 0 else lowest
 
 
@@ -212,6 +231,7 @@ def _orphan(pixels, p):
     """Take p's parent away and put p on the list of its level, which is returned."""
     level = abs(pixels[p].level)
     pixels[p].parent = NONE
+    # lists are linked through the pixels; the head of that of level l is kept with pixel number l
     pixels[p].orphan = pixels[level].orphans
     pixels[level].orphans = p
     return level
@@ -225,7 +245,9 @@ def _adopt(capacity, pixels, queues, steps, side, level, last):
     to below the uppermost neighbour that leads to it; if that is too deep, it leaves the tree.  The other tree
     need not search again: what it has searched has no capacity left towards the pixel.
     """
+    # the deepest level that this tree has so far: while a pass grows it, the one that the pass makes
     limit = queues[(side + 1) // 2, DEPTH] + queues[(side + 1) // 2, GROWING]
+    # levels are settled in ascending order: what is orphaned meanwhile lies deeper
     while level <= last:
         p = np.int64(pixels[level].orphans)
         if p < 0:
@@ -236,17 +258,22 @@ def _adopt(capacity, pixels, queues, steps, side, level, last):
         for d in range(8):
             q = p + steps[d]
             candidate = side * pixels[q].level + 1
+            # a neighbour that is an orphan itself will do: should it sink, p is its child, and an orphan again
             if 1 < candidate < below and capacity[_outward(q, p, d ^ 1, side)] > 0:
                 parent, below = d, candidate
+                # no neighbour can be nearer to the terminal, for levels are distances
                 if candidate == level:
                     break
         pixels[p].parent = parent
+        # p stays at its level, and so do its children
         if below == level:
             continue
         for d in range(8):
             q = p + steps[d]
+            # from q to p is direction d ^ 1: where that is q's parent, q is a child of p
             if pixels[q].parent == d ^ 1 and side * pixels[q].level > 0:
                 last = max(last, _orphan(pixels, q))
+        # from its new, deeper level it has to search again
         pixels[p].level = 0 if parent == NONE else side * below
         _enqueue(pixels, queues, p, side)
 
@@ -256,9 +283,11 @@ def _enqueue(pixels, queues, p, side):
     """Queue p, if its level may have something to reach, for this pass or the next; it waits at most once."""
     s = (side + 1) // 2
     ahead = side * pixels[p].level - queues[s, DEPTH]
+    # levels above the deepest have been searched already, and level 0, of a free pixel, never is
     if ahead < 0 or pixels[p].queued & (s + 1):
         return
     size = queues.shape[1] - RING
+    # the first NOW on the ring are this pass's: what joins them now goes to the front
     if ahead == 0 and queues[s, GROWING]:
         place = (queues[s, FRONT] + size - 1) % size
         queues[s, FRONT] = place

@@ -63,6 +63,7 @@ def batch_norm2d(
     eps: float = 1e-5,
 ) -> np.ndarray:
     """Batch normalisation with fixed statistics, as ``reference.batch_norm2d``, as one y = scale x + shift."""
+    # y = weight (x - mean) / sqrt(var + eps) + bias: four numbers a channel become two, in float64
     scale = _scale(running_var, weight, eps)
     shift = -running_mean.astype(np.float64) * scale + (0 if bias is None else bias)
     return _scale_channels(x, scale, shift)
@@ -74,6 +75,7 @@ def batch_norm2d_input_grad(
 ) -> np.ndarray:
     """Gradient with respect to the input, as ``reference.batch_norm2d_input_grad``."""
     scale = _scale(running_var, weight, eps)
+    # y is linear in x once the statistics are fixed: dx = scale dy
     return _scale_channels(dy, scale, np.zeros_like(scale))
 
 
@@ -110,6 +112,7 @@ def _raise_inverse(d, beta):
     """Replace each d by d^-beta."""
     if beta == 0.75:
         for i in range(len(d)):
+            # d^(-3/4) = 1 / (d^(1/2) d^(1/4))
             root = np.sqrt(d[i])
             d[i] = np.float32(1) / (root * np.sqrt(root))
     else:
@@ -120,6 +123,7 @@ def _raise_inverse(d, beta):
 @inner
 def _add_window(values, c, below, above, total):
     """Add to ``total`` the channels c - below, ..., c + above that exist."""
+    # channels outside, pixels inside: the inner loop is over consecutive values, as vectors need
     for j in range(max(0, c - below), min(len(values), c + above + 1)):
         for i in range(len(total)):
             total[i] += values[j, i]
@@ -128,8 +132,10 @@ def _add_window(values, c, below, above, total):
 @inner
 def _denominators(x, size, share, k):
     """d[c] = k + share sum_j x[j]^2 for the channels of a few pixels."""
+    # (C, PIXELS), or fewer pixels at the end of a map
     squares, d = x * x, np.zeros(x.shape, np.float32)
     for c in range(len(x)):
+        # of an even size, the window has one channel more before c than after it
         _add_window(squares, c, size // 2, (size - 1) // 2, d[c])
         for i in range(x.shape[1]):
             d[c, i] = k + share * d[c, i]
@@ -151,11 +157,13 @@ def _tasks(x):
 @inner
 def _normalise_pixels(task, image, size, share, beta, k, out):
     n, pixels = _pixels_of(task, image)
+    # a copy (C, PIXELS), since the channels of a map lie H W values apart; y is a view of the output
     x, y = np.ascontiguousarray(image[n, :, pixels]), out[n, :, pixels]
     d = _denominators(x, size, share, k)
     for c in range(len(x)):
         _raise_inverse(d[c], beta)
         for i in range(x.shape[1]):
+            # y = x d^-beta
             y[c, i] = x[c, i] * d[c, i]
 
 
@@ -174,13 +182,16 @@ def _normalise_pixels_input_grad(task, image, cotangent, size, share, beta, k, o
     shared = np.empty(x.shape, np.float32)
     for c in range(len(x)):
         for i in range(x.shape[1]):
+            # the division comes first, while d is not yet raised to -beta
             shared[c, i] = dy[c, i] * x[c, i] / d[c, i]
         _raise_inverse(d[c], beta)
         for i in range(x.shape[1]):
             shared[c, i] *= d[c, i]
+    # dx[c] = dy[c] d[c]^-beta - 2 share beta x[c] sum_j shared[j]
     total = np.empty(x.shape[1], np.float32)
     for c in range(len(x)):
         total[:] = 0
+        # the forward's window turned round: the j whose windows hold c
         _add_window(shared, c, (size - 1) // 2, size // 2, total)
         for i in range(x.shape[1]):
             dx[c, i] = dy[c, i] * d[c, i] - np.float32(2) * share * beta * x[c, i] * total[i]

@@ -48,6 +48,7 @@ def forward(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     y = empty((len(x), len(weight)))
     for n in range(0, len(x), MAX_IMAGES):
         images = x[n : n + MAX_IMAGES]
+        # (groups of DOT_COLUMNS images, whole vectors of an image, DOT_COLUMNS, LANES)
         inputs = empty((-(-len(images) // DOT_COLUMNS), x.shape[1] // LANES, DOT_COLUMNS, LANES))
         _forward(new_counter(), images, weight, inputs, y[n : n + MAX_IMAGES])
     return y
@@ -74,6 +75,7 @@ def _interleave(v, x, inputs):
     for group in range(len(inputs)):
         for j in range(DOT_COLUMNS):
             n = group * DOT_COLUMNS + j
+            # the last group is filled up with images of zeros, so that each group has the same kernel
             value = load(address(x), n * x.shape[1] + v * LANES) if n < len(x) else broadcast(np.float32(0))
             store(address(inputs), ((group * inputs.shape[1] + v) * DOT_COLUMNS + j) * LANES, value)
 
@@ -85,14 +87,20 @@ def _add_chunk(weight, begin, end, i, inputs, sums):
     The next chunk, or the next band's first, is prefetched meanwhile, by all groups of images in turns.
     """
     features, groups, whole = weight.shape[1], len(inputs), inputs.shape[1] * LANES
+    # the last chunk of a row may be shorter; a row of ``sums`` holds LANES partial sums for each image
     depth, row_floats = min(CHUNK, whole - i), sums.shape[1] * LANES
+    # floats from an element to the one that is prefetched for it: the same row in the next chunk or,
+    # after the last chunk, the first column of the row BAND further down
     ahead = CHUNK if i + CHUNK < whole else BAND * features - i
+    # images outside, rows inside: a group's part of the chunk stays in the L1 cache for the whole band
     for group in range(groups):
         columns = Interleaved(float_pointer(inputs, (group * whole + i) * DOT_COLUMNS))
         for o in range(begin, end, DOT_ROWS):
+            # a row is read once for each group, but prefetched once: the groups take turns
             prefetched = ahead if o // DOT_ROWS % groups == group else 0
             rows = Rows(float_pointer(weight, o * features + i), features, end - o - 1, prefetched)
             to = float_pointer(sums, (o - begin) * row_floats + group * DOT_COLUMNS * LANES)
+            # the first chunk sets the sums, so that they need not be zeroed
             dot_micro(rows, columns, PartialSums(to, row_floats), depth, i > 0)
 
 
@@ -102,6 +110,7 @@ def _finish_band(x, weight, begin, end, whole, sums, y):
     for n in range(len(x)):
         for o in range(begin, end):
             value = horizontal_sum(load(address(sums), ((o - begin) * sums.shape[1] + n) * LANES))
+            # the features behind the last whole vector, fewer than LANES
             for i in range(whole, x.shape[1]):
                 value += weight[o, i] * x[n, i]
             y[n, o] = value
@@ -110,6 +119,7 @@ def _finish_band(x, weight, begin, end, whole, sums, y):
 @inner
 def _forward_tasks(thread, counter, x, weight, inputs, y):
     """Do the tasks of one thread, each a band of rows."""
+    # (BAND, images, LANES): a thread's own, used again for each of its bands
     sums, whole = np.empty((BAND, len(inputs) * DOT_COLUMNS, LANES), np.float32), inputs.shape[1] * LANES
     tasks = (len(weight) + BAND - 1) // BAND
     task = take(counter, thread, tasks)
@@ -136,15 +146,20 @@ def _add_rows(dy, weight, o, depth, begin, vectors, sums):
     """
     images, rows, features = dy.shape[0], dy.shape[1], weight.shape[1]
     for v in range(0, vectors, VECTORS):
+        # near the end of the columns the prefetch goes on at the start of the next DEPTH rows
         row, ahead = (o, v + AHEAD) if v + AHEAD < vectors else (o + DEPTH, v + AHEAD - vectors)
         prefetched = row * features + begin + ahead * LANES
+        # weight[o : o + depth, columns v ... of this part] is B
         b = Panel(float_pointer(weight, o * features + begin + v * LANES), features)
         for n in range(0, images, ROWS):
+            # dy[n : n + ROWS, o : o + depth] is A: element (n, i) lies n rows + i floats on
             a = Strided(float_pointer(dy, n * rows + o), rows, 1)
             c = Panel(offset(sums, (v * images + n * VECTORS) * LANES), VECTORS * LANES)
+            # of the DEPTH rows to prefetch each group of images takes its share
             for r in range(n // ROWS, DEPTH, images // ROWS):
                 for i in range(0, VECTORS * LANES, LINE_FLOATS):
                     prefetch(address(weight), prefetched + r * features + i)
+            # the number of vectors is fixed in a micro-kernel, whose sums are registers: one for each remainder
             if vectors - v == 1:
                 gemm_micro_1(a, b, c, depth, o > 0)
             elif vectors - v == 2:
@@ -158,6 +173,7 @@ def _write(sums, images, begin, vectors, dx):
     """Copy the sums of some columns from ``begin`` on to dx."""
     for n in range(len(dx)):
         for v in range(vectors):
+            # where _add_rows left vector v of image n: (panels, images, VECTORS, LANES)
             vector = (v // VECTORS * images + n) * VECTORS + v % VECTORS
             store(address(dx), n * dx.shape[1] + begin + v * LANES, load(sums, vector * LANES))
 
@@ -167,12 +183,16 @@ def _input_grad_tasks(thread, counter, dy, weight, dx):
     """Do the tasks of one thread: parts of the columns, of whole vectors, so that the last begins earlier."""
     rows, features = weight.shape
     vectors = (features + LANES - 1) // LANES
+    # of VECTORS vectors each, in the largest part
     panels = (vectors + PARTS * VECTORS - 1) // (PARTS * VECTORS)
     buffer = np.empty(panels * VECTORS * len(dy) * LANES + LINE_FLOATS, np.float32)
+    # on a cache line, so that no vector lies in two of them
     sums = (address(buffer) + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     part = take(counter, thread, PARTS)
     while part < PARTS:
         count = vectors * (part + 1) // PARTS - vectors * part // PARTS
+        # all parts have whole vectors: the last ends at the last feature, and computes a few of the part before
+        # again, to the same bits
         begin = min(vectors * part // PARTS * LANES, features - count * LANES)
         for o in range(0, rows, DEPTH):
             _add_rows(dy, weight, o, min(DEPTH, rows - o), begin, count, sums)

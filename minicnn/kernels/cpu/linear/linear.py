@@ -31,9 +31,11 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) ->
     if len(x) > 1 and batched.is_applicable(x.shape[1]):
         y = batched.forward(dense(x), dense(weight))
     else:  # one vector BLAS multiplies as fast as it can read the weight
+        # (out, N): a block of rows of the weight then writes a contiguous block of y'
         transposed = np.empty((len(weight), len(x)), np.float32)
         _multiply(dense(weight), dense(x), _block_rows(len(weight)), transposed)
         y = np.ascontiguousarray(transposed.T)
+    # bias (out,) is added to each image's row
     if bias is not None:
         y += bias
     return y
@@ -48,9 +50,12 @@ def linear_input_grad(dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """
     if len(dy) > MAX_SPARSE and batched.is_applicable(weight.shape[1]):
         return batched.input_grad(dense(dy), dense(weight))
+    # rows of the weight that at least one image needs
     rows = np.flatnonzero(dy.any(axis=0))
+    # (parts, N, in): each thread sums its rows, four or more, into a part of its own
     parts = empty((min(PARTS, max(1, len(rows) // 4)), len(dy), weight.shape[1]))
     _add_rows(rows, dense(dy), dense(weight), parts)
+    # added in the order of the parts, whichever was ready first
     return np.sum(parts, axis=0)
 
 
@@ -70,6 +75,7 @@ def _block_rows(count):
 @inner
 def _multiply_block(block, weight, x, rows, y):
     part = slice(block * rows, block * rows + rows)
+    # one image is a vector: GEMV, not GEMM
     if len(x) == 1:
         np.dot(weight[part], x[0], y[part].reshape(-1))
     else:
@@ -87,6 +93,7 @@ def _add_four(dx, rows, factors):
     """Add four rows, each times its factor: dx is read and written once for all of them."""
     (a, b, c, d), (fa, fb, fc, fd) = rows, factors
     for i in range(len(dx)):
+        # in parentheses, two sums that don't wait for each other
         dx[i] += fa * a[i] + fb * b[i] + (fc * c[i] + fd * d[i])
 
 
@@ -99,6 +106,7 @@ def _sum_rows(rows, factors, weight, dx):
         a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
         four_rows = weight[a], weight[b], weight[c], weight[d]
         _add_four(dx, four_rows, (factors[a], factors[b], factors[c], factors[d]))
+    # up to three rows are left
     for j in range(whole, len(rows)):
         row, factor = weight[rows[j]], factors[rows[j]]
         for i in range(len(dx)):
@@ -107,6 +115,7 @@ def _sum_rows(rows, factors, weight, dx):
 
 @inner
 def _add_part(j, rows, dy, weight, parts):
+    # rows are cut into parts of equal number, by the parts' number and not by that of the threads
     part = rows[j * len(rows) // len(parts) : (j + 1) * len(rows) // len(parts)]
     for n in range(len(dy)):
         _sum_rows(part, dy[n], weight, parts[j, n])
@@ -121,6 +130,7 @@ def _add_rows(rows, dy, weight, parts):
 @inner
 def _multiply_outer_block(block, dy, x, rows, dweight):
     part = slice(block * rows, block * rows + rows)
+    # dy (out, N) by x (N, in): the sum over images is the depth of the product
     np.dot(dy[part], x, dweight[part])
 
 

@@ -39,6 +39,7 @@ def _compete(typingctx, value, tap, best, taps):
 
     def codegen(context, builder, sig, args):
         value, tap, best, taps = args
+        # strictly larger: of equal values the first tap stays
         larger, nan = builder.fcmp_ordered(">", value, best), builder.fcmp_unordered("uno", value, value)
         wins = builder.or_(larger, nan)
         winners = builder.select(wins, value, best), builder.select(wins, emit_broadcast(builder, tap), taps)
@@ -53,6 +54,7 @@ def _store_bytes(typingctx, start, index, value):
 
     def codegen(context, builder, sig, args):
         start, index, value = args
+        # taps are counted in float32 lanes, exactly, and leave as bytes: there are at most 256
         whole = builder.trunc(builder.fptosi(value, ir.VectorType(ir.IntType(32), LANES)), BYTES)
         builder.store(whole, vector_pointer(builder, start, index, BYTES), align=1)
         return context.get_dummy_value()
@@ -82,8 +84,10 @@ def max_pool_map(x, width, window, size, y, switches):
             q = min(i, max(0, size[1] - LANES))  # the last vector begins earlier
             best, taps, tap = broadcast(np.float32(-np.inf)), broadcast(np.float32(0)), np.float32(0)
             for r in range(window.height):
+                # where the first window of the vector has tap (r, 0); the next windows' are 2 columns apart
                 pixel = (p * window.stride_h + r * window.dilation_h) * width + 2 * q
                 for s in range(window.width):
+                    # every second column is a window's value; those between are of no use to this tap
                     value = load_deinterleave2(x, pixel + s * window.dilation_w)[0]
                     best, taps = _compete(value, tap, best, taps)
                     tap += np.float32(1)
@@ -95,8 +99,11 @@ def max_pool_map(x, width, window, size, y, switches):
 def can_unpool(window, size, input_size):
     """Whether ``max_unpool_map`` applies: 2 x 2 windows side by side cover dx, but for what zeros reach."""
     strides = window.stride_h == window.stride_w == window.height == window.width == 2
+    # windows that don't overlap: each pixel of dx has one window, and is written instead of added to
     side_by_side = strides and window.dilation_h == window.dilation_w == 1
     side_by_side = side_by_side and window.padding_top == window.padding_left == 0
+    # of dx, the rows and columns that no window covers: none, or a single one, which must become zeros.
+    # A short row's two vectors reach it, and from the last row the uncovered one as well
     beyond = input_size[0] - 2 * size[0], input_size[1] - 2 * size[1]
     return side_by_side and (beyond == (0, 0) or (0 <= min(beyond) and max(beyond) <= 1 and 2 * size[1] < LANES))
 
@@ -107,10 +114,13 @@ def max_unpool_map(dy, switches, size, width, dx):
 
     Behind a row shorter than a vector come zeros, as many as two vectors hold.
     """
+    # rows in order: the values go to 2 q of row h, and the zeros behind them are where row h + 1 will be
     for h in range(2 * size[0]):
         for i in range(0, size[1], LANES):
             q = min(i, max(0, size[1] - LANES))
             window = h // 2 * size[1] + q
+            # beyond the row's end lies the next row's dy, which must not reach dx
             value = keep_first(load(dy, window), size[1] - q)
+            # row h has the taps of one row of the windows, 0 and 1 or 2 and 3: even columns, then odd ones
             left = _where_tap(switches, window, h % 2 * 2, value)
             store_interleave2(dx, h * width + 2 * q, left, _where_tap(switches, window, h % 2 * 2 + 1, value))

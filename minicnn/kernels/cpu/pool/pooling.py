@@ -77,6 +77,7 @@ def max_pool2d(
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
     if windows.kernel_size[0] * windows.kernel_size[1] > 256:  # their switches are uint16
         return record_result(reference.max_pool2d, x, kernel_size, **geometry)
+    # (N, C, P, Q), and below a switch for each: its tap's number r S + s
     y = empty(x.shape[:2] + windows.output_size)
     switches = empty(y.shape, np.uint8)
     _max_pool(_maps(x), _maps(y), _maps(switches), _window(windows))
@@ -143,6 +144,7 @@ def avg_pool2d_input_grad(
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
     dx = empty(dy.shape[:2] + windows.size)
     rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
+    # what each tap of a window gets: dy over the number of taps that count
     share = dy / (rows[:, None] * columns)
     _avg_pool_input_grad(_maps(share), _maps(dx), _window(windows))
     return dx
@@ -169,6 +171,7 @@ def _positions(windows, axis):
 def _counts(windows, axis, count_include_pad):
     """How many taps of each window count, on one axis; 1 for a window that lies on uncounted padding alone."""
     positions, (before, after) = _positions(windows, axis), windows.padding[axis]
+    # a window of ``ceil_mode`` may reach beyond the padding as well: taps there never count
     low, high = (-before, windows.size[axis] + after) if count_include_pad else (0, windows.size[axis])
     return np.maximum(((positions >= low) & (positions < high)).sum(axis=1), 1).astype(np.float32)
 
@@ -185,7 +188,9 @@ def _start_columns(row, best, taps, tap):
 def _reduce_columns(row, best, taps, tap):
     """Let one more row compete, in every column."""
     for i in range(len(row)):
+        # choices instead of branches, so that the loop becomes vector instructions; v != v is NaN, which wins
         v = row[i]
+        # rows come in order, so that of equal maxima the first stays, as > is strict
         better = (v > best[i]) | (v != v)
         best[i] = v if better else best[i]
         taps[i] = tap if better else taps[i]
@@ -197,12 +202,16 @@ def _reduce_rows(column_best, column_taps, y, switches, width, stride, dilation)
     for q in range(len(y)):
         best, tap = column_best[q * stride], column_taps[q * stride]
         for s in range(1, width):
+            # column s of the window; its tap in row r is r S, which + s makes the whole tap's number
             column = q * stride + s * dilation
             v, other = column_best[column], int32(column_taps[column] + s)
+            # columns don't come in the order of taps: of equal maxima the lower tap wins, of NaNs the higher,
+            # which is what the reference, tap by tap in row order, ends with
             better = (v > best) | ((v == best) & (other < tap)) | ((v != v) & ((best == best) | (other > tap)))
             best = v if better else best
             tap = other if better else tap
         y[q] = best
+        # a window on padding alone has no tap: its switch is 0
         switches[q] = tap if tap < PADDING else 0
 
 
@@ -210,8 +219,10 @@ def _reduce_rows(column_best, column_taps, y, switches, width, stride, dilation)
 def _max_pool_map(x, y, switches, window):
     height, width = x.shape
     last_column = (y.shape[1] - 1) * window.stride_w + (window.width - 1) * window.dilation_w
+    # every column that a window reads: of the padding on the left, of the map, and beyond it on the right
     columns = max(window.padding_left + width, last_column + 1)
     padded_best, padded_taps = np.empty(columns, np.float32), np.empty(columns, np.int32)
+    # padding is -inf once and for all: what follows writes the columns of the map only
     for i in range(columns):
         padded_best[i], padded_taps[i] = -np.inf, PADDING
     best, taps = padded_best[window.padding_left :], padded_taps[window.padding_left :]
@@ -220,11 +231,13 @@ def _max_pool_map(x, y, switches, window):
         for r in range(window.height):
             h = p * window.stride_h + r * window.dilation_h - window.padding_top
             if 0 <= h < height:
+                # the first row that lies on the map sets the columns' maxima, so that they need not be cleared
                 if started:
                     _reduce_columns(x[h], best, taps, int32(r * window.width))
                 else:
                     _start_columns(x[h], best, taps, int32(r * window.width))
                 started = True
+        # all rows of the window lie on padding: nothing of the row before may be left
         if not started:
             for i in range(width):
                 best[i], taps[i] = -np.inf, PADDING
@@ -238,6 +251,7 @@ def _max_pool_map(x, y, switches, window):
 
 @inner
 def _maps_per_task(y):
+    # where a row of y is a vector or longer, vectors stay inside of it, and a map is a task
     return SMALL_MAPS if y.shape[2] < LANES else 1
 
 
@@ -249,10 +263,12 @@ def _max_pool_task(task, maps, x, y, switches, window):
     area = rows * columns
     last_row = (rows - 1) * window.stride_h + (window.height - 1) * window.dilation_h
     last_column = (columns - 1) * window.stride_w + (window.width - 1) * window.dilation_w
+    # no tap on padding, and columns two apart, as the load of every second value takes them
     vectors = window.padding_top == window.padding_left == 0 and window.stride_w == 2
     vectors = vectors and last_row < height and last_column < width
     for c in range(begin, end):
         writable = (end - c - 1) * area >= LANES or columns >= LANES  # what a vector writes stays in these maps
+        # a load may read two vectors beyond its map: later maps, of any task, must have as many values
         if vectors and writable and (count - c - 1) * height * width >= 2 * LANES:
             source, to = float_pointer(x, c * height * width), float_pointer(y, c * area)
             max_pool_map(source, width, window, (rows, columns), to, address(switches) + c * area)
@@ -274,12 +290,14 @@ def _max_unpool_map(dy, switches, dx, window):
     for tap in range(taps):  # once, since a division for each window is most of the time
         rows[tap] = tap // window.width * window.dilation_h - window.padding_top
         columns[tap] = tap % window.width * window.dilation_w - window.padding_left
+    # windows may leave gaps between them, and most taps are no maximum
     dx[:] = 0
     # windows in reverse: to each pixel of dx its taps then come in row order, as in the reference
     for p in range(dy.shape[0] - 1, -1, -1):
         for q in range(dy.shape[1] - 1, -1, -1):
             tap = switches[p, q]
             h, w = p * window.stride_h + rows[tap], q * window.stride_w + columns[tap]
+            # a switch may point to padding, where the window has nothing else
             if 0 <= h < height and 0 <= w < width:
                 dx[h, w] += dy[p, q]
 
@@ -291,7 +309,9 @@ def _max_pool_input_grad_task(task, maps, dy, switches, dx, window):
     (count, height, width), size, area = dx.shape, (dy.shape[1], dy.shape[2]), dy.shape[1] * dy.shape[2]
     vectors = can_unpool(window, size, (height, width))
     for c in range(begin, end):
+        # what a vector writes beyond this map is overwritten by the next one of this task
         writable = (end - c - 1) * height * width >= 2 * LANES or size[1] >= LANES
+        # dy and switches are read a vector at a time, beyond a short row's end
         if vectors and writable and (count - c - 1) * area >= LANES:
             source, to = float_pointer(dy, c * area), float_pointer(dx, c * height * width)
             max_unpool_map(source, address(switches) + c * area, size, width, to)
@@ -309,6 +329,7 @@ def _max_pool_input_grad(dy, switches, dx, window):
 @inner
 def _inside(count, stride, offset, size):
     """Range of outputs q with 0 <= q stride + offset < size."""
+    # -(a // b) is -a / b rounded up
     first = max(0, -(offset // stride))
     return first, max(first, min(count, (size - 1 - offset) // stride + 1))
 
@@ -321,12 +342,14 @@ def _avg_pool_map(c, maps, sums, rows, columns, window):
         for r in range(window.height):
             h = p * window.stride_h + r - window.padding_top
             if 0 <= h < x.shape[0]:
+                # one tap for a whole row of windows: the inner loop adds consecutive sums
                 for s in range(window.width):
                     offset = s - window.padding_left
                     first, last = _inside(y.shape[1], window.stride_w, offset, x.shape[1])
                     for q in range(first, last):
                         y[p, q] += x[h, q * window.stride_w + offset]
         for q in range(y.shape[1]):
+            # of a window's taps, rows[p] columns[q] count: padding cuts rows and columns independently
             y[p, q] /= rows[p] * columns[q]
 
 
@@ -340,7 +363,9 @@ def _avg_pool_input_grad_map(c, shares, maps, window):
     share, dx = shares[c], maps[c]
     for h in range(dx.shape[0]):
         dx[h] = 0
+        # by rows of dx, not of share: a row is complete while it is in the L1 cache
         for r in range(window.height):
+            # row h of dx lies under tap r of window row p where p stride + r - padding = h
             p, rest = divmod(h + window.padding_top - r, window.stride_h)
             if rest == 0 and 0 <= p < share.shape[0]:
                 for s in range(window.width):

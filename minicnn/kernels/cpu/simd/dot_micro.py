@@ -66,6 +66,7 @@ def dot_micro(typingctx, a, b, sums, depth, accumulate):
     def codegen(context, builder, sig, args):
         a, b, sums = (unpack(context, builder, *each) for each in zip(sig.args[:3], args[:3], strict=True))
         depth, accumulate = args[3:]
+        # the block is always whole: rows that the matrix lacks are computed again from its last one
         rows = [_emit_row_address(builder, a, r) for r in range(DOT_ROWS)]
         block = [(r, n) for r in range(DOT_ROWS) for n in range(DOT_COLUMNS)]
         places = [
@@ -75,21 +76,26 @@ def dot_micro(typingctx, a, b, sums, depth, accumulate):
             for r, n in block
         ]
         zero = emit_broadcast(builder, ir.Constant(VECTOR.element, 0))
+        # loaded in either case, and dropped where the sums begin at 0
         begin = [builder.select(accumulate, builder.load(place, align=4), zero) for place in places]
         before, body = builder.block, builder.append_basic_block("depth")
         after = builder.append_basic_block("sums")
         builder.branch(body)
         builder.position_at_end(body)
+        # the loop's variables: i, and the LANES partial sums of each row by each vector
         variables = [builder.phi(INT64), *(builder.phi(VECTOR) for _ in block)]
         for phi, value in zip(variables, [INT64(0), *begin], strict=True):
             phi.add_incoming(value, before)
         i, *totals = variables
         factors = [emit_load(builder, row, i) for row in rows]
+        # one prefetch a row and step: with 16 LANES a step is as long as a cache line
         for row in rows:
             emit_prefetch(builder, row, builder.add(i, a.ahead))
         for n in range(DOT_COLUMNS):
+            # i counts floats of a row; the vectors' LANES elements from i on begin DOT_COLUMNS i floats on
             index = builder.add(builder.mul(i, INT64(DOT_COLUMNS)), INT64(LANES * n))
             vector = emit_load(builder, b.address, index)
+            # the row's vectors stay in registers while the columns' come by one at a time
             for r, factor in enumerate(factors):
                 totals[r * DOT_COLUMNS + n] = emit_fma(builder, factor, vector, totals[r * DOT_COLUMNS + n])
         following = [builder.add(i, INT64(LANES)), *totals]

@@ -178,6 +178,7 @@ def scale_shift_clip(sums, count, epilogue, y, mask):
     sums, y, mask : addresses, 0 for no mask
     """
     scale, shift, clip_min, clip_max = epilogue
+    # too short for a vector: number by number
     if count < LANES:
         for i in range(count):
             v = load_scalar(sums, i) * scale + shift
@@ -185,6 +186,7 @@ def scale_shift_clip(sums, count, epilogue, y, mask):
         store_with_mask(y, count, clip_min, clip_max, y, mask)
     else:
         factor, summand = broadcast(scale), broadcast(shift)
+        # whole vectors in place, and the rest by one that ends at the last value
         whole = count // LANES * LANES
         # the last vector begins earlier; where y is ``sums`` it must be read before the others are written
         tail = scale_shift_clip_vector(load(sums, count - LANES), factor, summand, clip_min, clip_max)
@@ -201,6 +203,7 @@ def store_with_mask(row, count, clip_min, clip_max, y, mask):
         for i in range(count):
             v = load_scalar(row, i)
             store_scalar(y, i, v)
+            # y moves with its sum strictly between the ends; an infinite upper end is none
             if mask:
                 store_byte(mask, i, np.uint8((v > clip_min) & ((v != clip_max) | (clip_max == np.inf))))
     else:
@@ -243,8 +246,10 @@ def scale_and_mask(dy, count, scale, mask, only_positive, row):
     if count < LANES:
         for i in range(count):
             v = load_scalar(dy, i)
+            # a choice, not a multiplication by the mask: infinity times 0 is NaN
             passed = ((not mask) or load_byte(mask, i) != 0) and (v > 0 or not only_positive)
             store_scalar(row, i, v * scale if passed else np.float32(0))
+    # with neither mask nor rule a loop of its own, which tests nothing in each vector
     elif mask or only_positive:
         factor = broadcast(scale)
         for start in range(0, count, LANES):
@@ -260,6 +265,7 @@ def scale_and_mask(dy, count, scale, mask, only_positive, row):
 @inner
 def scale_and_mask_vector(v, scale, mask, only_positive, index):
     """Vector of dy through the rule and the mask from ``mask[index]`` on, where that is not address 0."""
+    # both are the same for all of a kernel's values: the branches cost next to nothing
     if only_positive:
         v = where_positive(v)
     if mask:
@@ -294,6 +300,7 @@ def where_mask(typingctx, mask, index, value):
         flags = builder.load(vector_pointer(builder, mask, index, BYTES))
         flags.align = 1
         passed = builder.icmp_signed("!=", flags, ir.Constant(BYTES, [0] * LANES))
+        # a choice, not a product: an infinite value behind a mask becomes 0, not NaN
         return builder.select(passed, value, ir.Constant(VECTOR, [0.0] * LANES))
 
     return lanes(types.int64, types.int64, lanes), codegen

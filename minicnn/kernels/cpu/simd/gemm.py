@@ -49,12 +49,14 @@ def gemm(m, n, k, a, b, c, accumulate):
 
     The caller must use its arrays once more afterwards, or they may be freed.
     """
+    # BLAS takes the factors of A B and of C by their addresses
     factors = np.empty(2, np.float32)
     factors[0], factors[1] = 1, 1 if accumulate else 0
     alpha = factors.ctypes.data
     # BLAS counts in columns: C' = B' A'
     order_b = _TRANSPOSED if b.transposed else _NOT_TRANSPOSED
     order_a = _TRANSPOSED if a.transposed else _NOT_TRANSPOSED
+    # a C-ordered matrix is, in the order of Fortran, its transpose: with A and B swapped nothing is copied
     operands = b.address, b.leading_dim, a.address, a.leading_dim
     _blas_gemm(_SINGLE, order_b, order_a, n, m, k, alpha, *operands, alpha + 4, c.address, c.leading_dim)
     factors[0] = 0  # a use after the call: until its last use an array is kept
@@ -75,6 +77,7 @@ def _make_gemm_epilogue(columns):
             limits, values = [emit_broadcast(builder, limit) for limit in limits], []
             for n, value in enumerate(sums):
                 r, j = divmod(n, columns)
+                # scale, shift and place change with the row, not with each of its vectors
                 if j == 0:
                     factor, summand = (_broadcast_element(builder, start, r) for start in (scale, shift))
                     row = builder.mul(y.leading_dim, INT64(r))
@@ -82,6 +85,7 @@ def _make_gemm_epilogue(columns):
                 index = builder.add(row, INT64(LANES * j))
                 builder.store(clipped, vector_pointer(builder, y.address, index), align=4)
                 values.append((clipped, index))
+            # one test for the whole block, once all of y is stored
             with builder.if_then(builder.icmp_signed("!=", mask, INT64(0))):
                 for clipped, index in values:
                     flags = emit_clip_mask(builder, clipped, *limits)
@@ -95,6 +99,7 @@ def _make_gemm_epilogue(columns):
 
 
 def _broadcast_element(builder, start, index):
+    # element r of the scales or shifts: the caller's addresses begin at the block's first row
     element = builder.gep(builder.inttoptr(start, FLOAT.as_pointer()), [ir.Constant(INT64, index)])
     return emit_broadcast(builder, builder.load(element))
 

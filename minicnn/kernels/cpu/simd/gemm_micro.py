@@ -62,6 +62,7 @@ class Gathered(NamedTuple):
 
 def unpack(context, builder, kind, value):
     """Return a NamedTuple of whole numbers, given to an intrinsic, with its members as LLVM values."""
+    # a member may have come as a literal or a shorter integer: all become int64
     members = cgutils.unpack_tuple(builder, value, len(kind))
     cast = [context.cast(builder, v, given, types.int64) for v, given in zip(members, kind, strict=True)]
     return kind.instance_class(*cast)
@@ -79,14 +80,18 @@ def emit_gemm_micro(builder, rows, columns, a, b, depth, begin=None):
     after = builder.append_basic_block("sums")
     builder.branch(body)
     builder.position_at_end(body)
+    # a phi for each value that a step hands on to the next, so that none goes through memory
     variables = [builder.phi(kind) for kind in [INT64] * 3 + [VECTOR] * (rows * columns)]
+    # step, where column i of A and row i of B begin, and the sums, vector j of row r at r columns + j
     i, in_a, in_b, *sums = variables
     for phi, value in zip(variables, [INT64(0)] * 3 + begin, strict=True):
         phi.add_incoming(value, before)
     # ``b[1]`` is the leading dimension or, of no account then, the address of the offsets
+    # places advance by addition: no multiplication by a stride in the loop
     following = [builder.add(i, INT64(1)), builder.add(in_a, a.column_stride), builder.add(in_b, b[1])]
     if isinstance(b, Gathered):
         in_b = builder.load(builder.gep(builder.inttoptr(b.offsets, INT64.as_pointer()), [i]))
+    # the outer product of a column of A and a row of B: columns + rows loads for columns times rows FMAs
     vectors = [emit_load(builder, b.address, builder.add(in_b, INT64(LANES * j))) for j in range(columns)]
     for r, offset in enumerate(row_offsets):
         element = builder.gep(builder.inttoptr(a.address, FLOAT.as_pointer()), [builder.add(in_a, offset)])
@@ -103,6 +108,7 @@ def emit_gemm_micro(builder, rows, columns, a, b, depth, begin=None):
 def _load_if(builder, condition, places):
     """Emit the load of vectors from ``places`` where the condition holds, and zeros elsewhere."""
     zero, before = ir.Constant(VECTOR, [0.0] * LANES), builder.block
+    # a branch, not a choice: a C that is written for the first time need not be read
     with builder.if_then(condition):
         values, inside = [builder.load(place, align=4) for place in places], builder.block
     vectors = [builder.phi(VECTOR) for _ in places]
@@ -128,6 +134,7 @@ def make_gemm_micro(columns, rows=ROWS):
                 for j in range(columns)
             ]
             depth, accumulate = args[3:]
+            # C joins at the start: the loop itself is the same with and without it
             begin = _load_if(builder, accumulate, places)
             sums = emit_gemm_micro(builder, rows, columns, a, b, depth, begin)
             for place, value in zip(places, sums, strict=True):

@@ -31,6 +31,7 @@ def _loop(builder, depth, step, begin, body):
     before, inside = builder.block, builder.append_basic_block("step")
     after = builder.append_basic_block("rest")
     kinds = [INT64, *(value.type for value in begin)]
+    # a loop with its test at the end, and one before it: the body may run no time at all
     enough = builder.icmp_signed("<=", INT64(step), depth)
     builder.cbranch(enough, inside, after)
     builder.position_at_end(inside)
@@ -40,12 +41,14 @@ def _loop(builder, depth, step, begin, body):
     values = body(variables[0], variables[1:])
     following = [builder.add(variables[0], INT64(step)), *values]
     more = builder.icmp_signed("<=", builder.add(following[0], INT64(step)), depth)
+    # the body may have made blocks of its own: the loop comes back from the last of them
     for phi, value in zip(variables, following, strict=True):
         phi.add_incoming(value, builder.block)
     end = builder.block
     builder.cbranch(more, inside, after)
     builder.position_at_end(after)
     results = [builder.phi(kind) for kind in kinds]
+    # behind the loop: what it began with, if it did not run, or what its last step left
     for phi, first, value in zip(results, [INT64(0), *begin], following, strict=True):
         phi.add_incoming(first, before)
         phi.add_incoming(value, end)
@@ -58,8 +61,10 @@ def gemv_micro(typingctx, a, leading_dim, x, depth, y):
 
     def codegen(context, builder, sig, args):
         a, leading_dim, x, depth, y = args
+        # where each row begins, in floats
         starts = [builder.mul(leading_dim, INT64(r)) for r in range(ROWS)]
 
+        # a vector of x is loaded once for all rows, whose LANES partial sums each stay in registers
         def add_vectors(i, sums):
             vector = emit_load(builder, x, i)
             return [
@@ -68,6 +73,7 @@ def gemv_micro(typingctx, a, leading_dim, x, depth, y):
             ]
 
         zero = ir.Constant(VECTOR, [0.0] * LANES)
+        # whole vectors of the depth, then what is left number by number
         done, sums = _loop(builder, depth, LANES, [zero] * ROWS, add_vectors)
         a_floats, x_floats = (builder.inttoptr(start, FLOAT.as_pointer()) for start in (a, x))
 
@@ -92,6 +98,7 @@ def gemv_micro(typingctx, a, leading_dim, x, depth, y):
 @intrinsic
 def gemv_micro_transposed(typingctx, a, leading_dim, x, depth, y):
     """Write y = A' x: ROWS numbers, of columns of A, whose ``depth`` rows lie ``leading_dim`` floats apart."""
+    # ROWS numbers side by side: a row of A has one for each of the sums
     kind = ir.VectorType(FLOAT, ROWS)
 
     def codegen(context, builder, sig, args):
@@ -99,6 +106,7 @@ def gemv_micro_transposed(typingctx, a, leading_dim, x, depth, y):
         x_floats = builder.inttoptr(x, FLOAT.as_pointer())
 
         def add(i, total):
+            # x[i], broadcast to all rows
             number = builder.load(builder.gep(x_floats, [i]))
             first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
             factor = builder.shuffle_vector(
@@ -115,6 +123,7 @@ def gemv_micro_transposed(typingctx, a, leading_dim, x, depth, y):
 
         zero = ir.Constant(kind, [0.0] * ROWS)
         done, sums = _loop(builder, depth, UNROLL, [zero] * UNROLL, add_unrolled)
+        # the UNROLL sums are added in a fixed order
         total = sums[0]
         for other in sums[1:]:
             total = builder.fadd(total, other)

@@ -93,6 +93,7 @@ class AdjointTaps(NamedTuple):
 @inner
 def zero_plane(rows, stride_w, columns):
     """Plane (rows, stride_w, columns) of zeros, with room behind it for vectors."""
+    # the room behind is in the buffer but not in the array: a last vector may write there
     count = rows * stride_w * columns
     return np.zeros(count + 4 * LANES, np.float32)[:count].reshape(rows, stride_w, columns)
 
@@ -108,9 +109,12 @@ def phase_columns(stride_w, padding_left, width, columns):
     for phase in range(stride_w):
         # the columns w of the map with (w + padding_left) % stride_w == phase
         first = (phase - padding_left) % stride_w
+        # negative padding cuts columns off: the first that is left has w >= -padding_left
         first += max(0, (-padding_left - first + stride_w - 1) // stride_w) * stride_w
+        # w lies at padded column w + padding_left = i stride_w + phase: i is the quotient
         target = min((first + padding_left) // stride_w, columns)
         chosen[SOURCE, phase], chosen[TARGET, phase] = first, target
+        # as many as the map has from there on, but no more than the plane has room for
         chosen[COUNT, phase] = max(0, min((width - first + stride_w - 1) // stride_w, columns - target))
     return chosen
 
@@ -144,6 +148,7 @@ def deinterleave(x, prologue, padding_top, columns, plane):
     for row in range(max(0, padding_top), min(rows, padding_top + x.height)):
         for phase in range(stride_w):
             count = columns[COUNT, phase]
+            # element of the plane, and of the map, where the phase's part of this row begins
             line = (row * stride_w + phase) * width + columns[TARGET, phase]
             begin = (row - padding_top) * x.width + columns[SOURCE, phase]
             i = 0
@@ -155,9 +160,12 @@ def deinterleave(x, prologue, padding_top, columns, plane):
                         factor = broadcast(prologue.scale)
                         v = scale_and_mask_vector(v, factor, prologue.mask, prologue.only_positive, begin + i)
                 else:
+                    # of every two columns this phase has the first: ``begin`` is the phase's own first column
                     v = load_deinterleave2(x.pixels, begin + 2 * i)[0]
+                # zeros beyond ``count`` fall on padding, or on what a later phase or row overwrites
                 store(to, line + i, keep_first(v, count - i))
                 i += LANES
+            # larger strides, and what is too close to the end of the array for a vector
             for j in range(i, count):
                 at = begin + j * stride_w
                 pixel = load_scalar(x.pixels, at)
@@ -177,7 +185,9 @@ def tap_places(channels, kernel_size, geometry, plane):
     places = np.empty(channels * height * width, np.int64)
     for i in range(len(places)):
         c, r, s = i // (height * width), i // width % height, i % width
+        # padded column w of output 0 lies in phase w % stride_w, at w // stride_w
         w = s * geometry.dilation_w
+        # which of the plane's lines (row, phase)
         line = r * geometry.dilation_h * stride_w + w % stride_w
         places[i] = c * plane.size + line * columns + w // stride_w
     return places
@@ -186,6 +196,7 @@ def tap_places(channels, kernel_size, geometry, plane):
 @inner
 def first_row_and_column(kernel_size, geometry):
     """First row and column of dy that dx depends on."""
+    # dx[h] has terms dy[p], p stride = h + padding - r dilation: least for h = 0 and the last tap r
     top = geometry.padding_top - (kernel_size[0] - 1) * geometry.dilation_h
     left = geometry.padding_left - (kernel_size[1] - 1) * geometry.dilation_w
     return top // geometry.stride_h, left // geometry.stride_w
@@ -204,8 +215,10 @@ def adjoint_taps(kernel_size, geometry, origin, columns):
     taps, places = np.empty((phases, height * width), np.int64), np.empty((phases, height * width), np.int64)
     for phase in range(phases):
         for tap in range(height * width):
+            # the first pixel of this phase is (phase // stride_w, phase % stride_w)
             p = phase // geometry.stride_w + geometry.padding_top - tap // width * geometry.dilation_h
             q = phase % geometry.stride_w + geometry.padding_left - tap % width * geometry.dilation_w
+            # only taps whose p and q are whole numbers reach this phase, for all of its pixels alike
             if p % geometry.stride_h == 0 and q % geometry.stride_w == 0:
                 row, column = p // geometry.stride_h - origin[0], q // geometry.stride_w - origin[1]
                 taps[phase, counts[phase]], places[phase, counts[phase]] = tap, row * columns + column

@@ -69,6 +69,7 @@ def mask_pointer(mask):
 @inner
 def mask_offset(mask, index):
     """Address of element ``index`` of the mask at an address, 0 where there is none."""
+    # a mask has one byte a value, so that an index is an offset
     return mask + index if mask else 0
 
 
@@ -81,6 +82,7 @@ def keep_alive(typingctx, arrays):
     """
 
     def codegen(context, builder, sig, args):
+        # nothing is emitted: that the arrays are arguments here is a use
         return context.get_dummy_value()
 
     return types.void(arrays), codegen

@@ -61,6 +61,7 @@ class _Lanes(types.Type):
 lanes = _Lanes()
 
 
+# to LLVM a value of the type is one vector, as a float32 is one scalar
 @register_model(_Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, fe_type):
@@ -73,6 +74,7 @@ def _operator(function, emit):
 
     @lower_builtin(function, lanes, lanes)
     def lower(context, builder, sig, args):
+        # contract lets a product and the sum it goes to become one FMA; no reordering is allowed
         return getattr(builder, emit)(*args, flags=("contract",))
 
 
@@ -93,12 +95,14 @@ def vector_pointer(builder, start, index, kind=VECTOR):
 
 def emit_load(builder, start, index, kind=VECTOR):
     value = builder.load(vector_pointer(builder, start, index, kind))
+    # an array's element may be anywhere: aligned as a float, not as a vector
     value.align = 4
     return value
 
 
 def emit_broadcast(builder, value):
     """Vector of one number, LANES times."""
+    # LLVM's idiom for a broadcast: put it into lane 0, then take lane 0 for every lane
     undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(undefined, value, INT32(0))
     return builder.shuffle_vector(first, undefined, _indices([0] * LANES))
@@ -175,6 +179,7 @@ load_byte, store_byte = _scalar_access(types.uint8, BYTE, "the byte ``start[inde
 
 def emit_prefetch(builder, start, index):
     """Emit the prefetch of the cache line of ``start[index]``."""
+    # the place may lie beyond the array: a prefetch never faults
     place = builder.inttoptr(builder.add(start, builder.mul(index, INT64(4))), BYTE.as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -214,6 +219,7 @@ def fma(typingctx, a, b, c):
 
 def emit_horizontal_sum(builder, value):
     """Emit the sum of a vector's numbers: its upper half is added to its lower one, until one number is left."""
+    # log2(LANES) additions, in an order that is fixed
     count = LANES
     while count > 1:
         count //= 2
@@ -238,6 +244,7 @@ def keep_first(typingctx, value, count):
 
     def codegen(context, builder, sig, args):
         value, count = args
+        # lane j is kept where j < count; a count beyond LANES keeps all
         ends = emit_broadcast(builder, builder.trunc(count, INT32))
         inside = builder.icmp_signed("<", _indices(range(LANES)), ends)
         return builder.select(inside, value, ir.Constant(VECTOR, [0.0] * LANES))
@@ -260,6 +267,7 @@ def _shuffle(builder, a, b, orders):
 
 def _transpose4x4(builder, a, b, c, d):
     """Emit the transpose of each block of 4 x 4 numbers of four vectors."""
+    # a0 c0 a1 c1 ... and b0 d0 b1 d1 ... first, then a0 b0 c0 d0 ... and a1 b1 c1 d1 ...
     (a, b), (c, d) = _shuffle(builder, a, c, UNPACK), _shuffle(builder, b, d, UNPACK)
     return [*_shuffle(builder, a, c, UNPACK), *_shuffle(builder, b, d, UNPACK)]
 
@@ -271,10 +279,12 @@ def _deinterleave2(builder, a, b):
 def _deinterleave4(builder, a, b, c, d):
     """Emit four vectors, the j-th of which has every fourth number of a, b, c, d from the j-th on."""
     if LANES == 16:
+        # every second number of every second number is every fourth
         (a, b), (c, d) = _shuffle(builder, a, b, UNZIP), _shuffle(builder, c, d, UNZIP)
         (a, c), (b, d) = _shuffle(builder, a, c, UNZIP), _shuffle(builder, b, d, UNZIP)
         return [a, b, c, d]
     if LANES == 8:
+        # UNPACK stays inside of each four numbers: first each four gets what its transpose needs
         (a, b), (c, d) = _shuffle(builder, a, c, LOW_HIGH), _shuffle(builder, b, d, LOW_HIGH)
     return _transpose4x4(builder, a, b, c, d)
 
@@ -293,10 +303,12 @@ def _interleave4(builder, a, b, c, d):
 def _emit_transpose(builder, rows):
     """Emit the columns of LANES rows."""
     if LANES == 16:
+        # a perfect shuffle rotates the bits of (row, column) by one: log2(16) = 4 of them exchange the two
         for _ in range(4):
             pairs = [(rows[i], rows[i + LANES // 2]) for i in range(LANES // 2)]
             rows = [vector for pair in pairs for vector in _shuffle(builder, *pair, ZIP)]
         return rows
+    # 4 x 4 blocks are transposed, then, of 8 x 8, the off-diagonal blocks exchanged
     blocks = [_transpose4x4(builder, *rows[i : i + 4]) for i in range(0, LANES, 4)]
     if LANES == 4:
         return blocks[0]
@@ -310,6 +322,7 @@ def _deinterleaving_load(step, deinterleave):
     def load_deinterleaved(typingctx, start, index):
         def codegen(context, builder, sig, args):
             start, index = args
+            # consecutive loads and shuffles: a gather would take a step for each number
             vectors = [emit_load(builder, start, builder.add(index, INT64(LANES * j))) for j in range(step)]
             return context.make_tuple(builder, sig.return_type, deinterleave(builder, *vectors))
 
@@ -335,6 +348,7 @@ def transpose(typingctx, start, index, leading_dim, target, target_index):
     def codegen(context, builder, sig, args):
         start, index, leading_dim, target, target_index = args
         starts = [builder.add(index, builder.mul(leading_dim, INT64(r))) for r in range(LANES)]
+        # all LANES rows are loaded before a column is stored
         columns = _emit_transpose(builder, [emit_load(builder, start, first) for first in starts])
         for i, column in enumerate(columns):
             place = vector_pointer(builder, target, builder.add(target_index, INT64(LANES * i)))
@@ -350,6 +364,7 @@ def store_interleave2(typingctx, start, index, a, b):
 
     def codegen(context, builder, sig, args):
         start, index, a, b = args
+        # one vector of twice the length, which LLVM splits into two stores
         order = [i % 2 * LANES + i // 2 for i in range(2 * LANES)]
         pair = builder.shuffle_vector(a, b, _indices(order))
         builder.store(pair, vector_pointer(builder, start, index, pair.type), align=4)
