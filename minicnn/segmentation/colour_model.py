@@ -56,8 +56,10 @@ class GaussianMixture:
         for k, (weight, mean, covariance) in enumerate(
             zip(self.weights, self.means, self.covariances, strict=True)
         ):
+            # covariance = T T^T, so |T^-1 (x - mean)|^2 is the squared Mahalanobis distance, (M,) from (3, M)
             triangle = np.linalg.cholesky(covariance)
             whitened = np.einsum("ed,dm->em", np.linalg.inv(triangle), x - mean[:, None])
+            # log weight - log det(2 pi covariance) / 2, where det covariance = (prod diag T)^2; log 0 is avoided
             constant = np.log(max(weight, 1e-300)) - np.log(np.diag(triangle)).sum() - 1.5 * np.log(2 * np.pi)
             joint[k] = constant - 0.5 * np.einsum("em,em->m", whitened, whitened)
         return joint
@@ -125,14 +127,17 @@ def fit(
             "colour_model.fit: expected components >= 1, iterations >= 0 and floor > 0, "
             f"got {components}, {iterations} and {floor}"
         )
+    # (K, M); the start is an M step from hard assignments
     responsibilities = _kmeans_plus_plus(x, weights, components, np.random.default_rng(seed))
     mixture = _m_step(x, responsibilities * weights, floor)
     history = []  # of the mean log likelihood, which never falls
     for _ in range(iterations):
+        # E step: log r = log joint - log density, (K, M); M step: the moments under r times the sample weights
         joint = mixture.log_joint(x)
         log_density = _log_sum_exp(joint)
         history.append(float((weights * log_density).sum()))
         mixture = _m_step(x, np.exp(joint - log_density) * weights, floor)
+    # the last M step has no E step behind it that would note its likelihood
     history.append(float((weights * _log_sum_exp(mixture.log_joint(x))).sum()))
     return GaussianMixture(mixture.weights, mixture.means, mixture.covariances, tuple(history))
 
@@ -164,23 +169,29 @@ def _kmeans_plus_plus(x: np.ndarray, weights: np.ndarray, components: int, rng: 
     distances = np.empty((0, x.shape[1]))
     probability = weights  # unnormalised
     while len(distances) < components and probability.max() > 0:
+        # inversion of the cumulative sum; side right steps over samples of probability zero
         cumulative = np.cumsum(probability)
         drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+        # a number drawn at the very top may round to the total, behind the last sample
         drawn = min(drawn, np.flatnonzero(probability)[-1])
+        # squared distances (centres so far, M)
         distances = np.vstack([distances, ((x - x[:, [drawn]]) ** 2).sum(axis=0)])
         probability = weights * distances.min(axis=0)
+    # argmin takes the first of equally near centres
     return (np.arange(len(distances))[:, None] == distances.argmin(axis=0)).astype(np.float64)
 
 
 def _m_step(x: np.ndarray, responsibilities: np.ndarray, floor: float) -> GaussianMixture:
     """Mixture of greatest likelihood for the responsibilities (K, M); components that have none are dropped."""
     totals = responsibilities.sum(axis=1)
+    # a component without a sample would divide by zero
     responsibilities, totals = responsibilities[totals > 0], totals[totals > 0]
     means = np.einsum("km,dm->kd", responsibilities, x) / totals[:, None]
     covariances = np.empty((len(totals), 3, 3))
     for k, (responsibility, mean) in enumerate(zip(responsibilities, means, strict=True)):
         centred = x - mean[:, None]
         covariances[k] = np.einsum("dm,em->de", responsibility * centred, centred) / totals[k]
+    # raise the eigenvalues to the floor: A max(values, floor) A^T, for all components at once
     values, axes = np.linalg.eigh(covariances)
     covariances = np.einsum("kde,ke,kfe->kdf", axes, np.maximum(values, floor), axes)
     return GaussianMixture(totals / totals.sum(), means, covariances)

@@ -38,7 +38,9 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     if len(row) == 0:
         return mask.copy()
     label = _label_runs(len(row), *_adjacent_runs(row, start, end, mask.shape[1]))
+    # pixels of each label; argmax takes the smallest of equal labels, the first in row order
     largest = label == np.bincount(label, weights=end - start).argmax()
+    # +1 where a run starts, -1 behind its end: the cumulative sum along the row is 1 on the run
     edges = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
     edges[row[largest], start[largest]] += 1
     edges[row[largest], end[largest]] -= 1
@@ -83,9 +85,11 @@ def _check_mask(mask: np.ndarray) -> np.ndarray:
 
 def _find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, start and end (exclusive) of every horizontal run of true pixels, in row order."""
+    # a column of zeros on both sides, so that every run starts and ends inside
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
     padded[:, 1:-1] = mask
     change = np.diff(padded, axis=1)
+    # both lists are in row order, so the k-th start belongs to the k-th end
     row, start = np.nonzero(change == 1)
     return row, start, np.nonzero(change == -1)[1]
 
@@ -94,11 +98,15 @@ def _adjacent_runs(
     row: np.ndarray, start: np.ndarray, end: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs (above, below) of runs in neighbouring rows that share a side or a corner."""
+    # row pitch + column is one sorted key for all runs; columns go to ``width``, so rows do not mix
     pitch = width + 2
+    # run j of the next row touches run i if end_j >= start_i and start_j <= end_i, corners included:
+    # an interval of runs, from the first that ends late enough to the last that starts early enough
     first = np.searchsorted(row * pitch + end, (row + 1) * pitch + start)
     last = np.searchsorted(row * pitch + start, (row + 1) * pitch + end, side="right")
     count = np.maximum(last - first, 0)
     above = np.repeat(np.arange(len(row)), count)
+    # below counts up from first[i] within the pairs of each run i
     return above, np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
 
 
@@ -109,6 +117,7 @@ def _label_runs(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         # the higher label of each pair points at the lower; then every label follows its pointers to the end
         merged = label.copy()
         np.minimum.at(merged, np.maximum(label[a], label[b]), np.minimum(label[a], label[b]))
+        # each turn halves the chains of pointers; a label never points higher, so there is no cycle
         while (merged != merged[merged]).any():
             merged = merged[merged]
         merged = merged[label]

@@ -140,6 +140,7 @@ def segment(
     """
     picture = load_image(image)
     size = (picture.height, picture.width)
+    # (2, H, W): object and background, as in all stacks of two below
     sides, prior = _check_inputs(foreground, background, prior, size)
     if min(iterations, samples, max(size) if working_size is None else working_size) < 1 or not prior_weight >= 0:
         raise ShapeError(
@@ -148,20 +149,25 @@ def segment(
         )
     working = _working_size(size, working_size)
     colours = _colours(picture, working, colour_space)
+    # the boundary term depends on the colours alone, so it is computed once for all rounds
     links = boundary_term(colours, gamma, sigma)
     clamped = resize_seeds(sides, working) if hard and sides.dtype == bool else None
     weights = np.stack([resize_probability(side, working) for side in sides])  # of the pixels, in the two fits
     prior = prior if prior is None else resize_probability(prior, working)
     for _ in range(iterations):
+        # the same random numbers each round: only the weights change the sample
         rng = np.random.default_rng(seed)
         drawn = [draw_samples(colours, weight, samples, rng) for weight in weights]
         object_model, background_model = (model(sample, weights=weight) for sample, weight in drawn)
         region = region_term(colours, object_model, background_model, prior=prior, prior_weight=prior_weight)
         mask = minimise(region, links, clamped, solver=solver)
+        # one side without a pixel cannot be fitted; the same mask again would give the same models
         if mask.all() or not mask.any() or (mask == weights[0]).all():
             break
+        # the next round fits the models to the two sides of the cut
         weights = np.stack([mask, ~mask])
     mask = _resize_mask(mask, size)
+    # resizing the mask may lose a thin seed, so seeds are set once more at full size
     return mask if clamped is None else (mask | sides[0]) & ~sides[1]
 
 
@@ -174,6 +180,7 @@ def _check_inputs(
         return sides, check_probability("prior", prior, size)
     if sides.dtype == bool:
         return sides, None
+    # p(object) = foreground / (foreground + background), a half where both are zero
     total = sides.sum(axis=0)
     return sides, np.divide(sides[0], total, out=np.full(total.shape, 0.5), where=total > 0)
 
@@ -207,6 +214,7 @@ def _colours(picture: Picture, size: tuple[int, int], space: str) -> np.ndarray:
 def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a mask to (H, W) by nearest neighbour."""
     (height, width), (rows, columns) = size, mask.shape
+    # row y of the result is row floor(y rows / height) of the mask
     return mask[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]
 
 
@@ -232,6 +240,7 @@ def region_term(
     region : array of shape (2, H, W), float64: cost of background, cost of object
 
     """
+    # label 0 is background, label 1 object: region[label] is the cost of that label
     region = np.stack([-background.log_density(colours), -foreground.log_density(colours)])
     if prior is not None:
         probability = np.clip(prior, MARGIN, 1 - MARGIN)
@@ -270,11 +279,14 @@ def boundary_term(colours: np.ndarray, gamma: float = 200.0, sigma: float | None
     total, pairs = 0.0, 0
     for offset, link in zip(OFFSETS, links, strict=True):
         here, there = neighbours(colours, offset)
+        # first pass: squared colour differences, kept in links until their mean is known
         squares = ((here - there) ** 2).sum(axis=-1)
         neighbours(link, offset)[0][...] = squares
         total, pairs = total + squares.sum(), pairs + squares.size
+    # sigma^2 is by default the mean squared difference of neighbours; 1 if all colours are equal
     variance = sigma**2 if sigma is not None else total / max(pairs, 1) or 1.0
     for offset, link in zip(OFFSETS, links, strict=True):
+        # second pass, in place; links that lead out of the grid stay 0
         used = neighbours(link, offset)[0]
         used[...] = gamma / np.hypot(*offset) * np.exp(used / (-2 * variance))
     return links
@@ -330,8 +342,10 @@ def minimise(
     [[False, True]]
 
     """
+    # a constant off both labels of a pixel changes no choice, and makes the costs capacities >= 0
     costs = region - region.min(axis=0)
     if clamped is not None:
+        # a pixel has 8 links, so giving way to all of them is cheaper than its forbidden label
         forbidden = 1 + 8 * links.max()
         costs[0, clamped[0]], costs[1, clamped[0]] = forbidden, 0
         costs[1, clamped[1]], costs[0, clamped[1]] = forbidden, 0

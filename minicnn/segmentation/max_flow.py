@@ -44,6 +44,7 @@ def neighbours(array: np.ndarray, offset: tuple[int, int]) -> tuple[np.ndarray, 
     """
     down, right = offset
     height, width = array.shape[:2]
+    # east and south steps cut off the last columns and rows, a south-west step the first column
     here = array[: max(height - down, 0), max(-right, 0) : width - max(right, 0)]
     return here, array[down:, max(right, 0) : width - max(-right, 0)]
 
@@ -73,6 +74,7 @@ def cut_capacity(
     2
 
     """
+    # a pixel on the source's side cuts its arc to the sink, any other its arc from the source
     capacity = np.where(mask, sink, source).sum()
     for offset, link in zip(OFFSETS, links, strict=True):
         here, there = neighbours(mask, offset)
@@ -193,6 +195,7 @@ def _solve_with_numba(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -
 
     if source.dtype == np.int64:
         return max_flow.solve(source, sink, links, 1, 0)
+    # a power of two is exact, so only the rounding to integers loses anything
     scale = _power_of_two(LARGEST_TOTAL / 2, _total((source, sink, links)))
     flow, mask = max_flow.solve(source, sink, links, scale, 0.5)
     return float(flow / scale), mask
@@ -206,9 +209,12 @@ def _solve_with_scipy(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -
         raise DeviceError(
             "max_flow: needs SciPy, and Numba to be fast: pip install 'minicnn-engine[cpu]'"
         ) from error
+    # only the excess of one terminal over the other matters to the cut: the smaller passes straight through
     graph = _sparse_graph(*_to_int32(source - sink, links))
     from_source, to_sink = graph.shape[0] - 2, graph.shape[0] - 1
+    # SciPy's flow is antisymmetric, so the difference holds the arcs back as well
     residual = graph - csgraph.maximum_flow(graph, from_source, to_sink).flow
+    # an explicit zero would count as an arc in the search
     residual.eliminate_zeros()
     reached = np.zeros(graph.shape[0], bool)
     reached[csgraph.breadth_first_order(residual, from_source, return_predecessors=False)] = True
@@ -221,9 +227,11 @@ def _to_int32(excess: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, np.nda
     links = links.copy()
     passable = np.zeros_like(excess)  # what a pixel's links can carry
     for offset, link in zip(OFFSETS, links, strict=True):
+        # links that lead out of the grid become 0
         inside, outward = neighbours(link, offset)[0], np.zeros_like(link)
         neighbours(outward, offset)[0][...] = inside
         link[...] = outward
+        # a link carries as much either way, so it counts for both of its ends
         passable += outward
         neighbours(passable, offset)[1][...] += inside
     # no more than that can pass, so a larger excess changes neither flow nor mask
@@ -237,6 +245,7 @@ def _to_int32(excess: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, np.nda
                 "install Numba, or pass floats, which are rescaled"
             )
         return excess.astype(np.int32), links.astype(np.int32)
+    # reals: scaled to use all of int32's room
     scale = _power_of_two(SCIPY_LARGEST, largest)
     return np.rint(excess * scale).astype(np.int32), np.rint(links * scale).astype(np.int32)
 
@@ -245,14 +254,17 @@ def _sparse_graph(excess: np.ndarray, links: np.ndarray) -> Any:
     """Return the capacities as a sparse matrix; the last two rows and columns are the source and the sink."""
     from scipy.sparse import coo_matrix
 
+    # node p of the graph is pixel p in row order
     number = np.arange(excess.size).reshape(excess.shape)
     source, sink = excess.size, excess.size + 1
     parts = [
+        # (from, to, capacity): a pixel has one terminal, whichever its excess is on
         (np.broadcast_to(source, number.shape), number, np.maximum(excess, 0)),
         (number, np.broadcast_to(sink, number.shape), np.maximum(-excess, 0)),
     ]
     for offset, link in zip(OFFSETS, links, strict=True):
         (here, there), capacity = neighbours(number, offset), neighbours(link, offset)[0]
+        # an undirected link is an arc each way
         parts += [(here, there, capacity), (there, here, capacity)]
     rows, columns, data = (np.concatenate([p[i].ravel() for p in parts]) for i in range(3))
     graph = coo_matrix((data, (rows, columns)), shape=(sink + 1, sink + 1)).tocsr()

@@ -43,17 +43,22 @@ def solve(source: np.ndarray, sink: np.ndarray, links: np.ndarray) -> tuple[floa
     (2, [[True, False]])
 
     """
+    # what goes from source to sink through one pixel alone is taken at once
     through = np.minimum(source, sink)
     # what has to leave a pixel, and what its terminal can take
     excess, terminal = sink - through, source - through
     residual = _residual(links)
+    # all that the terminals could take; what is left of them at the end did not flow
     flow, unreachable = through.sum() + terminal.sum(), terminal.size + 1  # no path is as long
     height = _distances(terminal, residual, unreachable)
+    # excess that reaches no open terminal stays where it is: only the cut and its value are asked for
     while ((excess > 0) & (height < unreachable)).any():
         for _ in range(SWEEPS):
             _push(excess, terminal, residual, height)
             _relabel(excess, terminal, residual, height, unreachable)
+        # exact distances instead of heights that creep up by one a sweep
         height = _distances(terminal, residual, unreachable)
+    # pixels from which an open terminal is reached are on the source's side, as the flow runs backwards
     return (flow - terminal.sum()).item(), height < unreachable
 
 
@@ -63,6 +68,7 @@ def _residual(links: np.ndarray) -> np.ndarray:
     for d, link in enumerate(links):
         here, there = _slices(OFFSETS[d])
         residual[d][here] = link[here]
+        # the same capacity both ways
         residual[7 - d][there] = link[here]
     return residual
 
@@ -80,6 +86,7 @@ def _overlap(n: int) -> slice:
 
 def _distances(terminal: np.ndarray, residual: np.ndarray, unreachable: int) -> np.ndarray:
     """Count the arcs to the nearest open terminal, along residual arcs; ``unreachable`` where there is no path."""
+    # breadth first from all open terminals at once; a front is the pixels at one distance
     front, steps = terminal > 0, 1
     height = np.where(front, 1, unreachable)
     while front.any():
@@ -87,7 +94,9 @@ def _distances(terminal: np.ndarray, residual: np.ndarray, unreachable: int) -> 
         reached = np.zeros_like(front)
         for d, offset in enumerate(OFFSETS):
             here, there = _slices(offset)
+            # the search runs against the arcs: a pixel is reached if its arc to the front has capacity left
             reached[here] |= front[there] & (residual[d][here] > 0)
+        # each pixel joins one front alone, so the loop ends
         front = reached & (height == unreachable)
         height[front] = steps
     return height
@@ -100,11 +109,13 @@ def _push(excess: np.ndarray, terminal: np.ndarray, residual: np.ndarray, height
     terminal -= pushed
     for d, offset in enumerate(OFFSETS):
         here, there = _slices(offset)
+        # all pixels push in one direction together, so none can give away its excess twice
         pushed = np.minimum(excess[here], residual[d][here])
         pushed[height[here] != height[there] + 1] = 0
         excess[here] -= pushed
         residual[d][here] -= pushed
         excess[there] += pushed
+        # what was pushed can be pushed back
         residual[7 - d][there] += pushed
 
 
@@ -112,9 +123,12 @@ def _relabel(
     excess: np.ndarray, terminal: np.ndarray, residual: np.ndarray, height: np.ndarray, unreachable: int
 ) -> None:
     """Lift the pixels that still have excess to one above their lowest neighbour along a residual arc."""
+    # an open terminal has height 0
     lowest = np.where(terminal > 0, 0, unreachable)
     for d, offset in enumerate(OFFSETS):
         here, there = _slices(offset)
         lowest[here] = np.minimum(lowest[here], np.where(residual[d][here] > 0, height[there], unreachable))
+    # lifted together from the old heights: as heights only grow, none ends up more than one above a
+    # neighbour that its residual arcs lead to
     stuck = (excess > 0) & (height < unreachable)
     height[stuck] = np.minimum(np.maximum(height, lowest + 1), unreachable)[stuck]

@@ -28,12 +28,14 @@ def check_seeds(foreground: np.ndarray, background: np.ndarray, size: tuple[int,
 
     """
     sides = [np.asarray(foreground), np.asarray(background)]
+    # all kinds of float are alike
     kinds = {"bool" if side.dtype == bool else side.dtype.kind for side in sides}
     if kinds not in ({"bool"}, {"f"}):
         raise ShapeError(
             "segment: expected foreground and background both bool (seeds) or both float (probabilities), got "
             f"{sides[0].dtype} and {sides[1].dtype}; make seeds of a picture of them by picture > 0"
         )
+    # probabilities may overlap: where both are above zero, both models count the pixel
     if kinds == {"f"}:
         sides = [
             check_probability(name, s, size) for name, s in zip(("foreground", "background"), sides, strict=True)
@@ -72,6 +74,7 @@ def resize_probability(probability: np.ndarray, size: tuple[int, int]) -> np.nda
 
     if probability.shape == tuple(size):
         return probability
+    # float32 is Pillow's only image of reals
     resized = Image.fromarray(probability.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
     return np.clip(np.asarray(resized, np.float64), 0, 1)
 
@@ -81,6 +84,7 @@ def resize_seeds(seeds: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if seeds.shape[1:] == tuple(size):
         return seeds
     cover = np.stack([resize_probability(side, size) for side in seeds])
+    # covered alike, or by neither: no seed, so the two never overlap
     return np.stack([cover[0] > cover[1], cover[1] > cover[0]])
 
 
@@ -104,7 +108,10 @@ def draw_samples(
     weights = probability.reshape(-1)[used].astype(np.float64)
     if len(used) > count:
         total = np.cumsum(weights)
+        # one point at random in each of ``count`` equal parts of the total
         position = (np.arange(count) + rng.random(count)) / count * total[-1]
+        # the last point may round to the total, behind the last pixel
         used = used[np.minimum(np.searchsorted(total, position, side="right"), len(used) - 1)]
+        # pixels were drawn in proportion to their probabilities, which must not count a second time
         weights = np.ones(count)
     return colours.reshape(-1, 3)[used], weights

@@ -32,6 +32,7 @@ def _rectify(x, y, mask, clip_max, size):
     if i < size:
         value = x[i]
         mask[i] = value > 0 and value < clip_max
+        # comparisons, not min and max: a NaN fails them all and passes through, as in NumPy
         y[i] = x.dtype.type(0) if value < 0 else (clip_max if value > clip_max else value)
 
 
@@ -40,6 +41,7 @@ def _rectify_grad(dy, mask, dx, where_input, where_cotangent, size):
     i = cuda.grid(1)
     if i < size:
         value = dy[i]
+        # [x > 0] asked by gradient and guided, [dy > 0] by deconvnet and guided
         kept = (mask[i] or not where_input) and (value > 0 or not where_cotangent)
         dx[i] = value if kept else dy.dtype.type(0)
 
@@ -50,6 +52,7 @@ def _slope(x, weight, y, mask, channels, area, size):
     if i < size:
         value = x[i]
         mask[i] = value > 0
+        # one slope for all where channels is 1, as the index is then 0
         y[i] = value if value > 0 else weight[channel_index(i, area, channels)] * value
 
 
@@ -78,6 +81,7 @@ def _tanh(x, y, size):
 def _tanh_grad(dy, y, dx, size):
     i = cuda.grid(1)
     if i < size:
+        # tanh' = 1 - tanh^2, from the output, so the input need not be kept
         dx[i] = dy[i] * (1 - y[i] * y[i])
 
 
@@ -157,8 +161,10 @@ def prelu_input_grad(dy, mask, weight):
 @on_device
 def prelu_weight_grad(x, dy, mask, weight):
     """Gradient with respect to the learned slopes: ``reference.prelu_weight_grad``."""
+    # terms of the sum first, (N, C, ...); then a block sums each channel
     terms = empty(x.shape, x.dtype)
     launch_per_value(_slope_grad_terms, x.size, x.memory, dy.memory, mask.memory, terms.memory)
+    # one slope shared by all channels: all values count as one channel
     if weight.size == 1:
         return sum_per_channel(terms.reshape(1, 1, -1), None)
     return sum_per_channel(terms.reshape(*x.shape[:2], _area(x)), None)

@@ -58,12 +58,14 @@ class DeviceArray:
 
     def reshape(self, *shape: int) -> DeviceArray:
         """Return the same memory in another shape; one length may be -1."""
+        # reshape((2, 3)) and reshape(2, 3) alike, as in NumPy
         shape = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         known = int(np.prod([n for n in shape if n >= 0], dtype=np.int64))
         return DeviceArray(self._block, tuple(self.size // known if n < 0 else n for n in shape))
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         """Return a copy in the host's memory, once the GPU is done with it."""
+        # the memory may be longer than the array: ``empty`` rounds its size up
         host = np.asarray(self.memory[: self.size].copy_to_host()).reshape(self.shape)
         return host if dtype is None else host.astype(dtype, copy=False)
 
@@ -80,7 +82,9 @@ class _Block:
             self.memory = _allocate(size, dtype)
 
     def __del__(self):
+        # the attribute is missing if the allocation in __init__ failed
         memory = getattr(self, "memory", None)
+        # a copy of the items: another thread may add a size meanwhile
         held = sum(len(free) * size * dtype.itemsize for (size, dtype), free in list(_free_blocks.items()))
         if memory is not None and held + self.size * self.dtype.itemsize <= self.cache_limit:
             _free_blocks.setdefault((self.size, self.dtype), []).append(memory)
@@ -100,6 +104,7 @@ def _allocate(size: int, dtype: np.dtype) -> Any:
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
+    # what waits for reuse goes back first, and the frees that Numba puts off are done; then once more
     _free_blocks.clear()
     cuda.current_context().deallocations.clear()
     try:
@@ -154,6 +159,7 @@ def check_size(size: int) -> int:
 def upload(array: np.ndarray) -> DeviceArray:
     """Return a copy on the GPU."""
     copy = empty(array.shape, array.dtype)
+    # an empty array has memory of one value, but nothing to send
     if array.size:
         copy.memory[: array.size].copy_to_device(np.ascontiguousarray(array).reshape(-1))
     return copy
@@ -166,6 +172,7 @@ def _upload_once(array: np.ndarray) -> DeviceArray:
     """Return the copy of a parameter that was sent before, or send it now; it goes when ``array`` does."""
     key = id(array)
     cached = _parameters.get(key)
+    # an id is used again once its array is dead, so the weak reference must still lead to this very array
     if cached is not None and cached[0]() is array:
         return cached[1]
     copy = upload(array)
@@ -178,6 +185,7 @@ def on_device(operation: Callable) -> Callable:
 
     @functools.wraps(operation)
     def wrapper(*args, **kwargs):
+        # NumPy arrays alone: the result goes back to the host too
         on_host = not any(isinstance(a, DeviceArray) for a in _arrays(args))
         result = operation(*(_to_device(a, on_host) for a in args), **kwargs)
         return _to_host(result) if on_host else result
@@ -192,6 +200,7 @@ def on_host(operation: Callable) -> Callable:
     def wrapper(*args, **kwargs):
         resident = any(isinstance(a, DeviceArray) for a in _arrays(args))
         result = operation(*(_to_host(tuple(a) if isinstance(a, list) else a) for a in args), **kwargs)
+        # among NumPy arrays alone there is nothing to send back
         if not resident:
             return result
         return tuple(map(upload, result)) if isinstance(result, tuple) else upload(result)
@@ -206,6 +215,7 @@ def _arrays(args):
 
 def _to_device(a, on_host):
     if isinstance(a, np.ndarray):
+        # a NumPy array of reals among device arrays is a parameter; labels and the like are sent on every call
         return _upload_once(a) if not on_host and a.dtype.kind == "f" else upload(a)
     if isinstance(a, list | tuple) and any(isinstance(part, np.ndarray | DeviceArray) for part in a):
         return [_to_device(part, on_host) for part in a]

@@ -37,6 +37,8 @@ __all__ = [
 
 _REALS = {"float32": float32, "float64": float64}
 _TILES = [(LARGE, "float32"), (SMALL, "float32"), (SMALL, "float64")]
+# one kernel for each tile, dtype, way of reading and of writing; only the small tile is ever split, since
+# the large one is chosen where there are blocks enough
 _GATHER = {
     (tile, name, dense, split): make_gather_gemm(tile, _REALS[name], dense, split)
     for tile, name in _TILES
@@ -49,16 +51,20 @@ _WEIGHT = {(tile, name): make_weight_gemm(tile, _REALS[name]) for tile, name in 
 def _launch_gather(plan, x, weight, y, groups, epilogue):
     """Launch one gather: direct for few filters, in tiles else, with its depth split where the tiles are few."""
     g = plan.geometry
+    # the kernel reads (K, depth); what lies otherwise is copied into such rows first
     if plan.packing is not None:
         weight = pack_filters(weight, plan.packing, (g.total_filters, g.depth), g.filters)
     arrays = weight.memory, x.memory, plan.taps.memory
+    # too few filters to fill a tile: a thread has a pixel of all of them
     if g.filters < FEW:
         launch_per_value(direct[g.filters], g.pixels * groups, *arrays, y.memory, g, groups, epilogue)
         return
     tile = choose_tile(g.filters, g.pixels, groups, x.dtype)
+    # grid x is the tiles of pixels, y those of filters, z the groups and shares
     tiles, steps = (-(-g.pixels // tile.bn), -(-g.filters // tile.bm)), g.depth // BK
     share, count = (steps, 1) if tile is LARGE else split_depth(steps, tiles[0] * tiles[1] * groups)
     launch = _GATHER[tile, x.dtype.name, plan.dense, count > 1][(*tiles, groups * count), tile.threads]
+    # not split: the kernel applies the epilogue itself
     if count == 1:
         launch(*arrays, y.memory, g, share, epilogue)
         return
@@ -73,6 +79,7 @@ def convolve(x, weight, windows, groups, scale=None, shift=None, rectify=False, 
     """Return y = scale (x * weight) + shift, rectified or not, and the rectifier's mask or None."""
     k = len(weight)
     y = empty((len(x), k, *windows.output_size), x.dtype)
+    # the epilogue clips where it has a mask, so a rectifier needs one even if the caller drops it
     mask = empty(y.shape, np.bool_) if rectify else None
     epilogue = make_epilogue(x, scale, shift, mask, clip_max)
     if fits(x, k, windows, groups):
@@ -98,6 +105,7 @@ def convolve_input_grad(dy, weight, windows, groups):
     dx = empty((len(dy), c, *windows.size), dy.dtype)
     if fits(dy, c, windows, groups):
         (top, _), (left, _) = windows.padding
+        # dx is dy convolved with the flipped kernel, padded by R - 1 - top = 2 - top
         winograd(dy, weight, dx, (2 - top, 2 - left), _grouped_gemm, make_epilogue(dy), backward=True)
         return dx
     _convolve_transpose(dy, weight, dx, windows, groups)
@@ -107,12 +115,15 @@ def convolve_input_grad(dy, weight, windows, groups):
 def _convolve_transpose(dy, weight, dx, windows, groups, shift=None):
     """Write the transpose of a convolution, plus ``shift``: a product for each phase of the stride."""
     (n, c, height, _), k = dx.shape, dy.shape[1]
+    # a net's first layer, or a depthwise one: the output of this product has few channels a group
     if c // groups < FEW:
+        # every column of every phase, the ones behind the map included
         b = input_grad_geometry(k, windows, groups)
         threads = n * groups * height * b.stride_x * b.phase_width
         arrays = dy.memory, weight.memory, optional(shift, weight), dx.memory
         launch_per_value(direct_input_grad[c // groups], threads, *arrays, b)
         return
+    # the phases write disjoint pixels of dx, so their order does not matter
     for plan in backward_plans(n, c, k, windows, groups):
         _launch_gather(plan, dy, weight, dx, groups, make_epilogue(dy, shift=shift))
 
@@ -136,6 +147,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     """Gradient with respect to the weight of a convolution: ``reference.conv2d_weight_grad``."""
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation)
     n, c, k = len(x), x.shape[1], dy.shape[1]
+    # of a group: dweight is (filters, columns) with columns (c, r, s)
     filters, columns = k // groups, c // groups * windows.kernel_size[0] * windows.kernel_size[1]
     area = windows.output_size[0] * windows.output_size[1]
     plan = weight_plan(c, windows, groups)
@@ -143,11 +155,14 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     values = x.size // max(n, 1), dy.size // max(n, 1)  # of an image
     g = WeightGeometry(filters, columns, area, groups, n, *windows.size, *values)
     dweight = empty((k, c // groups, *windows.kernel_size), x.dtype)
+    # too few filters for a tile: a block sums one weight
     if filters < FEW:
         direct_weight[x.dtype.name][dweight.size, 128](dy.memory, x.memory, *tables, dweight.memory, g)
         return dweight
     tile = choose_tile(filters, columns, groups, x.dtype)
+    # few blocks, and a long depth for more of them to share
     blocks = -(-filters // tile.bm) * -(-columns // tile.bn) * groups
+    # whole steps an image, as the kernel walks them
     steps = -(-area // BK) * n
     share, count = split_depth(steps, blocks)
     partials = empty((count, dweight.size), x.dtype)
@@ -176,6 +191,7 @@ def conv_transpose2d(x, weight, bias=None, *, stride=1, padding=0, output_paddin
     )
     windows = Windows.over(size, weight.shape[2:], stride, padding, dilation)
     k = weight.shape[1] * groups
+    # a transposed convolution is the input gradient of the convolution with the same windows
     y = empty((len(x), k, *size), x.dtype)
     _convolve_transpose(x, weight, y, windows, groups, shift=bias)
     return y

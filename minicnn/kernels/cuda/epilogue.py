@@ -38,6 +38,7 @@ def make_epilogue(
     clip_max: float = np.inf,
 ) -> Epilogue:
     """Return the epilogue for sums of the dtype of ``like``; what is None is left out."""
+    # a stand-in of the mask's dtype: the kernel is compiled for an array of bools either way
     no_mask = empty((1,), np.bool_)
     return Epilogue(
         optional(scale, like), optional(shift, like), optional(mask, no_mask), scalar_like(like, clip_max)
@@ -48,4 +49,5 @@ def make_epilogue(
 def clip_with_mask(value, zero, at, epilogue):
     """Return min(max(value, 0), clip_max), and note in the mask at ``at`` whether the value lies between."""
     epilogue.mask.values[at] = value > zero and value < epilogue.clip_max
+    # comparisons, so that a NaN passes through: min and max may drop it
     return zero if value < zero else (epilogue.clip_max if value > epilogue.clip_max else value)

@@ -39,6 +39,7 @@ def optional(array: DeviceArray | None, stand_in: DeviceArray) -> OptionalArray:
 
 def launch_per_value(kernel: Any, size: int, *args: Any) -> None:
     """Run ``kernel(*args, size)`` with one thread for each of ``size`` values."""
+    # CUDA refuses a grid of no blocks
     if size:
         kernel[-(-check_size(size) // THREADS), THREADS](*args, size)
 
@@ -51,6 +52,7 @@ def scalar_like(array: DeviceArray, value: float) -> np.floating[Any]:
 @cuda.jit(device=True)
 def divmod_u32(i, n):
     """Quotient and remainder of two numbers below 2^32, in a fifth of the instructions that 64 bits take."""
+    # int64 again, so that a difference the caller forms may be negative
     quotient = uint32(uint32(i) // uint32(n))
     return int64(quotient), int64(uint32(uint32(i) - quotient * uint32(n)))
 

@@ -29,6 +29,7 @@ def _make_gemv(real):
         o, n = divmod_u32(cuda.blockIdx.x, images)  # neighbours share the row, which they find in the cache
         t = cuda.threadIdx.x
         total = real(0)
+        # neighbouring threads read neighbouring weights of row o
         for i in range(t, length, WIDTH):
             total += weight[o * length + i] * x[n * length + i]
         partials[t] = total
@@ -48,8 +49,10 @@ def _gemv_transposed(dy, weight, parts, rows, length):
     i, n, part = cuda.grid(1), cuda.blockIdx.y, cuda.blockIdx.z
     if i < length:
         total = dy.dtype.type(0)
+        # row by row, the threads side by side along it: the weight is never read down a column
         for o in range(part * ROWS, min(rows, part * ROWS + ROWS)):
             total += weight[o * length + i] * dy[n * rows + o]
+        # (shares, N, in)
         parts[(part * cuda.gridDim.y + n) * length + i] = total
 
 
@@ -61,9 +64,11 @@ def _as_maps(x):
 def linear(x, weight, bias=None):
     """Fully connected layer: ``reference.linear``."""
     (n, length), k = x.shape, len(weight)
+    # (N, in, 1, 1) by 1x1 filters (out, in, 1, 1)
     if n > FEW:
         windows = Windows.over((1, 1), (1, 1))
         return convolve(_as_maps(x), _as_maps(weight), windows, 1, shift=bias)[0].reshape(n, k)
+    # block o N + n computes y[n, o]: the blocks of one row of the weight are neighbours
     y = empty((n, k), x.dtype)
     _GEMV[x.dtype.name][k * n, WIDTH](x.memory, weight.memory, optional(bias, weight), y.memory, n, length)
     return y
@@ -76,6 +81,7 @@ def linear_input_grad(dy, weight):
     if n > FEW:  # the weight's rows are maps, and dy the filters: both are read as they lie
         windows = Windows.over((1, length), (1, 1))
         return convolve(weight.reshape(1, rows, 1, length), _as_maps(dy), windows, 1)[0].reshape(n, length)
+    # shares of ROWS rows each, which reduce_partials adds in order
     count = -(-rows // ROWS)
     parts, dx = empty((count, n, length), dy.dtype), empty((n, length), dy.dtype)
     _gemv_transposed[(-(-length // THREADS), n, count), THREADS](
@@ -90,6 +96,7 @@ def linear_weight_grad(x, dy):
     """Gradient with respect to the weight: ``reference.linear_weight_grad``."""
     (n, length), rows = x.shape, dy.shape[1]
     windows = Windows.over((1, length), (1, 1))  # x's rows are maps, and the images the channels that are summed
+    # dweight[o, i] = sum_n dy[n, o] x[n, i]: dy is the weight (N, out, 1, 1), its transpose maps N to out
     return convolve_input_grad(x.reshape(1, n, 1, length), _as_maps(dy), windows, 1).reshape(rows, length)
 
 

@@ -38,6 +38,7 @@ def _shift(x, y, x_size, y_size, offset, size):
     i = cuda.grid(1)
     if i < size:
         (height, width), (out_height, out_width), (top, left) = x_size, y_size, offset
+        # output pixel (h, w) of map ``plane``, then its place in x
         rest, w = divmod_u32(i, out_width)
         plane, h = divmod_u32(rest, out_height)
         h, w = h - top, w - left
@@ -59,6 +60,7 @@ def _permute(x, y, lengths, steps, size):
     i = cuda.grid(1)
     if i < size:
         rest, at = i, 0
+        # index of each axis of y, last axis first, times the step of that axis in x
         for axis in range(len(lengths) - 1, -1, -1):
             rest, place = divmod_u32(rest, lengths[axis])
             at += place * steps[axis]
@@ -76,6 +78,7 @@ def _add(x, other, y, size):
 def _keep(x, mask, y, divisor, size):
     i = cuda.grid(1)
     if i < size:
+        # selected, not multiplied by the mask: 0 times an infinite value is NaN
         y[i] = x[i] / divisor if mask[i] else x.dtype.type(0)
 
 
@@ -96,6 +99,7 @@ def zero_pad2d(x, padding):
 def zero_pad2d_input_grad(dy, padding):
     """Gradient with respect to the input of a zero padding: ``reference.zero_pad2d_input_grad``."""
     (top, bottom), (left, right) = sides(padding)
+    # cropping is padding by a negative border
     return _pad_or_crop(dy, dy.shape[2] - top - bottom, dy.shape[3] - left - right, -top, -left)
 
 
@@ -128,6 +132,7 @@ def permute(x, axes):
     """Axes of each image in another order: ``reference.permute``."""
     order = (0, *(axis + 1 for axis in axes))
     shape = tuple(x.shape[axis] for axis in order)
+    # distance in x of neighbours along each axis of y
     steps = tuple(int(np.prod(x.shape[axis + 1 :], dtype=np.int64)) for axis in order)
     y = empty(shape, x.dtype)
     launch_per_value(_permute, x.size, x.memory, y.memory, shape, steps)
@@ -144,6 +149,7 @@ def concatenate(arrays):
     """Channels of several arrays one after the other: ``reference.concatenate``."""
     n, _, *rest = arrays[0].shape
     y = empty((n, sum(x.shape[1] for x in arrays), *rest), arrays[0].dtype)
+    # an image of x is a run of ``length`` values in an image of y, from ``start`` on
     start, image_length = 0, math.prod(y.shape[1:])
     for x in arrays:
         length = math.prod(x.shape[1:])
@@ -183,6 +189,7 @@ def add_input_grad(dy):
 @on_device
 def dropout(x, p, rng):
     """Dropout in training, its mask drawn by NumPy and sent: ``reference.dropout``."""
+    # drawn on the host by the same generator: the same values are dropped on every device
     mask = upload(rng.random(x.shape, np.float32) >= p)
     return dropout_input_grad(x, mask, p), mask
 

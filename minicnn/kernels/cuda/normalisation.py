@@ -46,6 +46,7 @@ def _locate(i, channels, area):
 @cuda.jit(device=True)
 def _denominator(x, base, c, g):
     total = x.dtype.type(0)
+    # the window, cut off at the first and the last channel
     for j in range(max(c - g.below, 0), min(c + g.above + 1, g.channels)):
         total += x[base + j * g.area] * x[base + j * g.area]
     return g.k + g.alpha * total
@@ -56,6 +57,7 @@ def _lrn(x, y, g, size):
     i = cuda.grid(1)
     if i < size:
         c, base = _locate(i, g.channels, g.area)
+        # y = x d^-beta
         y[i] = x[i] * _denominator(x, base, c, g) ** -g.beta
 
 
@@ -66,6 +68,7 @@ def _lrn_terms(x, dy, scaled, shared, g, size):
     if i < size:
         c, base = _locate(i, g.channels, g.area)
         d = _denominator(x, base, c, g)
+        # one thread a value computes both, once, rather than once for every window that holds it
         scaled[i] = dy[i] * d**-g.beta
         shared[i] = scaled[i] * x[i] / d
 
@@ -76,6 +79,7 @@ def _lrn_grad(x, scaled, shared, dx, g, factor, size):
     if i < size:
         c, base = _locate(i, g.channels, g.area)
         total = x.dtype.type(0)
+        # channel j's window holds c if c - above <= j <= c + below: the mirror of the forward's window
         for j in range(max(c - g.above, 0), min(c + g.below + 1, g.channels)):
             total += shared[base + j * g.area]
         dx[i] = scaled[i] - factor * x[i] * total
@@ -85,8 +89,10 @@ def _lrn_grad(x, scaled, shared, dx, g, factor, size):
 def _standardise(x, mean, var, eps, affine, y, g, size):
     i = cuda.grid(1)
     if i < size:
+        # g is (channels, area)
         c = channel_index(i, g[1], g[0])
         weight, bias = affine
+        # the power in x's dtype, so that float32 is not computed in float64
         value = (x[i] - mean[c]) / (var[c] + eps) ** x.dtype.type(0.5)
         if weight.given:
             value *= weight.values[c]
@@ -109,7 +115,9 @@ def _channels_and_area(x):
 
 
 def _lrn_geometry(x, size, alpha, beta, k):
+    # alpha is divided here, once
     constants = (scalar_like(x, value) for value in (alpha / size, beta, k))
+    # size channels: size // 2 below c, (size - 1) // 2 above it, and c
     return _Lrn(*_channels_and_area(x), size // 2, (size - 1) // 2, *constants)
 
 
@@ -138,6 +146,7 @@ def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e
 
 
 def _run_standardise(x, mean, var, weight, bias, eps):
+    # var stands in for a missing weight or bias
     y, affine = empty(x.shape, x.dtype), (optional(weight, var), optional(bias, var))
     arguments = mean.memory, var.memory, scalar_like(x, eps), affine, y.memory, _channels_and_area(x)
     launch_per_value(_standardise, x.size, x.memory, *arguments)

@@ -24,11 +24,13 @@ def _block_reduce(combine):
     def reduce(partials, t):
         """Combine the WIDTH values in shared memory into the first, for all threads to read."""
         value = partials[t]
+        # a tree: after log2(WARP) shuffles, the first thread of the warp has the warp's value
         step = WARP // 2
         while step > 0:
             value = combine(value, cuda.shfl_down_sync(FULL_MASK, value, step))
             step //= 2
         cuda.syncthreads()  # all are read before the first are overwritten
+        # one value a warp, laid together
         if t % WARP == 0:
             partials[t // WARP] = value
         cuda.syncthreads()
@@ -60,8 +62,10 @@ def _make_channel_sums(real):
         partials = cuda.shared.array(WIDTH, real)
         c, t = cuda.blockIdx.x, cuda.threadIdx.x
         total = real(0)
+        # pixels of all images, the threads side by side
         for i in range(t, batch * area, WIDTH):
             image, pixel = divmod_u32(i, area)
+            # pixel of map c of the image
             at = (image * channels + c) * area + pixel
             total += x[at] * other.values[at] if other.given else x[at]
         partials[t] = total

@@ -37,21 +37,25 @@ def _make_softmax(real):
         partials = cuda.shared.array(WIDTH, real)
         t = cuda.threadIdx.x
         base = _first_class(area, classes)
+        # classes of one pixel lie ``area`` apart; a thread without a class has the first one's score
         largest = x[base]
         for c in range(t, classes, WIDTH):
             largest = max(largest, x[base + c * area])
         partials[t] = largest
         block_max(partials, t)
         largest = partials[0]
+        # all have read the maximum before the shared values are overwritten
         cuda.syncthreads()
         total = real(0)
         for c in range(t, classes, WIDTH):
+            # shifted by the maximum, so that nothing overflows
             total += math.exp(x[base + c * area] - largest)
         partials[t] = total
         block_sum(partials, t)
         total = partials[0]
         for c in range(t, classes, WIDTH):
             shifted = x[base + c * area] - largest
+            # the logarithm of the sum, not of the quotient, which may underflow to 0
             y[base + c * area] = shifted - math.log(total) if logarithm else math.exp(shifted) / total
 
     return softmax_kernel
@@ -66,6 +70,7 @@ def _make_softmax_grad(real):
         total = real(0)
         for c in range(t, classes, WIDTH):
             at = base + c * area
+            # sum_j dy_j y_j for the softmax, sum_j dy_j for its logarithm
             total += dy[at] if logarithm else dy[at] * y[at]
         partials[t] = total
         block_sum(partials, t)
@@ -86,6 +91,7 @@ def _subtract_label(probabilities, labels, dx, classes, count, size):
     i = cuda.grid(1)
     if i < size:
         image, c = divmod_u32(i, classes)
+        # (softmax - one_hot) / N
         dx[i] = (probabilities[i] - 1 if labels[image] == c else probabilities[i]) / count
 
 
@@ -138,6 +144,7 @@ def log_softmax_input_grad(dy, y):
 def cross_entropy(scores, labels):
     """Mean of -log softmax at the labels, a NumPy scalar: ``reference.cross_entropy``."""
     loss, logarithms = empty((1,), scores.dtype), _normalise(scores, 1)
+    # one thread: only N values are read, in a fixed order
     _label_mean[1, 1](logarithms.memory, labels.memory, loss.memory, scores.shape[1], len(scores))
     return np.asarray(loss)[0]
 

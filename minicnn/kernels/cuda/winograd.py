@@ -64,6 +64,7 @@ def _inputs(d0, d1, d2, d3, d4, d5):
 @cuda.jit(device=True)
 def _filters(g0, g1, g2):
     """G g."""
+    # points 2 and -2 share their even and odd parts
     even, odd = TWENTYFOURTH * g0 + SIXTH * g2, TWELFTH * g1
     return QUARTER * g0, -SIXTH * (g0 + g2 + g1), -SIXTH * (g0 + g2 - g1), even + odd, even - odd, g2
 
@@ -71,6 +72,7 @@ def _filters(g0, g1, g2):
 @cuda.jit(device=True)
 def _outputs(m0, m1, m2, m3, m4, m5):
     """A^T m."""
+    # near are the points 1 and -1, far 2 and -2, whose powers give the factors 2, 4 and 8
     near, far = m1 + m2, m3 + m4
     near_odd, far_odd = m1 - m2, m3 - m4
     return m0 + near + far, near_odd + TWO * far_odd, near + FOUR * far, near_odd + EIGHT * far_odd + m5
@@ -85,15 +87,19 @@ def _transform_inputs(x, v, maps, grid, size):
         c, tile = divmod_u32(i, grid.count)
         rest, w0 = divmod_u32(tile, grid.columns)
         image, h0 = divmod_u32(rest, grid.rows)
+        # a tile gives 4 x 4 outputs, so patches start 4 apart and overlap by 2
         h0, w0 = h0 * 4 - grid.top, w0 * 4 - grid.left
         height = maps.height if image < maps.images else 0  # the tiles behind the last make whole vectors
         width = maps.width
+        # row 0 of map c of the image
         base = (image * maps.channels + c) * height
+        # the 6 x 6 patch, zeros where it reaches into the padding
         for r in range(6):
             for s in range(6):
                 h, w = h0 + r, w0 + s
                 inside = h >= 0 and h < height and w >= 0 and w < width
                 d[r, s] = x[(base + h) * width + w] if inside else float32(0)
+        # input transform: B^T d down the columns, then (B^T d) B along the rows
         for s in range(6):
             d[0, s], d[1, s], d[2, s], d[3, s], d[4, s], d[5, s] = _inputs(
                 d[0, s], d[1, s], d[2, s], d[3, s], d[4, s], d[5, s]
@@ -103,6 +109,7 @@ def _transform_inputs(x, v, maps, grid, size):
                 d[r, 0], d[r, 1], d[r, 2], d[r, 3], d[r, 4], d[r, 5]
             )
             for s in range(6):
+                # element e of all patches lies together, so that neighbouring threads write side by side
                 v[(r * 6 + s) * size + i] = d[r, s]
 
 
@@ -115,13 +122,16 @@ def _transform_filters(weight, u, filters, channels, backward, size):
         k, c = divmod_u32(i, channels)
         for r in range(3):
             for s in range(3):
+                # backward, weight lies as (C, K, 3, 3), and each kernel is rotated by 180 degrees
                 g[r, s] = weight[(c * filters + k) * 9 + 8 - 3 * r - s] if backward else weight[i * 9 + 3 * r + s]
+        # filter transform: G g, of 6 x 3, then (G g) G^T
         for s in range(3):
             half[0, s], half[1, s], half[2, s], half[3, s], half[4, s], half[5, s] = _filters(
                 g[0, s], g[1, s], g[2, s]
             )
         for r in range(6):
             u0, u1, u2, u3, u4, u5 = _filters(half[r, 0], half[r, 1], half[r, 2])
+            # U[6 r + s, k, c]: the 36 matrices one after the other
             at = r * 6 * size + i
             u[at], u[at + size], u[at + 2 * size] = u0, u1, u2
             u[at + 3 * size], u[at + 4 * size], u[at + 5 * size] = u3, u4, u5
@@ -140,6 +150,7 @@ def _transform_outputs(m, y, maps, grid, epilogue, size):
         rows = maps.height if image < maps.images else 0  # the tiles behind the last are of no image
         columns = maps.width
         for s in range(6):
+            # output transform: A^T M down the columns, read element by element; then (A^T M) A
             half[0, s], half[1, s], half[2, s], half[3, s] = _outputs(
                 m[s * size + i],
                 m[(6 + s) * size + i],
@@ -158,6 +169,7 @@ def _transform_outputs(m, y, maps, grid, epilogue, size):
             )
         for r in range(4):
             for s in range(4):
+                # tiles at the bottom and right stick out of the map
                 if p0 + r < rows and q0 + s < columns:
                     at = ((image * maps.channels + k) * rows + p0 + r) * columns + q0 + s
                     value = out[r, s] * factor + term
@@ -177,7 +189,9 @@ def fits(x, filters: int, windows, groups: int) -> bool:
         return False
     (n, channels, *_), (rows, columns) = x.shape, windows.output_size
     tiles = n * -(-rows // 4) * -(-columns // 4)
+    # 2 x 9 operations an output directly, 2 x 36 a tile here
     saved = channels * filters * (18 * n * rows * columns - 72 * max(tiles, SMALL.bn))
+    # V and M are written and read once; U too, and the 9 values of each filter are read
     moved = 4 * (72 * (channels + filters) * tiles + 81 * channels * filters)
     return saved > MIN_GAIN * moved
 
@@ -191,7 +205,9 @@ def winograd(x, weight, y, top_left, gemm, epilogue, backward=False):
     tile_rows, tile_columns = -(-rows // 4), -(-columns // 4)
     tiles = -(-n * tile_rows * tile_columns // 4) * 4  # whole vectors of four
     grid = _Grid(tile_rows, tile_columns, tiles, *top_left)
+    # V is (36, C, tiles) and U (36, K, C), in the shapes of a 1x1 convolution of 36 groups
     v, u = empty((1, 36 * c, 1, tiles), x.dtype), empty((36 * k, c, 1, 1), x.dtype)
+    # transform the input and the filters, multiply, transform the output
     launch_per_value(_transform_inputs, c * tiles, x.memory, v.memory, _Maps(*x.shape), grid)
     launch_per_value(_transform_filters, k * c, weight.memory, u.memory, k, c, int(backward))
     m = gemm(v, u)

@@ -66,6 +66,7 @@ def relu6(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ([0.0, 2.0, 6.0], [False, True, False])
 
     """
+    # at either kink the derivative counts as 0
     return np.clip(x, 0, 6), (x > 0) & (x < 6)
 
 
@@ -124,6 +125,7 @@ def leaky_relu(x: np.ndarray, negative_slope: float) -> tuple[np.ndarray, np.nda
 
     """
     mask = x > 0
+    # the slope in x's dtype, so that a NumPy float64 does not promote float32
     return np.where(mask, x, x.dtype.type(negative_slope) * x), mask
 
 
@@ -166,6 +168,7 @@ def prelu(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     """
     mask = x > 0
+    # (C, 1, 1) against (N, C, H, W), (C,) against (N, C)
     return np.where(mask, x, _per_channel(weight, x) * x), mask
 
 
@@ -191,7 +194,9 @@ def prelu_weight_grad(x: np.ndarray, dy: np.ndarray, mask: np.ndarray, weight: n
     [-1.0, -4.0]
 
     """
+    # dy/dweight is x where x <= 0, else 0
     terms = np.where(mask, 0, dy * x)
+    # over every axis but the channels, (C,)
     per_channel = terms.sum(axis=tuple(axis for axis in range(x.ndim) if axis != 1))
     return per_channel if weight.size > 1 else per_channel.sum(keepdims=True)
 

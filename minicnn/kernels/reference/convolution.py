@@ -79,7 +79,9 @@ def conv2d(
     """
     windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     n, k, (p, q) = len(x), len(weight), windows.output_size
+    # (N, G, K / G, P Q)
     y = np.zeros((n, groups, k // groups, p * q), x.dtype)
+    # one product a tap over all positions at once, (K / G, C / G) by (C / G, P Q): no matrix of R S copies of x
     for r, s, tap in windows.taps(windows.pad(x)):
         y += _tap(weight, r, s, groups) @ _grouped(tap, groups)
     y = y.reshape(n, k, p, q)
@@ -131,8 +133,10 @@ def conv2d_input_grad(
     windows = Windows.over(tuple(input_size), weight.shape[2:], stride, padding, dilation)
     n, c, (p, q) = len(dy), weight.shape[1] * groups, windows.output_size
     padded = np.zeros((n, c, *windows.padded_size), dy.dtype)
+    # tap is a view: adding into it adds dy to the pixels that it read, and overlapping windows add up
     for r, s, tap in windows.taps(padded):
         tap += (_tap(weight, r, s, groups).swapaxes(1, 2) @ _grouped(dy, groups)).reshape(n, c, p, q)
+    # what fell on the padding is cut off
     return np.ascontiguousarray(windows.crop(padded))
 
 
@@ -176,6 +180,7 @@ def conv2d_weight_grad(
     k, c = dy.shape[1], x.shape[1] // groups
     dweight = np.empty((k, c, *windows.kernel_size), x.dtype)
     for r, s, tap in windows.taps(windows.pad(x)):
+        # (N, G, K / G, P Q) by (N, G, P Q, C / G): the sum over positions; that over images follows
         products = _grouped(dy, groups) @ _grouped(tap, groups).swapaxes(2, 3)
         dweight[:, :, r, s] = products.sum(axis=0).reshape(k, c)
     return dweight
@@ -288,4 +293,5 @@ def conv_transpose2d_weight_grad(
     [[[[21.0, 0.0, 32.0]]]]
 
     """
+    # dy is the input of the convolution that is transposed, x what comes out of it
     return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)

@@ -58,6 +58,7 @@ def conv2d_relu(
     ([[[[0.0, 1.0]]]], [[[[False, True]]]])
 
     """
+    # the convolution has no bias: the shift comes after the scale
     y = _scale(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
     y = y if shift is None else y + shift[:, None, None]
     y, mask = relu(y) if clip_max is None else relu6(y)
@@ -99,6 +100,7 @@ def conv2d_relu_input_grad(
     [[[[0.0, -2.0, 2.0]]]]
 
     """
+    # in the reverse order of the forward; the shift has no part in it
     dy = _scale(relu_input_grad(dy, mask, rule), scale)
     return conv2d_input_grad(
         np.ascontiguousarray(dy),

@@ -45,6 +45,7 @@ def linear_input_grad(dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
     [[6.0, 8.0]]
 
     """
+    # (N, out) by (out, in)
     return dy @ weight
 
 
@@ -57,6 +58,7 @@ def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     [[1.0, 10.0], [0.0, 0.0], [2.0, 20.0]]
 
     """
+    # (out, N) by (N, in): the sum over the batch is in the product
     return dy.T @ x
 
 

@@ -55,6 +55,7 @@ def zero_pad2d_input_grad(dy: np.ndarray, padding: Padding) -> np.ndarray:
 
     """
     (top, bottom), (left, right) = sides(padding)
+    # a copy: a slice is not C-ordered, and would keep all of dy alive
     return dy[:, :, top : dy.shape[2] - bottom, left : dy.shape[3] - right].copy()
 
 
@@ -130,6 +131,7 @@ def permute(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     [[[1.0, 3.0], [2.0, 4.0]]]
 
     """
+    # the batch axis stays first, so the axes of an image are one further
     return np.ascontiguousarray(x.transpose(0, *(axis + 1 for axis in axes)))
 
 
@@ -142,6 +144,7 @@ def permute_input_grad(dy: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     [[[1.0, 2.0], [3.0, 4.0]]]
 
     """
+    # argsort inverts a permutation
     return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
 
 
@@ -171,6 +174,7 @@ def concatenate_input_grad(dy: np.ndarray, channels: Sequence[int]) -> tuple[np.
     [[[1.0]], [[2.0, 3.0]]]
 
     """
+    # copies, as np.split gives views of dy
     return tuple(piece.copy() for piece in np.split(dy, np.cumsum(channels)[:-1], axis=1))
 
 
@@ -232,6 +236,7 @@ def dropout(x: np.ndarray, p: float, rng: np.random.Generator) -> tuple[np.ndarr
     ([[4.0, 4.0, 0.0, 4.0]], [[True, True, False, True]])
 
     """
+    # random() lies in [0, 1), so p = 0 keeps every value
     mask = rng.random(x.shape, np.float32) >= p
     return dropout_input_grad(x, mask, p), mask
 
@@ -245,4 +250,5 @@ def dropout_input_grad(dy: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray
     [[4.0, 0.0]]
 
     """
+    # where, not multiplication by the mask: 0 times an infinite value is NaN
     return np.where(mask, dy / dy.dtype.type(1 - p), 0)

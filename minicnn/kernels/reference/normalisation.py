@@ -49,6 +49,7 @@ def local_response_norm(
     [0.1667, 0.0909, 0.1905]
 
     """
+    # in x's dtype: a NumPy float64 among the settings would turn float32 into float64
     return x * _denominator(x, size, alpha, k) ** x.dtype.type(-beta)
 
 
@@ -69,6 +70,7 @@ def local_response_norm_input_grad(
     """
     d = _denominator(x, size, alpha, k)
     scaled = dy * d ** x.dtype.type(-beta)
+    # dy[j] x[j] d[j]^(-beta - 1) over the j whose window holds i: below and above change places
     shared = _channel_sums(scaled * x / d, (size - 1) // 2, size // 2)
     return scaled - x.dtype.type(2 * alpha * beta / size) * x * shared
 
@@ -83,6 +85,7 @@ def _channel_sums(values: np.ndarray, below: int, above: int) -> np.ndarray:
     total = np.zeros_like(values)
     channels = values.shape[1]
     for shift in range(-below, above + 1):
+        # the channels c for which c + shift exists
         low, high = max(0, -shift), min(channels, channels - shift)
         if low < high:
             total[:, low:high] += values[:, low + shift : high + shift]
@@ -128,6 +131,7 @@ def batch_norm2d(
 
     """
     y = _standardise(x, running_mean, running_var, eps)
+    # (C,) broadcasts along axis 1 as (C, 1, 1)
     y = y if weight is None else y * weight[:, None, None]
     return y if bias is None else y + bias[:, None, None]
 
@@ -143,6 +147,7 @@ def batch_norm2d_input_grad(
     [[[[5.0, 10.0]]]]
 
     """
+    # (C,); the mean is fixed, so it does not enter the gradient
     scale = 1 / np.sqrt(running_var + running_var.dtype.type(eps))
     return dy * (scale if weight is None else scale * weight)[:, None, None]
 

@@ -64,9 +64,11 @@ def max_pool2d(
 
     """
     windows = Windows.over(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    # every window starts at -inf, its switch at a tap inside: a map of -inf then has valid switches
     y = np.full(x.shape[:2] + windows.output_size, -np.inf, x.dtype)
     switches = np.broadcast_to(_first_tap_inside(windows), y.shape).copy()
     for r, s, tap in windows.taps(windows.pad(x, fill=-np.inf)):
+        # > keeps the first of equal maxima; NaN compares false with everything, so it is asked for by name
         better = (tap > y) | np.isnan(tap)
         np.copyto(y, tap, where=better)
         np.copyto(switches, switches.dtype.type(r * windows.kernel_size[1] + s), where=better)
@@ -76,6 +78,7 @@ def max_pool2d(
 def _first_tap_inside(windows: Windows) -> np.ndarray:
     """First tap (P, Q) of each window that lies on the input, so that no switch ever points at padding."""
     inside = windows.pad(np.ones((1, 1, *windows.size), bool), fill=False)
+    # (R S, P, Q): whether each tap lies on the input
     hits = np.stack([tap[0, 0] for _, _, tap in windows.taps(inside)])
     return hits.argmax(axis=0).astype(np.uint8 if len(hits) <= 256 else np.uint16)
 
@@ -121,6 +124,7 @@ def max_pool2d_input_grad(
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, dilation, ceil_mode)
     padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
     for r, s, tap in windows.taps(padded):
+        # only the windows whose maximum was this tap pass their dy to it
         tap += np.where(switches == r * windows.kernel_size[1] + s, dy, 0)
     return np.ascontiguousarray(windows.crop(padded))
 
@@ -193,6 +197,7 @@ def avg_pool2d_input_grad(
 
     """
     windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
+    # (N, C, P, Q): what each window sends to each of its pixels
     share = dy / _tap_counts(windows, count_include_pad).astype(dy.dtype)
     padded = np.zeros(dy.shape[:2] + windows.padded_size, dy.dtype)
     for _, _, tap in windows.taps(padded):
@@ -202,7 +207,9 @@ def avg_pool2d_input_grad(
 
 def _tap_counts(windows: Windows, count_include_pad: bool) -> np.ndarray:
     """How many pixels (P, Q) of each window count; 1 for a window that lies on uncounted padding alone."""
+    # 1 on every pixel that counts; the windows' sums over it are |Omega|
     counted = np.zeros((1, 1, *windows.padded_size))
+    # the padding, but not the tail that ceil_mode adds behind it
     if count_include_pad:
         (top, bottom), (left, right) = windows.padding
         counted[:, :, : top + windows.size[0] + bottom, : left + windows.size[1] + right] = 1
@@ -239,4 +246,5 @@ def global_avg_pool2d_input_grad(dy: np.ndarray, input_size: tuple[int, int]) ->
 
     """
     height, width = input_size
+    # broadcast_to is read-only and shares memory, so the result is copied
     return np.broadcast_to(dy / dy.dtype.type(height * width), (*dy.shape[:2], height, width)).copy()

@@ -57,6 +57,7 @@ class Windows(NamedTuple):
         """Windows over an input of ``size``; arguments as the operations take them, None for the pools' stride."""
         height, width = size
         kernel, dilations = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
+        # pools default to windows side by side
         strides = kernel if stride is None else pair(stride, "stride")
         borders = sides(padding)
         out = output_size((height, width), kernel, strides, borders, dilations, ceil_mode)
@@ -66,6 +67,7 @@ class Windows(NamedTuple):
     def padded_size(self) -> IntPair:
         """Height and width of the padded input, long enough for the last window of ``ceil_mode``."""
         height, width = (
+            # ceil_mode's last window may reach beyond the padding, to (out - 1) stride + span
             max(n + before + after, (out - 1) * step + span(k, d))
             for n, (before, after), out, step, k, d in zip(
                 self.size,
@@ -83,6 +85,7 @@ class Windows(NamedTuple):
         """``x`` (N, C, H, W) with ``fill`` around it; ``x`` itself where there is nothing to add."""
         if self.padded_size == self.size:
             return x
+        # (N, C, *padded_size)
         padded = np.full(x.shape[:2] + self.padded_size, fill, x.dtype)
         self.crop(padded)[...] = x
         return padded
@@ -99,5 +102,6 @@ class Windows(NamedTuple):
                 yield r, s, padded[:, :, self._slice(0, r), self._slice(1, s)]
 
     def _slice(self, axis: int, tap: int) -> slice:
+        # tap r of window p is row p stride + r dilation; the slice ends just behind the last window's
         start = tap * self.dilation[axis]
         return slice(start, start + (self.output_size[axis] - 1) * self.stride[axis] + 1, self.stride[axis])

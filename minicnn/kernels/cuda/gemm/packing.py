@@ -25,9 +25,11 @@ def _pack(weight, order, y, filters, depth, group_stride, filter_stride, size):
     """Lay filters in rows of ``depth`` values: y[m, d] = weight order[d] of filter m, 0 where that is -1."""
     i = cuda.grid(1)
     if i < size:
+        # value d of filter m, and the filter as number k of its group
         m, d = divmod_u32(i, depth)
         group, k = divmod_u32(m, filters)
         at = group * group_stride + k * filter_stride + order[d]
+        # zeros behind the filter multiply whatever the padded taps gather
         y[i] = weight[at] if order[d] >= 0 else y.dtype.type(0)
 
 

@@ -22,6 +22,7 @@ def split_depth(steps: int, blocks: int) -> tuple[int, int]:
 
     A function of the shapes alone, not of the GPU at hand, so the sums are in the same order everywhere.
     """
+    # as many shares as bring the launch to TARGET_BLOCKS, but none shorter than MIN_STEPS, at least one
     share = max(1, -(-steps // max(1, min(TARGET_BLOCKS // blocks, steps // MIN_STEPS))))
     return share, max(1, -(-steps // share))
 
@@ -31,6 +32,7 @@ def reduce_partials(partials, y, count, size):
     """Sum of ``count`` arrays of ``size`` values that lie one after the other, first to last."""
     i = cuda.grid(1)
     if i < size:
+        # first share to last, whichever block was done first: the order of the sum is fixed
         total = partials[i]
         for part in range(1, count):
             total += partials[part * size + i]
@@ -45,6 +47,7 @@ def reduce_partials_with_epilogue(partials, y, g, count, epilogue, size):
         total, zero = partials[i], partials.dtype.type(0)
         for part in range(1, count):
             total += partials[part * size + i]
+        # the partials are (K, pixels of all images), the output (N, K, P, Q): place the pixel in its map
         k, pixel = divmod_u32(i, g.pixels)
         image, rest = divmod_u32(pixel, g.rows * g.columns)
         row, column = divmod_u32(rest, g.columns)
@@ -52,6 +55,7 @@ def reduce_partials_with_epilogue(partials, y, g, count, epilogue, size):
         at = ((image * g.total_filters + k) * g.out_height + h) * g.out_width + w
         total = total * epilogue.scale.values[k] if epilogue.scale.given else total
         total = total + epilogue.shift.values[k] if epilogue.shift.given else total
+        # the rectifier can act only here: the shares alone do not know the sign of their sum
         if epilogue.mask.given:
             total = clip_with_mask(total, zero, at, epilogue)
         y[at] = total

@@ -64,6 +64,7 @@ def choose_tile(rows: int, columns: int, depth: int, dtype: np.dtype) -> Tile:
     """
 
     def work(tile):
+        # rounds of one block for each multiprocessor, times the outputs of a block: the edges count in full
         blocks = -(-rows // tile.bm) * -(-columns // tile.bn) * depth
         return -(-blocks // (TARGET_BLOCKS // 2)) * tile.bm * tile.bn
 
@@ -88,17 +89,20 @@ def tile_multiply(tile: Tile, real: type):
     lie behind them, four together, the next four a gap further.
     """
     bm, bn, tm, tn = tile
+    # row i of the thread lies in piece i // 4, row_stride behind the piece before
     row_stride, column_stride = piece_strides(tile)
 
     @cuda.jit(device=True)
     def row_of_depth(d, left, right, at_left, at_right, total):
         a, b = cuda.local.array(tm, real), cuda.local.array(tn, real)
+        # row d of the left tile starts at d (BM + PAD); a piece of four is one vector read
         for i in range(0, tm, 4):
             at = at_left + d * (bm + PAD) + i // 4 * row_stride
             a[i], a[i + 1], a[i + 2], a[i + 3] = load_vec4(left, at)
         for j in range(0, tn, 4):
             at = at_right + d * (bn + PAD) + j // 4 * column_stride
             b[j], b[j + 1], b[j + 2], b[j + 3] = load_vec4(right, at)
+        # outer product: TM + TN values read for TM TN multiply-adds
         for i in range(tm):
             for j in range(tn):
                 total[i, j] += a[i] * b[j]
@@ -110,6 +114,7 @@ def unroll(body, count: int):
     """Device function of body(d, ...), body(d + 1, ...) and so on: the compiler unrolls no loop of such length."""
     if count == 1:
         return body
+    # halving nests log2(count) functions, and the whole is code without a loop
     half, step = unroll(body, count // 2), count // 2
 
     @cuda.jit(device=True)

@@ -25,6 +25,7 @@ def _write_one_by_one(array, at, values):
 
 def _vector(context, builder, array_type, array, at):
     """Pointer to four values of a flat array from its value number ``at`` on, and their bytes."""
+    # address of value ``at``, seen as a pointer to <4 x value>
     value = context.get_value_type(array_type.dtype)
     data = context.make_array(array_type)(context, builder, array).data
     pointer = builder.bitcast(builder.gep(data, [at]), ir.VectorType(value, FOUR).as_pointer())
@@ -34,6 +35,7 @@ def _vector(context, builder, array_type, array, at):
 def _read(typing_context, array, at):
     def code(context, builder, signature, arguments):
         pointer, size = _vector(context, builder, signature.args[0], *arguments)
+        # the address is a multiple of 16 bytes: a whole vector of float32, half of one of float64
         vector = builder.load(pointer, align=min(size, 16))
         lanes = [builder.extract_element(vector, ir.Constant(ir.IntType(32), i)) for i in range(FOUR)]
         return context.make_tuple(builder, signature.return_type, lanes)
@@ -45,6 +47,7 @@ def _write(typing_context, array, at, values):
     def code(context, builder, signature, arguments):
         *place, lanes = arguments
         pointer, size = _vector(context, builder, signature.args[0], *place)
+        # an undefined vector, its four lanes put in one by one
         vector = ir.Constant(pointer.type.pointee, ir.Undefined)
         for i in range(FOUR):
             lane = builder.extract_value(lanes, i)
@@ -56,6 +59,7 @@ def _write(typing_context, array, at, values):
 
 
 if config.ENABLE_CUDASIM:
+    # the simulator runs kernels as plain Python, which has no LLVM code
     load_vec4, store_vec4 = _read_one_by_one, _write_one_by_one
 else:
     from numba.cuda.extending import intrinsic
