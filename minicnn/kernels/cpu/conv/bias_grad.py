@@ -16,6 +16,7 @@ def conv2d_bias_grad(dy: np.ndarray) -> np.ndarray:
     """Gradient with respect to the bias, as ``reference.conv2d_bias_grad``."""
     n, k, height, width = dy.shape
     dbias = np.empty(k, np.float32)
+    # (N, K, P Q): the pixels of a map in one run
     _bias_grad(dense(dy).reshape(n, k, height * width), dbias)
     return dbias
 
@@ -26,9 +27,11 @@ def _sum_channel(c, dy, dbias):
     images, channels, pixels = dy.shape
     sums, tail = broadcast(0), 0.0
     for n in range(images):
+        # map c of image n starts at float ``at``
         at, image_sums = (n * channels + c) * pixels, broadcast(0)
         for i in range(0, pixels - LANES + 1, LANES):
             image_sums = image_sums + load(address(dy), at + i)
+        # pixels beyond whole vectors: a vector from here on would read into the next map
         for i in range(pixels // LANES * LANES, pixels):
             tail += load_scalar(address(dy), at + i)
         sums = sums + image_sums
@@ -37,4 +40,5 @@ def _sum_channel(c, dy, dbias):
 
 @kernel(reads(3), writes(1))
 def _bias_grad(dy, dbias):
+    # one task a channel: its sum has the same order whatever the number of threads
     parallel_for(_sum_channel, len(dbias), (dy, dbias))

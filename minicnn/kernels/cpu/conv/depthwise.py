@@ -85,6 +85,7 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, geometry: Geometry, dweight: np.n
 @inner
 def _take_planes(counter, thread, planes):
     """Return the first and last of the next planes for a thread."""
+    # when no set is left, ``take`` returns their number: both ends become ``planes``, an empty range
     first = PLANES * take(counter, thread, ceil_div(planes, PLANES))
     return min(first, planes), min(first + PLANES, planes)
 
@@ -92,7 +93,9 @@ def _take_planes(counter, thread, planes):
 @inner
 def _plane_for(size, kernel_size, geometry):
     """Plane of zeros (rows, stride_w, columns) that outputs of ``size`` read."""
+    # rows from the first tap of the first row of outputs to the last tap of the last
     rows = (size[0] - 1) * geometry.stride_h + (kernel_size[0] - 1) * geometry.dilation_h + 1
+    # columns of a phase that the outermost tap reads behind the last output's first tap
     beyond = (kernel_size[1] - 1) * geometry.dilation_w // geometry.stride_w
     return zero_plane(rows, geometry.stride_w, size[1] + beyond)
 
@@ -100,6 +103,7 @@ def _plane_for(size, kernel_size, geometry):
 @inner
 def _band_rows(height, width):
     """Rows of a band of outputs, in whole sets of ROWS."""
+    # one set of rows at least, where a single one exceeds BAND already, and no more sets than there are rows for
     return min(ceil_div(height, ROWS), max(1, BAND // (ROWS * max(1, width)))) * ROWS
 
 
@@ -107,19 +111,23 @@ def _band_rows(height, width):
 def _forward_thread(thread, counter, x, weight, geometry, epilogue, y):
     """Convolve the planes that one thread takes, all in the same buffers."""
     channels, (height, width), kernel_size = x.shape[1], x.shape[2:], weight.shape[2:]
+    # sums come ROWS rows at a time: the last set reads up to ROWS - 1 rows beyond those that are wanted
     plane = _plane_for((y.shape[2] + ROWS - 1, y.shape[3]), kernel_size, geometry)
     line_stride, taps = plane.shape[2], kernel_size[0] * kernel_size[1]
     columns = phase_columns(geometry.stride_w, geometry.padding_left, width, line_stride)
     places, rows = tap_places(1, kernel_size, geometry, plane), _band_rows(y.shape[2], y.shape[3])
+    # a row of fewer than LANES outputs is written as a whole vector: the last row needs room behind it
     sums = np.empty(rows * y.shape[3] + LANES, np.float32)
     method, row_stride = choose_method(kernel_size, geometry), geometry.stride_h * plane.shape[1] * line_stride
     window = Window(method, address(plane), row_stride, line_stride, address(places), taps)
     task, last = _take_planes(counter, thread, len(x) * channels)
     while task < last:
+        # map ``task`` is channel task % C of image task // C; filter c starts at c R S
         source, weights = (
             source_map(x, task * height * width, height, width),
             float_pointer(weight, task % channels * taps),
         )
+        # each map covers the same part of the plane, so that the zeros around it stay from one map to the next
         deinterleave(source, None, geometry.padding_top, columns, plane)
         _forward_plane(task, window, weights, (rows, address(sums)), epilogue, y)
         task += 1
@@ -135,6 +143,7 @@ def _forward_plane(task, window, weights, band, epilogue, y):
     for begin in range(0, height, rows):
         end = min(height, begin + rows)
         sum_rows(window, weights, begin, end, width, sums)
+        # rows of a band follow one another in y as in the sums: the epilogue takes them as one run
         at, count = (task * height + begin) * width, (end - begin) * width
         scale_shift_clip(sums, count, channel, float_pointer(y, at), mask_offset(epilogue.mask, at))
 
@@ -203,12 +212,14 @@ def _new_buffers(kernel_size, geometry, size, rows):
     """Return ``_Buffers`` for dx of ``size``, ``rows`` of one phase at a time."""
     (height, width), stride_h, stride_w = size, geometry.stride_h, geometry.stride_w
     origin = first_row_and_column(kernel_size, geometry)
+    # pixel (h, w) depends on dy up to row (h + padding_top) // stride_h, and on columns in the same way
     last_row, last_column = (height - 1 + geometry.padding_top) // stride_h, width - 1 + geometry.padding_left
     plane = zero_plane(last_row - origin[0] + ROWS, 1, last_column // stride_w - origin[1] + 1)
     return _Buffers(
         plane,
         adjoint_taps(kernel_size, geometry, origin, plane.shape[2]),
         np.empty(kernel_size[0] * kernel_size[1], np.float32),
+        # a phase has as many columns as the first one, or one fewer
         np.empty((stride_h * stride_w, rows * ceil_div(width, stride_w) + 2 * LANES), np.float32),
         np.empty(rows * stride_h * width + 2 * LANES, np.float32),
     )
@@ -220,6 +231,7 @@ def _view_buffers(buffers, kernel_size, geometry, size, rows):
     plane, taps, weights, phase_sums, band = buffers
     return _Adjoint(
         geometry,
+        # the unrolled sums take all taps of a kernel; with a stride a phase is reached by some of them only
         choose_method(kernel_size, geometry) if len(phase_sums) == 1 else TAP_BY_TAP,
         size[0],
         size[1],
@@ -250,8 +262,10 @@ def _input_grad_thread(thread, counter, dy, weight, geometry, prologue, dx):
     while task < last:
         c, at = task % channels, task * height * width
         source, channel = source_map(dy, at, height, width), map_prologue(prologue, c, at)
+        # row origin[0] of dy is row 0 of the plane, and column origin[1] its column 0; both may lie on padding
         deinterleave(source, channel, -origin[0], columns, plane)
         kernel = float_pointer(weight, c * adjoint.taps)
+        # a row of dx has pixels of several phases: a band is complete when all its phases are summed
         for begin in range(0, phase_rows, rows):
             for phase in range(geometry.stride_h * geometry.stride_w):
                 _sum_phase(phase, adjoint, kernel, begin)
@@ -270,8 +284,10 @@ def _sum_phase(phase, adjoint, kernel, begin):
         # unrolled sums take a kernel's taps as they lie in the plane: flipped
         to = i if adjoint.method == TAP_BY_TAP else taps - 1 - i
         store_scalar(adjoint.weights, to, load_scalar(kernel, load_index(adjoint.tap, first + i)))
+    # phase (a, b) has the pixels (a + i stride_h, b + j stride_w) of dx; sums over dy are indexed by (i, j)
     rows = ceil_div(adjoint.height - phase // stride_w, adjoint.geometry.stride_h)
     columns = ceil_div(adjoint.width - phase % stride_w, stride_w)
+    # one row further in a phase of dx is one row further in dy, whatever the stride
     places, stride = adjoint.place + INDEX_BYTES * first, adjoint.line_stride
     window = Window(adjoint.method, adjoint.plane, stride, stride, places, taps)
     sums = offset(adjoint.phase_sums, phase * adjoint.phase_stride)
@@ -283,11 +299,13 @@ def _store_band(task, adjoint, begin, dx):
     """Write the rows of plane ``task`` of dx from a band of all phases' sums."""
     stride_h, stride_w = adjoint.geometry.stride_h, adjoint.geometry.stride_w
     rows = min(adjoint.height - begin * stride_h, adjoint.rows * stride_h)
+    # with stride 1 the sums of the only phase are the rows of dx
     source = adjoint.phase_sums
     if stride_h * stride_w > 1:
         _interleave(adjoint, rows)
         source = adjoint.band
     to = float_pointer(dx, (task * adjoint.height + begin * stride_h) * adjoint.width)
+    # neither clip nor mask: a copy that ends exactly with the band, since the next rows may be another task's
     store_with_mask(source, rows * adjoint.width, -np.inf, np.inf, to, 0)
 
 
@@ -296,19 +314,24 @@ def _interleave(adjoint, rows):
     """Write rows of pixels to the band from those of each phase; vectors write beyond a row's end."""
     stride_h, stride_w, width = adjoint.geometry.stride_h, adjoint.geometry.stride_w, adjoint.width
     for h in range(rows):
+        # row h of dx is row h // stride_h of the phases (h % stride_h, 0), (h % stride_h, 1), ...;
+        # ``first`` is where the first of them has it
         sums = offset(adjoint.phase_sums, h % stride_h * stride_w * adjoint.phase_stride)
         row, first = h // stride_h, h // stride_h * ceil_div(width, stride_w)
         if stride_w > 2:
             for w in range(width):
+                # rows of phase w % stride_w have a length of their own
                 at = row * ceil_div(width - w % stride_w, stride_w) + w // stride_w
                 pixel = load_scalar(sums, w % stride_w * adjoint.phase_stride + at)
                 store_scalar(adjoint.band, h * width + w, pixel)
         elif stride_w == 2:
+            # the odd columns of a row of dx are width // 2, one fewer than the even ones where the width is odd
             odd, first_odd = offset(sums, adjoint.phase_stride), row * (width // 2)
             for i in range(0, (width + 1) // 2, LANES):
                 evens, odds = load(sums, first + i), load(odd, first_odd + i)
                 store_interleave2(adjoint.band, h * width + 2 * i, evens, odds)
         else:
+            # only rows have phases: each is copied as it is
             for i in range(0, width, LANES):
                 store(adjoint.band, h * width + i, load(sums, first + i))
 
@@ -332,6 +355,7 @@ def _dot(a, b):
 def _weight_grad_channel(c, x, dy, geometry, dweight):
     """Sum over the images: a plane of each, and the product of its rows with those of dy for each tap."""
     (height, width), (rows, columns), kernel_size = x.shape[2:], dy.shape[2:], dweight.shape[2:]
+    # dweight[c, 0, r, s] = sum over n, p, q of dy[n, c, p, q] x[n, c, p stride + r dilation - padding, ...]
     dweight[c] = 0
     for n in range(len(x)):
         plane = _plane_for((rows, columns), kernel_size, geometry)
@@ -340,9 +364,11 @@ def _weight_grad_channel(c, x, dy, geometry, dweight):
         deinterleave(source, None, geometry.padding_top, chosen, plane)
         for r in range(kernel_size[0]):
             for s in range(kernel_size[1]):
+                # column w of the padded map is column w // stride_w of phase w % stride_w
                 w = s * geometry.dilation_w
                 first = w // geometry.stride_w
                 for p in range(rows):
+                    # the row of x, in that phase, that tap (r, s) reads for the outputs of row p
                     line = plane[p * geometry.stride_h + r * geometry.dilation_h, w % geometry.stride_w]
                     dweight[c, 0, r, s] += _dot(line[first : first + columns], dy[n, c, p])
 

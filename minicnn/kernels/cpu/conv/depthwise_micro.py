@@ -68,6 +68,7 @@ def _unrolled(side, stride):
     def sum_rows_of_taps(typingctx, plane, line_stride, weights, width, sums):
         def codegen(context, builder, sig, args):
             plane, line_stride, weights, width, sums = args
+            # weights are broadcast once, in front of the loop over columns
             start = builder.inttoptr(weights, FLOAT.as_pointer())
             elements = [builder.gep(start, [INT64(i)]) for i in range(side * side)]
             factors = [emit_broadcast(builder, builder.load(element)) for element in elements]
@@ -79,15 +80,19 @@ def _unrolled(side, stride):
                 # the last vector begins earlier; only a short row reaches beyond
                 q = builder.select(builder.icmp_signed("<", i, last), i, last)
                 totals = [ir.Constant(VECTOR, [0.0] * LANES)] * ROWS
+                # these loops run while code is emitted: the loop over columns is straight-line loads and sums
                 for j in range((ROWS - 1) * stride + side):
                     for s in range(side):
+                        # tap s reads phase s % stride, s // stride columns behind the output's own
                         place = builder.add(lines[j * stride + s % stride], builder.add(q, INT64(s // stride)))
                         vector = emit_load(builder, plane, place)
                         for row in range(ROWS):
+                            # line j is row r of the windows of this row of outputs
                             r = j - row * stride
                             if 0 <= r < side:
                                 totals[row] = emit_fma(builder, factors[r * side + s], vector, totals[row])
                 for row, total in enumerate(totals):
+                    # rows are stored in order, so that a short row's excess is overwritten by the row behind it
                     place = builder.add(builder.mul(width, INT64(row)), q)
                     builder.store(total, vector_pointer(builder, sums, place), align=4)
             return context.get_dummy_value()
@@ -107,6 +112,7 @@ def choose_method(kernel_size, geometry):
     """Return the way to sum for a kernel and its stride."""
     side, stride = kernel_size[0], geometry.stride_h
     square = kernel_size[1] == side and geometry.stride_w == stride
+    # unrolled sums take one side and one stride both ways, and taps side by side
     if not square or geometry.dilation_h != 1 or geometry.dilation_w != 1 or stride > 2:
         return TAP_BY_TAP
     if side == 3:
@@ -124,6 +130,7 @@ def sum_rows(window, weights, begin, end, width, sums):
     sums : address of ROWS (end - begin) / ROWS, rounded up, rows of ``width`` floats
     """
     for p in range(begin, end, ROWS):
+        # first tap of row p of the outputs in the plane, and where its sums go
         plane, to = offset(window.plane, p * window.row_stride), offset(sums, (p - begin) * width)
         if window.method == SIDE_3:
             _sum_3(plane, window.line_stride, weights, width, to)
@@ -135,6 +142,7 @@ def sum_rows(window, weights, begin, end, width, sums):
             _sum_5_stride_2(plane, window.line_stride, weights, width, to)
         else:
             _sum_tap_by_tap(window, weights, plane, width, to)
+            # tap by tap goes four rows at a time: the other four of ROWS, if any of them is wanted
             if p + 4 < end:
                 further = offset(plane, 4 * window.row_stride)
                 _sum_tap_by_tap(window, weights, further, width, offset(to, 4 * width))
@@ -145,7 +153,9 @@ def _sum_tap_by_tap(window, weights, plane, width, sums):
     """Sum four rows of outputs, the first of which begins at the address ``plane``."""
     row_stride = window.row_stride
     for i in range(0, width, LANES):
+        # the last vector begins earlier, so that it ends with the row
         q = min(i, max(0, width - LANES))
+        # four sums share each weight, and none waits for another's result
         row_0 = row_1 = row_2 = row_3 = broadcast(0)
         for tap in range(window.taps):
             weight, at = broadcast(load_scalar(weights, tap)), load_index(window.places, tap) + q

@@ -62,17 +62,21 @@ def algorithm(
     - im2col: everything else, and 1x1 where matrices are small, without columns.
     """
     filters, channels, *kernel_size = weight_shape
+    # weights have the channels of one group: here each filter has one channel of its own
     if channels == 1 and geometry.groups == filters and filters > 1:
         return "depthwise"
     stride, is_first = geometry.stride_h, few_channels.is_applicable(size, weight_shape, geometry, out)
+    # asked before Winograd's, which can do many of these too
     if is_first and stride == 1 and of == "output":
         return "first layer"
     if _saves_multiplications(weight_shape, geometry, out) and (
         of != "weight" or (*kernel_size, stride) == (3, 3, 1)
     ):
         return "winograd" if stride == 1 else "strided winograd"
+    # dx of one channel would be a product with a single row: left to im2col
     if is_first and (of == "output" or (of == "input" and channels > 1)):
         return "first layer"
+    # the weight gradient of a 1x1 kernel sums over pixels: another product, which im2col has
     is_product = geometry.is_pointwise and geometry.groups == 1 and of != "weight"
     if is_product and pointwise.is_applicable(filters, channels, math.prod(out)):
         return "pointwise"
@@ -85,10 +89,14 @@ def _saves_multiplications(weight_shape, geometry, out):
     stride = geometry.stride_h
     if not geometry.stride_w == stride or not geometry.dilation_h == geometry.dilation_w == geometry.groups == 1:
         return False
+    # with few channels or filters the transforms of inputs and outputs cost more than the products save
     if min(kernel_size) < 3 or channels * stride**2 < 3 or filters < 16:
         return False
+    # tiles that reach beyond the map cost as much as whole ones
     tiles = math.prod(-(-n // 4) for n in out)
+    # blocks of 3x3 of the kernel that is left without the stride, ceil(R / stride) rows of taps
     blocks = math.prod(-(-n // (3 * stride)) for n in kernel_size)
+    # an input channel takes 36 stride^2 products for each tile and block, or R S for each output; 54 is 36 x 3/2
     return 54 * stride**2 * blocks * tiles <= math.prod(kernel_size) * math.prod(out)
 
 
@@ -152,6 +160,7 @@ def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     (top, _), (left, _) = padding
     is_1x1 = weight_shape[2:] == (1, 1) and stride == (1, 1)
+    # ``size == out`` excludes padding below and to the right
     is_pointwise = is_1x1 and size == out and top == left == 0
     geometry = Geometry(*stride, top, left, *dilation, int(groups), is_pointwise)
     return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
@@ -171,6 +180,7 @@ def conv2d(
 ) -> np.ndarray:
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
     plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    # im2col skips an epilogue that is made of these constants
     shift = constant(0, len(weight)) if bias is None else dense(bias)
     return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
 
@@ -186,6 +196,7 @@ def conv2d_relu(
     mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
     scale = constant(1, k) if scale is None else dense(scale)
     shift = constant(0, k) if shift is None else dense(shift)
+    # a clip at 0 is the rectifier; an upper end makes it ReLU6 and the like
     epilogue = Epilogue(scale, shift, 0.0, np.inf if clip_max is None else float(clip_max), mask)
     return _forward(x, weight, epilogue, plan), mask
 
@@ -228,6 +239,7 @@ def conv2d_relu_input_grad(
 ):
     """Gradient with respect to the input through rectifier and scale, as ``reference.conv2d_relu_input_grad``."""
     scale = constant(1, len(weight)) if scale is None else dense(scale)
+    # a rule's two conditions: x positive, which is the forward's mask, and dy positive, which the prologue tests
     mask = dense(mask) if rule.where_input_positive else None
     prologue = Prologue(scale, mask, rule.where_cotangent_positive)
     return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
@@ -240,6 +252,7 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
         return convolve.input_grad(dy, weight, prologue, input_size, plan.padding)
     if plan.algorithm == "strided winograd":
         return space_to_depth.input_grad(dy, weight, prologue, input_size, plan.geometry.stride_h, plan.padding)
+    # weights have the channels of one group, dx those of all
     dx = empty((len(dy), weight.shape[1] * groups, *input_size))
     if plan.algorithm == "pointwise":
         pointwise.input_grad(dy, weight, prologue, dx)
@@ -264,6 +277,7 @@ def conv2d_weight_grad(
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     size = x.shape[2:]
     plan = plan_convolution(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], of="weight")
+    # a plan does not depend on the number of images, but that of tiles does: whether they suffice is asked here
     if plan.algorithm == "winograd" and weight_grad.is_applicable(*dweight.shape[:2], dy.shape):
         weight_grad.weight_grad(x, dy, (plan.geometry.padding_top, plan.geometry.padding_left), dweight)
         return dweight

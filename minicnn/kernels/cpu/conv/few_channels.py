@@ -67,17 +67,20 @@ def is_applicable(
     """Whether channels are few, a row has room for a vector, and every pixel is reached by a tap."""
     filters, channels, height, width = weight_shape
     dense = geometry.groups == geometry.dilation_h == geometry.dilation_w == 1
+    # a phase of dx that no tap reaches would be a product of depth 0, which the micro-kernels don't take
     dense = dense and height >= geometry.stride_h and width >= geometry.stride_w
     return (
         dense
         and channels <= MAX_CHANNELS
         and filters >= ROWS
+        # vectors are written whole: a row of y, and one phase of a row of dx, must have room for one
         and min(out[1], size[1] // geometry.stride_w) >= LANES
     )
 
 
 def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, geometry: Geometry, y: np.ndarray) -> None:
     """Fill y (N, K, P, Q) and the epilogue's mask."""
+    # floats that one more row of outputs adds to the planes: stride_h rows of each channel
     line = x.shape[1] * geometry.stride_h * (x.shape[3] + weight.shape[3])
     band = _band_rows(len(x), y.shape[2], line, weight.shape[2] // geometry.stride_h)
     _forward(x, weight, tuple(geometry), epilogue.as_arguments(), band, y)
@@ -88,6 +91,7 @@ def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry:
     rows, phases = -(-dx.shape[2] // geometry.stride_h), geometry.stride_h * geometry.stride_w
     line = len(weight) * (dy.shape[3] + weight.shape[3])
     band = _band_rows(len(dy), rows, line, weight.shape[2] // geometry.stride_h)
+    # taps in the order of the phases that they reach, for ``_arrange_filter`` to fill
     weights = empty((phases, MAX_CHANNELS, weight[:, 0].size))
     places = empty((phases, weight[:, 0].size), np.int64)
     _input_grad(dy, weight, tuple(geometry), prologue.as_arguments(), band, weights, places, dx)
@@ -95,6 +99,7 @@ def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry:
 
 def _band_rows(images, rows, line, more):
     """Return the rows of a band, whose planes have ``line`` floats a row, and ``more`` rows than it."""
+    # BANDS of them at least over all images, and more where a band's planes would outgrow the cache
     return max(1, min(-(-rows // max(1, BANDS // max(1, images))), PLANE_FLOATS // line - more))
 
 
@@ -112,6 +117,7 @@ def _read_map(source, prologue, padding_top, columns, plane):
 def _read_image(x, n, padding_top, lines, geometry, width):
     """Planes of image n's channels, one behind the other: ``lines`` rows of each, ``width`` columns a phase."""
     channels, image_height, image_width = x.shape[1:]
+    # (C lines, stride_w, width): zeros where the padding is
     planes = zero_plane(channels * lines, geometry.stride_w, width)
     columns = phase_columns(geometry.stride_w, geometry.padding_left, image_width, width)
     for c in range(channels):
@@ -128,12 +134,17 @@ def _forward_band(task, x, weight, geometry, epilogue, band, y):
     bands = ceil_div(rows, band)
     n, begin = task // bands, task % bands * band
     end = min(rows, begin + band)
+    # rows of the padded image that the band's outputs read
     lines = (end - begin - 1) * geometry.stride_h + weight.shape[2]
+    # planes begin with row begin * stride_h of the padded image, where negative padding lies inside of the image
     padding_top = geometry.padding_top - begin * geometry.stride_h
     width = columns + (weight.shape[3] - 1) // geometry.stride_w
     planes = _read_image(x, n, padding_top, lines, geometry, width)
+    # ``planes[:lines]`` is the plane of channel 0, whose size is the step to the next channel
     places = tap_places(x.shape[1], weight.shape[2:], geometry, planes[:lines])
+    # floats between what one row of outputs and the next begin to read
     step = geometry.stride_h * planes.shape[1] * planes.shape[2]
+    # filters outside, rows inside: the weights of ROWS filters are used for the whole band
     for panel in range(0, filters, ROWS):
         k = min(panel, filters - ROWS)  # the last panel begins earlier
         for p in range(begin, end):
@@ -146,15 +157,18 @@ def _forward_band(task, x, weight, geometry, epilogue, band, y):
 def _multiply_row(weight, k, plane, places, epilogue, y, at):
     """ROWS filters from k on, one row of outputs, from element ``at`` of y on; ``plane`` is an address."""
     columns, area, depth = y.shape[3], y.shape[2] * y.shape[3], len(places)
+    # A (ROWS, C R S) is some rows of W; B is not written out: its row i is read in the planes, from places[i] on
     a, table = Strided(float_pointer(weight, k * depth), depth, 1), address(places)
     scale, shift = offset(epilogue.scale, k), offset(epilogue.shift, k)
     row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
+    # blocks of three vectors or fewer, of nearly the same width; no wider than a row has room for
     vectors = ceil_div(columns, LANES)
     blocks = ceil_div(vectors, min(3, columns // LANES))
     for block in range(blocks):
         first = vectors * block // blocks
         count = vectors * (block + 1) // blocks - first
         q = min(first * LANES, columns - count * LANES)  # the last block begins earlier
+        # filters' outputs lie a map of P Q floats apart
         b, to = Gathered(offset(plane, q), table), Panel(float_pointer(y, at + q), area)
         mask = mask_offset(epilogue.mask, at + q)
         if count == 3:
@@ -204,9 +218,11 @@ def _arrange_filter(k, weight, taps, plane_floats, weights, places):
     """For each phase: the weights of filter k that reach its pixels, and where in the planes of dy, too."""
     for phase in range(len(weights)):
         for i in range(taps.count[phase]):
+            # taps of filter k follow those of filter k - 1: row i of the product's B is one (filter, tap) pair
             to, tap = k * taps.count[phase] + i, taps.tap[phase, i]
             places[phase, to] = k * plane_floats + taps.place[phase, i]
             for c in range(MAX_CHANNELS):
+                # the product has MAX_CHANNELS rows whatever C is; those beyond it are computed and never stored
                 kernel = weight[k, min(c, weight.shape[1] - 1)]
                 weights[phase, c, to] = kernel[tap // weight.shape[3], tap % weight.shape[3]]
 
@@ -221,6 +237,7 @@ def _read_cotangents(dy, n, adjoint, prologue, begin):
     for k in range(filters):
         at = (n * filters + k) * height * width
         source, channel = source_map(dy, at, height, width), map_prologue(prologue, k, at)
+        # row 0 of the plane is row origin[0] + begin of dy; where there is none, it is a row of zeros
         _read_map(source, channel, -adjoint.origin[0] - begin, columns, planes[k * rows : (k + 1) * rows])
     return planes
 
@@ -228,10 +245,12 @@ def _read_cotangents(dy, n, adjoint, prologue, begin):
 @inner
 def _sum_pixels(adjoint, phase, plane, width, to, row_stride):
     """Compute ``width`` pixels of a row, LANES of them or more, of MAX_CHANNELS channels; plane, to: addresses."""
+    # A (MAX_CHANNELS, K taps) and the places of this phase
     a = Strided(offset(adjoint.weights, phase * MAX_CHANNELS * adjoint.taps), adjoint.taps, 1)
     places = adjoint.places + INDEX_BYTES * phase * adjoint.taps
     depth, i = adjoint.filters * load_index(adjoint.counts, phase), 0
     while i < width:
+        # wide products as long as they fit, single vectors for the rest
         if width - i >= WIDE * LANES:
             b, c = Gathered(offset(plane, i), places), Panel(offset(to, i), row_stride)
             _gemm_wide(a, b, c, depth, False)
@@ -250,6 +269,7 @@ def _interleave(phases, line, width, stride_w, to):
     for start in range(0, pairs, LANES):
         i = min(start, pairs - LANES)  # the last vectors begin earlier
         store_interleave2(to, 2 * i, load(phases, i), load(phases, line + i))
+    # the last pixel of an odd row; all pixels where the stride is not 2
     for w in range(2 * pairs, width):
         store_scalar(to, w, load_scalar(phases, w % stride_w * line + w // stride_w))
 
@@ -262,9 +282,11 @@ def _input_grad_band(task, dy, adjoint, prologue, dx):
     bands = ceil_div(ceil_div(height, stride_h), band)
     n, begin = task // bands, task % bands * band
     planes = _read_cotangents(dy, n, adjoint, prologue, begin)
+    # the first phase of a row is the longest
     line = ceil_div(width, stride_w) + LANES
     pixels = np.empty((MAX_CHANNELS, stride_w, line), np.float32)
     for h in range(begin * stride_h, min(height, (begin + band) * stride_h)):
+        # rows h with the same h // stride_h start at the same row of dy; they differ in which taps reach them
         plane = float_pointer(planes, (h // stride_h - begin) * planes.shape[2])
         for phase_w in range(stride_w):
             phase, count = h % stride_h * stride_w + phase_w, ceil_div(width - phase_w, stride_w)
@@ -279,9 +301,12 @@ def _input_grad_band(task, dy, adjoint, prologue, dx):
 def _input_grad(dy, weight, geometry, prologue, band, weights, places, dx):
     geometry, kernel_size, (height, width) = Geometry(*geometry), weight.shape[2:], dx.shape[2:]
     origin = first_row_and_column(kernel_size, geometry)
+    # pixel h depends on dy up to row (h + padding_top) // stride_h: those of a band's last row, counted from the
+    # first row that the band depends on
     rows = (geometry.stride_h - 1 + geometry.padding_top) // geometry.stride_h - origin[0] + band
     columns = (width - 1 + geometry.padding_left) // geometry.stride_w - origin[1] + 1
     taps = adjoint_taps(kernel_size, geometry, origin, columns)
+    # weights are arranged by phases once, and used by every band
     parallel_for(_arrange_filter, len(weight), (weight, taps, rows * columns, weights, places))
     sizes, addresses = (len(weight), places.shape[1]), (address(taps.count), address(weights), address(places))
     adjoint = _Adjoint(geometry, origin, band, (rows, columns), *sizes, *addresses)

@@ -70,13 +70,17 @@ GRAD_CUT = types.UniTuple(int64, len(_GradCut._fields))
 
 def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, geometry: Geometry, y: np.ndarray) -> None:
     """Fill y (N, K, P, Q) and the epilogue's mask."""
+    # filters of a group, and the depth C / G R S of a product
     k, window = len(weight) // geometry.groups, weight[0].size
     p, q = y.shape[2:]
     images, work = len(x) * geometry.groups, k * window * p * q
+    # as many rows of outputs as COLUMNS hold
     rows = min(p, max(1, COLUMNS // (window * q)))
+    # too few images to share: large maps are cut further
     if images < PARTS and p * q >= 1024 and work >= MIN_WORK:
         rows = min(rows, -(-p * images // PARTS))
     blocks = -(-p // rows)
+    # filters are cut last, since each part of them writes the columns again
     wanted = -(-PARTS // (images * blocks)) if work >= MIN_WORK else 1
     filters = max(16, -(-k // wanted))
     cut = rows, blocks, filters, -(-k // filters)
@@ -86,9 +90,11 @@ def forward(x: np.ndarray, weight: np.ndarray, epilogue: Epilogue, geometry: Geo
 
 def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry: Geometry, dx: np.ndarray) -> None:
     """Fill dx (N, C, H, W)."""
+    # columns of one channel: R S P Q
     window = int(np.prod(weight.shape[2:])) * dy.shape[2] * dy.shape[3]
     channels = weight.shape[1]
     some = max(1, COLUMNS // window)
+    # fewer channels at a time where that gives PARTS tasks, but not fewer than 8
     some = min(some, max(8, -(-channels * len(dy) * geometry.groups // PARTS)), channels)
     _input_grad(_apply_prologue(dy, prologue), weight, tuple(geometry), some, dx)
 
@@ -101,9 +107,11 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, geometry: Geometry, dweight: np.n
     parts = max(1, min(len(x), -(-PARTS // blocks)))  # of the images: few channels are too little to be cut
     filters = min(k, max(32, -(-k * blocks * parts // PARTS)))
     rows = min(dy.shape[2], max(1, COLUMNS // (some * taps * dy.shape[3])))
+    # each part of the images has a sum of its own, so that no two tasks add to the same place
     sums = dweight[None] if parts == 1 else empty((parts, *dweight.shape))
     _weight_grad(x, dy, tuple(geometry), (some, filters, rows), sums)
     if parts > 1:
+        # in the order of the images, not of the threads: the same bits every time
         np.sum(sums, axis=0, out=dweight)
 
 
@@ -140,6 +148,7 @@ def _scale_and_mask(dy, prologue, masked):
 def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
     """One image, group, block of rows and part of the filters."""
     (filters, channels, kernel_height, kernel_width), (_, _, height, width) = weight.shape, y.shape
+    # task = ((n G + group) blocks + block) parts + part
     rest, part = divmod(task, cut.parts)
     rest, block = divmod(rest, cut.blocks)
     n, group = divmod(rest, geometry.groups)
@@ -151,16 +160,19 @@ def _forward_task(task, x, weight, geometry, cut, has_epilogue, epilogue, y):
         (last - first) * width,
     )
     columns = np.empty(1 if geometry.is_pointwise else depth * size, np.float32)
+    # B (C / G R S, rows Q): the columns, or the pixels of x as they lie, whose channels are a map apart
     b, b_row = address(columns), size
     if geometry.is_pointwise:
         b, b_row = float_pointer(x, ((n * x.shape[1] + c) * height + first) * width), height * width
     else:
         window = Window(geometry, kernel_height, kernel_width, width)
         unfold(x[n, c : c + channels], window, first, last, columns)
+    # A (filters, C / G R S); C is rows ``first`` to ``last`` of the maps of y from k on, which lie P Q apart
     a, to = float_pointer(weight, k * depth), float_pointer(y, ((n * filters + k) * height + first) * width)
     c = Panel(to, height * width)
     gemm(count, size, depth, Operand(a, depth, False), Operand(b, b_row, False), c, False)
     keep_alive((columns,))
+    # the product has no epilogue of its own: one pass over this task's outputs, in place
     for i in range(k, k + count if has_epilogue else k):
         at = ((n * filters + i) * height + first) * width
         sums, mask = float_pointer(y, at), mask_offset(epilogue.mask, at)
@@ -183,16 +195,20 @@ def _input_grad_task(task, dy, weight, geometry, some, dx):
     depth, taps, size = filters // geometry.groups, kernel_height * kernel_width, dy.shape[2] * dy.shape[3]
     k, c = group * depth, block * some
     count, out = min(some, channels - c), group * channels + c
+    # A = W' (some R S, K / G): in memory a filter is a row, C / G R S floats long
     a = Operand(float_pointer(weight, (k * channels + c) * taps), channels * taps, True)
     b = Operand(float_pointer(dy, (n * filters + k) * size), size, False)
+    # each pixel is read by one tap only: the product is dx itself
     if geometry.is_pointwise:
         to = float_pointer(dx, (n * dx.shape[1] + out) * size)
         gemm(count, size, depth, a, b, Panel(to, size), False)
         return
     columns, at = np.empty(count * taps * size, np.float32), 0
+    # gradient of the columns, (some R S, P Q): each row is one tap's, and is added to the pixels it reads
     gemm(count * taps, size, depth, a, b, Panel(address(columns), size), False)
     window = Window(geometry, kernel_height, kernel_width, dy.shape[3])
     for i in range(out, out + count):
+        # ``fold_tap`` adds to what is there
         dx[n, i] = 0
         for r in range(kernel_height):
             for s in range(kernel_width):
@@ -230,8 +246,10 @@ class _GradTask(NamedTuple):
 
 @inner
 def _weight_grad_task(task, x, dy, geometry, cut, sums):
+    # sums is (parts of the images, K, C / G, R, S)
     parts, _, channels, kernel_height, kernel_width = sums.shape
     filters = sums.shape[1] // geometry.groups
+    # task = ((group blocks + block) filter parts + part) image parts + i
     rest, i = divmod(task, parts)
     rest, part = divmod(rest, ceil_div(filters, cut.filters))
     group, block = divmod(rest, ceil_div(channels, cut.channels))
@@ -255,6 +273,7 @@ def _sum_weight_grad(some, x, dy, window, rows, dweight):
     channels, taps, (filters, height, width) = dweight.shape[1], window.height * window.width, dy.shape[1:]
     c, depth = some.group * channels + some.channel, some.channels * taps
     is_pointwise = window.geometry.is_pointwise
+    # C (filters, some R S) lies within dweight, whose rows are C / G R S long
     to, to_row = float_pointer(dweight, (some.filter * channels + some.channel) * taps), channels * taps
     columns = np.empty(1 if is_pointwise else depth * rows * width, np.float32)
     for n in range(some.first, some.last):
@@ -267,7 +286,9 @@ def _sum_weight_grad(some, x, dy, window, rows, dweight):
             else:
                 unfold(x[n, c : c + some.channels], window, first, last, columns)
             at = ((n * filters + some.filter) * height + first) * width
+            # dW = sum over n and rows of dY X', with dY (filters, rows Q) and X (some R S, rows Q)
             a = Operand(float_pointer(dy, at), height * width, False)
+            # the first product writes and the others add: dweight needs no zeros before
             accumulate = n > some.first or first > 0
             gemm(some.filters, depth, size, a, Operand(b, b_row, True), Panel(to, to_row), accumulate)
     keep_alive((columns,))

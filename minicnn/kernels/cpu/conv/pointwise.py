@@ -127,10 +127,13 @@ def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, dx: np.nd
 def _plan_cut(images, rows, height, width):
     """Return the fields of the ``_Cut`` for y of this shape."""
     pixels = height * width
+    # a longer tail is worth a vector of its own, which overlaps the one before it
     tail = pixels % LANES if pixels % LANES <= TAIL else 0
+    # a small map may have no room for BLOCK_VECTORS
     vectors, block_vectors = -(-(pixels - tail) // LANES), min(BLOCK_VECTORS, pixels // LANES)
     blocks, panels = -(-vectors // block_vectors), -(-rows // ROWS)
     bands = min(blocks, BANDS) if blocks >= BANDED_BLOCKS else 1
+    # images and bands are tasks already: rows are cut only as far as these are fewer than PARTS
     parts = -(-PARTS // max(1, images * bands))
     # parts of one size are shared evenly by 2, 4 or 8 threads if they are as many, or twice that, ...
     parts = min(panels, parts if bands > 1 else min(parts, _power_of_two(rows / PART_ROWS)))
@@ -145,6 +148,7 @@ def _power_of_two(number):
 @inner
 def _block_columns(block, cut, pixels):
     """Return the first column of a block, and its number of vectors."""
+    # blocks share the vectors evenly: none is wider than another by more than one
     begin = cut.vectors * block // cut.blocks
     count = cut.vectors * (block + 1) // cut.blocks - begin
     # the last blocks begin earlier
@@ -162,11 +166,13 @@ def _read_block(product, n, block, to):
     """Copy a block's vectors of each channel of image n to the address ``to``, through the prologue."""
     x, prologue, depth, pixels = product.x, product.prologue, product.depth, product.pixels
     first, vectors = _block_columns(block, product.cut, pixels)
+    # column ``first`` of channel 0 of image n; the same column of the next channel is a map further
     start = n * depth * pixels + first
     for c in range(depth):
         factor = broadcast(load_scalar(prologue.scale, c))
         for j in range(vectors):
             at = start + c * pixels + j * LANES
+            # the block lies as (C, vectors LANES): what one step of the product reads is one row of it
             v = scale_and_mask_vector(load(x, at), factor, prologue.mask, prologue.only_positive, at)
             store(to, (c * vectors + j) * LANES, v)
 
@@ -184,16 +190,20 @@ def _multiply_blocks(product, n, part, begin, end, buffer):
     """Multiply a part of the rows by blocks ``begin`` to ``end`` of image n, which lie at address ``buffer``."""
     pixels, depth, epilogue = product.pixels, product.depth, product.epilogue
     first, last = _panels(part, product.cut)
+    # panels outside, blocks inside: a panel's weights are used for all blocks in the buffer
     for panel in range(first, last):
         k, a = _some_rows(product, panel)
         scale, shift = offset(epilogue.scale, k), offset(epilogue.shift, k)
         row_epilogue = RowEpilogue(scale, shift, epilogue.clip_min, epilogue.clip_max)
         for block in range(begin, end):
             column, vectors = _block_columns(block, product.cut, pixels)
+            # first output: row k, column ``column`` of image n
             at = (n * product.rows + k) * pixels + column
+            # each block has room for BLOCK_VECTORS in the buffer, however many it has
             start = offset(buffer, (block - begin) * depth * BLOCK_VECTORS * LANES)
             b, to = Panel(start, vectors * LANES), Panel(offset(product.y, at), pixels)
             mask = mask_offset(epilogue.mask, at)
+            # how many sums there are in registers is fixed when a micro-kernel is compiled: one for each width
             if vectors == 3:
                 gemm_epilogue_3(a, b, depth, row_epilogue, to, mask)
             elif vectors == 2:
@@ -219,6 +229,7 @@ def _multiply_column(product, n, part, column, b):
     first, last = _panels(part, product.cut)
     for panel in range(first, last):
         k, a = _some_rows(product, panel)
+        # a forward's W has its rows in memory; an input gradient's W' has its columns there
         if a.column_stride == 1:
             gemv_micro(a.address, a.row_stride, b, product.depth, address(sums))
         else:
@@ -234,6 +245,7 @@ def _multiply_column(product, n, part, column, b):
 def _multiply_band(product, n, band, part):
     """One image, some of its columns, some of the rows."""
     cut, pixels, size = product.cut, product.pixels, product.depth * BLOCK_VECTORS * LANES
+    # blocks in the buffer at a time: one where the depth alone fills it
     together = max(1, BUFFER // size)
     buffer, last = np.empty(together * size, np.float32), cut.blocks * (band + 1) // cut.bands
     for begin in range(cut.blocks * band // cut.bands, last, together):
@@ -241,6 +253,7 @@ def _multiply_band(product, n, band, part):
         for block in range(begin, end):
             _read_block(product, n, block, float_pointer(buffer, (block - begin) * size))
         _multiply_blocks(product, n, part, begin, end, address(buffer))
+    # the tail lies behind all blocks, and goes with the last band
     for column in range(pixels - cut.tail if last == cut.blocks else pixels, pixels):
         _read_column(product, n, column, address(buffer))
         _multiply_column(product, n, part, column, address(buffer))
@@ -254,6 +267,7 @@ def _multiply_thread(thread, counter, product):
     tasks = product.images * parts * bands
     task = take(counter, thread, tasks)
     while task < tasks:
+        # bands change fastest: a thread's next task mostly has the same rows of weights
         image_and_part, band = divmod(task, bands)
         _multiply_band(product, image_and_part // parts, band, image_and_part % parts)
         task = take(counter, thread, tasks)
@@ -265,6 +279,7 @@ def _multiply_thread(thread, counter, product):
 )
 def _pointwise(counter, x, prologue, weight, transposed, epilogue, cut, y):
     row_stride, column_stride = weight.shape[1], 1
+    # W' is W in the same place, its strides exchanged
     if transposed:
         row_stride, column_stride = 1, weight.shape[1]
     product = _Product(

@@ -36,6 +36,7 @@ def forward(
 ) -> np.ndarray:
     """Convolution (N, K, P, Q) of ``size`` (P, Q) with its epilogue; others as in ``winograd.convolve``."""
     (top, _), (left, _) = padding
+    # (N, C s^2, P + ceil(R / s) - 1, Q + ceil(S / s) - 1), the padding included
     gathered = empty((len(x), x.shape[1] * stride**2, *_gathered_size(weight, stride, size)))
     _gather(x, stride, top, left, gathered)
     return convolve.forward(gathered, _arrange_weights(weight, stride), epilogue, NO_PADDING)
@@ -52,6 +53,7 @@ def input_grad(
     """Gradient (N, C, H, W) with respect to the input; arguments as in ``winograd.convolve``."""
     (top, _), (left, _) = padding
     size = _gathered_size(weight, stride, dy.shape[2:])
+    # the adjoint in reverse order: first the gradient of the gathered maps, then their pixels go back
     gathered = convolve.input_grad(dy, _arrange_weights(weight, stride), prologue, size, NO_PADDING)
     dx = empty((len(dy), weight.shape[1], *input_size))
     _scatter(gathered, stride, top, left, dx)
@@ -60,6 +62,7 @@ def input_grad(
 
 def _gathered_size(weight, stride, size):
     """Height and width of the gathered maps."""
+    # what P outputs need of a convolution without padding by ceil(R / s) taps
     return tuple(p + -(-r // stride) - 1 for p, r in zip(size, weight.shape[2:], strict=True))
 
 
@@ -67,9 +70,11 @@ def _arrange_weights(weight, stride):
     """Return the weights of the convolution without a stride."""
     k, c, r, s = weight.shape
     rows, columns = -(-r // stride), -(-s // stride)
+    # kernels filled up with zeros to a multiple of the stride; recorded, so that a replay sees new weights
     whole = empty((k, c, rows * stride, columns * stride))
     record_call(whole.fill, 0)
     record_call(np.copyto, whole[:, :, :r, :s], weight)
+    # (K, C, rows, s, columns, s) to (K, C, s, s, rows, columns): the phase becomes part of the channel
     phases = whole.reshape(k, c, rows, stride, columns, stride).transpose(0, 1, 3, 5, 2, 4)
     return dense(phases).reshape(k, c * stride**2, rows, columns)
 
@@ -77,6 +82,7 @@ def _arrange_weights(weight, stride):
 @inner
 def _inside(begin, stride, size, count):
     """Return the first and last of ``count`` steps from ``begin`` on that are inside of a row of ``size``."""
+    # begin + j stride >= 0 from j = ceil(-begin / stride) on
     low = min(count, max(0, (stride - 1 - begin) // stride))
     return low, max(low, min(count, (size - begin + stride - 1) // stride))
 
@@ -87,6 +93,7 @@ def _gather_map(x, stride, top, left, to):
     low, high = _inside(-left, stride, x.shape[1], to.shape[1])
     for i in range(to.shape[0]):
         h = stride * i - top
+        # pixels outside of x are its padding
         to[i] = 0
         if 0 <= h < x.shape[0]:
             for j in range(low, high):
@@ -96,9 +103,12 @@ def _gather_map(x, stride, top, left, to):
 @inner
 def _scatter_rows(gathered, stride, top, left, x):
     """Fill every ``stride``-th row of x (H, W), from ``top`` above it on, from ``stride`` maps; 0 beyond them."""
+    # the rows that ``_gather_map`` reads: (h + top) % stride == 0, row (h + top) // stride of the maps
     for h in range(-top % stride, x.shape[0], stride):
         i = (h + top) // stride
+        # pixels that no window reaches have no gradient
         x[h] = 0
+        # the maps end with the last window: rows below it have no source
         for b in range(stride if i < gathered.shape[1] else 0):
             low, high = _inside(b - left, stride, x.shape[1], gathered.shape[2])
             for j in range(low, high):
@@ -108,6 +118,7 @@ def _scatter_rows(gathered, stride, top, left, x):
 @inner
 def _gather_task(task, x, stride, top, left, gathered):
     channels, phases = gathered.shape[1], stride * stride
+    # map c s^2 + a s + b of image n, with phase a s + b: the corner of x moves down by a and right by b
     n, c, phase = task // channels, task % channels // phases, task % phases
     _gather_map(x[n, c], stride, top - phase // stride, left - phase % stride, gathered[n, task % channels])
 
@@ -119,6 +130,8 @@ def _gather(x, stride, top, left, gathered):
 
 @inner
 def _scatter_task(task, gathered, stride, top, left, x):
+    # row c s + a: rows of channel c with one remainder a, whose sources are s maps side by side, one for each b;
+    # no pixel belongs to two tasks
     n, row = divmod(task, x.shape[1] * stride)
     maps = gathered[n, row * stride : (row + 1) * stride]
     _scatter_rows(maps, stride, top - row % stride, left, x[n, row // stride])

@@ -108,14 +108,21 @@ def _convolve(x, prologue, weight, flipped, corner, epilogue, y):
     """Fill y; ``corner`` is how far above and left of x its first window begins."""
     x, prologue, epilogue = dense(x), prologue.as_arguments(), epilogue.as_arguments()
     weight, blocks = cut_into_blocks(dense(weight), flipped)
+    # a block counts as C input channels of its own
     c, threads = x.shape[1] * blocks[0] * blocks[1], num_threads()
+    # V has 36 floats for each tile and channel
     max_tiles = max(WIDTH, KEPT // (36 * c))
     tiles = plan_tiles(corner, y.shape, blocks, max_tiles)
     count, run = tiles.last, tiles.run
+    # U of all input channels for SPAN output channels, where a core's cache holds it
     channels = c if 36 * SPAN * c <= WEIGHTS else PART
+    # V (36, C, run), shared; U (36, channels, SPAN) for each thread
     v, u = empty((36, element_stride(c * run))), empty((threads, 36 * element_stride(SPAN * channels)))
+    # M (36, SPAN, WIDTH): of one product, or of all where input channels come in parts, whose sums must wait
     m = empty((threads, (1 if channels == c else -(-run // WIDTH)) * 36 * M_STRIDE + LANES))
+    # tasks are SPAN output channels and a part of the tiles, of four products or more where there are so many
     parts = min(-(-TASKS * threads // -(-y.shape[1] // SPAN)), max(1, run // (4 * WIDTH)))
+    # V is whole before the first product: each product reads all input channels
     for first in range(0, count, max_tiles):
         some = tuple(tiles._replace(first=first, last=min(count, first + max_tiles)))
         _transform_inputs(new_counter(), x, prologue, some, v)
@@ -136,10 +143,12 @@ def _transform_inputs_thread(thread, counter, x, prologue, tiles, v):
     task = take(counter, thread, tasks)
     while task < tasks:
         block, c = task // channels, task % channels
+        # block (i, j) of a kernel reads x three rows and columns further for each block above and left of it
         corner = (
             3 * (block // tiles.blocks_w) - tiles.padding_top,
             3 * (block % tiles.blocks_w) - tiles.padding_left,
         )
+        # ``task`` numbers the channels of all blocks, as the weights' blocks do
         read_tiles(source_maps(x, prologue, c), corner, tiles, float_pointer(v, task * tiles.run), run_stride)
         task = take(counter, thread, tasks)
 

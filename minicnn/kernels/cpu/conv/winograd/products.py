@@ -80,8 +80,10 @@ def _multiply_tiles(operands, span, count, m):
     for f in range(36):
         b = Panel(offset(operands.v, f * operands.v_stride), operands.run)
         for k in range(0, span, ROWS):
+            # A (ROWS, C) is U[f] from output channel k on: channels k lie side by side, input channels SPAN apart
             a = Strided(offset(operands.u, f * operands.u_stride + k), 1, SPAN)
             c = Panel(offset(m, f * M_STRIDE + k * WIDTH), WIDTH)
+            # as many vectors as hold the tiles; lanes beyond them are computed and never written to y
             if count > 2 * LANES:
                 gemm_micro_3(a, b, c, depth, accumulate)
             elif count > LANES:
@@ -94,6 +96,7 @@ def _multiply_tiles(operands, span, count, m):
 def _multiply_tile(operands, m):
     """M[f, k] = sum_c U[f, c, k] V[f, c], or M plus it, for one tile."""
     for f in range(36):
+        # U takes the place of B: for one tile output channels fill the vectors
         a = Strided(offset(operands.v, f * operands.v_stride), 0, operands.run)
         b, c = Panel(offset(operands.u, f * operands.u_stride), SPAN), Panel(offset(m, f * TAIL_STRIDE), 0)
         _gemm_tile(a, b, c, operands.depth, operands.accumulate)
@@ -142,6 +145,7 @@ class _Work(NamedTuple):
 def _operands(call, work, inputs, tile):
     """Return the operands for input channels ``inputs``, first and last, and tiles from ``tile`` on."""
     begin, end = inputs
+    # V[0, begin, tile]
     v = offset(call.v.address, begin * call.tiles.run + tile - call.tiles.first)
     u_stride = element_stride(call.cut.channels * SPAN)
     return _Operands(work.u, v, u_stride, call.v.leading_dim, call.tiles.run, end - begin, begin > 0)
@@ -167,21 +171,27 @@ def _compute_outputs(call, work, weight, kernels, outputs, tiles):
     """Compute some output channels, first and how many, of some tiles, first and last; ``kernels`` is for work."""
     part, depth, stride = call.cut.channels, call.depth, element_stride(call.cut.channels * SPAN)
     span, (first, last) = outputs[1], tiles
+    # a few tiles beyond whole vectors go one by one; more of them are worth a vector
     tail = (last - first) % LANES
     tail = tail if tail <= TAIL else 0
     whole = last - first - tail
     vectors = (whole + LANES - 1) // LANES
     blocks = (vectors + 2) // 3  # of two or three vectors each, where there are two
+    # each round has the U of some input channels, and M adds up over the rounds
     for c in range(0, depth, part):
         end = min(depth, c + part)
+        # weight transform: done again for each part of the tiles, by whichever thread takes it
         transform_weights(weight, call.flipped, outputs, (c, end), work.u, stride, kernels)
         for block in range(blocks):
             at, stop = vectors * block // blocks * LANES, min(vectors * (block + 1) // blocks * LANES, whole)
             # where input channels come in parts, the products of all blocks wait for the last part
             m = offset(work.m, 36 * M_STRIDE * block if part < depth else 0)
+            # products M[f] = U[f] V[f] for this block of tiles
             _multiply_tiles(_operands(call, work, (c, end), first + at), span, stop - at, m)
+            # the sums are whole: output transform and epilogue, while M is in the cache
             if end == depth:
                 _write_outputs(call, work, outputs, (first + at, first + stop), m, (M_STRIDE, WIDTH))
+        # one tile's M has output channels side by side
         for i in range(tail):
             tile, m = first + whole + i, offset(work.tail, 36 * TAIL_STRIDE * i)
             _multiply_tile(_operands(call, work, (c, end), tile), m)
@@ -200,6 +210,7 @@ def _multiply_outputs_thread(thread, counter, call, weight, u, m):
     task = take(counter, thread, tasks)
     while task < tasks:
         k, part = task // parts * SPAN, task % parts
+        # parts consist of whole products, so that only the last has vectors that are not full
         first = tiles.first + blocks * part // parts * WIDTH
         last = min(tiles.last, tiles.first + blocks * (part + 1) // parts * WIDTH)
         _compute_outputs(call, work, weight, kernels, (k, min(SPAN, channels - k)), (first, last))
@@ -211,6 +222,7 @@ def _multiply_outputs_thread(thread, counter, call, weight, u, m):
 def multiply_outputs(counter, weight, flipped, tiles, cut, buffers, epilogue, y):
     """Fill some tiles of y from transformed inputs v, a channel's run behind the other's; u and m are for work."""
     v, u, m = buffers
+    # flipped weights have the input channels, those of dy, as their first axis
     tiles, cut, depth = Tiles(*tiles), _Cut(*cut), weight.shape[0] if flipped else weight.shape[1]
     transformed = Panel(address(v), v.shape[1])
     call = _Call(flipped, depth, tiles, cut, view_epilogue(epilogue), transformed, view_maps(y))

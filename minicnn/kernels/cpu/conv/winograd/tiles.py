@@ -148,6 +148,7 @@ def _whole_vectors(count):
 @inner
 def _segment(t, tiles):
     """Image, row and first column of tile t, and how many tiles from there on lie side by side on one map."""
+    # t = (n rows + p) columns + q
     row, q = divmod(t, tiles.columns)
     n, p = divmod(row, tiles.rows)
     return n, p, q, min(tiles.columns - q, tiles.last - t)
@@ -168,17 +169,20 @@ def _read_rows(source, n, corner, rows, count, lines, line_stride):
     lines : address of the first line to write; they are ``line_stride`` floats from each other
     """
     (top, left), x = corner, source.x
+    # numbers ``low`` to ``high`` lie inside of the map, the others on padding to the left and right
     low = min(count, max(0, -left))
     high = max(low, min(count, x.width - left))
     for h in range(top, top + rows):
         if 0 <= h < x.height and low < high:
             # padding too is read, from rows nearby, since vectors that start a line are written and read as one
+            # number 0 of the line is element ``pixel`` of x, or would be: padding may come before the whole array
             pixel = ((n * x.channels + source.channel) * x.height + h) * x.width + left
             pixels = x.images * x.channels * x.height * x.width
             first, last = max(0, -pixel), min(count, pixels - pixel)
             mask = mask_offset(source.mask, pixel + first)
             values, line = offset(x.address, pixel + first), offset(lines, first)
             scale_and_mask(values, last - first, source.scale, mask, source.only_positive, line)
+            # what was read in place of padding
             _zero(lines, 0, low)
             _zero(lines, high, count)
         else:
@@ -205,15 +209,21 @@ def read_tiles(source, corner, tiles, runs, run_stride):
     t, waiting = tiles.first, 0
     while t < tiles.last:
         n, p, q, count = _segment(t, tiles)
+        # tiles take 6x6 inputs, 4 apart: the last one reaches 2 columns beyond 4 count
         _read_rows(source, n, (4 * p + top, 4 * q + left), 6, 4 * count + 4, rows, length)
         if alone:
+            # first half of the input transform, B' d; a tile's last two columns are the first two of the next tile
             transform_input_columns(rows, length, 4 * count + 4, columns)
         else:
+            # B' d, behind the tiles that wait; what follows a row's last tile is of another row, so that the last
+            # two columns of each tile have lines of their own
             to = offset(columns, 4 * waiting)
             transform_input_columns(rows, length, 4 * count, to)
             transform_input_columns(offset(rows, 4), length, 4 * count, offset(to, beyond))
         t, waiting = t + count, waiting + count
+        # second half, (B' d) B, when the tiles that wait fill their vectors, or none follows
         if alone or t == tiles.last or waiting >= SIDE_BY_SIDE or waiting % LANES == 0:
+            # the first tile that waits is number t - waiting
             to = offset(runs, t - waiting - tiles.first)
             transform_input_rows(columns, length, waiting, beyond, to, run_stride)
             waiting = 0
@@ -228,6 +238,7 @@ def read_gradients(source, tiles, runs, run_stride):
     t, waiting = tiles.first, 0
     while t < tiles.last:
         n, p, q, count = _segment(t, tiles)
+        # tiles of dy, 4x4, don't overlap: they follow those that wait without gaps
         _read_rows(source, n, (4 * p, 4 * q), 4, 4 * count, float_pointer(lines, 4 * waiting), length)
         t, waiting = t + count, waiting + count
         if t == tiles.last or waiting >= SIDE_BY_SIDE or waiting % LANES == 0:
@@ -246,11 +257,14 @@ def write_tiles(products, run_stride, k, tiles, epilogue, y, lines):
     lines : ``Panel`` of 4 rows of outputs, for what lies between
     """
     height, width, channel = y.height, y.width, channel_epilogue(epilogue, k)
+    # output transform of all tiles: columns 4 t to 4 t + 3 of the four lines are tile t
     transform_products(products, run_stride, tiles.last - tiles.first, channel, lines.address, lines.leading_dim)
     t = tiles.first
     while t < tiles.last:
         n, p, q, count = _segment(t, tiles)
+        # first pixel of the tiles from t on: row 4 p, column 4 q of map k of image n
         at = ((n * y.channels + k) * height + 4 * p) * width + 4 * q
+        # tiles at the lower and right edge of a map are cut
         for i in range(min(4, height - 4 * p)):
             line, pixel = offset(lines.address, i * lines.leading_dim + 4 * (t - tiles.first)), at + i * width
             to, mask = offset(y.address, pixel), mask_offset(epilogue.mask, pixel)

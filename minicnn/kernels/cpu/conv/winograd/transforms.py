@@ -88,6 +88,7 @@ def _store_6(line, start, at, stride):
 def _input_line(a, b, c, d, e, f):
     """Return B' times one column of six."""
     two, four, five = broadcast(np.float32(2)), broadcast(np.float32(4)), broadcast(np.float32(5))
+    # rows 1 and 2 of B' differ in the sign of their odd part only, and so do rows 3 and 4: opposite points
     even, odd = e - four * c, d - four * b
     near_even, near_odd = e - c, two * (d - b)
     return (
@@ -104,6 +105,7 @@ def _input_line(a, b, c, d, e, f):
 def _output_line(a, b, c, d, e, f):
     """Return A' times one column of six."""
     two, four, eight = broadcast(np.float32(2)), broadcast(np.float32(4)), broadcast(np.float32(8))
+    # columns of A' of opposite points are equal but for the signs of odd powers: near are 1 and -1, far 2 and -2
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near), fma(eight, far_odd, near_odd) + f
 
@@ -113,6 +115,7 @@ def _kernel_line(a, b, c):
     """Return G times one column of three."""
     quarter, sixth = broadcast(np.float32(1 / 4)), broadcast(np.float32(1 / 6))
     twelfth, twentyfourth = broadcast(np.float32(1 / 12)), broadcast(np.float32(1 / 24))
+    # rows of G for 1 and -1: -(a + c) / 6 -+ b / 6; for 2 and -2: a / 24 + c / 6 +- b / 12
     outer, half = sixth * (a + c), sixth * b
     far = fma(twentyfourth, a, sixth * c)
     zero = broadcast(np.float32(0))
@@ -122,6 +125,7 @@ def _kernel_line(a, b, c):
 @inner
 def transform_input_columns(rows, row_stride, count, columns):
     """Transform 6 rows of ``count`` inputs down their columns, in whole vectors, to 6 rows of ``columns``."""
+    # B' d: lanes are columns of the map, and rows are combined as they were loaded
     for i in range(0, count, LANES):
         _store_6(_input_line(*_load_6(rows, i, row_stride)), columns, i, row_stride)
 
@@ -135,6 +139,7 @@ def transform_input_rows(columns, row_stride, count, beyond, tiles, run_stride):
     """
     for t in range(0, count, LANES):
         for r in range(6):
+            # (B' d) B: a to f are the six columns of row r, and lanes are tiles
             at = r * row_stride + 4 * t
             a, b, c, d = load_deinterleave4(columns, at)
             if beyond == 4:  # the next tile's first columns, which are at hand but for the last tile's
@@ -167,12 +172,14 @@ def transform_products(products, run_stride, count, epilogue, rows, row_stride):
     """
     vectors = broadcast(epilogue.scale), broadcast(epilogue.shift), epilogue.clip_min, epilogue.clip_max
     for t in range(0, count, LANES):
+        # A' M: column s of M has the elements s, 6 + s, ..., 30 + s
         a = _output_column(products, t, run_stride)
         b = _output_column(products, t + run_stride, run_stride)
         c = _output_column(products, t + 2 * run_stride, run_stride)
         d = _output_column(products, t + 3 * run_stride, run_stride)
         e = _output_column(products, t + 4 * run_stride, run_stride)
         f = _output_column(products, t + 5 * run_stride, run_stride)
+        # (A' M) A: row by row, four outputs a tile, which interleave to a row of pixels
         _store_outputs(_output_line(a[0], b[0], c[0], d[0], e[0], f[0]), *vectors, rows, 4 * t)
         _store_outputs(_output_line(a[1], b[1], c[1], d[1], e[1], f[1]), *vectors, rows, 4 * t + row_stride)
         _store_outputs(_output_line(a[2], b[2], c[2], d[2], e[2], f[2]), *vectors, rows, 4 * t + 2 * row_stride)
@@ -187,6 +194,7 @@ def _transform_kernel_row(a, b, c, tile, at, stride):
 @inner
 def transform_kernels(taps, tile, stride):
     """Transform LANES kernels: nine vectors become 36, from the address ``tile`` on."""
+    # G g, column by column; then (G g) G', of which each row is six elements of the tile
     a, b, c, d, e, f, g, h, i = taps
     left, middle, right = _kernel_line(a, d, g), _kernel_line(b, e, h), _kernel_line(c, f, i)
     _transform_kernel_row(left[0], middle[0], right[0], tile, 0, stride)
@@ -206,6 +214,7 @@ def _gradient_line(a, b, c, d):
         broadcast(np.float32(1 / 3)),
     )
     twelfth, twentyfourth = broadcast(np.float32(1 / 12)), broadcast(np.float32(1 / 24))
+    # G with a column more, for a third power: opposite points differ in the sign of b and d
     even, odd = sixth * (a + c), sixth * (b + d)
     far, far_odd = fma(twentyfourth, a, sixth * c), fma(twelfth, b, third * d)
     zero = broadcast(np.float32(0))
@@ -216,6 +225,7 @@ def _gradient_line(a, b, c, d):
 def _tap_line(a, b, c, d, e, f):
     """Return A' times one column of six, for three taps."""
     two, four = broadcast(np.float32(2)), broadcast(np.float32(4))
+    # the first three rows of A'; the point at infinity, f, is now in the third
     near, near_odd, far, far_odd = b + c, b - c, d + e, d - e
     return a + near + far, fma(two, far_odd, near_odd), fma(four, far, near) + f
 
@@ -227,6 +237,7 @@ def transform_gradients(rows, row_stride, count, tiles, run_stride):
     rows : address of 10 rows, the last 6 for what lies between
     """
     columns = offset(rows, 4 * row_stride)
+    # G dy down the columns, of which there are four a tile; then G' along the rows
     for i in range(0, 4 * count, LANES):
         a, b = load(rows, i), load(rows, i + row_stride)
         c, d = load(rows, i + 2 * row_stride), load(rows, i + 3 * row_stride)
@@ -234,6 +245,7 @@ def transform_gradients(rows, row_stride, count, tiles, run_stride):
     for t in range(0, count, LANES):
         for r in range(6):
             a, b, c, d = load_deinterleave4(columns, r * row_stride + 4 * t)
+            # element (r, s) of a tile goes to run 6 r + s
             _store_6(_gradient_line(a, b, c, d), tiles, 6 * r * run_stride + t, run_stride)
 
 
@@ -245,6 +257,7 @@ def _tap_column(products, at, stride):
 @inner
 def transform_tap_products(products, stride, taps):
     """Transform 36 vectors of products into 9 vectors, one behind the other: the taps of LANES kernels."""
+    # A' M, column by column; then (A' M) A, of which row r is three taps
     a, b, c = (
         _tap_column(products, 0, stride),
         _tap_column(products, stride, stride),

@@ -51,13 +51,17 @@ def is_applicable(filters: int, channels: int, dy_shape: tuple[int, ...]) -> boo
 def weight_grad(x: np.ndarray, dy: np.ndarray, corner: tuple[int, int], dweight: np.ndarray) -> None:
     """Fill dweight (K, C, 3, 3) from x (N, C, H, W) and dy (N, K, P, Q); ``corner`` is the padding (top, left)."""
     k, c = dweight.shape[:2]
+    # whole vectors of tiles, each of 36 max(K, C) floats
     max_tiles = max(LANES, KEPT // (36 * max(k, c)) // LANES * LANES)
     tiles = plan_tiles(corner, dy.shape, (1, 1), max_tiles)
     count, run = tiles.last, tiles.run
+    # without tiles no product would ever write the sums
     if count == 0:
         dweight[...] = 0
         return
+    # inputs V (36, C, run) and gradients D (36, K, run), transformed
     v, d = empty((36, element_stride(c * run))), empty((36, element_stride(k * run)))
+    # (36, K, C): the last transform is linear, so that it comes once, after the sums over all tiles
     sums, prologue = empty((36, element_stride(k * c + LANES))), Prologue(constant(1, k)).as_arguments()
     for first in range(0, count, max_tiles):
         some = tiles._replace(first=first, last=min(count, first + max_tiles))
@@ -83,6 +87,7 @@ def _add_product(task, d, v, tiles, dweight, sums):
     f, part = task // PARTS, task % PARTS
     filters, channels = dweight.shape[0], dweight.shape[1]
     k, end = part * filters // PARTS, (part + 1) * filters // PARTS
+    # D[f] (filters, T) by V[f]' (T, C); the first tiles write the sums, later ones add to them
     a = Operand(float_pointer(d, f * d.shape[1] + k * tiles.run), tiles.run, False)
     b = Operand(float_pointer(v, f * v.shape[1]), tiles.run, True)
     c = Panel(float_pointer(sums, f * sums.shape[1] + k * channels), channels)
@@ -99,7 +104,9 @@ def _add_products(d, v, tiles, dweight, sums):
 def _write_filter(k, sums, dweight):
     channels, taps = dweight.shape[1], np.empty(9 * LANES, np.float32)
     for first in range(0, channels, LANES):
+        # output transform of the LANES kernels (k, first), (k, first + 1), ...
         transform_tap_products(float_pointer(sums, k * channels + first), sums.shape[1], address(taps))
+        # the last vector reaches beyond C: what lies there is no kernel of this filter
         for j in range(min(LANES, channels - first)):
             for tap in range(9):
                 dweight[k, first + j, tap // 3, tap % 3] = taps[tap * LANES + j]

@@ -36,6 +36,7 @@ def cut_into_blocks(weight: np.ndarray, flipped: bool) -> tuple[np.ndarray, tupl
     if (r, s) == (3, 3):
         return weight, (blocks_h, blocks_w)
     blocks = blocks_h * blocks_w
+    # blocks multiply the axis of the input channels, which is the first one if kernels are flipped
     cut = empty((blocks * k, c, 3, 3) if flipped else (k, blocks * c, 3, 3))
     _cut(weight, flipped, cut.reshape(blocks, k, c, 9) if flipped else cut.reshape(k, blocks, c, 9), blocks_w)
     return cut, (blocks_h, blocks_w)
@@ -51,6 +52,7 @@ def _cut_kernels(kernels, top, left, taps):
     channels, height, width = kernels.shape
     source, target = address(kernels), address(taps)
     for c in range(channels):
+        # tap (top, left) of kernel c; for a block that begins outside of the kernel, not a tap of it
         at = (c * height + top) * width + left
         for r in range(3):
             for s in range(3):
@@ -63,6 +65,7 @@ def _cut_kernels(kernels, top, left, taps):
 def _cut_filter(k, weight, flipped, cut, blocks_w):
     for block in range(cut.shape[0] if flipped else cut.shape[1]):
         top, left = 3 * (block // blocks_w), 3 * (block % blocks_w)
+        # taps are flipped later: the flipped kernel's first block is the last three rows and columns of this one
         if flipped:
             top, left = weight.shape[2] - 3 - top, weight.shape[3] - 3 - left
         _cut_kernels(weight[k], top, left, cut[block, k] if flipped else cut[k, block])
@@ -83,16 +86,20 @@ def transform_weights(weight, flipped, outputs, inputs, u, stride, buffer):
     buffer : array of 9 LANES^2 floats
     """
     (k, span), (begin, end), taps = outputs, inputs, address(buffer)
+    # unflipped, LANES input channels are transposed at once; flipped, a filter is one input channel
     for c in range(begin, end, 1 if flipped else LANES):
         if flipped:
             _prefetch_kernels(weight, c + PREFETCHED, k, span)
         for first in range(k, k + span, LANES):
+            # U[0, c - begin, first - k]
             tile = offset(u, SPAN * (c - begin) + first - k)
             if flipped:
                 _read_flipped(weight, c, first, buffer)
+                # from the ninth tap to the first: the kernel flipped
                 transform_kernels(load_9(taps, 8 * LANES, -LANES), tile, stride)
             else:
                 _read_kernels(weight, first, c, buffer)
+                # taps 9 j to 9 j + 8 of the transposed block are input channel c + j
                 for j in range(min(LANES, end - c)):
                     transform_kernels(load_9(taps, 9 * LANES * j, LANES), offset(tile, SPAN * j), stride)
 
@@ -101,11 +108,14 @@ def transform_weights(weight, flipped, outputs, inputs, u, stride, buffer):
 def _read_kernels(weight, k, c, buffer):
     """Read LANES kernels from k on, of LANES channels from c on: the nine taps of a channel as vectors over k."""
     filters, channels = weight.shape[:2]
+    # kernels (K, C, 9): filter k's run of LANES channels starts here, the next filter's 9 C floats further
     at = 9 * (k * channels + c)
     if k + LANES <= filters and c + LANES <= channels:
+        # (LANES filters, 9 LANES taps) becomes (9 LANES taps, LANES filters), a square at a time
         for i in range(0, 9 * LANES, LANES):
             transpose(address(weight), at + i, 9 * channels, address(buffer), LANES * i)
     else:
+        # the last filters or channels fill no whole square; lanes that stay unset give outputs that nobody reads
         for i in range(min(LANES, filters - k)):
             for j in range(9 * min(LANES, channels - c)):
                 buffer[LANES * j + i] = weight.reshape(-1)[at + 9 * channels * i + j]
@@ -115,6 +125,7 @@ def _read_kernels(weight, k, c, buffer):
 def _read_flipped(weight, k, c, buffer):
     """Read LANES kernels of filter k from channel c on: the nine taps as vectors over c."""
     channels = weight.shape[1]
+    # nine taps in whole vectors: those behind the ninth are read, too, and not used
     at, whole = 9 * (k * channels + c), (9 + LANES - 1) // LANES * LANES
     if at + 9 * (LANES - 1) + whole <= weight.size:
         for tap in range(0, whole, LANES):
@@ -129,5 +140,6 @@ def _read_flipped(weight, k, c, buffer):
 def _prefetch_kernels(weight, k, c, span):
     """Prefetch the kernels of ``span`` channels from c on of filter k, which lie far from the last filter's."""
     if k < len(weight):
+        # 16 floats are a cache line
         for i in range(0, 9 * span, 16):
             prefetch(address(weight), 9 * (k * weight.shape[1] + c) + i)
