@@ -42,10 +42,12 @@ def avoid_core(count: int) -> None:
     if current is None or count < 2:
         return
     core = current()
+    # the usual case: this thread is where it was, and the others already keep off
     if core == _pool.core and count == _pool.count:
         return
     # a smaller team, of a user's own loop, ends threads, whose ids may become anybody's
     if count != _pool.count or not all(os.path.exists(f"/proc/self/task/{id}") for id in _pool.ids):
+        # the pool is asked who its threads are by giving it something to do
         _pool.ids, _pool.count = _helpers(count), count
     allowed = os.sched_getaffinity(0)
     _pool.core = core if len(allowed) > 1 else -1  # on a single core all are together, until there are others
@@ -63,12 +65,14 @@ def _current_core() -> Callable[[], int] | None:
     """Return the function that says on which core its caller runs; None where cores can't be chosen."""
     if not hasattr(os, "sched_setaffinity"):
         return None
+    # of the C library, where it has this function
     return getattr(ctypes.CDLL(None), "sched_getcpu", None)
 
 
 def _helpers(count: int) -> tuple[int, ...]:
     """Ids of the threads that OpenMP gives to this one, itself left out."""
     ids: set[int] = set()
+    # each thread of the pool that runs a part adds its own id, in Python, one at a time
     task = _TASK(lambda *_: ids.add(threading.get_native_id()))
     parts, step = ctypes.c_size_t(count), ctypes.c_size_t(1)
     numba.get_num_threads()  # launches the pool
@@ -77,4 +81,5 @@ def _helpers(count: int) -> tuple[int, ...]:
     start = ctypes.c_void_p(0)
     pool = _POOL(llvmlite.binding.address_of_symbol("numba_parallel_for"))
     pool(task, ctypes.addressof(start), ctypes.addressof(parts), ctypes.addressof(step), None, 0, 1, count)
+    # the calling thread takes a part as well, and must not be moved
     return tuple(ids - {threading.get_native_id()})

@@ -41,6 +41,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < memory.small:
         return np.empty(shape, dtype)
+    # NumPy keeps the lease as the array's base, so that it lives as long as the last view
     return np.asarray(_Lease(memory, memory.allocate(size), shape, dtype))
 
 
@@ -51,6 +52,7 @@ def out_of_memory_error(what: str) -> DeviceMemoryError:
 
 def empty_cache() -> None:
     """Give the memory of the free list back to the system."""
+    # blocks that are in use come back to the list later
     shared.free_blocks.clear()
 
 
@@ -60,11 +62,13 @@ def without_lease(value: Any) -> Any:
     Any other value is returned as it is.
     """
     if isinstance(value, np.ndarray):
+        # a view's base is what it was taken from, an array or, at the end of the chain, the lease
         lease = value
         while isinstance(lease, np.ndarray):
             lease = lease.base
         if not isinstance(lease, _Lease):
             return value
+        # the same bytes, seen through the block's own array: it stays alive, but free for other arrays
         memory = lease.block.memory
         offset = value.ctypes.data - memory.ctypes.data
         return np.ndarray(value.shape, value.dtype, memory, offset, value.strides)
@@ -78,6 +82,7 @@ class _Block:
 
     def __init__(self, size: int):
         try:
+            # one line more than asked for, since NumPy's memory may begin within a line
             self.memory = np.empty(size + CACHE_LINE, np.uint8)
         except MemoryError:
             raise out_of_memory_error(f"{size / 1e6:,.0f} MB were needed for one more array") from None
@@ -117,12 +122,14 @@ class Memory:
         """Return a block of at least ``size`` bytes."""
         block = self._reuse(size)
         if block is None:
+            # a block from the source stays here for good, and counts as if it were new
             block = (self.source and self.source._reuse(size)) or _Block(size)
             self.size += block.size
         return block
 
     def free(self, block: _Block) -> None:
         """Put a block on the free list."""
+        # a larger one would drive out all others, and still not fit
         if block.size <= MAX_FREE_BYTES:
             self.free_blocks.append(block)
             while sum(map(_size, list(self.free_blocks))) > MAX_FREE_BYTES:
@@ -144,11 +151,13 @@ class Memory:
         """Take the smallest free block that holds ``size`` bytes, but not many times as much."""
         while True:
             best = None
+            # a copy, since other threads may change the list meanwhile
             for block in list(self.free_blocks):  # of the same size the last, which a cache may still hold
                 if size <= block.size <= 4 * size and (best is None or block.size <= best.size):
                     best = block
             if best is None:
                 return None
+            # several threads may have chosen the same block: it belongs to the one that removes it
             try:
                 self.free_blocks.remove(best)
             except ValueError:  # another thread took it

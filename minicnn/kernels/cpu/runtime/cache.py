@@ -35,6 +35,7 @@ def folder() -> Path | None:
     """Folder of the compiled kernels, made if need be; None, said once on stderr, where there can't be one."""
     path = base_folder() / _versions()
     try:
+        # the mode is for a folder that is made now; one that was there may be anybody's
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(path)
     except OSError as error:
@@ -70,6 +71,7 @@ def _versions() -> str:
 def _digest() -> str:
     """Digest of the sources that kernels are compiled from: every file below ``kernels.cpu``."""
     digest, package = hashlib.sha256(), Path(__file__).parent.parent
+    # all files, for a kernel holds the machine code of the inner functions of other modules, too
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
         digest.update(path.read_bytes())
@@ -78,6 +80,7 @@ def _digest() -> str:
 
 def _check_private(path: Path) -> None:
     """PermissionError unless nobody but us, or root, can put code into ``path``."""
+    # Windows has no such owner and mode
     if not hasattr(os, "getuid"):
         return
     status = path.stat()
@@ -90,6 +93,7 @@ def _check_private(path: Path) -> None:
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
     """Hold the lock of one kernel between processes; without a folder to lock in, nothing to hold."""
+    # the lock is a file beside the kernel's, never deleted: another process may be waiting for it
     directory = folder()
     try:
         file = None if directory is None else open(directory / f"{name}.lock", "a+b")
@@ -124,12 +128,14 @@ class _Locator(caching._CacheLocator):
     def from_function(cls, py_func, py_file):
         return cls(py_func.__name__)
 
+    # ``folder`` has made it; Numba would write a file to see whether it can
     def ensure_cache_path(self):
         pass
 
     def get_cache_path(self):
         return str(folder())
 
+    # Numba compares the stamp with that in its index: another digest, and the file counts for nothing
     def get_source_stamp(self):
         return _digest()
 
@@ -172,5 +178,6 @@ class KernelCache(caching.FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function, where there is a folder to keep it in."""
         if folder() is not None:
+            # a full disk, or a folder to read only: this process has its kernel anyway
             with contextlib.suppress(OSError):
                 super().save_overload(sig, data)

@@ -40,6 +40,7 @@ inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 def reads(ndim: int, dtype: Type = float32) -> Array:
     """Type of a C-ordered array that a kernel only reads: writable arrays and read-only ones both fit."""
+    # Numba converts a writable array to a read-only one, but not the other way round
     return Array(dtype, ndim, "C", readonly=True)
 
 
@@ -93,12 +94,15 @@ class Kernel:
                 self._compile()
 
     def _compile(self) -> Callable:
+        # nogil lets other Python threads run; with NumPy's error model a division by 0 is infinite, not an error
         dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(self.function)
         progress = _Progress(self.name)
+        # ``cache=True`` would choose Numba's own folder
         dispatcher._cache = KernelCache(self.function, progress.start)
         with lock(self.name):  # while one process compiles, the others wait for its file
             dispatcher.compile(void(*self.arguments))
         progress.end()
+        # other types are a mistake of the caller: an error now, rather than a slow compilation
         dispatcher.disable_compile()
         self._compiled = dispatcher
         return dispatcher
@@ -126,6 +130,7 @@ def warm_up(progress: Callable[[int, int, str], None] = lambda done, total, name
     if cache.folder() is None:
         raise DeviceError("warm-up: there is no folder to keep compiled kernels in; set MINICNN_CACHE_DIR to one")
     package = import_module(PACKAGE)
+    # kernels exist once their module is imported
     for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
         import_module(module.name)
     start, kernels = time.perf_counter(), _kernels()
@@ -142,6 +147,7 @@ def compiled_names() -> list[str]:
 
 def _kernels() -> list[Kernel]:
     modules = [module for name, module in sys.modules.items() if name.startswith(f"{PACKAGE}.")]
+    # a kernel that several modules import is one kernel
     values = {id(value): value for module in modules for value in vars(module).values()}
     return sorted((v for v in values.values() if isinstance(v, Kernel)), key=lambda item: item.name)
 
@@ -157,6 +163,7 @@ class _Progress:
     def start(self) -> None:
         self.running = True
         _Progress.started += 1
+        # as under pythonw, without a console
         if sys.stderr is None:
             return
         line = "minicnn: compiling kernels, once on this machine"

@@ -23,18 +23,23 @@ _POOL = ir.FunctionType(ir.VoidType(), [BYTES] * 5 + [INT64] * 3)
 @intrinsic
 def parallel_for(typingctx, function, count, arguments):
     """Call ``function(part, *arguments)`` for every part below ``count``; MemoryError where one raised it."""
+    # a literal argument has a type of its own; without this each value would compile its own function
     kinds = [types.unliteral(kind) for kind in arguments]
+    # compiles the function for these types, so that the overload below exists
     function.get_call_type(typingctx, (types.int64, *kinds), {})
     compiled = function.dispatcher.overloads[(types.int64, *kinds)]
 
     def codegen(context, builder, sig, args):
         values = cgutils.unpack_tuple(builder, args[2])
+        # the tuple's members in the types that the function was compiled for
         values = [context.cast(builder, *each) for each in zip(values, sig.args[2], kinds, strict=True)]
         failed = ir.Constant(ir.IntType(1), 0)
+        # on the stack of the caller, who stays in here until all parts are done
         data = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [*values, failed]))
         context.active_code_library.add_linking_library(compiled.library)
         task = _task(context, builder.module, compiled.fndesc, data.type, kinds)
         _run(builder, task, args[1], data)
+        # an exception can't cross the pool's threads: they leave a flag, and the caller raises
         with builder.if_then(_failed(builder, data)):
             context.call_conv.return_user_exc(builder, MemoryError, ("a kernel ran out of memory",))
         return context.get_dummy_value()
@@ -49,8 +54,10 @@ def _failed(builder, data):
 def _task(context, module, fndesc, pointer, kinds):
     """Emit what the pool calls: the function, for some parts, with the arguments that lie at its data."""
     task = ir.Function(module, _TASK, module.get_unique_name("task"))
+    # nobody calls it by name: the pool is given its address
     task.linkage = "internal"
     builder = ir.IRBuilder(task.append_basic_block())
+    # the pool's form is that of a ufunc loop: addresses of array parts, counts, steps, the caller's data
     firsts, counts, _, data = task.args
     first, count = builder.ptrtoint(builder.load(firsts), INT64), builder.load(counts)
     data = builder.bitcast(data, pointer)
@@ -61,6 +68,7 @@ def _task(context, module, fndesc, pointer, kinds):
         status, _ = context.call_conv.call_function(
             builder, callee, types.none, (types.int64, *kinds), [part, *values]
         )
+        # threads may set it at once: all write the same 1, and none ever clears it
         with builder.if_then(status.is_error, likely=False):
             failed = cgutils.gep_inbounds(builder, data, 0, len(kinds))
             builder.store(ir.Constant(ir.IntType(1), 1), failed)

@@ -39,6 +39,7 @@ def capturable(operation: Operation) -> Operation:
 
     Its calls are replayed one by one; any other operation is called again as a whole, which takes longer.
     """
+    # ``replay`` looks at this to decide how the operation is recorded
     operation.capturable = True  # type: ignore[attr-defined]  # an attribute of a function
     return operation
 
@@ -80,6 +81,7 @@ def record_result(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     """Return what a function returns: new arrays, which its replay will fill, or views of its arguments."""
     if _thread.calls is None:
         return function(*args, **kwargs)
+    # what the function calls must not be recorded as well: its replay makes those calls itself
     calls, _thread.calls = _thread.calls, None
     try:
         result = function(*args, **kwargs)
@@ -88,6 +90,7 @@ def record_result(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     inputs = [*_arrays(args), *_arrays(tuple(kwargs.values()))]
     if all(_shares_memory(array, inputs) for array in _arrays(result)):
         return result  # views: they change with what they view
+    # later calls hold the copy in their arguments, so that a replay must write to that very memory
     result = _copy(result)
     record(_fill, result, function, args, kwargs)
     return result
@@ -110,6 +113,7 @@ def replay(calls: Calls) -> None:
 
 
 def _fill(results: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # called again, the function returns new arrays, which are copied to where the first ones were
     for array, value in zip(_arrays(results), _arrays(function(*args, **kwargs)), strict=True):
         np.copyto(array, value)
 

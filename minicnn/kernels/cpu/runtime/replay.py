@@ -64,13 +64,16 @@ class PassCache:
     @contextmanager
     def get(self, kind: Hashable, network_pass: Replayable) -> Iterator[Replayable | CapturedPass]:
         """Give what to run in the place of a pass; those of one kind do the same with inputs of one shape."""
+        # counters of work stealing, which are in the arguments, have one entry a thread
         kind = kind, num_threads()
+        # taken out and put back: the passes are in the order of their last use
         cached = self._passes.pop(kind, None)
         if cached is _Uncaptured.SEEN_ONCE:
             cached = CapturedPass(network_pass)
         try:
             yield cached if isinstance(cached, CapturedPass) else network_pass
         finally:
+            # one pass alone does not pay for its capture: the next one of the kind will
             if cached is None:
                 cached = _Uncaptured.SEEN_ONCE
             elif _size(cached) > MAX_PASS_BYTES:
@@ -96,6 +99,7 @@ class CapturedPass:
     """A pass as two recordings, one forward and one backward; the buffers in their arguments are its own."""
 
     def __init__(self, network_pass: Replayable):
+        # even small arrays are blocks, so that all of the pass's buffers are counted and used again
         self.memory = Memory(small=0, source=shared, limit=MAX_PASS_BYTES)
         self._pass = network_pass
         self._recordings: dict[str, _Recording] = {}
@@ -112,23 +116,28 @@ class CapturedPass:
         name = function.__name__
         if name in self._recordings:
             recording = self._recordings[name]
+            # the calls know the buffer, not x
             np.copyto(recording.input, x)
             replay(recording.calls)
         else:
             recording = self._capture(function, x)
+            # beyond the limit the recorder stopped, and the list is not the whole pass
             if self.memory.size <= MAX_PASS_BYTES:
                 self._recordings[name] = recording
+        # the output buffer is written again by the next replay: the caller gets a copy
         result = empty(recording.output.shape, recording.output.dtype)
         np.copyto(result, recording.output)
         return result
 
     def _capture(self, function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> _Recording:
         calls: Calls = []
+        # for the time of the capture the pass computes with operations that record themselves
         kernels, self._pass.kernels = self._pass.kernels, _RecordingKernels()
         try:
             with capture(calls, self.memory):
                 buffer = empty(x.shape)
                 np.copyto(buffer, x)
+                # the recording holds input and output, so that no other array takes their memory
                 return _Recording(buffer, calls, function(buffer))
         finally:
             self._pass.kernels = kernels

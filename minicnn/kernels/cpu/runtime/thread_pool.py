@@ -59,6 +59,7 @@ def num_threads() -> int:
         If the variable does not hold a whole number of at least 1.
 
     """
+    # the environment is read when first needed, not at import
     if _region.threads is None:
         _region.threads = min(_from_environment(), numba.config.NUMBA_NUM_THREADS)
     return _region.threads
@@ -108,6 +109,7 @@ class _Region:
             if self.depth == 1:
                 self._limit_threads()
         except BaseException:
+            # where ``__enter__`` raises, ``with`` calls no ``__exit__``: the lock would stay taken
             self.__exit__()
             raise
 
@@ -131,6 +133,7 @@ class _Region:
         avoid_core(count)
 
     def after_fork_in_child(self) -> None:
+        # before the first parallel loop there is no layer: the child then starts a pool of its own
         self.single_threaded = self.single_threaded or _layer() == "omp"
         if self.single_threaded and self.depth:  # forked inside of the region: its threads did not come along
             numba.set_num_threads(1)
@@ -158,6 +161,7 @@ def _layer() -> str | None:
 def _from_environment() -> int:
     for name in VARIABLES:
         value = os.environ.get(name)
+        # an empty variable counts as unset
         if value:
             if not value.isdecimal() or int(value) < 1:
                 raise DeviceError(f"{name}: expected a whole number >= 1, got {value!r}")
@@ -187,4 +191,5 @@ def _blas() -> tuple[Callable[[int], Any], Callable[[], int]]:
         for setter, getter in BLAS_FUNCTIONS:
             if hasattr(library, setter) and hasattr(library, getter):
                 return getattr(library, setter), getattr(library, getter)
+    # a BLAS that is none of these, as Apple's: its number of threads is left alone
     return (lambda threads: None), (lambda: 1)

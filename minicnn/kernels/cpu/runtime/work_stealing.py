@@ -35,6 +35,7 @@ def _take(typingctx, counter, share):
     """Add 1 to ``counter[share]`` and return what was there, as one step that no other thread comes between."""
 
     def codegen(context, builder, sig, args):
+        # monotonic, the weakest order, will do: no other data passes between threads through the counter
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
         return builder.atomic_rmw("add", builder.gep(data, [args[1]]), ir.Constant(ir.IntType(64), 1), "monotonic")
 
@@ -47,6 +48,7 @@ def take(counter, thread, count):
     shares = len(counter)
     for i in range(shares):
         share = (thread + i) % shares
+        # share s has the tasks from count s // shares on; the counter of an exhausted one grows on harmlessly
         task = count * share // shares + _take(counter, share)
         if task < count * (share + 1) // shares:
             return task
