@@ -77,6 +77,7 @@ def _interleave(v, x, inputs):
             n = group * DOT_COLUMNS + j
             # the last group is filled up with images of zeros, so that each group has the same kernel
             value = load(address(x), n * x.shape[1] + v * LANES) if n < len(x) else broadcast(np.float32(0))
+            # inputs[group, v, j]
             store(address(inputs), ((group * inputs.shape[1] + v) * DOT_COLUMNS + j) * LANES, value)
 
 
@@ -154,6 +155,7 @@ def _add_rows(dy, weight, o, depth, begin, vectors, sums):
         for n in range(0, images, ROWS):
             # dy[n : n + ROWS, o : o + depth] is A: element (n, i) lies n rows + i floats on
             a = Strided(float_pointer(dy, n * rows + o), rows, 1)
+            # C: the VECTORS vectors of sums from v on, of images n ... n + ROWS - 1
             c = Panel(offset(sums, (v * images + n * VECTORS) * LANES), VECTORS * LANES)
             # of the DEPTH rows to prefetch each group of images takes its share
             for r in range(n // ROWS, DEPTH, images // ROWS):

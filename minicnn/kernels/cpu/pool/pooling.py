@@ -363,7 +363,7 @@ def _avg_pool_input_grad_map(c, shares, maps, window):
     share, dx = shares[c], maps[c]
     for h in range(dx.shape[0]):
         dx[h] = 0
-        # by rows of dx, not of share: a row is complete while it is in the L1 cache
+        # by rows of dx, not of share: each is finished before the next begins
         for r in range(window.height):
             # row h of dx lies under tap r of window row p where p stride + r - padding = h
             p, rest = divmod(h + window.padding_top - r, window.stride_h)

@@ -88,6 +88,7 @@ class _Block:
             raise out_of_memory_error(f"{size / 1e6:,.0f} MB were needed for one more array") from None
         self.size = size
         address = self.memory.ctypes.data
+        # up to the next line: -address % CACHE_LINE bytes are missing to it
         self.address = address + -address % CACHE_LINE
 
 

@@ -63,6 +63,7 @@ def base_folder() -> Path:
 
 
 def _versions() -> str:
+    # machine code of a free-threaded Python, with a t among its flags, is another
     python = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
     return f"{getattr(minicnn, '__version__', 'dev')}-{python}-numba{numba.__version__}"
 
@@ -86,6 +87,7 @@ def _check_private(path: Path) -> None:
     status = path.stat()
     if status.st_uid not in (os.getuid(), 0):
         raise PermissionError(None, "it belongs to somebody else")
+    # writable for its group or for all
     if status.st_mode & 0o022:
         raise PermissionError(None, "others may write to it")
 

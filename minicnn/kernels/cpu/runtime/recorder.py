@@ -79,6 +79,7 @@ def record_call(function: Callable[..., Any], *args: Any) -> None:
 
 def record_result(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return what a function returns: new arrays, which its replay will fill, or views of its arguments."""
+    # what is not captured returns its own result: no copy
     if _thread.calls is None:
         return function(*args, **kwargs)
     # what the function calls must not be recorded as well: its replay makes those calls itself

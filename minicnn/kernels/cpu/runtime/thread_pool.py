@@ -130,6 +130,7 @@ class _Region:
             if before != limit:
                 set_threads(limit)
                 self.undo.append((set_threads, before))
+        # at each outermost entry, since the system may have moved this thread in between
         avoid_core(count)
 
     def after_fork_in_child(self) -> None:
@@ -173,6 +174,7 @@ def _cython_blas() -> ModuleType:
     """SciPy's BLAS as compiled code calls it, alone: the rest of ``scipy.linalg`` takes 0.3 s to import."""
     name = "scipy.linalg.cython_blas"
     if name not in sys.modules:
+        # found by its file, so that the package it lies in is not imported
         spec = PathFinder.find_spec(name, [str(Path(scipy.__file__).with_name("linalg"))])
         module = module_from_spec(spec)
         spec.loader.exec_module(module)

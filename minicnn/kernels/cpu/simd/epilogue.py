@@ -183,6 +183,7 @@ def scale_shift_clip(sums, count, epilogue, y, mask):
         for i in range(count):
             v = load_scalar(sums, i) * scale + shift
             store_scalar(y, i, clip_min if v < clip_min else clip_max if v > clip_max else v)  # NaN stays NaN
+        # y goes to itself, clipped as it is: only its mask is new
         store_with_mask(y, count, clip_min, clip_max, y, mask)
     else:
         factor, summand = broadcast(scale), broadcast(shift)
@@ -234,6 +235,7 @@ def _store_vector_with_mask(typingctx, value, clip_min, clip_max, y, mask, index
         with builder.if_then(builder.icmp_signed("!=", mask, ir.Constant(mask.type, 0))):
             ends = emit_broadcast(builder, clip_min), emit_broadcast(builder, clip_max)
             flags = emit_clip_mask(builder, value, *ends)
+            # a mask may begin at any byte, so that its vectors are not aligned
             builder.store(flags, vector_pointer(builder, mask, index, flags.type), align=1)
         return context.get_dummy_value()
 
@@ -265,7 +267,7 @@ def scale_and_mask(dy, count, scale, mask, only_positive, row):
 @inner
 def scale_and_mask_vector(v, scale, mask, only_positive, index):
     """Vector of dy through the rule and the mask from ``mask[index]`` on, where that is not address 0."""
-    # both are the same for all of a kernel's values: the branches cost next to nothing
+    # both are the same for all of a kernel's values, so that the branches are always predicted
     if only_positive:
         v = where_positive(v)
     if mask:
@@ -275,6 +277,7 @@ def scale_and_mask_vector(v, scale, mask, only_positive, index):
 
 def emit_scale_shift_clip(builder, sums, scale, shift, clip_min, clip_max):
     """Emit ``scale_shift_clip_vector``: one multiplication with addition, one maximum, one minimum."""
+    # scale v + shift: a bias is a shift, and batch normalisation a scale and a shift
     v = emit_fma(builder, sums, scale, shift)
     for end, order in ((clip_min, "<"), (clip_max, ">")):
         # a comparison and a choice, not the processor's maximum: NaN stays NaN

@@ -86,8 +86,8 @@ def emit_gemm_micro(builder, rows, columns, a, b, depth, begin=None):
     i, in_a, in_b, *sums = variables
     for phi, value in zip(variables, [INT64(0)] * 3 + begin, strict=True):
         phi.add_incoming(value, before)
-    # ``b[1]`` is the leading dimension or, of no account then, the address of the offsets
     # places advance by addition: no multiplication by a stride in the loop
+    # ``b[1]`` is the leading dimension or, of no account then, the address of the offsets
     following = [builder.add(i, INT64(1)), builder.add(in_a, a.column_stride), builder.add(in_b, b[1])]
     if isinstance(b, Gathered):
         in_b = builder.load(builder.gep(builder.inttoptr(b.offsets, INT64.as_pointer()), [i]))

@@ -31,7 +31,7 @@ def _loop(builder, depth, step, begin, body):
     before, inside = builder.block, builder.append_basic_block("step")
     after = builder.append_basic_block("rest")
     kinds = [INT64, *(value.type for value in begin)]
-    # a loop with its test at the end, and one before it: the body may run no time at all
+    # a loop with its test at the end, and one before it: the body may not run at all
     enough = builder.icmp_signed("<=", INT64(step), depth)
     builder.cbranch(enough, inside, after)
     builder.position_at_end(inside)

@@ -189,6 +189,7 @@ def tap_places(channels, kernel_size, geometry, plane):
         w = s * geometry.dilation_w
         # which of the plane's lines (row, phase)
         line = r * geometry.dilation_h * stride_w + w % stride_w
+        # plane c, line (row, phase), column: the float that tap (c, r, s) reads for output (0, 0)
         places[i] = c * plane.size + line * columns + w // stride_w
     return places
 

@@ -70,6 +70,7 @@ class _LanesModel(models.PrimitiveModel):
 
 def _operator(function, emit):
     """Give the type one arithmetic operator."""
+    # for Numba's type inference; below is what it emits
     infer_global(function)(type("Operator", (ConcreteTemplate,), {"cases": [signature(lanes, lanes, lanes)]}))
 
     @lower_builtin(function, lanes, lanes)
@@ -110,6 +111,7 @@ def emit_broadcast(builder, value):
 
 def emit_fma(builder, a, b, c):
     """Emit a b + c, with one rounding where the processor can."""
+    # fmuladd, not fma: a processor without FMA multiplies and adds, and calls no library
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
     )
@@ -292,6 +294,7 @@ def _deinterleave4(builder, a, b, c, d):
 def _interleave4(builder, a, b, c, d):
     """Emit the inverse of ``_deinterleave4``."""
     if LANES == 16:
+        # the steps of ``_deinterleave4`` backwards
         (a, c), (b, d) = _shuffle(builder, a, c, ZIP), _shuffle(builder, b, d, ZIP)
         return [*_shuffle(builder, a, b, ZIP), *_shuffle(builder, c, d, ZIP)]
     a, b, c, d = _transpose4x4(builder, a, b, c, d)
@@ -392,6 +395,7 @@ def shift_in(typingctx, a, b):
     """Vector of a[1], a[2], ... and, last, b[0]."""
 
     def codegen(context, builder, sig, args):
+        # positions 1 ... LANES of (a, b): a without its first number, then b's first
         return builder.shuffle_vector(*args, _indices(range(1, LANES + 1)))
 
     return lanes(lanes, lanes), codegen
