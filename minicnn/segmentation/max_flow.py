@@ -151,6 +151,7 @@ def _fastest_installed() -> str:
     """Name of the fastest solver whose packages are installed."""
     if not find_spec("scipy"):
         return "numpy"
+    # Numba's solver comes with device 'cpu', which needs SciPy too, so SciPy is asked for first
     return "numba" if find_spec("numba") else "scipy"
 
 
@@ -180,6 +181,7 @@ def _check_capacities(
 def _total(arrays: Iterable[np.ndarray]) -> float:
     """Sum of all capacities, those of links counted for both ways."""
     with np.errstate(over="ignore"):
+        # ndim - 1 is 1 for source and sink (H, W), and 2 for links (4, H, W), which are arcs both ways
         return sum(float(a.sum(dtype=np.float64)) * (a.ndim - 1) for a in arrays)
 
 
@@ -235,6 +237,7 @@ def _to_int32(excess: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, np.nda
         passable += outward
         neighbours(passable, offset)[1][...] += inside
     # no more than that can pass, so a larger excess changes neither flow nor mask
+    # the extra keeps a terminal's arc from filling up, so that the pixel is still reached along it
     bound = passable + (links.max() or 1)
     excess = np.clip(excess, -bound, bound)
     largest = max(np.abs(excess).max(), links.max())

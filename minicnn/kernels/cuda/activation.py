@@ -60,6 +60,7 @@ def _slope(x, weight, y, mask, channels, area, size):
 def _slope_grad(dy, mask, weight, dx, channels, area, size):
     i = cuda.grid(1)
     if i < size:
+        # the mask of the forward decides, so x is not read again
         dx[i] = dy[i] if mask[i] else weight[channel_index(i, area, channels)] * dy[i]
 
 
@@ -67,6 +68,7 @@ def _slope_grad(dy, mask, weight, dx, channels, area, size):
 def _slope_grad_terms(x, dy, mask, y, size):
     i = cuda.grid(1)
     if i < size:
+        # dy/dweight is x where x <= 0, else 0
         y[i] = x.dtype.type(0) if mask[i] else dy[i] * x[i]
 
 

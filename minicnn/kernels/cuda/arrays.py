@@ -175,6 +175,7 @@ def _upload_once(array: np.ndarray) -> DeviceArray:
     # an id is used again once its array is dead, so the weak reference must still lead to this very array
     if cached is not None and cached[0]() is array:
         return cached[1]
+    # the callback forgets the copy when the array dies, and the GPU's memory waits for reuse
     copy = upload(array)
     _parameters[key] = weakref.ref(array, lambda _: _parameters.pop(key, None)), copy
     return copy
@@ -199,6 +200,7 @@ def on_host(operation: Callable) -> Callable:
     @functools.wraps(operation)
     def wrapper(*args, **kwargs):
         resident = any(isinstance(a, DeviceArray) for a in _arrays(args))
+        # a list too may hold device arrays; _to_host looks into tuples
         result = operation(*(_to_host(tuple(a) if isinstance(a, list) else a) for a in args), **kwargs)
         # among NumPy arrays alone there is nothing to send back
         if not resident:
@@ -218,6 +220,7 @@ def _to_device(a, on_host):
         # a NumPy array of reals among device arrays is a parameter; labels and the like are sent on every call
         return _upload_once(a) if not on_host and a.dtype.kind == "f" else upload(a)
     if isinstance(a, list | tuple) and any(isinstance(part, np.ndarray | DeviceArray) for part in a):
+        # an argument that is a list of arrays, as for concatenate
         return [_to_device(part, on_host) for part in a]
     return a
 

@@ -163,12 +163,14 @@ def _make_direct_weight(real):
         k, c, t = cuda.blockIdx.x // g.columns, cuda.blockIdx.x % g.columns, cuda.threadIdx.x
         # the first map of k's group within an image of x
         maps = k // g.filters * (g.x_image // g.groups)
+        # row and biased column of the block's tap, as in ``gather_gemm``
         place = taps[c] >> 32
         tap_row, tap_column = place >> 16, (place & 65535) - 32768
         total = real(0)
         # the threads stride through the pixels of all images together
         for i in range(t, g.images * g.area, WIDTH):
             image, pixel = divmod_u32(i, g.area)
+            # where the pixel's window starts in x, its column biased by 2^31
             row, column = pixels[pixel] >> 32, (pixels[pixel] & 0xFFFFFFFF) - 2147483648
             h, w = row + tap_row, column + tap_column
             if h >= 0 and h < g.height and w >= 0 and w < g.width:

@@ -82,6 +82,7 @@ def _lrn_grad(x, scaled, shared, dx, g, factor, size):
         # channel j's window holds c if c - above <= j <= c + below: the mirror of the forward's window
         for j in range(max(c - g.above, 0), min(c + g.below + 1, g.channels)):
             total += shared[base + j * g.area]
+        # dx = dy d^-beta - (2 alpha beta / size) x sum_j dy_j x_j d_j^(-beta - 1)
         dx[i] = scaled[i] - factor * x[i] * total
 
 
@@ -106,6 +107,7 @@ def _scale(dy, var, eps, weight, dx, g, size):
     i = cuda.grid(1)
     if i < size:
         c = channel_index(i, g[1], g[0])
+        # mean and variance are constants, so the layer is a factor for each channel
         factor = dy.dtype.type(1) / (var[c] + eps) ** dy.dtype.type(0.5)
         dx[i] = dy[i] * (factor * weight.values[c] if weight.given else factor)
 
@@ -166,6 +168,7 @@ def batch_norm2d_input_grad(dy, running_var, weight=None, *, eps=1e-5):
 def batch_norm2d_weight_grad(x, dy, running_mean, running_var, *, eps=1e-5):
     """Gradient with respect to the weight of a batch normalisation: ``reference.batch_norm2d_weight_grad``."""
     standardised = _run_standardise(x, running_mean, running_var, None, None, eps)
+    # dweight[c] = sum over n, h, w of dy times the standardised x
     flat = *x.shape[:2], x.shape[2] * x.shape[3]
     return sum_per_channel(standardised.reshape(flat), dy.reshape(flat))
 

@@ -109,6 +109,7 @@ def _max_grad(dy, switches, dx, g, size):
 @cuda.jit(device=True)
 def _tap_count(p, q, g, include_padding):
     """Pixels of window (p, q) that count: those of the input, and of its padding where that is asked for."""
+    # how far beyond each edge of the map the pixels still count
     above, below, before, after = (g.top, g.bottom, g.left, g.right) if include_padding else (0, 0, 0, 0)
     top, left = p * g.stride_y - g.top, q * g.stride_x - g.left
     # overlap of the window with what counts; the tail that ceil_mode adds never does
@@ -146,6 +147,7 @@ def _mean_grad(dy, dx, g, include_padding, size):
     i = cuda.grid(1)
     if i < size:
         plane, h, w = _pixel(i, g.height, g.width)
+        # in the padded map, where window p starts at row p stride
         h, w = h + g.top, w + g.left
         base = plane * g.rows * g.columns
         total = dy.dtype.type(0)

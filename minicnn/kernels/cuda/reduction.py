@@ -35,6 +35,7 @@ def _block_reduce(combine):
             partials[t // WARP] = value
         cuda.syncthreads()
         if t == 0:
+            # the thread's own value is that of warp 0; the other warps follow in order
             for warp in range(1, WIDTH // WARP):
                 value = combine(value, partials[warp])
             partials[0] = value

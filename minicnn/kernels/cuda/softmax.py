@@ -77,6 +77,7 @@ def _make_softmax_grad(real):
         total = partials[0]
         for c in range(t, classes, WIDTH):
             at = base + c * area
+            # log-softmax: dy - exp(y) sum dy; softmax: y (dy - sum dy y)
             dx[at] = dy[at] - math.exp(y[at]) * total if logarithm else y[at] * (dy[at] - total)
 
     return softmax_grad_kernel

@@ -51,6 +51,7 @@ class _Grid(NamedTuple):
 @cuda.jit(device=True)
 def _inputs(d0, d1, d2, d3, d4, d5):
     """B^T d."""
+    # rows 1 and 2 of B^T differ in the sign of their odd part alone, and so do rows 3 and 4
     return (
         FOUR * d0 - FIVE * d2 + d4,
         (d4 - FOUR * d2) + (d3 - FOUR * d1),
@@ -144,6 +145,7 @@ def _transform_outputs(m, y, maps, grid, epilogue, size):
     if i < size:
         half = cuda.local.array((4, 6), float32)
         k, tile = divmod_u32(i, grid.count)
+        # thread i is tile (p0 / 4, q0 / 4) of map k of an image
         rest, q0 = divmod_u32(tile, grid.columns)
         image, p0 = divmod_u32(rest, grid.rows)
         p0, q0 = p0 * 4, q0 * 4
@@ -172,6 +174,7 @@ def _transform_outputs(m, y, maps, grid, epilogue, size):
                 # tiles at the bottom and right stick out of the map
                 if p0 + r < rows and q0 + s < columns:
                     at = ((image * maps.channels + k) * rows + p0 + r) * columns + q0 + s
+                    # the epilogue can act here alone: M is not yet the convolution's sum
                     value = out[r, s] * factor + term
                     if epilogue.mask.given:
                         value = clip_with_mask(value, float32(0), at, epilogue)
@@ -210,5 +213,6 @@ def winograd(x, weight, y, top_left, gemm, epilogue, backward=False):
     # transform the input and the filters, multiply, transform the output
     launch_per_value(_transform_inputs, c * tiles, x.memory, v.memory, _Maps(*x.shape), grid)
     launch_per_value(_transform_filters, k * c, weight.memory, u.memory, k, c, int(backward))
+    # M is (36, K, tiles), element e the product of U[e] (K, C) and V[e] (C, tiles)
     m = gemm(v, u)
     launch_per_value(_transform_outputs, k * tiles, m.memory, y.memory, _Maps(*y.shape), grid, epilogue)

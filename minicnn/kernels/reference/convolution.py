@@ -249,6 +249,7 @@ def conv_transpose2d(
         pair(output_padding, "output_padding", minimum=0),
         pair(dilation, "dilation"),
     )
+    # x stands for dy and y for dx: (C, K / G, R, S) is the weight of a convolution from K channels to C
     y = conv2d_input_grad(x, weight, size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y if bias is None else y + bias[:, None, None]
 

@@ -133,6 +133,7 @@ def make_gather_gemm(tile: Tile, real: type, dense: bool, split: bool):
         # what this thread fetches: four taps of one filter, the last one's again where there is none, ...
         a_depth, a_filter = t % 2 * 4, t // 2
         own_filter = group * g.filters + min(first_filter + a_filter, g.filters - 1)
+        # the weight is (K, depth): the thread's four values of its filter in the share's first step
         own_weights = uint32(own_filter * g.depth + begin * BK + a_depth)
         # ... and four pixels of one tap, or four taps of one pixel
         b_depth = t // lanes if dense else t // bn
@@ -154,6 +155,7 @@ def make_gather_gemm(tile: Tile, real: type, dense: bool, split: bool):
         # undoes the tap's bias once here rather than at every tap
         column = int32(column - BIAS)
         own_tap = uint32(begin * BK + b_depth)
+        # dense: row d of the right-hand matrix is map d of the group, area values behind map d - 1
         own_pixels = uint32(source + (begin * BK + b_depth) * area + rest)
         for i in range(tm):
             for j in range(tn):
@@ -178,6 +180,7 @@ def make_gather_gemm(tile: Tile, real: type, dense: bool, split: bool):
                         place = int32(tap >> 32)
                         h = uint32(row + (place >> 16))
                         w = uint32(column + (place & 65535))
+                        # a tap in the padding reads 0
                         fetched[i] = zero
                         # unsigned, so that one comparison rejects negative rows and columns too
                         if h < height and w < width:
@@ -201,6 +204,7 @@ def make_gather_gemm(tile: Tile, real: type, dense: bool, split: bool):
                     # the four taps of this pixel are two rows of the tile apart
                     for i in range(4):
                         right[uint64(at + 2 * i * right_row)] = fetched[i]
+            # tile s lies complete in shared memory before step s + 1 multiplies it
             cuda.syncthreads()
         if split:
             for i in range(tm):

@@ -139,6 +139,7 @@ def backward_plans(n: int, c: int, k: int, windows: Windows, groups: int) -> tup
                 *(k, p, q, 1, 1, y.corner, x.corner),
                 *(height, width, *windows.stride, y.first, x.first, c),
             )
+            # row d of the product is (k, tap) here, so the maps that are gathered are those of dy
             taps, group_stride = _taps(k // groups, rows, columns, (p, q)), k // groups * filters * r * s
             dense = _reads_single_pixels(windows)
             plans.append(_make_gather(geometry, taps, order.reshape(-1), group_stride, r * s, dense))
@@ -168,6 +169,7 @@ def weight_plan(c: int, windows: Windows, groups: int) -> tuple[DeviceArray, Dev
     """Tables of ``conv2d_weight_grad``: the place of every output pixel's window, and every (c, r, s)."""
     (height, width), (p, q), (r, s) = windows.size, windows.output_size, windows.kernel_size
     (top, _), (left, _) = windows.padding
+    # row and column of x where the window of output (p, q) starts, negative in the padding
     rows = np.arange(p, dtype=np.int64)[:, None] * windows.stride[0] - top
     columns = np.arange(q, dtype=np.int64) * windows.stride[1] - left
     # the column is biased to stay positive below the row; the kernels take the 2^31 off again

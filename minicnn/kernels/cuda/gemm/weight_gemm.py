@@ -92,9 +92,11 @@ def make_weight_gemm(tile: Tile, real: type):
                 row = row if at <= last else int32(OUTSIDE)
                 column = int32(column - BIAS)
                 for i in range(4):
+                    # dy is 0 behind the image's last pixel, whatever lies there in memory
                     fetched[i] = zero
                     if at <= last:
                         fetched[i] = dy[uint32(rows[i] + at)]
+                    # row and biased column of the tap; its offset in x is the low 32 bits
                     tap = int32(own_taps[i] >> 32)
                     h = uint32(row + (tap >> 16))
                     w = uint32(column + (tap & 65535))
@@ -118,6 +120,7 @@ def make_weight_gemm(tile: Tile, real: type):
                 for i in range(4):
                     at_lane = uint64(here + i * lane_count)
                     left[at_lane], right[at_lane] = fetched[i], gathered[i]
+            # tile s lies complete in shared memory before step s + 1 multiplies it
             cuda.syncthreads()
         for i in range(tm):
             # piece i // 4 of the thread's rows, and of its columns below
