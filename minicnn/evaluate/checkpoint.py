@@ -47,6 +47,7 @@ def map_with_checkpoint(
     path = None if path is None else Path(path)
     rows = {} if path is None else _read_rows(path)
     for number in progress([n for n in range(count) if n not in rows]):
+        # each row is on the disk before the next is measured, so that a run that is cut off loses one at most
         rows[number] = measure(number)
         if path is not None:
             _append_row(path, number, rows[number])
@@ -57,6 +58,7 @@ def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
     """Return a digest of version, network, device, preprocessing, pictures and whatever else decides a result."""
     origin = digest_network(net)
     version = [minicnn.__version__, *(origin[name] for name in ("sha256", "device", "preprocess"))]
+    # whatever decides a result is in the file's name: rows of other weights, pictures or settings are never read
     everything = [version, [digest_image(image)["sha256"] for image in images], *settings]
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:12]
 
@@ -79,6 +81,7 @@ def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
         try:
             entry = json.loads(line)
         except ValueError:
+            # a line that was cut off is no JSON, and its picture is measured again
             continue
         rows[entry["number"]] = entry["row"]
     return rows

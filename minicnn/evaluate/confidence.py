@@ -63,12 +63,15 @@ def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws:
     (0.75, 0.25, 1.0)
 
     """
+    # a draw needs the sum and the size of each group, not its pictures
     sums, counts = np.bincount(groups, weights=values), np.bincount(groups)
+    # one group tells nothing of the spread between groups
     if len(counts) < 2:
         return Estimate(float(values.mean()), np.nan, np.nan)
     rng, means = np.random.default_rng(seed), np.empty(draws)
     for n in range(draws):  # one draw at a time, so that memory does not grow with the number of draws
         drawn = rng.integers(len(counts), size=len(counts))
+        # a ratio of sums, so that pictures weigh alike whatever the size of their group
         means[n] = sums[drawn].sum() / counts[drawn].sum()
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(float(values.mean()), float(low), float(high))

@@ -125,6 +125,7 @@ def read_classes(path: PathLike) -> dict[str, int]:
 
     The first word of a line counts: ILSVRC's lists say ``n01440764 tench, Tinca tinca``, class 0, and so on.
     """
+    # a class's number is the place of its line among those that are not empty
     names = [line.split()[0] for line in _read_text(Path(path)).splitlines() if line.strip()]
     if len(set(names)) < len(names):
         raise MinicnnError(f"{path}: a name stands on two lines; expected one class a line, its name first")
@@ -171,6 +172,7 @@ def _merge_boxes(examples: list[Example]) -> list[Example]:
     for example in examples:
         key = (example.image, example.classes)
         first = merged.get(key, example)
+        # the first row of a key is its own ``first``, and its box must not be counted twice
         boxes = example.boxes if first is example else (*first.boxes, *example.boxes)
         merged[key] = replace(first, boxes=boxes, mask=first.mask or example.mask)
     return list(merged.values())
@@ -181,6 +183,7 @@ def _merge_boxes(examples: list[Example]) -> list[Example]:
 
 def _read_csv(folder: Path, convention: str) -> Iterator[Example]:
     path = folder / "labels.csv"
+    # strict, so that a quote that is never closed is an error and not the rest of the file in one cell
     table = csv.DictReader(io.StringIO(_read_text(path)), strict=True)
     try:
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
@@ -203,6 +206,7 @@ def _read_csv(folder: Path, convention: str) -> Iterator[Example]:
 
 def _parse_classes(text: str | None, where: str) -> tuple[int, ...]:
     words = (text or "").split()
+    # isdigit lets superscripts pass, which int does not read; isascii keeps them out
     if not words or not all(word.isascii() and word.isdigit() and len(word) < 8 for word in words):
         raise MinicnnError(f"{where}: class_indices: expected numbers of classes, got {(text or '')[:60]!r}")
     return tuple(dict.fromkeys(int(word) for word in words))
@@ -215,6 +219,7 @@ def _read_xml(folder: Path, convention: str, classes: Classes | None) -> Iterato
     for path in list_annotations(folder):
         root = _parse_xml(path)
         name = (root.findtext("filename") or path.stem).strip()
+        # ILSVRC's annotations name the picture without its suffix
         image = _find_picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
         mask = folder / "masks" / f"{image.stem}.png"
         for thing in root.findall("object"):
@@ -234,6 +239,7 @@ def _parse_xml(path: Path) -> Element:
     from xml.etree import ElementTree
 
     text = _read_text(path, XML_LIMIT)
+    # comments may stay; what else begins so is a document type, where entities are declared, or a CDATA section
     if "<!" in text.replace("<!--", ""):
         raise MinicnnError(f"{path}: expected an annotation without a document type, which it never needs")
     try:
@@ -244,7 +250,9 @@ def _parse_xml(path: Path) -> Element:
 
 def _find_picture(folder: Path, name: str, path: Path) -> Path:
     places = [f"{place}/{name}" for place in ("images", "JPEGImages", ".")]
+    # each place is checked to be inside of the folder before it is looked at
     existing = [p for place in places if (p := _path_inside(folder, place, str(path))).is_file()]
+    # if none exists, the first place is what the error will name when the picture is opened
     return existing[0] if existing else _path_inside(folder, places[0], str(path))
 
 
@@ -266,12 +274,14 @@ def _find_classes(word: str, classes: Classes | None, path: Path) -> tuple[int, 
 def _read_text(path: Path, limit: int = LIMIT) -> str:
     try:
         with open(path, "rb") as file:
+            # one byte more than allowed shows that a file is too long without reading all of it
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         raise MinicnnError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from None
     if len(data) > limit:
         raise MinicnnError(f"{path}: more than {limit:,} bytes, which no list of labels needs")
     try:
+        # spreadsheets put a byte order mark before the first column's name
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise MinicnnError(f"{path}: not text in UTF-8; expected a file of labels") from None
@@ -279,6 +289,7 @@ def _read_text(path: Path, limit: int = LIMIT) -> str:
 
 def _path_inside(folder: Path, name: str | None, where: str) -> Path:
     """Path of a file below the folder; a list of labels must not make us open any other."""
+    # read as Windows would read it too: backslashes part folders there, and C: is a drive
     pure = PurePosixPath((name or "").replace("\\", "/"))
     if (
         not name
@@ -299,6 +310,7 @@ def _parse_box(sides: list[str | None], convention: str, where: str) -> Box:
         )  # ILSVRC has whole numbers, VOC some fractions
     except (TypeError, ValueError):
         raise MinicnnError(f"{where}: expected {', '.join(SIDES)} in pixels, got {sides!r:.120}") from None
+    # VOC counts pixels from 1 and includes the last: less 1 on all sides, and 1 more on the far ones to exclude it
     if convention == "voc":
         xmin, ymin = xmin - 1, ymin - 1
     if not (0 <= xmin < xmax < 1e6 and 0 <= ymin < ymax < 1e6):

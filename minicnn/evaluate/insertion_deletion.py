@@ -98,8 +98,10 @@ def insertion_deletion_curves(
         raise MinicnnError(f"curves: expected steps >= 1 and batch >= 1, got {steps} and {batch}")
     if x.ndim != 4 or len(x) != 1 or map.shape != x.shape[2:]:
         raise ShapeError(f"curves: expected x (1, C, H, W) and a map (H, W), got {x.shape} and {map.shape}")
+    # largest first; a stable sort, so that pixels of one value have the same order in each run
     order = np.argsort(-map, axis=None, kind="stable")
     blurred = gaussian_blur(x, BLUR * max(x.shape[2:]) / 224)
+    # deletion leads from the picture to zeros, insertion from the blurred picture to the picture
     ends = (x, np.zeros_like(x)), (blurred, x)
     counts = np.linspace(0, order.size, steps + 1).round().astype(int)
     deletion, insertion = (_probabilities(net, pair, order, counts, target, batch) for pair in ends)
@@ -132,6 +134,7 @@ def _probabilities(
     probabilities = []
     for first in range(0, len(counts), batch):
         inputs = np.repeat(start, len(counts[first : first + batch]), axis=0)
+        # (n, C, H W) and (C, H W): flat is a view of inputs, and a pixel is one of its columns, in all channels
         flat, last = inputs.reshape(*inputs.shape[:2], -1), end.reshape(*end.shape[1:2], -1)
         for n, count in enumerate(counts[first : first + batch]):
             flat[n][:, order[:count]] = last[:, order[:count]]
@@ -205,6 +208,7 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any], seed: 
     x, _ = load_views(net, example.image, "whole")
     target = true_class(net, example, x)
     maps = {name: own.map[0] for name, own in maps_by_method(net, x, target, settings["methods"]).items()}
+    # the two baselines know nothing of the picture: pixels in random order, and those nearest to the centre first
     rows, columns = (np.abs(np.arange(n) - (n - 1) / 2) for n in x.shape[2:])
     maps["random order"] = np.random.default_rng(seed).random(x.shape[2:])
     maps["centre first"] = -np.hypot(rows[:, None], columns[None])

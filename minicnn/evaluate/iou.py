@@ -18,6 +18,7 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     0.3333333333333333
 
     """
+    # negative along an axis on which the boxes lie apart
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     intersection = max(width, 0) * max(height, 0)
     return float(intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection))
@@ -33,4 +34,5 @@ def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
     0.3333333333333333
 
     """
+    # where the union is empty so is the intersection, and 0 / 1 is the 0 that is promised
     return float((a & b).sum() / max(1, (a | b).sum()))

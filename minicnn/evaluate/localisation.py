@@ -176,9 +176,11 @@ def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict
     order: list[int] = []
 
     def choose_true_classes(probability: np.ndarray) -> list[int]:
+        # kept outside of the function too, for the top-1 and top-5 errors below
         order[:] = [int(c) for c in np.argsort(-probability, kind="stable")]
         if max(example.classes) >= len(order):
             raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(order)}")
+        # true classes among the top five may count as hits; without any, the likeliest true class is localised
         by_probability = [c for c in order if c in example.classes]
         return [c for c in by_probability if c in order[:5]] or by_probability[:1]
 
@@ -187,6 +189,7 @@ def _measure(net: Network, example: Example, method: LocalisationMethod) -> dict
     mapped = time.perf_counter()
     masks = [_mask(picture, saliency.map, method) for saliency in maps]
     seconds = {"map": mapped - start, "cut": time.perf_counter() - mapped}
+    # top-5 takes the best box of all true classes in the top five, every other figure that of the first one
     box_ious = [_compare_mask(mask, example.boxes, None).box for mask in masks]
     ious = _compare_mask(masks[0], example.boxes, truth)
     top1, top5 = order[0] in example.classes, bool(set(order[:5]) & set(example.classes))
@@ -218,6 +221,7 @@ def _threshold(
 ) -> list[IoUs]:
     """Compare the largest part of the map above each quantile."""
     smooth = smooth_map(map, method.settings)
+    # a quantile that is the map's maximum leaves nothing above it, which is a miss
     parts = (smooth > q for q in np.quantile(smooth, QUANTILES))
     return [_compare_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]
 
@@ -241,6 +245,7 @@ def _compare_mask(mask: np.ndarray | None, boxes: Sequence[Box], truth: np.ndarr
 
 
 def _summarise(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
+    # groups are numbered from 0, as the bootstrap wants them
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
 
     def estimate(values: Sequence[Any]) -> Estimate:
@@ -251,6 +256,7 @@ def _summarise(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
             "IoU >= 0.5": estimate([iou.box >= HIT for iou in ious]),
             "box IoU": estimate([iou.box for iou in ious]),
         }
+        # with masks for some of the pictures alone the mean would be one over another set than the rest
         if all(iou.mask is not None for iou in ious):
             estimates["mask IoU"] = estimate([iou.mask for iou in ious])
         estimates["top-1 error"] = estimate([not located for located in located1])
@@ -272,6 +278,7 @@ def _summarise(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
     for kind, choices in baselines:
         # rows that were kept by an earlier run come from JSON as lists
         ious = [[IoUs(*row[kind][n]) for row in rows] for n in range(len(choices))]
+        # the setting that does best on these very pictures, which flatters the baseline and not the method
         best = max(range(len(choices)), key=lambda n: _rank([iou.box for iou in ious[n]]))
         label = kind if choices[best] is None else f"{kind}, best at {choices[best]:g}"
         estimates[label] = summarise_baseline(ious[best])
@@ -281,6 +288,7 @@ def _summarise(name: str, rows: list[dict[str, Any]], seed: int) -> Evaluation:
 
 
 def _rank(ious: list[float]) -> tuple[float, float]:
+    # hits first; of settings with as many hits the one of larger mean
     return float(np.mean([iou >= HIT for iou in ious])), float(np.mean(ious))
 
 

@@ -86,6 +86,7 @@ def summarise(
         for name in rows[0][measure]:
             values = [row[measure][name] for row in rows]
             estimates.setdefault(name, {})
+            # a mean over some of the pictures can't be compared with means over all of them
             if all(value is not None for value in values):
                 estimates[name][measure] = bootstrap_mean(np.array(values, np.float64), groups, seed)
     return MethodComparison(title, rows, estimates, per_cent, dict(settings))
@@ -111,4 +112,5 @@ def true_class(net: Network, example: Example, x: np.ndarray) -> int:
     probability = mean_probabilities(np.concatenate([net(view[None]) for view in x]))
     if max(example.classes) >= len(probability):
         raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(probability)}")
+    # a picture may have several right answers; the maps are of the one that the network is surest of
     return max(example.classes, key=lambda c: probability[c])

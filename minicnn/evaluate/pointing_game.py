@@ -117,6 +117,7 @@ def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance
 
     """
     row, column = point
+    # how far the pixel lies outside of each box along the two axes, 0 inside; right and bottom are exclusive
     gaps = (
         np.hypot(max(left - column, 0, column - (right - 1)), max(top - row, 0, row - (bottom - 1)))
         for left, top, right, bottom in boxes
@@ -139,6 +140,7 @@ def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float
     0.5
 
     """
+    # (H, 1) and (1, W): the gaps broadcast to (H, W)
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
     hit = np.zeros(size, bool)
     for left, top, right, bottom in boxes:
@@ -150,6 +152,7 @@ def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float
 
 def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dict[str, Any]:
     picture = load_image(example.image)
+    # Pillow says (width, height)
     size = picture.size[::-1]
     truth = read_valid_mask(example, size)
     x, views = load_views(net, picture, settings["crops"])
@@ -158,6 +161,7 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dic
     for method, maps in maps_by_method(net, x, target, settings["methods"]).items():
         points[method] = _argmax(average_views(maps.map, views), settings["smoothing"])
     points["centre"] = [size[0] // 2, size[1] // 2]
+    # a map that is the same everywhere points at no pixel, which counts as a miss
     tolerance = settings["tolerance"]
     box: dict[str, float] = {
         name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()

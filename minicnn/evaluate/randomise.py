@@ -28,6 +28,7 @@ def stages(net: Network) -> list[Stage]:
     all_stages: list[Stage] = []
     for name, layer in sequence.before_softmax(net.named_layers):
         own = tuple(f"{name}.{key}" for key in layer.parameter_shapes())
+        # the normalisation's parameters go with those of the layer that it scales
         if isinstance(layer, BatchNorm2d) and all_stages:
             all_stages[-1] = Stage(all_stages[-1].name, all_stages[-1].parameters + own)
         elif own:
@@ -72,6 +73,7 @@ def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
     for name, array in net.state_dict().items():
         owner, _, key = name.rpartition(".")
         if key.startswith("running_"):
+            # one order for mean and variance, so that each channel's two statistics stay together
             order = orders.setdefault(owner, rng.permutation(array.size))
         else:
             order = rng.permutation(array.size)
@@ -124,10 +126,12 @@ def fit_last_layer(net: Network, inputs: Iterable[np.ndarray], labels: np.ndarra
     *before, (name, last) = sequence.before_softmax(net.named_layers)
     if not isinstance(last, Linear) or not before:
         raise MinicnnError(f"{net.name}: ends in {name!r}, which is no linear layer that least squares could fit")
+    # (N, D)
     features = np.concatenate([net.forward(x, upto=before[-1][0]) for x in inputs]).astype(np.float64)
     state, classes = last.state(), last.parameter_shapes()["weight"][0]
     one_hot = np.eye(classes)[labels]
     weight, bias = _least_squares(features, one_hot)
+    # without a bias the solution has to pass through the origin, which centring would not make it do
     if "bias" not in state:
         weight, bias = _least_squares(features, one_hot, centred=False)
     correct = (features @ weight.T + bias).argmax(axis=1) == labels
@@ -138,9 +142,12 @@ def fit_last_layer(net: Network, inputs: Iterable[np.ndarray], labels: np.ndarra
 
 def _least_squares(f: np.ndarray, y: np.ndarray, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Weights (K, D) and biases (K,) of ridge regression from f (N, D) to y (N, K), by its dual where D > N."""
+    # centred, the intercept drops out of the system and is not penalised: b = mean(y) - W mean(f)
     mean, target = (f.mean(axis=0), y.mean(axis=0)) if centred else (np.zeros(f.shape[1]), np.zeros(y.shape[1]))
     f, y = f - mean, y - target
+    # the trace over the rank is the mean eigenvalue; the smallest number stands in where all features are equal
     ridge = RIDGE * max(np.square(f).sum() / min(f.shape), np.finfo(np.float64).tiny)
+    # (F^T F + r I)^-1 F^T = F^T (F F^T + r I)^-1: of the two systems, D x D and N x N, the smaller one is solved
     if f.shape[1] > len(f):
         weight = f.T @ np.linalg.solve(f @ f.T + ridge * np.eye(len(f)), y)
     else:

@@ -93,6 +93,7 @@ def sanity_check(
     shuffled = shuffle_parameters(net, seed)
 
     def measure(n: int) -> dict[str, Any]:
+        # seeded by the picture's number, so that a run that goes on draws what the whole run would have drawn
         image, x, rng = images[n], inputs[n], np.random.default_rng((seed, n))
         scores = net(x)[0]
         similarity = _similarities(net, x, scores, settings, Randomised(shuffled, fits), rng)
@@ -127,6 +128,7 @@ def _fit_labels(net: Network, inputs: _Inputs, seed: int) -> tuple[tuple[Network
         return None, "not done, as the net sees one class in all pictures"
     permuted = np.random.default_rng(seed).permutation(classes)
     if (permuted == classes).all():
+        # the permutation drawn is no change; a turn by one place is one, as there are two classes at least
         permuted = np.roll(classes, 1)
     try:
         fitted, fitted_to_permuted = (fit_last_layer(net, inputs, labels) for labels in (classes, permuted))
@@ -168,6 +170,7 @@ def _similarities(
     trained = maps_by_method(net, x, target, settings)
     similarities: dict[str, Any] = {method: {"cascade": [], "independent": []} for method in settings}
     cascade: dict[str, np.ndarray] = {}
+    # cascade holds all stages up to this one, own this one alone
     for stage in stages(net):
         own = {name: randomised.parameters[name] for name in stage.parameters}
         cascade |= own
@@ -175,6 +178,7 @@ def _similarities(
             maps = maps_by_method(replace_parameters(net, parameters), x, target, settings)
             for method in settings:
                 similarities[method][check].append(_compare(trained[method], maps[method]))
+    # uniform over all classes but the target
     other = (target + int(rng.integers(1, len(scores)))) % len(scores) if len(scores) > 1 else target
     others = maps_by_method(net, x, other, settings)
     fits = randomised.fits
@@ -189,7 +193,9 @@ def _similarities(
 def _compare(a: AttributionMaps, b: AttributionMaps) -> list[float]:
     """Return the three ``SIMILARITY_MEASURES`` of two methods' maps of one view."""
     ranks = [rank_correlation(*pair) for pair in ((a.map[0], b.map[0]), (a.signed[0], b.signed[0]))]
+    # SSIM compares brightness too, and maps of other weights have other scales
     first, second = (m.map[0] / (m.map.max() or 1) for m in (a, b))
+    # a map that is the same everywhere has no order, so that nothing of the trained map is left in it
     return [0.0 if np.isnan(rho) else rho for rho in ranks] + [structural_similarity(first, second)]
 
 

@@ -55,6 +55,7 @@ class SanityCheck:
             return None
         index = SIMILARITY_MEASURES.index(measure)
         values = [(similarity if stage is None else similarity[stage])[index] for similarity in similarities]
+        # each picture is a group by itself
         return bootstrap_mean(np.array(values, np.float64), np.arange(len(values)), self.seed)
 
     def stage_estimate(self, method: str, check: str, stage: int, measure: str = "absolute") -> Estimate:
@@ -66,12 +67,14 @@ class SanityCheck:
     @property
     def upper_half(self) -> int:
         """The stage of the cascade with which the upper half of them is randomised."""
+        # stages are counted from 0: at this one half of them, rounded up, are randomised
         return (len(self.stages) - 1) // 2
 
     def verdict(self, method: str) -> str:
         """Return "passes", "fails" or "undecided" with the two numbers that say so, see ``THRESHOLDS``."""
         last, upper = (self.stage_estimate(method, "cascade", stage) for stage in (0, self.upper_half))
         (last_low, last_high), (low, high) = _bounds(last), _bounds(upper)
+        # a whole interval has to lie on one side of its threshold; where one is inside, the pictures do not decide
         if last_low > SAME or low > OTHER:
             word = "fails"
         else:

@@ -44,8 +44,10 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """
     _check_shapes(a, b, "rank_correlation")
     p, q = (_ranks(m) for m in (a, b))
+    # Spearman's rho is the correlation of the ranks
     p, q = p - p.mean(), q - q.mean()
     scale = np.sqrt((p @ p) * (q @ q))
+    # rounding can lead just beyond 1; ranks that are all equal have no correlation
     return float(np.clip(p @ q / scale, -1, 1)) if scale > 0 else np.nan
 
 
@@ -87,12 +89,15 @@ def structural_similarity(a: np.ndarray, b: np.ndarray, data_range: float = 1.0)
     if a.ndim != 2:
         raise ShapeError(f"structural_similarity: expected maps of shape (H, W), got {a.shape}")
     a, b = a.astype(np.float64), b.astype(np.float64)
+    # first and second moments under a Gaussian window around each pixel
     mean_a, mean_b, square_a, square_b, product = (gaussian_blur(m, SIGMA) for m in (a, b, a * a, b * b, a * b))
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    # E[ab] - E[a] E[b], and below the sum of both E[a^2] - E[a]^2
     covariance = product - mean_a * mean_b
     variances = square_a - mean_a**2 + square_b - mean_b**2
     ssim = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     ssim /= (mean_a**2 + mean_b**2 + c1) * (variances + c2)
+    # near the border the window sees repeated edges; a map too small for anything else counts as a whole
     inner = ssim[BORDER:-BORDER, BORDER:-BORDER]
     return float((inner if inner.size else ssim).mean())
 
@@ -105,5 +110,6 @@ def _check_shapes(a: np.ndarray, b: np.ndarray, where: str) -> None:
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 0 of all values, equal ones sharing their mean."""
     _, inverse, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    # equal values hold the ranks from ends - counts to ends - 1, whose mean this is
     ends = np.cumsum(counts)
     return (ends - (counts + 1) / 2)[inverse.ravel()]

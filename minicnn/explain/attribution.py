@@ -104,6 +104,7 @@ def attribution(
     """
     x, views = load_views(net, image, crops)
     settings = complete_settings(net, method, x.shape[1:], settings)
+    # (V, K)
     scores = np.concatenate([net(view[None]) for view in x])
     probability = mean_probabilities(scores)
     c = int(probability.argmax()) if target is None else class_index(net, target, scores.shape[1])
@@ -140,6 +141,7 @@ def maps_by_method(
 ) -> dict[str, AttributionMaps]:
     """Return the maps by several methods, {name: complete settings}; the rules share one forward pass."""
     rules = {name: rule for name in methods if (rule := get_method(name).rule) is not None}
+    # the tape does not depend on the rule: one forward pass of each view serves all of them
     traced = [net.trace(view[None]) for view in x] if rules else []
     maps = {}
     for name, settings in methods.items():

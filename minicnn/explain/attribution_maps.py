@@ -32,6 +32,7 @@ class AttributionMaps(NamedTuple):
     @classmethod
     def from_contributions(cls, contributions: np.ndarray) -> AttributionMaps:
         """Return |sum over the channels|, and the sum, of the inputs' contributions (V, C, H, W) to a score."""
+        # opposite signs in the channels of a pixel cancel: what counts is the pixel's share as a whole
         signed = contributions.sum(axis=1)
         return cls(np.abs(signed), signed, {})
 

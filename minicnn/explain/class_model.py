@@ -104,10 +104,12 @@ def class_model(
     ('3', (28, 28, 3), True)
 
     """
+    # the zero image's scores only tell how many classes there are
     scores = net(_zero(net))
     c = class_index(net, target, scores.shape[1])
     settings = (settings or Ascent()).with_penalty(_input_shape(net))
     ascent = gradient_ascent(_objective(net, None, net.cotangent(scores, c)), settings, seed, progress)
+    # the softmax is looked at when the ascent is over; what ascends is the score
     probability = float(mean_probabilities(net(ascent.x))[c])
     return _class_model(net, ascent, settings, c, class_label(net, c), probability)
 
@@ -172,6 +174,7 @@ def _objective(net: Network, layer: str | None, dy: np.ndarray, ball: bool = Fal
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         y, tape = net.trace(x, upto=layer)
+        # dy is 1 at the units that are maximised and 0 elsewhere: the value is <dy, y>, whose gradient is returned
         return float(y[dy != 0].sum()), net.backward(tape, sent)
 
     return Objective(value_and_gradient, _zero(net), _limits(net), ball)
@@ -212,6 +215,7 @@ def _limits(net: Network) -> tuple[np.ndarray, np.ndarray] | None:
     """Input values of black and white, for clipping."""
     if net.preprocess is None:
         return None
+    # "auto" would take the white picture for dark strokes on light paper and turn it into black
     preprocess = replace(net.preprocess, invert=False)
     black, white = (preprocess(np.full((*preprocess.size, 3), value, np.uint8))[0] for value in (0, 255))
     return black, white

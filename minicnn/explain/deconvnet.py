@@ -119,6 +119,7 @@ def deconvnet(
     x, (view,) = load_views(net, picture, "one")
     y, tape = net.trace(x, upto=layer)
     index = _index(y, layer, channel, position)
+    # all activations are zero but the one, which starts with its own value and not with 1
     dy = np.zeros_like(y)
     dy[index] = y[index]
     place = None if y.ndim == 2 else (int(index[2]), int(index[3]))
@@ -199,6 +200,7 @@ def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | 
     if y.ndim == 2:
         return 0, channel
     if position is None:
+        # without a position, where the map is largest
         position = np.unravel_index(y[0, channel].argmax(), y.shape[2:])
     if not all(0 <= p < n for p, n in zip(position, y.shape[2:], strict=True)):
         raise ShapeError(
@@ -210,6 +212,7 @@ def _index(y: np.ndarray, layer: str, channel: int, position: tuple[int, int] | 
 def _to_image_box(field: Box, view: View) -> tuple[float, float, float, float]:
     """Return a box of the network's input in the original picture's coordinates."""
     xmin, ymin, xmax, ymax = view.box
+    # pixels of the original for each one of the network's input, which shows the view's box alone
     scale_x, scale_y = (xmax - xmin) / view.size[1], (ymax - ymin) / view.size[0]
     return (
         xmin + field.xmin * scale_x,

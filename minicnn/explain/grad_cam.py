@@ -91,6 +91,7 @@ def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None
     Parameters and errors as for ``grad_cam``; an array of shape (V, P, Q), signed, dtype of x.
     """
     layer = last_convolution(net, x.shape[1:]) if layer is None else layer
+    # the gradient is wanted at the layer's maps: what follows them is a network whose input they are
     rest = Network(_layers_after(net.named_layers, layer), device=net.device, name=net.name)
     return np.concatenate([_class_activation(net, rest, view[None], target, layer) for view in x])
 
@@ -99,6 +100,7 @@ def _class_activation(net: Network, rest: Network, x: np.ndarray, target: int, l
     maps = net.forward(x, upto=layer)
     if maps.ndim != 4:
         raise ShapeError(f"grad_cam: {layer!r} gives {maps.shape[1:]} for each image; expected maps (K, P, Q)")
+    # equation 1: alpha_k is the mean of dS_c / dA_k over the map; then equation 2, without its rectifier
     alpha = rest.input_gradient(maps, target).mean(axis=(2, 3))
     return np.einsum("nk,nkpq->npq", alpha, maps)
 
@@ -119,6 +121,7 @@ def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
     convolutions = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _has_maps(out)]
     if not convolutions:
         raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
+    # the normalisation and the rectifier behind the convolution belong to the maps that are weighted
     end = convolutions[-1]
     while end + 1 < len(layers) and isinstance(layers[end + 1][1], AFTER):
         end += 1

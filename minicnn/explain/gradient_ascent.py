@@ -153,14 +153,17 @@ def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress:
     """
     if settings.clip and objective.limits is None:
         raise MinicnnError("clip: this network has no preprocessing that says what black and white are")
+    # the zero image comes first, so that of equally good ends the paper's own is chosen
     rng, zero = np.random.default_rng(seed), objective.zero
     starts = [zero] + [rng.normal(0, 0.1, zero.shape).astype(zero.dtype) for _ in range(settings.restarts)]
     results = [_ascend(objective, start, settings, rng, progress) for start in starts]
+    # no ascent has left its start
     if all(result.values[-1] == result.values[0] and result.gradient_norms[0] == 0 for result in results):
         raise MinicnnError(
             "the gradient vanishes at the zero image, so there is no direction of ascent; restarts=3 tries random "
             "images"
         )
+    # ascents are ranked by what they maximise, S - lambda ||I||^2; scores alone would favour the larger image
     penalty = 0.0 if objective.ball else _penalty(settings)
     return max(results, key=lambda result: result.values[-1] - penalty * _norm(result.x) ** 2)
 
@@ -171,9 +174,11 @@ def _ascend(
     """Ascend from one image: coarse levels first, each with its share of the steps."""
     values: list[float] = []
     norms: list[float] = []
+    # each level gets a run of consecutive steps; k counts on through all levels, and the step length falls with it
     x, shares = start, np.array_split(np.arange(settings.steps), settings.levels)
     steps = iter(progress(range(settings.steps)))
     for level, share in zip(range(settings.levels - 1, -1, -1), shares, strict=True):
+        # the ascent moves the small image, of 1 / 2^level of the size; the network sees it enlarged
         up = _enlargement(start.shape[2:], 2**level)
         small = _shrink(x, up)
         for k in share:
@@ -183,7 +188,9 @@ def _ascend(
             value, gradient = objective.value_and_gradient(x)
             values.append(value)
             norms.append(_finite_norm(value, gradient, k))
+            # back through the shift and the enlargement, by the adjoint of each in reverse order
             gradient = _enlarge_input_grad(np.roll(gradient, (-shift[0], -shift[1]), (2, 3)), up)
+            # without a gradient all further steps would only follow the regularisers
             if norms[-1] == 0:
                 return AscentResult(_enlarge(small, up), values, norms, f"the gradient vanished at step {k}")
             small = _step(small, gradient, k, objective, settings, up)
@@ -219,17 +226,23 @@ def _step(
     """Return the image (1, C, h, w) after step k: regularised direction, blur, clipping, ball."""
     direction = gradient
     if settings.total_variation:
+        # total variation adds -weight times the gradient of the squared differences between neighbours
         direction = direction + settings.total_variation * _laplacian(x)
     if not objective.ball:
+        # the gradient of -lambda ||x||^2
         direction = direction - 2 * _penalty(settings) * x
+    # the direction is brought to a root mean square of 1: gradients of nets differ by orders of magnitude
     length = _norm(direction) / np.sqrt(direction.size)
     step = settings.step * (1 - k / settings.steps)
     x = x + (np.float32(step / length) * direction if length > 0 else 0)
     if settings.blur and k % 10 == 9:
+        # every tenth step only, or the blur would undo what the steps in between draw
         x = gaussian_blur(x, settings.blur)
     if settings.clip and objective.limits is not None:
+        # a negative scale in the preprocessing makes white the smaller value
         low, high = (_shrink(limit[None], up) for limit in objective.limits)
         x = np.clip(x, np.minimum(low, high), np.maximum(low, high))
+    # the ball is one of full-size images; enlarging is linear, so that scaling the small image scales that norm
     norm = _norm(_enlarge(x, up))
     outside = objective.ball and norm > settings.radius
     return (x * np.float32(settings.radius / norm) if outside else x).astype(np.float32)
@@ -237,6 +250,7 @@ def _step(
 
 def _laplacian(x: np.ndarray) -> np.ndarray:
     """Sum over the four neighbours of their differences: the downhill direction of squared differences."""
+    # repeated edges make the differences across the border zero
     p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     return p[:, :, 2:, 1:-1] + p[:, :, :-2, 1:-1] + p[:, :, 1:-1, 2:] + p[:, :, 1:-1, :-2] - 4 * x
 
@@ -257,9 +271,11 @@ def _enlargement(size: Sequence[int], factor: int) -> Enlargement:
 
 def _interpolation(n: int, m: int) -> np.ndarray:
     """Matrix (n, m) of linear interpolation between the centres of m pixels."""
+    # the centre of each of the n pixels in units of the m; held inside, so that the border is repeated
     place = np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1)
     below = np.minimum(place.astype(int), m - 1)
     above = np.minimum(below + 1, m - 1)
+    # each row has the weights of two neighbours; at the border both are one pixel, and their weights add up
     matrix = np.zeros((n, m), np.float32)
     np.add.at(matrix, (np.arange(n), below), 1 - (place - below))
     np.add.at(matrix, (np.arange(n), above), place - below)
@@ -267,6 +283,7 @@ def _interpolation(n: int, m: int) -> np.ndarray:
 
 
 def _enlarge(x: np.ndarray, up: Enlargement) -> np.ndarray:
+    # (H, h) @ (1, C, h, w) @ (w, W)
     return x if up is None else up[0] @ x @ up[1].T
 
 
@@ -279,4 +296,5 @@ def _shrink(x: np.ndarray, up: Enlargement) -> np.ndarray:
     """Mean of the pixels that each small pixel spreads to: the small image nearest to x."""
     if up is None:
         return x
+    # the denominator (h, w) is how much weight each small pixel hands out in all
     return _enlarge_input_grad(x, up) / (up[0].sum(0)[:, None] * up[1].sum(0))

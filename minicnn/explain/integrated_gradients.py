@@ -86,12 +86,16 @@ def integrated_gradients(
     if steps < 1:
         raise MinicnnError(f"integrated_gradients: expected at least one step, got {steps}")
     start = _broadcast(baseline, x)
+    # float64, since many small gradients are added up
     total = np.zeros(x.shape, np.float64)
+    # one range over views and steps, so that progress sees the whole of the work
     for n in progress(range(len(x) * steps)):
         v, k = divmod(n, steps)
+        # the midpoint of each step: the error of the sum falls with the square of the number of steps
         point = start[v] + (x[v] - start[v]) * x.dtype.type((k + 0.5) / steps)
         total[v] += net.input_gradient(point[None], target)[0]
     attribution = (x - start) * (total / steps)
+    # completeness: the attributions should add up to S_c(x) - S_c(baseline); what is missing is the error
     change = np.array([_score(net, x[v], target) - _score(net, start[v], target) for v in range(len(x))])
     return IntegratedGradients(attribution.astype(x.dtype), change, attribution.sum(axis=(1, 2, 3)) - change)
 
@@ -130,6 +134,7 @@ def integrated_gradient_maps(
     """
     if baseline not in BASELINES:
         raise MinicnnError(f"integrated-gradients: baseline: expected 'black' or 'mean', got {baseline!r:.80}")
+    # zero in the network's input is the mean that the preprocessing subtracts; black has to go through it
     start: np.ndarray | float = 0.0
     if baseline == "black":
         start = get_preprocess(net)(np.zeros((*x.shape[2:], 3), np.uint8))

@@ -229,6 +229,7 @@ def localise(
     ('7', (63, 59, 218, 233), (280, 280))
 
     """
+    # what the caller gives comes before what the method has
     picture, chosen = load_image(image), get_localisation_method(method)
     chosen = replace(
         chosen,
@@ -283,6 +284,8 @@ def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray,
             "gradient vanish at this image?"
         )
     smooth = smooth_map(map, settings)
+    # where the map has many equal values a quantile may be its very maximum or minimum, with nothing beyond it;
+    # the ties themselves are the seeds then, and those that both sides claim are the object's
     low, high = np.quantile(smooth, (settings.background, settings.foreground))
     foreground = smooth > high if (smooth > high).any() else smooth >= high
     background = (smooth < low if (smooth < low).any() else smooth <= low) & ~foreground

@@ -119,6 +119,7 @@ class Method:
 
 
 def _rule_method(rule: Rule, reference: Reference) -> Method:
+    # the rule stands beside the function, so that a comparison of rules can share one forward pass
     return Method(rule.name, functools.partial(gradient_maps, rule=rule), reference, rule=rule)
 
 
@@ -210,6 +211,7 @@ _ENTRIES = (
             "fill": Setting(0.0, float, "value of covered pixels, in units of the input", option=False),
         },
         signed=True,
+        # a window of a seventh of the side, moved by half of itself, has 13 x 13 places
         passes=169,
         choose_defaults=choose_window,
     ),
@@ -294,6 +296,7 @@ def command_options() -> dict[str, tuple[Setting, str]]:
     for method in METHODS.values():
         for name, setting in method.settings.items():
             if setting.option:
+                # one option for all methods that have the setting; the line of help grows by each of them
                 first, line = options.get(name, (setting, ""))
                 options[name] = (first, "; ".join(filter(None, (line, _help(method, setting)))))
     return options

@@ -69,15 +69,18 @@ def occlusion(
     if batch < 1 or not np.isfinite(fill):
         raise MinicnnError(f"occlusion: expected batch >= 1 and a finite fill, got {batch} and {fill}")
     corners = _corners(x.shape[2:], window, stride)
+    # covered counts the windows over each pixel; the windows at the border make it uneven
     total, covered = np.zeros((len(x), *x.shape[2:])), np.zeros(x.shape[2:])
     for top, left in corners:
         covered[top : top + window, left : left + window] += 1
     uncovered = np.concatenate([net(view[None]) for view in x])[:, target].astype(np.float64)
     for start in progress(range(0, len(x) * len(corners), batch)):
+        # views and windows are counted in one row, so that a batch is full even where two views meet in it
         windows = [divmod(n, len(corners)) for n in range(start, min(start + batch, len(x) * len(corners)))]
         boxes = [(v, _box(corners[n], window)) for v, n in windows]
         scores = net(_cover(x, boxes, fill))[:, target]
         for (v, box), score in zip(boxes, scores, strict=True):
+            # each pixel of the window is given the whole fall; the mean over its windows is taken at the end
             total[v][box] += uncovered[v] - score
     return (total / covered).astype(x.dtype)
 
@@ -106,6 +109,7 @@ def occlusion_sizes(size: tuple[int, int], window: int | None, stride: int | Non
 
 
 def _corners(size: tuple[int, int], window: int, stride: int) -> list[tuple[int, int]]:
+    # the last window ends at the border, whatever the stride, so that no pixel is left uncovered
     rows, columns = (sorted({*range(0, n - window + 1, stride), n - window}) for n in size)
     return [(top, left) for top in rows for left in columns]
 
@@ -115,6 +119,7 @@ def _box(corner: tuple[int, int], window: int) -> tuple[slice, slice]:
 
 
 def _cover(x: np.ndarray, boxes: list[tuple[int, tuple[slice, slice]]], fill: float) -> np.ndarray:
+    # indexing by a list copies, so that x itself stays whole
     copies = x[[v for v, _ in boxes]]
     for copy, (_, box) in zip(copies, boxes, strict=True):
         copy[:, box[0], box[1]] = fill

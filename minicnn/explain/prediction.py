@@ -165,9 +165,11 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
     7
 
     """
+    # built from the last class to the first, so that of equal labels the first class is meant
     labels = {label.casefold(): i for i, label in reversed(list(enumerate(net.labels or [])))}
     if isinstance(target, str) and target.casefold() in labels:
         return labels[target.casefold()]
+    # digits that are no label are a number; with a minus too, for an error that says the range
     if not isinstance(target, str) or target.removeprefix("-").isdecimal():
         if not 0 <= int(target) < classes:
             raise MinicnnError(f"target: class {target} is out of range; {net.name} has 0 to {classes - 1}")

@@ -79,20 +79,26 @@ def _trace_back(
 
 def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
     if layer.branches():
+        # all branches read the block's input; an empty one, the identity, hands the places on as they are
         ends = [_trace_back(branch, before, rows, columns) for branch in layer.branches()]
         return {p for end in ends for p in end[0]}, {p for end in ends for p in end[1]}
     if len(before) != 3:
+        # features (D,) have no rows and columns: place 0 stands for all of them
         return {0}, {0}
     sizes, places = before[1:], (rows, columns)
     if isinstance(layer, ZeroPad2d):
         left, _, top, _ = layer.padding
+        # output place p shows input place p - by, or padding
         read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
     elif hasattr(layer, "kernel_size"):
         read = [_window_inputs(layer, axis, sizes, place) for axis, place in enumerate(places)]
     elif layer.output_shape(before)[1:] == sizes:
+        # what keeps the size, a rectifier or a normalisation, reads each map at the output's own place
         read = list(places)
     else:
+        # the rest, such as flattening or a mean over the map, may read every place
         read = [set(range(n)) for n in sizes]
+    # places in the padding are not of the input
     inside = [{p for p in place if 0 <= p < n} for place, n in zip(read, sizes, strict=True)]
     return inside[0], inside[1]
 
@@ -105,5 +111,6 @@ def _window_inputs(layer: Any, axis: int, sizes: Shape, outputs: set[int]) -> se
     )
     before, taps = padding[axis][0], [dilation * tap for tap in range(layer.kernel_size[axis])]
     if isinstance(layer, ConvTranspose2d):
+        # input q spreads to the outputs q stride - before + t: solved for q, where that is a whole number
         return {(p + before - t) // stride for p in outputs for t in taps if (p + before - t) % stride == 0}
     return {p * stride - before + t for p in outputs for t in taps}

@@ -138,6 +138,7 @@ def _apply_rules(
     except MinicnnError:  # a rectifier for which the others are not defined, such as PReLU
         return arrays, None
     gradient, *others = (arrays[rule.name] for rule in RULES)
+    # deviations are in parts of the largest gradient; a gradient that is zero everywhere leaves them as they are
     scale = float(np.abs(gradient).max()) or 1.0
     deconvnet, guided = (float(np.abs(other - gradient).max()) / scale for other in others)
     return arrays, (deconvnet, guided)
@@ -151,6 +152,8 @@ def _pictures(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _picture(a: np.ndarray, channel: int) -> np.ndarray:
     if a.ndim == 3 and a.shape[1:] != (1, 1):
+        # dy may have fewer channels than x, in which the channel was chosen
         return a[min(channel, len(a) - 1)].copy()
+    # features (D,) are laid out in rows of about sqrt(D), with zeros after the last
     side = int(np.ceil(np.sqrt(a.size)))
     return np.pad(a.ravel(), (0, side * -(-a.size // side) - a.size)).reshape(-1, side)

@@ -234,6 +234,7 @@ Gradients: TypeAlias = tuple[
 def _smooth_gradients(
     net: Network, image: ImageLike, x: np.ndarray, choose: ChooseClasses, settings: MapSettings
 ) -> Gradients:
+    # class and score may come from other crops than the map
     scored = x if settings.scored is None else load_views(net, image, settings.scored)[0]
     scores = np.concatenate([net(view[None]) for view in scored])
     classes = list(choose(mean_probabilities(scores)))
@@ -260,5 +261,6 @@ def _gradients(net: Network, x: np.ndarray, choose: ChooseClasses, settings: Map
 
 
 def _backward(net: Network, traced: Iterable[tuple[np.ndarray, Any]], c: int, settings: MapSettings) -> np.ndarray:
+    # a generator, so that where ``traced`` makes the tapes one by one they are not all held
     dy_and_tape = ((net.cotangent(y, c, settings.of), tape) for y, tape in traced)
     return np.concatenate([net.backward(tape, dy, settings.rule) for dy, tape in dy_and_tape])

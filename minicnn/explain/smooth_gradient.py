@@ -97,14 +97,18 @@ def smooth_gradients(
     if samples < 1 or not 0 <= noise < np.inf:
         raise MinicnnError(f"smooth_gradient: expected samples >= 1 and noise >= 0, got {samples} and {noise}")
     totals = [np.zeros(x.shape, np.float64) for _ in targets]
+    # a generator for each view, so that its noise does not depend on how many views there are
     rngs = [np.random.default_rng((seed, v)) for v in range(len(x))]
+    # noise is given in parts of each view's own range
     sigmas = [noise * (view.max() - view.min()) for view in x]
     for n in progress(range(len(x) * samples)):
         v = n // samples
         noisy = x[v] + sigmas[v] * rngs[v].standard_normal(x[v].shape, np.float32)
         y, tape = net.trace(noisy[None].astype(x.dtype, copy=False))
+        # backward leaves the tape as it is: one noisy forward pass serves all classes
         for total, target in zip(totals, targets, strict=True):
             gradient = net.backward(tape, net.cotangent(y, target, "score"), rule)[0]
+            # squared in float64, where small gradients do not underflow
             total[v] += np.square(gradient, dtype=np.float64) if squared else gradient
     means = (total / samples for total in totals)
     return [(np.sqrt(mean) if squared else mean).astype(x.dtype) for mean in means]

@@ -85,6 +85,7 @@ def top_images(
 
     def value(image: Any) -> float:
         y = net.forward(load_views(net, image, "one")[0], upto=layer)
+        # a channel without a place is the sum over its map, as in ``maximise``
         return float(y[unit_cotangent(y, unit) != 0].sum())
 
     return [TopImage(i, v, _crop(net, i)) for i, v in largest_values(images, value, count, on_unreadable)]
@@ -113,6 +114,7 @@ def largest_values(
 
     if count < 1:
         raise MinicnnError(f"top: expected at least 1 image, got {count}")
+    # pairs are made as they are asked for: no more than ``count`` images are held
     top = heapq.nlargest(count, pairs(), key=lambda pair: pair[1])
     if not top:
         raise MinicnnError("no images were given, or none of them can be read")
@@ -124,4 +126,5 @@ def _crop(net: Network, image: Any) -> np.ndarray:
     picture = load_image(image)
     _, (view,) = load_views(net, picture, "one")
     xmin, ymin, xmax, ymax = (round(edge) for edge in view.box)
+    # rounding may leave nothing of a view narrower than a pixel: one is kept at least
     return np.asarray(picture.crop((xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1))))

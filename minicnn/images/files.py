@@ -97,6 +97,7 @@ def _raising_image_error(what: Any, max_pixels: int) -> Iterator[None]:
             # our own limit is checked before anything is decoded
             warnings.simplefilter("ignore")
             yield
+    # our own errors say already what is wrong
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -119,6 +120,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Picture:
         raise ImageError(
             f"expected a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}"
         )
+    # an array's shape is (H, W, ...), a size is (width, height)
     _check_size("the array", array.shape[1::-1], max_pixels)
     return Image.fromarray(np.ascontiguousarray(array))
 
@@ -137,11 +139,13 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int) -> Picture:
     """Return the picture upright, opaque, in RGB of 8 bits a channel."""
     from PIL import Image
 
+    # the size is known from the header, before load decodes the pixels
     _check_size(what, picture.size, max_pixels)
     if picture.format == "EPS":
         raise ImageError(f"{what}: PostScript is a program, which is not run; convert it to a PNG first")
     picture.load()
     picture = _transpose_by_exif(picture)
+    # convert would clip what is above 255 instead of scaling it
     if picture.mode.startswith(("I", "F")):
         picture = _to_8_bits(picture)
     if picture.has_transparency_data:
@@ -169,6 +173,7 @@ def _to_8_bits(picture: Picture) -> Picture:
     from PIL import Image
 
     values = np.asarray(picture, np.float64)
+    # NaN becomes black; infinities go to the ends of the 16-bit range, so that the top stays finite
     values = np.nan_to_num(values, nan=0.0, posinf=65535.0, neginf=0.0)
     top = 255.0 if picture.mode == "F" and values.max() <= 255 else max(65535.0, values.max())
     return Image.fromarray(np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8))

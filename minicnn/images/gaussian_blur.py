@@ -35,9 +35,11 @@ def gaussian_blur(x: np.ndarray, sigma: float) -> np.ndarray:
     """
     if sigma == 0:
         return x
+    # beyond three standard deviations the weight is negligible; what is left is brought to a sum of 1
     radius = int(3 * sigma + 1)
     taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
     taps = (taps / taps.sum()).astype(x.dtype)
+    # a Gaussian is separable: two passes of 2 r + 1 taps do the work of (2 r + 1)^2
     for axis in (x.ndim - 2, x.ndim - 1):
         x = np.moveaxis(_convolve_first_axis(np.moveaxis(x, axis, 0), taps, radius), 0, axis)
     return np.ascontiguousarray(x)
@@ -46,6 +48,7 @@ def gaussian_blur(x: np.ndarray, sigma: float) -> np.ndarray:
 def _convolve_first_axis(x: np.ndarray, taps: np.ndarray, radius: int) -> np.ndarray:
     """Convolve along the first axis; the taps are symmetric, so that two of them share one product."""
     padded = np.pad(x, [(radius, radius)] + [(0, 0)] * (x.ndim - 1), mode="edge")
+    # shifted[k][i] is padded[i + k], the pixel under tap k of output i; slices, not copies
     shifted = [padded[k : k + len(x)] for k in range(2 * radius + 1)]
     y = taps[radius] * shifted[radius]
     for k in range(radius):

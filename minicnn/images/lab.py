@@ -58,6 +58,7 @@ def rgb_to_lab(image: np.ndarray) -> np.ndarray:
     # A channel has 256 values: the matrix product is looked up in tables, not computed for each pixel.
     tables = _xyz_over_white().T[:, None, :] * linear[:, None]
     xyz = tables[0][image[..., 0]] + tables[1][image[..., 1]] + tables[2][image[..., 2]]
+    # f is the cube root, and below the knee the line that continues it with the same slope
     f = np.where(xyz > KNEE**3, np.cbrt(xyz), xyz / (3 * KNEE**2) + 4 / 29)
     lab = np.empty(image.shape)
     lab[..., 0] = 116 * f[..., 1] - 16
@@ -85,10 +86,12 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
 
     """
     lightness, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
+    # the three equations of L*, a*, b* solved for f(X / Xn), f(Y / Yn), f(Z / Zn)
     y = (lightness + 16) / 116
     f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
     xyz = np.where(f > KNEE, f**3, 3 * KNEE**2 * (f - 4 / 29))
     linear = xyz @ np.linalg.inv(_xyz_over_white()).T
+    # both branches are computed everywhere: the maximum keeps the power of negative light from being NaN
     curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return np.where(linear <= 0.0031308, 12.92 * linear, curved)
 
@@ -104,5 +107,6 @@ def _xyz_over_white() -> np.ndarray:
     x, y = np.array(PRIMARIES).T
     white_x, white_y = WHITE
     white = np.array([white_x / white_y, 1, (1 - white_x - white_y) / white_y])
+    # chromaticities fix each primary up to its brightness; those are chosen so that R = G = B = 1 gives the white
     primaries = np.stack([x, y, 1 - x - y])
     return primaries * np.linalg.solve(primaries, white) / white[:, None]

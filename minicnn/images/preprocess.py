@@ -127,6 +127,7 @@ class Preprocess:
 
     def _freeze(self) -> None:
         """Store plain Python numbers, which JSON can write, and a read-only copy of the mean image."""
+        # a copy, so that nobody changes the array of a frozen object from outside
         mean: Any = np.array(self.mean, np.float32)
         if mean.ndim == 3:
             mean.flags.writeable = False
@@ -140,6 +141,7 @@ class Preprocess:
             "std": tuple(float(v) for v in self.std),
         }
         for name, value in values.items():
+            # the way around frozen=True, which __post_init__ has to take
             object.__setattr__(self, name, value)
 
     # from the picture to the input
@@ -163,6 +165,7 @@ class Preprocess:
         """
         picture = load_image(image)
         views = self.views(picture.size[::-1], crops)
+        # views that are cut from one size share one resized picture
         resized = {size: self._resize(picture, size) for size in {view.resized for view in views}}
         return np.stack([self._crop(resized[view.resized], view) for view in views]), views
 
@@ -188,16 +191,19 @@ class Preprocess:
         if crops not in CROPS:
             raise MinicnnError(f"crops: expected 'all', 'pair', 'one', 'ten' or 'whole', got {crops!r}")
         if crops == "all":
+            # without ``resize`` the two sets share views, each of which is kept once
             return list(dict.fromkeys([*self.views(image_size, "ten"), *self.views(image_size, "pair")]))
         if len(image_size) != 2 or min(image_size) < 1:
             raise ImageError(f"views: expected a picture's (height, width), got {tuple(image_size)}")
         (picture_height, picture_width), (height, width) = image_size, self.size
         resized = (height, width)
+        # whole and pair warp the picture to the input's size, whatever its aspect
         if crops not in ("whole", "pair") and self.resize is not None:
             resized = _resize_short_side(image_size, self.resize)
         bottom, right = resized[0] - height, resized[1] - width
         centre = round(bottom / 2), round(right / 2)
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
+        # corners fall together where the resized picture is no higher or no wider than the crop
         origins = list(dict.fromkeys([*corners, centre]))
         flips = (False, True) if crops in ("ten", "pair") and self.mirror else (False,)
         return [
@@ -217,7 +223,9 @@ class Preprocess:
     def _crop(self, resized: Picture, view: View) -> np.ndarray:
         """Return one view of a resized picture as an input (C, H, W)."""
         pixels = np.asarray(resized, np.float32)[view.rows, view.columns]
+        # (H, W) or (H, W, 3), mirrored left to right
         pixels = pixels[:, ::-1] if view.mirrored else pixels
+        # (C, H, W)
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         planes = planes[::-1] if self.channels == "BGR" else planes
         mean, std = self._planes(self.mean), self._planes(self.std)
@@ -225,6 +233,7 @@ class Preprocess:
 
     def _planes(self, values: Any) -> np.ndarray:
         values = np.asarray(values, np.float32)
+        # one value for each channel broadcasts over its plane; a mean image is of that shape already
         return values if values.ndim == 3 else values[:, None, None]
 
     # from the input back to a picture
@@ -259,6 +268,7 @@ class Preprocess:
         values = (np.asarray(x, np.float64) * self._planes(self.std) + self._planes(self.mean)) / self.scale
         values = values[::-1] if self.channels == "BGR" else values
         pixels = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+        # a single grey plane serves as all three channels
         return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0))
 
     # to a file and back
@@ -313,6 +323,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _is_size(value: Any) -> bool:
+    # bool is an Integral too, and True no size
     return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= 1 << 16
 
 

@@ -72,6 +72,7 @@ class View:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """(xmin, ymin, xmax, ymax) of the view in the original picture's coordinates, pixel edges."""
+        # pixels of the original picture for each one of the resized, along both axes
         y, x = (full / small for full, small in zip(self.image_size, self.resized, strict=True))
         return self.left * x, self.top * y, (self.left + self.size[1]) * x, (self.top + self.size[0]) * y
 
@@ -117,10 +118,12 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
         )
     if len({view.image_size for view in views}) > 1 or {view.size for view in views} != {maps.shape[1:]}:
         raise ShapeError(f"average_views: expected views of one picture, each of size {maps.shape[1:]}")
+    # groupby joins neighbours only, so that views of one resized picture have to stand together
     pairs = sorted(zip(views, maps, strict=True), key=lambda pair: pair[0].resized)
     groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].resized)]
     if len(groups) == 1:
         return _average_on_original(groups[0])[0]
+    # means weighed by how many views they are of, summed where all pictures have the same grid
     total, weight = np.zeros((2, *views[0].image_size), np.float32)
     for group in groups:
         mean, counts = _average_on_original(group)
@@ -148,6 +151,7 @@ def _average_on_original(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.n
     """Mean of the maps, and how many there are, on the original picture's grid; 0 where there are none."""
     size = pairs[0][0].image_size
     mean, counts = _average_on_resized(pairs)
+    # resampled beside zeros, the mean fades at the border of what was seen, and ``seen`` as much
     mean, seen, counts = (_resample(values, size) for values in (mean, counts > 0, counts))
     inside = seen >= 0.5
     mean = np.divide(mean, seen, out=np.zeros_like(mean), where=inside)
@@ -166,6 +170,7 @@ def _average_on_resized(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.nd
 def _resample(values: np.ndarray, size: Size) -> np.ndarray:
     from PIL import Image
 
+    # the one floating point type that Pillow resizes
     values = values.astype(np.float32)
     if values.shape == tuple(size):
         return values

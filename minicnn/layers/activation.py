@@ -42,6 +42,7 @@ class ReLU(Layer, capturable=True):
     kind = Kind.PIECEWISE_LINEAR
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # the mask of x > 0 is all that any of the three rules asks of the input
         y, mask = kernels.relu(x)
         return y, mask if keep else None
 
@@ -165,6 +166,7 @@ class PReLU(Layer, capturable=True):
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, mask = kernels.prelu(x, self.weight)
+        # dx needs the mask alone; the slope's gradient, a sum of dy x where x <= 0, needs x as well
         return y, (mask if keep else None, x if keep == Keep.INPUTS else None)
 
     def backward(
@@ -195,6 +197,7 @@ class Tanh(Layer, capturable=True):
     kind = Kind.SMOOTH
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # dx = (1 - y^2) dy: the output is all that is kept
         y = kernels.tanh(x)
         return y, y if keep else None
 
@@ -230,6 +233,7 @@ class Softmax(Layer, capturable=True):
     kind = Kind.SMOOTH
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # dx = y (dy - <dy, y>): the output is all that is kept
         y = kernels.softmax(x)
         return y, y if keep else None
 
@@ -262,6 +266,7 @@ class LogSoftmax(Layer, capturable=True):
     kind = Kind.SMOOTH
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # dx = dy - exp(y) sum dy: the output is all that is kept
         y = kernels.log_softmax(x)
         return y, y if keep else None
 

@@ -78,6 +78,7 @@ class Kind(IntEnum):
 
         """
         kinds = set(kinds)
+        # kinks of the one, curvature of the other; otherwise the kinds are ordered, each holding those below it
         if kinds >= {cls.PIECEWISE_LINEAR, cls.SMOOTH}:
             return cls.NONLINEAR
         return max(kinds, default=cls.LINEAR)  # the identity
@@ -118,11 +119,13 @@ class Layer:
     """
 
     _only_calls_kernels: ClassVar[bool] = False
+    # parameters, which ``config`` leaves out; a bias is in it as True or False
     _arrays: ClassVar[tuple[str, ...]] = ("weight", "running_mean", "running_var")
 
     def __init_subclass__(cls, *, capturable: bool = False, **kwargs: Any) -> None:
         """Note whether the class promises to be capturable."""
         super().__init_subclass__(**kwargs)
+        # set anew for each class, so that a subclass without the keyword does not inherit the promise
         cls._only_calls_kernels = capturable
 
     @property
@@ -201,11 +204,13 @@ class Layer:
     def initialise(self, rng: np.random.Generator) -> Self:
         """Return the layer with its unset parameters drawn as torch draws them."""
         shapes = self.parameter_shapes()
+        # what is not drawn yet is None, or True for a bias
         unset = [name for name in shapes if not isinstance(getattr(self, name), np.ndarray)]
         return self.with_state({name: self._draw(name, shapes[name], rng) for name in unset})
 
     def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         """Draw one parameter: uniform within 1 / sqrt(fan-in), torch's rule for weights and biases."""
+        # the fan-in is how many inputs one output sums: all axes of the weight but the first, for the bias too
         bound = 1 / np.sqrt(np.prod(self.parameter_shapes()["weight"][1:]))
         return rng.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -225,6 +230,7 @@ class Layer:
 
         """
         arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        # as an argument a bias is a yes or no; as a field it may be the array
         if "bias" in arguments:
             arguments["bias"] = "bias" in self.parameter_shapes()
         return {name: value for name, value in arguments.items() if name not in self._arrays}

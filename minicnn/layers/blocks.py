@@ -30,6 +30,7 @@ class Block(Layer):
 
     def with_branches(self, branches: Sequence[NamedLayers]) -> Self:
         """Return the same block made of other layers."""
+        # a block's constructor takes its branches, one an argument
         make: Any = type(self)
         return make(*branches)
 
@@ -159,6 +160,7 @@ class Residual(Block, capturable=True):
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
         body_tape, shortcut_tape = saved
+        # the sum hands dy to both branches, and x, which both read, gets the sum of what they send back
         dbody, dshortcut = kernels.add_input_grad(dy)
         dx, gradients = sequence.backward(self.body, dbody, body_tape, kernels, rule, weights)
         other, more = sequence.backward(self.shortcut, dshortcut, shortcut_tape, kernels, rule, weights)
@@ -216,6 +218,7 @@ class Concat(Block, capturable=True):
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         outputs, tapes = zip(*(sequence.forward(part, x, kernels, keep, rng) for part in self.parts), strict=True)
+        # how many channels each part gave is where backward cuts dy
         return kernels.concatenate(outputs), ([y.shape[1] for y in outputs], tapes)
 
     def backward(
@@ -223,6 +226,7 @@ class Concat(Block, capturable=True):
     ) -> Backward:
         channels, tapes = saved
         pieces = kernels.concatenate_input_grad(dy, channels)
+        # every part read all of x, so that their gradients are added; the first one starts the sum
         dx, gradients = sequence.backward(self.parts[0], pieces[0], tapes[0], kernels, rule, weights)
         for part, piece, tape in zip(self.parts[1:], pieces[1:], tapes[1:], strict=True):
             other, more = sequence.backward(part, piece, tape, kernels, rule, weights)

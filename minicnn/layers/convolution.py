@@ -116,6 +116,7 @@ class Conv2d(Layer, capturable=True):
     def geometry(self, size: IntPair) -> dict[str, Any]:
         """Arguments of the kernels for maps of ``size`` (H, W)."""
         padding = self.padding
+        # the padding that keeps ceil(H / stride) rows depends on the size of the maps
         if padding == "same":
             padding = same_padding(size, self.kernel_size, self.stride, self.dilation)
         return {"stride": self.stride, "padding": padding, "dilation": self.dilation, "groups": self.groups}
@@ -126,12 +127,14 @@ class Conv2d(Layer, capturable=True):
         return self.out_channels, *output_size((h, w), self.kernel_size, self.stride, padding, self.dilation)
 
     def multiply_adds(self, shape: Shape) -> int:
+        # each of the P Q places takes one product for each entry of the weight (K, C / G, R, S)
         _, p, q = self.output_shape(shape)
         return p * q * int(np.prod(self.parameter_shapes()["weight"]))
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         size = x.shape[2:]
         y = kernels.conv2d(x, self.weight, self.bias, **self.geometry(size))
+        # with a stride inputs of several sizes give outputs of one: dx could not tell its own size from dy
         return y, (size, x if keep == Keep.INPUTS else None)
 
     def backward(
@@ -222,6 +225,7 @@ class ConvTranspose2d(Layer, capturable=True):
 
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {
+            # input channels first, as in torch: it is the weight of the convolution whose adjoint this layer is
             "weight": (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
         }
         return shapes if self.bias is None else shapes | {"bias": (self.out_channels,)}
@@ -242,6 +246,7 @@ class ConvTranspose2d(Layer, capturable=True):
 
     def multiply_adds(self, shape: Shape) -> int:
         _, h, w = shape
+        # each of the H W places of the input is multiplied with every entry of the weight
         return h * w * int(np.prod(self.parameter_shapes()["weight"]))
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
@@ -259,6 +264,7 @@ class ConvTranspose2d(Layer, capturable=True):
                 saved, dy, self.kernel_size, **self._geometry()
             )
             if self.bias is not None:
+                # the sum of dy over images and places, as of an ordinary convolution
                 gradients["bias"] = kernels.conv2d_bias_grad(dy)
         return kernels.conv_transpose2d_input_grad(dy, self.weight, **self._geometry()), gradients
 

@@ -58,6 +58,7 @@ class Dropout(Layer, capturable=True):
             raise MinicnnError(f"Dropout: p: expected a probability in [0, 1), got {self.p!r}")
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # nothing on the tape tells backward that this was inference
         return (x, None) if rng is None else kernels.dropout(x, self.p, rng)
 
     def backward(

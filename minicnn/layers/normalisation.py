@@ -147,12 +147,14 @@ class BatchNorm2d(Layer, capturable=True):
 
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (scale, shift), of shape (C,), with y = scale x + shift; rounded once, from float64."""
+        # y = weight (x - mean) / sqrt(var + eps) + bias, multiplied out
         state = {name: a.astype(np.float64) for name, a in self.state().items()}
         scale = state.get("weight", 1.0) / np.sqrt(state["running_var"] + self.eps)
         shift = state.get("bias", 0.0) - scale * state["running_mean"]
         return scale.astype(self.running_var.dtype), shift.astype(self.running_var.dtype)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        # dx is dy times the scale, for which no input is needed; the weight's gradient needs x
         y = kernels.batch_norm2d(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return y, x if keep == Keep.INPUTS else None
 

@@ -34,9 +34,11 @@ def _normalise(layer: MaxPool2d | AvgPool2d) -> None:
     dilation = pair(getattr(layer, "dilation", 1), f"{name}: dilation")
     padding = sides(layer.padding)
     for k, d, both in zip(kernel_size, dilation, padding, strict=True):
+        # a window on padding alone would have no largest value and no mean
         if max(both) >= span(k, d):
             raise ShapeError(f"{name}: padding {padding} must be smaller than the window {kernel_size}")
     values = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
+    # an AvgPool2d has no dilation to set
     for field in fields(layer):
         if field.name in values:
             object.__setattr__(layer, field.name, values[field.name])
@@ -97,6 +99,7 @@ class MaxPool2d(Layer, capturable=True):
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, switches = kernels.max_pool2d(x, **self.config())
+        # the switches say where in x each largest value came from; by any rule dy goes back there
         return y, (x.shape[2:], switches) if keep else None
 
     def backward(

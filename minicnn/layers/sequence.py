@@ -64,6 +64,7 @@ def name_layers(layers: Sequence[Any], prefix: str = "") -> NamedLayers:
         raise MinicnnError(f"expected a list of layers, got {type(layers).__name__}")
     pairs = [item if isinstance(item, tuple) else (f"{prefix}{i}", item) for i, item in enumerate(layers)]
     for pair in pairs:
+        # a tuple may be anything; what is no (name, layer) pair is refused here, where the mistake can be shown
         if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Layer):
             raise MinicnnError(f"expected layers or (name, layer) pairs, got {pair!r}")
     repeated = sorted(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
@@ -120,6 +121,7 @@ def forward(
     """Output of the last layer, and the tape: what each layer's backward needs."""
     tape = []
     for _, layer in layers:
+        # x is bound anew, so that a map lives on only if some layer keeps it
         x, saved = layer.forward(x, kernels, keep, rng)
         tape.append(saved)
     return x, tape
@@ -176,6 +178,7 @@ def parameter_gradients(
     first = next((i for i, (_, layer) in enumerate(layers) if layer.parameter_shapes()), None)
     if first is None:
         return {}
+    # backward ends above the first layer with parameters, and of that one dx is not computed either
     name, layer = layers[first]
     dy, gradients = backward(layers[first + 1 :], dy, tape[first + 1 :], kernels, weights=True)
     own = layer.parameter_gradients(dy, tape[first], kernels)
@@ -234,6 +237,7 @@ def with_state_dict(layers: NamedLayers, arrays: Mapping[str, np.ndarray]) -> Na
 
 def check_state_dict(mapping: Mapping[str, Any], layers: NamedLayers) -> dict[str, np.ndarray]:
     """Return the arrays that the layers want, half precision as float32; WeightsError unless they fit exactly."""
+    # torch counts training steps in num_batches_tracked, which inference has no use for
     arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
     shapes = parameter_shapes(layers)
     faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
@@ -282,6 +286,7 @@ def truncate_at(layers: NamedLayers, path: str) -> NamedLayers:
     for i, (name, layer) in enumerate(layers):
         if name == path:
             return layers[: i + 1]
+        # the layers before the block, then of the block only the branch that the path leads into, up to there
         if path.startswith(f"{name}."):
             rest = path[len(name) + 1 :]
             for branch in layer.branches():

@@ -47,6 +47,7 @@ def split_on_out_of_memory(
     middle, is_batch = len(x) // 2, isinstance(beside, np.ndarray) and beside.ndim > 0
     return [
         part
+        # each half is split further on its own; the order of the images stays
         for images in (slice(0, middle), slice(middle, None))
         for part in split_on_out_of_memory(run, x[images], beside[images] if is_batch else beside)
     ]

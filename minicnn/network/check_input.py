@@ -26,6 +26,7 @@ def check_input(x: np.ndarray, input_shape: Shape | None, allow_nonfinite: bool)
         expected = ("N", *input_shape)
         raise ShapeError(f"input x: expected shape ({', '.join(map(str, expected))}), got {x.shape}")
     if not allow_nonfinite and not np.isfinite(x).all():
+        # the first place that is NaN or infinite
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
         raise ShapeError(
             f"input x: holds {x[where]} at {where}; clean it, or pass allow_nonfinite=True to let it through"

@@ -65,12 +65,14 @@ class Executor:
         if (upto, float64) in self._programs:
             return self._programs[upto, float64]
         program = self._cast(self.program(upto)) if float64 else self._compile(upto)
+        # a cast is quick to make again where it is only read; elsewhere its parameters would have to be sent again
         if not float64 or keeps_parameters(self.device):
             self._programs[upto, float64] = program
         return program
 
     def _compile(self, upto: str | None) -> Program:
         whole = self._layers
+        # without a layer's name the scores are asked for, which a softmax at the end would hide
         layers = sequence.before_softmax(whole) if upto is None else sequence.truncate_at(whole, upto)
         steps, parameters = self.steps(layers), sequence.state_dict(layers).values()
         capturable = all(layer.capturable for _, layer in steps)
@@ -122,6 +124,7 @@ class Executor:
 
         def run(x: np.ndarray, target: np.ndarray) -> np.ndarray:
             with self._pass_for(program, x, Keep.MASKS, rule) as network_pass:
+                # masks and switches are kept, but no inputs: dx of a layer does not need them
                 y = network_pass.forward(self.send(x, program))  # it stays there: only its shape counts
                 dx = network_pass.backward(send(cotangent(y, target), self.device))
             return np.asarray(dx).astype(x.dtype, copy=False)
@@ -132,6 +135,7 @@ class Executor:
         self, run: Callable[[np.ndarray, Any], Any], x: np.ndarray, beside: Any = None
     ) -> list[tuple[int, Any]]:
         """Return what ``run`` gives for the parts of a batch that fit, see ``split_on_out_of_memory``."""
+        # one region around all parts, so that the threads are woken once
         with parallel_region(self.device):
             return split_on_out_of_memory(run, x, beside)
 
@@ -145,6 +149,7 @@ class Executor:
         self, program: Program, x: np.ndarray, keep: Keep = Keep.NOTHING, rule: Rule = GRADIENT
     ) -> AbstractContextManager[Any]:
         """Context that gives a pass for inputs of x's shape; a recorded one, where there is one."""
+        # what is recorded are float32 passes through layers that leave all computing to the kernels
         network_pass = sequence.Pass(program.steps, self.kernels, keep, rule)
         if self._passes is None or program.float64 or x.dtype != np.float32 or not program.capturable:
             return nullcontext(network_pass)

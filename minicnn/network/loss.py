@@ -27,6 +27,7 @@ def loss_gradient(
 
     parts = executor.run_batched(run, x, labels)
     loss = sum(n / len(x) * loss for n, (loss, _) in parts)
+    # the loss is a mean over images, and so are its gradients: parts of unequal size weigh by their images
     _, (_, first) = parts[0]
     if len(parts) == 1:
         return loss, first
@@ -42,8 +43,10 @@ def _loss_gradient(
     kernels, steps = executor.kernels, executor.steps(program.layers, training=True)
     scores, saved = sequence.forward(steps, executor.send(x, program), kernels, Keep.INPUTS, rng)
     labels = send(check_classes(labels, scores), executor.device)
+    # the gradient of the loss with respect to the scores, before anything goes back through the layers
     dy = kernels.cross_entropy_input_grad(scores, labels)
     gradients = sequence.parameter_gradients(steps, dy, saved, kernels)
+    # backward finds the gradients from the last layer to the first; they are returned in the parameters' order
     in_order = [name for name in sequence.parameter_shapes(program.layers) if name in gradients]
     loss = float(kernels.cross_entropy(scores, labels))
     return loss, {name: np.asarray(gradients[name]) for name in in_order}

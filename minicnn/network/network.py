@@ -97,6 +97,7 @@ class Network:
         seed: int = 0,
         name: str = "network",
     ):
+        # parameters that are arrays already are left as they are; the seed is for the others
         self._layers = sequence.initialise(sequence.name_layers(layers), np.random.default_rng(seed))
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.preprocess = preprocess
@@ -279,10 +280,12 @@ class Network:
         [[21.5]]
 
         """
+        # copies, so that the caller's arrays may change afterwards
         arrays = {
             name: np.array(array) for name, array in sequence.check_state_dict(mapping, self._layers).items()
         }
         self._layers = sequence.with_state_dict(self._layers, arrays)
+        # programs made so far hold the old parameters
         self._executor = Executor(self._layers, self.device)
 
     # forward
@@ -345,6 +348,7 @@ class Network:
 
         """
         program, executor = self._program(x, upto, allow_nonfinite), self._executor
+        # run as it is and not replayed: the tape has to outlive the next pass
         y, saved = sequence.forward(program.steps, executor.send(x, program), executor.kernels, Keep.MASKS)
         return np.asarray(y), Tape(program.steps, saved)
 
@@ -352,6 +356,7 @@ class Network:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
         check_input(x, self.input_shape, allow_nonfinite)
         program = self._executor.program(upto)
+        # without a shape to compare with, the layers say whether x fits
         if self.input_shape is None:
             sequence.output_shape(program.layers, x.shape[1:])
         return program if x.dtype != np.float64 else self._executor.program(upto, float64=True)

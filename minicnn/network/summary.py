@@ -55,6 +55,7 @@ def table(rows: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> 
     cells += [("total", f"{len(rows)} layers", "", f"{parameters:,}", f"{work:,}", _kib(size))]
     widths = [max(len(row[i]) for row in cells) for i in range(6)]
     lines = [
+        # words to the left, numbers to the right
         "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in cells
     ]

@@ -36,7 +36,9 @@ def cotangent(y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels
     if of == "probability":
         if y.ndim != 2:
             raise ShapeError(f"of='probability': expected scores of shape (N, K), got {y.shape}")
+        # scores that stayed on the device need a cotangent there
         dy = dy if isinstance(y, np.ndarray) else send(dy, device)
+        # the chain rule through the softmax: from the gradient of a probability to that with respect to the scores
         dy = kernels.softmax_input_grad(dy, kernels.softmax(y))
     return dy
 
@@ -63,6 +65,7 @@ def as_cotangent(y: np.ndarray, target: int | np.ndarray) -> np.ndarray:
 
     """
     target = np.asarray(target)
+    # floats are a cotangent, taken as it is; integers are classes
     if target.dtype.kind == "f":
         if target.shape != y.shape:
             raise ShapeError(f"target: a cotangent must have the output's shape {y.shape}, got {target.shape}")
@@ -72,6 +75,7 @@ def as_cotangent(y: np.ndarray, target: int | np.ndarray) -> np.ndarray:
             f"target: a class needs scores of shape (N, K), this layer gives {y.shape}; pass a float array of "
             "that shape, such as one that is 1 at the unit and 0 elsewhere"
         )
+    # one class for all images, or one for each
     classes = check_classes(np.full(len(y), target) if target.ndim == 0 else target, y)
     dy = np.zeros(y.shape, y.dtype)
     dy[np.arange(len(y)), classes] = 1
@@ -119,6 +123,7 @@ def unit_cotangent(y: np.ndarray, unit: int | tuple[int, ...]) -> np.ndarray:
     if not all(0 <= i < n for i, n in zip(index, y.shape[1:], strict=False)):
         raise ShapeError(f"unit {unit} is outside of the layer's output {y.shape[1:]}")
     dy = np.zeros_like(y)
+    # an index shorter than the output's axes selects a whole map or row of it
     of_each_image = slice(None), *index
     dy[of_each_image] = 1
     return dy

@@ -28,6 +28,7 @@ def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
     """
     folded: NamedLayers = []
     for name, layer in layers:
+        # looked up in what is folded so far, which ends in the layer before this one
         previous = folded[-1][1] if folded else None
         if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):
             folded[-1] = (folded[-1][0], _merge(previous, layer))
@@ -37,6 +38,7 @@ def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
 
 
 def _merge(convolution: Conv2d, norm: BatchNorm2d) -> Conv2d:
+    # scale (W x + b) + shift = (scale W) x + (scale b + shift), in float64 and rounded once
     scale, shift = norm.astype(np.float64).scale_and_shift()
     bias = 0.0 if convolution.bias is None else convolution.bias
     dtype = convolution.weight.dtype

@@ -65,6 +65,7 @@ class ConvReLU2d(Layer, capturable=True):
         if self.norm is None:
             return None, bias
         scale, shift = self.norm.scale_and_shift()
+        # scale (sums + bias) + shift, the bias of the convolution multiplied out
         return scale, shift if bias is None else shift + scale * bias
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
@@ -79,6 +80,7 @@ class ConvReLU2d(Layer, capturable=True):
     ) -> Backward:
         size, mask, scale, x = saved
         if weights:
+            # training merges no normalisation: dy goes back through the rectifier, then the convolution
             dy = kernels.relu_input_grad(dy, mask, rule)
             return self.convolution.backward(dy, (size, x), kernels, weights=True)
         weight, geometry = self.convolution.weight, self.convolution.geometry(size)
@@ -107,6 +109,7 @@ def fuse(layers: NamedLayers, training: bool = False) -> NamedLayers:
     for name, layer in layers:
         steps = _count_mergeable(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
         if steps == 1 or (steps == 2 and not training):
+            # the steps to merge are taken off the end, and the merged one stands in their place
             taken: list[tuple[str, Any]] = merged[-steps:]
             first, convolution = taken[0]
             norm, clip_max = taken[1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
