@@ -103,6 +103,7 @@ def insertion_deletion_curves(
     blurred = gaussian_blur(x, BLUR * max(x.shape[2:]) / 224)
     # deletion leads from the picture to zeros, insertion from the blurred picture to the picture
     ends = (x, np.zeros_like(x)), (blurred, x)
+    # how many pixels are replaced at each of the steps + 1 points: none at the first, all at the last
     counts = np.linspace(0, order.size, steps + 1).round().astype(int)
     deletion, insertion = (_probabilities(net, pair, order, counts, target, batch) for pair in ends)
     return Curves(deletion, insertion)

@@ -90,6 +90,7 @@ def sanity_check(
     inputs = _Inputs(net, images)
     settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
     fits, labels = _fit_labels(net, inputs, seed)
+    # drawn once: all pictures are shown to the same destroyed networks
     shuffled = shuffle_parameters(net, seed)
 
     def measure(n: int) -> dict[str, Any]:

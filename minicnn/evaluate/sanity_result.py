@@ -85,6 +85,7 @@ class SanityCheck:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the header and the rows of what is known about each method."""
+        # each column's arguments of ``estimate``: check, stage, measure
         columns: dict[str, tuple[Any, ...]] = {
             "last layer": ("cascade", 0),
             "upper half": ("cascade", self.upper_half),

@@ -53,4 +53,5 @@ def __getattr__(name: str) -> Any:
     """Hand on ``evaluate_localisation``, which lies above the methods that it measures."""
     if name != "evaluate_localisation":
         raise AttributeError(f"module 'minicnn.explain' has no attribute {name!r}")
+    # at its first use: minicnn.evaluate imports these methods, so that an import above would be circular
     return import_module("minicnn.evaluate").evaluate_localisation

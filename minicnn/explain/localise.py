@@ -299,6 +299,7 @@ def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None
     """
     settings = settings or MaskSettings()
     foreground, background = saliency_seeds(map, settings)
+    # not hard: seeds train the colour models, and the cut may overrule each of them
     mask = segment(
         image,
         foreground,

@@ -254,6 +254,7 @@ def complete_settings(net: Network, name: str, shape: Shape, given: Mapping[str,
     if unknown:
         takes = f"takes {', '.join(method.settings)}" if method.settings else "takes none"
         raise MinicnnError(f"{name}: has no parameter {unknown[0]!r:.80}; it {takes}")
+    # some defaults depend on the network or the input, such as a layer or a window: these are still None
     settings = {**method.defaults, **given}
     return settings if method.choose_defaults is None else method.choose_defaults(net, shape, settings)
 

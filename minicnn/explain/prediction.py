@@ -83,6 +83,7 @@ def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) ->
     x, _ = load_views(net, image, crops)
     scores = np.concatenate([net(view[None]) for view in x])
     mean, probability = scores.mean(axis=0), mean_probabilities(scores)
+    # stable, so that of equally probable classes the lower number comes first
     best = np.argsort(-probability, kind="stable")[:top]
     return [Prediction(int(c), class_label(net, c), float(mean[c]), float(probability[c])) for c in best]
 

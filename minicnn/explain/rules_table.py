@@ -125,6 +125,7 @@ def _trace_layers(
             dy = rng.standard_normal(y.shape).astype(y.dtype)
             arrays, deviation = _apply_rules(net, tape, x, dy)
             yield LayerByRules(f"{prefix}{name}", type(layer).__name__, deviation, _pictures(arrays))
+        # the next layer reads what this one gives, a whole block's output included
         x = y
 
 

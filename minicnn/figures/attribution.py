@@ -39,6 +39,7 @@ def write_attribution(
 
     """
     photograph, strength = np.asarray(load_image(image)), normalise(attribution.map)
+    # the record keeps these, and ``recompute`` passes them on as arguments
     settings = {"method": attribution.method, "crops": attribution.crops, **attribution.settings}
     figure = panels(
         [

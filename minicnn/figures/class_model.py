@@ -58,6 +58,7 @@ def write_class_model(
     images, values = [image.image for image in strongest], [image.value for image in strongest]
     figure = _draw(model, origin["name"], unit, strongest, searched)
     result = numbers | ({"values": values, "searched": searched} if strongest else {})
+    # a unit has no class: the settings say which it is
     class_of = None if unit else model
     record = provenance.make_record("class-model", origin, images, class_of, settings, {"x": model.x}, **result)
     save_png(figure, path, provenance.metadata(record, figure))
@@ -84,6 +85,7 @@ def _draw(
     searched: int,
 ) -> Image:
     assert model.image is not None
+    # each pixel becomes side x side of them, as small inputs would blur if they were resized
     side = max(1, 360 // max(model.image.shape[:2]))
     quantity = "score" if unit is None else "value"
     ascent: list[tuple[Picture, str]] = [
@@ -125,6 +127,7 @@ def _format_subtitle(model: ClassModel, net_name: str, unit: Mapping[str, Any] |
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Maximise the score or unit that a record describes, and measure the images beneath once more."""
     settings = dict(record["settings"])
+    # what is left once these are taken out are the fields of ``Ascent``
     seed, unit, layer = settings.pop("seed"), settings.pop("unit", None), settings.pop("layer", None)
     constraint = settings.pop("constraint", "l2_penalty")
     ascent = explain.Ascent(**settings)
@@ -133,6 +136,7 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
         unit = model.target
         facts: dict[str, Any] = {"label": model.label, "score": model.scores[-1], "probability": model.probability}
     else:
+        # JSON has made a list of the tuple
         unit = unit if isinstance(unit, int) else tuple(unit)
         model = explain.maximise(net, layer, unit, constraint, settings=ascent, seed=seed)
         facts = {"score": model.scores[-1]}

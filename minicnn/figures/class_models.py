@@ -45,6 +45,7 @@ def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping
 def recompute(net: Network, _: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Compute the class models that a record describes."""
     settings = dict(record["settings"])
+    # the rest are the fields of ``Ascent``
     seed, targets = settings.pop("seed"), settings.pop("targets")
     ascent = explain.Ascent(**settings)
     models = [explain.class_model(net, target, settings=ascent, seed=seed) for target in targets]

@@ -63,12 +63,14 @@ def write_curves(
 
     """
     charts = []
+    # a row's curves are pairs: deletion, insertion
     for n, (measure, left) in enumerate((("deletion", "whole picture"), ("insertion", "blurred picture"))):
         means = {
             name: np.mean([row["curves"][name][n] for row in comparison.rows], axis=0)
             for name in comparison.estimates
         }
         right = "nothing left" if measure == "deletion" else "whole picture"
+        # the next multiple of 0.05 above the largest mean, so that low curves fill the chart too
         high = np.ceil(20 * max(mean.max() for mean in means.values())) / 20
         charts.append(
             (chart(means, left, right, high=max(0.05, float(high))), f"{measure}: probability of the right class")
@@ -132,6 +134,7 @@ def _draw_points(example: Example, row: dict[str, Any]) -> tuple[Any, str]:
     for n, point in enumerate(row["points"].values()):
         if point is not None:
             y, x = point
+            # points are (row, column), Pillow's boxes (x, y, x, y)
             around = (x - radius, y - radius, x + radius, y + radius)
             draw.ellipse(
                 around, fill=COLOURS[n % len(COLOURS)], outline=(255, 255, 255), width=max(1, radius // 3)

@@ -46,6 +46,7 @@ def write_reconstructions(
     """
     images, shown = [image for image, _ in reconstructions], [r for _, r in reconstructions]
     first, searched = shown[0], len(shown) if searched is None else searched
+    # one scale for all reconstructions, so that strong and weak ones can be told apart
     largest = max(np.abs(r.cut).max() for r in shown) or 1.0
     sheet = contact_sheet(
         [
@@ -77,6 +78,7 @@ def write_reconstructions(
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Reconstruct the activations that a record describes."""
     settings = dict(record["settings"])
+    # JSON has made lists of the tuples
     positions = [None if p is None else tuple(p) for p in settings.pop("positions")]
     reconstructions = [
         explain.deconvnet(net, image, position=position, **settings)
@@ -97,5 +99,6 @@ def _draw(x: np.ndarray) -> np.ndarray:
     """Return values of -1..1 of shape (C, h, w) as a picture around middle grey, enlarged by whole pixels."""
     pixels = np.rint(127.5 + 127.5 * np.clip(x, -1, 1)).astype(np.uint8)
     side = max(1, 180 // max(pixels.shape[1:]))
+    # a grey input shows in all three channels
     pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:])) if len(pixels) == 1 else pixels[:3]
     return pixels.transpose(1, 2, 0).repeat(side, 0).repeat(side, 1)

@@ -100,6 +100,7 @@ def _name_arrays(detection: Detection) -> dict[str, np.ndarray]:
 
 def _draw_seeds(photograph: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Photograph in grey with the seeds' colours over it."""
+    # in grey, so that the seeds are the only colours
     painted = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2)
     for seeds, colour in ((foreground, OBJECT), (background, BACKGROUND)):
         painted[seeds] = 0.5 * painted[seeds] + 0.5 * np.array(colour)
@@ -108,4 +109,5 @@ def _draw_seeds(photograph: np.ndarray, foreground: np.ndarray, background: np.n
 
 def _cut_out(photograph: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Photograph where the mask is set, washed out elsewhere."""
+    # a fifth of the contrast, on white; in int, since uint8 would wrap around
     return np.where(mask[..., None], photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8)

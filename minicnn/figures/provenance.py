@@ -97,15 +97,18 @@ def _read_text(file: BinaryIO, path: PathLike) -> bytes:
     if file.read(8) != SIGNATURE:
         raise ImageError(f"{path}: is not a PNG file; figures of minicnn are")
     for _ in range(MAX_CHUNKS):
+        # a chunk is its length (4 bytes, big-endian) and type (4), the data, and a checksum (4)
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
             break
         (length,) = struct.unpack(">I", head[:4])
+        # the data of a text chunk begin with its keyword and a zero byte
         start = file.read(len(KEY) + 1) if head[4:] == b"tEXt" and length > len(KEY) else b""
         if start == KEY.encode() + b"\0":
             if length > MAX_LENGTH:
                 raise ImageError(f"{path}: its record has {length:,} bytes; minicnn writes at most {MAX_LENGTH:,}")
             return file.read(length - len(start))
+        # over the rest of the data and the checksum to the next chunk
         file.seek(length - len(start) + 4, 1)
     raise ImageError(f"{path}: holds no record of where it comes from; was it written by minicnn, and not edited?")
 

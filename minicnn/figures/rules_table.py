@@ -89,6 +89,7 @@ def _format_heading(kind: KindOfLayer) -> str:
 
 def _draw_row(kind: KindOfLayer) -> list[tuple[np.ndarray, str]]:
     """Return the pictures with captions; x and dy each in their own scale, the rules' dx in the gradient's."""
+    # one scale for the three dx, so that a difference between the rules shows
     scale = np.abs(kind.first.pictures["gradient"]).max()
     captions = {"x": "x, the layer's input", "dy": "dy, what is sent back", "gradient": "dx by the gradient"}
     for rule, difference in zip(("deconvnet", "guided"), kind.first.deviation or (), strict=False):

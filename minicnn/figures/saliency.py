@@ -44,6 +44,7 @@ def write_saliency(
 
     """
     photograph, strength = np.asarray(load_image(image)), normalise(saliency.map)
+    # the record keeps these, and ``recompute`` passes them on as arguments
     settings = {"rule": saliency.rule, "crops": saliency.crops, "of": of}
     figure = panels(
         [

@@ -74,6 +74,7 @@ def write_cascade_chart(
     charts = []
     for kind in ("cascade", "independent"):
         curves = {
+            # each curve begins with the trained net, whose map correlates with itself by 1
             method: [1.0] + [check.stage_estimate(method, kind, n).value for n in range(len(check.stages))]
             for method in check.methods
         }
@@ -115,6 +116,7 @@ def write_cascade_sheets(
 
     """
     last = len(check.stages)
+    # 0 is the trained net, 1 the last layer alone; the others are spread evenly up to all layers
     counts = sorted({0, 1, *np.linspace(1, last, COLUMNS).round().astype(int).tolist()})
     names = ["as trained", *(f"to {check.stages[count - 1]}" for count in counts[1:])]
     maps = [cascade_maps(net, image, check.methods, counts, check.seed) for image in images]
@@ -140,6 +142,7 @@ def write_cascade_sheets(
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Compute the maps of one method that a record describes."""
     settings = dict(record["settings"])
+    # the rest are the settings of the method itself
     method, seed, counts = (settings.pop(key) for key in ("method", "seed", "stages"))
     rows = [cascade_maps(net, image, {method: settings}, counts, seed)[method] for image in images]
     return Recomputed(_name_maps(rows), {})

@@ -38,6 +38,7 @@ def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str
 
     """
     settings: dict[str, Any] = {"crops": "one", "of": "score"}
+    # each rule explains the same class, as the forward pass does not depend on the rule
     saliencies = _compute(net, image, None, settings)
     maps = [(colour_map(normalise(s.map)), rule) for rule, s in saliencies.items()]
     title = f"{image.name}: {class_name(saliencies['gradient'])}"

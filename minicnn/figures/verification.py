@@ -96,6 +96,7 @@ def verify_figure(
     images = _find_images(record, Path(path)) if images is None else [Path(image) for image in images]
     try:
         net = _load_network(record) if net is None else net
+        # before anything is computed: whoever made the file wrote the settings
         _check_cost(record["settings"], net)
         net = _prepare(net, record, device)
         recomputed = _recompute(net, images, record)
@@ -104,9 +105,11 @@ def verify_figure(
         sentences = _list_substitutes(record, net, images) + _list_unverified(record)
         false = _list_false_facts(recomputed.facts, record)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
+        # a damaged or forged record may raise any of the others; our own errors say what is wrong
         if isinstance(error, MinicnnError):
             raise
         raise MinicnnError(f"{path}: its record asks for what can't be computed ({error!r:.200})") from None
+    # the map may be right and the picture drawn over: the pixels have a digest of their own
     pixels = digest_pixels(load_image(path)) == record.get("pixels")
     sentences.append("pixels: as they were written" if pixels else "pixels: changed since they were written")
     sentences += [*(sentence for _, sentence in comparisons), *false]
@@ -130,6 +133,7 @@ def _find_images(record: Mapping[str, Any], figure: Path) -> list[Path]:
 def _find_image(image: Mapping[str, Any], figure: Path) -> Path:
     name = image.get("name")
     for path in _candidates(name, figure) if isinstance(name, str) else ():
+        # a file of the same name may be another picture
         if path.is_file() and digest_image(path)["sha256"] == image.get("sha256"):
             return path
     raise ImageError(f"the image {name!r:.200} of the record is not found, or was changed; name it with --image")
@@ -146,6 +150,7 @@ def _candidates(name: str, figure: Path) -> Iterator[Path]:
 def _prepare(net: Network, record: Mapping[str, Any], device: str | None) -> Network:
     """Return the network on its device, with the preprocessing that the record says."""
     net, preprocess = net.to(device or record["net"]["device"]), record["net"].get("preprocess")
+    # of a mean image the record has the digest alone: only a list, a mean for each channel, can be restored
     if preprocess is not None and isinstance(preprocess.get("mean"), list):
         net.preprocess = Preprocess.from_dict(preprocess)
     return net
@@ -153,10 +158,12 @@ def _prepare(net: Network, record: Mapping[str, Any], device: str | None) -> Net
 
 def _check_cost(settings: Mapping[str, Any], net: Network) -> None:
     """Refuse a record, which anybody may have written, that would compute for hours."""
+    # "1" stands for the single target of a record that lists none
     ascents = (1 + settings.get("restarts", 0)) * len(settings.get("targets", "1"))
     steps = max(settings.get("steps", 1) * ascents, settings.get("samples", 1))
     steps = max(steps, len(settings.get("stages", ())))
     if settings.get("stride") is not None:
+        # occlusion: one forward pass for each place of the window
         pixels_in = int(np.prod(net.input_shape[1:]))  # type: ignore[index]  # for None, see verify_figure's except
         steps = max(steps, pixels_in // max(1, settings["stride"]) ** 2)
     pixels = settings.get("settings", {}).get("working_size", 1)
@@ -185,6 +192,7 @@ def _list_substitutes(record: Mapping[str, Any], net: Network, images: list[Path
     ours = digest_network(net)
     if ours["sha256"] != record["net"].get("sha256"):
         sentences.append(f"net: {net.name} is not the one of the record")
+    # through JSON, which makes lists of tuples, as it did with the record's
     if json.loads(json.dumps(ours["preprocess"])) != record["net"].get("preprocess"):
         sentences.append(
             "preprocessing: not that of the record, which a mean image alone can't restore; see --mean"
@@ -221,6 +229,7 @@ def _list_false_facts(facts: Mapping[str, Any], record: Mapping[str, Any]) -> li
 def _agree(name: str, fact: Any, stated: Any) -> bool:
     if name == "label":
         return bool(fact == stated)
+    # relative to the largest value above 1, absolute below
     tolerance = 2 if name == "box" else ROUNDING * max(1, np.abs(fact).max())
     return np.shape(fact) == np.shape(stated) and bool(np.abs(np.subtract(fact, stated)).max() <= tolerance)
 
@@ -232,6 +241,7 @@ def _compare(name: str, array: np.ndarray, recorded: Mapping[str, Any]) -> tuple
         return 0.0, f"{name}: match, bit for bit"
     if ours["shape"] != recorded["shape"] or len(ours["coarse"]) != len(recorded["coarse"]):
         return np.inf, f"{name}: differs, of shape {ours['shape']} where the record has {recorded['shape']!r:.60}"
+    # block means are stored as ten-thousandths of each map's own largest value: (2, 1) scales, (2, B) means
     scales = np.array([[ours["scale"]], [recorded["scale"]]], np.float64)
     a, b = np.array([ours["coarse"], recorded["coarse"]], np.float64) * scales / 1e4
     difference = float(np.abs(a - b).max() / (scales.max() or 1))

@@ -35,6 +35,7 @@ def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) ->
     table = csv.DictWriter(text, FIELDS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for row in rows:
+        # no box was found where the map marks nothing
         box = "" if row["box"] is None else " ".join(map(str, row["box"]))
         table.writerow({**row, "box": box, "seconds": f"{sum(row['seconds'].values()):.3f}"})
     write_atomically(path, text.getvalue().encode(), "write_localisation_csv")
@@ -64,6 +65,7 @@ def write_worst_best(
         If a picture can't be read or the file can't be written.
 
     """
+    # a stable sort, so that pictures with equal boxes come in the same order each time
     order = np.argsort([row["iou"] for row in rows], kind="stable")
     groups = [order[:count], order[::-1][:count]]
     cells = [[_draw_cell(examples[n], rows[n]) for n in group] for group in groups]

@@ -162,6 +162,7 @@ def _average_on_resized(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.nd
     """Mean of the maps where there are some, and how many there are, on the resized picture's grid."""
     total, counts = np.zeros(pairs[0][0].resized), np.zeros(pairs[0][0].resized)
     for view, values in pairs:
+        # a mirrored view's map is turned back before it is added at the crop's place
         total[view.rows, view.columns] += values[:, ::-1] if view.mirrored else values
         counts[view.rows, view.columns] += 1
     return np.divide(total, counts, out=total, where=counts > 0), counts

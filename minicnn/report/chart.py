@@ -44,6 +44,7 @@ class _Axes(NamedTuple):
 
     def y(self, value: Any) -> Any:
         """Return how far below the top of the chart a value, or an array of them, lies, in pixels."""
+        # rows of a picture are counted from the top, values from the bottom
         share = (value - self.low) / ((self.high - self.low) or 1)
         return self.bottom - share * (self.bottom - self.top)
 
@@ -89,6 +90,7 @@ def chart(
 
     values = _stack(curves)
     step = (high - low) / 5
+    # the axis is extended by whole steps until it holds every value, so that ticks stay where they were
     low -= step * max(0, np.ceil((low - values.min()) / step))
     high += step * max(0, np.ceil((values.max() - high) / step))
     typeface = font(15)
@@ -96,6 +98,7 @@ def chart(
     axes = _Axes(48, 16, width - 16, height - 32, low, high)
     picture = Image.new("RGB", ((width + legend_width) * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
     draw = ImageDraw.Draw(picture)
+    # rounded to the decimals that are meant; adding 0 turns -0 into 0
     ticks = np.linspace(low, high, round((high - low) / step) + 1).round(9) + 0.0
     for tick in ticks:
         ends = np.array([[axes.left, axes.y(tick)], [axes.right, axes.y(tick)]]) * SUPERSAMPLING
@@ -103,8 +106,10 @@ def chart(
     for n, row in enumerate(values):
         x = np.linspace(axes.left, axes.right, len(row))
         _draw_line(draw, np.stack([x, axes.y(row)], axis=1), n)
+        # the legend's sample of the line, in a row of 24 pixels beside the chart
         y = 28 + 24 * n
         _draw_line(draw, np.array([[width, y], [width + 28, y]]), n)
+    # text is drawn afterwards, at its final size, so that it is not blurred by the reduction
     picture = picture.resize((width + legend_width, height), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     for tick in ticks:
@@ -136,6 +141,7 @@ def _draw_line(draw: ImageDraw, points: np.ndarray, n: int) -> None:
         return
     for start, end in pairwise(points):
         dashes = max(2, round(np.hypot(*(end - start)) / (8 * SUPERSAMPLING)))
+        # 2 dashes + 1 points make as many strokes as gaps, and each second stretch is drawn
         dots = start + np.linspace(0, 1, 2 * dashes + 1)[:, None] * (end - start)
         for a, b in zip(dots[:-1:2], dots[1::2], strict=True):
             draw.line([*a.tolist(), *b.tolist()], fill=colour, width=2 * SUPERSAMPLING)

@@ -30,6 +30,7 @@ def _max_chroma(lightness: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """Return the largest chroma that sRGB can show at each lightness and hue, by bisection."""
     low, high = np.zeros_like(lightness), np.full_like(lightness, 150.0)
     for _ in range(40):
+        # low can be shown and high can't: the limit lies between them, to 150 / 2^40 in the end
         middle = (low + high) / 2
         rgb = lab_to_rgb(_polar(lightness, middle, hue))
         inside = ((rgb >= 0) & (rgb <= 1)).all(axis=-1)
@@ -39,6 +40,7 @@ def _max_chroma(lightness: np.ndarray, hue: np.ndarray) -> np.ndarray:
 
 def _smooth_below(values: np.ndarray, width: int) -> np.ndarray:
     """Smooth a curve from below: the moving minimum, then the moving mean of the same odd width."""
+    # each minimum has the curve's own point in its window, so that their mean stays below the curve
     for reduce in (np.min, np.mean):
         windows = sliding_window_view(np.pad(values, width // 2, mode="edge"), width)
         values = reduce(windows, axis=-1)
@@ -61,6 +63,7 @@ def _signed() -> np.ndarray:
     """Blue, near white at zero, orange: L* = 98 - 50 |t|, chroma 60 |t|, hue 282 below zero and 50 above."""
     t = np.linspace(0, 1, ENTRIES // 2 + 1)
     below, above = (_to_bytes(_polar(98 - 50 * t, 60 * t, hue)) for hue in (282, 50))
+    # blue to white without the white at zero, which both halves have: an odd number of entries, zero in the middle
     return np.concatenate([below[:0:-1], above])
 
 
@@ -76,6 +79,7 @@ def table(name: str) -> np.ndarray:
     if name not in COLOUR_MAPS:
         raise ShapeError(f"colour_map: there is no colour map {name!r}; use one of {', '.join(COLOUR_MAPS)}")
     entries = {"heat": _heat, "signed": _signed, "grey": _grey}[name]()
+    # the cache hands the same array to every caller
     entries.setflags(write=False)
     return entries
 
@@ -173,6 +177,7 @@ def normalise(map: np.ndarray, clip: float = 99.9) -> np.ndarray:
     if not 0 < clip <= 100:
         raise ShapeError(f"normalise: expected clip in (0, 100] per cent, got {clip}; 99.9 is the default")
     magnitude = np.abs(values)
+    # where nearly all of a map is zero the quantile is zero too, and the maximum stands in
     scale = np.percentile(magnitude, clip) or magnitude.max()
     scaled = np.clip(values, -scale, scale) / scale if scale else np.zeros_like(values)
     dtype = np.asarray(map).dtype

@@ -65,6 +65,7 @@ def contact_sheet(
         raise ImageError("contact_sheet: expected at least one (image, caption), got none")
     if cell < 32:
         raise ImageError(f"contact_sheet: expected a cell of 32 pixels or more, got {cell}")
+    # captions shrink with the cells, within what can be read
     size = max(11, min(16, cell // 11))
     tiles = [[_tile(image, caption, cell, size) for image, caption in row] for row in rows]
     return compose(tiles, title, subtitle, headings, metadata)

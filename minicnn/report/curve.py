@@ -57,6 +57,7 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
     for edge in (top, bottom):
         ends = np.array([left, edge, right, edge]) * SUPERSAMPLING
         draw.line(ends.tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
+    # a single value is drawn as a level line, for which it takes two points
     x = np.linspace(left, right, max(2, len(values)))
     y = bottom - (values - low) / ((high - low) or 1) * (bottom - top)
     points = np.stack([x, np.broadcast_to(y, x.shape)], axis=1) * SUPERSAMPLING

@@ -42,6 +42,7 @@ def distinct_names(images: Sequence[Image], folder: Path, kind: str) -> dict[Ima
     taken = set()
     for image in images:
         stem, number = Path(image).stem or "image", 1
+        # the first number that is free; 1 is not written
         while (name := f"{stem}{f'-{number}' if number > 1 else ''}.{kind}.png") in taken:
             number += 1
         if image not in names:
@@ -74,6 +75,7 @@ def make_folder(path: PathLike) -> None:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        # permissions do not tell of read-only file systems: only writing does
         probe = path / f".{secrets.token_hex(8)}.part"
         probe.touch()
         probe.unlink()
@@ -108,6 +110,7 @@ def write_atomically(path: PathLike, data: bytes, where: str) -> None:
 
     """
     path = Path(path)
+    # beside the file, since a rename replaces a file only within one file system
     partial = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         with open(partial, "xb") as file:
@@ -119,5 +122,6 @@ def write_atomically(path: PathLike, data: bytes, where: str) -> None:
             f"{where}: can't write {str(path)!r} ({reason}); name a file in a folder that exists and allows it"
         ) from error
     finally:
+        # after the rename there is no partial file left, and after a failure there may be one
         with suppress(OSError, ValueError):
             partial.unlink()

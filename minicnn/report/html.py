@@ -157,6 +157,7 @@ def _figure(path: PathLike, alt: str, caption: str, folder: Path, embed: bool) -
 def _relative(path: PathLike, folder: Path) -> str:
     if not Path(path).is_file():
         raise ImageError(f"write_page: there is no picture {str(path)!r}; write it before the page")
+    # by bytes, as a file's name need not be valid Unicode
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
@@ -165,6 +166,7 @@ def _embedded(path: PathLike) -> str:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise ImageError(f"write_page: can't read the picture {str(path)!r} ({error}); write it first") from error
+    # the content says what a picture is, whatever its suffix
     for magic, kind in MAGIC.items():
         if data.startswith(magic):
             return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
@@ -185,6 +187,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         raise ShapeError(
             f"write_page: expected rows of {len(header)} cells, as many as the header of the table has"
         )
+    # a column is set to the right only if each of its cells is a number
     numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
     marks = [' class="number"' if n else "" for n in numeric]
     head = _row("th", header, marks)

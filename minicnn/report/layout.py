@@ -65,6 +65,7 @@ def fit(image: Image, width: int, height: int) -> Image:
     """Resize a picture (RGB) to the largest size inside width x height; from four times on pixels stay square."""
     from PIL import Image
 
+    # the tighter of the two sides decides, so that the aspect is kept
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.LANCZOS)
@@ -90,6 +91,7 @@ def tile(image: Image, caption: str, width: int, height: int, size: int = CAPTIO
 
     words = paragraph(caption, width, size, INK, lines=3)
     result = Image.new("RGB", (width, height + (size // 2 + words.height if words.height else 0)), PAPER)
+    # pictures of one row stand on one line, whatever their height, with their captions below it
     top = height - image.height
     result.paste(image, (0, top))
     ImageDraw.Draw(result).rectangle((0, top, image.width - 1, height - 1), outline=HAIRLINE)
@@ -105,6 +107,7 @@ def compose(
     metadata: Mapping[str, str] | None = None,
 ) -> Image:
     """Return rows of tiles on white paper under a title and a subtitle, each row under its heading, if any."""
+    # as wide as the widest row, and wide enough for a title
     inner = max(480, *(sum(tile.width + GAP for tile in row) - GAP for row in rows))
     stack: list[tuple[int, Sequence[Image]]] = [
         (0, [paragraph(title, inner, TITLE_SIZE, INK, lines=2)]),
@@ -114,6 +117,7 @@ def compose(
         heading = headings[i] if i < len(headings) else ""
         words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=2)
         stack += [(GAP, [words]), (GAP // 2 if words.height else GAP, row)]
+    # texts that are empty have no height, and take the space above them with them
     paper = _stack([(space, row) for space, row in stack if any(tile.height for tile in row)], inner)
     paper.info.update(metadata or {})
     return paper

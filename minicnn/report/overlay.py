@@ -68,8 +68,10 @@ def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "he
         )
     if not 0 <= alpha <= 1:
         raise ShapeError(f"overlay: expected alpha in 0..1, got {alpha}; 0.9 is the default")
+    # (H, W, 1), which broadcasts over the channels
     grey = (photograph @ LUMA)[..., None]
     background = 0.75 * (0.4 * photograph + 0.6 * grey)
+    # the power lifts weak values, which would hardly show otherwise
     opacity = alpha * np.clip(np.abs(values), 0, 1)[..., None] ** 0.7
     mixed = (1 - opacity) * background + opacity * colour_map(values, name)
     return np.rint(mixed).astype(np.uint8)
@@ -114,6 +116,7 @@ def draw_box(image: Picture, box: Sequence[float], colour: Sequence[int] = ORANG
     draw, line = ImageDraw.Draw(result), max(2, round(min(width, height) / 100))
     red, green, blue = (int(c) for c in colour)
     ink = (red, green, blue)
+    # a dark outline, a pixel wider on both sides than the coloured one, which thus shows on any ground
     draw.rectangle((left, top, right - 1, bottom - 1), outline=INK, width=line + 2)
     if right - left > 2 and bottom - top > 2:
         draw.rectangle((left + 1, top + 1, right - 2, bottom - 2), outline=ink, width=line)
@@ -126,6 +129,7 @@ def _clip_box(box: Sequence[float], width: int, height: int) -> tuple[int, int, 
     """Return the whole pixels of a box inside an image."""
     edges = np.asarray(box, dtype=np.float64)
     if edges.shape == (4,) and np.isfinite(edges).all():
+        # [width, height, width, height]: x and y are clipped to their own side
         left, top, right, bottom = np.rint(np.clip(edges, 0, [width, height] * 2)).astype(int).tolist()
         if left < right and top < bottom:
             return left, top, right, bottom
@@ -143,6 +147,7 @@ def _draw_label(
     typeface, pad = font(size), max(2, size // 4)
     (line,) = wrap(label, typeface, max(1, extent[0] - 2 * pad), 1) or [""]
     wide, high = round(typeface.getlength(line)) + 2 * pad, round(1.25 * size) + pad
+    # moved to the left where the name would leave the picture on the right
     x = max(0, min(corner[0], extent[0] - wide))
     y = corner[1] - high if corner[1] >= high else corner[1]
     draw.rectangle((x, y, x + wide - 1, y + high - 1), fill=colour)

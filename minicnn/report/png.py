@@ -57,5 +57,6 @@ def _text_chunks(metadata: Mapping[str, str]) -> PngInfo:
     for key, text in metadata.items():
         if not (isinstance(key, str) and re.fullmatch(r"[ -~\xa1-\xff]{1,79}", key) and key == key.strip()):
             raise ImageError(f"save_png: expected metadata keywords of 1 to 79 Latin-1 letters, got {key!r:.100}")
+        # a zero byte ends the keyword and may not be in the text; halves of surrogate pairs have no UTF-8
         chunks.add_text(key, str(text).replace("\0", "").encode("utf-8", "replace").decode("utf-8"))
     return chunks

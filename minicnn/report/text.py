@@ -48,6 +48,7 @@ def _count_fitting(text: str, typeface: FreeTypeFont | ImageFont, width: int) ->
     """Return how many characters of `text` fit into `width` pixels, one at least."""
     low, high = 1, len(text)
     while low < high:
+        # low characters fit, or are the one that has to; more than high don't: rounded up, so that low moves on
         middle = (low + high + 1) // 2
         low, high = (middle, high) if typeface.getlength(text[:middle]) <= width else (low, middle - 1)
     return low
@@ -63,6 +64,7 @@ def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: in
     while rest and len(result) < lines:
         end = _count_fitting(rest, typeface, width)
         if end < len(rest):
+            # the space may be the very next character, which need not fit itself
             space = rest.rfind(" ", 0, end + 1)
             end = space if space > 0 else end
         result.append(rest[:end].rstrip())
@@ -70,6 +72,7 @@ def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: in
     if rest:
         start = f"{result[-1]}..."
         while len(start) > 3 and typeface.getlength(start) > width:
+            # one character of the text gives way, and the dots are put back behind it
             start = f"{start[:-4].rstrip()}..."
         result[-1] = start
     return result

@@ -33,6 +33,7 @@ def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
         if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):
             folded[-1] = (folded[-1][0], _merge(previous, layer))
         else:
+            # a block is folded inside, any other layer stays
             folded.append((name, layer.map_branches(fold_batch_norm)))
     return folded
 

@@ -115,6 +115,7 @@ def fuse(layers: NamedLayers, training: bool = False) -> NamedLayers:
             norm, clip_max = taken[1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
             merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, clip_max))]
         else:
+            # a block is merged inside, any other layer stays a step by itself
             merged.append((name, layer.map_branches(lambda branch: fuse(branch, training))))
     return merged
 
