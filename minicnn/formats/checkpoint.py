@@ -30,6 +30,7 @@ def unwrap(path: PathLike, value: Any, leaf: type) -> dict[Any, Any]:
     {'weight': 1.0}
 
     """
+    # a wrapper may hold another; the loop is bounded because a hostile one may hold itself
     for _ in range(len(_WRAPPERS)):
         if not isinstance(value, dict):
             kind = type(value).__name__
@@ -78,6 +79,7 @@ def flatten(path: PathLike, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str,
                 f"{path}: holds more than {_MAX_ENTRIES} entries, or names of more than {_MAX_NAME} letters; "
                 "expected a state dictionary"
             )
+        # the stack gives back the last one first
         waiting.extend(reversed(inner))
     if not leaves:
         raise WeightsError(f"{path}: holds no arrays; expected a state dictionary")

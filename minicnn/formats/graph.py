@@ -70,6 +70,7 @@ def _nest_concatenations(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]
     for value, node in nodes.items():
         if node.join == CONCAT:
             known.setdefault(node.inputs, value)
+            # the longest beginning of the inputs that another concatenation holds already
             for n in range(len(node.inputs) - 1, 1, -1):
                 if node.inputs[:n] in known:
                     node = node._replace(inputs=(known[node.inputs[:n]], *node.inputs[n:]))
@@ -82,6 +83,7 @@ def _find_dominators(nodes: Mapping[str, GraphNode], source: str) -> dict[str, t
     """Return for each value its nearest dominator, and how many dominators it has: a tree and its depths."""
     tree = {source: (source, 0)}
     for value, node in nodes.items():
+        # a value whose inputs are not in the tree does not come from the source
         if all(name in tree for name in node.inputs):
             nearest = node.inputs[0]
             for other in node.inputs[1:]:
@@ -91,6 +93,7 @@ def _find_dominators(nodes: Mapping[str, GraphNode], source: str) -> dict[str, t
 
 
 def _find_common_dominator(tree: Mapping[str, tuple[str, int]], a: str, b: str) -> str:
+    # climb from the deeper of the two until they meet
     while a != b:
         if tree[a][1] >= tree[b][1]:
             a = tree[a][0]
@@ -116,11 +119,13 @@ class _Builder:
             node = self._visit(value)
             name = _strip_scope(node.name, scope)
             if node.join:
+                # the whole block is one layer on the dominator, from where the walk goes on
                 value = self.dominators[value][0]
                 name = self._make_unique(name, path)
                 backwards.append((name, self._build_block(node, value, f"{path}{name}.", depth)))
             else:
                 (value,) = node.inputs
+                # from the last layer to the first: the last has the node's name, others get a number behind it
                 for i, layer in enumerate(reversed(node.layers)):
                     backwards.append(
                         (self._make_unique(f"{name}_{len(node.layers) - i}" if i else name, path), layer)
@@ -143,6 +148,7 @@ class _Builder:
         branches = [self.chain(name, fork, node.name, path, depth + 1) for name in node.inputs]
         if node.join == CONCAT:
             return Concat(*branches)
+        # a Residual adds two: a + b + c becomes (a + b) + c
         total = branches[0]
         for i, branch in enumerate(branches[1:-1], start=1):
             total = [(self._make_unique(f"sum{i}", path), _make_residual(total, branch))]
@@ -179,6 +185,7 @@ def flatten_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
     """
     if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
         return chain
+    # a softmax at the end needs its scores flat
     end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)
     name = "flatten"
     while any(n == name for n, _ in chain):

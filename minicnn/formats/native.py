@@ -29,6 +29,7 @@ MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
 _HALF_LIMIT = 50_000
+# what a description may name: the layers of minicnn.layers and nothing else
 _LAYERS = {
     name: kind
     for name, kind in ((name, getattr(minicnn.layers, name)) for name in minicnn.layers.__all__)
@@ -56,6 +57,7 @@ def write(path: PathLike, net: Network, half: bool = False) -> None:
     arrays = net.state_dict()
     if half:
         arrays = {name: a.astype(np.float16) if a.size >= _HALF_LIMIT else a for name, a in arrays.items()}
+    # a mean image is an array: it goes beside the weights, and the description says that it is there
     if net.preprocess is not None and isinstance(net.preprocess.mean, np.ndarray):
         arrays = arrays | {MEAN_IMAGE: net.preprocess.mean}
     text = json.dumps(describe(net), indent=1, ensure_ascii=False)
@@ -135,6 +137,7 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
         )
     layers = [_build_layer(*entry) for entry in description["layers"]]
     preprocess, arrays = description["preprocess"], dict(arrays)
+    # the mean image comes back from its place among the arrays
     if MEAN_IMAGE in arrays:
         preprocess = {**preprocess, "mean": arrays.pop(MEAN_IMAGE)}
     preprocess = None if preprocess is None else Preprocess.from_dict(preprocess)
@@ -151,9 +154,11 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
 def _build_layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
     if kind not in _LAYERS:
         raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
+    # the arguments of a block are its branches, lists of entries like this one
     if issubclass(_LAYERS[kind], Block):
         return str(name), _LAYERS[kind](*[[_build_layer(*entry) for entry in branch] for branch in arguments])
     arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
+    # "same" is the one setting that is no number
     for key, value in arguments.items():
         if not _is_numeric(value) and not (key == "padding" and value == "same"):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")

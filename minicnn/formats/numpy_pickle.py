@@ -54,6 +54,7 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
             f"{path}: an array of objects; expected a dictionary of arrays, as numpy.save writes it"
         )
     arrays = strip_prefix(flatten(path, unwrap(path, value.data[0], _Array), _Array))
+    # one array under several names counts once
     claimed = sum(array.nbytes for array in {id(array): array for array in arrays.values()}.values())
     if claimed > len(data):
         raise WeightsError(f"{path}: its arrays claim {claimed} bytes and the file has {len(data)}")
@@ -104,6 +105,7 @@ class _Array:
             raise WeightsError(
                 f"{where}: an array of {escape(getattr(self.type, 'code', None))}; expected numbers"
             )
+        # Python 2 pickles bytes as text, in which latin-1 has a letter for each byte
         raw = self.data.encode("latin1") if isinstance(self.data, str) else self.data
         wanted = prod(self.shape) * files.itemsize(self.type.code)
         if not isinstance(raw, bytes | memoryview) or len(raw) != wanted:
@@ -111,6 +113,7 @@ class _Array:
                 f"{where}: {escape(self.shape)} of {self.type.code} takes {wanted} bytes, not these"
             )
         flat = files.from_buffer(raw, self.type.code, self.type.order)
+        # row order in the reversed shape, transposed, which is a view
         if self.fortran:
             return files.reshape(flat, self.shape[::-1], where).T
         return files.reshape(flat, self.shape, where)

@@ -86,6 +86,7 @@ def _open_zip(data: mmap.mmap, path: PathLike, check: bool | None) -> tuple[Any,
     folder = programs[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in members:
         raise WeightsError(f"{path}: a TorchScript program; where it was made, save model.state_dict() instead")
+    # a file that was saved without checksums has 0 in place of all of them
     summed = any(member.crc for member in members.values())
     check = summed and (len(data) <= files.CHECK_LIMIT if check is None else check)
 
@@ -103,6 +104,7 @@ def _open_zip(data: mmap.mmap, path: PathLike, check: bool | None) -> tuple[Any,
 
 
 def _open_legacy(data: mmap.mmap, path: PathLike) -> tuple[Any, _Fetch, str]:
+    # five pickles in a row (magic number, protocol, machine, object, keys), then the storages' bytes
     magic, at, _ = unpickler.run(data, path, "the file")
     if magic != _MAGIC:
         raise WeightsError(f"{path}: a pickle, but not one of torch.save; save model.state_dict() with torch.save")
@@ -155,10 +157,12 @@ def _build_arrays(
     for name, tensor in tensors.items():
         where = f"{path}: tensor {escape(name)!r}"
         storage, kind = tensor.storage, _KINDS[tensor.dtype]
+        # one array for each storage, so that tensors which share it are views of the same array
         if storage.key not in flat:
             flat[storage.key] = kind, _read_storage(where, storage, fetch(storage), kind, order)
         if flat[storage.key][0] != kind:
             raise WeightsError(f"{where}: shares its storage with another type; expected one type a storage")
+        # where the storage's view ends, counted in elements of the tensor's type
         end = (storage.first + storage.count) * files.itemsize(_KINDS[storage.dtype]) // files.itemsize(kind)
         yield name, _view_storage(where, tensor, flat[storage.key][1], end)
 
@@ -174,12 +178,14 @@ def _read_storage(where: str, storage: Storage, buffer: Any, kind: str, order: s
 def _view_storage(where: str, tensor: Tensor, flat: np.ndarray, end: int) -> np.ndarray:
     """Return the array whose element (i, j, ...) is flat[offset + i stride[0] + j stride[1] + ...]."""
     size, step, count = tensor.size, flat.itemsize, prod(tensor.size)
+    # along an axis of length 1 no step is taken, and files may have any number there
     stride = [n if length > 1 else 1 for n, length in zip(tensor.stride, size, strict=True)]
     last = tensor.offset + sum((length - 1) * n for length, n in zip(size, stride, strict=True))
     if count and last >= end:
         raise WeightsError(
             f"{where}: element {last} is wanted of a storage that ends at {end}; the file is damaged"
         )
+    # a stride of 0 repeats elements, so that a small file could claim any number of them
     if count > max(end, _EXPANDED_LIMIT) or prod(max(length, 1) for length in size) * step >= 1 << 62:
         raise WeightsError(f"{where}: claims {count} elements and {end} are stored; expected no vast repetition")
     if not count:
@@ -228,11 +234,15 @@ def _list_members(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, list[byt
 
 def _encode_program(arrays: dict[str, np.ndarray]) -> bytes:
     """Return the pickle of the dictionary, protocol 2, in words of one operation each."""
+    # PROTO 2, EMPTY_DICT, MARK
     code = [b"\x80\x02", b"}", b"("]
     for index, (name, array) in enumerate(arrays.items()):
+        # of row order, in elements
         strides = [prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
         storage_type = _STORAGE_TYPES[array.dtype.str[1:]].encode()
+        # the name, then GLOBAL _rebuild_tensor_v2 and the MARK of its arguments
         code += [_encode_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n", b"("]
+        # the persistent id ("storage", type, key, "cpu", numel)
         code += [
             b"(",
             _encode_text("storage"),
@@ -242,6 +252,7 @@ def _encode_program(arrays: dict[str, np.ndarray]) -> bytes:
             _encode_text(str(index)),
             _encode_text("cpu"),
         ]
+        # end of the id: TUPLE, BINPERSID puts the storage in its place; then offset, size and stride
         code += [
             _encode_integer(array.size),
             b"t",
@@ -250,7 +261,9 @@ def _encode_program(arrays: dict[str, np.ndarray]) -> bytes:
             *_encode_tuple(array.shape),
             *_encode_tuple(strides),
         ]
+        # requires_grad False, an empty OrderedDict of hooks; TUPLE and REDUCE make the tensor
         code += [b"\x89", b"ccollections\nOrderedDict\n", b")", b"R", b"t", b"R"]
+    # SETITEMS, STOP
     return b"".join([*code, b"u", b"."])
 
 

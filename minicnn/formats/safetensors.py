@@ -82,6 +82,7 @@ def read_metadata(path: PathLike) -> dict[str, str]:
 
 def _open(path: PathLike) -> tuple[mmap.mmap, int, dict[str, Any]]:
     data = files.map_file(path, "a safetensors file")
+    # eight bytes of length come before the brace
     if data[8:9] != b"{":
         given = files.guess_file_type(data)
         raise WeightsError(f"{path}: expected a safetensors file (8 bytes, then a JSON header), found {given}")
@@ -95,6 +96,7 @@ def _open(path: PathLike) -> tuple[mmap.mmap, int, dict[str, Any]]:
         header = json.loads(
             data[8 : 8 + length].decode("utf-8"),
             object_pairs_hook=_check_unique,
+            # the parser would take integers of any length, and NaN
             parse_int=_parse_size,
             parse_constant=_parse_size,
         )
@@ -146,6 +148,7 @@ def _are_sizes(values: Any) -> bool:
 
 def _check_spans(path: PathLike, spans: dict[str, _Span], length: int) -> None:
     """Check that the tensors, in the order of their first bytes, fill ``length`` bytes exactly."""
+    # in the order of their first bytes each tensor must begin where the one before it ends
     at = 0
     for name, (_, _, begin, end) in sorted(spans.items(), key=lambda item: (item[1].begin, item[1].end)):
         if begin != at:
@@ -203,6 +206,7 @@ def write(path: PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[st
 
 
 def _encode_header(arrays: dict[str, np.ndarray], order: list[str], metadata: dict[str, str]) -> bytes:
+    # offsets follow the order of the bytes, entries the order given
     at, offsets = 0, {}
     for name in order:
         offsets[name] = [at, at + arrays[name].nbytes]
@@ -212,5 +216,6 @@ def _encode_header(arrays: dict[str, np.ndarray], order: list[str], metadata: di
         dtype = _NAMES[array.dtype.str[1:]]
         entries[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets[name]}
     words = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    # JSON allows spaces at the end: the data begin at a multiple of 64 bytes
     words += b" " * (-(8 + len(words)) % 64)
     return len(words).to_bytes(8, "little") + words

@@ -50,6 +50,7 @@ def compare_files(
         peer = _PEERS.get(path.suffix)
         if peer is not None:
             rows.append(_ask_peer(path, net, peer))
+        # the way through our own reader is checked even where no other program is there
         reread = _reread(path, net, architecture, weights)
         rows.append(_compare(path, "minicnn", "scores", _compute_scores(net), _compute_scores(reread)))
     return rows
@@ -74,6 +75,7 @@ def _reread(path: Path, net: Network, architecture: str | None, weights: PathLik
         return load(path, weights if kind is not None and kind.second_file is not None else None)
     if architecture is not None:
         return load(path, architecture=architecture)
+    # arrays alone: into the layers of the network that was written
     return Network.from_state_dict(net.named_layers, read_state_dict(path), net.input_shape, name=path.stem)
 
 
@@ -126,6 +128,7 @@ def _read_by_torch(path: Path, net: Network) -> dict[str, np.ndarray]:
     import torch
 
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    # a checkpoint keeps them one level deeper
     tensors = checkpoint.get("state_dict", checkpoint)
     return {name.removeprefix("module."): tensor.float().numpy() for name, tensor in tensors.items()}
 

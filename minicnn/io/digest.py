@@ -38,9 +38,11 @@ def digest_network(net: Network, source: str | None = None, **more: str | None) 
     description = native.describe(net)
     digest = hashlib.sha256(canonical_json([description["layers"], description["input_shape"]]))
     for name, array in net.state_dict().items():
+        # name, type and shape too: the same bytes in another shape are another network
         digest.update(canonical_json([name, array.dtype.str, array.shape]))
         digest.update(np.ascontiguousarray(array).data)
     preprocess = description["preprocess"]
+    # of a mean image the description says only that there is one
     if net.preprocess is not None and preprocess["mean"] == native.MEAN_IMAGE:
         preprocess["mean"] = digest_array(np.asarray(net.preprocess.mean))["sha256"]
     origin = {"name": net.name, "sha256": digest.hexdigest(), "device": net.device, "preprocess": preprocess}
@@ -98,8 +100,10 @@ def digest_array(array: np.ndarray) -> dict[str, Any]:
 def _block_means(values: np.ndarray, side: int) -> np.ndarray:
     for axis in (values.ndim - 2, values.ndim - 1):
         n = values.shape[axis]
+        # blocks whose lengths differ by one at most
         edges = np.linspace(0, n, min(side, n) + 1).astype(int)
         sums = np.add.reduceat(values, edges[:-1], axis=axis)
+        # reduceat sums from each edge to the next; the divisor is broadcast over the axes behind
         values = sums / np.expand_dims(np.diff(edges), tuple(range(1, values.ndim - axis)))
     return values
 

@@ -54,6 +54,7 @@ def inspect(source: PathLike, architecture: str | None = None, weights: PathLike
     path = load.resolve(source)
     try:
         net = load.open_network(path, weights, architecture)
+    # a state dictionary without its architecture: the arrays are all that can be listed
     except load.ArchitectureNeeded as error:
         unknown = {"preprocess": None, "labels": None}
         return _describe_file(path) | {"kind": "state dictionary", "arrays": _list_arrays(error.arrays)} | unknown
@@ -63,6 +64,7 @@ def inspect(source: PathLike, architecture: str | None = None, weights: PathLike
 def _describe_file(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         digest = _sha256(file)
+    # what came with the package has a source and a licence on record
     shipped = {catalogue.folder("weights") / e["file"]: e for e in catalogue.read_entries().values()}.get(path, {})
     origin = {key: shipped[key] for key in ("source", "licence") if key in shipped}
     return {"file": str(path), "bytes": path.stat().st_size, "sha256": digest} | origin
@@ -70,6 +72,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 def _sha256(file: BinaryIO) -> str:
     digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
+    # in pieces, as files of weights may be larger than what memory is free
     while block := file.read(1 << 18):
         digest.update(block)
     return digest.hexdigest()

@@ -40,6 +40,7 @@ def resolve(source: PathLike) -> Path:
 
     """
     path = Path(source)
+    # a bare word that is no file is a name of the catalogue
     if isinstance(source, str) and not path.suffix and path.name == source and not path.exists():
         return catalogue.find_weights(source)
     return path
@@ -95,6 +96,7 @@ def open_network(path: Path, weights: PathLike | None = None, architecture: str 
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
     if kind is None or (kind.read_arrays is None and not path.exists()):
         raise _refuse(path)
+    # with an architecture of the caller's only the arrays of the file are read, if it has a reader for them
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
         return _read_network(kind, path, weights)
     arrays = read_state_dict(path)
@@ -191,6 +193,7 @@ def _refuse(path: Path) -> WeightsError:
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
     built = zoo.architecture(name, _num_classes(arrays, name))
+    # layers that this network leaves out, such as other heads on the same trunk
     arrays = {key: a for key, a in arrays.items() if key.rpartition(".")[0] not in built.unused}
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
@@ -204,6 +207,7 @@ def _num_classes(arrays: Mapping[str, np.ndarray], name: str) -> int | None:
         -1
     ]
     published, weight = layer.parameter_shapes()["weight"], arrays.get(f"{last}.weight")
+    # as many inputs and another number of outputs: the same network for other classes
     if weight is None or weight.shape[1:] != published[1:] or len(weight) in (0, published[0]):
         return None
     return len(weight)

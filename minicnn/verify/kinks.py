@@ -76,7 +76,9 @@ def parameter_tangent(layer: Layer, x: np.ndarray, moves: Mapping[str, np.ndarra
     if not own:
         return 0.0
     if isinstance(layer, PReLU):
+        # on the side x <= 0 the output is w x = -w |x|, and its derivative along w has the direction's w
         return (x <= 0) * reference.prelu(-np.abs(x), own["weight"])[0]
+    # y is linear in weight and bias together: what has no direction must be 0, not itself
     fixed = {name: np.zeros_like(a) for name, a in layer.state().items() if name in ("weight", "bias")}
     return layer.with_state(fixed | own).forward(x, reference)[0]
 
@@ -163,6 +165,7 @@ class _Rectifier(NamedTuple):
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         """Return the derivative, each value on its own side; 0 at the ceiling, negative_slope at 0."""
+        # (C, 1, ...), which broadcasts against (N, C, ...)
         below = np.reshape(self.negative_slope, (-1, *[1] * (x.ndim - 2)))
         return np.where(x < self.ceiling, np.where(x > 0, 1.0, below), 0.0)
 
@@ -190,7 +193,9 @@ class _MaxPool(NamedTuple):
         return np.stack([tap for _, _, tap in windows.taps(windows.pad(x, fill=fill))])
 
     def gaps(self, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # padding is -inf and never the maximum; it does not move either
         taps, moves = self.taps(x, -inf), self.taps(v, 0.0)
+        # (1, N, C, P, Q): of equal taps the first in row order, as in the pool itself
         first = taps.argmax(axis=0)[None]
         with np.errstate(invalid="ignore"):  # a window of padding alone: inf - inf
             gaps = np.take_along_axis(taps, first, axis=0) - taps
@@ -208,6 +213,7 @@ class _MaxPool(NamedTuple):
         return _divide(gaps, closing if ahead else np.abs(closing)).min(axis=0)
 
     def clearance(self, x: np.ndarray) -> np.ndarray:
+        # along the axis of R S taps, the two largest last
         taps = np.sort(self.taps(x, -inf), axis=0)
         with np.errstate(invalid="ignore"):
             return taps[-1] - taps[-2] if len(taps) > 1 else np.full(taps.shape[1:], inf)
@@ -231,6 +237,7 @@ class _RectifiedConvolution(NamedTuple):
 
     def before_linear(self, v: np.ndarray) -> np.ndarray:
         """Return the change of the rectifier's input for a change v of x."""
+        # the shift is in both and cancels
         return self.before(v) - self.before(np.zeros_like(v))
 
     def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -263,6 +270,7 @@ piecewise.register(ConvReLU2d, _RectifiedConvolution)
 def _steps_to(kink: float, x: np.ndarray, v: np.ndarray, ahead: bool) -> np.ndarray:
     """Return how many steps v take x to a kink; one that lies there already leaves it at once."""
     distance = x - kink
+    # with ahead, the speed towards the kink, below 0 where x moves away
     closing = np.where(distance == 0, np.abs(v), -np.sign(distance) * v) if ahead else np.abs(v)
     return _divide(np.abs(distance), closing)
 

@@ -62,6 +62,7 @@ class Log:
     def write(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
         """Write down a layer's value, and how far rounding may have taken it."""
         if isinstance(layer, ReLU | ReLU6):
+            # four standard deviations of all roundings up to here, at the size of the largest input
             reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
             kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
             self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
@@ -140,6 +141,7 @@ def run(
     layers = sequence.astype(net.named_layers, dtype)
     layers = fuse(layers) if fuses_layers(device) else layers
     log, kernels = Log(substitutes or {}), on(device)
+    # a softmax at the end runs by itself: gradients start from the scores
     last = len(sequence.before_softmax(layers))
     steps, x = insert_probes(layers, log), x.astype(dtype, copy=False)
     scores, tape = sequence.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)

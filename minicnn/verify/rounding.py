@@ -64,6 +64,7 @@ def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     in a row.  A BLAS dot product adds n / lanes values in a row and would be far less exact.
     """
     products = (a * b).ravel()
+    # the n of the module's formula is the depth of the pairwise sum
     depth = 17 + np.log2(max(products.size, 1))
     return float(products.sum()), tolerance(np.float64, np.sqrt(depth) * products)
 
@@ -77,6 +78,7 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
     if layer.kind == Kind.SMOOTH:
         y, _ = layer.forward(x, reference)
         return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _magnification(layer, size))
+    # A, as the layer itself adds it up from absolute values
     y, _ = absolute(layer).forward(size, reference)
     return np.sqrt(terms(layer, x.shape) + 1) * np.abs(y) * _steepest_slope(layer)
 
@@ -100,6 +102,7 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
 def absolute(layer: Layer) -> Layer:
     """Return the layer with the absolute values of its parameters: it adds up the sizes of the terms."""
     state = {name: np.abs(array) for name, array in layer.state().items()}
+    # x - mean has terms of size |x| and |mean|, which add up as |x| - (-|mean|)
     if "running_mean" in state:
         state["running_mean"] = -state["running_mean"]
     return layer.with_state(state)
@@ -126,6 +129,7 @@ terms.register(Tanh, lambda layer, shape: ELEMENTARY)
 @singledispatch
 def _gradient_terms(layer: Layer, x: Shape, dy: Shape) -> tuple[int, int]:
     """How many roundings lie behind a value of the input's gradient, and of a parameter's."""
+    # an input value belongs to as many windows as a window has taps, at most
     kernel_size = getattr(layer, "kernel_size", (1,))
     return 2 * terms(layer, x) + prod(kernel_size), _pixels(x, dy) + 6
 
@@ -169,24 +173,28 @@ def _smooth_gradient_size(layer: Layer, x: np.ndarray, dy: np.ndarray) -> np.nda
 @_smooth_gradient_size.register
 def _(layer: LocalResponseNorm, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     y, _ = layer.forward(x, reference)
+    # y / x is the power that x is divided by
     own = dy * np.abs(np.divide(y, x, out=np.ones_like(y), where=x != 0))
     return 2 * own + np.abs(reference.local_response_norm_input_grad(np.abs(x), dy, **layer.config()))
 
 
 @_smooth_gradient_size.register
 def _(layer: LogSoftmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # dx = dy - p sum(dy), each term by its size
     p = np.exp(layer.forward(x, reference)[0])
     return (p * (dy + dy.sum(axis=1, keepdims=True)) + dy) * (1 + _magnification(layer, np.abs(x)))
 
 
 @_smooth_gradient_size.register
 def _(layer: Softmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # dx = p (dy - sum(p dy)), each term by its size
     p, _ = layer.forward(x, reference)
     return p * (dy + (dy * p).sum(axis=1, keepdims=True)) * (1 + _magnification(layer, np.abs(x)))
 
 
 @_smooth_gradient_size.register
 def _(layer: Tanh, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # dx = dy - y^2 dy with y^2 < 1: two terms of at most dy
     return 2 * dy
 
 

@@ -120,6 +120,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     scores = exact(x)
     target = int(scores.argmax()) if target is None else class_index(net, target, scores.shape[1])
     w = exact.input_gradient(x, target)
+    # by how much one grey level moves the input: x = (scale v - mean) / std
     per_level = np.abs(net.preprocess.scale / np.asarray(net.preprocess.std))[:, None, None]
     v = w * per_level
     if not v.any():
@@ -128,6 +129,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     ahead, behind = (linearise(layers, x, sign * u * per_level, ahead=True) for sign in (1, -1))
     norm, distances = float(np.linalg.norm(u)), ahead.all_distances()
     score, bias = float(scores[0, target]), float(_scores_at_zero(layers, x)[target])
+    # slope of the score along u, per grey level
     rise = float((w * u * per_level).sum())
     layer, unit = _nearest_unit(ahead)
     return Validity(
@@ -164,6 +166,7 @@ def _nearest_unit(line: Linearisation) -> tuple[str | None, tuple[int, ...] | No
         return None, None
     name = min(line.units, key=lambda n: line.units[n].min())
     distances = line.units[name]
+    # the index without its first entry, that of the image
     return name, tuple(int(i) for i in np.unravel_index(distances.argmin(), distances.shape)[1:])
 
 
@@ -184,4 +187,5 @@ def _scores_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
     """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
     pairs = sequence.map_layers(layers, lambda name, layer: _AffinePiece(layer))
     y, _ = sequence.forward(pairs, np.concatenate([x, np.zeros_like(x)]), reference)
+    # (2, K): scores at x, then those of the zero input
     return y[-1]

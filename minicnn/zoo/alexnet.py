@@ -104,6 +104,7 @@ def _stage(number: int, conv: Conv2d, *after: str) -> NamedLayers:
 
 def _last_convolutions(num_classes: int) -> NamedLayers:
     return [
+        # conv3 sees both towers, conv4 and conv5 one each
         *_stage(3, Conv2d(256, 384, 3, padding=1)),
         *_stage(4, Conv2d(384, 384, 3, padding=1, groups=2)),
         *_stage(5, Conv2d(384, 256, 3, padding=1, groups=2), "pool"),

@@ -46,6 +46,7 @@ def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
     for repeats, expansion, out, kernel_size, first_stride in STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
+            # blocks are numbered through all stages
             name = f"_blocks.{sum(isinstance(layer, Sequential | Residual) for _, layer in layers)}"
             layers.append((name, _bottleneck(channels, out, expansion, kernel_size, stride)))
             channels = out
@@ -78,6 +79,7 @@ def _bottleneck(channels: int, out: int, expansion: int, kernel_size: int, strid
     """Widen by 1 x 1, filter each channel, narrow by a linear 1 x 1; a residual where the shapes agree."""
     wide = channels * expansion
     body = []
+    # the first stage has nothing to widen
     if expansion > 1:
         body += _unit("_expand_conv", "_bn0", Conv2d(channels, wide, 1, bias=False))
     depthwise = Conv2d(wide, wide, kernel_size, stride=stride, padding="same", groups=wide, bias=False)
@@ -92,5 +94,6 @@ def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[s
         bound = 1 / np.sqrt(layer.out_features)
         return parameters(layer, rng.uniform(-bound, bound, shape).astype(np.float32))
     depthwise = layer.groups > 1
+    # K R S of He's rule counts one filter for each channel where the convolution is depthwise
     weight = normal(layer, rng, np.sqrt(2 / np.prod(shape[1:]))) if depthwise else he_normal(layer, rng)
     return parameters(layer, weight)

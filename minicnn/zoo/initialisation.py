@@ -40,6 +40,7 @@ def he_normal(layer: Conv2d | Linear, rng: np.random.Generator) -> np.ndarray:
 def he_uniform(layer: Conv2d | Linear, rng: np.random.Generator) -> np.ndarray:
     """Weights, uniform and of variance 2 / (C R S), the filters' inputs (He et al. 2015, equation 10)."""
     shape = layer.parameter_shapes()["weight"]
+    # a uniform variable within b has variance b^2 / 3
     bound = np.sqrt(6 / np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 

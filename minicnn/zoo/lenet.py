@@ -75,10 +75,12 @@ def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[s
     shapes = layer.parameter_shapes()
     used = _connections(shapes["weight"]) if name == "c3" else np.ones(shapes["weight"])
     pooled = 4 if name in ("s2", "s4") else 1  # a subsampling unit has four inputs, and its mean divides by four
+    # (K,): how many inputs a filter sees
     fan_in = used.reshape(len(used), -1).sum(axis=1) * pooled
     bound = (2.4 / fan_in).reshape(-1, *[1] * (used.ndim - 1))
     before = 1.0 if name == "c1" else AMPLITUDE
     after = 1.0 if name == "output" else SLOPE
+    # before, after: A and S of the squashing A tanh(S a), which the plain tanh leaves to the weights
     weight = used * rng.uniform(-bound, bound, shapes["weight"]) * (before * after * pooled)
     bias = rng.uniform(-bound.ravel(), bound.ravel()) * after
     return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}

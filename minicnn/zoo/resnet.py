@@ -42,6 +42,7 @@ def resnet(depth: int, num_classes: int = 1000) -> Architecture:
     ]
     channels = 64
     for stage, blocks in enumerate(repeats, start=1):
+        # 64, 128, 256, 512
         width = 32 << stage
         out = 4 * width if bottleneck else width
         for block in range(blocks):
@@ -79,6 +80,7 @@ def _unit(number: int, conv: Conv2d) -> NamedLayers:
 
 
 def _shortcut(channels: int, out: int, stride: int) -> NamedLayers:
+    # an empty branch is the identity
     if channels == out and stride == 1:
         return []
     projection = Conv2d(channels, out, 1, stride=stride, bias=False)

@@ -42,6 +42,7 @@ def squeezenet(version: str, num_classes: int = 1000) -> Architecture:
             layers.append((f"features.{i}", MaxPool2d(3, stride=2, ceil_mode=True)))
         else:
             layers += _fire(f"features.{i}", channels, squeezed)
+            # two halves of 4 x squeezed maps each
             channels = 8 * squeezed
     layers += [
         ("classifier.0", Dropout()),

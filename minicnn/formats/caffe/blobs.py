@@ -77,6 +77,7 @@ def read_mean(path: PathLike) -> np.ndarray:
 def _decode_blob(proto: protobuf.Message) -> Blob:
     inner = proto.message(SHAPE)
     if inner is None:
+        # old files have num, channels, height and width instead of a shape
         shape = tuple(proto.integer(n) for n in SIZES)
     else:
         shape = tuple(int(n) for n in inner.integers(1))

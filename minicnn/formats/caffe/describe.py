@@ -106,6 +106,7 @@ def _describe_layer(fields: Fields) -> LayerParameter:
     if "layer" in fields:
         return _upgrade_v0(fields)
     kind = fields.text("type")
+    # types in capitals are those of V1, apart from a few of today's
     if kind.isupper() and len(kind) > 1 and kind not in ("ELU", "LSTM", "RNN", "SPP"):
         kind = _V1.get(kind) or "".join(word.capitalize() for word in kind.split("_"))
     return LayerParameter(fields.text("name"), kind, fields.texts("bottom"), fields.texts("top"), fields)
@@ -133,6 +134,7 @@ def read_input_dims(net: Fields) -> dict[str, list[int]]:
     if shapes:
         given = [shape.integers("dim") for shape in shapes]
     else:
+        # input_dim lists N, C, H, W of one input after the other
         given = [dims[i : i + 4] for i in range(0, len(dims), 4)]
     if len(given) != len(names):
         raise net.error(f"{len(names)} inputs with {len(given)} shapes")

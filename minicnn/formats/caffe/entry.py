@@ -36,6 +36,7 @@ def find_entry(net: Fields, layers: list[LayerParameter], weights: dict[str, lis
     for source in (layer for layer in layers if layer.kind in SOURCES):
         for name, dims in _source_dims(source, layers, weights, read).items():
             candidates[name] = dims, source.param("transform_param")
+    # a net may declare blobs that nothing reads once the losses are gone, such as labels
     names = [name for name in candidates if name in read]
     if len(names) != 1:
         raise net.error(f"{len(names)} inputs ({', '.join(map(escape, names))}); expected one image")
@@ -51,6 +52,7 @@ def _source_dims(
     """Return the dimensions of what a source gives: all of it where it says them, the first where it has data."""
     shapes = [shape.integers("dim") for shape in source.param("input_param").messages("shape")]
     if shapes and len(shapes) in (1, len(source.tops)):
+        # one shape is that of all outputs
         return dict(zip(source.tops, shapes * len(source.tops), strict=False))
     images = [name for name in source.tops[:1] if name in read]
     return {name: _find_data_dims(source, layers, weights) for name in images}
@@ -67,6 +69,7 @@ def _find_data_dims(
         kernels = weights.get(layer.name)
         if layer.kind == "Convolution" and kernels and source.tops[0] in layer.bottoms and crop:
             if len(kernels[0].shape) == 4:
+                # a kernel of a grouped convolution is channels / group deep
                 return [1, kernels[0].shape[1] * layer.param("convolution_param").integer("group", 1), crop, crop]
     raise source.error("the size of its data is not in the description; use the net's deploy.prototxt")
 
@@ -82,6 +85,7 @@ def build_preprocess(entry: Entry, mean: np.ndarray | Iterable[float] | None) ->
     if mean is None and not numbers:
         return None
     channels, height, width = entry.shape
+    # one number is that of all channels
     given = (numbers * channels if len(numbers) == 1 else numbers) if mean is None else mean
     image_mean = np.asarray(given)
     if image_mean.ndim == 3:
@@ -90,6 +94,7 @@ def build_preprocess(entry: Entry, mean: np.ndarray | Iterable[float] | None) ->
         raise WeightsError(
             f"mean: expected {channels} numbers or an image {entry.shape}, got shape {image_mean.shape}"
         )
+    # (v - mean) scale there, v scale - mean here: the mean must be scaled too
     scaled = np.asarray(image_mean, np.float64) * scale
     return Preprocess(
         size=(height, width),

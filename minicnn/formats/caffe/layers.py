@@ -75,6 +75,7 @@ class BoundLayer(NamedTuple):
 def _strip_leading_ones(shape: Shape) -> Shape:
     """Return a shape without its leading ones."""
     first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    # old files write every blob with four axes
     return tuple(shape[first:])
 
 
@@ -111,6 +112,7 @@ def _convolution(bound: BoundLayer) -> list[Layer]:
         "groups": groups,
     }
     transposed = bound.layer.kind == "Deconvolution"
+    # blobs are (out, in / groups, R, S), those of a deconvolution (in, out / groups, R, S)
     weight_channels = (channels, out) if transposed else (out, channels)
     if groups < 1 or min(weight_channels) < 1 or weight_channels[1] % groups:
         raise bound.error(f"{channels} to {out} channels in {groups} groups")
@@ -153,6 +155,7 @@ def _pooling(bound: BoundLayer) -> list[Layer]:
 def _check_windows(bound: BoundLayer, kernel: IntPair, stride: IntPair, pad: IntPair, ceil_mode: bool) -> None:
     """Raise for a last window outside of the input, which Caffe keeps where there is no padding: it is empty."""
     for n, k, s in zip(bound.shape[1:], kernel, stride, strict=True):
+        # the last window begins at ceil((n - k) / s) s
         if ceil_mode and not any(pad) and -(-(n - k) // s) * s >= n:
             raise bound.error(f"a window of {k} with stride {s} lies outside of an input of {n}")
 
@@ -197,6 +200,7 @@ def _batch_norm(bound: BoundLayer) -> list[Layer]:
         raise bound.error("use_global_stats: false; there is a layer for running statistics")
     mean, variance, factor = bound.arrays((channels,), (channels,), (1,))
     with np.errstate(all="ignore"):
+        # the first two blobs are sums, the third is their weight, 0 before any training
         scale = mean.dtype.type(0 if factor[0] == 0 else 1 / factor[0])
         statistics: dict[str, Any] = {"running_mean": mean * scale, "running_var": variance * scale}
     if not all(np.isfinite(array).all() for array in statistics.values()):
@@ -220,6 +224,7 @@ def _scale(bound: BoundLayer) -> list[Layer]:
         raise bound.error("num_axes other than 1; there is a layer for one number for each channel")
     count = 2 if kind == "Scale" and fields.boolean("bias_term", False) else 1
     first, *rest = bound.arrays(*[(channels,)] * count)
+    # y = weight x + bias, written as a normalisation with mean 0, variance 1 and eps 0
     zeros, ones = np.zeros_like(first), np.ones_like(first)
     weight, bias = (first, rest[0] if rest else zeros) if kind == "Scale" else (ones, first)
     parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": zeros, "running_var": ones}
@@ -230,6 +235,7 @@ def _power(bound: BoundLayer) -> list[Layer]:
     fields, channels = bound.layer.param("power_param"), bound.shape[0]
     if fields.real("power", 1.0) != 1:
         raise bound.error("a power other than 1 has no layer")
+    # y = scale x + shift, likewise with mean 0 and variance 1
     ones = np.ones(channels, np.float32)
     weight, bias = ones * np.float32(fields.real("scale", 1.0)), ones * np.float32(fields.real("shift", 0.0))
     parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": 0 * ones, "running_var": ones}
@@ -253,12 +259,14 @@ def _reshape(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("reshape_param")
     dims = fields.message("shape").integers("dim")
     if fields.integer("axis", 0) == 1:
+        # from axis 1 on the dims leave the batch out: put its 0 in front
         dims = [0, *dims]
     elif fields.integer("axis", 0) != 0:
         raise bound.error("axis other than 0 or 1")
     if fields.integer("num_axes", -1) != -1 or len(dims) < 2 or dims[0] != 0:
         raise bound.error("expected a shape that begins with dim: 0, the batch")
     rest = [bound.shape[i] if n == 0 and i < len(bound.shape) else n for i, n in enumerate(dims[1:])]
+    # one -1 is what is left of an image's values
     if rest.count(-1) == 1:
         known = prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = prod(bound.shape) // known if known > 0 else 0

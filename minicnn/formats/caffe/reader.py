@@ -92,8 +92,10 @@ def _connect(net: text.Fields, layers: list[LayerParameter], source: str) -> tup
                 raise layer.error(what)
             inputs = tuple(holders[name] for name in layer.bottoms)
             if layer.kind == "Split":
+                # all outputs of a Split are the value that it reads
                 holders.update(dict.fromkeys(layer.tops, inputs[0]))
                 continue
+            # a layer may write into the blob that it reads: the number makes that another value
             connections.append(_Connection(layer, inputs, f"{index}: {layer.tops[0]}"))
             holders[layer.tops[0]] = connections[-1].output
     return connections, _find_output(net, connections, trained)
@@ -125,6 +127,7 @@ def _build_nodes(
             node, shape = _join(connection, [shapes[value] for value in connection.inputs])
         else:
             layers, shape = _build_layers(connection, shapes[connection.inputs[0]], arrays.get(layer.name, []))
+            # a Scale may only be merged into a normalisation whose output nothing else reads
             previous = nodes.get(connection.inputs[0]) if reads[connection.inputs[0]] == 1 else None
             node = _merge_scale(layer, previous, layers) or GraphNode(layer.name, connection.inputs, tuple(layers))
         if prod(shape) > MAX_VALUES:
@@ -135,6 +138,7 @@ def _build_nodes(
 
 def _prune(connections: list[_Connection], target: str) -> list[_Connection]:
     """Return the layers that the output depends on."""
+    # layers come in order, so that one pass from the end finds all that the output needs
     needed, live = {target}, []
     for connection in reversed(connections):
         if connection.output in needed:

@@ -199,12 +199,14 @@ class _Parser:
         fields = Fields(f"{self.path}: line {self._next.line}")
         if depth > MAX_DEPTH:
             raise fields.error(f"messages more than {MAX_DEPTH} deep")
+        # the outermost message ends with the file, inner ones with a brace
         while not self._take("close" if end else "stop"):
             name = self._need("word").text
             self._values(fields, name, self._take("colon") is not None, depth)
         return fields
 
     def _values(self, fields: Fields, name: str, colon: bool, depth: int) -> None:
+        # name: [value, value], name: value, or name { fields }
         if self._take("begin"):
             while not self._take("end"):
                 fields.add(name, self._value(depth))
@@ -222,6 +224,7 @@ class _Parser:
             return _parse_number(token.text)
         if token.kind == "word":
             return float(token.text) if token.text in ("inf", "nan") else token.text
+        # strings side by side are one
         parts = [token]
         while part := self._take("string"):
             parts.append(part)
@@ -231,5 +234,6 @@ class _Parser:
 def _parse_number(text: str) -> int | float:
     if "x" in text.lower():
         return int(text, 16)
+    # an f may end a number, and ends "inf"
     text = text.rstrip("fF") if "inf" not in text else text
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)

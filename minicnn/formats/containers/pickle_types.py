@@ -69,6 +69,7 @@ def _counter(spend: _Spend, tally: dict[Any, Any]) -> dict[Any, Any]:
 
 def make_set(spend: _Spend, items: Sequence[Any] = ()) -> set[Any]:
     """Return a set of ``items``; an empty one already takes as much memory as four lists."""
+    # memory is charged like operations, so that few bytes can't ask for much of it
     spend(len(items) + 4)
     return set(map(check_key, items))
 
@@ -80,6 +81,7 @@ def _bytes(spend: _Spend) -> bytes:
 def _encode(spend: _Spend, text: str, encoding: str) -> bytes:
     if type(text) is not str or encoding != "latin1":
         raise TypeError("bytes that are not latin1")
+    # long texts are not free: each call makes a copy
     spend(len(text) // 64)
     return text.encode("latin1")
 
@@ -112,8 +114,10 @@ def _tensor_v3(
         raise TypeError(
             f"a tensor with {len(size)} sizes and {len(stride)} strides, or with a negative or vast one"
         )
+    # the values would not be those of the storage
     if metadata:
         raise TypeError("a tensor kept as the negative or conjugate of its storage")
+    # the offset counts from the view, the array is made from the whole storage
     return Tensor(storage, dtype.name, storage.first + offset, tuple(size), tuple(stride))
 
 

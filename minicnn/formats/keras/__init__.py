@@ -67,6 +67,7 @@ def read_state(path: PathLike) -> dict[str, np.ndarray]:
 def _open(path: PathLike) -> tuple[str | None, Group]:
     """Return the description of the model, None where there is none, and the weights."""
     data = files.map_file(path, "a Keras file")
+    # a .keras file is a zip archive, all others are HDF5
     if data[:4] != b"PK\x03\x04":
         root = read_hdf5(memoryview(data), path)
         description = root.attributes.get("model_config")
@@ -79,6 +80,7 @@ def _open(path: PathLike) -> tuple[str | None, Group]:
     if config.size > MAX_CONFIG_BYTES:
         raise WeightsError(f"{path}: config.json is {config.size} bytes long; no network's is")
     text = bytes(zip_archive.read_member(data, path, config, check=True)).decode("utf-8", "replace")
+    # as for arrays of other formats: to check a large file would read all of it
     check = weights.size <= files.CHECK_LIMIT
     return text, read_hdf5(memoryview(zip_archive.read_member(data, path, weights, check)), path)
 
@@ -86,7 +88,9 @@ def _open(path: PathLike) -> tuple[str | None, Group]:
 def _build_network(description: str, root: Group, name: str) -> Network:
     model = decode_model(parse_config(description))
     weights = root.members.get("model_weights", root)
+    # Theano turned kernels when it convolved, and its files say so
     backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]
     shape, layers = build_layers(model, open_weights(root), flips="theano" in backends)
+    # a network has an input shape only if no length of it is open
     sizes = tuple(n for n in shape if n is not None)
     return Network(layers, sizes if len(sizes) == len(shape) else None, name=name)

@@ -38,12 +38,14 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
     ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels.
     """
     setting = spec.config.get("activation")
+    # newer files may have a layer in place of a name
     if isinstance(setting, dict) and isinstance(setting.get("config"), dict):
         inner = spec._replace(kind=str(setting.get("class_name")), config=setting["config"])
         layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
         if layers is None:
             raise spec.error(f"activation: {escape(inner.kind)} is not read here; give it a layer of its own")
         return tuple(layers(inner))
+    # a function may be wrapped into a dictionary, and none stands for linear
     name = setting.get("config") if isinstance(setting, dict) else setting
     name = "linear" if name is None else name
     if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
@@ -69,6 +71,7 @@ def rectifier_with_slopes(
     spec: Spec, slopes: np.ndarray, shape: tuple[int | None, ...], channels_first: bool
 ) -> list[Layer]:
     """Return ``PReLU``: one slope for all pixels of a channel, or for everything."""
+    # (1, 1, C) where axes are shared, (C,) of features
     channels = slopes.shape[0 if channels_first else -1]
     if slopes.size != channels or channels not in (1, shape[0]):
         raise spec.error(f"slopes of {slopes.shape} differ from pixel to pixel; expected shared_axes=[1, 2]")

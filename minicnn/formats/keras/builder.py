@@ -117,10 +117,12 @@ class _Builder:
             raise spec.error("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
         layers = convert_layer(spec, arrays, BuildContext(shape, self.channels_first, self.flips))
+        # a layer that does nothing at inference: its output is its input
         if not layers:
             return source
         for i, (name, layer) in enumerate(zip(_name_layers(value, layers), layers, strict=True), start=1):
             shape = _output_shape(spec, layer, shape)
+            # the last of the layers that make up one gives the value that others read
             key = value if i == len(layers) else f"{value}, part {i}"
             source = self.add_node(key, GraphNode(name, (source,), (layer,)), shape)
         return source
@@ -158,6 +160,7 @@ def _join_kind(spec: Spec) -> str:
 def _sort_specs(model: Model) -> Iterator[Spec]:
     """Yield the layers after the input, each after those that it reads."""
     computed, pending = {model.source}, [spec for spec in model.specs if spec.name != model.source]
+    # each round takes all layers whose inputs are known; one that takes none has met a cycle or a gap
     while pending:
         next_specs = [spec for spec in pending if spec.inputs and computed.issuperset(spec.inputs)]
         if not next_specs:
@@ -182,6 +185,7 @@ def _output_shape(spec: Spec, layer: Layer, shape: Shape) -> Shape:
     if isinstance(layer, GlobalAvgPool2d):
         return (shape[0], 1, 1)
     sizes = tuple(n for n in shape if n is not None)
+    # while the size is open only the channels are followed
     if len(sizes) < len(shape):
         return (getattr(layer, "out_channels", shape[0]), *shape[1:])
     try:

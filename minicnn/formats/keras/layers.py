@@ -124,6 +124,7 @@ def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.
 def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     kernel, channels = _orient_kernel(spec, kernel, context), _count_channels(spec, context)
+    # a kernel less deep than the input is that of a grouped convolution
     if channels % kernel.shape[2]:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
     return [_convolution(spec, to_filters(kernel), bias, channels, channels // kernel.shape[2])]
@@ -178,6 +179,7 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
         raise spec.error("an output_padding or a dilation of its own is not read")
     if weight.shape[0] != _count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
         raise spec.error(f"a kernel of {kernel.shape} does not fit {context.shape[0]} channels")
+    # without padding the output has s (n - 1) + k; "same" wants s n, and k - s are cut off
     padding = [
         max(k - s, 0) * (_padding_mode(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)
     ]
@@ -188,6 +190,7 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
             weight.shape[2:],
             stride=stride,
             padding=tuple((n // 2, n - n // 2) for n in padding),
+            # where k < s the output would lack its last s - k rows and columns
             output_padding=tuple(max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)),
             bias=bias[0] if bias else False,
             weight=weight,
@@ -209,6 +212,7 @@ def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[
 
 def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Normalise channels, or features as maps of one pixel."""
+    # gamma and beta are not in the file where scale and center are false
     names = [n for n, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
     names += ["running_mean", "running_var"]
     values: dict[str, Any] = dict(zip(names, _check_weights(spec, arrays, *[1] * len(names)), strict=True))
@@ -265,6 +269,7 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
     total, known = prod(sizes), prod(n for n in target if n != -1)
     shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
     moves_channels = not context.channels_first
+    # Keras counts values in the order H, W, C: go there, reshape, come back
     before: list[Layer] = [Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
     after: list[Layer] = [Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
     return [*before, Reshape(shape), *after]
@@ -277,6 +282,7 @@ def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
     if len(context.shape) == 1:
         return []
     moves_channels = spec.channels_first() is True or not context.channels_first
+    # maps of one pixel are the same vector in either order
     return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
 
 

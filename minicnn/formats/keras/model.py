@@ -110,6 +110,7 @@ def decode_model(description: Mapping[str, Any]) -> Model:
 
     """
     kind, config = class_of(description), description.get("config")
+    # older files give the layers as a bare list
     config = {"layers": config} if isinstance(config, list) else config
     config = config if isinstance(config, dict) else {}
     layers = config.get("layers")
@@ -168,6 +169,7 @@ def _layer_config(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
     """Yield the names of the layers that a node reads, from [name, node, tensor] or Keras 3's tensors."""
     if isinstance(node, dict):
+        # Keras 3 keeps the arguments of the call, tensors anywhere among them
         tensors = list(_find_tensors(node.get("args"), 0))
         if list(_find_tensors(node.get("kwargs"), 0)):
             raise spec.error("reads a tensor by keyword, which is not read")
@@ -175,6 +177,7 @@ def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
     else:
         histories = node if isinstance(node, list) else [None]
     for history in histories:
+        # the name of a layer, the number of its call, and the first of its outputs
         match history:
             case [str(name), int(), 0, *_]:
                 yield name
@@ -204,6 +207,7 @@ def _single_endpoint(value: Any, key: str) -> str:
 def _input_shape(config: Mapping[str, Any], first: Spec | None = None) -> tuple[int | None, ...] | None:
     """Return the input's shape without the batch, as the file has it; None where it does not say."""
     settings = first.config if first else {}
+    # where it stands depends on the version; its first length is that of the batch
     for shape in (settings.get("batch_shape"), settings.get("batch_input_shape"), config.get("build_input_shape")):
         if isinstance(shape, list) and 2 <= len(shape) <= 4 and all(n is None or _is_size(n) for n in shape[1:]):
             return tuple(shape[1:])

@@ -27,6 +27,7 @@ Weights: TypeAlias = "NamedWeights | NumberedWeights"
 
 def open_weights(root: Group) -> Weights:
     """Return the weights of a file, of either kind."""
+    # weights that were saved with their model lie one group deeper
     weights = root.members.get("model_weights", root)
     if isinstance(weights, Group) and "layer_names" in _read_name_lists(weights):
         return NamedWeights(dict(_read_named_layers(weights)))
@@ -73,6 +74,7 @@ class NumberedWeights:
         return NumberedWeights(self._next_group(name, kind))
 
     def _next_group(self, name: str, kind: str) -> Group:
+        # conv2d, conv2d_1, conv2d_2: the first of a class has no number
         stem = _to_snake_case(kind)
         index = self.counts.get(stem, 0)
         self.counts[stem] = index + 1
@@ -96,6 +98,7 @@ def read_state_dict(root: Group) -> dict[str, np.ndarray]:
     state: dict[str, np.ndarray] = {}
     for name, kind, pairs in layers:
         arrays = [array for _, array in pairs]
+        # = {|layers of one name can't be told apart here, so that none of them is kept
         state |= {
             f"{name}.{key}": array for key, array in _split_parameters(kind, arrays) if names.count(name) == 1
         }
@@ -107,6 +110,7 @@ def _guess_class(pairs: list[tuple[str, np.ndarray]]) -> str:
 
 
 def _split_parameters(kind: str, arrays: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    # four vectors: a normalisation's gamma, beta, mean and variance
     if len(arrays) == 4 and all(a.ndim == 1 for a in arrays):
         yield from zip(("weight", "bias", "running_mean", "running_var"), arrays, strict=True)
     elif arrays and arrays[0].ndim in (2, 4) and len(arrays) <= 2:
@@ -118,6 +122,7 @@ def to_filters(kernel: np.ndarray, depthwise: bool = False) -> np.ndarray:
     """Return a view of a kernel (R, S, C, K) as (K, C, R, S); a depthwise one (R, S, C, M) as (C M, 1, R, S)."""
     if depthwise:
         r, s, c, m = kernel.shape
+        # (C, M, R, S): the M filters of a channel lie side by side, as groups expect them
         return kernel.transpose(2, 3, 0, 1).reshape(c * m, 1, r, s)
     return kernel.transpose(3, 2, 0, 1)
 
@@ -142,6 +147,7 @@ def _read_layer_name(group: Any) -> str:
 def _read_numbered_arrays(group: Group) -> list[np.ndarray]:
     variables = group.members.get("vars")
     members = variables.members if isinstance(variables, Group) else {}
+    # by number and not in the file's order, in which 10 may stand before 2
     arrays = (members.get(str(i)) for i in range(len(members)))
     return [a for a in arrays if isinstance(a, np.ndarray)]
 

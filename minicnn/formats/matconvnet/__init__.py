@@ -56,6 +56,7 @@ def read(path: PathLike) -> Network:
 
 
 def _build_network(net: Mapping[str, Any], name: str) -> Network:
+    # old files have what is in meta beside the layers
     meta = net["meta"] if isinstance(net.get("meta"), dict) else net
     input_shape = read_input_shape(meta)
     target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
@@ -76,6 +77,7 @@ def _build_nodes(blocks: list[Block], channels: int | None) -> tuple[str, dict[s
         if not join and len(block.inputs) != 1:
             raise block.error(f"reads {len(block.inputs)} values, expected one")
         layers = () if join else (convert_block(block, channels_of[block.inputs[0]]),)
+        # the depth of each value, by which a later convolution knows its groups
         channels_of[block.output] = _output_channels(block, layers, [channels_of[name] for name in block.inputs])
         nodes[block.output] = GraphNode(block.name, block.inputs, layers, join)
     used = {name for block in blocks for name in block.inputs}
@@ -93,6 +95,7 @@ def _sort_blocks(blocks: list[Block]) -> Iterator[Block]:
     computed, pending = {INPUT}, blocks
     while pending:
         ready = []
+        # a block may read what one before it in the same round has given
         for block in pending:
             if block.inputs and computed.issuperset(block.inputs):
                 computed.add(block.output)
@@ -119,6 +122,7 @@ def _flatten_scores(
     out = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
     if out[1:] != (1, 1):
         return layers
+    # before a softmax at the end, else at the end
     at = len(layers) - bool(layers and isinstance(layers[-1][1], Softmax))
     names = [name for name, _ in layers]
     name = next(n for i in range(len(names) + 1) if (n := f"flatten{i or ''}") not in names)

@@ -51,6 +51,7 @@ class Block(NamedTuple):
         values = self.numbers(key, 0)
         if len(values) not in (1, 4):
             raise self.error(f"{key}: expected one number or four sides, found {values}")
+        # MATLAB's order is [top bottom left right]
         top, bottom, left, right = values * 4 if len(values) == 1 else values
         return (top, bottom), (left, right)
 
@@ -68,8 +69,10 @@ def _decode_simple(layers: list[Mapping[str, Any]]) -> Iterator[Block]:
     for i, layer in enumerate(layers):
         name, kind = layer.get("name"), str(layer.get("type"))
         name = name if isinstance(name, str) and name else f"layer{i + 1}"
+        # older files keep the two arrays in fields of their own
         weights = layer.get("weights", [layer.get("filters"), layer.get("biases")])
         if kind not in _LOSSES:
+            # values have no names in a chain: each is called by its layer's number
             yield Block(name, kind, (previous,), f"{i}", layer, _to_arrays(weights))
             previous = f"{i}"
 
@@ -78,6 +81,7 @@ def _decode_dag(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
     """Yield the blocks of a DagNN, whose values have names; the one that no layer gives is the input."""
     values = {str(p.get("name")): p.get("value") for p in params}
     kinds = [_DAG_TYPES.get(kind := str(layer.get("type")).removeprefix("dagnn."), kind) for layer in layers]
+    # losses go first, as their inputs, such as the labels, are no inputs of the network
     layers = [{**layer, "kind": kind} for layer, kind in zip(layers, kinds, strict=True) if kind not in _LOSSES]
     given = {name for layer in layers for name in _to_names(layer.get("outputs"))}
     free = {name for layer in layers for name in _to_names(layer.get("inputs"))} - given
@@ -90,6 +94,7 @@ def _decode_dag(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
         outputs = _to_names(layer.get("outputs"))
         own = _to_names(layer.get("params"))
         arrays = _to_arrays([values.get(name) for name in own])
+        # a block is wired by name and finds its arrays among the network's, in the order of its parameters
         block = Block(str(layer.get("name")), layer["kind"], inputs, "".join(outputs[:1]), fields, arrays)
         if len(outputs) != 1 or not used.isdisjoint(own):
             raise block.error("gives several values or shares parameters; expected one value, and its own")

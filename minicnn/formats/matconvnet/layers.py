@@ -57,6 +57,7 @@ def _read_filters(block: Block) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _conv(block: Block, channels: int | None) -> Layer:
     weight, bias = _read_filters(block)
+    # MATLAB's order is R x S x C x K, where C counts the channels of one group
     height, width, depth, filters = weight.shape
     channels = depth if channels is None else channels
     if channels % depth or filters % (channels // depth):
@@ -72,12 +73,14 @@ def _conv(block: Block, channels: int | None) -> Layer:
         dilation=block.pair("dilate"),
         groups=channels // depth,
         bias=False if bias is None else np.ascontiguousarray(bias),
+        # (R, S, C, K) to (K, C, R, S)
         weight=weight.transpose(3, 2, 0, 1),
     )
 
 
 def _conv_transpose(block: Block, channels: int | None) -> Layer:
     weight, bias = _read_filters(block)
+    # of a transposed convolution the third axis is the output's
     height, width, filters, depth = weight.shape
     (groups,) = set(block.numbers("numGroups", 1))
     if channels not in (None, depth) or groups < 1 or depth % groups:
@@ -110,6 +113,7 @@ def _pool(block: Block, channels: int | None) -> Layer:
 def _relu(block: Block, channels: int | None) -> Layer:
     leak = block.fields.get("leak", 0.0)
     options = block.fields.get("opts")
+    # opts lists names and values in turn
     if isinstance(options, list) and "leak" in options[:-1:2]:
         leak = options[options.index("leak") + 1]
     (slope,) = first_numbers(leak) or [0.0]
@@ -122,6 +126,7 @@ def _local_response_norm(block: Block, channels: int | None) -> Layer:
     if len(values) != 4 or not np.isfinite(values).all() or not 1 <= values[0] < 1 << 16 or values[0] % 2 != 1:
         raise block.error(f"param: expected [N kappa alpha beta] with an odd N, found {escape(values)}")
     size, k, alpha, beta = int(values[0]), *values[1:]
+    # there kappa + alpha times the sum of squares, here k + alpha / size times it
     return LocalResponseNorm(size, alpha=alpha * size, beta=beta, k=k)
 
 
@@ -132,6 +137,7 @@ def _batch_norm(block: Block, channels: int | None) -> Layer:
         raise block.error("expected multipliers, biases and moments (C x 2)")
     if not (arrays[2][:, 1] > 0).all():
         raise block.error("has deviations of 0: the moments were not kept; run the network in training mode first")
+    # the second column holds deviations, not variances
     moments = arrays[2].astype(np.float64)
     return BatchNorm2d(
         n,

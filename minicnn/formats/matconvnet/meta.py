@@ -85,11 +85,13 @@ def _read_mean(average: Any, shape: tuple[int, int, int]) -> Any:
         return (0.0,) * channels
     if average.size == channels:
         return tuple(_to_numbers(average)) or None
+    # MATLAB drops trailing axes of length 1, here that of a single channel
     image = average.reshape(*average.shape, *(1,) * (3 - average.ndim)) if average.ndim < 3 else average
     if image.ndim != 3 or image.shape[2] != channels or not np.isfinite(image).all():
         return None
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+    # an image of another size fits no pixel of the input, but the mean of each channel does
     return tuple(image.mean(axis=(0, 1), dtype=np.float64).tolist())
 
 

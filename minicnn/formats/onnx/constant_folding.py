@@ -231,6 +231,7 @@ def _cast(op: _ConstantOperation) -> np.ndarray:
 def _elementwise(function: Callable[..., np.ndarray]) -> _Fold:
     def fold_operation(op: _ConstantOperation) -> np.ndarray:
         arrays = [op[i] for i in range(len(op.inputs))]
+        # charged before it is computed: broadcasting can make much of little
         op.take(prod(np.broadcast_shapes(*(a.shape for a in arrays))), arrays[0].itemsize)
         return function(*arrays)
 
@@ -241,6 +242,7 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind == "f":
         return a / b
     quotient = a // b  # towards minus infinity, where ONNX wants towards zero
+    # one more where a negative quotient was rounded
     return quotient + ((quotient < 0) & (quotient * b != a))
 
 

@@ -130,6 +130,7 @@ def open_model(path: PathLike) -> Model:
         raise graph.error(0, "sparse initialisers; store them densely")
     folder = Folder(path, proto.data.nbytes)
     nodes, constants = _decode_graph(graph, folder)
+    # old files list their constants among the inputs
     inputs = [p for p in (_decode_value_info(p) for p in graph.messages(INPUTS)) if p.name not in constants]
     outputs = [_decode_value_info(p) for p in graph.messages(OUTPUTS)]
     metadata = {entry.text(1): entry.text(2) for entry in proto.messages(METADATA)}
@@ -154,6 +155,7 @@ def _decode_graph(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tu
 
 def _decode_node(proto: protobuf.Message, index: int, folder: Folder, depth: int) -> Node:
     op_type, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
+    # a node needs no name: its first output has one
     name = proto.text(3) or (outputs[0] if outputs else "") or f"node{index}"
     if domain not in ("", "ai.onnx"):
         op_type = f"{domain}.{op_type}"
@@ -184,6 +186,7 @@ def _decode_branch(graph: protobuf.Message | None, folder: Folder) -> Branch | N
 
 
 def _decode_value_info(proto: protobuf.Message) -> ValueInfo:
+    # type 2 of the value, tensor 1 of the type; its element type is 1, its shape 2, whose open axes have no length
     kind = proto.message(2)
     tensor = None if kind is None else kind.message(1)
     shape = None if tensor is None else tensor.message(2)

@@ -97,6 +97,7 @@ class BoundNode(NamedTuple):
         if array.dtype.kind != "f":
             raise self.error(f"weights of {array.dtype}; expected floating-point numbers")
         dtype = np.float64 if array.dtype == np.float64 else np.float32
+        # a copy is charged before it is made
         if array.dtype != dtype or not array.flags.c_contiguous:
             self.budget.take(self.node, array.size, np.dtype(dtype).itemsize)
         return np.ascontiguousarray(array, dtype)

@@ -41,6 +41,7 @@ def _cast(op: BoundNode) -> list[Layer]:
 
 def _dropout(op: BoundNode) -> list[Layer]:
     training = op.array(2)
+    # before opset 7 the operator trains unless is_test says that it does not
     if (training is not None and training.any()) or (op.opset < 7 and not op.node.integer("is_test", 0)):
         raise op.error("is in training mode; export the model in evaluation mode")
     p = op.number(1, op.node.real("ratio", 0.5))
@@ -55,6 +56,7 @@ def _clip(op: BoundNode) -> list[Layer]:
     upper = op.number(2, op.node.real("max", inf))
     if lower == 0 and upper == 6:
         return [ReLU6()]
+    # the largest float32 is no bound either
     if lower == 0 and upper >= float(np.finfo(np.float32).max):
         return [ReLU()]
     raise op.error(f"clips to [{lower}, {upper}]; layers are there for [0, inf] (ReLU) and [0, 6] (ReLU6)")
@@ -62,6 +64,7 @@ def _clip(op: BoundNode) -> list[Layer]:
 
 def _prelu(op: BoundNode) -> list[Layer]:
     slope = op.weight(1)
+    # before opset 7 slopes (C,) are those of the channels; later they would broadcast to the last axis
     per_channel = slope.reshape(-1, *[1] * (len(op.shape) - 1)) if op.opset < 7 and slope.ndim == 1 else slope
     slope = _per_channel(op, per_channel)
     return [PReLU(len(slope), weight=slope)]
@@ -69,6 +72,7 @@ def _prelu(op: BoundNode) -> list[Layer]:
 
 def _make_softmax(layer: Layer) -> Callable[[BoundNode], list[Layer]]:
     def lower(op: BoundNode) -> list[Layer]:
+        # before opset 13 the softmax runs over this axis and all behind it together
         axis = op.axis(op.node.integer("axis", 1 if op.opset < 13 else -1))
         over_all = op.opset < 13 and prod(op.shape[1:]) != 1
         if axis != 1 or over_all or (op.open_size and op.opset < 13):
@@ -84,7 +88,9 @@ def _make_softmax(layer: Layer) -> Callable[[BoundNode], list[Layer]]:
 
 def _per_channel(op: BoundNode, array: np.ndarray) -> np.ndarray:
     """Return a constant, as it is broadcast to the input, as one number (1,) or one for each channel (C,)."""
+    # broadcasting aligns the last axes: ones in front
     full = (1,) * (op.rank - array.ndim) + array.shape
+    # no axis but that of the channels may be longer than 1
     if len(full) != op.rank or prod(full) != full[1] or full[1] not in (1, op.shape[0]):
         raise op.error(
             f"a constant of shape {array.shape} on an input N x {op.shape}; expected one number for each channel"
@@ -96,6 +102,7 @@ def _channel_operand(op: BoundNode) -> np.ndarray:
     """Return the constant of Add, Sub, Mul or Div, as (C,)."""
     array = op.weight(1 - op.data)
     if op.opset < 7 and op.node.integer("broadcast", 0):
+        # the old broadcasting aligns an axis that the node names: ones behind
         axis = op.axis(op.node.integer("axis", op.rank - array.ndim))
         array = array.reshape(*array.shape, *[1] * max(op.rank - array.ndim - axis, 0))
     return np.broadcast_to(_per_channel(op, array), op.shape[:1])
@@ -107,6 +114,7 @@ def scale_and_shift(op: BoundNode) -> tuple[np.ndarray | None, np.ndarray | None
     if op_type == "Add":
         return None, constant
     if op_type == "Sub":
+        # x - c, or c - x
         return (None, -constant) if op.data == 0 else (-np.ones_like(constant), constant)
     if op_type == "Mul":
         return constant, None
@@ -120,6 +128,7 @@ def _affine(op: BoundNode) -> list[Layer]:
     scale, shift = scale_and_shift(op)
     constant = scale if shift is None else shift
     assert constant is not None
+    # scale x + shift is a normalisation with mean 0, variance 1 and eps 0
     ones, zeros = np.ones(op.shape[0], constant.dtype), np.zeros(op.shape[0], constant.dtype)
     weight, bias = (ones if scale is None else np.array(scale)), (zeros if shift is None else np.array(shift))
     return _batch_norm_layers(
@@ -191,6 +200,7 @@ def _per_feature(op: BoundNode, bias: np.ndarray, count: int) -> np.ndarray:
 
 
 def _transposed_weight(op: BoundNode, index: int) -> np.ndarray:
+    # for its checks alone: there must be such an input, and it must be constant
     op.weight(index)
     array = op.array(index)
     assert array is not None

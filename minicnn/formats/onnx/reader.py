@@ -80,6 +80,7 @@ def _find_ends(model: Model) -> tuple[ValueInfo, str]:
 
 def _prune_nodes(nodes: list[Node], target: str) -> list[Node]:
     """Return the nodes that the output depends on, in order."""
+    # nodes come in order, so that one pass from the end finds all that the output needs
     needed, live = {target}, []
     for node in reversed(nodes):
         if any(name in needed for name in node.outputs):
@@ -95,6 +96,7 @@ def _describe_input(model: Model, info: ValueInfo, nodes: list[Node]) -> _Input:
             f"{where}: element type {info.kind}, dimensions {info.dims}; expected floating-point numbers "
             "of shape N x C x H x W"
         )
+    # channels come last if all that reads the input is one transposition that puts them first
     readers = [node for node in nodes if info.name in node.reads]
     channels_last = (
         len(info.dims) == 4
@@ -111,6 +113,7 @@ def _describe_input(model: Model, info: ValueInfo, nodes: list[Node]) -> _Input:
 
 def _standin_shapes(source: _Input) -> tuple[Shape, Shape]:
     """Return the input's shape for one image with the first stand-ins and with the others."""
+    # an open height or width gets two stand-ins: a later shape depends on it if its two versions differ
     first, second = (
         tuple(n or standin for n, standin in zip(source.dims[1:], (0, *sizes), strict=False)) for sizes in SIZES
     )

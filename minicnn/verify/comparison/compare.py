@@ -139,6 +139,7 @@ def tolerances(ours: Log, reference: Log, exact: Mapping[str, Value], rounding: 
     seen to do on the reference: a device that is under test has no say in how wrong it may be.
     """
     limits, total = {}, 0
+    # the roundings of all layers up to here count, not those of this one alone
     for name in ours.values:
         total += ours.terms[name]
         measured = 0.0
@@ -190,6 +191,7 @@ class _Run(NamedTuple):
 def _run(net: Network, peer: Peer, x: np.ndarray, device: str) -> _Run:
     theirs = peer.values(x if peer.x is None else peer.x)
     ours, exact = probe.run(net, x, device=device), probe.run(net, x, dtype=np.float64)
+    # in float32 on the reference: what rounding in this precision costs, whoever runs it
     reference = ours if is_reference(device) else probe.run(net, x)
     peer = replace(peer, rounding=max(peer.rounding, rounding_factor(device)))
     pairs = match(ours, theirs)
@@ -230,6 +232,7 @@ def _caused_errors(run: _Run) -> dict[str, float]:
     """Return each layer's error where its input is the peer's; nothing where the peer's values do not fit."""
     theirs = {name: value.array for name, value in run.pairs.items()}
     try:
+        # every layer gets the peer's value as its input, so that it shows its own error alone
         values = probe.run(run.net, run.peer_x, theirs, dtype=np.float64).values
     except (ShapeError, ValueError):
         return {}  # the peer's values have other shapes, and the value where they begin to says so
@@ -262,6 +265,7 @@ def _compare_gradients(run: _Run, target: int) -> tuple[list[ComparedValue], DTy
     # rounding in float32 may take units across their kink, and their gradients with them
     slack = 0.0 if in_float64 or not run.exact.near else FACTOR * float(np.sqrt(run.exact.near / run.exact.units))
     size = relative_distance if slack else relative_error
+    # forwards and back again
     terms = 2 * sum(run.ours.terms.values())
     rounding = peer.rounding * float(np.sqrt(terms + 1)) * unit(dtype)
     gradients = []

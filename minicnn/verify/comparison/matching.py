@@ -44,10 +44,12 @@ def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int
     have merged layers.
     """
     weights = _weights(ours, theirs)
+    # best[i, j]: the largest weight of any list of pairs out of ours[i:] and theirs[j:]
     best = np.zeros((len(ours) + 1, len(theirs) + 1))
     for i in range(len(ours) - 1, -1, -1):
         for j in range(len(theirs) - 1, -1, -1):
             best[i, j] = max(best[i + 1, j], best[i, j + 1], weights[i, j] + best[i + 1, j + 1])
+    # follow the choices that made best[0, 0]
     pairs, i, j = [], 0, 0
     while i < len(ours) and j < len(theirs):
         if weights[i, j] > 0 and best[i, j] == weights[i, j] + best[i + 1, j + 1]:
@@ -84,6 +86,7 @@ def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
 
 
 def _sample(array: np.ndarray) -> np.ndarray:
+    # every value is compared with every other, so that a few positions must do
     positions = np.linspace(0, array.size - 1, min(array.size, SAMPLE)).astype(int)
     return array.reshape(-1)[positions].astype(np.float64)
 
@@ -94,6 +97,7 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _kind_weight(a: str, b: str) -> float:
+    # a side that does not say its kind speaks neither for the pair nor against it
     if not a or not b:
         return 0.5
     a, b = (_KINDS.get(kind, kind) for kind in (a.lower(), b.lower()))
@@ -101,6 +105,7 @@ def _kind_weight(a: str, b: str) -> float:
 
 
 def _shape_weight(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    # (N, K) and (N, K, 1, 1) are the same scores
     if _strip_trailing_ones(a) == _strip_trailing_ones(b):
         return 1.0
     return 0.5 if len(a) == len(b) and a[:2] == b[:2] else 0.0
@@ -116,5 +121,6 @@ def _drop_merged(
     pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
 ) -> list[tuple[int, int]]:
     agreeing = [(i, j) for i, j in pairs if _is_close(ours[i].array, theirs[j].array)]
+    # before the last pair that agrees a difference is a merged step, behind it a divergence
     last = agreeing[-1] if agreeing else (-1, -1)
     return [(i, j) for i, j in pairs if (i, j) in agreeing or i > last[0] or ours[i].name == theirs[j].name]

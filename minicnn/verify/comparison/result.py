@@ -62,6 +62,7 @@ class ComparedValue:
     @property
     def arises_here(self) -> bool:
         """Whether the difference arises here: it is there for the peer's own input too."""
+        # not <=, rather than >, so that NaN counts as beyond the tolerance
         return not self.ok and self.caused is not None and not self.caused <= self.tolerance
 
     @property
@@ -191,6 +192,7 @@ def relative_error(a: np.ndarray, b: np.ndarray) -> float:
     scale = max(np.abs(a).max(), np.abs(b).max())
     with np.errstate(invalid="ignore"):
         difference = np.abs(a - b).max()
+        # equal arrays of zeros have no error, rather than 0 / 0
         error = float(difference / scale) if difference else 0.0
     return error if np.isfinite(error) else float("inf")
 
@@ -209,9 +211,11 @@ def relative_distance(a: np.ndarray, b: np.ndarray) -> float:
 def _ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.size != b.size:
         return np.full(1, np.inf)
+    # in the coarser precision of the two
     dtype = np.float64 if a.dtype == b.dtype == np.float64 else np.float32
     a, b = a.reshape(-1).astype(dtype), b.reshape(-1).astype(dtype)
     with np.errstate(invalid="ignore"):
+        # spacing() is the distance to the next number, one unit in the last place
         units = np.abs(a.astype(np.float64) - b) / np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)
     return np.where(np.isnan(units), np.inf, units)
 

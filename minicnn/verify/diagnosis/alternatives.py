@@ -85,11 +85,13 @@ def reorder(weight: np.ndarray, order: Sequence[int], shape: Shape | None = None
     """Return what a buffer of that shape means whose axes were in ``order``, though it was read in ours."""
     shape = shape or weight.shape
     stored = weight.reshape([shape[axis] for axis in order])
+    # axis k of the buffer is our axis order[k]; argsort inverts that
     return np.ascontiguousarray(stored.transpose(np.argsort(order)))
 
 
 def _other_orders(shape: Shape, letters: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the name and the order of each way to store an array that is not ours; axes of length 1 have none."""
+    # orders that differ in axes of length 1 alone are the same
     seen = {tuple(i for i in range(len(shape)) if shape[i] > 1)}
     for order in permutations(range(len(shape))):
         key = tuple(i for i in order if shape[i] > 1)
@@ -119,6 +121,7 @@ def _groups(layer: Conv2d) -> Iterator[Alternative]:
     if not 1 < layer.groups <= 8:
         return
     filters = np.arange(layer.out_channels)
+    # our filter i is the file's filter order[i]
     orders = {
         "groups in reverse order": filters.reshape(layer.groups, -1)[::-1],
         "filters dealt to the groups in turn": filters.reshape(-1, layer.groups).T,
@@ -229,6 +232,7 @@ def _(layer: BatchNorm2d, context: LayerContext) -> Iterator[Alternative]:
         if eps != layer.eps:
             yield Alternative("batch-norm epsilon", f"epsilon {eps:g}", partial(replace, layer, eps=eps))
     var = layer.state()["running_var"]
+    # var' + eps = (sqrt(var) + eps)^2, solved for the var' that our layer needs
     outside = np.maximum((np.sqrt(np.abs(var)) + layer.eps) ** 2 - layer.eps, 0).astype(var.dtype)
     make = partial(_with_arrays, layer, running_var=outside)
     yield Alternative("batch-norm epsilon", "epsilon added to the deviation", make)

@@ -106,6 +106,7 @@ def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator
             yield from _locate(branch, own, f"{prefix}{name}.")
         if not layer.branches():
             yield LocatedLayer(f"{prefix}{name}", layer, LayerContext(own, maps))
+        # a full layer knows from which maps its input was flattened, with no more than a Dropout between
         if isinstance(layer, Flatten):
             maps = own if len(own) == 3 else None
         elif not isinstance(layer, Dropout):
@@ -124,6 +125,7 @@ def layer_changes(net: Network, names: set[str] | None = None) -> list[Change]:
     changes = []
     for (convention, what, _), affected in touched.items():
         single = [(name,) for name in affected if names is None or name in names]
+        # a program reads all layers of a class alike: all of them at once is the likelier change
         every = [tuple(affected)] if single and len(affected) > 1 else []
         changes += [Change(convention, what, some, _reread(convention, what, some)) for some in every + single]
     return changes
@@ -166,6 +168,7 @@ def class_order_change(net: Network, ours: np.ndarray, theirs: np.ndarray, toler
     if len(last.state()["weight"]) != ours.shape[1]:
         return None
     order = np.empty(ours.shape[1], int)
+    # the class with the k-th score of ours is that with the k-th score of theirs
     order[np.argsort(theirs[0], kind="stable")] = np.argsort(ours[0], kind="stable")
     difference = np.abs(ours[:, order] - theirs).max()
     if (order == np.arange(len(order))).all() or difference > tolerance * np.abs(theirs).max():
@@ -256,6 +259,7 @@ def _other_preprocessings(own: Preprocess) -> Iterator[tuple[str, str, dict[str,
         yield "mean", f"mean times {what}", values
         yield "scale", f"scale times {what}", {"scale": own.scale * factor}
     for name, scale, means, stds in _NORMALISATIONS:
+        # the means are listed red, green, blue
         order = slice(None, None, -1 if own.channels == "BGR" else 1)
         values = {"mean": means[:depth][order], "std": stds[:depth][order]}
         yield "scale and mean", name, {"scale": scale} | values

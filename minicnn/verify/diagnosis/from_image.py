@@ -44,11 +44,13 @@ def diagnose_from_image(net: Network, image: ImageLike, label: int | str, progre
     scores = _scores(net, image)
     target = class_index(net, label, len(scores))
     before = _negative_log_likelihood(scores, target)
+    # a class that is on top, or probable enough, gives no reason to search
     sound = before <= -log(SURE) or int(scores.argmax()) == target
     trials = [] if sound else _try_changes(net, image, target, progress)
     best = trials[0] if trials and trials[0].loss < before - GAIN else _Trial(before, ())
     equivalent: dict[str, Change] = {}
     if best.changes:
+        # changes that do nearly as well, which one picture can't tell apart
         near = [trial for trial in trials[1:6] if trial.loss <= best.loss + GAIN]
         equivalent = {str(c): c for trial in near for c in trial.changes if c not in best.changes}
     healed = apply_changes(net, best.changes)
@@ -80,6 +82,7 @@ def _try_changes(net: Network, image: ImageLike, target: int, progress: Progress
     shared = [*network_wide, *(change for change in changes if len(change.layers) > 1)]
     trials = [_Trial(_loss(net, (change,), image, target), (change,)) for change in progress(changes)]
     trials.sort(key=lambda trial: trial.loss)
+    # the best single changes, each with those that would touch the whole network
     pairs = [(a, b) for _, (a,) in trials[:MAX_PAIRED] for b in shared if b is not a]
     trials += [_Trial(_loss(net, pair, image, target) + GAIN, pair) for pair in progress(pairs)]
     return sorted(trials, key=lambda trial: trial.loss)
@@ -89,12 +92,14 @@ def _negative_log_likelihood(scores: np.ndarray, target: int) -> float:
     """Return minus the logarithm of the class's probability; infinity where scores are not finite."""
     if not np.isfinite(scores).all():
         return inf
+    # -log softmax: log sum exp(s) - s_target
     return float(np.logaddexp.reduce(scores) - scores[target])
 
 
 def _scores(net: Network, image: ImageLike) -> np.ndarray:
     if net.preprocess is None:
         raise MinicnnError(f"{net.name}: does not say how an image becomes its input; say it before asking why")
+    # a wrong reading may overflow, which counts against it and is no error
     return net.forward(net.preprocess(image), allow_nonfinite=True)[0].reshape(-1).astype(np.float64)
 
 

@@ -33,6 +33,7 @@ def pairs(ranked: list[Change]) -> list[tuple[Change, Change]]:
         everywhere = [change for change in ranked if _is_everywhere(change)]
         chosen = {id(change) for change in [*everywhere[:FEW], *ranked[:BEST]]}
         ranked = [change for change in ranked if id(change) in chosen]
+    # pairs by the sum of their ranks: two promising changes before one of them with a poor one
     ranks = sorted(combinations(range(len(ranked)), 2), key=sum)
     both = [(ranked[i], ranked[j]) for i, j in ranks]
     return [(a, b) for a, b in both if a.convention != b.convention or not set(a.layers) & set(b.layers)]

@@ -176,6 +176,7 @@ class _Search:
 
     def _search(self, candidate: _Candidate, equivalent: Changes = ()) -> bool:
         """Heal one divergence after another, the most promising way first; return whether that led to the end."""
+        # the best so far is kept, though its way may not lead to the end
         if candidate.divergence.progress > self.best.divergence.progress:
             self.best = candidate
             self.equivalent = merge(change for change in equivalent if change not in candidate.changes)
@@ -184,6 +185,7 @@ class _Search:
         if len(candidate.changes) >= MAX_CHANGES:
             return False
         further = self._heal(candidate)
+        # ways that agree equally far: this evidence can't tell which of them is right
         ties = [other for other in further[1:] if other.divergence.progress == further[0].divergence.progress]
         equivalent = (*equivalent, *(change for other in ties for change in other.changes))
         return any(self._search(other, equivalent) for other in further[:MAX_BRANCHES])
@@ -221,11 +223,14 @@ class _Search:
             raise MinicnnError(f"{self.peer.name}: none of its values matches one of {net.name}'s")
         limits = tolerances(log, log, exact, self.peer.rounding)
         errors = {name: relative_error(log.values[name].array, value.array) for name, value in matches.items()}
+        # matches come in the order of the computation, the scores last
         score = errors[next(reversed(errors))]
+        # without the peer's input nothing before the first value shows wrong preprocessing
         suspects: set[str] = {INPUT} if self.image is not None and self.peer.x is None else set()
         agreeing = 0
         for name in log.values:
             suspects.add(name)
+            # the first divergence: all layers since the last value that agrees may be at fault
             if name in matches and errors[name] > limits[name]:
                 return _Divergence(name, matches[name].array, limits[name], suspects, log, x, agreeing, score)
             if name in matches:
@@ -242,6 +247,7 @@ class _Search:
             tried.sort(key=lambda pair: pair[0])
             if further := self._confirm(candidate, [(change,) for error, change in tried if error <= limit]):
                 return further
+        # no single change heals: now two at a time, those first that came nearest by themselves
         for pair in self.progress(pairs([change for _, change in tried])):
             if self._error(candidate, pair) <= limit:
                 if further := self._confirm(candidate, pair_variants(pair, changes)):
@@ -289,6 +295,7 @@ class _Search:
 
     def _value(self, net: Network, changes: Changes, divergence: _Divergence) -> np.ndarray:
         """Return the diverging value, run from the last layer that none of the changes touches."""
+        # what lies before the first layer that changes is in the log and need not run again
         touched = {name for change in changes for name in change.layers}
         x, start = (self._input(net) if INPUT in touched else divergence.x), 0
         for i, name in enumerate(net.names):

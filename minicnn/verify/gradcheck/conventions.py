@@ -35,6 +35,7 @@ class _Example(NamedTuple):
 
 def check_conventions(cases: Iterable[LayerCase], kernels: ModuleType, dtype: DTypeLike) -> Iterator[Row]:
     """Yield one row for each rectifier and each different max-pool."""
+    # layers that are alike would only repeat a row
     seen: set[str] = set()
     for case in cases:
         key = repr(case.layer)
@@ -72,6 +73,7 @@ def _rectifier_example(layer: Layer) -> _Example:
     elif isinstance(layer, PReLU):
         slopes += layer.state()["weight"]
     dx = dy * slopes[:, None, None]
+    # one entry after another in Python: the rule as it is stated, and not as any kernel has it
     for index in np.ndindex(x.shape):
         if x[index] > 0 and not (isinstance(layer, ReLU6) and x[index] >= 6):
             dx[index] = dy[index]
@@ -82,10 +84,12 @@ def _pool_example(layer: MaxPool2d) -> _Example:
     """Return two maps of few different values, a constant one among them."""
     config = layer.config()
     axes = zip(config["kernel_size"], config["stride"], config["dilation"], strict=True)
+    # at least three windows along each axis
     height, width = (span(k, d) + 2 * s + 1 for k, s, d in axes)
     size = height, width
     windows = Windows.over(size, **config)
     row, column = np.indices(size)
+    # few values make ties; the constant map is all ties, and below 0: padding with 0 would win
     x = np.stack([(row * 7 + column * 3) % 4 - 2.0, np.zeros(size) - 1])[None]
     p, q = windows.output_size
     dy = 1.0 + np.arange(2 * p * q).reshape(1, 2, p, q)
@@ -94,6 +98,7 @@ def _pool_example(layer: MaxPool2d) -> _Example:
         position = _first_maximum(windows, x[0, c], p, q)
         if position is not None:
             h, w = position
+            # windows overlap: one input may be the maximum of several
             dx[0, c, h, w] += dy[0, c, p, q]
     return _Example(x, dy, dx)
 
@@ -103,8 +108,10 @@ def _first_maximum(windows: Windows, x: np.ndarray, p: int, q: int) -> tuple[int
     (top, _), (left, _) = windows.padding
     largest, position = -np.inf, None
     for r, s in np.ndindex(windows.kernel_size):
+        # row and column of tap (r, s) of window (p, q) in the unpadded map
         h = p * windows.stride[0] + r * windows.dilation[0] - top
         w = q * windows.stride[1] + s * windows.dilation[1] - left
+        # larger and not as large: of equal taps the first stays
         if 0 <= h < x.shape[0] and 0 <= w < x.shape[1] and x[h, w] > largest:
             largest, position = x[h, w], (h, w)
     return position

@@ -127,6 +127,7 @@ def _rows(
     progress: Progress,
 ) -> Iterator[Row]:
     """Yield the rows of a report; each layer draws from a generator of its own, so that one can be run again."""
+    # both sides get parameters and x as the device's dtype holds them: what that rounds is no error
     own = sequence.astype(net.named_layers, dtype)
     exact, x = sequence.astype(own, np.float64), x.astype(dtype).astype(np.float64)
     if fuses_layers(device):
@@ -139,6 +140,7 @@ def _rows(
         return
     yield _decide(lambda x, rng: check_input_gradient(net, x, device, dtype, rng, sampling), x, dtype, seed)
     has_parameters = any(case.layer.parameter_shapes() for case in cases)
+    # (K,): only scores have a loss, maps have none
     has_scores = len(sequence.output_shape(sequence.before_softmax(exact), x.shape[1:])) == 1
     if is_reference(device) and has_parameters and has_scores:
         yield _decide(lambda x, rng: check_loss_gradient(net, x, rng, sampling), x, dtype, seed)
@@ -154,6 +156,7 @@ def _decide(
     """
     for shrink in (1, 16, 256):
         rng = np.random.default_rng((seed, shrink))
+        # a 512th of the largest value, which is half of one grey level in 255
         beside = x / shrink + rng.uniform(-1, 1, x.shape) * (np.abs(x).max(initial=0) or 1) / (512 * shrink)
         row = check(beside.astype(dtype).astype(np.float64), rng)
         if row.where != UNDECIDED:

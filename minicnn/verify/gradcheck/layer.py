@@ -51,7 +51,9 @@ def check_layer(
     A merged convolution is checked in its input alone: its parameters are those of the convolution alone.
     """
     merged = isinstance(case.own, ConvReLU2d)
+    # the gradient under test is the device's; what it must equal is computed by the reference in float64
     y, saved = case.own.forward(case.x.astype(dtype), kernels, Keep.INPUTS)
+    # rounded to the device's dtype, so that both sides start from the same cotangent
     dy = _draw_cotangent(case, y.shape, dtype, rng)
     dx, others = case.own.backward(dy.astype(dtype), saved, kernels, weights=not merged)
     gradients = {"input": dx, **others}
@@ -86,6 +88,7 @@ def _derivatives(
     layer, x = case.layer, case.x
 
     def along_input(v: np.ndarray) -> Measured:
+        # J v by a forward pass: Im f(x + i t v) / t where the layer is smooth
         moved = complex_step(layer, x, v) if layer.kind == Kind.SMOOTH else tangent(layer, x, v)
         value, summation = inner(moved, dy)
         return Measured(value, tolerance(np.float64, scale * v) + summation)
@@ -94,6 +97,7 @@ def _derivatives(
         value, summation = inner(np.asarray(parameter_tangent(layer, x, {what: v})), dy)
         return Measured(value, tolerance(np.float64, scale * v) + summation)
 
+    # a smooth layer has curvature, of which a difference quotient would keep a share
     if what == "input" and layer.kind == Kind.SMOOTH:
         yield "complex step", along_input
         return
@@ -108,12 +112,15 @@ def _difference_quotient(case: LayerCase, what: str, dy: np.ndarray, v: np.ndarr
     """Central difference inside of the linear piece: exact but for the rounding of two forward passes."""
     layer, x = case.layer, case.x
     if what == "input":
+        # the room of those outputs that count: kinks where dy is 0 do not matter
         free = np.broadcast_to(distance_to_kink(layer, x, v), dy.shape)[dy != 0]
         h = step_within(free.min(initial=np.inf), x, v)
         above, below = (layer.forward(x + s * v, reference)[0] for s in (h, -h))
+        # inputs may be as large as |x| + h |v| in one of the two passes
         scale = forward_scale(layer, x, h * np.abs(v))
     else:
         a = layer.state()[what]
+        # a layer is linear in each parameter: no kink on the way
         h = step_within(np.inf, a, v)
         above, below = (layer.with_state({what: a + s * v}).forward(x, reference)[0] for s in (h, -h))
         scale = forward_scale(layer.with_state({what: np.abs(a) + h * np.abs(v)}), x)
@@ -121,4 +128,5 @@ def _difference_quotient(case: LayerCase, what: str, dy: np.ndarray, v: np.ndarr
     difference = np.subtract(above, below, out=np.zeros_like(dy), where=dy != 0)
     weighted = np.multiply(scale, dy, out=np.zeros_like(dy), where=dy != 0)
     value, summation = inner(difference, dy)
+    # two passes with independent errors over 2 h: at most one tolerance over h
     return Measured(value / (2 * h), tolerance(np.float64, weighted) / h + summation / (2 * h))

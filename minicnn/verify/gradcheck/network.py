@@ -73,6 +73,7 @@ def check_loss_gradient(net: Network, x: np.ndarray, rng: np.random.Generator, s
 
     def derivative(v: np.ndarray) -> Measured | None:
         line = linearise(layers, x, np.zeros_like(x), parameters.moves(v))
+        # rounding of the loss itself: exponentials, and a sum over the classes
         own = (1 + np.abs(line.y).max()) * np.sqrt(line.y.shape[1] + 16)
         return _difference_quotient(lambda s: loss(v, s), _Interval(line.nearest(), True, 1.0), rounding + own)
 
@@ -88,6 +89,7 @@ class _Parameters:
     def __init__(self, layers: sequence.NamedLayers):
         state = sequence.state_dict(layers)
         self.state = {n: a for n, a in state.items() if not n.rpartition(".")[2].startswith("running_")}
+        # a parameter that is all zeros has no size of its own
         self.sizes = {name: float(np.sqrt(np.mean(a * a))) or 1e-2 for name, a in self.state.items()}
         self.splits = np.cumsum([a.size for a in self.state.values()])[:-1]
 
@@ -119,6 +121,7 @@ def _propagate_rounding(
     steps = sequence.map_layers(layers, trace.attach)
     y, tape = sequence.forward(steps, x, reference, Keep.MASKS)
     dx, _ = sequence.backward(steps, cotangent(y), tape, reference)
+    # x itself is rounded too
     squares = float(np.vdot(dx * x, dx * x))
     for name, layer in sequence.walk(layers):
         weighted = forward_scale(layer, trace.inputs[name]) * trace.cotangents[name]
@@ -160,6 +163,7 @@ def _difference_quotient(f: Callable[[float], float], interval: _Interval, round
     def central(h: float) -> float:
         return (f(h) - f(-h)) / (2 * h)
 
+    # errors of f at the two ends, over the step
     noise = tolerance(np.float64, np.array([rounding])) / h
     if not interval.curved:
         return Measured(central(h), noise)

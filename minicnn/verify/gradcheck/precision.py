@@ -48,6 +48,7 @@ def float32_slack(
         error = MARGIN * float(np.abs(device.inputs[name] - x).max(initial=0.0))
         moved = gradient_scales(layer, x, dy)["input"] * v
         rounding.append(moved)
+        # rounding in float32 may have put these units on another side of their kink
         crossed += _crossed_kinks(layer, x, v, dy, error)
         if layer.kind >= Kind.SMOOTH:
             bent.append(moved * error / (np.abs(x).max(initial=0.0) or 1.0))
@@ -58,6 +59,7 @@ def _crossed_kinks(layer: Layer, x: np.ndarray, v: np.ndarray, dy: np.ndarray, e
     """Most that units within ``error`` of their kink can change the derivative."""
     if isinstance(layer, MaxPool2d):
         gaps, closing = pool_gaps(layer, x, v)
+        # the maximum and the tap may both be off by the error
         return float((np.abs(dy) * np.where(gaps <= 2 * error, np.abs(closing), 0.0).max(axis=0)).sum())
     near = clearance(layer, x) <= error
     return float(np.abs(dy * v)[near].sum()) if np.ndim(near) else 0.0

@@ -103,6 +103,7 @@ def check_claim(
         return _failed(label, UNDECIDED)
     worst = max(errors, key=lambda error: error.severity)
     norm = float(np.linalg.norm(gradient))
+    # the Gaussian directions are the last ones
     typical = float(np.median([error.tolerance for error in errors[-sampling.directions :]]))
     return Row(
         *label,
@@ -136,6 +137,7 @@ def _measure(
     if measured is None:
         return None
     claimed, summation = inner(gradient, direction.v)
+    # rounding of the measured derivative, of the gradient's entries, and of the sum <gradient, v>
     limit = measured.tolerance + tolerance(dtype, scale * direction.v) + summation
     error = abs(measured.value - claimed)
     last_place = float(np.spacing(np.asarray(abs(claimed), dtype)))
@@ -156,5 +158,6 @@ def _unit_vectors(shape: Shape) -> Iterator[_Direction]:
 
 def step_within(free: float, x: np.ndarray, v: np.ndarray) -> float:
     """Half the way to the nearest kink, and no more than the size of x itself."""
+    # the step for which x and its change are equally large
     reach = (np.abs(x).max(initial=0.0) or 1.0) / (np.abs(v).max(initial=0.0) or 1.0)
     return float(min(free / 2, reach))

@@ -58,6 +58,7 @@ class Row:
         if self.error == 0:
             return 0.0
         ratio = self.error / self.tolerance if self.tolerance > 0 else inf
+        # NaN is the only number that differs from itself
         return ratio if ratio == ratio else inf
 
     @property
@@ -118,6 +119,7 @@ class Report:
         A Gaussian direction v turns an error e of the gradient, whatever its shape, into <e, v> ~ N(0, |e|^2);
         it is missed if that is within two tolerances of 0: at most 4 / (sqrt(2 pi) |e| / tolerance).
         """
+        # 4 / sqrt(2 pi) = 1.596, for each direction by itself
         return min(1.0, 1.596 / tolerances) ** self.directions
 
     def worst_by_layer(self) -> list[Row]:

@@ -86,6 +86,7 @@ def from_arrays(arrays: Mapping[str, Any], name: str) -> Peer:
 
     """
     rest = {key: np.asarray(a) for key, a in arrays.items() if key not in RESERVED}
+    # layers' outputs have a batch axis in front, so that single numbers and rows are none
     values = [Value(*_split_key(key), a) for key, a in rest.items() if a.dtype.kind == "f" and a.ndim > 1]
     if not values:
         raise MinicnnError(f"{name}: a dump holds float arrays of shape (N, ...), such as scores; found none")
@@ -94,6 +95,7 @@ def from_arrays(arrays: Mapping[str, Any], name: str) -> Peer:
     label = None if target is None else int(target.reshape(()))
 
     def gradients(_: np.ndarray, asked: int) -> dict[str, np.ndarray]:
+        # a dump holds the gradient of one class
         return {"input": gradient} if gradient is not None and label == asked else {}
 
     dtype = np.float64 if x is not None and x.dtype == np.float64 else np.float32
@@ -106,6 +108,7 @@ def write(path: PathLike, x: np.ndarray, values: list[Value]) -> None:
     arrays = {"input": x}
     for value in values:
         key = f"{value.name or 'value'}@{value.kind}"
+        # values of one name get a number behind the kind, which is cut off again when they are read
         arrays[f"{key}.{len(arrays)}" if key in arrays else key] = value.array
     npz.write(path, arrays)
 

@@ -64,9 +64,11 @@ def from_file(path: Path, name: str = "") -> Peer:
 
 def _expose_outputs(model: Any, package: Any) -> list[_Output]:
     """Make each node's first output one of the graph, and return them in the graph's order."""
+    # constants are no steps of the computation
     nodes = [node for node in model.graph.node if node.output and node.op_type != "Constant"]
     known = {output.name for output in model.graph.output}
     added = [node.output[0] for node in nodes if node.output[0] not in known]
+    # without a type: the runtime infers it
     model.graph.output.extend(package.ValueInfoProto(name=name) for name in added)
     return [_Output(node.output[0], node.op_type) for node in nodes]
 

@@ -77,6 +77,7 @@ def from_module(module: Any, name: str = "") -> Peer:
 
     def gradient(x: np.ndarray, target: int) -> dict[str, np.ndarray]:
         run = _run(module, x)
+        # the sum over the batch: no image reads another, so that each gets its own gradient
         _before_softmax(run).reshape(len(run.y), -1)[:, target].sum().backward()
         named = ((output.name, output.tensor.grad) for output in run.outputs if output.name)
         gradients = {n: grad.cpu().numpy() for n, grad in named if grad is not None}
@@ -88,6 +89,7 @@ def from_module(module: Any, name: str = "") -> Peer:
 def _before_softmax(run: _Run) -> Any:
     """Return the scores: what a softmax at the end was given, or the output."""
     kinds = [output.kind for output in run.outputs]
+    # 0 stands for no softmax, since one at the very beginning has no scores before it
     last = max((i for i, kind in enumerate(kinds) if kind in ("Softmax", "LogSoftmax")), default=0)
     # nothing but copies of its output may come after it
     copies = ((tensor.shape, tensor.sum()) == (run.y.shape, run.y.sum()) for _, _, tensor in run.outputs[last:])
@@ -98,11 +100,13 @@ def _run(module: Any, x: np.ndarray) -> _Run:
     """Run a copy of the module in x's precision and keep what every module and function gives."""
     import torch
 
+    # a copy, as hooks and the precision would stay with the caller's module
     module = copy.deepcopy(module).to(torch.from_numpy(x).dtype).eval()
     leaf = torch.from_numpy(np.array(x)).requires_grad_()
     recorder = _Recorder()
     for name, part in module.named_modules():
         part.register_forward_pre_hook(recorder.enter)
+        # our names have dots where torch allows none
         part.register_forward_hook(recorder.leave(name.replace("/", ".")))
 
     class KeepFunctions(torch.overrides.TorchFunctionMode):  # type: ignore[misc]  # torch has no types here
@@ -110,6 +114,7 @@ def _run(module: Any, x: np.ndarray) -> _Run:
             return recorder.keep_function(function, function(*args, **(kwargs or {})))
 
     with torch.enable_grad(), KeepFunctions():
+        # a clone: a first layer that works in place may not write into a leaf
         y = module(leaf.clone())
     if not recorder.outputs:
         raise MinicnnError(f"torch module {type(module).__name__}: gives no tensor of floats")
@@ -143,10 +148,12 @@ class _Recorder:
         return self._keep("", kind, y) if kind and not inside and _is_differentiable(y) else y
 
     def _keep(self, name: str, kind: str, y: Any) -> Any:
+        # torch drops the gradients of all but leaves
         y.retain_grad()
         calls = sum(other.name.partition(" ")[0] == name for other in self.outputs) if name else 0
         # a module may be called twice
         self.outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y))
+        # what works in place on the copy leaves the kept value alone
         return y.clone()
 
 

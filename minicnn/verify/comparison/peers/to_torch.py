@@ -92,6 +92,7 @@ def _run_children(module: nn.Module, names: list[str], x: torch.Tensor) -> torch
 
 def _sequential(chain: sequence.NamedLayers, shape: Shape) -> nn.Sequential:
     modules = OrderedDict(
+        # torch allows no dots in the names of modules
         (name.replace(".", "/"), _with_weights(layer, _translate_class(layer)(layer, s, out)))
         for name, layer, s, out in sequence.shapes(chain, shape)
     )
@@ -189,6 +190,7 @@ def _(layer: layers.MaxPool2d, shape: Shape, out: Shape) -> nn.Module:
     if _fits_torch(layer):
         padding = top, left
         return nn.MaxPool2d(layer.kernel_size, layer.stride, padding, layer.dilation, ceil_mode=layer.ceil_mode)
+    # enough at the end for every window that ceil_mode may add; what is too much is cut off behind the pool
     tail = TAIL + max(map(span, pair(layer.kernel_size, "kernel_size"), pair(layer.dilation, "dilation")))
     return nn.Sequential(
         nn.ConstantPad2d((left, tail, top, tail), float("-inf")),
