@@ -198,7 +198,7 @@ def _reduce_columns(row, best, taps, tap):
 
 @inner
 def _reduce_rows(column_best, column_taps, y, switches, width, stride, dilation):
-    """Maximum of the columns of each window; of equal ones, and of NaNs, the one that comes first in row order."""
+    """Maximum of the columns of each window; of equal ones the first in row order, of NaNs the last."""
     for q in range(len(y)):
         best, tap = column_best[q * stride], column_taps[q * stride]
         for s in range(1, width):

@@ -127,7 +127,7 @@ def source_map(x, index, height, width):
 
 @inner
 def map_prologue(prologue, k, index):
-    """Return a ``PrologueView`` for a map of channel k, whose first pixel is element ``index``."""
+    """Return a ``MapPrologue`` for a map of channel k, whose first pixel is element ``index``."""
     return MapPrologue(load_scalar(prologue.scale, k), mask_offset(prologue.mask, index), prologue.only_positive)
 
 

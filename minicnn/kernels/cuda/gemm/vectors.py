@@ -1,4 +1,4 @@
-"""Four values that lie side by side, read from or written to global memory by one instruction each way.
+"""Four values that lie side by side, read from or written to memory by one instruction each way.
 
 Numba has no such load, so it is given as LLVM code; the simulator reads and writes them one by one.
 """

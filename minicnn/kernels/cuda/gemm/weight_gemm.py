@@ -1,7 +1,7 @@
 """The product behind the gradient with respect to a convolution's weight, in tiles (``tiles``).
 
 Rows are filters, columns the taps of every channel, and the depth is the pixels of all images: each element of
-the right-hand matrix is gathered from the maps, as ``product`` does.  Blocks share the depth, and
+the right-hand matrix is gathered from the maps, as ``gather_gemm`` does.  Blocks share the depth, and
 ``split_k.reduce_partials`` adds their sums.
 """
 
