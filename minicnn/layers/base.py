@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Kernels: TypeAlias = ModuleType  # a device's operations, see minicnn.kernels.on
-Rng: TypeAlias = np.random.Generator | None  # turns on what is random in training
+Rng: TypeAlias = "np.random.Generator | None"  # turns on what is random in training; quoted: slow to import
 Forward: TypeAlias = tuple[np.ndarray, Any]  # y, and what backward needs
 Backward: TypeAlias = tuple[np.ndarray, dict[str, np.ndarray]]  # dx, and {parameter's name: gradient}
 # Any, since a layer takes more than it keeps, and a type can only say one of both:

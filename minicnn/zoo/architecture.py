@@ -14,7 +14,7 @@ from minicnn.layers.sequence import NamedLayers
 __all__ = ["Architecture", "Draw"]
 
 # of a layer's name, the layer and a generator: the parameters
-Draw: TypeAlias = Callable[[str, Conv2d | Linear, np.random.Generator], dict[str, np.ndarray]]
+Draw: TypeAlias = "Callable[[str, Conv2d | Linear, np.random.Generator], dict[str, np.ndarray]]"
 
 
 class Architecture(NamedTuple):
