@@ -23,6 +23,12 @@ class Rule(NamedTuple):
     where_input_positive : bool, the exponent a
     where_cotangent_positive : bool, the exponent b
 
+    Examples
+    --------
+    >>> from minicnn.rules import GUIDED
+    >>> GUIDED.where_input_positive and GUIDED.where_cotangent_positive
+    True
+
     """
 
     name: str

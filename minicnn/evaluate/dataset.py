@@ -57,6 +57,10 @@ class Example:
     mask : Path of a picture that is 0 outside of the object, or None
     group : str, what it shares with other pictures (the object that it shows); its own name if it shares nothing
 
+    See Also
+    --------
+    minicnn.evaluate.read_dataset : what returns it, with an example
+
     """
 
     image: Path

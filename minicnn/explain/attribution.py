@@ -32,6 +32,10 @@ class Attribution:
     facts : dict of what else the method reports: of integrated gradients "score change" and "completeness error",
         means over the views
 
+    See Also
+    --------
+    minicnn.explain.attribution : what returns it, with an example
+
     """
 
     map: np.ndarray

@@ -47,6 +47,10 @@ class ClassModel:
     stopped : str, "steps done", or why it ended earlier
     settings : Ascent, its lambda a number
 
+    See Also
+    --------
+    minicnn.explain.class_model : what returns it, with an example
+
     """
 
     image: np.ndarray | None

@@ -42,6 +42,10 @@ class Reconstruction:
     patch : uint8 array of shape (h, w, 3), the image inside of ``box``
     rule : str
 
+    See Also
+    --------
+    minicnn.explain.deconvnet : what returns it, with an example
+
     """
 
     x: np.ndarray

@@ -167,6 +167,10 @@ class Detection:
     saliency : Saliency, the map it comes from
     method : str, by name
 
+    See Also
+    --------
+    minicnn.explain.localise : what returns it, with an example
+
     """
 
     target: int

@@ -34,6 +34,10 @@ class Prediction(NamedTuple):
     score : float, the unnormalised class score, mean over the views
     probability : float, the class's softmax probability, mean over the views
 
+    See Also
+    --------
+    minicnn.explain.predict : what returns it, with an example
+
     """
 
     target: int

@@ -18,7 +18,13 @@ __all__ = ["Box", "receptive_field"]
 
 
 class Box(NamedTuple):
-    """Pixels xmin <= x < xmax, ymin <= y < ymax."""
+    """Pixels xmin <= x < xmax, ymin <= y < ymax.
+
+    See Also
+    --------
+    minicnn.explain.receptive_field : what returns it, with an example
+
+    """
 
     xmin: int
     ymin: int

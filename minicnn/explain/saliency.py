@@ -35,6 +35,10 @@ class Saliency:
     views : list of V ``View``, where in the image each gradient belongs
     rule, crops : as asked for
 
+    See Also
+    --------
+    minicnn.explain.saliency : what returns it, with an example
+
     """
 
     map: np.ndarray

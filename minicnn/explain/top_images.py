@@ -28,6 +28,10 @@ class TopImage(NamedTuple):
     value : float, the unit's
     view : uint8 array of shape (h, w, 3), the part of the image that the network sees
 
+    See Also
+    --------
+    minicnn.explain.top_images : what returns it, with an example
+
     """
 
     image: Any

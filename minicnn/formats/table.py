@@ -190,10 +190,24 @@ def find_main_format(path: PathLike) -> Format | None:
 
 
 def readable_suffixes() -> list[str]:
-    """Return the suffixes of files that can be read."""
+    """Return the suffixes of files that can be read.
+
+    Examples
+    --------
+    >>> ".onnx" in readable_suffixes()
+    True
+
+    """
     return [suffix for row in FORMATS for suffix in row.suffixes if row.read or row.read_arrays]
 
 
 def writable_suffixes() -> list[str]:
-    """Return the suffixes of files that can be written."""
+    """Return the suffixes of files that can be written.
+
+    Examples
+    --------
+    >>> writable_suffixes()
+    ['.npz', '.onnx', '.safetensors', '.pth', '.pt']
+
+    """
     return [suffix for row in FORMATS for suffix in row.suffixes if row.write]

@@ -20,6 +20,11 @@ def list_images(data: PathLike) -> list[Path]:
     ImageError
         If there is no such folder, or no image in it.
 
+    Examples
+    --------
+    >>> [path.name for path in list_images("notebooks/images")]
+    ['chelsea.png', 'coffee.png', 'rocket.jpg', 'seven.png']
+
     """
     folder = Path(data)
     if not folder.is_dir():

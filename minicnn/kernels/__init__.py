@@ -93,6 +93,12 @@ def choose(multiply_adds: int) -> str:
 
     Small work runs on NumPy, so that a first answer waits for no compiler; the rest on "cpu" where Numba and
     SciPy are installed and work.
+
+    Examples
+    --------
+    >>> choose(400_000)
+    'reference'
+
     """
     if multiply_adds <= SMALL:
         return "reference"
@@ -104,7 +110,14 @@ def choose(multiply_adds: int) -> str:
 
 
 def describe(device: str) -> str:
-    """Return in a few words what a device that can be used here computes with."""
+    """Return in a few words what a device that can be used here computes with.
+
+    Examples
+    --------
+    >>> describe("reference")
+    'plain NumPy, the specification'
+
+    """
     if is_reference(device):
         return "plain NumPy, the specification"
     if device == "cpu":
@@ -116,7 +129,14 @@ def describe(device: str) -> str:
 
 
 def is_reference(device: str) -> bool:
-    """Return whether a device is the specification itself: layer by layer, plain sums, any float dtype."""
+    """Return whether a device is the specification itself: layer by layer, plain sums, any float dtype.
+
+    Examples
+    --------
+    >>> is_reference("reference"), is_reference("cpu")
+    (True, False)
+
+    """
     return device == "reference"
 
 
@@ -124,12 +144,25 @@ def fuses_layers(device: str) -> bool:
     """Return whether a device runs convolution, normalisation and rectifier as one step where they follow.
 
     The specification runs one step a layer, so that it can be read beside the network.
+
+    Examples
+    --------
+    >>> fuses_layers("reference"), fuses_layers("cpu")
+    (False, True)
+
     """
     return not is_reference(device)
 
 
 def keeps_parameters(device: str) -> bool:
-    """Return whether parameters are sent to a device once and stay in its own memory."""
+    """Return whether parameters are sent to a device once and stay in its own memory.
+
+    Examples
+    --------
+    >>> keeps_parameters("cpu"), keeps_parameters("cuda")
+    (False, True)
+
+    """
     return device == "cuda"
 
 
@@ -137,6 +170,13 @@ def send(x: Any, device: str) -> Any:
     """Return the array where a device's kernels work: in the GPU's memory for "cuda", else x itself.
 
     ``numpy.asarray`` copies an array back to the host.
+
+    Examples
+    --------
+    >>> x = np.zeros(3)
+    >>> send(x, "cpu") is x
+    True
+
     """
     if not keeps_parameters(device) or not isinstance(x, np.ndarray):
         return x

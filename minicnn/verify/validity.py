@@ -50,6 +50,10 @@ class Validity:
     beyond_ties : float, grey levels uphill to the first kink of all others
     along : list of (grey levels, score, linear model's score), beyond the first kink
 
+    See Also
+    --------
+    minicnn.verify.validity : what returns it, with an example
+
     """
 
     target: int

@@ -88,6 +88,10 @@ class Comparison:
     unmatched : names of our layers without a counterpart
     kinks : how many units lie within rounding of a kink, where the gradient is in float32
 
+    See Also
+    --------
+    minicnn.verify.compare : what returns it, with an example
+
     """
 
     subject: str

@@ -29,6 +29,10 @@ class Diagnosis:
     net : the healed network
     weak : why the evidence does not prove it, or ""
 
+    See Also
+    --------
+    minicnn.verify.diagnose : what returns it, with an example
+
     """
 
     subject: str
