@@ -49,7 +49,7 @@ from minicnn.kernels.cpu.simd.planes import (
     tap_places,
     zero_plane,
 )
-from minicnn.kernels.cpu.simd.pointers import INDEX_BYTES, float_pointer, keep_alive, mask_offset, offset
+from minicnn.kernels.cpu.simd.pointers import INDEX_BYTES, keep_alive, mask_offset, offset, view_maps
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     address,
@@ -110,42 +110,42 @@ def _band_rows(height, width):
 @inner
 def _forward_thread(thread, counter, x, weight, geometry, epilogue, y):
     """Convolve the planes that one thread takes, all in the same buffers."""
-    channels, (height, width), kernel_size = x.shape[1], x.shape[2:], weight.shape[2:]
+    # addresses: with arrays, all threads would count references to the same ones in each call
+    source, target, kernels = view_maps(x), view_maps(y), address(weight)
+    area, kernel_size = source.height * source.width, weight.shape[2:]
     # sums come ROWS rows at a time: the last set reads up to ROWS - 1 rows beyond those that are wanted
     plane = _plane_for((y.shape[2] + ROWS - 1, y.shape[3]), kernel_size, geometry)
     line_stride, taps = plane.shape[2], kernel_size[0] * kernel_size[1]
-    columns = phase_columns(geometry.stride_w, geometry.padding_left, width, line_stride)
+    columns = phase_columns(geometry.stride_w, geometry.padding_left, source.width, line_stride)
     places, rows = tap_places(1, kernel_size, geometry, plane), _band_rows(y.shape[2], y.shape[3])
     # a row of fewer than LANES outputs is written as a whole vector: the last row needs room behind it
     sums = np.empty(rows * y.shape[3] + LANES, np.float32)
     method, row_stride = choose_method(kernel_size, geometry), geometry.stride_h * plane.shape[1] * line_stride
     window = Window(method, address(plane), row_stride, line_stride, address(places), taps)
-    task, last = _take_planes(counter, thread, len(x) * channels)
+    band, channels, planes = (rows, address(sums)), x.shape[1], len(x) * x.shape[1]
+    task, last = _take_planes(counter, thread, planes)
     while task < last:
         # map ``task`` is channel task % C of image task // C; filter c starts at c R S
-        source, weights = (
-            source_map(x, task * height * width, height, width),
-            float_pointer(weight, task % channels * taps),
-        )
+        weights = offset(kernels, task % channels * taps)
         # each map covers the same part of the plane, so that the zeros around it stay from one map to the next
-        deinterleave(source, None, geometry.padding_top, columns, plane)
-        _forward_plane(task, window, weights, (rows, address(sums)), epilogue, y)
+        deinterleave(source_map(source, task * area), None, geometry.padding_top, columns, plane)
+        _forward_plane(task, window, weights, band, epilogue, target)
         task += 1
         if task == last:
-            task, last = _take_planes(counter, thread, len(x) * channels)
+            task, last = _take_planes(counter, thread, planes)
     keep_alive((plane, places, sums))
 
 
 @inner
 def _forward_plane(task, window, weights, band, epilogue, y):
-    """Fill one plane of y, a band of some rows at a time, whose sums lie at an address."""
-    (height, width), (rows, sums), channel = y.shape[2:], band, channel_epilogue(epilogue, task % y.shape[1])
-    for begin in range(0, height, rows):
-        end = min(height, begin + rows)
-        sum_rows(window, weights, begin, end, width, sums)
+    """Fill one plane of y, ``Maps``, a band of some rows at a time, whose sums lie at an address."""
+    (rows, sums), channel = band, channel_epilogue(epilogue, task % y.channels)
+    for begin in range(0, y.height, rows):
+        end = min(y.height, begin + rows)
+        sum_rows(window, weights, begin, end, y.width, sums)
         # rows of a band follow one another in y as in the sums: the epilogue takes them as one run
-        at, count = (task * height + begin) * width, (end - begin) * width
-        scale_shift_clip(sums, count, channel, float_pointer(y, at), mask_offset(epilogue.mask, at))
+        at, count = (task * y.height + begin) * y.width, (end - begin) * y.width
+        scale_shift_clip(sums, count, channel, offset(y.address, at), mask_offset(epilogue.mask, at))
 
 
 @kernel(writes(1, int64), reads(4), reads(4), GEOMETRY, EPILOGUE, writes(4))
@@ -252,24 +252,24 @@ def _view_buffers(buffers, kernel_size, geometry, size, rows):
 @inner
 def _input_grad_thread(thread, counter, dy, weight, geometry, prologue, dx):
     """Compute the planes of dx that one thread takes, all in the same buffers."""
-    channels, kernel_size, (height, width), size = dx.shape[1], weight.shape[2:], dy.shape[2:], dx.shape[2:]
+    source, target, kernels = view_maps(dy), view_maps(dx), address(weight)
+    channels, kernel_size, size = dx.shape[1], weight.shape[2:], dx.shape[2:]
     phase_rows, origin = ceil_div(size[0], geometry.stride_h), first_row_and_column(kernel_size, geometry)
     rows = _band_rows(phase_rows, ceil_div(size[1], geometry.stride_w))
     buffers = _new_buffers(kernel_size, geometry, size, rows)
     adjoint, plane = _view_buffers(buffers, kernel_size, geometry, size, rows), buffers.plane
-    columns = phase_columns(1, -origin[1], width, plane.shape[2])
+    columns = phase_columns(1, -origin[1], source.width, plane.shape[2])
     task, last = _take_planes(counter, thread, len(dy) * channels)
     while task < last:
-        c, at = task % channels, task * height * width
-        source, channel = source_map(dy, at, height, width), map_prologue(prologue, c, at)
+        c, at = task % channels, task * source.height * source.width
         # row origin[0] of dy is row 0 of the plane, and column origin[1] its column 0; both may lie on padding
-        deinterleave(source, channel, -origin[0], columns, plane)
-        kernel = float_pointer(weight, c * adjoint.taps)
+        deinterleave(source_map(source, at), map_prologue(prologue, c, at), -origin[0], columns, plane)
+        kernel = offset(kernels, c * adjoint.taps)
         # a row of dx has pixels of several phases: a band is complete when all its phases are summed
         for begin in range(0, phase_rows, rows):
             for phase in range(geometry.stride_h * geometry.stride_w):
                 _sum_phase(phase, adjoint, kernel, begin)
-            _store_band(task, adjoint, begin, dx)
+            _store_band(task, adjoint, begin, target)
         task += 1
         if task == last:
             task, last = _take_planes(counter, thread, len(dy) * channels)
@@ -296,7 +296,7 @@ def _sum_phase(phase, adjoint, kernel, begin):
 
 @inner
 def _store_band(task, adjoint, begin, dx):
-    """Write the rows of plane ``task`` of dx from a band of all phases' sums."""
+    """Write the rows of plane ``task`` of dx, ``Maps``, from a band of all phases' sums."""
     stride_h, stride_w = adjoint.geometry.stride_h, adjoint.geometry.stride_w
     rows = min(adjoint.height - begin * stride_h, adjoint.rows * stride_h)
     # with stride 1 the sums of the only phase are the rows of dx
@@ -304,7 +304,7 @@ def _store_band(task, adjoint, begin, dx):
     if stride_h * stride_w > 1:
         _interleave(adjoint, rows)
         source = adjoint.band
-    to = float_pointer(dx, (task * adjoint.height + begin * stride_h) * adjoint.width)
+    to = offset(dx.address, (task * adjoint.height + begin * stride_h) * adjoint.width)
     # neither clip nor mask: a copy that ends exactly with the band, since the next rows may be another task's
     store_with_mask(source, rows * adjoint.width, -np.inf, np.inf, to, 0)
 
@@ -354,13 +354,13 @@ def _dot(a, b):
 @inner
 def _weight_grad_channel(c, x, dy, geometry, dweight):
     """Sum over the images: a plane of each, and the product of its rows with those of dy for each tap."""
-    (height, width), (rows, columns), kernel_size = x.shape[2:], dy.shape[2:], dweight.shape[2:]
+    maps, (rows, columns), kernel_size = view_maps(x), dy.shape[2:], dweight.shape[2:]
     # dweight[c, 0, r, s] = sum over n, p, q of dy[n, c, p, q] x[n, c, p stride + r dilation - padding, ...]
     dweight[c] = 0
     for n in range(len(x)):
         plane = _plane_for((rows, columns), kernel_size, geometry)
-        chosen = phase_columns(geometry.stride_w, geometry.padding_left, width, plane.shape[2])
-        source = source_map(x, (n * x.shape[1] + c) * height * width, height, width)
+        chosen = phase_columns(geometry.stride_w, geometry.padding_left, maps.width, plane.shape[2])
+        source = source_map(maps, (n * maps.channels + c) * maps.height * maps.width)
         deinterleave(source, None, geometry.padding_top, chosen, plane)
         for r in range(kernel_size[0]):
             for s in range(kernel_size[1]):

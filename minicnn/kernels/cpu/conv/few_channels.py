@@ -39,7 +39,14 @@ from minicnn.kernels.cpu.simd.planes import (
     tap_places,
     zero_plane,
 )
-from minicnn.kernels.cpu.simd.pointers import INDEX_BYTES, float_pointer, keep_alive, mask_offset, offset
+from minicnn.kernels.cpu.simd.pointers import (
+    INDEX_BYTES,
+    float_pointer,
+    keep_alive,
+    mask_offset,
+    offset,
+    view_maps,
+)
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     address,
@@ -116,13 +123,12 @@ def _read_map(source, prologue, padding_top, columns, plane):
 @inner
 def _read_image(x, n, padding_top, lines, geometry, width):
     """Planes of image n's channels, one behind the other: ``lines`` rows of each, ``width`` columns a phase."""
-    channels, image_height, image_width = x.shape[1:]
+    channels, image = x.shape[1], view_maps(x)
     # (C lines, stride_w, width): zeros where the padding is
     planes = zero_plane(channels * lines, geometry.stride_w, width)
-    columns = phase_columns(geometry.stride_w, geometry.padding_left, image_width, width)
+    columns = phase_columns(geometry.stride_w, geometry.padding_left, image.width, width)
     for c in range(channels):
-        at = (n * channels + c) * image_height * image_width
-        source = source_map(x, at, image_height, image_width)
+        source = source_map(image, (n * channels + c) * image.height * image.width)
         _read_map(source, None, padding_top, columns, planes[c * lines : (c + 1) * lines])
     return planes
 
@@ -230,13 +236,13 @@ def _arrange_filter(k, weight, taps, plane_floats, weights, places):
 @inner
 def _read_cotangents(dy, n, adjoint, prologue, begin):
     """Planes of dy of image n, through the prologue, for the pixels of a band that begins with row ``begin``."""
-    filters, height, width = dy.shape[1:]
+    filters, maps = dy.shape[1], view_maps(dy)
     rows, plane_width = adjoint.plane_size
     planes = zero_plane(filters * rows, 1, plane_width)
-    columns = phase_columns(1, -adjoint.origin[1], width, plane_width)
+    columns = phase_columns(1, -adjoint.origin[1], maps.width, plane_width)
     for k in range(filters):
-        at = (n * filters + k) * height * width
-        source, channel = source_map(dy, at, height, width), map_prologue(prologue, k, at)
+        at = (n * filters + k) * maps.height * maps.width
+        source, channel = source_map(maps, at), map_prologue(prologue, k, at)
         # row 0 of the plane is row origin[0] + begin of dy; where there is none, it is a row of zeros
         _read_map(source, channel, -adjoint.origin[0] - begin, columns, planes[k * rows : (k + 1) * rows])
     return planes

@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.runtime.jit import inner
 from minicnn.kernels.cpu.simd.epilogue import scale_and_mask_vector
-from minicnn.kernels.cpu.simd.pointers import float_pointer, mask_offset
+from minicnn.kernels.cpu.simd.pointers import mask_offset, offset
 from minicnn.kernels.cpu.simd.vector import (
     LANES,
     address,
@@ -120,9 +120,10 @@ def phase_columns(stride_w, padding_left, width, columns):
 
 
 @inner
-def source_map(x, index, height, width):
-    """Map of an array whose first pixel is element ``index``."""
-    return SourceMap(float_pointer(x, index), x.size - index, height, width)
+def source_map(x, index):
+    """Map of ``Maps`` whose first pixel is element ``index``."""
+    available = x.images * x.channels * x.height * x.width - index
+    return SourceMap(offset(x.address, index), available, x.height, x.width)
 
 
 @inner
