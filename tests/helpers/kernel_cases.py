@@ -192,10 +192,6 @@ def _log_softmax(setting, dtype):
     return _with_output(setting, dtype, "log_softmax")
 
 
-def _tanh(setting, dtype):
-    return _with_output(setting, dtype, "tanh")
-
-
 def _cross_entropy(setting, dtype):
     make, (n, k) = Arrays(setting, dtype), setting["shape"]
     scores, labels = make.input(n, k), make.rng.integers(0, k, n)
@@ -275,7 +271,6 @@ CASES = {
     "relu6": _relu6,
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
-    "tanh": _tanh,
     "local_response_norm": _local_response_norm,
     "batch_norm2d": _batch_norm2d,
     "softmax": _softmax,

@@ -135,7 +135,6 @@ SETTINGS = {
     "relu6": _maps_or_rows("normal", "kinks", rule=_rule),
     "leaky_relu": _maps_or_rows("normal", "kinks", negative_slope=_slope),
     "prelu": _maps_or_rows("normal", "kinks", shared=st.booleans()),
-    "tanh": _maps_or_rows(),
     "local_response_norm": _maps(**_lrn),
     "batch_norm2d": _maps(**_norm),
     "softmax": _maps_or_rows(),

@@ -224,7 +224,6 @@ ORACLES = {
     "relu6": rectifier("relu6", 6),
     "leaky_relu": direct("leaky_relu", F.leaky_relu),
     "prelu": prelu,
-    "tanh": direct("tanh", torch.tanh),
     "local_response_norm": local_response_norm,
     "batch_norm2d": batch_norm2d,
     "softmax": direct("softmax", lambda x: F.softmax(x, dim=1)),

@@ -45,6 +45,12 @@ def test_layers_are_what_they_say(name):
     assert layer.kind is kind or (kind is Kind.SMOOTH and layer.kind is Kind.NONLINEAR)
 
 
+def test_layers_without_kinks_say_so():
+    """At one point, a layer that is curved between kinks looks as these do."""
+    smooth = {name for name, (layer, _) in LAYERS.items() if layer.kind is Kind.SMOOTH}
+    assert smooth == {"Tanh", "LocalResponseNorm", "Softmax", "LogSoftmax"}
+
+
 def test_nothing_is_assumed_of_layers_from_elsewhere():
     class Own(Layer):
         pass
