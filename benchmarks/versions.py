@@ -2,9 +2,9 @@
 
     python benchmarks/versions.py ../before . [--python FILE FILE] [--only vgg] [--rounds 1.0]
 
-Each version runs in a process of its own, both stay alive, and they take turns run by run, so that what a neighbour
-takes of the machine falls on both.  "Paired" is the median of the ratios of runs that followed each other.
-"""
+Each version runs in a process of its own, both stay alive, and they take turns run by run, so that what
+neighbours take of the machine falls on both.  "Paired" is the median of the ratios of runs that followed each
+other."""
 
 import argparse
 import os
