@@ -4,7 +4,8 @@
 
 Each version runs in a process of its own, both stay alive, and they take turns run by run, so that what
 neighbours take of the machine falls on both.  "Paired" is the median of the ratios of runs that followed each
-other."""
+other.
+"""
 
 import argparse
 import os
