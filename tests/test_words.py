@@ -4,6 +4,7 @@ Each retired word stands beside the one to write; ``docs/reference/glossary.md``
 """
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_no_retired_word_in_code(path):
 @pytest.mark.parametrize("path", [p for p in PROSE if p.exists()], ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_no_retired_phrase_in_prose(path):
     phrases(path, path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_no_retired_word_in_notebooks(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            names = {name for name, _ in identifiers(ast.parse(text))}
+            assert not [name for name in names if set(words_of(name)) & RETIRED.keys()], text
+        phrases(path, text)
 
 
 def phrases(path, text):
