@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minicnn.evaluate.dataset import Example
 
 __all__ = [
+    "add_comparison_options",
     "add_data",
     "add_methods",
     "add_voc",
@@ -35,6 +36,19 @@ def add_methods(parser: ArgumentParser) -> None:
         metavar="NAME,NAME",
         help="of 'minicnn saliency' and the rules deconvnet and guided (default: those that are quick)",
     )
+
+
+def add_comparison_options(parser: ArgumentParser, folder: str) -> None:
+    """Add what measures that compare methods on a data set share; ``folder`` is where they write by default."""
+    add_data(parser)
+    common.add_network_options(parser)
+    common.add_output(parser, folder)
+    add_methods(parser)
+    add_voc(parser, "of the boxes, as for 'evaluate localisation'")
+    common.add_limit(parser)
+    common.add_seed(parser, "of what is drawn")
+    common.add_device(parser)
+    common.add_json(parser)
 
 
 def add_voc(parser: ArgumentParser, help: str) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
-    add_data,
-    add_methods,
-    add_voc,
+    add_comparison_options,
     image_progress,
     print_written,
     read_examples,
@@ -21,15 +19,7 @@ __all__ = ["configure", "run"]
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    add_data(parser)
-    common.add_network_options(parser)
-    common.add_output(parser, "minicnn-pointing")
-    add_methods(parser)
-    add_voc(parser, "of the boxes, as for 'evaluate localisation'")
-    common.add_limit(parser)
-    common.add_seed(parser, "of what is drawn")
-    common.add_device(parser)
-    common.add_json(parser)
+    add_comparison_options(parser, "minicnn-pointing")
     parser.add_argument(
         "--tolerance", type=float, default=15, metavar="N", help="pixels beside the object (default: %(default)s)"
     )
