@@ -172,3 +172,20 @@ def test_same_bits_again_same_dtype_and_inputs_untouched(kernels, operation, dat
                 assert a.tobytes() == b.tobytes(), name
                 if setting["layout"] == "contiguous":
                     assert np.asarray(a).flags.c_contiguous, name
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1)])
+def test_a_weight_gradient_over_no_image_is_zero(size, stride, groups):
+    """Whatever the algorithm; memory that is used again holds what was there before."""
+    pytest.importorskip("numba")
+    pytest.importorskip("scipy")
+    from minicnn.kernels import cpu
+
+    x, pixels = np.zeros((0, 16, 14, 14), np.float32), (14 - size) // stride + 1
+    dy = np.zeros((0, 32, pixels, pixels), np.float32)
+    expected = reference.conv2d_weight_grad(x, dy, size, stride=stride, groups=groups)
+    for _ in range(3):
+        np.full(expected.shape, 7, np.float32)  # freed at once, so that the result may take its place
+        dweight = cpu.conv2d_weight_grad(x, dy, size, stride=stride, groups=groups)
+        np.testing.assert_array_equal(dweight, expected)

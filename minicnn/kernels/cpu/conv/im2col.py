@@ -101,6 +101,9 @@ def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry:
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, geometry: Geometry, dweight: np.ndarray) -> None:
     """Fill dweight (K, C / groups, R, S)."""
+    if not len(x):
+        dweight[:] = 0  # a sum over no image: no task would write it
+        return
     k, channels, taps = len(dweight) // geometry.groups, dweight.shape[1], dweight.shape[2] * dweight.shape[3]
     some = min(channels, max(1, 64 // taps))
     blocks = geometry.groups * -(-channels // some)
