@@ -30,7 +30,8 @@ def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
     for name, layer in layers:
         # looked up in what is folded so far, which ends in the layer before this one
         previous = folded[-1][1] if folded else None
-        if isinstance(layer, BatchNorm2d) and isinstance(previous, Conv2d):
+        # a subclass may compute something else
+        if type(layer) is BatchNorm2d and type(previous) is Conv2d:
             folded[-1] = (folded[-1][0], _merge(previous, layer))
         else:
             # a block is folded inside, any other layer stays

@@ -8,7 +8,7 @@ import pytest
 from minicnn import Network, verify
 from minicnn.errors import WeightsError
 from minicnn.formats import native
-from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, ReLU, Residual
+from minicnn.layers import BatchNorm2d, Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, ReLU, Residual
 from minicnn.rules import GRADIENT
 
 
@@ -73,3 +73,17 @@ def test_a_file_of_ours_does_not_name_it(tmp_path):
     native.write(tmp_path / "net.npz", network())
     with pytest.raises(WeightsError, match="unknown kind 'ChannelScale'"):
         native.read(tmp_path / "net.npz")
+
+
+class DoubledConv2d(Conv2d):
+    """A convolution whose output is doubled: not what its parameters alone say."""
+
+    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
+        y, saved = super().forward(x, kernels, keep, rng)
+        return 2 * y, saved
+
+
+def test_a_normalisation_is_not_folded_into_a_subclass():
+    net = Network([DoubledConv2d(2, 3, 1), BatchNorm2d(3)], (2, 4, 4))
+    x = np.random.default_rng(0).normal(size=(1, 2, 4, 4))
+    np.testing.assert_array_equal(net.fold_batch_norm()(x), net(x))
