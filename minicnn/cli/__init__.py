@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error)
     except MemoryError as error:
         complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
-    except KeyboardInterrupt:
-        print("minicnn: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) or "interrupted")
     return 1
 
 

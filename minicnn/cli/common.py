@@ -276,4 +276,11 @@ def print_json(record: Any) -> None:
 
 def complain(error: Exception | Warning | str) -> None:
     """Say what went wrong, in one line on stderr."""
-    print(f"minicnn: {' '.join(str(error).split())}", file=sys.stderr)
+    text = f"minicnn: {' '.join(str(error).split())}"
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        # above a bar, if one is shown
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)

@@ -18,7 +18,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_network_options(parser)
     common.add_output(parser, "minicnn-paper")
     parser.add_argument(
-        "--classes", metavar="FILE", help="for VOC annotations: one name a line, in the order of the classes"
+        "--classes", metavar="FILE", help="what annotations call the classes, as for 'evaluate localisation'"
     )
     common.add_limit(parser)
     parser.add_argument(
@@ -30,7 +30,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the experiments that are missing, and write the page; 1 if one could not be done."""
-    from minicnn.evaluate.dataset import read_classes
+    from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
     from minicnn.paper.reproduce import reproduce
 
     net, origin = common.load_with_origin(
@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
         arguments.images,
         arguments.steps,
         origin=origin,
-        classes=None if arguments.classes is None else read_classes(arguments.classes),
+        classes=None if arguments.classes is None else read_classes(arguments.classes, ClassNames.of_network(net)),
         progress=_announce,
     )
     common.print_result(record, format_experiments, arguments.json)

@@ -5,25 +5,93 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import minicnn
 from minicnn._utils.types import PathLike, Progress
-from minicnn.errors import ImageError
+from minicnn.errors import DeviceError, ImageError, MinicnnError
+from minicnn.evaluate.dataset import Example, Skip
+from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
 
-__all__ = ["digest", "map_with_checkpoint"]
+__all__ = ["Checkpoint", "digest", "map_with_checkpoint", "measure_examples"]
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Checkpoint(NamedTuple):
+    """How a measurement of many pictures is kept, followed and forgiven.
+
+    Attributes
+    ----------
+    folder : where each picture's result is kept, or None
+    name : str, of the measurement; the file is ``<name>-<digest of net and settings>.jsonl``
+    progress : wraps the list of pictures that are left
+    skip : called with each picture that can't be measured, and why; None: the error is raised
+
+    """
+
+    folder: PathLike | None
+    name: str
+    progress: Progress = iter
+    skip: Skip | None = None
+
+
+def measure_examples(
+    net: Network, examples: Sequence[Example], settings: Any, measure: Callable[[Example], Row], how: Checkpoint
+) -> tuple[list[Example], list[Row]]:
+    """Measure each picture; results of an earlier run with the same net and settings are read from its file.
+
+    A result belongs to its picture's content and labels: with more pictures, or once a broken one is mended, only
+    those are measured.  Warnings name their picture, and are in its row under "warnings".
+
+    Returns
+    -------
+    measured, rows : the examples that could be measured, and the row of each
+
+    Raises
+    ------
+    MinicnnError
+        If no picture could be measured, or, without ``how.skip``, one could not.
+
+    """
+    left_out: dict[int, str] = {}
+
+    def measure_number(number: int) -> Row:
+        image = examples[number].image
+        with _naming_warnings(image.name) as messages:
+            row = measure(examples[number])
+        return {**row, "warnings": messages}
+
+    def skip(number: int, error: MinicnnError) -> None:
+        if how.skip is None:
+            raise error
+        left_out[number] = str(error)
+        how.skip(Skipped(str(examples[number].image), str(error)))
+
+    keys, path = None, None
+    if how.folder is not None:
+        keys = [_digest_example(example) for example in examples]
+        path = Path(how.folder) / f"{how.name}-{digest(net, [], settings)}.jsonl"
+    rows = map_with_checkpoint(path, len(examples), measure_number, how.progress, keys, skip)
+    if not rows and examples:
+        raise MinicnnError(f"none of {len(examples)} pictures could be measured; the first: {left_out[0]}")
+    return [e for n, e in enumerate(examples) if n not in left_out], rows
 
 
 def map_with_checkpoint(
     path: PathLike | None,
     count: int,
-    measure: Callable[[int], dict[str, Any]],
+    measure: Callable[[int], Row],
     progress: Progress = iter,
-) -> list[dict[str, Any]]:
+    keys: Sequence[str] | None = None,
+    skip: Callable[[int, MinicnnError], None] | None = None,
+) -> list[Row]:
     """Results of ``measure`` for 0 to ``count`` - 1; those of an earlier run are read from its file.
 
     Parameters
@@ -32,6 +100,8 @@ def map_with_checkpoint(
     count : int
     measure : function of a number that returns values for JSON
     progress : wraps the list of numbers that are left
+    keys : what each result is of, in the file; its number unless given
+    skip : function of a number and the error that measuring it raised; its result is left out.  None: raised
 
     Raises
     ------
@@ -45,13 +115,24 @@ def map_with_checkpoint(
 
     """
     path = None if path is None else Path(path)
+    names: Sequence[int | str] = range(count) if keys is None else keys
     rows = {} if path is None else _read_rows(path)
-    for number in progress([n for n in range(count) if n not in rows]):
+    for number in progress([n for n in range(count) if names[n] not in rows]):
         # each row is on the disk before the next is measured, so that a run that is cut off loses one at most
-        rows[number] = measure(number)
+        try:
+            row = measure(number)
+        except DeviceError:
+            # the machine's fault, and so every picture's
+            raise
+        except MinicnnError as error:
+            if skip is None:
+                raise
+            skip(number, error)
+            continue
+        rows[names[number]] = row
         if path is not None:
-            _append_row(path, number, rows[number])
-    return [rows[number] for number in range(count)]
+            _append_row(path, names[number], row)
+    return [rows[name] for name in names if name in rows]
 
 
 def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
@@ -63,7 +144,27 @@ def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:12]
 
 
-def _append_row(path: Path, number: int, row: dict[str, Any]) -> None:
+def _digest_example(example: Example) -> str:
+    """Return a digest of a picture's content, its mask's and its labels."""
+    # a picture that is missing is no reason to stop here: measuring it will say so
+    contents = [p and (digest_image(p)["sha256"] if p.is_file() else None) for p in (example.image, example.mask)]
+    labels = [example.image.name, example.classes, example.boxes, example.group, example.size]
+    return hashlib.sha256(json.dumps([contents, labels]).encode()).hexdigest()[:20]
+
+
+@contextmanager
+def _naming_warnings(name: str) -> Iterator[list[str]]:
+    """Collect what is warned of, and then warn of it with the picture's name before it."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield messages
+        messages += dict.fromkeys(str(warning.message) for warning in caught)
+    for message in messages:
+        warnings.warn(f"{name}: {message}", stacklevel=4)
+
+
+def _append_row(path: Path, number: int | str, row: Row) -> None:
     try:
         with open(path, "a", encoding="utf-8") as file:
             # the line break comes first, in case an earlier run left its last line unfinished
@@ -74,9 +175,9 @@ def _append_row(path: Path, number: int, row: dict[str, Any]) -> None:
         raise ImageError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
-def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
+def _read_rows(path: Path) -> dict[int | str, Row]:
     """Results of an earlier run; a last line that was cut off is left out."""
-    rows = {}
+    rows: dict[int | str, Row] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             entry = json.loads(line)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Estimate", "bootstrap_mean"]
+__all__ = ["Estimate", "bootstrap_mean", "bootstrap_statistic"]
 
 DRAWS = 2000
 
@@ -75,3 +76,45 @@ def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws:
         means[n] = sums[drawn].sum() / counts[drawn].sum()
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_statistic(
+    hits: np.ndarray,
+    groups: np.ndarray,
+    statistic: Callable[[np.ndarray], float],
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Estimate:
+    """Statistic of the shares of M kinds of hits, and its 2.5 and 97.5 % quantiles as whole groups are drawn.
+
+    Parameters
+    ----------
+    hits : bool array of shape (N, M)
+    groups : array of shape (N,), ints 0 to G - 1
+    statistic : function of the M shares, such as their maximum; computed anew in each draw
+    seed, draws : ints
+
+    Returns
+    -------
+    estimate : Estimate; of one group without an interval
+
+    Examples
+    --------
+    >>> hits = np.array([[True, False], [True, True], [False, False]])
+    >>> bootstrap_statistic(hits, np.arange(3), lambda shares: float(shares.max())).text()
+    '0.667 [0.000, 1.000]'
+
+    """
+    value = statistic(hits.mean(axis=0))
+    counts = np.bincount(groups)
+    if len(counts) < 2:
+        return Estimate(value, np.nan, np.nan)
+    sums = np.zeros((len(counts), hits.shape[1]))
+    np.add.at(sums, groups, hits)
+    rng, values = np.random.default_rng(seed), np.empty(draws)
+    for n in range(draws):
+        weights = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))
+        # whole numbers, whose sums are exact in any order
+        values[n] = statistic((weights @ sums) / (weights @ counts))
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))

@@ -1,48 +1,32 @@
-"""A folder of pictures whose objects are known: class, boxes and, where there are any, masks.
+"""Pictures whose objects are known: class, boxes and, where there are any, masks.
 
-Two forms are read.  ``labels.csv`` has the columns image, class_indices (numbers with spaces between, any one is
-right), xmin, ymin, xmax, ymax, and may have mask, object and background; further rows of one image and its classes
-are further boxes.  Without that file, ``annotations/*.xml`` (or ``Annotations``, or ``*.xml``) in the PASCAL VOC
-form that ILSVRC uses, whose names (WordNet ids there) become class numbers by a mapping that the user gives; masks
-are looked for as ``masks/<name>.png``.
+The format is told by what the files hold: a table of boxes, COCO's JSON, the XML of PASCAL VOC and ILSVRC; each is
+read by a file of ``datasets``, where ``class_names.py`` makes numbers of what they call classes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
+from minicnn.evaluate.datasets.annotation import CONVENTIONS, Annotation, Box, Skipped
+from minicnn.evaluate.datasets.class_names import Classes, ClassNames
+from minicnn.evaluate.datasets.coco import read_coco
+from minicnn.evaluate.datasets.picture_list import picture_name, read_picture_list
+from minicnn.evaluate.datasets.pictures import PictureFolder
+from minicnn.evaluate.datasets.table import is_table, read_table
+from minicnn.evaluate.datasets.voc import list_annotations, read_voc
 from minicnn.images import load_image
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+__all__ = ["Box", "Example", "Skip", "Truth", "has_annotations", "read_dataset", "read_mask", "read_truth"]
 
-__all__ = [
-    "CONVENTIONS",
-    "Example",
-    "list_annotations",
-    "read_classes",
-    "read_dataset",
-    "read_mask",
-    "read_valid_mask",
-]
-
-CONVENTIONS = ("exclusive", "voc")
-COLUMNS = ("image", "class_indices", "xmin", "ymin", "xmax", "ymax")
-SIDES = COLUMNS[2:]
-LIMIT = 64 << 20  # bytes of a file of labels
-XML_LIMIT = 1 << 20
-
-Box: TypeAlias = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
-Classes: TypeAlias = Mapping[str, int | tuple[int, ...]]  # the class, or classes, of each name
+Skip: TypeAlias = Callable[[Skipped], None]
 
 
 @dataclass(frozen=True)
@@ -56,6 +40,7 @@ class Example:
     boxes : (xmin, ymin, xmax, ymax) of each thing of that class, pixels from 0, the last two exclusive
     mask : Path of a picture that is 0 outside of the object, or None
     group : str, what it shares with other pictures (the object that it shows); its own name if it shares nothing
+    size : (width, height) of the picture that the boxes are drawn on, if the labels say it; (1, 1) for fractions
 
     See Also
     --------
@@ -68,31 +53,56 @@ class Example:
     boxes: tuple[Box, ...]
     mask: Path | None = None
     group: str = ""
+    size: tuple[float, float] | None = None
+
+
+class Truth(NamedTuple):
+    """What is true of a picture, in its own pixels.
+
+    Attributes
+    ----------
+    boxes : (xmin, ymin, xmax, ymax) each, the last two exclusive
+    mask : bool array of shape (H, W), or None
+
+    """
+
+    boxes: tuple[Box, ...]
+    mask: np.ndarray | None
 
 
 def read_dataset(
-    folder: PathLike,
+    data: PathLike,
     convention: str | None = None,
     classes: Classes | None = None,
+    *,
+    pictures: PathLike | None = None,
+    listed: PathLike | None = None,
+    skip: Skip | None = None,
 ) -> list[Example]:
     r"""Pictures with known objects, in the order of the file or of the files' names.
 
     Parameters
     ----------
-    folder : of ``labels.csv``, or of VOC annotations, and the pictures
+    data : a folder with labels and pictures, or the file of labels
+        ``labels.csv``, the only CSV or JSON file of the folder (or of ``annotations`` in it), or ``*.xml`` in
+        ``annotations``, ``Annotations`` or the folder itself; the first of these that there is.
     convention : "exclusive", "voc" or None
         How boxes are written: pixels counted from 0, xmax and ymax just outside; or from 1, xmax and ymax inside,
-        which is PASCAL VOC's way.  None: "exclusive" for CSV, "voc" for XML.
-    classes : mapping, for XML: the class or classes of each name; see ``read_classes``
+        which is PASCAL VOC's way.  None: "voc" for XML, else "exclusive".
+    classes : ClassNames or mapping, the class or classes of each name; numbers alone unless given
+        ``ClassNames.of_network(net)`` knows the network's labels.
+    pictures : folder of the pictures, if it is not that of the labels
+    listed : file of pictures to use, one a line, each with its class behind it or without
+    skip : called with each picture that is left out, and why; None: an error is raised
 
     Returns
     -------
-    examples : list of Example; a picture with objects of several classes in XML gives one for each class
+    examples : list of Example; a picture with objects of several classes in XML or JSON gives one for each class
 
     Raises
     ------
     MinicnnError
-        If there are no labels, or a file of them is broken: which, and where.
+        If there are no labels, no picture is left, or a file of labels is broken: which, and where.
 
     Examples
     --------
@@ -105,35 +115,67 @@ def read_dataset(
     ('seven.png', (7,), ((80.0, 60.0, 200.0, 220.0),))
 
     """
-    folder = Path(folder)
+    data = Path(data)
     if convention not in (None, *CONVENTIONS):
         raise MinicnnError(f"convention: expected one of {CONVENTIONS}, got {convention!r}")
-    if (folder / "labels.csv").is_file():
-        examples = list(_read_csv(folder, convention or "exclusive"))
-    else:
-        examples = list(_read_xml(folder, convention or "voc", classes))
+    names = ClassNames([]) if classes is None else classes
+    names = names if isinstance(names, ClassNames) else ClassNames.of_mapping(names)
+    place = PictureFolder(Path(pictures) if pictures else data if data.is_dir() else data.parent)
+    broken: list[Skipped] = []
+    unknown: list[Skipped] = []
+    examples = _merge_boxes(list(_resolve(_read(data, place, convention), names, broken, unknown)))
+    # what is broken in one place can't be scored against the rest, which would be less than the truth
+    left_out = {name for name, _ in broken}
+    examples = [example for example in examples if str(example.image) not in left_out]
+    if listed is not None:
+        examples = list(_keep_listed(examples, read_picture_list(Path(listed)), names, broken))
+    problems = list(dict.fromkeys([*broken, *unknown]))
+    if problems and skip is None:
+        raise MinicnnError(problems[0].reason)
     if not examples:
-        raise MinicnnError(f"{folder}: no labelled picture; expected labels.csv, or annotations/*.xml")
-    return _merge_boxes(examples)
+        first = f" is left; the first of {len(problems)} problems: {problems[0].reason}" if problems else ""
+        raise MinicnnError(
+            f"{data}: no labelled picture{first or '; expected boxes as CSV, COCO json or VOC xml'}"
+        )
+    if skip is not None:
+        for problem in problems:
+            skip(problem)
+    return examples
 
 
-def list_annotations(folder: PathLike) -> list[Path]:
-    """Return the XML files of a folder's annotations, those of the first place that has some."""
-    folder = Path(folder)
-    places = [p for p in (folder / "annotations", folder / "Annotations", folder) if p.is_dir()]
-    return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
+def has_annotations(folder: PathLike) -> bool:
+    """Return whether a folder has labels that ``read_dataset`` would read."""
+    return _find_table(Path(folder)) is not None or bool(list_annotations(Path(folder)))
 
 
-def read_classes(path: PathLike) -> dict[str, int]:
-    """Class of each name, from a file with one name a line in the order of the classes.
+def read_truth(example: Example, size: tuple[int, int]) -> Truth:
+    """Read what is true of a picture, and check that it fits.
 
-    The first word of a line counts: ILSVRC's lists say ``n01440764 tench, Tinca tinca``, class 0, and so on.
+    Boxes that were drawn on a smaller or larger copy of the picture are scaled; one that leaves the picture by a
+    pixel at most, as rounding does, is cut.
+
+    Parameters
+    ----------
+    example : Example
+    size : (H, W) of its picture, upright
+
+    Raises
+    ------
+    ImageError
+        If the mask can't be read, or a box or the mask does not fit the picture.
+
+    Examples
+    --------
+    >>> fractions = Example(Path("a.png"), (7,), ((0.25, 0.0, 0.5, 1.0),), size=(1, 1))
+    >>> read_truth(fractions, (100, 200)).boxes
+    ((50.0, 0.0, 100.0, 100.0),)
+
     """
-    # a class's number is the place of its line among those that are not empty
-    names = [line.split()[0] for line in _read_text(Path(path)).splitlines() if line.strip()]
-    if len(set(names)) < len(names):
-        raise MinicnnError(f"{path}: a name stands on two lines; expected one class a line, its name first")
-    return {name: number for number, name in enumerate(names)}
+    boxes = tuple(_fit_box(example, box, size) for box in example.boxes)
+    mask = read_mask(example)
+    if mask is not None and mask.shape != size:
+        raise ImageError(f"{example.mask}: a mask of {mask.shape} for a picture of {size} (height, width)")
+    return Truth(boxes, mask)
 
 
 def read_mask(example: Example) -> np.ndarray | None:
@@ -146,28 +188,90 @@ def read_mask(example: Example) -> np.ndarray | None:
     return mask
 
 
-def read_valid_mask(example: Example, size: tuple[int, int]) -> np.ndarray | None:
-    """Read the mask of an example, or None, and check that boxes and mask fit the picture.
+# formats
 
-    Parameters
-    ----------
-    example : Example
-    size : (H, W) of its picture
 
-    Raises
-    ------
-    ImageError
-        If the mask can't be read, or a box or the mask does not fit the picture.
+def _read(data: Path, pictures: PictureFolder, convention: str | None) -> Iterator[Annotation | Skipped]:
+    """Read what a folder or a file of labels holds."""
+    table = _find_table(data) if data.is_dir() else data
+    folder = data if data.is_dir() else data.parent
+    if table is None:
+        return read_voc(list_annotations(folder), folder, pictures, convention or "voc")
+    if table.suffix.lower() == ".xml":
+        return read_voc([table], folder, pictures, convention or "voc")
+    if _looks_like_json(table):
+        return read_coco(table, pictures)
+    return read_table(table, folder, pictures, convention)
 
-    """
-    height, width = size
-    for box in example.boxes:
-        if box[2] > width or box[3] > height:
-            raise ImageError(f"{example.image}: the box {box} leaves the picture of {width} x {height} pixels")
-    truth = read_mask(example)
-    if truth is not None and truth.shape != size:
-        raise ImageError(f"{example.mask}: a mask of {truth.shape} for a picture of {size} (height, width)")
-    return truth
+
+def _find_table(folder: Path) -> Path | None:
+    """Return the table or JSON file of a folder, None if there is none; MinicnnError if there are several."""
+    if (folder / "labels.csv").is_file():
+        return folder / "labels.csv"
+    for place in (folder, folder / "annotations", folder / "Annotations"):
+        files = sorted(p for p in place.glob("*") if p.suffix.lower() in (".csv", ".tsv", ".json"))
+        files = [p for p in files if p.suffix.lower() == ".json" or is_table(p)]
+        # COCO's own name for the files that hold boxes
+        files = [p for p in files if p.name.startswith("instances")] or files
+        if len(files) > 1:
+            shown = ", ".join(p.name for p in files[:4])
+            raise MinicnnError(
+                f"{place}: {len(files)} files of labels ({shown}); name one of them instead of the folder"
+            )
+        if files:
+            return files[0]
+    return None
+
+
+def _looks_like_json(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    except OSError as error:
+        raise MinicnnError(
+            f"{path}: can't be read ({error.strerror or error}); expected labels or a folder"
+        ) from None
+
+
+# from annotations to examples
+
+
+def _resolve(
+    annotations: Iterator[Annotation | Skipped], names: ClassNames, broken: list[Skipped], unknown: list[Skipped]
+) -> Iterator[Example]:
+    """Yield examples with the numbers of their classes; what can't be one goes into the two lists."""
+    for entry in annotations:
+        if isinstance(entry, Skipped):
+            broken.append(entry)
+            continue
+        numbers: dict[int, None] = {}
+        try:
+            for name in entry.names:
+                numbers |= dict.fromkeys((name,) if isinstance(name, int) else names[name])
+        except MinicnnError as error:
+            # the picture's other classes are still known, so that it is not broken
+            unknown.append(Skipped(str(entry.image), f"{entry.where}: {error}"))
+            continue
+        group = entry.group or entry.image.name
+        yield Example(entry.image, tuple(numbers), entry.boxes, entry.mask, group, entry.size)
+
+
+def _keep_listed(
+    examples: list[Example], listed: Mapping[str, str | None], names: ClassNames, broken: list[Skipped]
+) -> Iterator[Example]:
+    """Yield the examples of the pictures that are listed, of their listed classes."""
+    seen: set[str] = set()
+    for example in examples:
+        name = picture_name(str(example.image))
+        if name in listed:
+            word = listed[name]
+            if word is None or set(names[word]) & set(example.classes):
+                seen.add(name)
+                yield example
+    for name in listed.keys() - seen:
+        broken.append(
+            Skipped(name, f"{name}: is listed, but has no boxes, or none of its listed class {listed[name]}")
+        )
 
 
 def _merge_boxes(examples: list[Example]) -> list[Example]:
@@ -182,144 +286,18 @@ def _merge_boxes(examples: list[Example]) -> list[Example]:
     return list(merged.values())
 
 
-# CSV
-
-
-def _read_csv(folder: Path, convention: str) -> Iterator[Example]:
-    path = folder / "labels.csv"
-    # strict, so that a quote that is never closed is an error and not the rest of the file in one cell
-    table = csv.DictReader(io.StringIO(_read_text(path)), strict=True)
-    try:
-        missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-        if missing:
-            raise MinicnnError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS)}")
-        for row in table:
-            where = f"{path}, line {table.line_num}"
-            image = _path_inside(folder, row["image"], where)
-            mask = row.get("mask")
-            yield Example(
-                image=image,
-                classes=_parse_classes(row["class_indices"], where),
-                boxes=(_parse_box([row[side] for side in SIDES], convention, where),),
-                mask=_path_inside(folder, mask, where) if mask else None,
-                group=row.get("object") or image.name,
-            )
-    except csv.Error as error:
-        raise MinicnnError(f"{path}, line {table.line_num}: not CSV ({error})") from None
-
-
-def _parse_classes(text: str | None, where: str) -> tuple[int, ...]:
-    words = (text or "").split()
-    # isdigit lets superscripts pass, which int does not read; isascii keeps them out
-    if not words or not all(word.isascii() and word.isdigit() and len(word) < 8 for word in words):
-        raise MinicnnError(f"{where}: class_indices: expected numbers of classes, got {(text or '')[:60]!r}")
-    return tuple(dict.fromkeys(int(word) for word in words))
-
-
-# PASCAL VOC
-
-
-def _read_xml(folder: Path, convention: str, classes: Classes | None) -> Iterator[Example]:
-    for path in list_annotations(folder):
-        root = _parse_xml(path)
-        name = (root.findtext("filename") or path.stem).strip()
-        # ILSVRC's annotations name the picture without its suffix
-        image = _find_picture(folder, name if PurePosixPath(name).suffix else f"{name}.JPEG", path)
-        mask = folder / "masks" / f"{image.stem}.png"
-        for thing in root.findall("object"):
-            word = (thing.findtext("name") or "").strip()
-            sides = [thing.findtext(f"bndbox/{side}") for side in SIDES]
-            yield Example(
-                image=image,
-                classes=_find_classes(word, classes, path),
-                boxes=(_parse_box(sides, convention, str(path)),),
-                mask=mask if mask.is_file() else None,
-                group=image.name,
-            )
-
-
-def _parse_xml(path: Path) -> Element:
-    """Root of an XML file; entities, which can blow a small file up, are refused before it is parsed."""
-    from xml.etree import ElementTree
-
-    text = _read_text(path, XML_LIMIT)
-    # comments may stay; what else begins so is a document type, where entities are declared, or a CDATA section
-    if "<!" in text.replace("<!--", ""):
-        raise MinicnnError(f"{path}: expected an annotation without a document type, which it never needs")
-    try:
-        return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise MinicnnError(f"{path}: not XML ({error})") from None
-
-
-def _find_picture(folder: Path, name: str, path: Path) -> Path:
-    places = [f"{place}/{name}" for place in ("images", "JPEGImages", ".")]
-    # each place is checked to be inside of the folder before it is looked at
-    existing = [p for place in places if (p := _path_inside(folder, place, str(path))).is_file()]
-    # if none exists, the first place is what the error will name when the picture is opened
-    return existing[0] if existing else _path_inside(folder, places[0], str(path))
-
-
-def _find_classes(word: str, classes: Classes | None, path: Path) -> tuple[int, ...]:
-    if classes is None:
-        raise MinicnnError(
-            f"{path}: objects are named ({word[:40]!r}), not numbered; give the classes' names in order, one a "
-            "line (read_classes, or --classes FILE)"
+def _fit_box(example: Example, box: Box, size: tuple[int, int]) -> Box:
+    """Return a box in pixels of the picture of that size (H, W)."""
+    height, width = size
+    drawn_on = example.size or (width, height)
+    across, down = width / drawn_on[0], height / drawn_on[1]
+    # a copy has the picture's proportions, but for rounding; fractions have none
+    if example.size != (1, 1) and not 0.98 < across / down < 1.02:
+        raise ImageError(
+            f"{example.image}: its boxes are of {drawn_on[0]:g} x {drawn_on[1]:g} pixels, the picture, upright, "
+            f"has {width} x {height}; is it another one, or turned by its EXIF orientation?"
         )
-    if word not in classes:
-        raise MinicnnError(f"{path}: no class is named {word[:40]!r}; is the list of classes this data set's?")
-    numbers = classes[word]
-    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
-
-
-# CSV and PASCAL VOC
-
-
-def _read_text(path: Path, limit: int = LIMIT) -> str:
-    try:
-        with open(path, "rb") as file:
-            # one byte more than allowed shows that a file is too long without reading all of it
-            data = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        raise MinicnnError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(data) > limit:
-        raise MinicnnError(f"{path}: more than {limit:,} bytes, which no list of labels needs")
-    try:
-        # spreadsheets put a byte order mark before the first column's name
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise MinicnnError(f"{path}: not text in UTF-8; expected a file of labels") from None
-
-
-def _path_inside(folder: Path, name: str | None, where: str) -> Path:
-    """Path of a file below the folder; a list of labels must not make us open any other."""
-    # read as Windows would read it too: backslashes part folders there, and C: is a drive
-    pure = PurePosixPath((name or "").replace("\\", "/"))
-    if (
-        not name
-        or not pure.parts
-        or "\0" in name
-        or pure.is_absolute()
-        or ".." in pure.parts
-        or ":" in pure.parts[0]
-    ):
-        raise MinicnnError(f"{where}: expected the name of a file inside {folder}, got {(name or '')[:80]!r}")
-    return folder / pure
-
-
-def _parse_box(sides: list[str | None], convention: str, where: str) -> Box:
-    try:
-        xmin, ymin, xmax, ymax = (
-            float(side or "") for side in sides
-        )  # ILSVRC has whole numbers, VOC some fractions
-    except (TypeError, ValueError):
-        raise MinicnnError(f"{where}: expected {', '.join(SIDES)} in pixels, got {sides!r:.120}") from None
-    # VOC counts pixels from 1 and includes the last: less 1 on all sides, and 1 more on the far ones to exclude it
-    if convention == "voc":
-        xmin, ymin = xmin - 1, ymin - 1
-    if not (0 <= xmin < xmax < 1e6 and 0 <= ymin < ymax < 1e6):
-        raise MinicnnError(
-            f"{where}: a box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), once counted from 0, has no area "
-            "inside a picture; is the convention right?"
-        )
-    return xmin, ymin, xmax, ymax
+    xmin, ymin, xmax, ymax = box[0] * across, box[1] * down, box[2] * across, box[3] * down
+    if xmax > width + 1 or ymax > height + 1 or xmin >= width or ymin >= height:
+        raise ImageError(f"{example.image}: the box {box} leaves the picture of {width} x {height} pixels")
+    return xmin, ymin, min(xmax, width), min(ymax, height)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["box_iou", "mask_iou"]
+__all__ = ["box_iou", "box_ious", "mask_iou"]
 
 
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
@@ -22,6 +22,23 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     intersection = max(width, 0) * max(height, 0)
     return float(intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection))
+
+
+def box_ious(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of N boxes with each of M: arrays (N, 4) and (M, 4) to (N, M).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> box_ious(np.array([[0, 0, 2, 2], [2, 0, 4, 2]]), np.array([[0, 0, 2, 2.0]])).tolist()
+    [[1.0], [0.0]]
+
+    """
+    a, b = a[:, None], b[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    intersection = np.maximum(sides, 0).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (a, b)]
+    return np.asarray(intersection / (areas[0] + areas[1] - intersection))
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.confidence import Estimate, bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset
-from minicnn.evaluate.localisation import CAUTION
+from minicnn.evaluate.localisation_result import CAUTION
 from minicnn.explain.methods import Methods, select_methods
 from minicnn.explain.prediction import mean_probabilities
 from minicnn.network import Network
@@ -33,6 +33,7 @@ class MethodComparison:
     estimates : {name of the method or baseline: {measure: Estimate}}
     per_cent : bool, whether the estimates are shares, shown in per cent
     settings : dict, every parameter
+    examples : the pictures of the rows, where some were left out
 
     """
 
@@ -41,6 +42,7 @@ class MethodComparison:
     estimates: dict[str, dict[str, Estimate]]
     per_cent: bool
     settings: dict[str, Any]
+    examples: Sequence[Example] = ()
 
     @property
     def groups(self) -> int:

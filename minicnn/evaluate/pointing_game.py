@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
-from minicnn.evaluate.dataset import Example, read_valid_mask
+from minicnn.evaluate.checkpoint import Checkpoint, measure_examples
+from minicnn.evaluate.dataset import Example, Skip, read_truth
 from minicnn.evaluate.method_comparison import (
     MethodComparison,
     load_examples,
@@ -43,6 +43,7 @@ def evaluate_pointing(
     seed: int = 0,
     keep: PathLike | None = None,
     progress: Progress = iter,
+    skip: Skip | None = None,
 ) -> MethodComparison:
     """Shares of pictures whose map of the right class is largest on the object.
 
@@ -62,6 +63,7 @@ def evaluate_pointing(
     seed : int, of the intervals: objects are drawn anew, each with all its pictures
     keep : folder, optional; each picture's result is kept there, and the same call goes on from there
     progress : wraps the list of pictures that are left
+    skip : called with each picture that can't be measured, and why; None: the error is raised
 
     Returns
     -------
@@ -99,12 +101,10 @@ def evaluate_pointing(
         "smoothing": smoothing,
         "crops": crops,
     }
-    truths = [(e.classes, e.boxes, e.group, str(e.mask)) for e in examples]
-    key = None if keep is None else digest(net, [e.image for e in examples], truths, settings)
-    path = None if keep is None else Path(keep) / f"pointing-{key}.jsonl"
-    rows = map_with_checkpoint(path, len(examples), lambda n: _measure(net, examples[n], settings), progress)
+    how = Checkpoint(keep, "pointing", progress, skip)
+    measured, rows = measure_examples(net, examples, settings, lambda e: _measure(net, e, settings), how)
     title = f"pointing game: the largest value within {tolerance:g} pixels of the object"
-    return summarise(title, rows, ("box", "mask"), True, settings, seed)
+    return replace(summarise(title, rows, ("box", "mask"), True, settings, seed), examples=measured)
 
 
 def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> bool:
@@ -154,7 +154,7 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dic
     picture = load_image(example.image)
     # Pillow says (width, height)
     size = picture.size[::-1]
-    truth = read_valid_mask(example, size)
+    boxes, truth = read_truth(example, size)
     x, views = load_views(net, picture, settings["crops"])
     target = true_class(net, example, x)
     points: dict[str, Any] = {}
@@ -163,13 +163,11 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dic
     points["centre"] = [size[0] // 2, size[1] // 2]
     # a map that is the same everywhere points at no pixel, which counts as a miss
     tolerance = settings["tolerance"]
-    box: dict[str, float] = {
-        name: p is not None and hits_box(p, example.boxes, tolerance) for name, p in points.items()
-    }
+    box: dict[str, float] = {name: p is not None and hits_box(p, boxes, tolerance) for name, p in points.items()}
     mask: dict[str, bool] = {}
     if truth is not None:
         mask = {name: p is not None and hits_mask(p, truth, tolerance) for name, p in points.items()}
-    box["random point"] = random_hit_probability(size, example.boxes, tolerance)
+    box["random point"] = random_hit_probability(size, boxes, tolerance)
     facts = {"image": example.image.name, "group": example.group, "target": target, "points": points}
     return {**facts, "box": box, "mask": {name: mask.get(name) for name in box}}
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example
-from minicnn.evaluate.localisation import CAUTION, LOCALISATION_MEASURES, PER_CENT, evaluate_localisation
+from minicnn.evaluate.localisation import evaluate_localisation
+from minicnn.evaluate.localisation_result import CAUTION, LOCALISATION_MEASURES, PER_CENT
 from minicnn.explain import (
     Ascent,
     class_model,

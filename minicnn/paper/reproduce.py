@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import minicnn
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.dataset import Example, list_annotations, read_dataset
+from minicnn.evaluate.dataset import Example, has_annotations, read_dataset
+from minicnn.evaluate.datasets.annotation import Skipped
+from minicnn.evaluate.datasets.class_names import Classes, ClassNames
 from minicnn.images import list_images
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
@@ -30,7 +33,7 @@ def reproduce(
     images: int | None = None,
     steps: int = 200,
     origin: dict[str, Any] | None = None,
-    classes: Mapping[str, int] | None = None,
+    classes: Classes | None = None,
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
 ) -> dict[str, Any]:
     """Run the experiments and write ``index.html``.
@@ -48,7 +51,7 @@ def reproduce(
     steps : int, of each class model
     origin : dict, optional
         Which network, as ``minicnn.io.digest.digest_network`` says it.
-    classes : the classes' numbers, where annotations name them; see ``minicnn.evaluate.dataset.read_classes``
+    classes : what annotations call the classes, if the network's labels don't tell; see ``read_dataset``
     progress : wraps what takes long, with a word for what it yields
 
     Returns
@@ -71,11 +74,13 @@ def reproduce(
     for name, value in (("images", images), ("steps", steps)):
         if value is not None and value < 1:
             raise MinicnnError(f"{name}: expected at least 1, got {value}")
-    output, examples = Path(output), read_examples(data, classes)[:images]
+    output = Path(output)
+    examples, unlabelled = read_examples(data, ClassNames.of_network(net) if classes is None else classes)
+    examples = examples[:images]
     paths = list(dict.fromkeys(e.image for e in examples)) or list_images(data)[:images]
     make_folder(output)
     origin = origin or digest_network(net)
-    task = Task(net, origin, paths, output, examples, _unlabelled(data, classes), steps, progress=progress)
+    task = Task(net, origin, paths, output, examples, unlabelled, steps, progress=progress)
     key = _key(task)
     results = {name: _run_once(name, task, key) for name in EXPERIMENTS}
     sections = [Section(**section) for result in results.values() for section in result["sections"]]
@@ -87,23 +92,23 @@ def reproduce(
     return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _summarise(results)}
 
 
-def read_examples(data: str | Path, classes: Mapping[str, int] | None = None) -> list[Example]:
-    """Read images whose objects are known: of ``labels.csv``, or of annotations whose classes are given."""
-    folder = Path(data)
-    annotated = classes is not None and list_annotations(folder)
-    return read_dataset(folder, classes=classes) if (folder / "labels.csv").is_file() or annotated else []
+def read_examples(data: str | Path, classes: Classes) -> tuple[list[Example], str]:
+    """Read images whose objects are known; return them, and why there are none."""
+
+    def warn(skipped: Skipped) -> None:
+        warnings.warn(skipped.reason, stacklevel=2)
+
+    if not has_annotations(data):
+        return [], "The images came without boxes"
+    try:
+        return read_dataset(data, classes=classes, skip=warn), ""
+    except MinicnnError as error:
+        return [], f"The images have annotations that can't be used ({error})"
 
 
 def _locate_figures(section: Section, folder: Path) -> Section:
     """Return a section with its figures' paths from where the program runs."""
     return replace(section, figures=[(folder / name, alt, caption) for name, alt, caption in section.figures])
-
-
-def _unlabelled(data: str | Path, classes: Mapping[str, int] | None) -> str:
-    """Say why no objects are known, where none are."""
-    if classes is None and list_annotations(data):
-        return "The images have annotations, but nothing says which class each name is (--classes)"
-    return "The images came without boxes"
 
 
 def _key(task: Task) -> dict[str, Any]:

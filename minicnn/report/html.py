@@ -69,6 +69,8 @@ class Section:
         Paths of pictures from where the program runs; `alt` says in words what the picture shows.
     table : (header, rows), optional
         Column names and rows of cells; a column whose cells are all numbers is set flush right.
+    links : sequence of (text, file)
+        Other pages, by their path from this page's folder.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Section:
     paragraphs: Sequence[str] = ()
     figures: Sequence[PageFigure] = ()
     table: Table | None = None
+    links: Sequence[tuple[str, str]] = ()
 
 
 def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: bool = False) -> None:
@@ -145,13 +148,15 @@ def _section(section: Section, folder: Path, embed: bool) -> str:
     figures = "".join(_figure(*figure, folder, embed) for figure in section.figures)
     figures = f'<div class="figures">\n{figures}</div>\n' if figures else ""
     table = _table(*section.table) if section.table else ""
-    return f"<section>\n<h2>{_safe(section.title)}</h2>\n{paragraphs}{figures}{table}</section>\n"
+    links = " \u00b7 ".join(f'<a href="{quote(file)}">{_safe(text)}</a>' for text, file in section.links)
+    links = f"<p>{links}</p>\n" if links else ""
+    return f"<section>\n<h2>{_safe(section.title)}</h2>\n{paragraphs}{links}{figures}{table}</section>\n"
 
 
 def _figure(path: PathLike, alt: str, caption: str, folder: Path, embed: bool) -> str:
     source = _embedded(path) if embed else _relative(path, folder)
     words = f"<figcaption>{_safe(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{source}" alt="{_safe(alt)}" />{words}</figure>\n'
+    return f'<figure><img src="{source}" alt="{_safe(alt)}" loading="lazy" />{words}</figure>\n'
 
 
 def _relative(path: PathLike, folder: Path) -> str:

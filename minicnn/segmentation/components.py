@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 
-__all__ = ["bounding_box", "largest_component"]
+__all__ = ["bounding_box", "component_boxes", "largest_component"]
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
@@ -45,6 +45,37 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     edges[row[largest], start[largest]] += 1
     edges[row[largest], end[largest]] -= 1
     return edges.cumsum(axis=1)[:, :-1] > 0
+
+
+def component_boxes(mask: np.ndarray) -> np.ndarray:
+    """Boxes of all 8-connected components of a mask, those of the first pixels in row order first.
+
+    Parameters
+    ----------
+    mask : array of shape (H, W), bool
+
+    Returns
+    -------
+    boxes : int array of shape (N, 4): xmin, ymin, xmax, ymax in pixels, the last two exclusive
+
+    Examples
+    --------
+    >>> mask = np.array([[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], bool)
+    >>> component_boxes(mask).tolist()
+    [[0, 0, 2, 1], [3, 1, 4, 3]]
+
+    """
+    mask = _check_mask(mask)
+    row, start, end = _find_runs(mask)
+    if len(row) == 0:
+        return np.zeros((0, 4), int)
+    label = _label_runs(len(row), *_adjacent_runs(row, start, end, mask.shape[1]))
+    # runs by component; reduceat reduces from each component's first run to the next one's
+    order = np.argsort(label, kind="stable")
+    first = np.flatnonzero(np.diff(label[order], prepend=-1))
+    row, start, end = row[order], start[order], end[order]
+    sides = [np.minimum.reduceat(start, first), np.minimum.reduceat(row, first)]
+    return np.stack([*sides, np.maximum.reduceat(end, first), np.maximum.reduceat(row, first) + 1], axis=1)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
+    LeftOut,
     add_comparison_options,
     image_progress,
     print_written,
@@ -38,7 +39,8 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
-    examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
+    left_out = LeftOut()
+    examples = read_examples(arguments, net, left_out)
     folder = Path(arguments.output)
     make_folder(folder)
     comparison = evaluate_insertion_deletion(
@@ -53,6 +55,13 @@ def run(arguments: Namespace) -> int:
     table, figure = folder / "curves.csv", folder / "curves.png"
     write_comparison_csv(table, comparison, ("deletion", "insertion"))
     write_curves(figure, examples, comparison, origin)
-    record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
-    print_written(record, comparison.text(), table, figure, arguments.json)
-    return 0
+    record = {
+        **comparison.record(),
+        "skipped": left_out.record(),
+        "net": origin["name"],
+        "table": str(table),
+        "figure": str(figure),
+    }
+    print_written(record, comparison.text(), (table, figure), arguments.json)
+    left_out.complain()
+    return left_out.status(arguments.strict)

@@ -6,7 +6,15 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import add_data, add_voc, image_progress, print_written, read_examples
+from minicnn.cli.evaluate.common import (
+    LeftOut,
+    add_data,
+    add_labels,
+    follow,
+    print_written,
+    read_examples,
+    resumable,
+)
 
 __all__ = ["configure", "run"]
 
@@ -17,9 +25,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_network_options(parser)
     common.add_output(parser, "minicnn-localisation")
     parser.add_argument("--method", default="paper", metavar="NAME", help="default: %(default)s")
-    add_voc(
-        parser, "boxes from 0, maxima outside, or from 1, maxima inside (default: exclusive for CSV, voc for XML)"
-    )
+    add_labels(parser)
     common.add_limit(parser)
     common.add_seed(parser, "of the intervals")
     common.add_device(parser)
@@ -27,23 +33,39 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print the table; write one line a picture, and a sheet of the worst and the best boxes."""
+    """Print the table; write one line a picture, a sheet of the worst and best boxes, pages of all pictures."""
     from minicnn.evaluate.localisation import evaluate_localisation
+    from minicnn.explain.localise import get_localisation_method
+    from minicnn.figures.localisation_page import write_answer, write_localisation_pages
     from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
     from minicnn.report.files import make_folder
 
+    settings = get_localisation_method(arguments.method).settings
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
-    examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
+    left_out = LeftOut()
+    examples = read_examples(arguments, net, left_out)
     folder, method = Path(arguments.output), arguments.method
-    make_folder(folder)
-    evaluation = evaluate_localisation(
-        net, examples, method, seed=arguments.seed, keep=folder, progress=image_progress
-    )
+    pictures = folder / f"{method}-pictures"
+    make_folder(pictures)
+    with resumable(arguments.output):
+        evaluation = evaluate_localisation(
+            net,
+            examples,
+            method,
+            seed=arguments.seed,
+            keep=folder,
+            progress=follow(len(examples), arguments.output),
+            skip=left_out.skipped.append,
+            draw=lambda answer: write_answer(pictures, answer, settings),
+        )
     table, sheet = folder / f"{method}.csv", folder / f"{method}-worst-best.png"
     write_localisation_csv(table, evaluation.rows)
-    write_worst_best(sheet, examples, evaluation.rows, origin, method)
-    record = {**evaluation.record(), "net": origin["name"], "table": str(table), "sheet": str(sheet)}
-    print_written(record, evaluation.text(), table, sheet, arguments.json)
-    return 0
+    write_worst_best(sheet, evaluation.examples, evaluation.rows, origin, method)
+    page = write_localisation_pages(folder, evaluation, origin["name"])[0]
+    files = {"table": str(table), "sheet": str(sheet), "page": str(page)}
+    record = {**evaluation.record(), "skipped": left_out.record(), "net": origin["name"], **files}
+    print_written(record, evaluation.text(), (table, sheet, page), arguments.json)
+    left_out.complain()
+    return left_out.status(arguments.strict)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
+    LeftOut,
     add_comparison_options,
-    image_progress,
+    follow,
     print_written,
     read_examples,
+    resumable,
     split_methods,
 )
 
@@ -42,23 +44,33 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
-    examples = read_examples(arguments.data, arguments.convention, arguments.classes, arguments.images)
+    left_out = LeftOut()
+    examples = read_examples(arguments, net, left_out)
     folder = Path(arguments.output)
     make_folder(folder)
-    comparison = evaluate_pointing(
-        net,
-        examples,
-        tolerance=arguments.tolerance,
-        smoothing=arguments.smoothing,
-        crops=arguments.crops,
-        methods=split_methods(arguments.methods),
-        seed=arguments.seed,
-        keep=folder,
-        progress=image_progress,
-    )
+    with resumable(arguments.output):
+        comparison = evaluate_pointing(
+            net,
+            examples,
+            tolerance=arguments.tolerance,
+            smoothing=arguments.smoothing,
+            crops=arguments.crops,
+            methods=split_methods(arguments.methods),
+            seed=arguments.seed,
+            keep=folder,
+            progress=follow(len(examples), arguments.output),
+            skip=left_out.skipped.append,
+        )
     table, figure = folder / "pointing.csv", folder / "pointing.png"
     write_comparison_csv(table, comparison, ("box", "mask"))
-    write_points(figure, examples, comparison, origin)
-    record = {**comparison.record(), "net": origin["name"], "table": str(table), "figure": str(figure)}
-    print_written(record, comparison.text(), table, figure, arguments.json)
-    return 0
+    write_points(figure, comparison.examples, comparison, origin)
+    record = {
+        **comparison.record(),
+        "skipped": left_out.record(),
+        "net": origin["name"],
+        "table": str(table),
+        "figure": str(figure),
+    }
+    print_written(record, comparison.text(), (table, figure), arguments.json)
+    left_out.complain()
+    return left_out.status(arguments.strict)

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.evaluate.dataset import read_classes, read_dataset, read_mask
+from minicnn.evaluate.dataset import Example, read_dataset, read_mask, read_truth
+from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
 
 HEAD = "image,mask,class_indices,xmin,ymin,xmax,ymax,object"
 XML = (
@@ -43,10 +44,12 @@ def test_xml_boxes_are_from_one_with_maxima_inside_unless_said_otherwise(tmp_pat
 
 def test_classes_are_numbered_by_their_lines(tmp_path):
     (tmp_path / "names.txt").write_text("n01440764 tench, Tinca tinca\n\nn01443537 goldfish\n")
-    assert read_classes(tmp_path / "names.txt") == {"n01440764": 0, "n01443537": 1}
-    (tmp_path / "names.txt").write_text("cat\ncat\n")
-    with pytest.raises(MinicnnError, match="two lines"):
-        read_classes(tmp_path / "names.txt")
+    names = read_classes(tmp_path / "names.txt")
+    assert names["n01440764"] == names["tench"] == names["Tinca Tinca"] == (0,) and names["goldfish"] == (1,)
+    (tmp_path / "names.txt").write_text("cat\ndog\ncat\n")
+    assert read_classes(tmp_path / "names.txt")["dog"] == (1,)
+    with pytest.raises(MinicnnError, match="'cat' is the name of classes 0, 2; write the number"):
+        read_classes(tmp_path / "names.txt")["cat"]
 
 
 def test_masks(tmp_path):

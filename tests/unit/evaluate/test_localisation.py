@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -167,13 +167,13 @@ def test_one_object_has_no_interval():
     )
 
 
-def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, folder, monkeypatch):
-    examples, method = read_dataset(folder), get_localisation_method("paper")
-    keys = {localisation._key(net, examples, method)}
+def test_what_an_earlier_version_or_another_device_kept_is_not_taken(net, monkeypatch):
+    settings = asdict(get_localisation_method("paper"))
+    keys = {checkpoint.digest(net, [], settings)}
     monkeypatch.setattr(minicnn, "__version__", "0.0.0")
-    keys.add(localisation._key(net, examples, method))
+    keys.add(checkpoint.digest(net, [], settings))
     monkeypatch.setattr(checkpoint, "digest_network", lambda net: digest_network(net) | {"device": "elsewhere"})
-    keys.add(localisation._key(net, examples, method))
+    keys.add(checkpoint.digest(net, [], settings))
     assert len(keys) == 3
 
 
@@ -205,18 +205,18 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
     measured = localisation._measure
     seen = []
 
-    def stops(net, example, method):
+    def stops(net, example, method, draw):
         if len(seen) == 1:
             raise KeyboardInterrupt
         seen.append(example.image.name)
-        return measured(net, example, method)
+        return measured(net, example, method, draw)
 
     monkeypatch.setattr(localisation, "_measure", stops)
     with pytest.raises(KeyboardInterrupt):
         evaluate_localisation(net, folder, keep=tmp_path)
     (kept,) = tmp_path.iterdir()
     with open(kept, "a") as file:
-        file.write('\n{"number": 1, "row": {"im')  # cut off while writing
+        file.write('\n{"number": "1", "row": {"im')  # cut off while writing
     monkeypatch.setattr(localisation, "_measure", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
     evaluation = evaluate_localisation(net, folder, keep=tmp_path)
     assert seen == ["0.png", "1.png", "2.png"]

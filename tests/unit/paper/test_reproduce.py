@@ -193,7 +193,7 @@ def test_annotations_whose_classes_are_unknown_are_said(digits, tmp_path):
     shutil.copy(IMAGES / "seven.png", tmp_path / "a.png")
     (tmp_path / "a.xml").write_text("<annotation></annotation>")
     reproduce(digits, tmp_path, tmp_path / "out", steps=1)
-    assert "which class each name is (--classes)" in (tmp_path / "out" / "index.html").read_text()
+    assert "annotations that can&#x27;t be used" in (tmp_path / "out" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"images": -1}, {"steps": 0}])

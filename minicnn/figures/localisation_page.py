@@ -1,0 +1,176 @@
+"""Pages of an evaluation of boxes: every picture with its map, seeds, mask, box and truth, sorted by IoU."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.evaluate.dataset import Example, read_truth
+from minicnn.evaluate.localisation import Answer
+from minicnn.evaluate.localisation_result import LOCALISATION_MEASURES, PER_CENT, Evaluation
+from minicnn.explain.localise import MaskSettings, saliency_seeds
+from minicnn.images import load_image
+from minicnn.report import Section, draw_box, normalise, overlay, write_page
+from minicnn.report.files import make_folder, sanitise_filename, write_atomically
+
+__all__ = ["ORDERS", "write_answer", "write_localisation_pages"]
+
+TRUTH, DETECTION, BACKGROUND = (0, 114, 255), (255, 140, 0), (0, 114, 255)
+SIDE = 240  # longest side in pixels of each of the four views of a picture
+GAP = 4
+LIMIT = 500  # pictures of a page
+ORDERS = ("worst first", "best first", "by name")
+LEGEND = (
+    "From left to right: the photograph with the true boxes in blue and the answer's in orange; the map; the "
+    "seeds, the object's in orange and the background's in blue; the mask. IoU: intersection over union of the "
+    "answer's box with the nearest true one."
+)
+
+
+def write_answer(folder: Path, answer: Answer, settings: MaskSettings) -> None:
+    """Write the four views of an answer as one small JPEG file.
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    photograph, scale = _shrink(np.asarray(answer.picture))
+    views = [_draw_boxes(photograph, scale, answer)]
+    saliency = answer.saliency.map
+    if saliency.max() > saliency.min():
+        views.append(overlay(photograph, normalise(_shrink_map(saliency, photograph))))
+        seeds = saliency_seeds(saliency, settings)
+        views.append(_draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds]))
+    if answer.mask is not None:
+        inside = _shrink_map(answer.mask, photograph)[..., None] > 0.5
+        views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
+    _write_views(_path(folder, answer.example), views)
+
+
+def write_localisation_pages(folder: Path, evaluation: Evaluation, name: str) -> list[Path]:
+    """Write three pages, the worst boxes first, the best first, and by name; return their paths.
+
+    They need the pictures that ``write_answer`` wrote; where one is missing, the photograph with its boxes is
+    written in its place.
+
+    Parameters
+    ----------
+    folder : of the pages; the pictures are in ``<method>-pictures``
+    evaluation : Evaluation
+    name : of the network
+
+    Raises
+    ------
+    ImageError
+        If a file can't be written.
+
+    """
+    pictures = folder / f"{evaluation.method}-pictures"
+    make_folder(pictures)
+    pages = [folder / f"{evaluation.method}{end}.html" for end in ("", "-best-first", "-by-name")]
+    links = [(order, page.name) for order, page in zip(ORDERS, pages, strict=True)]
+    entries = list(zip(evaluation.examples, evaluation.rows, strict=True))
+    # stable sorts, so that pictures with equal boxes come in the same order each time
+    worst = sorted(entries, key=lambda entry: entry[1]["iou"])
+    best = sorted(entries, key=lambda entry: -entry[1]["iou"])
+    by_name = sorted(entries, key=lambda entry: entry[1]["image"])
+    for order, page, chosen in zip(ORDERS, pages, (worst, best, by_name), strict=True):
+        title = f"{name}, method {evaluation.method}: every picture, {order}"
+        shown = chosen[:LIMIT]
+        figures = [(_existing(pictures, example, row), *_describe(example, row)) for example, row in shown]
+        rest = f" Shown are {LIMIT} of {len(chosen)} pictures." if len(chosen) > LIMIT else ""
+        summary = Section("Figures", evaluation.text().splitlines()[-4:], table=_table(evaluation), links=links)
+        write_page(page, title, [summary, Section(f"Pictures, {order}", (LEGEND + rest,), figures)])
+    return pages
+
+
+def _describe(example: Example, row: dict[str, Any]) -> tuple[str, str]:
+    """Return the alternative text of a picture, and its caption."""
+    label = f"{row['label']} ({row['target']})" if row.get("label") else f"class {row['target']}"
+    seen = "top 1" if row["top1"] else "top 5" if row["top5"] else "not in the top 5"
+    box = "no box" if row["box"] is None else f"box {row['box']}"
+    mask = "" if row["mask_iou"] is None else f"; mask IoU {row['mask_iou']:.2f}"
+    notes = "".join(f"; {message}" for message in row["warnings"])
+    truth = ", ".join(str([round(side) for side in example_box]) for example_box in example.boxes)
+    caption = f"IoU {row['iou']:.2f}: {row['image']}, {label}, {seen}; {box}, truth {truth}{mask}{notes}"
+    return f"Photograph with boxes, map, seeds and mask of {row['image']}", caption
+
+
+def _table(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = [
+        (name, *(own[m].text(m in PER_CENT) if m in own else "-" for m in LOCALISATION_MEASURES))
+        for name, own in evaluation.estimates.items()
+    ]
+    return ("answer", *LOCALISATION_MEASURES), rows
+
+
+# pictures
+
+
+def _path(folder: Path, example: Example) -> Path:
+    """Return the file of an example's views; of pictures of one name each has its own."""
+    digest = hashlib.sha256(f"{example.image} {example.classes}".encode()).hexdigest()[:8]
+    return folder / f"{sanitise_filename(example.image.stem)}-{digest}.jpg"
+
+
+def _existing(folder: Path, example: Example, row: dict[str, Any]) -> Path:
+    path = _path(folder, example)
+    if not path.is_file():
+        photograph, scale = _shrink(np.asarray(picture := load_image(example.image)))
+        for box in read_truth(example, picture.size[::-1]).boxes:
+            photograph = draw_box(photograph, [side * scale for side in box], TRUTH)
+        if row["box"] is not None:
+            photograph = draw_box(photograph, [side * scale for side in row["box"]], DETECTION)
+        _write_views(path, [photograph])
+    return path
+
+
+def _draw_boxes(photograph: np.ndarray, scale: float, answer: Answer) -> np.ndarray:
+    for box in answer.example.boxes:
+        photograph = draw_box(photograph, [side * scale for side in box], TRUTH)
+    if answer.box is not None:
+        photograph = draw_box(photograph, [side * scale for side in answer.box], DETECTION)
+    return photograph
+
+
+def _draw_seeds(photograph: np.ndarray, seeds: Sequence[np.ndarray]) -> np.ndarray:
+    painted = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2)
+    for pixels, colour in zip(seeds, (DETECTION, BACKGROUND), strict=True):
+        painted[pixels] = 0.5 * painted[pixels] + 0.5 * np.array(colour)
+    return painted.astype(np.uint8)
+
+
+def _shrink(photograph: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return a photograph whose longer side is at most SIDE, and its scale."""
+    from PIL import Image
+
+    height, width = photograph.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(photograph).resize(size, Image.Resampling.BILINEAR)), scale
+
+
+def _shrink_map(map: np.ndarray, photograph: np.ndarray) -> np.ndarray:
+    """Return a map of the size of a photograph."""
+    from PIL import Image
+
+    size = photograph.shape[1::-1]
+    return np.asarray(Image.fromarray(map.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+
+
+def _write_views(path: Path, views: Sequence[np.ndarray]) -> None:
+    """Write views of one size side by side."""
+    from PIL import Image
+
+    gap = np.full((views[0].shape[0], GAP, 3), 255, np.uint8)
+    row = np.concatenate([part for view in views for part in (view, gap)][:-1], axis=1)
+    data = io.BytesIO()
+    Image.fromarray(row).save(data, "JPEG", quality=85)
+    write_atomically(path, data.getvalue(), "write_answer")
