@@ -17,7 +17,7 @@ from two_objects import counted, section_of, shuffled, with_section
 import minicnn
 from minicnn.evaluate.confidence import Estimate
 from minicnn.evaluate.dataset import read_dataset
-from minicnn.evaluate.localisation import CAUTION, LOCALISATION_MEASURES, Evaluation
+from minicnn.evaluate.localisation_result import CAUTION, LOCALISATION_MEASURES, Evaluation
 from minicnn.explain import evaluate_localisation
 from minicnn.explain.localise import LOCALISATION_METHODS
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.evaluate.dataset import Example, read_dataset, read_mask, read_truth
-from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
+from minicnn.evaluate.dataset import read_dataset, read_mask
+from minicnn.evaluate.datasets.class_names import read_classes
 
 HEAD = "image,mask,class_indices,xmin,ymin,xmax,ymax,object"
 XML = (
