@@ -151,7 +151,10 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int) -> Picture:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture.convert("RGB")
+    upright = picture.convert("RGB")
+    # the copy inherits what the file says of itself, and would be turned again wherever it is loaded again
+    upright.info.clear()
+    return upright
 
 
 def _transpose_by_exif(picture: Picture) -> Picture:

@@ -99,7 +99,10 @@ def test_exif_orientation(tmp_path, orientation):
     exif = picture.getexif()
     exif[0x0112] = orientation
     picture.save(tmp_path / "o.png", exif=exif)
-    np.testing.assert_array_equal(array(load_image(tmp_path / "o.png")), upright(COLOURS))
+    picture = load_image(tmp_path / "o.png")
+    np.testing.assert_array_equal(array(picture), upright(COLOURS))
+    # what was turned is not turned again
+    np.testing.assert_array_equal(array(load_image(picture)), upright(COLOURS))
 
 
 def test_pictures_and_arrays_are_taken_too():
