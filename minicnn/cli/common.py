@@ -84,7 +84,11 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
         "preprocessing", "replaces what the network says, or fills in what it does not"
     )
     add = option_adder(group, "preprocessing")
-    add("--resize", metavar="N", help="short side in pixels before cropping; 'none' to warp instead")
+    add(
+        "--resize",
+        metavar="N",
+        help="short side in pixels before cropping, or H,W to warp the picture to; 'none' to warp it to the input",
+    )
     add("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
     add("--channels", choices=("RGB", "BGR", "L"))
     add("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")

@@ -49,8 +49,10 @@ def _parse(name: str, text: str) -> Any:
         ) from None
 
 
-def _parse_resize(text: str) -> int | None:
-    return None if text == "none" else int(text)
+def _parse_resize(text: str) -> int | tuple[int, ...] | None:
+    if text == "none":
+        return None
+    return tuple(map(int, text.split(","))) if "," in text else int(text)
 
 
 def _parse_number(text: str) -> float:

@@ -13,6 +13,7 @@ __all__ = ["flatten", "strip_prefix", "unwrap"]
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
 _MAX_ENTRIES, _MAX_NAME = 200_000, 512
+_NESTED = (dict, list, tuple)
 Leaf = TypeVar("Leaf")
 
 
@@ -49,7 +50,9 @@ def _holds_leaf(value: Any, leaf: type) -> bool:
 
 
 def flatten(path: PathLike, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str, Leaf]:
-    """Return the leaves of nested dictionaries, their names joined by dots; what else is in them is dropped.
+    """Return the leaves of nested dictionaries and lists, their names joined by dots; all else is dropped.
+
+    Items of a list or tuple are named by their numbers.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def flatten(path: PathLike, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str,
     --------
     >>> flatten("net.pth", {"conv": {"weight": 1.0, "bias": 2.0}, "epoch": "3"}, float)
     {'conv.weight': 1.0, 'conv.bias': 2.0}
+    >>> flatten("net.pkl", {"conv": [1.0, 2.0]}, float)
+    {'conv.0': 1.0, 'conv.1': 2.0}
 
     """
     leaves: dict[str, Leaf] = {}
@@ -73,7 +78,8 @@ def flatten(path: PathLike, root: dict[Any, Any], leaf: type[Leaf]) -> dict[str,
             leaves[name] = value
             continue
         seen += len(value)
-        inner = [(f"{name}.{k}" if name else str(k), v) for k, v in value.items() if isinstance(v, dict | leaf)]
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        inner = [(f"{name}.{k}" if name else str(k), v) for k, v in items if isinstance(v, (*_NESTED, leaf))]
         if seen > _MAX_ENTRIES or any(len(inner_name) > _MAX_NAME for inner_name, _ in inner):
             raise WeightsError(
                 f"{path}: holds more than {_MAX_ENTRIES} entries, or names of more than {_MAX_NAME} letters; "

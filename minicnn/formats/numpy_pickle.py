@@ -1,11 +1,12 @@
-"""State dictionaries that ``numpy.save`` pickled into a .npy file, without running code.
+"""State dictionaries of NumPy arrays that ``pickle.dump`` or ``numpy.save`` pickled, without running code.
 
-Such a file is an array of objects with one element, a dictionary, that the pickle of ``numpy.ndarray`` wraps. The
-program names three things, all listed here: how an array is made, an element type, and text turned into bytes.
+A .pkl file is the pickle of a dictionary; in a .npy file it is the one element of an array of objects. The program
+names three things, all listed here: how an array is made, an element type, and text turned into bytes.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -22,12 +23,16 @@ from minicnn.formats.containers.pickle_types import KNOWN, are_counts
 
 __all__ = ["read"]
 
+_NPY = b"\x93NUMPY"
 _MAX_AXES = 32
 _NUMBERS = (*(f"f{n}" for n in (2, 4, 8)), *(f"{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8)), "b1")
 
 
 def read(path: PathLike) -> dict[str, np.ndarray]:
-    """Read the dictionary of arrays in a .npy file; nested names are joined by dots, a ``module.`` is removed.
+    """Read the dictionary of arrays in a .pkl or .npy file.
+
+    Nested names are joined by dots, the arrays of a list are numbered, a ``module.`` is removed: of
+    {"conv1": [weight, bias]} the names are conv1.0 and conv1.1.
 
     Returns
     -------
@@ -41,24 +46,34 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
         and containers.
 
     """
-    data = files.map_file(path, "a .npy file")
+    data = files.map_file(path, "a pickle or a .npy file")
+    root = _read_npy(data, path) if data[: len(_NPY)] == _NPY else _run(data, path, 0)
+    arrays = strip_prefix(flatten(path, unwrap(path, root, _Array), _Array))
+    # one array under several names counts once
+    claimed = sum(array.nbytes for array in {id(array): array for array in arrays.values()}.values())
+    if claimed > len(data):
+        raise WeightsError(f"{path}: its arrays claim {claimed} bytes and the file has {len(data)}")
+    return {name: array.numbers(f"{path}: {escape(name)}") for name, array in arrays.items()}
+
+
+def _run(data: mmap.mmap | bytes, path: PathLike, at: int) -> Any:
+    return unpickler.run(data, path, "the file", at, _KNOWN, len(data))[0]
+
+
+def _read_npy(data: mmap.mmap | bytes, path: PathLike) -> Any:
+    """Return the one object in a .npy file."""
     descr, _, shape, at = npz.read_header(memoryview(data), str(path))
     if descr != "|O" or shape != ():
         raise WeightsError(
             f"{path}: holds one array, {escape(descr)} of shape {escape(shape)}; expected a dictionary of arrays, "
             "as numpy.savez or numpy.save({name: array, ...}) writes it"
         )
-    value, _, _ = unpickler.run(data, path, "the file", at, _KNOWN, len(data))
+    value = _run(data, path, at)
     if not isinstance(value, _Array) or not isinstance(value.data, list) or len(value.data) != 1:
         raise WeightsError(
             f"{path}: an array of objects; expected a dictionary of arrays, as numpy.save writes it"
         )
-    arrays = strip_prefix(flatten(path, unwrap(path, value.data[0], _Array), _Array))
-    # one array under several names counts once
-    claimed = sum(array.nbytes for array in {id(array): array for array in arrays.values()}.values())
-    if claimed > len(data):
-        raise WeightsError(f"{path}: its arrays claim {claimed} bytes and the file has {len(data)}")
-    return {name: array.numbers(f"{path}: {escape(name)}") for name, array in arrays.items()}
+    return value.data[0]
 
 
 @dataclass(eq=False, slots=True)

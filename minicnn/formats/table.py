@@ -161,7 +161,7 @@ FORMATS: tuple[Format, ...] = (
     Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx),
     Format("safetensors", (".safetensors",), read_arrays=_read_safetensors, write=_write_safetensors),
     Format("PyTorch", (".pth", ".pt"), read_arrays=_read_pytorch, write=_write_pytorch),
-    Format("pickled NumPy", (".npy",), read_arrays=_read_numpy_pickle),
+    Format("pickled NumPy", (".npy", ".pkl"), read_arrays=_read_numpy_pickle),
     Format("MatConvNet", (".mat",), _read_matconvnet),
     Format("Keras", (".keras", ".h5", ".hdf5"), _read_keras, _read_keras_arrays, sniff=_sniff_keras),
     Format("Caffe", (".prototxt",), _read_caffe, second_file=".caffemodel"),

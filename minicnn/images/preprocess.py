@@ -32,9 +32,9 @@ class Preprocess:
     Parameters
     ----------
     size : (H, W) of the network's input
-    resize : int, optional
-        Length of the picture's short side before cropping, the aspect kept; None warps the whole picture to
-        ``size``.
+    resize : int or (H, W), optional
+        Length of the picture's short side before cropping, the aspect kept; or the size to which the whole picture
+        is warped before cropping, (256, 256) in Caffe's ImageNet; None warps it to ``size``.
     interpolation : "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them, antialiased
     channels : "RGB", "BGR" or "L" (grey)
     scale : float
@@ -73,7 +73,7 @@ class Preprocess:
     """
 
     size: Size
-    resize: int | None = None
+    resize: int | Size | None = None
     interpolation: str = "bilinear"
     channels: str = "RGB"
     scale: float = 1 / 255
@@ -89,13 +89,7 @@ class Preprocess:
         _require(
             self._has_size(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}"
         )
-        _require(
-            self.resize is None or _is_size(self.resize), f"resize: expected pixels or None, got {self.resize!r}"
-        )
-        _require(
-            self.resize is None or self.resize >= max(self.size),
-            f"resize: {self.resize} is smaller than the input {self.size!r}",
-        )
+        self._check_resize()
         _require(
             self.interpolation in INTERPOLATIONS,
             f"interpolation: expected one of {INTERPOLATIONS}, got {self.interpolation!r}",
@@ -116,8 +110,19 @@ class Preprocess:
         self._freeze()
 
     def _has_size(self) -> bool:
-        listed = isinstance(self.size, tuple | list) and len(self.size) == 2 and all(map(_is_size, self.size))
-        return listed and self.size[0] * self.size[1] <= MAX_PIXELS
+        return _is_area(self.size)
+
+    def _check_resize(self) -> None:
+        _require(
+            self.resize is None or _is_size(self.resize) or _is_area(self.resize),
+            f"resize: expected pixels, (height, width) or None, got {self.resize!r}",
+        )
+        if self.resize is not None:
+            smallest = self.resize if isinstance(self.resize, tuple | list) else (self.resize, self.resize)
+            _require(
+                smallest[0] >= self.size[0] and smallest[1] >= self.size[1],
+                f"resize: {self.resize} is smaller than the input {self.size!r}",
+            )
 
     def _has_mean(self, depth: int) -> bool:
         if isinstance(self.mean, np.ndarray) and self.mean.ndim == 3:
@@ -135,7 +140,7 @@ class Preprocess:
             mean = tuple(float(v) for v in self.mean)
         values = {
             "size": tuple(int(n) for n in self.size),
-            "resize": None if self.resize is None else int(self.resize),
+            "resize": _to_ints(self.resize),
             "scale": float(self.scale),
             "mean": mean,
             "std": tuple(float(v) for v in self.std),
@@ -199,7 +204,7 @@ class Preprocess:
         resized = (height, width)
         # whole and pair warp the picture to the input's size, whatever its aspect
         if crops not in ("whole", "pair") and self.resize is not None:
-            resized = _resize_short_side(image_size, self.resize)
+            resized = _resized(image_size, self.resize)
         bottom, right = resized[0] - height, resized[1] - width
         centre = round(bottom / 2), round(right / 2)
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)] if crops == "ten" else []
@@ -305,8 +310,10 @@ def _has_light_border(grey: Picture) -> bool:
     return np.concatenate([part.ravel() for part in border]).mean() > 128
 
 
-def _resize_short_side(image_size: Size, resize: int) -> Size:
-    """Return the size whose short side is ``resize``; the long side is rounded down, as torchvision does."""
+def _resized(image_size: Size, resize: int | Size) -> Size:
+    """Return ``resize``, or the size with that short side; the long one is rounded down, as torchvision does."""
+    if isinstance(resize, tuple):
+        return resize
     short = min(image_size)
     height, width = (resize if n == short else resize * n // short for n in image_size)
     if height * width > MAX_PIXELS:
@@ -320,6 +327,18 @@ def _resize_short_side(image_size: Size, resize: int) -> Size:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise MinicnnError(f"Preprocess: {message}")
+
+
+def _is_area(value: Any) -> bool:
+    """Return whether a value is (height, width) of a picture that fits into memory."""
+    listed = isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_size, value))
+    return listed and value[0] * value[1] <= MAX_PIXELS
+
+
+def _to_ints(resize: Any) -> Any:
+    if isinstance(resize, tuple | list):
+        return tuple(map(int, resize))
+    return None if resize is None else int(resize)
 
 
 def _is_size(value: Any) -> bool:

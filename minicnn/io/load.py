@@ -52,9 +52,10 @@ def load(source: PathLike, weights: PathLike | None = None, architecture: str | 
     Parameters
     ----------
     source : str or Path
-        A name of the catalogue ("digits", "efficientnet-lite0"), or a file: our own .npz, which holds
-        everything; one of another program that holds its architecture (.onnx, MatConvNet's .mat, Keras's
-        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .npy, .h5).
+        A name of the catalogue ("digits", "efficientnet-lite0", "squeezenet1_1"), or a file: our own .npz, which
+        holds everything; one of another program that holds its architecture (.onnx, MatConvNet's .mat, Keras's
+        .keras and .h5); or a state dictionary (.pth, .pt, .safetensors, .npz, .npy,
+        .pkl, .h5).
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional

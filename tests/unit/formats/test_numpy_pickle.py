@@ -1,4 +1,4 @@
-"""Dictionaries that ``numpy.save`` pickled, read without a pickle machine that could run code."""
+"""Dictionaries of arrays that ``pickle`` or ``numpy.save`` pickled, read by a machine that can't run code."""
 
 import io
 import pickle
@@ -54,6 +54,37 @@ def test_what_numpy_saves(tmp_path, protocol):
     actual = numpy_pickle.read(path)
     assert same(actual, {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays().items()})
     assert not any(a.flags.writeable for a in actual.values())
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_pickle_dumps(tmp_path, protocol):
+    """Protocol 0 writes numbers as escaped text, which is refused; all later ones are read."""
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(arrays(), protocol))
+    if protocol == 0:
+        assert_refused(numpy_pickle.read, path, path.read_bytes(), "a.pkl")
+    else:
+        assert same(numpy_pickle.read(path), {n: a.astype(a.dtype.newbyteorder("=")) for n, a in arrays().items()})
+
+
+def test_lists_of_arrays_are_numbered(tmp_path):
+    weight, bias = np.ones((2, 3), np.float32), np.zeros(2)
+    path = tmp_path / "a.pkl"
+    path.write_bytes(
+        pickle.dumps({"conv1": [weight, bias], "fire2/squeeze": (bias, {"more": [weight]}), "n": [3]})
+    )
+    assert same(
+        numpy_pickle.read(path),
+        {"conv1.0": weight, "conv1.1": bias, "fire2/squeeze.0": bias, "fire2/squeeze.1.more.0": weight},
+    )
+
+
+def test_a_list_that_holds_itself_is_refused(tmp_path):
+    endless = []
+    endless.append(endless)
+    assert_refused(numpy_pickle.read, tmp_path / "a.pkl", pickle.dumps({"a": endless}, 2), "letters")
+    endless.extend([endless] * 50)
+    assert_refused(numpy_pickle.read, tmp_path / "a.pkl", pickle.dumps({"a": endless}, 2), "entries")
 
 
 def test_names_of_the_module_before_numpy_2(tmp_path):
@@ -152,6 +183,19 @@ def test_one_array_is_no_dictionary(tmp_path):
 
 def test_truncation(tmp_path):
     assert_truncation_is_refused(numpy_pickle.read, tmp_path / "a.npy", saved({"a": np.arange(9.0)}), 1)
+
+
+def test_a_pickle_is_refused_like_a_npy_file(tmp_path, capsys):
+    assert_refused(numpy_pickle.read, tmp_path / "a.pkl", pickle.dumps({"a": Call()}, 4), "refused", "print")
+    assert_refused(numpy_pickle.read, tmp_path / "a.pkl", pickle.dumps([np.zeros(3)]), "list", "dictionary")
+    assert_truncation_is_refused(numpy_pickle.read, tmp_path / "a.pkl", pickle.dumps({"a": np.arange(9.0)}), 1)
+    assert capsys.readouterr().out == ""
+
+
+@given(edits=EDITS)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_edit_of_a_pickle_gives_arrays_or_a_weights_error(tmp_path, edits):
+    attempt(numpy_pickle.read, tmp_path / "a.pkl", edited(pickle.dumps(arrays(), 4), edits))
 
 
 @given(edits=EDITS)

@@ -186,6 +186,18 @@ def test_values_channels_and_crop_by_hand():
     np.testing.assert_allclose(x[0], expected, atol=1e-6)
 
 
+def test_a_picture_warped_before_cropping():
+    """As Caffe's ImageNet was made: every picture 256 x 256, whatever its aspect, then the crop."""
+    picture = np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8)
+    preprocess = Preprocess(size=(20, 24), resize=(32, 30), scale=1.0)
+    small = np.asarray(Image.fromarray(picture).resize((30, 32), Image.Resampling.BILINEAR), np.float32)
+    np.testing.assert_array_equal(preprocess(picture)[0], small[6:26, 3:27].transpose(2, 0, 1))
+    views = preprocess.views((50, 90), "ten")
+    assert len(views) == 10 and {view.resized for view in views} == {(32, 30)}
+    assert preprocess.views((50, 90), "whole") == [View((50, 90), (20, 24), 0, 0, (20, 24), False)]
+    assert Preprocess.from_dict(preprocess.to_dict()) == preprocess
+
+
 def test_resize_is_pillow_s_and_rounds_as_torchvision():
     picture = RNG.integers(0, 256, (427, 640, 3), np.uint8)
     preprocess = Preprocess(size=(224, 224), resize=256, interpolation="bicubic", scale=1.0)

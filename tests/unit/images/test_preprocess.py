@@ -296,7 +296,7 @@ def test_descriptions_survive_json():
 
 WRONG = {
     "size": [None, "88", 8, [8], [8, 8, 8], [0, 8], [8.0, 8], [True, 8], [65536, 65536], [10**30, 1]],
-    "resize": [0, -4, 4, 8.5, "8", True, 10**9, [8]],
+    "resize": [0, -4, 4, 8.5, "8", True, 10**9, [8], [4, 99], [99, 4], [9, 9.5], [9, 9, 9], [65536, 65536]],
     "interpolation": ["cubic", None, 3, [], "x" * 10**6],
     "channels": ["", "GRAY", 5, None, ["R", "G", "B"]],
     "scale": [0, "1", None, float("nan"), float("inf"), 1e-300, 1e300, 10**400, True],
