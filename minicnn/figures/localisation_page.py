@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.evaluate.dataset import Example, read_truth
+from minicnn.evaluate.dataset import Box, Example, read_truth
 from minicnn.evaluate.localisation import Answer
 from minicnn.evaluate.localisation_result import LOCALISATION_MEASURES, PER_CENT, Evaluation
 from minicnn.explain.localise import MaskSettings, saliency_seeds
@@ -42,7 +42,7 @@ def write_answer(folder: Path, answer: Answer, settings: MaskSettings) -> None:
 
     """
     photograph, scale = _shrink(np.asarray(answer.picture))
-    views = [_draw_boxes(photograph, scale, answer)]
+    views = [_draw_boxes(photograph, scale, answer.example.boxes, answer.box)]
     saliency = answer.saliency.map
     if saliency.max() > saliency.min():
         views.append(overlay(photograph, normalise(_shrink_map(saliency, photograph))))
@@ -121,22 +121,24 @@ def _path(folder: Path, example: Example) -> Path:
 
 
 def _existing(folder: Path, example: Example, row: dict[str, Any]) -> Path:
+    """Return the file of an example's views; where there is none, of the photograph with its boxes."""
     path = _path(folder, example)
     if not path.is_file():
-        photograph, scale = _shrink(np.asarray(picture := load_image(example.image)))
-        for box in read_truth(example, picture.size[::-1]).boxes:
-            photograph = draw_box(photograph, [side * scale for side in box], TRUTH)
-        if row["box"] is not None:
-            photograph = draw_box(photograph, [side * scale for side in row["box"]], DETECTION)
-        _write_views(path, [photograph])
+        picture = load_image(example.image)
+        photograph, scale = _shrink(np.asarray(picture))
+        truth = read_truth(example, picture.size[::-1]).boxes
+        _write_views(path, [_draw_boxes(photograph, scale, truth, row["box"])])
     return path
 
 
-def _draw_boxes(photograph: np.ndarray, scale: float, answer: Answer) -> np.ndarray:
-    for box in answer.example.boxes:
-        photograph = draw_box(photograph, [side * scale for side in box], TRUTH)
-    if answer.box is not None:
-        photograph = draw_box(photograph, [side * scale for side in answer.box], DETECTION)
+def _draw_boxes(
+    photograph: np.ndarray, scale: float, truth: Sequence[Box], box: Sequence[float] | None
+) -> np.ndarray:
+    entries = [*((own, TRUTH) for own in truth), *([] if box is None else [(box, DETECTION)])]
+    for sides, colour in entries:
+        # outwards, so that of the smallest box a pixel is left
+        low, high = np.floor(np.multiply(sides[:2], scale)), np.ceil(np.multiply(sides[2:], scale))
+        photograph = draw_box(photograph, [*low, *high], colour)
     return photograph
 
 

@@ -115,11 +115,16 @@ class ClassNames:
                 f"classes are named ({shown!r}), not numbered, and the network has no labels; give them in order, "
                 "one a line, with --labels FILE or --classes FILE"
             )
-        if name.isdecimal() and self._count:
+        if name.isascii() and name.isdecimal() and self._count:
             return f"no class {shown}; expected 0 to {self._count - 1}"
         if WORDNET_ID.fullmatch(name):
             return f"no class has the WordNet id {shown}; is it one of the classes that the network knows?"
-        return f"no class is named {shown!r}; {did_you_mean(shown, self._labels)}"
+        # whoever writes "labrador" means none of the words that are spelt like it
+        longer = [label for label in self._labels if name and _normalise(name) in _normalise(label).split()]
+        hint = (
+            f"did you mean {' or '.join(map(repr, longer[:3]))}?" if longer else did_you_mean(shown, self._labels)
+        )
+        return f"no class is named {shown!r}; {hint}"
 
 
 def read_classes(path: PathLike, known: ClassNames | None = None) -> ClassNames:
