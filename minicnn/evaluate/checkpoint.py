@@ -19,7 +19,15 @@ from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
 
-__all__ = ["Checkpoint", "digest", "map_with_checkpoint", "measure_examples"]
+__all__ = [
+    "Checkpoint",
+    "append_row",
+    "digest",
+    "digest_example",
+    "map_with_checkpoint",
+    "measure_examples",
+    "read_rows",
+]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -76,7 +84,7 @@ def measure_examples(
 
     keys, path = None, None
     if how.folder is not None:
-        keys = [_digest_example(example) for example in examples]
+        keys = [digest_example(example) for example in examples]
         path = Path(how.folder) / f"{how.name}-{digest(net, [], settings)}.jsonl"
     rows = map_with_checkpoint(path, len(examples), measure_number, how.progress, keys, skip)
     if not rows and examples:
@@ -116,7 +124,7 @@ def map_with_checkpoint(
     """
     path = None if path is None else Path(path)
     names: Sequence[int | str] = range(count) if keys is None else keys
-    rows = {} if path is None else _read_rows(path)
+    rows = {} if path is None else read_rows(path)
     for number in progress([n for n in range(count) if names[n] not in rows]):
         # each row is on the disk before the next is measured, so that a run that is cut off loses one at most
         try:
@@ -131,7 +139,7 @@ def map_with_checkpoint(
             continue
         rows[names[number]] = row
         if path is not None:
-            _append_row(path, names[number], row)
+            append_row(path, names[number], row)
     return [rows[name] for name in names if name in rows]
 
 
@@ -144,7 +152,7 @@ def digest(net: Network, images: Iterable[Any], *settings: Any) -> str:
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:12]
 
 
-def _digest_example(example: Example) -> str:
+def digest_example(example: Example) -> str:
     """Return a digest of a picture's content, its mask's and its labels."""
     # a picture that is missing is no reason to stop here: measuring it will say so
     contents = [p and (digest_image(p)["sha256"] if p.is_file() else None) for p in (example.image, example.mask)]
@@ -164,7 +172,8 @@ def _naming_warnings(name: str) -> Iterator[list[str]]:
         warnings.warn(f"{name}: {message}", stacklevel=4)
 
 
-def _append_row(path: Path, number: int | str, row: Row) -> None:
+def append_row(path: Path, number: int | str, row: Row) -> None:
+    """Add a result, by its number or another key, to a file."""
     try:
         with open(path, "a", encoding="utf-8") as file:
             # the line break comes first, in case an earlier run left its last line unfinished
@@ -175,7 +184,7 @@ def _append_row(path: Path, number: int | str, row: Row) -> None:
         raise ImageError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
-def _read_rows(path: Path) -> dict[int | str, Row]:
+def read_rows(path: Path) -> dict[int | str, Row]:
     """Results of an earlier run; a last line that was cut off is left out."""
     rows: dict[int | str, Row] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():

@@ -8,10 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.layers import BatchNorm2d, Linear, sequence
+from minicnn.layers import BatchNorm2d, Layer, Linear, sequence
 from minicnn.network import Network
 
-__all__ = ["FittedNetwork", "Stage", "fit_last_layer", "replace_parameters", "shuffle_parameters", "stages"]
+__all__ = [
+    "FittedNetwork",
+    "Stage",
+    "fit_last_layer",
+    "redraw_parameters",
+    "replace_parameters",
+    "shuffle_parameters",
+    "stages",
+]
 
 RIDGE = 1e-3  # of the mean eigenvalue of the features' covariances
 
@@ -79,6 +87,37 @@ def shuffle_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
             order = rng.permutation(array.size)
         shuffled[name] = array.ravel()[order].reshape(array.shape)
     return shuffled
+
+
+def redraw_parameters(net: Network, seed: int = 0) -> dict[str, np.ndarray]:
+    """Every parameter drawn anew, as torch draws those of a net that is to be trained.
+
+    Weights and biases are uniform within 1 / sqrt(fan-in), batch normalisation is the identity; what has neither
+    (slopes of PReLU) stays as it is.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> drawn = redraw_parameters(minicnn.load("digits"))["conv_layers.0.weight"]
+    >>> drawn.shape, bool(abs(drawn).max() <= 1 / 3)  # a fan-in of 3 x 3
+    ((32, 1, 3, 3), True)
+
+    """
+    rng = np.random.default_rng(seed)
+
+    def redraw(name: str, layer: Layer) -> Layer:
+        shapes = layer.parameter_shapes()
+        if isinstance(layer, BatchNorm2d):
+            ones = ("weight", "running_var")
+            return layer.with_state({key: np.full(s, key in ones, np.float32) for key, s in shapes.items()})
+        if len(shapes.get("weight", ())) < 2:
+            return layer
+        bound = 1 / np.sqrt(np.prod(shapes["weight"][1:]))
+        return layer.with_state(
+            {key: rng.uniform(-bound, bound, s).astype(np.float32) for key, s in shapes.items()}
+        )
+
+    return sequence.state_dict(sequence.map_layers(net.named_layers, redraw))
 
 
 def replace_parameters(net: Network, parameters: dict[str, np.ndarray]) -> Network:

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
 from minicnn.report.files import write_atomically
 
-__all__ = ["Section", "write_page"]
+__all__ = ["HeatCell", "Section", "write_page"]
 
 PageFigure: TypeAlias = tuple[PathLike, str, str]  # path, alternative text, caption
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
@@ -56,6 +56,29 @@ tr > :last-child { padding-right: 0; }
 """
 
 
+class HeatCell(NamedTuple):
+    """A cell of a table whose ground is the greener, the better its value is.
+
+    Attributes
+    ----------
+    text : str
+    heat : float in [0, 1], 1 the best of its column
+
+    Examples
+    --------
+    >>> str(HeatCell("95.1%", 1.0))
+    '95.1%'
+
+    """
+
+    text: str
+    heat: float
+
+    def __str__(self) -> str:
+        """Return the text alone."""
+        return self.text
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of a page, under its own heading; what is left out doesn't appear.
@@ -68,7 +91,8 @@ class Section:
     figures : sequence of (path, alt, caption)
         Paths of pictures from where the program runs; `alt` says in words what the picture shows.
     table : (header, rows), optional
-        Column names and rows of cells; a column whose cells are all numbers is set flush right.
+        Column names and rows of cells; a column whose cells are all numbers is set flush right, and the ground of
+        a HeatCell is coloured.
     links : sequence of (text, file)
         Other pages, by their path from this page's folder.
 
@@ -202,5 +226,14 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _row(tag: str, cells: Sequence[Any], marks: Sequence[str]) -> str:
-    inside = "".join(f"<{tag}{mark}>{_safe(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True))
+    inside = "".join(
+        f"<{tag}{mark}{_ground(cell)}>{_safe(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True)
+    )
     return f"<tr>{inside}</tr>\n"
+
+
+def _ground(cell: Any) -> str:
+    """Return the ground of a HeatCell: a thin green, legible on white paper and on black."""
+    if not isinstance(cell, HeatCell):
+        return ""
+    return f' style="background: rgba(0, 158, 115, {0.45 * min(max(cell.heat, 0), 1):.2f})"'

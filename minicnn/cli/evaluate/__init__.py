@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from minicnn.cli.evaluate import curves, localisation, pointing, sanity
+from minicnn.cli.evaluate import curves, localisation, methods, pointing, sanity
 
 __all__ = ["MEASURES", "configure", "run"]
 
@@ -13,6 +13,7 @@ MEASURES = (
     ("localisation", localisation, "the ILSVRC protocol: classes, boxes and masks, with baselines and intervals"),
     ("pointing", pointing, "whether maps are largest on the object, with a tolerance"),
     ("curves", curves, "how fast the class comes and goes with each map's pixels"),
+    ("methods", methods, "every method of maps by every measure in one table, with verdicts"),
     ("sanity", sanity, "whether maps depend on what the net has learnt: parameters, labels"),
 )
 

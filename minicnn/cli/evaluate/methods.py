@@ -1,0 +1,89 @@
+"""``minicnn evaluate methods DATA``: every method of maps by every measure, in one table."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli import common
+from minicnn.cli.evaluate.common import (
+    LeftOut,
+    add_comparison_options,
+    print_written,
+    read_examples,
+    resumable,
+    split_methods,
+)
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    add_comparison_options(parser, "minicnn-methods")
+    parser.add_argument(
+        "--limit",
+        dest="images",
+        type=common.integer_from(1),
+        metavar="N",
+        help="the same as --images; 4 tries everything in a minute or two",
+    )
+    add_size(parser, "--steps", 16, 1, "of each insertion and deletion curve")
+    add_size(parser, "--grids", 16, 0, "at most, of four photographs each; 0 leaves the grid pointing game out")
+    add_size(parser, "--random-pictures", 8, 0, "that are shown to randomised nets; 0 leaves the MPRTs out")
+    add_size(parser, "--copies", 4, 1, "noisy ones of each such picture (the publication: 50)")
+    add_size(parser, "--truth-pictures", 30, 0, "of each scenario of known truth; 0 leaves it out")
+
+
+def add_size(parser: ArgumentParser, name: str, default: int, minimum: int, help: str) -> None:
+    """Add how many of something are measured."""
+    kind = common.integer_from(minimum)
+    parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{help} (default: %(default)s)")
+
+
+def run(arguments: Namespace) -> int:
+    """Measure, print the table and the verdicts; write the page, the text, the table and the record."""
+    import minicnn
+    from minicnn.evaluate.method_table import TableSettings, evaluate_methods
+    from minicnn.figures.method_table import format_table, write_method_table
+    from minicnn.report.files import make_folder
+
+    net, origin = common.load_with_origin(
+        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+    )
+    left_out = LeftOut()
+    examples = read_examples(arguments, net, left_out)
+    folder = Path(arguments.output)
+    make_folder(folder / "measured")
+    settings = TableSettings(
+        curve_steps=arguments.steps,
+        grids=arguments.grids,
+        random_pictures=arguments.random_pictures,
+        noisy_copies=arguments.copies,
+        truth_pictures=arguments.truth_pictures,
+        seed=arguments.seed,
+    )
+    with resumable(arguments.output):
+        table = evaluate_methods(
+            net,
+            examples,
+            split_methods(arguments.methods),
+            settings=settings,
+            keep=folder / "measured",
+            progress=_show_progress,
+            skip=left_out.skipped.append,
+        )
+    facts = {"origin": origin, "date": date.today().isoformat(), "version": minicnn.__version__}
+    record = {**table.record(), **facts, "skipped": left_out.record()}
+    paths = write_method_table(folder, record)
+    print_written(record, format_table(record), list(paths.values()), arguments.json)
+    left_out.complain()
+    return left_out.status(arguments.strict)
+
+
+def _show_progress(items: Iterable[Any]) -> Iterable[Any]:
+    """Show a bar over measurements."""
+    return common.with_progress(items, "measurement")

@@ -1,0 +1,1 @@
+"""Synthetic pictures whose important pixels are known, and nets trained on them."""
