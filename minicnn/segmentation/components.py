@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 
 from minicnn.errors import ShapeError
 
 __all__ = ["bounding_box", "component_boxes", "largest_component"]
+
+Side: TypeAlias = Literal["left", "right"]
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
@@ -47,12 +51,13 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return edges.cumsum(axis=1)[:, :-1] > 0
 
 
-def component_boxes(mask: np.ndarray) -> np.ndarray:
-    """Boxes of all 8-connected components of a mask, those of the first pixels in row order first.
+def component_boxes(mask: np.ndarray, corners: bool = True) -> np.ndarray:
+    """Boxes of all connected components of a mask, those of the first pixels in row order first.
 
     Parameters
     ----------
     mask : array of shape (H, W), bool
+    corners : bool, whether pixels that share a corner are connected (8-connected) or not (4-connected)
 
     Returns
     -------
@@ -69,7 +74,7 @@ def component_boxes(mask: np.ndarray) -> np.ndarray:
     row, start, end = _find_runs(mask)
     if len(row) == 0:
         return np.zeros((0, 4), int)
-    label = _label_runs(len(row), *_adjacent_runs(row, start, end, mask.shape[1]))
+    label = _label_runs(len(row), *_adjacent_runs(row, start, end, mask.shape[1], corners))
     # runs by component; reduceat reduces from each component's first run to the next one's
     order = np.argsort(label, kind="stable")
     first = np.flatnonzero(np.diff(label[order], prepend=-1))
@@ -126,15 +131,16 @@ def _find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _adjacent_runs(
-    row: np.ndarray, start: np.ndarray, end: np.ndarray, width: int
+    row: np.ndarray, start: np.ndarray, end: np.ndarray, width: int, corners: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs (above, below) of runs in neighbouring rows that share a side or a corner."""
+    """Return pairs (above, below) of runs in neighbouring rows that share a side or, with ``corners``, a corner."""
     # row pitch + column is one sorted key for all runs; columns go to ``width``, so rows do not mix
     pitch = width + 2
-    # run j of the next row touches run i if end_j >= start_i and start_j <= end_i, corners included:
+    # run j of the next row touches run i if end_j >= start_i and start_j <= end_i (< and > without corners):
     # an interval of runs, from the first that ends late enough to the last that starts early enough
-    first = np.searchsorted(row * pitch + end, (row + 1) * pitch + start)
-    last = np.searchsorted(row * pitch + start, (row + 1) * pitch + end, side="right")
+    sides: tuple[Side, Side] = ("left", "right") if corners else ("right", "left")
+    first = np.searchsorted(row * pitch + end, (row + 1) * pitch + start, side=sides[0])
+    last = np.searchsorted(row * pitch + start, (row + 1) * pitch + end, side=sides[1])
     count = np.maximum(last - first, 0)
     above = np.repeat(np.arange(len(row)), count)
     # below counts up from first[i] within the pairs of each run i

@@ -11,8 +11,12 @@ from minicnn.segmentation.components import bounding_box, component_boxes, large
 RNG = np.random.default_rng(0)
 
 
-def flood(mask):
-    """Boxes of the 8-connected components, one pixel after the other."""
+AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+BESIDE = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+
+
+def flood(mask, steps=AROUND):
+    """Boxes of the connected components, one pixel after the other."""
     left, boxes = {(int(r), int(c)) for r, c in zip(*np.nonzero(mask), strict=True)}, []
     while left:
         stack, part = [min(left)], []
@@ -20,7 +24,7 @@ def flood(mask):
         while stack:
             row, column = stack.pop()
             part.append((row, column))
-            for other in [(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+            for other in [(row + i, column + j) for i, j in steps]:
                 if other in left:
                     left.remove(other)
                     stack.append(other)
@@ -35,6 +39,7 @@ def test_boxes_of_components(share):
         mask = RNG.random(shape) < share
         boxes = [tuple(box) for box in component_boxes(mask).tolist()]
         assert boxes == flood(mask)
+        assert [tuple(box) for box in component_boxes(mask, corners=False).tolist()] == flood(mask, BESIDE)
         if boxes:
             assert bounding_box(largest_component(mask)) in boxes
 
@@ -50,9 +55,18 @@ def test_ious_of_all_pairs():
 BLOCK = SIDE // 7
 
 
+def published_iou(box, truth):
+    """IoU of a box of the map with a true one, as the published code has it: sides whose last pixel counts."""
+    a, b = [box[0], box[1], min(box[2], SIDE - 1), min(box[3], SIDE - 1)], [int(side) for side in truth]
+    width, height = min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1
+    area_a, area_b = ((c[2] - c[0] + 1) * (c[3] - c[1] + 1) for c in (a, b))
+    intersection = max(0, width) * max(0, height)
+    return intersection / (area_a + area_b - intersection)
+
+
 def test_the_best_box_at_each_threshold():
     # blocks, so that the slow reading has 49 of them; of the measure's own size, so that nothing is resized
-    coarse, truth = RNG.random((7, 7)), [(20.0, 30.0, 100.0, 90.0), (150.0, 0.0, 224.0, 224.0)]
+    coarse, truth = RNG.random((7, 7)), [(20.7, 30.0, 100.0, 90.0), (150.0, 0.0, 224.0, 224.0)]
     ious = best_ious(np.kron(coarse, np.ones((BLOCK, BLOCK))), truth)
     steps = ((coarse - coarse.min()) / (coarse.max() - coarse.min()) * 255).astype(np.uint8)
     levels = set()
@@ -61,7 +75,11 @@ def test_the_best_box_at_each_threshold():
         level = int(threshold * steps.max())
         levels.add(level)
         boxes = [[BLOCK * side for side in box] for box in flood(steps > level)]
-        assert ious[level] == pytest.approx(max(box_iou(box, own) for box in boxes for own in truth))
+        for left, top, right, bottom in flood(steps <= level, BESIDE):
+            if left > 0 and top > 0 and right < 7 and bottom < 7:
+                boxes.append([BLOCK * left - 1, BLOCK * top - 1, BLOCK * right + 1, BLOCK * bottom + 1])
+        expected = max(published_iou(box, own) for box in boxes for own in truth)
+        assert ious[level] == pytest.approx(expected)
     assert levels == set(range(LEVELS))
 
 
