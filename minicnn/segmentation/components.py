@@ -133,7 +133,7 @@ def _find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _adjacent_runs(
     row: np.ndarray, start: np.ndarray, end: np.ndarray, width: int, corners: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs (above, below) of runs in neighbouring rows that share a side or, with ``corners``, a corner."""
+    """Return pairs (above, below) of runs in neighbouring rows that share a side, or a corner if ``corners``."""
     # row pitch + column is one sorted key for all runs; columns go to ``width``, so rows do not mix
     pitch = width + 2
     # run j of the next row touches run i if end_j >= start_i and start_j <= end_i (< and > without corners):
