@@ -32,6 +32,7 @@ def configure(parser: ArgumentParser) -> None:
         help="the same as --images; 4 tries everything in a minute or two",
     )
     add_size(parser, "--steps", 16, 1, "of each insertion and deletion curve")
+    add_size(parser, "--curves", 24, 0, "pictures of insertion and deletion; 0 leaves them out")
     add_size(parser, "--grids", 16, 0, "at most, of four photographs each; 0 leaves the grid pointing game out")
     add_size(parser, "--random-pictures", 8, 0, "that are shown to randomised nets; 0 leaves the MPRTs out")
     add_size(parser, "--copies", 4, 1, "noisy ones of each such picture (the publication: 50)")
@@ -60,6 +61,7 @@ def run(arguments: Namespace) -> int:
     make_folder(folder / "measured")
     settings = TableSettings(
         curve_steps=arguments.steps,
+        curve_pictures=arguments.curves,
         grids=arguments.grids,
         random_pictures=arguments.random_pictures,
         noisy_copies=arguments.copies,

@@ -82,7 +82,7 @@ MEASURES = (
     ),
     Measure(
         "insertion",
-        "photographs",
+        "curves",
         "insertion",
         True,
         False,
@@ -90,7 +90,7 @@ MEASURES = (
     ),
     Measure(
         "deletion",
-        "photographs",
+        "curves",
         "deletion",
         False,
         False,
@@ -128,7 +128,15 @@ MEASURES = (
         False,
         "relative rise of the map's entropy once the net is random (Hedström et al. 2024)",
     ),
-    Measure("seconds", "photographs", "seconds", False, False, "median time of a picture's map", ranked=False),
+    Measure(
+        "CPU seconds",
+        "photographs",
+        "seconds",
+        False,
+        False,
+        "median processor time of a picture's map, all threads together",
+        ranked=False,
+    ),
 )
 
 RANKED = tuple(measure for measure in MEASURES if measure.ranked)

@@ -14,7 +14,15 @@ from minicnn.evaluate.dataset import Example, Skip
 from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.evaluate.method_comparison import load_examples
 from minicnn.evaluate.method_table.baselines import BASELINES
-from minicnn.evaluate.method_table.parts import Item, Part, grid_part, photograph_part, random_part, truth_part
+from minicnn.evaluate.method_table.parts import (
+    Item,
+    Part,
+    curve_part,
+    grid_part,
+    photograph_part,
+    random_part,
+    truth_part,
+)
 from minicnn.evaluate.method_table.result import Measured, MethodTable
 from minicnn.evaluate.method_table.settings import TableSettings
 from minicnn.explain.methods import Method, Methods, complete_settings, get_method, quick_methods
@@ -48,10 +56,10 @@ def evaluate_methods(
     """Every method of maps by every measure, beside an edge detector, a random map and the picture's centre.
 
     On the photographs, for their true class, on the whole picture warped to the input: pointing game; boxes of the
-    thresholded map, its level cross-validated or the best for each picture, MaxBoxAccV2; areas under insertion and
-    deletion curves; time.  On grids of four photographs: the share of the map in the right one.  On some of the
-    photographs, with the net randomised: Smooth and Efficient MPRT.  On tetrominoes in noise and small nets of our
-    own: the share of the map on the pixels that are known to matter.
+    thresholded map, its level cross-validated or the best for each picture, MaxBoxAccV2; time.  On some of them:
+    areas under insertion and deletion curves; with the net randomised, Smooth and Efficient MPRT.  On grids of
+    four photographs: the share of the map in the right one.  On tetrominoes in noise and small nets of our own: the
+    share of the map on the pixels that are known to matter.
 
     Parameters
     ----------
@@ -91,7 +99,7 @@ def evaluate_methods(
     examples = load_examples(dataset, "evaluate_methods")
     chosen = _choose_methods(methods)
     parts = [photograph_part(net, examples, settings), grid_part(net, examples, settings)]
-    parts += [random_part(net, examples, settings), truth_part(settings)]
+    parts += [curve_part(net, examples, settings), random_part(net, examples, settings), truth_part(settings)]
     given = dict(methods) if isinstance(methods, Mapping) else {}
     measured = _measure(parts, chosen, given, None if keep is None else Path(keep), progress)
     if skip is not None:

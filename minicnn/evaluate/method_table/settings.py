@@ -18,6 +18,7 @@ class TableSettings:
     tolerance : float, of the pointing game, in pixels
     smoothing : float, blur of maps that point or are thresholded, sigma in parts of the picture's longer side
     curve_steps : int, of insertion and deletion
+    curve_pictures : int, at most, of insertion and deletion
     folds : int, of the cross-validation of the threshold
     grids : int, at most, of the grid pointing game
     random_pictures : int, at most, that are shown to randomised nets
@@ -38,6 +39,7 @@ class TableSettings:
     tolerance: float = 15.0
     smoothing: float = 0.02
     curve_steps: int = 16
+    curve_pictures: int = 24
     folds: int = 10
     grids: int = 16
     random_pictures: int = 8
@@ -50,7 +52,14 @@ class TableSettings:
 
     def __post_init__(self) -> None:
         """Refuse numbers that nothing can be measured with."""
-        least = {"curve_steps": 1, "folds": 2, "grids": 0, "random_pictures": 0, "random_steps": 1}
+        least = {
+            "curve_steps": 1,
+            "curve_pictures": 0,
+            "folds": 2,
+            "grids": 0,
+            "random_pictures": 0,
+            "random_steps": 1,
+        }
         least |= {"costly_pictures": 0, "noisy_copies": 1, "truth_pictures": 0, "seed": 0, "tolerance": 0}
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:

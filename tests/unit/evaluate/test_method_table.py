@@ -89,8 +89,8 @@ def test_rows_are_the_methods_that_there_are(net, sevens, monkeypatch):
     table = evaluate_methods(net, sevens[:1], ["mine", "gradient"], settings=FEW)
     assert list(table.methods) == ["mine", "gradient", *BASELINES]
     mine, edges = (table.estimates[name] for name in ("mine", "edge detector"))
-    assert {n: e.value for n, e in mine.items() if n != "seconds"} == {
-        n: e.value for n, e in edges.items() if n != "seconds"
+    assert {n: e.value for n, e in mine.items() if n != "CPU seconds"} == {
+        n: e.value for n, e in edges.items() if n != "CPU seconds"
     }
 
 
@@ -102,7 +102,7 @@ def test_measurements_are_kept_and_not_made_twice(net, sevens, tmp_path, monkeyp
         left.extend(tasks)
         return tasks
 
-    monkeypatch.setattr(parts, "insertion_deletion_curves", None)  # would fail if it were called
+    monkeypatch.setattr(parts, "average_views", None)  # would fail if it were called
     again = evaluate_methods(net, sevens[:2], ["gradient"], settings=FEW, keep=tmp_path, progress=progress)
     assert left == [] and again.record() == first.record()
     monkeypatch.undo()
@@ -140,7 +140,7 @@ def fake_table(values):
     """A table of the curves' areas of some methods on as many pictures."""
     rows = {name: {str(n): {"insertion": v} for n, v in enumerate(own)} for name, own in values.items()}
     measured = result.Measured(
-        {"photographs": rows, "grids": {}, "randomised nets": {}, "known truth": {}}, {}, {}, {}
+        {"photographs": rows, "curves": rows, "grids": {}, "randomised nets": {}, "known truth": {}}, {}, {}, {}
     )
     groups = {part: {} for part in measured.rows}
     table = result.MethodTable("net", 9, measured, groups, dict.fromkeys(values), {"folds": 2, "seed": 0})
