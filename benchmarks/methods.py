@@ -22,8 +22,8 @@ INTRODUCTION = """# Methods of maps compared
 
 Written by `python benchmarks/methods.py` from the records of `minicnn evaluate methods DATA --net NAME -o DIR`,
 whose `methods.html` has the same tables in colour. The photographs are real ones of ImageNet's training part, one
-of a class, with boxes drawn by hand; classification is easier on them than on validation data. Maps are of the true
-class. Baselines, which know nothing of the net, are in brackets. An arrow up: more is better.
+of a class, with boxes drawn by hand; classification is easier on them than on validation data. Maps are of the
+true class. Baselines, which know nothing of the net, are in brackets. An arrow up: more is better.
 """
 
 

@@ -58,8 +58,8 @@ def evaluate_methods(
     On the photographs, for their true class, on the whole picture warped to the input: pointing game; boxes of the
     thresholded map, its level cross-validated or the best for each picture, MaxBoxAccV2; time.  On some of them:
     areas under insertion and deletion curves; with the net randomised, Smooth and Efficient MPRT.  On grids of
-    four photographs: the share of the map in the right one.  On tetrominoes in noise and small nets of our own: the
-    share of the map on the pixels that are known to matter.
+    four photographs: the share of the map in the right one.  On tetrominoes in noise and small nets of our own:
+    the share of the map on the pixels that are known to matter.
 
     Parameters
     ----------
