@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn._utils.types import PathLike, Progress
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
-from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.checkpoint import Checkpoint, measure_examples
+from minicnn.evaluate.dataset import Example, Skip
 from minicnn.evaluate.method_comparison import (
     MethodComparison,
     load_examples,
@@ -155,6 +155,7 @@ def evaluate_insertion_deletion(
     seed: int = 0,
     keep: PathLike | None = None,
     progress: Progress = iter,
+    skip: Skip | None = None,
 ) -> MethodComparison:
     """Areas under deletion and insertion curves of the right class, on the whole picture warped to the input.
 
@@ -164,7 +165,7 @@ def evaluate_insertion_deletion(
     Parameters
     ----------
     steps : int >= 1, of each curve
-    net, dataset, methods, seed, keep, progress : as for ``evaluate_pointing``; the seed is of the order too
+    net, dataset, methods, seed, keep, progress, skip : as for ``evaluate_pointing``; the seed is of the order too
 
     Returns
     -------
@@ -193,16 +194,17 @@ def evaluate_insertion_deletion(
     """
     examples = load_examples(dataset, "evaluate_insertion_deletion")
     settings = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
-    truths = [(e.classes, e.group) for e in examples]
-    key = None if keep is None else digest(net, [e.image for e in examples], truths, settings)
-    path = None if keep is None else Path(keep) / f"curves-{key}.jsonl"
+    # the random order of a picture's pixels follows from its place in the set, and so do its results
+    places = {example: n for n, example in enumerate(examples)}
+    how = Checkpoint(keep, "curves", progress, skip)
 
-    def measure(n: int) -> dict[str, Any]:
-        return _measure(net, examples[n], settings, (seed, n))
+    def measure(example: Example) -> dict[str, Any]:
+        return _measure(net, example, settings, (seed, places[example]))
 
-    rows = map_with_checkpoint(path, len(examples), measure, progress)
+    measured, rows = measure_examples(net, examples, [settings, [e.image.name for e in examples]], measure, how)
     title = f"areas under the curves of the right class's probability, {steps} steps"
-    return summarise(title, rows, ("deletion", "insertion"), False, settings, seed)
+    comparison = summarise(title, rows, ("deletion", "insertion"), False, settings, seed)
+    return replace(comparison, examples=measured)
 
 
 def _measure(net: Network, example: Example, settings: Mapping[str, Any], seed: tuple[int, int]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from minicnn.report.files import write_atomically
 __all__ = ["write_localisation_csv", "write_worst_best"]
 
 TRUTH, DETECTION = (0, 114, 255), (255, 140, 0)
-FIELDS = ("image", "group", "target", "top1", "top5", "located1", "located5", "iou", "mask_iou", "box", "seconds")
+CLASS_FIELDS = ("image", "group", "target", "label", "top1", "top5", "located1", "located5")
+FIELDS = (*CLASS_FIELDS, "iou", "mask_iou", "box", "seconds")
 
 
 def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

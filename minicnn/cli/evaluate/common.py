@@ -31,6 +31,7 @@ __all__ = [
     "split_methods",
 ]
 
+SHOWN = 50  # reasons why pictures are left out
 ILSVRC = "imagenet"  # what --classes calls the list of ILSVRC-2012's classes
 
 
@@ -97,11 +98,13 @@ class LeftOut:
         return [{"image": image, "reason": reason} for image, reason in self.skipped]
 
     def complain(self) -> None:
-        """List them on stderr, each with the reason."""
+        """List them on stderr, each with the reason; of very many the first."""
         if self.skipped:
-            common.complain(f"{len({s.image for s in self.skipped})} left out:")
-        for image, reason in self.skipped:
+            common.complain(f"{len({s.image for s in self.skipped})} pictures or annotations are left out:")
+        for image, reason in self.skipped[:SHOWN]:
             common.complain(reason if image in reason else f"{image}: {reason}")
+        if len(self.skipped) > SHOWN:
+            common.complain(f"and {len(self.skipped) - SHOWN} more; --json lists all")
 
     def status(self, strict: bool) -> int:
         """Return the exit status: 1 if some were left out and none should be."""

@@ -9,9 +9,10 @@ from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
     LeftOut,
     add_comparison_options,
-    image_progress,
+    follow,
     print_written,
     read_examples,
+    resumable,
     split_methods,
 )
 
@@ -43,18 +44,20 @@ def run(arguments: Namespace) -> int:
     examples = read_examples(arguments, net, left_out)
     folder = Path(arguments.output)
     make_folder(folder)
-    comparison = evaluate_insertion_deletion(
-        net,
-        examples,
-        steps=arguments.steps,
-        methods=split_methods(arguments.methods),
-        seed=arguments.seed,
-        keep=folder,
-        progress=image_progress,
-    )
+    with resumable(arguments.output):
+        comparison = evaluate_insertion_deletion(
+            net,
+            examples,
+            steps=arguments.steps,
+            methods=split_methods(arguments.methods),
+            seed=arguments.seed,
+            keep=folder,
+            progress=follow(len(examples), arguments.output),
+            skip=left_out.skipped.append,
+        )
     table, figure = folder / "curves.csv", folder / "curves.png"
     write_comparison_csv(table, comparison, ("deletion", "insertion"))
-    write_curves(figure, examples, comparison, origin)
+    write_curves(figure, comparison.examples, comparison, origin)
     record = {
         **comparison.record(),
         "skipped": left_out.record(),

@@ -18,6 +18,8 @@ from minicnn.cli.evaluate.common import (
 
 __all__ = ["configure", "run"]
 
+DRAWN = 5000  # pictures of which map, seeds and mask are drawn: 40 kB each
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
@@ -58,7 +60,7 @@ def run(arguments: Namespace) -> int:
             keep=folder,
             progress=follow(len(examples), arguments.output),
             skip=left_out.skipped.append,
-            draw=lambda answer: write_answer(pictures, answer, settings),
+            draw=(lambda answer: write_answer(pictures, answer, settings)) if len(examples) <= DRAWN else None,
         )
     table, sheet = folder / f"{method}.csv", folder / f"{method}-worst-best.png"
     write_localisation_csv(table, evaluation.rows)

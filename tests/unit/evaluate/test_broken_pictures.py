@@ -10,10 +10,12 @@ from PIL import Image
 
 import minicnn
 from minicnn.cli import main
+from minicnn.cli.evaluate.common import LeftOut
 from minicnn.errors import DeviceError, ImageError, MinicnnError
 from minicnn.evaluate import evaluate_localisation, evaluate_pointing, localisation
 from minicnn.evaluate.checkpoint import map_with_checkpoint
 from minicnn.evaluate.dataset import Example, read_dataset
+from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.explain.localise import LOCALISATION_METHODS
 from minicnn.images import load_image
 from minicnn.io import catalogue
@@ -117,13 +119,13 @@ def test_the_rest_is_measured_and_what_is_broken_is_listed(folder, tmp_path, cap
     for name, message in BROKEN.items():
         assert message in skipped[name] and name.split(".")[0] in skipped[name]
     lines = done.err.splitlines()
-    assert any("13 left out" in line for line in lines)
+    assert any("13 pictures or annotations are left out" in line for line in lines)
     assert all(sum(reason in line for line in lines) == 1 for reason in skipped.values())
     with open(record["table"]) as file:
         rows = file.read().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == GOOD
     # whatever the file's kind, the picture is the same seven
-    assert all(row.split(",")[3] == "True" for row in rows)
+    assert all(row.split(",")[4] == "True" for row in rows)
 
 
 def test_strict_exits_with_1_and_a_mended_picture_alone_is_measured(folder, tmp_path, capsys, monkeypatch, seven):
@@ -219,3 +221,22 @@ def test_results_belong_to_content_and_labels(tmp_path, seven):
     seven.rotate(3).save(tmp_path / "a.png")
     evaluate_pointing(net, [example], ["gradient"], keep=tmp_path, progress=progress)
     assert seen == [1, 0, 1, 1]
+
+
+def test_curves_leave_broken_pictures_out_too(folder, tmp_path, capsys):
+    words = ["evaluate", "curves", str(folder), "--net", "digits", "-o", str(tmp_path / "out"), "--json"]
+    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    # no picture is needed but for its pixels, so that boxes that do not fit are no reason
+    assert first["images"] == len(GOOD) + 2 and len(first["skipped"]) == 11
+    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 0
+    done = capsys.readouterr()
+    assert json.loads(done.out) == first and "9 of 13 pictures are kept" in done.err
+
+
+def test_of_very_many_the_first_are_listed(capsys):
+    left_out = LeftOut()
+    left_out.skipped += [Skipped(f"{n}.png", f"{n}.png: is empty") for n in range(60)]
+    left_out.complain()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 52 and lines[0].startswith("minicnn: 60 pictures") and "and 10 more" in lines[-1]
