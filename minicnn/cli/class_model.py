@@ -11,6 +11,7 @@ from minicnn.cli import common
 from minicnn.errors import ImageError, MinicnnError
 
 if TYPE_CHECKING:
+    from minicnn.explain import Ascent, NaturalAscent
     from minicnn.network import Network
 
 __all__ = ["configure", "run"]
@@ -40,7 +41,14 @@ def configure(parser: ArgumentParser) -> None:
     )
     common.add_output(parser)
     parser.add_argument(
-        "--seed", type=common.integer_from(0), default=0, help="of jitter and restarts (default: %(default)s)"
+        "--style",
+        choices=("paper", "natural"),
+        default="paper",
+        help="the paper's ascent, its contrast stretched, or later work's: spectrum and colours of photographs, "
+        "robust to shift, scale and rotation (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=common.integer_from(0), default=0, help="of whatever is random (default: %(default)s)"
     )
     _add_ascent(parser)
     common.add_device(parser)
@@ -50,21 +58,28 @@ def configure(parser: ArgumentParser) -> None:
 def _add_ascent(parser: ArgumentParser) -> None:
     """Add the fields of ``minicnn.explain.Ascent``, those that were typed as ``settings``, and the constraint."""
     group = parser.add_argument_group(
-        "ascent", "the gradient ascent; all that the paper has is a penalty of lambda ||I||^2"
+        "ascent", "the paper's style, which has a penalty of lambda ||I||^2; --steps goes with either"
     )
     add = common.option_adder(group, "settings")
-    add("--steps", type=int, metavar="N", help="default: 200")
-    add("--step", type=float, metavar="S", help="first step in input units (default: 0.05)")
-    add("--l2", type=float, metavar="L", help="lambda of the penalty (default: 1.4 / sqrt(C H W))")
+    add("--steps", type=int, metavar="N", help="default: 200; natural style: 160")
+    add(
+        "--step",
+        type=float,
+        metavar="S",
+        help="first step in input units (default: 0.05 u, where u is 1/3.25 of white - black)",
+    )
+    add("--l2", type=float, metavar="L", help="lambda of the penalty (default: 1.4 / sqrt(C H W) / u^2)")
     group.add_argument(
         "--constraint",
         choices=("l2_penalty", "l2_ball"),
         default="l2_penalty",
         help="subtract the penalty, or stay in a ball, as Le et al. 2012 do (default: %(default)s)",
     )
-    add("--radius", type=float, metavar="R", help="of the ball, in input units (default: 10)")
+    add("--radius", type=float, metavar="R", help="of the ball, in input units (default: 10 u)")
     add("--restarts", type=int, metavar="N", help="climb from random images too, as Erhan et al. 2009")
-    group = parser.add_argument_group("later inventions", "not in the paper, and off unless asked for")
+    group = parser.add_argument_group(
+        "later inventions", "for the paper's style; not in the paper, and off unless asked for"
+    )
     add = common.option_adder(group, "settings")
     add("--jitter", type=int, metavar="N", help="shift by up to N pixels before each step")
     add("--blur", type=float, metavar="S", help="blur by S pixels every tenth step")
@@ -75,7 +90,7 @@ def _add_ascent(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Draw each class or unit, with the history of its ascent and, where asked for, its strongest images."""
-    from minicnn.explain import Ascent, class_model, maximise
+    from minicnn.explain import class_model, maximise
     from minicnn.explain.top_images import top_images
     from minicnn.figures.class_model import write_class_model
     from minicnn.images import list_images
@@ -87,7 +102,8 @@ def run(arguments: Namespace) -> int:
     if net.preprocess is None:
         raise ImageError(f"{net.name}: has no preprocessing that would turn its input into a picture; see --mean")
     make_folder(arguments.output)
-    ascent: dict[str, Any] = {"settings": Ascent(**arguments.settings), "seed": arguments.seed}
+    settings = _make_settings(arguments.style, arguments.settings)
+    ascent: dict[str, Any] = {"style": arguments.style, "settings": settings, "seed": arguments.seed}
     ascent["progress"] = _step_progress
     images = [] if arguments.stimuli is None else list_images(arguments.stimuli)
     is_ball = arguments.constraint == "l2_ball"
@@ -105,10 +121,25 @@ def run(arguments: Namespace) -> int:
             model = maximise(net, layer, unit, arguments.constraint, **ascent)
         searched = common.with_progress(images, "image")
         strongest = top_images(net, searched, layer, unit, arguments.top, common.complain) if images else []
-        path = Path(arguments.output) / f"{_stem(layer, unit)}{'.ball' if is_ball else ''}.png"
+        suffix = ".ball" if is_ball else ".natural" if arguments.style == "natural" else ""
+        path = Path(arguments.output) / f"{_stem(layer, unit)}{suffix}.png"
         return write_class_model(path, model, origin, arguments.seed, chosen, strongest, len(images))
 
     return common.run_for_each(arguments.targets, draw, format_class_models, arguments.json)
+
+
+def _make_settings(style: str, typed: dict[str, Any]) -> Ascent | NaturalAscent:
+    """Return a style's settings; raise for an option of the other."""
+    from minicnn.explain import Ascent, NaturalAscent
+
+    if style == "paper":
+        return Ascent(**typed)
+    foreign = [f"--{name.replace('_', '-')}" for name in typed if name != "steps"]
+    if foreign:
+        raise MinicnnError(
+            f"{foreign[0]}: belongs to --style paper; of the natural style --steps and --seed can be set"
+        )
+    return NaturalAscent(**typed)
 
 
 def _step_progress(steps: Iterable[int]) -> Iterable[int]:

@@ -11,6 +11,7 @@ from minicnn.explain.gradient_ascent import Ascent
 from minicnn.explain.gradient_input import gradient_times_input
 from minicnn.explain.integrated_gradients import integrated_gradients
 from minicnn.explain.localise import Detection, localise
+from minicnn.explain.natural.ascent import NaturalAscent
 from minicnn.explain.occlusion import occlusion
 from minicnn.explain.prediction import Prediction, predict
 from minicnn.explain.receptive_field import Box, receptive_field
@@ -25,6 +26,7 @@ __all__ = [
     "Box",
     "ClassModel",
     "Detection",
+    "NaturalAscent",
     "Prediction",
     "Reconstruction",
     "Saliency",

@@ -2,33 +2,43 @@
 
     maximise over I:  S_c(I) - lambda ||I||_2^2                                  (paper, equation 1)
 
-by gradient ascent with the weights fixed, from the zero image; the mean is added to show the result.
+by gradient ascent with the weights fixed, from the zero image; the mean is added to show the result, and its
+contrast is stretched.  ``style="natural"`` is later work, see ``natural/ascent.py``.  u is the unit of the inputs:
+1 where their standard deviation is 1, 78 where they go from 0 to 255.
 
 | | the paper | here |
 |---|---|---|
 | score | S_c, never the softmax probability | the same |
 | start | the zero image (data are zero-centred) | the same; random restarts on request |
-| lambda | silent | 1.4 / sqrt(C H W): 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 |
-| step, steps | silent | 0.05 input units (root mean square) at first, falling to 0; 200 |
+| lambda | silent | 1.4 / sqrt(C H W) / u^2: 0.05 for 1 x 28 x 28, 0.0036 for 3 x 224 x 224 where u is 1 |
+| step, steps | silent | 0.05 u (root mean square) at first, falling to 0; 200 |
 | jitter, blur, total variation, clipping, coarse-to-fine | of later work, not in it | off unless asked for |
 | ball instead of penalty, random starts | older (Le et al. 2012, Erhan et al. 2009), not in it | off |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
+from minicnn.explain.contrast import stretch_contrast
 from minicnn.explain.gradient_ascent import Ascent, AscentResult, Objective, gradient_ascent
+from minicnn.explain.input_range import input_limits, input_unit
+from minicnn.explain.natural.ascent import NaturalAscent, natural_ascent
+from minicnn.explain.natural.prior import Canvas
 from minicnn.explain.prediction import class_index, class_label, mean_probabilities
 from minicnn.kernels import send
+from minicnn.kernels.reference import softmax
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
-__all__ = ["ClassModel", "class_model", "maximise"]
+__all__ = ["STYLES", "ClassModel", "class_model", "maximise"]
+
+STYLES: dict[str, type[Ascent] | type[NaturalAscent]] = {"paper": Ascent, "natural": NaturalAscent}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +47,9 @@ class ClassModel:
 
     Attributes
     ----------
-    image : uint8 array of shape (H, W, 3), the picture, mean added; None without a ``preprocess``
+    image : uint8 array of shape (H, W, 3), the picture; None without a ``preprocess``
+        The paper's style adds the mean and stretches the contrast; the natural picture is as the network sees it.
+    shown : (black, white), the pixel values that the stretched picture shows as 0 and 255; None if not stretched
     x : float32 array of shape (C, H, W), the network's input
     target : int, the class, or the unit's channel
     label : str or None
@@ -45,7 +57,7 @@ class ClassModel:
     scores : floats, the maximised value before each step and after the last
     gradient_norms : floats, the norm of its gradient at the same places
     stopped : str, "steps done", or why it ended earlier
-    settings : Ascent, its lambda a number
+    settings : Ascent, without None, or NaturalAscent
 
     See Also
     --------
@@ -54,6 +66,7 @@ class ClassModel:
     """
 
     image: np.ndarray | None
+    shown: tuple[float, float] | None
     x: np.ndarray
     target: int
     label: str | None
@@ -61,14 +74,20 @@ class ClassModel:
     scores: list[float]
     gradient_norms: list[float]
     stopped: str
-    settings: Ascent
+    settings: Ascent | NaturalAscent
+
+    @property
+    def style(self) -> str:
+        """The style that its settings belong to."""
+        return "natural" if isinstance(self.settings, NaturalAscent) else "paper"
 
 
 def class_model(
     net: Network,
     target: int | str,
     *,
-    settings: Ascent | None = None,
+    style: str = "paper",
+    settings: Ascent | NaturalAscent | None = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> ClassModel:
@@ -78,8 +97,11 @@ def class_model(
     ----------
     net : Network with an ``input_shape``
     target : int or str, the class, by number or label
-    settings : Ascent, optional
-    seed : int, of jitter and restarts
+    style : "paper" or "natural"
+        Equation 1 from the zero image, or what later work found: a picture with the spectrum and the colours of
+        photographs, looked at shifted, turned and scaled.
+    settings : Ascent, or NaturalAscent for the natural style; optional
+    seed : int, of whatever is random
     progress : wraps the range of steps, as ``tqdm.tqdm`` does
 
     Returns
@@ -89,7 +111,8 @@ def class_model(
     Raises
     ------
     MinicnnError
-        If there is no such class, the network has no input shape, or the gradient vanishes at the start.
+        If there is no such class or style, settings are of the other style, the network has no input shape, or the
+        gradient vanishes at the start.
 
     See Also
     --------
@@ -99,6 +122,12 @@ def class_model(
     ----------
     .. [1] Simonyan, Vedaldi, Zisserman 2013, "Deep inside convolutional networks: visualising image classification
        models and saliency maps", section 2, equation 1.
+    .. [2] Olah, Mordvintsev, Schubert 2017, "Feature visualization", Distill.
+    .. [3] Mordvintsev, Pezzotti, Schubert, Olah 2018, "Differentiable image parameterizations", Distill.
+    .. [4] Mordvintsev, Olah, Tyka 2015, "Inceptionism: going deeper into neural networks".
+    .. [5] Yosinski et al. 2015, "Understanding neural networks through deep visualization".
+    .. [6] Mahendran, Vedaldi 2016, "Visualizing deep convolutional neural networks using natural pre-images".
+    .. [7] Øygard 2015, "Visualizing GoogLeNet classes".
 
     Examples
     --------
@@ -106,13 +135,16 @@ def class_model(
     >>> model = class_model(minicnn.load("digits"), "3", settings=Ascent(steps=30))
     >>> model.label, model.image.shape, model.scores[-1] > model.scores[0]
     ('3', (28, 28, 3), True)
+    >>> natural = class_model(minicnn.load("digits"), "3", style="natural", settings=NaturalAscent(steps=30))
+    >>> natural.label, natural.style, natural.shown
+    ('3', 'natural', None)
 
     """
     # the zero image's scores only tell how many classes there are
     scores = net(_zero(net))
     c = class_index(net, target, scores.shape[1])
-    settings = (settings or Ascent()).with_penalty(_input_shape(net))
-    ascent = gradient_ascent(_objective(net, None, net.cotangent(scores, c)), settings, seed, progress)
+    settings = _choose_settings(net, style, settings)
+    ascent = _ascend(_Maximised(net, None, net.cotangent(scores, c)), settings, seed, progress)
     # the softmax is looked at when the ascent is over; what ascends is the score
     probability = float(mean_probabilities(net(ascent.x))[c])
     return _class_model(net, ascent, settings, c, class_label(net, c), probability)
@@ -124,7 +156,8 @@ def maximise(
     unit: int | tuple[int, ...],
     constraint: str = "l2_penalty",
     *,
-    settings: Ascent | None = None,
+    style: str = "paper",
+    settings: Ascent | NaturalAscent | None = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> ClassModel:
@@ -138,8 +171,9 @@ def maximise(
         Index into one image's output of the layer: (channel, row, column), or a channel alone, which means the
         sum over its map.
     constraint : "l2_penalty" or "l2_ball"
-        Subtract lambda ||I||^2, or keep ||I|| at most ``settings.radius`` (Le et al. 2012).
-    settings, seed, progress : as for ``class_model``
+        Subtract lambda ||I||^2, or keep ||I|| at most ``settings.radius`` (Le et al. 2012); the natural style
+        has no use for a ball, its pictures are bound by the photographs' spectrum.
+    style, settings, seed, progress : as for ``class_model``
 
     Returns
     -------
@@ -166,34 +200,70 @@ def maximise(
     """
     if constraint not in ("l2_penalty", "l2_ball"):
         raise MinicnnError(f"constraint: expected 'l2_penalty' or 'l2_ball', got {constraint!r}")
+    if constraint == "l2_ball" and style == "natural":
+        raise MinicnnError("constraint: 'l2_ball' belongs to style 'paper'")
     dy = unit_cotangent(net.forward(_zero(net), upto=layer), unit)
-    settings = (settings or Ascent()).with_penalty(_input_shape(net))
-    ascent = gradient_ascent(_objective(net, layer, dy, constraint == "l2_ball"), settings, seed, progress)
+    settings = _choose_settings(net, style, settings)
+    ascent = _ascend(_Maximised(net, layer, dy, constraint == "l2_ball"), settings, seed, progress)
     return _class_model(net, ascent, settings, int(np.atleast_1d(unit)[0]))
 
 
-def _objective(net: Network, layer: str | None, dy: np.ndarray, ball: bool = False) -> Objective:
-    """Return the sum of a layer's outputs where dy is not 0, as what is maximised."""
+def _choose_settings(net: Network, style: str, settings: Ascent | NaturalAscent | None) -> Ascent | NaturalAscent:
+    """Return the settings of a style, without None; raise if they are of the other, or there is no such style."""
+    if style not in STYLES:
+        raise MinicnnError(f"style: expected {' or '.join(map(repr, STYLES))}, got {style!r}")
+    kind = STYLES[style]
+    settings = kind() if settings is None else settings
+    if not isinstance(settings, kind):
+        raise MinicnnError(
+            f"style {style!r}: expected settings of type {kind.__name__}, got {type(settings).__name__}"
+        )
+    return settings.in_units(_input_shape(net), input_unit(net)) if isinstance(settings, Ascent) else settings
+
+
+class _Maximised(NamedTuple):
+    """What is maximised: the sum of a layer's outputs where dy is not 0; ``ball`` bounds the norm."""
+
+    net: Network
+    layer: str | None
+    dy: np.ndarray
+    ball: bool = False
+
+
+def _ascend(
+    maximised: _Maximised, settings: Ascent | NaturalAscent, seed: int, progress: Progress
+) -> AscentResult:
+    net, layer, dy, ball = maximised
     sent = send(dy, net.device)  # once for all steps
+    # rivals are the other classes; units of layers have none
+    temperature = settings.temperature if isinstance(settings, NaturalAscent) and layer is None else None
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         y, tape = net.trace(x, upto=layer)
         # dy is 1 at the units that are maximised and 0 elsewhere: the value is <dy, y>, whose gradient is returned
-        return float(y[dy != 0].sum()), net.backward(tape, sent)
+        up = sent if temperature is None else send(dy - softmax(y / temperature), net.device)
+        return float(y[dy != 0].sum()), net.backward(tape, up)
 
-    return Objective(value_and_gradient, _zero(net), _limits(net), ball)
+    if isinstance(settings, NaturalAscent):
+        return natural_ascent(value_and_gradient, Canvas(net), settings, seed, progress)
+    objective = Objective(value_and_gradient, _zero(net), input_limits(net), ball, input_unit(net))
+    return gradient_ascent(objective, settings, seed, progress)
 
 
 def _class_model(
     net: Network,
     ascent: AscentResult,
-    settings: Ascent,
+    settings: Ascent | NaturalAscent,
     target: int,
     label: str | None = None,
     probability: float | None = None,
 ) -> ClassModel:
+    # a natural picture is shown as it is; it exists only where there is a preprocess
+    natural = isinstance(settings, NaturalAscent) and net.preprocess is not None
+    image, shown = (net.preprocess.to_image(ascent.x[0]), None) if natural else stretch_contrast(net, ascent.x[0])
     return ClassModel(
-        image=None if net.preprocess is None else net.preprocess.to_image(ascent.x[0]),
+        image=image,
+        shown=shown,
         x=ascent.x[0],
         target=target,
         label=label,
@@ -213,13 +283,3 @@ def _input_shape(net: Network) -> tuple[int, ...]:
 
 def _zero(net: Network) -> np.ndarray:
     return np.zeros((1, *_input_shape(net)), np.float32)
-
-
-def _limits(net: Network) -> tuple[np.ndarray, np.ndarray] | None:
-    """Input values of black and white, for clipping."""
-    if net.preprocess is None:
-        return None
-    # "auto" would take the white picture for dark strokes on light paper and turn it into black
-    preprocess = replace(net.preprocess, invert=False)
-    black, white = (preprocess(np.full((*preprocess.size, 3), value, np.uint8))[0] for value in (0, 255))
-    return black, white

@@ -20,6 +20,7 @@ from minicnn.images.gaussian_blur import gaussian_blur
 __all__ = ["LAMBDA", "NOT_IN_PAPER", "Ascent", "AscentResult", "Objective", "gradient_ascent"]
 
 LAMBDA = 1.4  # of an image with one input value; see Ascent
+STEP, RADIUS, START = 0.05, 10.0, 0.1  # in units of the input, see ``input_range``; START is of random images
 NOT_IN_PAPER = ("clip", "jitter", "blur", "total_variation", "levels")  # settings that later work has added
 
 
@@ -30,20 +31,26 @@ class Ascent:
     Parameters
     ----------
     steps : int, at least 1
-    step : float
+    step : float; None for 0.05 u
         Root mean square of the first step, in input units; it falls to 0 linearly.  The direction alone comes
         from the gradient, so that one setting serves nets whose gradients differ by orders of magnitude.
-    l2 : float, lambda of the penalty lambda ||I||^2; None for 1.4 / sqrt(C H W)
+    l2 : float, lambda of the penalty lambda ||I||^2; None for 1.4 / sqrt(C H W) / u^2
         Where the ascent ends, 2 lambda ||I|| is the gradient's norm, so that this lambda gives images of the same
         contrast whatever their size.
-    radius : float, of the ball that ``constraint="l2_ball"`` keeps to
+    radius : float, of the ball that ``constraint="l2_ball"`` keeps to; None for 10 u
     jitter : int, pixels by which the image is shifted at random before each step.  Later than the paper.
     blur : float, sigma in pixels of a Gaussian applied to the image every tenth step; 0 for none.  Later.
     total_variation : float, weight of the sum of squared differences between neighbours.  Later.
     clip : bool, keep to values between black and white.  Later.
     levels : int, 1 to 12; ascend first on images of 1 / 2^(levels - 1), ..., 1/2 of the size, enlarged bilinearly.
         Later.
-    restarts : int, further ascents from random images of standard deviation 0.1; the best counts.  Erhan et al.'s
+    restarts : int, further ascents from random images of deviation 0.1 u; the best counts.  Erhan et al.'s
+
+    Notes
+    -----
+    u is the unit of the network's inputs, ``input_range.input_unit``: 1 where they have a standard deviation of 1,
+    78 where they go from 0 to 255.  A network that is fed I = u J has in J the objective
+    S(u J) - lambda u^2 ||J||^2: for the same pictures steps are u times as long, and lambda u^2 times smaller.
 
     Raises
     ------
@@ -55,15 +62,17 @@ class Ascent:
     >>> settings = Ascent(steps=50, jitter=2)
     >>> settings.non_paper_settings()
     {'jitter': 2}
-    >>> round(settings.with_penalty((1, 28, 28)).l2, 3)
+    >>> round(settings.in_units((1, 28, 28), unit=1.0).l2, 3)
     0.05
+    >>> Ascent().in_units((3, 224, 224), unit=80.0).step
+    4.0
 
     """
 
     steps: int = 200
-    step: float = 0.05
+    step: float | None = None
     l2: float | None = None
-    radius: float = 10.0
+    radius: float | None = None
     jitter: int = 0
     blur: float = 0.0
     total_variation: float = 0.0
@@ -82,15 +91,21 @@ class Ascent:
         _check(self.levels <= 12, "levels", "at most 12")
         _check(self.blur <= 1000, "blur", "at most 1000 pixels")
         for name in ("step", "radius"):
-            _check(0 < getattr(self, name) < np.inf, name, "a number > 0")
+            value = getattr(self, name)
+            _check(value is None or 0 < value < np.inf, name, "a number > 0")
 
     def non_paper_settings(self) -> dict[str, Any]:
         """Return the settings in use that the paper does not have, by name."""
         return {name: getattr(self, name) for name in NOT_IN_PAPER if getattr(self, name) != getattr(Ascent, name)}
 
-    def with_penalty(self, shape: Sequence[int]) -> Ascent:
-        """Return the same with the penalty's lambda for inputs of that shape, (C, H, W)."""
-        return self if self.l2 is not None else replace(self, l2=LAMBDA / float(np.sqrt(np.prod(shape))))
+    def in_units(self, shape: Sequence[int], unit: float) -> Ascent:
+        """Return the same with numbers for what is None, for inputs of that shape, (C, H, W), and unit."""
+        defaults = {
+            "step": STEP * unit,
+            "l2": LAMBDA / float(np.sqrt(np.prod(shape))) / unit**2,
+            "radius": RADIUS * unit,
+        }
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
 
 def _check(condition: bool, name: str, expected: str) -> None:
@@ -107,6 +122,7 @@ class Objective(NamedTuple):
     zero : the zero image, where the ascent starts
     limits : arrays of the image's shape for black and white, or None where nobody says what these are
     ball : bool, whether the norm is bounded instead of penalised
+    unit : float, by how much inputs vary: what random starts are measured in
 
     """
 
@@ -114,6 +130,7 @@ class Objective(NamedTuple):
     zero: np.ndarray
     limits: tuple[np.ndarray, np.ndarray] | None = None
     ball: bool = False
+    unit: float = 1.0
 
 
 class AscentResult(NamedTuple):
@@ -140,7 +157,7 @@ def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress:
     Parameters
     ----------
     objective : Objective
-    settings : Ascent, its lambda a number
+    settings : Ascent, without None
     seed : int, of jitter and random starts
     progress : wraps each ascent's range of steps
 
@@ -155,7 +172,9 @@ def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress:
         raise MinicnnError("clip: this network has no preprocessing that says what black and white are")
     # the zero image comes first, so that of equally good ends the paper's own is chosen
     rng, zero = np.random.default_rng(seed), objective.zero
-    starts = [zero] + [rng.normal(0, 0.1, zero.shape).astype(zero.dtype) for _ in range(settings.restarts)]
+    starts = [zero] + [
+        rng.normal(0, START * objective.unit, zero.shape).astype(zero.dtype) for _ in range(settings.restarts)
+    ]
     results = [_ascend(objective, start, settings, rng, progress) for start in starts]
     # no ascent has left its start
     if all(result.values[-1] == result.values[0] and result.gradient_norms[0] == 0 for result in results):
@@ -164,7 +183,7 @@ def gradient_ascent(objective: Objective, settings: Ascent, seed: int, progress:
             "images"
         )
     # ascents are ranked by what they maximise, S - lambda ||I||^2; scores alone would favour the larger image
-    penalty = 0.0 if objective.ball else _penalty(settings)
+    penalty = 0.0 if objective.ball else _number(settings.l2)
     return max(results, key=lambda result: result.values[-1] - penalty * _norm(result.x) ** 2)
 
 
@@ -202,10 +221,10 @@ def _ascend(
     return AscentResult(x, [*values, value], [*norms, norm], "steps done")
 
 
-def _penalty(settings: Ascent) -> float:
-    """Return lambda, a number once ``with_penalty`` has chosen it."""
-    assert settings.l2 is not None
-    return settings.l2
+def _number(value: float | None) -> float:
+    """Return a setting that ``in_units`` has made a number."""
+    assert value is not None
+    return value
 
 
 def _norm(x: np.ndarray) -> float:
@@ -230,10 +249,10 @@ def _step(
         direction = direction + settings.total_variation * _laplacian(x)
     if not objective.ball:
         # the gradient of -lambda ||x||^2
-        direction = direction - 2 * _penalty(settings) * x
+        direction = direction - 2 * _number(settings.l2) * x
     # the direction is brought to a root mean square of 1: gradients of nets differ by orders of magnitude
     length = _norm(direction) / np.sqrt(direction.size)
-    step = settings.step * (1 - k / settings.steps)
+    step = _number(settings.step) * (1 - k / settings.steps)
     x = x + (np.float32(step / length) * direction if length > 0 else 0)
     if settings.blur and k % 10 == 9:
         # every tenth step only, or the blur would undo what the steps in between draw
@@ -244,8 +263,8 @@ def _step(
         x = np.clip(x, np.minimum(low, high), np.maximum(low, high))
     # the ball is one of full-size images; enlarging is linear, so that scaling the small image scales that norm
     norm = _norm(_enlarge(x, up))
-    outside = objective.ball and norm > settings.radius
-    return (x * np.float32(settings.radius / norm) if outside else x).astype(np.float32)
+    radius = _number(settings.radius)
+    return (x * np.float32(radius / norm) if objective.ball and norm > radius else x).astype(np.float32)
 
 
 def _laplacian(x: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn import explain
 from minicnn.errors import ImageError
-from minicnn.explain.class_model import ClassModel
+from minicnn.explain.class_model import STYLES, ClassModel
+from minicnn.explain.natural.ascent import NaturalAscent
 from minicnn.explain.top_images import TopImage, top_images
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
@@ -21,7 +22,7 @@ from minicnn.report.layout import Picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["recompute", "write_class_model"]
+__all__ = ["format_shown", "recompute", "write_class_model"]
 
 
 def write_class_model(
@@ -53,7 +54,7 @@ def write_class_model(
     """
     if model.image is None:
         raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
-    settings = asdict(model.settings) | {"seed": seed} | dict(unit or {})
+    settings = asdict(model.settings) | {"seed": seed, "style": model.style} | dict(unit or {})
     numbers = {"score": model.scores[-1], "probability": model.probability, "stopped": model.stopped}
     images, values = [image.image for image in strongest], [image.value for image in strongest]
     figure = _draw(model, origin["name"], unit, strongest, searched)
@@ -69,6 +70,7 @@ def write_class_model(
         "net": origin["name"],
         **dict(unit or {}),
         **numbers,
+        "shown": None if model.shown is None else {"black": model.shown[0], "white": model.shown[1]},
         "settings": settings,
         "figure": str(path),
         "scores": model.scores,
@@ -89,7 +91,7 @@ def _draw(
     side = max(1, 360 // max(model.image.shape[:2]))
     quantity = "score" if unit is None else "value"
     ascent: list[tuple[Picture, str]] = [
-        (model.image.repeat(side, 0).repeat(side, 1), "the mean added"),
+        (model.image.repeat(side, 0).repeat(side, 1), format_shown(model)),
         (curve(model.scores), quantity),
         (curve(model.gradient_norms), "norm of its gradient"),
     ]
@@ -104,6 +106,14 @@ def _draw(
     return contact_sheet([ascent, *rows], ("", heading), title, subtitle, cell=260)
 
 
+def format_shown(model: ClassModel) -> str:
+    """Return how the picture is shown, for a caption."""
+    if model.shown is None:
+        return "as the network sees it"
+    black, white = model.shown
+    return f"mean added, contrast stretched: {black:.0f} to {white:.0f} shown as 0 to 255"
+
+
 def _format_title(model: ClassModel, unit: Mapping[str, Any] | None) -> str:
     if unit is not None:
         return f"{unit['layer'] or 'scores'}, unit {unit['unit']}: {model.scores[-1]:.4g}"
@@ -111,15 +121,17 @@ def _format_title(model: ClassModel, unit: Mapping[str, Any] | None) -> str:
 
 
 def _format_subtitle(model: ClassModel, net_name: str, unit: Mapping[str, Any] | None) -> str:
+    kind, settings = "class model" if unit is None else "unit", model.settings
+    if isinstance(settings, NaturalAscent):
+        return f"{net_name}, {kind}, natural style (later than the paper), {model.stopped}"
     is_ball = unit is not None and unit["constraint"] == "l2_ball"
-    settings = model.settings
     constraint = f"in the ball of radius {settings.radius:.3g}" if is_ball else f"lambda {settings.l2:.3g}"
     later = [
         name.replace("_", " ") + ("" if value is True else f" {value:g}")
         for name, value in settings.non_paper_settings().items()
     ]
     return (
-        f"{net_name}, {'class model' if unit is None else 'unit'}, {constraint}, {model.stopped}"
+        f"{net_name}, {kind}, {constraint}, {model.stopped}"
         f"{'; later than the paper: ' if later else ''}{', '.join(later)}"
     )
 
@@ -129,16 +141,16 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
     settings = dict(record["settings"])
     # what is left once these are taken out are the fields of ``Ascent``
     seed, unit, layer = settings.pop("seed"), settings.pop("unit", None), settings.pop("layer", None)
-    constraint = settings.pop("constraint", "l2_penalty")
-    ascent = explain.Ascent(**settings)
+    constraint, style = settings.pop("constraint", "l2_penalty"), settings.pop("style", "paper")
+    ascent: dict[str, Any] = {"style": style, "settings": STYLES[style](**settings), "seed": seed}
     if unit is None:
-        model = explain.class_model(net, record["class"]["target"], settings=ascent, seed=seed)
+        model = explain.class_model(net, record["class"]["target"], **ascent)
         unit = model.target
         facts: dict[str, Any] = {"label": model.label, "score": model.scores[-1], "probability": model.probability}
     else:
         # JSON has made a list of the tuple
         unit = unit if isinstance(unit, int) else tuple(unit)
-        model = explain.maximise(net, layer, unit, constraint, settings=ascent, seed=seed)
+        model = explain.maximise(net, layer, unit, constraint, **ascent)
         facts = {"score": model.scores[-1]}
     if images:
         facts["values"] = [image.value for image in top_images(net, images, layer, unit, len(images))]

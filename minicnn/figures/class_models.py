@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import explain
-from minicnn.explain.class_model import ClassModel
+from minicnn.explain.class_model import STYLES, ClassModel
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
 from minicnn.network import Network
@@ -23,7 +23,7 @@ def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping
     Parameters
     ----------
     path : Path of the file
-    models : ClassModel of one seed, 0, and the same settings; with images
+    models : ClassModel of one seed, 0, one style and the same settings; with images
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
 
     Raises
@@ -35,8 +35,15 @@ def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping
     pictures: list[tuple[Any, str]] = [
         (model.image, f"{class_name(model)}: {model.probability:.4f}") for model in models
     ]
-    sheet = contact_sheet([pictures[i : i + 5] for i in range(0, len(pictures), 5)], cell=200)
-    settings = asdict(models[0].settings) | {"seed": 0, "targets": [model.target for model in models]}
+    rows = [pictures[i : i + 5] for i in range(0, len(pictures), 5)]
+    how = (
+        "contrast stretched, each by its own range"
+        if models[0].shown
+        else "natural style, as the network sees them"
+    )
+    sheet = contact_sheet(rows, title="Class models", subtitle=how, cell=200)
+    settings = asdict(models[0].settings)
+    settings |= {"seed": 0, "style": models[0].style, "targets": [model.target for model in models]}
     arrays, facts = _name_arrays(models), {"probabilities": [model.probability for model in models]}
     record = provenance.make_record("class-models", origin, [], None, settings, arrays, **facts)
     save_png(sheet, path, provenance.metadata(record, sheet))
@@ -45,10 +52,10 @@ def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping
 def recompute(net: Network, _: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Compute the class models that a record describes."""
     settings = dict(record["settings"])
-    # the rest are the fields of ``Ascent``
-    seed, targets = settings.pop("seed"), settings.pop("targets")
-    ascent = explain.Ascent(**settings)
-    models = [explain.class_model(net, target, settings=ascent, seed=seed) for target in targets]
+    # the rest are the fields of the style's settings
+    seed, targets, style = settings.pop("seed"), settings.pop("targets"), settings.pop("style", "paper")
+    ascent: dict[str, Any] = {"style": style, "settings": STYLES[style](**settings), "seed": seed}
+    models = [explain.class_model(net, target, **ascent) for target in targets]
     return Recomputed(_name_arrays(models), {"probabilities": [model.probability for model in models]})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minicnn.explain import Ascent
-from minicnn.explain.gradient_ascent import LAMBDA
+from minicnn.explain.gradient_ascent import LAMBDA, STEP
 from minicnn.explain.localise import get_localisation_method
 
 __all__ = ["CHOICES", "HEADER", "SILENT", "Choice", "rows"]
@@ -37,13 +37,16 @@ CHOICES = (
     Choice("2 class model", "start", "the zero image, as the data are zero-centred", SAME),
     Choice("2 class model", "what is shown", "the result with the training set's mean image added", SAME),
     Choice(
-        "2 class model", "lambda", SILENT, f"{LAMBDA} / sqrt(C H W): contrast does not depend on the image's size"
+        "2 class model",
+        "lambda",
+        SILENT,
+        f"{LAMBDA} / sqrt(C H W) / u^2, u the inputs' unit: contrast depends on neither",
     ),
     Choice(
         "2 class model",
         "step",
         SILENT,
-        f"along the gradient, {ASCENT.step:g} input units (root mean square) at first, falling evenly to 0",
+        f"along the gradient, {STEP:g} u (root mean square) at first, falling evenly to 0",
     ),
     Choice("2 class model", "number of steps", SILENT, f"{ASCENT.steps}"),
     Choice(

@@ -104,10 +104,10 @@ def test_what_is_later_than_the_paper_is_named():
     assert everything == {"clip": True, "jitter": 3, "blur": 0.5, "total_variation": 0.1, "levels": 2}
 
 
-def test_lambda_s_default_follows_the_image_s_size():
-    assert Ascent().with_penalty((1, 28, 28)).l2 == pytest.approx(0.05)
-    assert Ascent().with_penalty((3, 224, 224)).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))
-    assert Ascent(l2=0.0).with_penalty((1, 28, 28)).l2 == 0
+def test_lambda_s_default_follows_the_size_of_the_image():
+    assert Ascent().in_units((1, 28, 28), 1.0).l2 == pytest.approx(0.05)
+    assert Ascent().in_units((3, 224, 224), 1.0).l2 == pytest.approx(1.4 / np.sqrt(3 * 224 * 224))
+    assert Ascent(l2=0.0).in_units((1, 28, 28), 1.0).l2 == 0
 
 
 def dead_net():

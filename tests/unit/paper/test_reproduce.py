@@ -205,9 +205,9 @@ def test_numbers_that_cannot_be_meant_are_refused_before_any_work(digits, tmp_pa
 
 def test_choices_and_docstrings_tell_the_defaults():
     words, cut = " ".join(choice.here for choice in choices.CHOICES), get_localisation_method("paper").settings
-    for value in (Ascent().steps, Ascent().step, cut.working_size, gradient_ascent.LAMBDA):
+    for value in (Ascent().steps, gradient_ascent.STEP, cut.working_size, gradient_ascent.LAMBDA):
         assert str(value) in words
-    assert f"None for {gradient_ascent.LAMBDA} / sqrt(C H W)" in Ascent.__doc__
+    assert f"None for {gradient_ascent.LAMBDA} / sqrt(C H W) / u^2" in Ascent.__doc__
     for sentence in (
         f"{cut.components} components",
         f"gamma {cut.gamma:g}",
