@@ -17,7 +17,7 @@ from minicnn import Preprocess
 from minicnn.images.folder import list_images
 
 SIZE = 224
-LOWEST, HIGHEST = 2, 100  # cycles in a picture; below the window is seen, above the resizing
+LOWEST, HIGHEST = 2, 60  # cycles in a picture; below the window is seen, above the resizing
 
 
 def read(path: str) -> np.ndarray:
@@ -42,9 +42,7 @@ def main() -> None:
     fitted = (cycles >= LOWEST) & (cycles <= HIGHEST)
     slope = np.polyfit(np.log(cycles[fitted]), np.log(power[fitted]), 1)[0]
     print(f"{len(paths)} photographs\nCOLOUR_COVARIANCE = {covariance.round(4).tolist()}")
-    print(f"EXPONENT = {-slope / 2:.2f}  # over {LOWEST} to {HIGHEST} cycles, every coefficient counting alike")
-    lower = fitted & (cycles <= 60)
-    print(f"           {-np.polyfit(np.log(cycles[lower]), np.log(power[lower]), 1)[0] / 2:.2f}  # up to 60")
+    print(f"EXPONENT = {-slope / 2:.2f}")
 
 
 if __name__ == "__main__":

@@ -258,9 +258,10 @@ def _class_model(
     label: str | None = None,
     probability: float | None = None,
 ) -> ClassModel:
-    # a natural picture is shown as it is; it exists only where there is a preprocess
-    natural = isinstance(settings, NaturalAscent) and net.preprocess is not None
-    image, shown = (net.preprocess.to_image(ascent.x[0]), None) if natural else stretch_contrast(net, ascent.x[0])
+    image, shown = stretch_contrast(net, ascent.x[0])
+    if isinstance(settings, NaturalAscent) and net.preprocess is not None:
+        # it is a picture already
+        image, shown = net.preprocess.to_image(ascent.x[0]), None
     return ClassModel(
         image=image,
         shown=shown,

@@ -100,12 +100,12 @@ class Ascent:
 
     def in_units(self, shape: Sequence[int], unit: float) -> Ascent:
         """Return the same with numbers for what is None, for inputs of that shape, (C, H, W), and unit."""
-        defaults = {
-            "step": STEP * unit,
-            "l2": LAMBDA / float(np.sqrt(np.prod(shape))) / unit**2,
-            "radius": RADIUS * unit,
-        }
-        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+        return replace(
+            self,
+            step=STEP * unit if self.step is None else self.step,
+            l2=LAMBDA / float(np.sqrt(np.prod(shape))) / unit**2 if self.l2 is None else self.l2,
+            radius=RADIUS * unit if self.radius is None else self.radius,
+        )
 
 
 def _check(condition: bool, name: str, expected: str) -> None:

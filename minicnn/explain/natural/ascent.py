@@ -115,13 +115,13 @@ def natural_ascent(
         If the gradient vanishes at every step, or the value is no finite number.
 
     """
-    rng = np.random.default_rng(seed)
+    rng, (_, height, width) = np.random.default_rng(seed), canvas.shape
     radii = np.full(canvas.shape[0], settings.colour)
     radii[0] = settings.contrast
     z = START * np.fft.rfft2(rng.standard_normal(canvas.shape)) / np.sqrt(np.prod(canvas.shape[1:]))
     velocity, values, norms = np.zeros_like(z), [], []
     for k in progress(range(settings.steps)):
-        warp = settings.draw_warp(canvas.shape[1:], rng)
+        warp = settings.draw_warp((height, width), rng)
         value, dz = _value_and_gradient(value_and_gradient, canvas, z, warp)
         values.append(value)
         norms.append(canvas.norm(dz))

@@ -22,7 +22,7 @@ __all__ = ["COLOUR_COVARIANCE", "EXPONENT", "Canvas"]
 
 EXPONENT = 1.2
 # of red, green and blue from 0 to 1, within a photograph
-COLOUR_COVARIANCE = ((0.0581, 0.0522, 0.0465), (0.0522, 0.0550, 0.0511), (0.0465, 0.0511, 0.0546))
+COLOUR_COVARIANCE = ((0.0581, 0.0522, 0.0466), (0.0522, 0.0550, 0.0511), (0.0466, 0.0511, 0.0546))
 EDGE = 0.05  # the mean picture is kept that far from black and white, where the sigmoid is flat
 
 
