@@ -25,12 +25,13 @@ import numpy as np
 
 from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
-from minicnn.explain.contrast import stretch_contrast
 from minicnn.explain.gradient_ascent import Ascent, AscentResult, Objective, gradient_ascent
-from minicnn.explain.input_range import input_limits, input_unit
 from minicnn.explain.natural.ascent import NaturalAscent, natural_ascent
 from minicnn.explain.natural.prior import Canvas
 from minicnn.explain.prediction import class_index, class_label, mean_probabilities
+from minicnn.images import Preprocess
+from minicnn.images.contrast import stretch_contrast
+from minicnn.images.input_range import input_limits, input_unit
 from minicnn.kernels import send
 from minicnn.kernels.reference import softmax
 from minicnn.network import Network
@@ -218,7 +219,11 @@ def _choose_settings(net: Network, style: str, settings: Ascent | NaturalAscent 
         raise MinicnnError(
             f"style {style!r}: expected settings of type {kind.__name__}, got {type(settings).__name__}"
         )
-    return settings.in_units(_input_shape(net), input_unit(net)) if isinstance(settings, Ascent) else settings
+    return (
+        settings.in_units(_input_shape(net), input_unit(net.preprocess))
+        if isinstance(settings, Ascent)
+        else settings
+    )
 
 
 class _Maximised(NamedTuple):
@@ -246,7 +251,8 @@ def _ascend(
 
     if isinstance(settings, NaturalAscent):
         return natural_ascent(value_and_gradient, Canvas(net), settings, seed, progress)
-    objective = Objective(value_and_gradient, _zero(net), input_limits(net), ball, input_unit(net))
+    limits = None if net.preprocess is None else input_limits(net.preprocess)
+    objective = Objective(value_and_gradient, _zero(net), limits, ball, input_unit(net.preprocess))
     return gradient_ascent(objective, settings, seed, progress)
 
 
@@ -258,10 +264,7 @@ def _class_model(
     label: str | None = None,
     probability: float | None = None,
 ) -> ClassModel:
-    image, shown = stretch_contrast(net, ascent.x[0])
-    if isinstance(settings, NaturalAscent) and net.preprocess is not None:
-        # it is a picture already
-        image, shown = net.preprocess.to_image(ascent.x[0]), None
+    image, shown = _draw(net.preprocess, ascent.x[0], stretched=isinstance(settings, Ascent))
     return ClassModel(
         image=image,
         shown=shown,
@@ -274,6 +277,15 @@ def _class_model(
         stopped=ascent.stopped,
         settings=settings,
     )
+
+
+def _draw(
+    preprocess: Preprocess | None, x: np.ndarray, stretched: bool
+) -> tuple[np.ndarray | None, tuple[float, float] | None]:
+    """Return the picture of an input and, where its contrast is stretched, its black and white."""
+    if preprocess is None:
+        return None, None
+    return stretch_contrast(preprocess, x) if stretched else (preprocess.to_image(x), None)
 
 
 def _input_shape(net: Network) -> tuple[int, ...]:

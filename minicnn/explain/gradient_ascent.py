@@ -20,7 +20,11 @@ from minicnn.images.gaussian_blur import gaussian_blur
 __all__ = ["LAMBDA", "NOT_IN_PAPER", "Ascent", "AscentResult", "Objective", "gradient_ascent"]
 
 LAMBDA = 1.4  # of an image with one input value; see Ascent
-STEP, RADIUS, START = 0.05, 10.0, 0.1  # in units of the input, see ``input_range``; START is of random images
+STEP, RADIUS, START = (
+    0.05,
+    10.0,
+    0.1,
+)  # in units of the input, see ``images.input_range``; START is of random images
 NOT_IN_PAPER = ("clip", "jitter", "blur", "total_variation", "levels")  # settings that later work has added
 
 
@@ -48,8 +52,8 @@ class Ascent:
 
     Notes
     -----
-    u is the unit of the network's inputs, ``input_range.input_unit``: 1 where they have a standard deviation of 1,
-    78 where they go from 0 to 255.  A network that is fed I = u J has in J the objective
+    u is the unit of the network's inputs, ``minicnn.images.input_range.input_unit``: 1 where their standard deviation
+    is 1, 78 where they go from 0 to 255.  A network that is fed I = u J has in J the objective
     S(u J) - lambda u^2 ||J||^2: for the same pictures steps are u times as long, and lambda u^2 times smaller.
 
     Raises

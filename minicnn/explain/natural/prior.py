@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain.input_range import input_limits
 from minicnn.images import Preprocess
+from minicnn.images.input_range import input_limits
 from minicnn.network import Network
 
 __all__ = ["COLOUR_COVARIANCE", "EXPONENT", "Canvas"]
@@ -57,8 +57,7 @@ class Canvas:
     """
 
     def __init__(self, net: Network):
-        limits = input_limits(net)
-        if net.input_shape is None or net.preprocess is None or limits is None:
+        if net.input_shape is None or net.preprocess is None:
             raise MinicnnError(
                 f"{net.name}: style 'natural' needs an input_shape, and a preprocess that says what black and "
                 "white are; style 'paper' does without the latter"
@@ -66,7 +65,7 @@ class Canvas:
         self.shape = net.input_shape
         channels, height, width = self.shape
         self.coefficients_shape = channels, height, width // 2 + 1
-        self._black, self._white = limits
+        self._black, self._white = input_limits(net.preprocess)
         self._axes = _colour_axes(net.preprocess)
         self._spectrum, self._count, self._octave = _spectrum(height, width)
         # where the zero image lies between black and white, and a slope of 1 there

@@ -11,12 +11,12 @@ from minicnn import Network, Preprocess
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import Ascent, NaturalAscent, class_model, maximise
-from minicnn.explain.contrast import stretch_contrast
-from minicnn.explain.input_range import input_unit
 from minicnn.explain.natural import prior
 from minicnn.explain.natural.prior import Canvas
 from minicnn.explain.natural.warp import Warp
 from minicnn.figures import verification
+from minicnn.images.contrast import stretch_contrast
+from minicnn.images.input_range import input_unit
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
 
 
@@ -112,7 +112,7 @@ def test_the_network_s_units_change_nothing(scale):
     state = {name: np.array(a) for name, a in one.state_dict().items()}
     state["0.weight"] = state["0.weight"] / np.float32(unit)
     other.load_state_dict(state)
-    assert input_unit(other) == pytest.approx(unit * input_unit(one), rel=1e-5)
+    assert input_unit(other.preprocess) == pytest.approx(unit * input_unit(one.preprocess), rel=1e-5)
     for how in ({"settings": Ascent(steps=20)}, {"style": "natural", "settings": NaturalAscent(steps=20)}):
         first, second = (class_model(net, 1, **how) for net in (one, other))
         assert np.abs(first.image.astype(int) - second.image).max() <= 2
@@ -151,9 +151,10 @@ def test_contrast_is_stretched_and_said_to_be(digits):
     values = 255 * (model.x[0] * 0.3081 + 0.1307)
     expected = np.clip(np.rint(255 * (values - black) / (white - black)), 0, 255)
     assert np.abs(model.image[..., 0] - expected).max() <= 1 and black < 0 < 110 < white
-    flat, shown = stretch_contrast(digits, np.zeros((1, 28, 28), np.float32))
+    flat, shown = stretch_contrast(digits.preprocess, np.zeros((1, 28, 28), np.float32))
     assert shown == (0, 255) and len(np.unique(flat)) == 1
-    assert stretch_contrast(Network(digits.layers, (1, 28, 28)), model.x) == (None, None)
+    model = class_model(Network(digits.layers, (1, 28, 28)), 3, settings=Ascent(steps=2))
+    assert model.image is model.shown is None
 
 
 def dead_net():

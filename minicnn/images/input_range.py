@@ -6,33 +6,31 @@ from dataclasses import replace
 
 import numpy as np
 
-from minicnn.network import Network
+from minicnn.images.preprocess import Preprocess
 
 __all__ = ["RANGE", "input_limits", "input_unit"]
 
 RANGE = 3.25  # white - black in standard deviations, of MNIST's digits; photographs have 4
 
 
-def input_limits(net: Network) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the input values (C, H, W) of black and of white; None without a ``preprocess``.
+def input_limits(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """Return the input values (C, H, W) of black and of white.
 
     Examples
     --------
     >>> import minicnn
-    >>> black, white = input_limits(minicnn.load("digits"))
+    >>> black, white = input_limits(minicnn.load("digits").preprocess)
     >>> round(float(black.max()), 2), round(float(white.min()), 2)
     (-0.42, 2.82)
 
     """
-    if net.preprocess is None:
-        return None
     # "auto" would take the white picture for dark strokes on light paper and turn it into black
-    preprocess = replace(net.preprocess, invert=False)
+    preprocess = replace(preprocess, invert=False)
     black, white = (preprocess(np.full((*preprocess.size, 3), value, np.uint8))[0] for value in (0, 255))
     return black, white
 
 
-def input_unit(net: Network) -> float:
+def input_unit(preprocess: Preprocess | None) -> float:
     """Return by how much the network's inputs vary: (white - black) / 3.25, the standard deviation of its data.
 
     1 for inputs brought to a standard deviation of 1, 78 for inputs of 0 to 255; 1 where nobody says.
@@ -40,9 +38,11 @@ def input_unit(net: Network) -> float:
     Examples
     --------
     >>> import minicnn
-    >>> round(input_unit(minicnn.load("digits")), 2), round(input_unit(minicnn.load("efficientnet-lite0")), 2)
-    (1.0, 0.61)
+    >>> round(input_unit(minicnn.load("digits").preprocess), 2)
+    1.0
 
     """
-    limits = input_limits(net)
-    return 1.0 if limits is None else float(np.abs(limits[1] - limits[0]).mean(dtype=np.float64)) / RANGE
+    if preprocess is None:
+        return 1.0
+    black, white = input_limits(preprocess)
+    return float(np.abs(white - black).mean(dtype=np.float64)) / RANGE

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.explain.input_range import input_limits
-from minicnn.network import Network
+from minicnn.images.input_range import input_limits
+from minicnn.images.preprocess import Preprocess
 
 __all__ = ["stretch_contrast"]
 
 LEFT_OUT = 0.005  # of the values at either end, which are clipped
 
 
-def stretch_contrast(net: Network, x: np.ndarray) -> tuple[np.ndarray | None, tuple[float, float] | None]:
+def stretch_contrast(preprocess: Preprocess, x: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the picture of an input, its contrast stretched, and which pixel values are black and white in it.
 
     The mean is added (paper, section 2); then all but 0.5 % of the values at either end go linearly to 0..255, all
@@ -21,34 +21,31 @@ def stretch_contrast(net: Network, x: np.ndarray) -> tuple[np.ndarray | None, tu
 
     Parameters
     ----------
-    net : Network
+    preprocess : Preprocess
     x : array of shape (C, H, W)
 
     Returns
     -------
-    picture : uint8 array of shape (H, W, 3); None without a ``preprocess``
-    (black, white) : two pixel values; None without a ``preprocess``
+    picture : uint8 array of shape (H, W, 3)
+    (black, white) : two pixel values
 
     Examples
     --------
     >>> import minicnn
-    >>> net = minicnn.load("digits")
+    >>> preprocess = minicnn.load("digits").preprocess
     >>> faint = np.zeros((1, 28, 28), np.float32)
     >>> faint[0, 10:18] = 0.1
-    >>> picture, (black, white) = stretch_contrast(net, faint)
+    >>> picture, (black, white) = stretch_contrast(preprocess, faint)
     >>> int(picture.min()), int(picture.max()), round(black), round(white)
     (0, 255, 33, 41)
 
     """
-    limits = input_limits(net)
-    if net.preprocess is None or limits is None:
-        return None, None
     # shares of the way from black to white, so that the channels of a picture are stretched alike
-    black, white = (limit.astype(np.float64) for limit in limits)
+    black, white = (limit.astype(np.float64) for limit in input_limits(preprocess))
     share = (x - black) / (white - black)
     low, high = (float(q) for q in np.quantile(share, (LEFT_OUT, 1 - LEFT_OUT)))
     # a single colour, or values that are no numbers, can't be stretched
     if not high > low:
         low, high = 0.0, 1.0
-    picture = net.preprocess.to_image(black + (white - black) * (share - low) / (high - low))
+    picture = preprocess.to_image(black + (white - black) * (share - low) / (high - low))
     return picture, (255 * low, 255 * high)
