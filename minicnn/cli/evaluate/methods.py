@@ -31,6 +31,9 @@ def configure(parser: ArgumentParser) -> None:
         metavar="N",
         help="the same as --images; 4 tries everything in a minute or two",
     )
+    parser.add_argument(
+        "--kept", action="store_true", help="measure nothing more: the table of what was measured until now"
+    )
     add_size(parser, "--steps", 16, 1, "of each insertion and deletion curve")
     add_size(parser, "--curves", 24, 0, "pictures of insertion and deletion; 0 leaves them out")
     add_size(parser, "--grids", 16, 0, "at most, of four photographs each; 0 leaves the grid pointing game out")
@@ -75,7 +78,7 @@ def run(arguments: Namespace) -> int:
             split_methods(arguments.methods),
             settings=settings,
             keep=folder / "measured",
-            progress=_show_progress,
+            progress=(lambda tasks: ()) if arguments.kept else _show_progress,
             skip=left_out.skipped.append,
         )
     facts = {"origin": origin, "date": date.today().isoformat(), "version": minicnn.__version__}

@@ -9,7 +9,6 @@ import numpy as np
 
 from minicnn.evaluate.dataset import Box
 from minicnn.evaluate.iou import box_iou
-from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.segmentation.components import bounding_box, largest_component
 
 __all__ = ["LEVELS", "CrossValidated", "cross_validate_level", "threshold_ious"]
@@ -53,14 +52,13 @@ class CrossValidated(NamedTuple):
     levels: tuple[float, ...]
 
 
-def threshold_ious(map: np.ndarray, boxes: Sequence[Box], smoothing: float) -> list[float]:
+def threshold_ious(map: np.ndarray, boxes: Sequence[Box]) -> list[float]:
     """Intersections over unions of the box around the largest part of a map above each of ``LEVELS``.
 
     Parameters
     ----------
     map : float array of shape (H, W)
     boxes : the true ones; the nearest counts
-    smoothing : float, sigma of a blur before, in parts of the longer side
 
     Returns
     -------
@@ -70,17 +68,16 @@ def threshold_ious(map: np.ndarray, boxes: Sequence[Box], smoothing: float) -> l
     --------
     >>> map = np.zeros((20, 20))
     >>> map[5:10, 5:10] = 1
-    >>> set(threshold_ious(map, [(5, 5, 10, 10)], smoothing=0))
+    >>> set(threshold_ious(map, [(5, 5, 10, 10)]))
     {1.0}
 
     """
-    smooth = gaussian_blur(map, smoothing * max(map.shape))
-    low, high = float(smooth.min()), float(smooth.max())
+    low, high = float(map.min()), float(map.max())
     if not high > low:
         return [0.0] * len(LEVELS)
     ious = []
     for level in LEVELS:
-        around = bounding_box(largest_component(smooth > low + level * (high - low)))
+        around = bounding_box(largest_component(map > low + level * (high - low)))
         ious.append(round(max(box_iou(around, box) for box in boxes), 4))
     return ious
 

@@ -85,12 +85,7 @@ def shown_map(method: Method, maps: AttributionMaps) -> np.ndarray:
     return maps.signed if method.signed else maps.map
 
 
-def photograph_items(examples: Sequence[Example]) -> list[Item]:
-    """Return the pictures; those that can't be read are left for ``prepare`` to complain of."""
-    return [Item(digest_example(example), str(example.image), example.group, example) for example in examples]
-
-
-# photographs: pointing, boxes, curves, time
+# photographs: pointing, boxes, time
 
 
 class Photograph(NamedTuple):
@@ -118,24 +113,23 @@ def photograph_part(net: Network, examples: Sequence[Example], settings: TableSe
         maps = method.function(net, x, target, **own)
         seconds = time.process_time() - start
         map = average_views(maps.map, views)
-        sigma = settings.smoothing * max(map.shape)
+        map = gaussian_blur(map, settings.smoothing * max(map.shape))
         return {
-            "pointing": _points_at(map, boxes, settings),
-            "ious": threshold_ious(map, boxes, settings.smoothing),
-            "component ious": best_ious(gaussian_blur(map, sigma), boxes).round(3).tolist(),
+            "pointing": _points_at(map, boxes, settings.tolerance),
+            "ious": threshold_ious(map, boxes),
+            "component ious": best_ious(map, boxes).round(3).tolist(),
             "seconds": round(seconds, 4),
         }
 
-    items = photograph_items(examples)
+    items = _draw(examples, len(examples), settings.seed)
     decides = {n: getattr(settings, n) for n in ("tolerance", "smoothing")}
     return Part("photographs", items, net, _shape(net), decides, lambda _: len(items), prepare, measure)
 
 
-def _points_at(map: np.ndarray, boxes: Sequence[Box], settings: TableSettings) -> float:
+def _points_at(map: np.ndarray, boxes: Sequence[Box], tolerance: float) -> float:
     """Return 1 if the map's largest value is on an object; a map that is the same everywhere points nowhere."""
-    smooth = gaussian_blur(map, settings.smoothing * max(map.shape))
-    row, column = np.unravel_index(smooth.argmax(), smooth.shape)
-    return float(map.max() > map.min() and hits_box((int(row), int(column)), boxes, settings.tolerance))
+    row, column = np.unravel_index(map.argmax(), map.shape)
+    return float(map.max() > map.min() and hits_box((int(row), int(column)), boxes, tolerance))
 
 
 # insertion and deletion
@@ -143,7 +137,7 @@ def _points_at(map: np.ndarray, boxes: Sequence[Box], settings: TableSettings) -
 
 def curve_part(net: Network, examples: Sequence[Example], settings: TableSettings) -> Part:
     """Areas under insertion and deletion curves, on the whole picture warped to the input."""
-    items = _draw(photograph_items(examples), settings.curve_pictures, settings.seed)
+    items = _draw(examples, settings.curve_pictures, settings.seed)
 
     def prepare(example: Example) -> tuple[np.ndarray, int]:
         x, _ = load_views(net, example.image, "whole")
@@ -160,9 +154,11 @@ def curve_part(net: Network, examples: Sequence[Example], settings: TableSetting
     return Part("curves", items, net, _shape(net), decides, lambda _: len(items), prepare, measure)
 
 
-def _draw(items: list[Item], count: int, seed: int) -> list[Item]:
-    """Return so many items in random order, so that the first few of them are any."""
-    return [items[n] for n in np.random.default_rng(seed).permutation(len(items))[:count]]
+def _draw(examples: Sequence[Example], count: int, seed: int) -> list[Item]:
+    """Return so many pictures in random order, so that the first of them, if a run is stopped, are any."""
+    drawn = (examples[n] for n in np.random.default_rng(seed).permutation(len(examples))[:count])
+    # those that can't be read are left for ``prepare`` to complain of
+    return [Item(digest_example(example), str(example.image), example.group, example) for example in drawn]
 
 
 # grids of photographs
@@ -193,7 +189,7 @@ def grid_part(net: Network, examples: Sequence[Example], settings: TableSettings
 
 def random_part(net: Network, examples: Sequence[Example], settings: TableSettings) -> Part:
     """Smooth and Efficient MPRT."""
-    items = _draw(photograph_items(examples), settings.random_pictures, settings.seed)
+    items = _draw(examples, settings.random_pictures, settings.seed)
     networks = randomised_networks(net, settings.random_steps, settings.seed) if items else [net]
 
     def prepare(example: Example) -> tuple[np.ndarray, int]:

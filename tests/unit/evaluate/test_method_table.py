@@ -45,14 +45,14 @@ def test_boxes_are_those_of_scipys_largest_part():
     rng = np.random.default_rng(0)
     map = scipy.ndimage.gaussian_filter(rng.random((40, 30)), 2)
     truth = [(3, 4, 20, 30), (15, 20, 30, 40)]
-    for level, iou in zip(LEVELS, threshold_ious(map, truth, 0), strict=True):
+    for level, iou in zip(LEVELS, threshold_ious(map, truth), strict=True):
         above = map > map.min() + level * (map.max() - map.min())
         labels, _ = scipy.ndimage.label(above, np.ones((3, 3)))
         sizes = np.bincount(labels.ravel())[1:]
         rows, columns = scipy.ndimage.find_objects(labels)[int(sizes.argmax())]
         box = (columns.start, rows.start, columns.stop, rows.stop)
         assert iou == pytest.approx(max(box_iou(box, b) for b in truth), abs=1e-4)
-    assert threshold_ious(np.ones((5, 5)), truth, 0.02) == [0.0] * len(LEVELS)
+    assert threshold_ious(np.ones((5, 5)), truth) == [0.0] * len(LEVELS)
 
 
 def test_a_level_is_chosen_without_the_pictures_that_it_is_for():
@@ -189,5 +189,7 @@ def test_the_command_measures_writes_and_goes_on(sevens, tmp_path, capsys):
     assert main([*words, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["measured"] == 2 and record["net"] == "digits" and len(record["methods"]) == 5
+    assert main([*words[:-1], "1", "--images", "3", "--kept", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measured"] == 2  # of three
     assert main([*words, "--methods", "nonsense"]) == 1
     assert capsys.readouterr().err.startswith("minicnn: method: expected one of gradient")
