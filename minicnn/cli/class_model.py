@@ -61,7 +61,7 @@ def _add_ascent(parser: ArgumentParser) -> None:
         "ascent", "the paper's style, which has a penalty of lambda ||I||^2; --steps goes with either"
     )
     add = common.option_adder(group, "settings")
-    add("--steps", type=int, metavar="N", help="default: 200; natural style: 160")
+    add("--steps", type=int, metavar="N", help="default: 200")
     add(
         "--step",
         type=float,

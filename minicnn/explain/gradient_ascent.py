@@ -52,8 +52,8 @@ class Ascent:
 
     Notes
     -----
-    u is the unit of the network's inputs, ``minicnn.images.input_range.input_unit``: 1 where their standard deviation
-    is 1, 78 where they go from 0 to 255.  A network that is fed I = u J has in J the objective
+    u is the unit of the network's inputs, ``minicnn.images.input_range.input_unit``: 1 where they have a deviation
+    of 1, 78 where they go from 0 to 255.  A network that is fed I = u J has in J the objective
     S(u J) - lambda u^2 ||J||^2: for the same pictures steps are u times as long, and lambda u^2 times smaller.
 
     Raises

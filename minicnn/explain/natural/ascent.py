@@ -57,11 +57,11 @@ class NaturalAscent:
 
     """
 
-    steps: int = 160
+    steps: int = 200
     step: float = 0.3
     temperature: float = 3.0
     contrast: float = 1.1
-    colour: float = 1.4
+    colour: float = 2.0
     angle: float = 20.0
     nearest: float = 1.4
     farthest: float = 0.6

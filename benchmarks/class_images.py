@@ -1,0 +1,193 @@
+"""Class images measured: are they recognised, and do they stay their class when the picture is changed.
+
+python benchmarks/class_images.py -o FOLDER [--net NAME] [--style paper|natural] [--score FILE]
+
+Draws the images of ``CLASSES`` in both styles, and for each style writes into FOLDER/NET
+
+- STYLE/NUMBER.png and .npz: each picture as it is shown, and the input; what is there is not drawn again;
+- STYLE.sheet.png: all of them, numbered in an order drawn at random, without names; STYLE.names.txt, the names
+  sorted; STYLE.key.json, the order and its seed, which a rater must not have read;
+- STYLE.json: how often the picture stays the top class under shifts, scales, rotations, JPEG and blur.
+
+``--score FILE`` reads a rater's guesses, {"1": "name", ...}, and writes how many are right beside the sheet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+import minicnn
+from minicnn import Network
+from minicnn.explain import class_model
+from minicnn.explain.class_model import STYLES
+from minicnn.report import contact_sheet, save_png
+
+# written down before any was drawn: animals and things of clear shape; settings were chosen on other classes
+CLASSES = {
+    1: "goldfish",
+    84: "peacock",
+    107: "jellyfish",
+    130: "flamingo",
+    145: "king penguin",
+    251: "dalmatian",
+    292: "tiger",
+    301: "ladybug",
+    323: "monarch butterfly",
+    340: "zebra",
+    404: "airliner",
+    417: "hot-air balloon",
+    779: "school bus",
+    849: "teapot",
+    879: "umbrella",
+    889: "violin",
+    949: "strawberry",
+    953: "pineapple",
+    980: "volcano",
+    985: "daisy",
+}
+SHIFT = 24  # pixels
+BLUR = 1.5  # sigma in pixels
+
+
+def changes(picture: Image.Image, fill: tuple[int, ...]) -> Iterator[tuple[str, Image.Image]]:
+    """Yield a picture's changed versions, of its size, each with the kind of change; ``fill`` is seen outside."""
+    width, height = picture.size
+
+    def seen(scale: float = 1.0, angle: float = 0.0, shift: tuple[int, int] = (0, 0)) -> Image.Image:
+        # reduced with antialiasing; the middle of what is larger is cut out
+        size = (round(width * scale), round(height * scale))
+        y = picture.resize(size, Image.Resampling.BICUBIC).rotate(angle, Image.Resampling.BICUBIC, fillcolor=fill)
+        canvas = Image.new(picture.mode, picture.size, fill)
+        canvas.paste(y, ((width - size[0]) // 2 + shift[0], (height - size[1]) // 2 + shift[1]))
+        return canvas
+
+    yield "as drawn", picture
+    for shift in ((SHIFT, 0), (-SHIFT, 0), (0, SHIFT), (0, -SHIFT)):
+        yield "shifts", seen(shift=shift)
+    for scale in (0.5, 0.71, 1.41, 2.0):
+        yield "scales", seen(scale)
+    for angle in (-20, 20):
+        yield "rotations", seen(angle=angle)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=50)
+    yield "JPEG", Image.open(stream).convert(picture.mode)
+    yield "blur", picture.filter(ImageFilter.GaussianBlur(BLUR))
+
+
+def stays(net: Network, x: np.ndarray, target: int) -> dict[str, list[bool]]:
+    """Return for each kind of change which of the changed pictures have the class on top."""
+    assert net.preprocess is not None
+    # pictures are of the input's size already; the zero image is the colour of the outside
+    preprocess = replace(net.preprocess, resize=None)
+    picture = Image.fromarray(net.preprocess.to_image(x))
+    fill = tuple(int(v) for v in net.preprocess.to_image(np.zeros_like(x))[0, 0])
+    kept: dict[str, list[bool]] = {}
+    for kind, changed in changes(picture, fill):
+        kept.setdefault(kind, []).append(int(net(preprocess(changed))[0].argmax()) == target)
+    return kept
+
+
+def draw(net: Network, target: int, style: str, folder: Path) -> np.ndarray:
+    """Return a class's input, drawn unless it is in the folder already."""
+    path = folder / f"{target:03}.npz"
+    if not path.exists():
+        start = time.process_time()
+        model = class_model(net, target, style=style)
+        assert model.image is not None
+        save_png(Image.fromarray(model.image), path.with_suffix(".png"))
+        seconds, beside = time.process_time() - start, path.with_suffix(".tmp.npz")
+        np.savez(beside, x=model.x, probability=np.float64(model.probability), seconds=seconds)
+        os.replace(beside, path)
+        print(f"{net.name} {style} {CLASSES[target]}: {model.probability:.3f}, {seconds:.0f} s", flush=True)
+    return np.asarray(np.load(path)["x"])
+
+
+def write_sheet(folder: Path, style: str) -> None:
+    """Write the numbered sheet, the names and the key, unless they are there."""
+    key = folder / f"{style}.key.json"
+    if key.exists():
+        return
+    seed = int.from_bytes(os.urandom(8), "big")
+    order = [list(CLASSES)[i] for i in np.random.default_rng(seed).permutation(len(CLASSES))]
+    pictures: list[tuple[Any, str]] = [
+        (np.asarray(Image.open(folder / style / f"{target:03}.png")), str(i)) for i, target in enumerate(order, 1)
+    ]
+    save_png(
+        contact_sheet([pictures[i : i + 5] for i in range(0, 20, 5)], cell=224), folder / f"{style}.sheet.png"
+    )
+    (folder / f"{style}.names.txt").write_text("\n".join(sorted(CLASSES.values())) + "\n", encoding="utf-8")
+    write_json(key, {"seed": seed, "order": {str(i): CLASSES[target] for i, target in enumerate(order, 1)}})
+
+
+def measure(net: Network, style: str, folder: Path) -> None:
+    """Draw the classes in a style and write what they stand."""
+    (folder / style).mkdir(parents=True, exist_ok=True)
+    rows: dict[str, dict[str, Any]] = {}
+    for target, name in CLASSES.items():
+        x = draw(net, target, style, folder / style)
+        held = np.load(folder / style / f"{target:03}.npz")
+        rows[name] = {
+            "probability": float(held["probability"]),
+            "seconds": float(held["seconds"]),
+            "stays": stays(net, x, target),
+        }
+    kinds = list(next(iter(rows.values()))["stays"])
+    shares = {kind: float(np.mean([row["stays"][kind] for row in rows.values()])) for kind in kinds}
+    changed = [share for kind, share in shares.items() if kind != "as drawn"]
+    result = {"net": net.name, "style": style, "shares": shares, "mean of changes": float(np.mean(changed))}
+    write_json(folder / f"{style}.json", result | {"classes": rows})
+    print(json.dumps(result), flush=True)
+    write_sheet(folder, style)
+
+
+def score(folder: Path, style: str, guesses: Path) -> None:
+    """Write how many of a rater's guesses are right."""
+    order = json.loads((folder / f"{style}.key.json").read_text(encoding="utf-8"))["order"]
+    guessed = json.loads(guesses.read_text(encoding="utf-8"))
+    if sorted(guessed.values()) != sorted(CLASSES.values()):
+        raise SystemExit(f"{guesses}: expected each of the {len(CLASSES)} names once")
+    wrong = {
+        number: {"guess": guessed[number], "is": name} for number, name in order.items() if guessed[number] != name
+    }
+    write_json(
+        folder / f"{style}.score.json", {"right": len(order) - len(wrong), "of": len(order), "wrong": wrong}
+    )
+    print(f"{len(order) - len(wrong)} of {len(order)} right")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write beside, then rename."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def main() -> None:
+    """Measure, or score."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--net", default="squeezenet1_1")
+    parser.add_argument("--style", choices=list(STYLES), action="append")
+    parser.add_argument("--score", type=Path)
+    arguments = parser.parse_args()
+    folder = arguments.output / arguments.net
+    for style in arguments.style or ["natural", "paper"]:
+        if arguments.score:
+            score(folder, style, arguments.score)
+        else:
+            measure(minicnn.load(arguments.net).to("cpu"), style, folder)
+
+
+if __name__ == "__main__":
+    main()
