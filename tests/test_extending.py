@@ -73,7 +73,7 @@ def test_a_layer_of_ones_own_runs_and_is_summed_up_on_every_device(device):
 
 
 def test_a_curved_layer_is_refused_by_name_until_its_kinks_are_known():
-    with pytest.raises(MinicnnError, match=r"no rule for Softsign; add it to minicnn/verify/kinks\.py"):
+    with pytest.raises(MinicnnError, match=r"no rule for Softsign; add it to minicnn/layers/kinks\.py"):
         gradients(Softsign(), np.random.default_rng(0).normal(size=(2, 3, 4, 4)))
 
 

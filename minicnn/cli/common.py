@@ -141,12 +141,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def integer_from(minimum: int) -> Callable[[str], int]:
-    """Return the type of an option that takes whole numbers from ``minimum`` on."""
+def integer_from(minimum: int, word: str | None = None) -> Callable[[str], int | str]:
+    """Return the type of an option that takes whole numbers from ``minimum`` on, and perhaps a word."""
+    expected = f"a whole number >= {minimum}" + (f" or {word!r}" if word else "")
 
-    def parse(text: str) -> int:
+    def parse(text: str) -> int | str:
+        if text == word:
+            return text
         if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {minimum}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
         return int(text)
 
     return parse

@@ -42,7 +42,9 @@ def _add_methods(parser: ArgumentParser) -> None:
         if setting.choices:
             add(option, choices=setting.choices, help=help)
         elif setting.type is int and setting.minimum is not None:
-            add(option, type=common.integer_from(setting.minimum), metavar=setting.metavar, help=help)
+            add(
+                option, type=common.integer_from(setting.minimum, setting.word), metavar=setting.metavar, help=help
+            )
         else:
             add(option, type=setting.type, metavar=setting.metavar, help=help)
 
@@ -85,14 +87,34 @@ def _step_progress(steps: Iterable[int]) -> Iterable[int]:
 
 
 def format_saliencies(records: list[dict[str, Any]]) -> str:
-    """Return one line an image, and for integrated gradients how far they miss the score's change."""
+    """Return one line an image, and for maps that add up to something how far they miss it."""
     lines = []
     for record in records:
         lines.append(
             f"{record['image']}: {common.class_name(record)}, score {record['score']:.3f}, "
             f"probability {record['probability']:.2%} -> {record['figure']}"
         )
-        if "completeness error" in record:
-            error, change = record["completeness error"], record["score change"]
-            lines.append(f"  attributions add up to the score's change of {change:.4g} but for {error:.2g}")
+        if "score change" in record:
+            lines += _format_completeness(record)
+        elif "constant" in record:
+            lines.append(
+                f"  attributions and the constant {record['constant']:.4g} add up to the score but for "
+                f"{record['completeness error']:.2g}"
+            )
     return "\n".join(lines)
+
+
+def _format_completeness(record: dict[str, Any]) -> list[str]:
+    """Return what integrated gradients add up to; of exact ones also how, beside the usual sum."""
+    change = record["score change"]
+    lines = [
+        f"  attributions add up to the score's change of {change:.4g} but for {record['completeness error']:.2g}"
+    ]
+    usual = [name for name in record if name.startswith("completeness error of ")]
+    lines += [f"  ({name.removeprefix('completeness error of ')} miss it by {record[name]:.2g})" for name in usual]
+    if "segments" in record:
+        lines.append(
+            f"  {record['segments']:,.0f} segments cross {record['kinks']:,.0f} kinks; cut last, they moved "
+            f"{record['uncertainty']:.2%} of the map"
+        )
+    return lines

@@ -8,7 +8,7 @@ from minicnn.explain.class_model import ClassModel, class_model, maximise
 from minicnn.explain.deconvnet import Reconstruction, deconvnet, top_activations
 from minicnn.explain.grad_cam import grad_cam
 from minicnn.explain.gradient_ascent import Ascent
-from minicnn.explain.gradient_input import gradient_times_input
+from minicnn.explain.gradient_input import LinearModel, gradient_times_input, linear_model
 from minicnn.explain.integrated_gradients import integrated_gradients
 from minicnn.explain.localise import Detection, localise
 from minicnn.explain.natural.ascent import NaturalAscent
@@ -26,6 +26,7 @@ __all__ = [
     "Box",
     "ClassModel",
     "Detection",
+    "LinearModel",
     "NaturalAscent",
     "Prediction",
     "Reconstruction",
@@ -38,6 +39,7 @@ __all__ = [
     "grad_cam",
     "gradient_times_input",
     "integrated_gradients",
+    "linear_model",
     "localise",
     "maximise",
     "occlusion",

@@ -22,7 +22,7 @@ from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.grad_cam import choose_layer, grad_cam_maps
 from minicnn.explain.gradient import gradient_maps
 from minicnn.explain.gradient_input import gradient_input_maps
-from minicnn.explain.integrated_gradients import BASELINES, integrated_gradient_maps
+from minicnn.explain.integrated_gradients import BASELINES, EXACT, integrated_gradient_maps
 from minicnn.explain.occlusion import choose_window, occlusion_maps
 from minicnn.explain.smooth_gradient import smooth_gradient_maps
 from minicnn.network import Network
@@ -63,6 +63,7 @@ class Setting:
     unit : str, for options: what it is counted in
     minimum : int, optional, the least value
     choices : tuple of str, the values that can be typed; empty if any can
+    word : str, what can be typed in the place of a number
     default_help : str, what is chosen where ``default`` is None
     metavar : str, its placeholder in the help of the command line
     option : bool, whether ``minicnn saliency`` has an option ``--NAME`` for it
@@ -75,6 +76,7 @@ class Setting:
     unit: str = ""
     minimum: int | None = None
     choices: tuple[str, ...] = ()
+    word: str | None = None
     default_help: str = ""
     metavar: str | None = None
     option: bool = True
@@ -176,8 +178,24 @@ _ENTRIES = (
         integrated_gradient_maps,
         Reference("Sundararajan, Taly, Yan", 2017, "Axiomatic attribution for deep networks"),
         settings={
-            "steps": Setting(50, int, "gradients on the way from the baseline", minimum=1, metavar="N"),
+            "steps": Setting(
+                50,
+                int,
+                "gradients on the way from the baseline",
+                "or 'exact': kinks are located, so that the map adds up",
+                minimum=1,
+                word=EXACT,
+                metavar="N",
+            ),
             "baseline": Setting("black", str, "a black image, or the training data's mean", choices=BASELINES),
+            "tolerance": Setting(
+                0.05,
+                float,
+                "by how much an exact map may still move",
+                "for --steps exact, in parts of the map",
+                minimum=0,
+                metavar="T",
+            ),
         },
         signed=True,
         passes=50,

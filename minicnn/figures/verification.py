@@ -12,6 +12,7 @@ import numpy as np
 import minicnn
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
+from minicnn.explain.integrated_gradients import EXACT
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
 from minicnn.figures.kinds import RECOMPUTE
@@ -24,6 +25,7 @@ __all__ = ["Verdict", "verify_figure"]
 
 # Steps of ascent, and pixels on the longer side of a cut, above which a record is not followed.
 MAX_STEPS, MAX_PIXELS = 10_000, 4096
+EXACT_STEPS = 10  # times 1 / tolerance: about as many segments do exact integrated gradients take
 # Largest difference, of the map's maximum, that another device, machine or library explains by rounding.
 ROUNDING = 1e-3
 
@@ -160,7 +162,11 @@ def _check_cost(settings: Mapping[str, Any], net: Network) -> None:
     """Refuse a record, which anybody may have written, that would compute for hours."""
     # "1" stands for the single target of a record that lists none
     ascents = (1 + settings.get("restarts", 0)) * len(settings.get("targets", "1"))
-    steps = max(settings.get("steps", 1) * ascents, settings.get("samples", 1))
+    steps = settings.get("steps", 1)
+    if steps == EXACT:
+        # the number of segments grows about as fast as the tolerance falls
+        steps = round(EXACT_STEPS / max(settings.get("tolerance", 0.0), 1 / MAX_STEPS))
+    steps = max(steps * ascents, settings.get("samples", 1))
     steps = max(steps, len(settings.get("stages", ())))
     if settings.get("stride") is not None:
         # occlusion: one forward pass for each place of the window

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer, sequence
-from minicnn.verify.kinks import distance_to_kink, parameter_tangent, tangent
+from minicnn.layers.kinks import distance_to_kink, parameter_tangent, tangent
 
 __all__ = ["Linearisation", "linearise"]
 

@@ -7,19 +7,14 @@ max-pools that is exact as long as no rectifier and no pool switch changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, class_label, load_views
-from minicnn.kernels import reference
-from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.network import Network
-from minicnn.verify.gradcheck.network import scores_chain
-from minicnn.verify.kinks import affine_piece
+from minicnn.network.linear_piece import piecewise_linear_layers, scores_at_zero
 from minicnn.verify.linearise import Linearisation, linearise
 
 __all__ = ["Validity", "validity"]
@@ -117,7 +112,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     (True, True)
 
     """
-    layers, exact = _piecewise_linear_layers(net), net.to("reference")
+    layers, exact = piecewise_linear_layers(net, "validity"), net.to("reference")
     x, _ = load_views(net, image, "one")
     assert net.preprocess is not None  # load_views refuses a network without
     x = x.astype(np.float64)
@@ -132,7 +127,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     u = v / np.abs(v).max()
     ahead, behind = (linearise(layers, x, sign * u * per_level, ahead=True) for sign in (1, -1))
     norm, distances = float(np.linalg.norm(u)), ahead.all_distances()
-    score, bias = float(scores[0, target]), float(_scores_at_zero(layers, x)[target])
+    score, bias = float(scores[0, target]), float(scores_at_zero(layers, x)[1][0, target])
     # slope of the score along u, per grey level
     rise = float((w * u * per_level).sum())
     layer, unit = _nearest_unit(ahead)
@@ -155,15 +150,6 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     )
 
 
-def _piecewise_linear_layers(net: Network) -> sequence.NamedLayers:
-    layers = scores_chain(net)
-    for name, layer in sequence.walk(layers):
-        if layer.kind >= Kind.SMOOTH:
-            kind = layer.kind.name.lower()
-            raise MinicnnError(f"validity: layer {name!r} of {net.name} is {kind}; its scores are nowhere linear")
-    return layers
-
-
 def _nearest_unit(line: Linearisation) -> tuple[str | None, tuple[int, ...] | None]:
     """Return name and index (C, P, Q) of the unit whose kink is the nearest."""
     if not np.isfinite(line.nearest()):
@@ -172,24 +158,3 @@ def _nearest_unit(line: Linearisation) -> tuple[str | None, tuple[int, ...] | No
     distances = line.units[name]
     # the index without its first entry, that of the image
     return name, tuple(int(i) for i in np.unravel_index(distances.argmin(), distances.shape)[1:])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _AffinePiece(Layer):
-    """A layer on pairs (x, z), stacked along the batch axis: z goes through the affine piece around x."""
-
-    layer: Layer
-
-    def forward(
-        self, xz: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
-    ) -> tuple[np.ndarray, None]:
-        x, z = np.split(xz, 2)
-        return np.concatenate([self.layer.forward(x, kernels)[0], affine_piece(self.layer, x, z)]), None
-
-
-def _scores_at_zero(layers: sequence.NamedLayers, x: np.ndarray) -> np.ndarray:
-    """Scores of the affine piece around x at the zero input: all the biases, carried forward."""
-    pairs = sequence.map_layers(layers, lambda name, layer: _AffinePiece(layer))
-    y, _ = sequence.forward(pairs, np.concatenate([x, np.zeros_like(x)]), reference)
-    # (2, K): scores at x, then those of the zero input
-    return y[-1]

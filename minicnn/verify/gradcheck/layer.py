@@ -12,10 +12,10 @@ from numpy.typing import DTypeLike
 from minicnn._utils.types import Shape
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer
+from minicnn.layers.kinks import clearance, complex_step, distance_to_kink, parameter_tangent, tangent
 from minicnn.layers.transforms.fuse import ConvReLU2d
 from minicnn.verify.gradcheck.probes import Claim, Derivative, Measured, Sampling, check_claim, step_within
 from minicnn.verify.gradcheck.report import Row, RowLabel
-from minicnn.verify.kinks import clearance, complex_step, distance_to_kink, parameter_tangent, tangent
 from minicnn.verify.rounding import SIGMAS, forward_scale, gradient_scales, inner, tolerance, unit
 
 __all__ = ["LayerCase", "check_layer"]

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from minicnn.kernels import is_reference, on, reference
 from minicnn.layers import Keep, sequence
 from minicnn.network import Network
+from minicnn.network.linear_piece import scores_chain
 from minicnn.verify.gradcheck.precision import float32_slack
 from minicnn.verify.gradcheck.probes import Claim, Measured, Sampling, check_claim, step_within
 from minicnn.verify.gradcheck.report import Row, RowLabel
@@ -18,15 +19,10 @@ from minicnn.verify.gradcheck.trace import Trace
 from minicnn.verify.linearise import linearise
 from minicnn.verify.rounding import forward_scale, inner, tolerance
 
-__all__ = ["check_input_gradient", "check_loss_gradient", "scores_chain"]
+__all__ = ["check_input_gradient", "check_loss_gradient"]
 
 NAME, KIND = "(whole net)", "Network"
 CURVED = 1e-5  # share of x that a step may take where a smooth layer bends the way; the error falls as its square
-
-
-def scores_chain(net: Network) -> sequence.NamedLayers:
-    """Return the layers up to the scores, in float64."""
-    return sequence.astype(sequence.before_softmax(net.named_layers), np.float64)
 
 
 def check_input_gradient(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn.layers import Kind, Layer, MaxPool2d, sequence
+from minicnn.layers.kinks import clearance, pool_gaps
 from minicnn.verify.gradcheck.trace import Trace
-from minicnn.verify.kinks import clearance, pool_gaps
 from minicnn.verify.linearise import Linearisation
 from minicnn.verify.rounding import SIGMAS, gradient_scales, tolerance
 

@@ -11,8 +11,8 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.io.catalogue import folder
 from minicnn.kernels import reference
 from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, ReLU, Sequential, Tanh
+from minicnn.layers.kinks import piecewise
 from minicnn.verify import gradients
-from minicnn.verify.kinks import piecewise
 from tests.helpers.verify_cases import LAYERS, MAPS, NETWORKS, normal, random_case
 
 
@@ -114,7 +114,7 @@ class HardswishPieces:
 
 def test_a_curved_layer_with_kinks_is_registered_in_one_place(monkeypatch):
     net = minicnn.Network([Conv2d(4, 8, 3), Hardswish(), Flatten(), Linear(160, 5)])
-    with pytest.raises(MinicnnError, match=r"no rule for Hardswish; add it to minicnn/verify/kinks\.py"):
+    with pytest.raises(MinicnnError, match=r"no rule for Hardswish; add it to minicnn/layers/kinks\.py"):
         gradients(net, normal(MAPS))
     piecewise.register(Hardswish, HardswishPieces)
     report = gradients(net, 3 * normal(MAPS))

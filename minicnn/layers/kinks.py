@@ -256,7 +256,7 @@ class _RectifiedConvolution(NamedTuple):
 @singledispatch
 def piecewise(layer: Layer) -> Piecewise:
     """Return what is known of a layer between its kinks; MinicnnError if its class is not registered."""
-    raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/kinks.py")
+    raise MinicnnError(f"no rule for {type(layer).__name__}; add it to minicnn/layers/kinks.py")
 
 
 piecewise.register(ReLU, lambda layer: _Rectifier())
