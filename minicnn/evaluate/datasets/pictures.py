@@ -12,7 +12,6 @@ from minicnn.images.folder import SUFFIXES
 __all__ = ["PictureFolder", "path_inside"]
 
 PLACES = (".", "images", "JPEGImages")
-ALL_SUFFIXES = (".JPEG", ".jpg", ".png", *(suffix.upper() for suffix in SUFFIXES), *SUFFIXES)
 
 
 class PictureFolder:
@@ -38,13 +37,14 @@ class PictureFolder:
         """
         stated = path_inside(self.folder, name, where)
         relative = stated.relative_to(self.folder)
-        for place in PLACES:
-            if path := _complete(self.folder / place / relative):
-                return path
-        # anywhere below: by the whole path that was stated, then by the name alone
+        places = [self.folder / place / relative for place in PLACES]
+        if path := next((path for path in places if path.is_file()), None):
+            return path
+        # without its suffix, or anywhere below
         matches = self._files.get(relative.name) or self._files.get(relative.stem) or []
-        ends = [path for path in matches if path.parts[-len(relative.parts) :] == relative.parts]
-        matches = ends or matches
+        at_place = [path for path in matches if path.with_suffix("") in (p.with_suffix("") for p in places)]
+        ending = [path for path in matches if path.parts[-len(relative.parts) :] == relative.parts]
+        matches = at_place[:1] or ending or matches
         if len(matches) > 1:
             raise MinicnnError(f"{where}: {len(matches)} pictures are named {name}: {matches[0]}, {matches[1]}")
         return matches[0] if matches else stated
@@ -83,11 +83,3 @@ def path_inside(folder: Path, name: str | None, where: str) -> Path:
     ):
         raise MinicnnError(f"{where}: expected the name of a file inside {folder}, got {(name or '')[:80]!r}")
     return folder / pure
-
-
-def _complete(path: Path) -> Path | None:
-    """Return a path that is a file's, with a suffix if it needs one, or None."""
-    if path.is_file():
-        return path
-    # a stem may hold dots
-    return next((p for suffix in ALL_SUFFIXES if (p := path.with_name(path.name + suffix)).is_file()), None)
