@@ -5,10 +5,13 @@
 | map | gradient of the class score, ten crops | the same |
 | foreground seeds | above the map's 95 % quantile | the same |
 | background seeds | below its 30 % quantile | the same |
-| colour models | Gaussian mixtures | the same; 5 components, full covariances, in L*a*b* |
-| cut | Boykov, Jolly 2001 | the same; gamma 300, seeds train the models and clamp nothing |
+| smoothing of the map | silent | sigma, in longer sides: background's seeds 0.06, object's 0.01 |
+| colour models | Gaussian mixtures | the same, full covariances in L*a*b*, no variance below 30 |
+| components | silent | 1 for the object, 8 for the background |
+| cut | Boykov, Jolly 2001 | the same; gamma 1, longer side 128; seeds train the models and clamp nothing |
 | box | of the largest connected component | the same |
-| smoothing of the map, working size | silent | sigma of 1/43 of the longer side; longer side 341 |
+
+What the paper is silent on was chosen on photographs, cross-validated: docs/measurements/localisation_failures.md.
 
 The method "smooth" is ours, not the paper's.  The map is the root mean square of the gradients at 8 noisy
 copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma
@@ -62,6 +65,7 @@ class MaskSettings:
     ----------
     foreground, background : float in [0, 1], quantiles of the map; seeds are what lies above and below
     smoothing : float >= 0, sigma of the Gaussian that the map is smoothed with, in parts of the longer side
+    foreground_smoothing : float >= 0, the same for the foreground's seeds
     gamma : float >= 0, weight of the boundary
     working_size : int >= 1, longer side in pixels of the picture that is cut
     prior_weight : float >= 0
@@ -69,30 +73,37 @@ class MaskSettings:
         leaves the map to the seeds alone; 1 is Bayes' rule.
     prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
     prior_steepness : float > 0, how fast the probability of the object grows with the map around that value
-    components : int >= 1, of each colour model
+    components, background_components : int >= 1, of the object's colour model, and of the background's
+    variance_floor : float > 0, least variance of a component in any direction, in L*a*b*
 
     """
 
     foreground: float = 0.95
     background: float = 0.30
-    smoothing: float = 1 / 43
-    gamma: float = 300.0
-    working_size: int = 341
+    smoothing: float = 0.06
+    foreground_smoothing: float = 0.01
+    gamma: float = 1.0
+    working_size: int = 128
     prior_weight: float = 0.0
     prior_quantile: float = 0.9
     prior_steepness: float = 3.0
-    components: int = 5
+    components: int = 1
+    background_components: int = 8
+    variance_floor: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse quantiles that do not separate, and sizes that can't be meant."""
         for name, low, high in (
             ("smoothing", 0, 1),
+            ("foreground_smoothing", 0, 1),
             ("gamma", 0, float_info.max),
             ("prior_weight", 0, float_info.max),
             ("prior_quantile", 0, 1),
             ("prior_steepness", float_info.min, 100),
             ("working_size", 1, 1 << 16),
             ("components", 1, 100),
+            ("background_components", 1, 100),
+            ("variance_floor", float_info.min, float_info.max),
         ):
             if not low <= getattr(self, name) <= high:
                 raise MinicnnError(f"{name}: expected {low} to {high:g}, got {getattr(self, name)}")
@@ -139,7 +150,18 @@ class LocalisationMethod:
 LOCALISATION_METHODS = {
     "paper": LocalisationMethod(),
     "smooth": LocalisationMethod(
-        MaskSettings(background=0.75, gamma=90.0, prior_weight=1.0, prior_quantile=0.93),
+        MaskSettings(
+            background=0.75,
+            smoothing=1 / 43,
+            foreground_smoothing=1 / 43,
+            gamma=90.0,
+            working_size=341,
+            prior_weight=1.0,
+            prior_quantile=0.93,
+            components=5,
+            background_components=5,
+            variance_floor=1.0,
+        ),
         crops="pair",
         samples=8,
         squared=True,
@@ -230,7 +252,7 @@ def localise(
     >>> from minicnn.io import catalogue
     >>> (seven,) = localise(minicnn.load("digits"), catalogue.folder("images") / "seven.png", targets=1)
     >>> seven.label, seven.box, seven.mask.shape
-    ('7', (63, 59, 218, 233), (280, 280))
+    ('7', (64, 60, 219, 232), (280, 280))
 
     """
     # what the caller gives comes before what the method has
@@ -288,12 +310,16 @@ def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray,
             "gradient vanish at this image?"
         )
     smooth = smooth_map(map, settings)
+    fine = smooth_map(map, replace(settings, smoothing=settings.foreground_smoothing))
     # where the map has many equal values a quantile may be its very maximum or minimum, with nothing beyond it;
     # the ties themselves are the seeds then, and those that both sides claim are the object's
-    low, high = np.quantile(smooth, (settings.background, settings.foreground))
-    foreground = smooth > high if (smooth > high).any() else smooth >= high
-    background = (smooth < low if (smooth < low).any() else smooth <= low) & ~foreground
-    return foreground, background
+    low, high = np.quantile(smooth, settings.background), np.quantile(fine, settings.foreground)
+    foreground = fine > high if (fine > high).any() else fine >= high
+    background = smooth < low if (smooth < low).any() else smooth <= low
+    # the lowest pixel of one smoothing may be high in the other: then it is a seed of the background
+    if (background & ~foreground).any():
+        return foreground, background & ~foreground
+    return foreground & ~background, background
 
 
 def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None = None) -> np.ndarray:
@@ -303,12 +329,13 @@ def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None
     """
     settings = settings or MaskSettings()
     foreground, background = saliency_seeds(map, settings)
+    fit = partial(partial, colour_model.fit, floor=settings.variance_floor)
     # not hard: seeds train the colour models, and the cut may overrule each of them
     mask = segment(
         image,
         foreground,
         background,
-        model=partial(colour_model.fit, components=settings.components),
+        model=(fit(components=settings.components), fit(components=settings.background_components)),
         gamma=settings.gamma,
         hard=False,
         prior=object_probability(map, settings) if settings.prior_weight else None,

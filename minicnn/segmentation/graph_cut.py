@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -47,12 +47,15 @@ class ColourModel(Protocol):
         """Return log p(colour) for colours (..., 3), of shape (...)."""
 
 
+FitModel: TypeAlias = Callable[..., ColourModel]  # of colours (M, 3) and weights (M,)
+
+
 def segment(
     image: ImageLike,
     foreground: np.ndarray,
     background: np.ndarray,
     *,
-    model: Callable[..., ColourModel] = colour_model.fit,
+    model: FitModel | tuple[FitModel, FitModel] = colour_model.fit,
     gamma: float = 200.0,
     sigma: float | None = None,
     hard: bool = True,
@@ -78,8 +81,9 @@ def segment(
         bool: seeds, to which the two colour models are fitted; they may not overlap.  float in [0, 1]: the
         probability that each pixel is object or background; it weights the pixel in the fit, and the two together
         are the prior unless that is given.
-    model : function of colours (M, 3) and ``weights`` (M,) to an object with ``log_density(colours)``
+    model : function of colours (M, 3) and ``weights`` (M,) to an object with ``log_density(colours)``, or two
         The paper says Gaussian mixtures.  Ours: ``colour_model.fit``; ``functools.partial`` sets its parameters.
+        Of two functions the first fits the object, the second the background.
     gamma : float >= 0, nats a pixel of boundary where colours are equal
         The paper is silent; the authors' later code has 150; we chose 200, by localisation accuracy.
     sigma : float > 0, in units of the colours, or None
@@ -152,13 +156,16 @@ def segment(
     # the boundary term depends on the colours alone, so it is computed once for all rounds
     links = boundary_term(colours, gamma, sigma)
     clamped = resize_seeds(sides, working) if hard and sides.dtype == bool else None
+    models = model if isinstance(model, tuple) else (model, model)
     weights = np.stack([resize_probability(side, working) for side in sides])  # of the pixels, in the two fits
     prior = prior if prior is None else resize_probability(prior, working)
     for _ in range(iterations):
         # the same random numbers each round: only the weights change the sample
         rng = np.random.default_rng(seed)
         drawn = [draw_samples(colours, weight, samples, rng) for weight in weights]
-        object_model, background_model = (model(sample, weights=weight) for sample, weight in drawn)
+        object_model, background_model = (
+            fit(sample, weights=weight) for fit, (sample, weight) in zip(models, drawn, strict=True)
+        )
         region = region_term(colours, object_model, background_model, prior=prior, prior_weight=prior_weight)
         mask = minimise(region, links, clamped, solver=solver)
         # one side without a pixel cannot be fitted; the same mask again would give the same models

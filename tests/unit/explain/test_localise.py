@@ -23,7 +23,7 @@ from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.io import catalogue
 
 IMAGES = catalogue.folder("images")
-PLAIN = MaskSettings(smoothing=0.0)
+PLAIN = MaskSettings(smoothing=0.0, foreground_smoothing=0.0)
 
 
 def scene():
@@ -49,6 +49,14 @@ def test_seeds_lie_beyond_their_quantiles():
     assert foreground.sum() == 100 and background.sum() == 600
     assert values[foreground].min() > values[~foreground].max()
     assert values[background].max() < values[~background].min()
+
+
+def test_each_side_s_seeds_are_of_its_own_smoothing():
+    values = np.random.default_rng(0).random((60, 80)).astype(np.float32)
+    foreground, background = saliency_seeds(values, MaskSettings(smoothing=0.1, foreground_smoothing=0.02))
+    fine, coarse = gaussian_blur(values, 0.02 * 80), gaussian_blur(values, 0.1 * 80)
+    np.testing.assert_array_equal(foreground, fine > np.quantile(fine, 0.95))
+    np.testing.assert_array_equal(background, (coarse < np.quantile(coarse, 0.30)) & ~foreground)
 
 
 def test_seeds_of_a_map_that_is_mostly_zero_do_not_overlap():
