@@ -34,13 +34,14 @@ READING = (
 )
 
 
-def write_method_table(folder: Path, record: Record) -> dict[str, Path]:
-    """Write a record's page, Markdown, CSV and JSON; the page needs nothing else.
+def write_method_table(folder: Path, record: Record, maps: Path | None = None) -> dict[str, Path]:
+    """Write a record's page, Markdown, CSV and JSON; the page needs nothing but the figure of maps, if any.
 
     Parameters
     ----------
     folder : Path that exists
     record : of ``MethodTable.record``, with "origin", "date" and "version" added
+    maps : Path of the figure of ``write_method_maps`` in the same folder, optional
 
     Returns
     -------
@@ -56,7 +57,7 @@ def write_method_table(folder: Path, record: Record) -> dict[str, Path]:
         name: folder / f"methods.{suffix}"
         for name, suffix in (("page", "html"), ("text", "md"), ("table", "csv"), ("record", "json"))
     }
-    write_page(paths["page"], f"Methods of maps on {record['net']}", _sections(record))
+    write_page(paths["page"], f"Methods of maps on {record['net']}", _sections(record, maps))
     write_atomically(paths["text"], ("\n".join(markdown(record)) + "\n").encode(), "write_method_table")
     write_atomically(paths["table"], _csv(record).encode(), "write_method_table")
     text = json.dumps(nan_to_none(dict(record)), indent=1, ensure_ascii=False)
@@ -77,7 +78,8 @@ def format_table(record: Record) -> str:
         lines.append(
             row[0].ljust(widths[0]) + "".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
         )
-    return "\n".join([*lines, "", *_verdicts(record), *_left_out(record)])
+    # pictures that were left out are complained of by whoever reads them
+    return "\n".join([*lines, "", *_verdicts(record), *_left_out({**record, "failed": {}})])
 
 
 def markdown(record: Record) -> list[str]:
@@ -101,7 +103,7 @@ def markdown(record: Record) -> list[str]:
     ]
 
 
-def _sections(record: Record) -> list[Section]:
+def _sections(record: Record, maps: Path | None) -> list[Section]:
     header, rows = _main_table(record, heat=True)
     meanings = [(m["name"], "more" if m["more is better"] else "less", m["meaning"]) for m in record["measures"]]
     levels = [(name, f"{low:g} to {high:g}") for name, (low, high) in record["levels"].items()]
@@ -112,8 +114,10 @@ def _sections(record: Record) -> list[Section]:
         Section("Known truth by scenario", table=_truth_table(record, heat=True)),
         Section("Levels that the folds chose", table=(("map", "share of its range"), levels)),
     ]
-    if _left_out(record):
-        sections.append(Section("Left out", _left_out(record)))
+    if maps is not None:
+        alt = "photographs, and each one's map by every method"
+        sections.insert(1, Section("What the maps look like", figures=[(maps, alt, "")]))
+    sections.append(Section("How many, and what is left out", _left_out(record)))
     settings = [(name, json.dumps(value)) for name, value in record["settings"].items() if name != "methods"]
     settings += [(name, json.dumps(own)) for name, own in record["settings"]["methods"].items()]
     return [*sections, Section("Settings", table=(("what", "value"), settings))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
@@ -18,7 +19,12 @@ from minicnn.cli.evaluate.common import (
     split_methods,
 )
 
+if TYPE_CHECKING:
+    from minicnn._utils.types import Progress
+
 __all__ = ["configure", "run"]
+
+SHOWN = 4  # photographs in the figure of maps
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -52,6 +58,7 @@ def run(arguments: Namespace) -> int:
     """Measure, print the table and the verdicts; write the page, the text, the table and the record."""
     import minicnn
     from minicnn.evaluate.method_table import TableSettings, evaluate_methods
+    from minicnn.figures.method_maps import write_method_maps
     from minicnn.figures.method_table import format_table, write_method_table
     from minicnn.report.files import make_folder
 
@@ -78,17 +85,26 @@ def run(arguments: Namespace) -> int:
             split_methods(arguments.methods),
             settings=settings,
             keep=folder / "measured",
-            progress=(lambda tasks: ()) if arguments.kept else _show_progress,
+            progress=(lambda tasks: ()) if arguments.kept else _follow(folder / "measured"),
             skip=left_out.skipped.append,
         )
     facts = {"origin": origin, "date": date.today().isoformat(), "version": minicnn.__version__}
     record = {**table.record(), **facts, "skipped": left_out.record()}
-    paths = write_method_table(folder, record)
-    print_written(record, format_table(record), list(paths.values()), arguments.json)
+    maps = folder / "methods.png"
+    write_method_maps(maps, net, examples[:SHOWN], table.methods, table.settings["methods"], origin)
+    paths = write_method_table(folder, record, maps)
+    print_written(record, format_table(record), [*paths.values(), maps], arguments.json)
     left_out.complain()
     return left_out.status(arguments.strict)
 
 
-def _show_progress(items: Iterable[Any]) -> Iterable[Any]:
-    """Show a bar over measurements."""
-    return common.with_progress(items, "measurement")
+def _follow(folder: Path) -> Progress:
+    """Return what shows a bar over measurements, and says that earlier ones are kept."""
+
+    def progress(tasks: Sequence[Any]) -> Iterable[Any]:
+        if any(folder.iterdir()):
+            rest = f"continuing with {len(tasks)}" if tasks else "nothing is left to measure"
+            print(f"minicnn: earlier measurements are kept in {folder}; {rest}", file=sys.stderr)
+        return common.with_progress(tasks, "measurement")
+
+    return progress

@@ -186,8 +186,12 @@ def test_the_command_measures_writes_and_goes_on(sevens, tmp_path, capsys):
     assert main(words) == 0
     first = capsys.readouterr().out
     assert "grad-cam" in first and "edge detector" in first and first.count("wrote") == 1
+    page = (tmp_path / "out" / "methods.html").read_text()
+    assert 'src="methods.png"' in page and (tmp_path / "out" / "methods.png").is_file()
     assert main([*words, "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert "earlier measurements are kept" in err and "nothing is left" in err
     assert record["measured"] == 2 and record["net"] == "digits" and len(record["methods"]) == 5
     assert main([*words[:-1], "1", "--images", "3", "--kept", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == 2  # of three
