@@ -106,15 +106,20 @@ def format_saliencies(records: list[dict[str, Any]]) -> str:
 
 def _format_completeness(record: dict[str, Any]) -> list[str]:
     """Return what integrated gradients add up to; of exact ones also how, beside the usual sum."""
-    change = record["score change"]
-    lines = [
-        f"  attributions add up to the score's change of {change:.4g} but for {record['completeness error']:.2g}"
-    ]
-    usual = [name for name in record if name.startswith("completeness error of ")]
-    lines += [f"  ({name.removeprefix('completeness error of ')} miss it by {record[name]:.2g})" for name in usual]
+    change, usual = record["score change"], "completeness error of "
+    lines = [f"  attributions add up to the score's change of {change:.4g} but for {_format_error(record)}"]
+    for name in record:
+        if name.startswith(usual):
+            lines.append(f"  ({name.removeprefix(usual)} miss it by {_format_error(record, name)})")
     if "segments" in record:
         lines.append(
             f"  {record['segments']:,.0f} segments cross {record['kinks']:,.0f} kinks; cut last, they moved "
             f"{record['uncertainty']:.2%} of the map"
         )
     return lines
+
+
+def _format_error(record: dict[str, Any], name: str = "completeness error") -> str:
+    """Return an error, and what share of the score's change it is."""
+    error, change = record[name], abs(record["score change"])
+    return f"{error:.2g}, {error / change:.1e} of it" if change else f"{error:.2g}"

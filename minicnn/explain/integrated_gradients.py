@@ -82,7 +82,7 @@ def integrated_gradients(
     baseline : x', a number or an array that broadcasts against x; 0 is the training data's mean image
     tolerance : float >= 0, of steps="exact": by how much the attributions may move when the segments are last cut,
         as a share of the sum of their absolute values; 0 visits every linear piece, which takes long
-    progress : wraps the range of all gradients, V n of them, or of the first segments
+    progress : wraps the range of all gradients, V n of them; exactly, that of a hundred parts of each line
 
     Returns
     -------

@@ -66,7 +66,7 @@ def integrate_gradient(
     target : int, the class
     tolerance : float >= 0, by how much the contributions may move at the last cut, as a share of the sum of their
         absolute values; 0 visits every linear piece
-    progress : wraps the range of the first segments
+    progress : wraps the range of a hundred parts of the line
 
     Returns
     -------
@@ -91,7 +91,8 @@ def integrate_gradient(
     first = line.segments(np.linspace(0.0, 1.0, CUT + 1))
     # segments are cut as far as their share of the line says
     allowed = tolerance * float(np.abs(first.contributions.sum(axis=0)).sum())
-    parts = [_cut(line, first, n, allowed) for n in progress(range(CUT))]
+    ticks = _Ticks(progress)
+    parts = [_cut(line, first, n, allowed, ticks) for n in range(CUT)]
     return _sum(parts)._replace(start=first.scores[0], end=first.scores[-1])
 
 
@@ -141,18 +142,33 @@ class _Line:
         return [np.sort(place[segment == n]) for n in range(len(ends) - 1)]
 
 
-def _cut(line: _Line, whole: _Segments, n: int, allowed: float) -> LineIntegral:
+class _Ticks:
+    """A progress bar over the line, which is worked through from its start to its end."""
+
+    def __init__(self, progress: Progress):
+        self._ticks, self._count = iter(progress(range(100))), 0
+
+    def reach(self, share: float) -> None:
+        """Move the bar to that share of the line."""
+        while self._count < round(100 * share):
+            next(self._ticks, None)
+            self._count += 1
+
+
+def _cut(line: _Line, whole: _Segments, n: int, allowed: float, ticks: _Ticks) -> LineIntegral:
     """Integral over segment n, cut at its kinks until it stays."""
     before, kinks, (a, b) = whole.contributions[n], whole.kinks[n], whole.ends[n : n + 2]
     inside = kinks[(kinks > a + SHORTEST) & (kinks < b - SHORTEST)]
     if not len(inside):
+        ticks.reach(b)
         return _part(before, 1, len(kinks), 0.0)
     parts = line.segments(np.array([a, *_choose_cuts(inside), b]))
     after = parts.contributions.sum(axis=0)
     moved = float(np.abs(after - before).sum())
     if moved < allowed * (b - a):
+        ticks.reach(b)
         return _part(after, len(parts.kinks), sum(map(len, parts.kinks)), moved)
-    return _sum([_cut(line, parts, i, allowed) for i in range(len(parts.kinks))])
+    return _sum([_cut(line, parts, i, allowed, ticks) for i in range(len(parts.kinks))])
 
 
 def _choose_cuts(kinks: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import attribution, integrated_gradients, linear_model
+from minicnn.figures.verification import verify_figure
 from minicnn.io import catalogue
 from minicnn.layers import (
     AvgPool2d,
@@ -139,6 +140,19 @@ def test_sums_are_exact_and_maps_within_the_tolerance_however_few_the_segments(n
     assert segments == sorted(segments) and segments[0] <= 16
 
 
+def test_progress_is_that_of_the_line():
+    net, start, end = make("mnist")
+    bars = []
+
+    def progress(items):
+        bars.append([])
+        return (bars[-1].append(item) or item for item in items)
+
+    for tolerance in (0.01, 0.0):
+        integrated_gradients(net, end, 1, steps="exact", baseline=start, tolerance=tolerance, progress=progress)
+        assert bars.pop() == list(range(100)) and not bars
+
+
 def test_the_usual_sum_does_not_add_up():
     net, start, end = make("mnist")
     usual = integrated_gradients(net, end, 1, steps=50, baseline=start)
@@ -258,6 +272,7 @@ def test_the_command_prints_what_maps_add_up_to(tmp_path, capsys):
     (record,) = json.loads(capsys.readouterr().out)
     assert record["steps"] == "exact" and record["completeness error"] < 1e-10 * record["score change"]
     assert record["completeness error of 50 steps"] > 1e-5 and record["kinks"] > record["segments"] > 10
+    assert verify_figure(record["figure"]).match
     assert main([*typed, "gradient-x-input"]) == 0
     assert "attributions and the constant" in capsys.readouterr().out
     with pytest.raises(SystemExit):
