@@ -29,6 +29,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "closure.md"
 STEPS = (16, 64, 256)
 # every number of segments closes; these are as fine as twenty pictures can be had in minutes
 TOLERANCE = {"digits": 0.01, "efficientnet-lite0": 1.0}
+CONVERGENCE = (0.1, 0.01, 0.001)  # tolerances whose maps are compared with that of every piece, on the digits net
 REPEAT = "python benchmarks/closure.py --digits FILE --photographs FOLDER"
 
 
@@ -46,6 +47,7 @@ def main() -> None:
     if arguments.photographs:
         work["efficientnet-lite0"] = list_images(arguments.photographs)[: arguments.pictures]
     sections = [section(name, measured(name, pictures, arguments.output)) for name, pictures in work.items()]
+    sections.append(convergence_section(work["digits"][:2], arguments.output))
     text = "\n".join([HEADING.format(today=date.today().isoformat(), repeat=REPEAT), *sections, READING])
     arguments.page.write_text(text, encoding="utf-8")
     print(text)
@@ -87,6 +89,43 @@ def figures(net: Network, picture: Any, tolerance: float) -> dict[str, float]:
     assert exact.kinks is not None and exact.uncertainty is not None
     result |= {"segments": exact.segments[0], "kinks": exact.kinks[0], "uncertainty": exact.uncertainty[0]}
     return {key: float(value) for key, value in result.items()}
+
+
+def distances(net: Network, picture: Any) -> dict[str, float]:
+    """Return how far each integral's map is from the one of every linear piece, and its segments."""
+    assert net.preprocess is not None
+    x = net.preprocess(picture).astype(np.float64)
+    line = {"baseline": net.preprocess(np.zeros((*x.shape[2:], 3), np.uint8)), "target": int(net(x)[0].argmax())}
+    every = integrated_gradients(net, x, steps="exact", tolerance=0.0, **line)
+    whole, result = np.abs(every.attribution).sum(), {"every piece segments": every.segments[0]}
+    integrals = {f"{steps} steps": {"steps": steps} for steps in (*STEPS, 1024)}
+    integrals |= {f"exact, tolerance {t:g}": {"steps": "exact", "tolerance": t} for t in CONVERGENCE}
+    for name, settings in integrals.items():
+        integral = integrated_gradients(net, x, **line, **settings)
+        result[name] = np.abs(integral.attribution - every.attribution).sum() / whole
+        result[f"{name} segments"] = integral.segments[0]
+    return {key: float(value) for key, value in result.items()}
+
+
+def convergence_section(pictures: list[Any], folder: Path) -> str:
+    """Return the table of distances from the map of every linear piece."""
+    net = minicnn.load("digits")
+    path = folder / f"distances-{digest(net, pictures, f'{STEPS} {CONVERGENCE}')}.jsonl"
+    rows = map_with_checkpoint(path, len(pictures), lambda n: distances(net, pictures[n]))
+    segments = f"{np.mean([row['every piece segments'] for row in rows]):,.0f}"
+    lines = [
+        f"## How far each pixel has its share: digits, {len(rows)} pictures",
+        "",
+        f"Distance from the integral over every linear piece (`--tolerance 0`, {segments} segments): sum of",
+        "absolute differences, as a share of the sum of absolute values.",
+        "",
+        "| integral | gradients | mean distance |",
+        "|---|---|---|",
+    ]
+    for name in (key for key in rows[0] if not key.endswith("segments")):
+        count, distance = (np.mean([row[key] for row in rows]) for key in (f"{name} segments", name))
+        lines.append(f"| {name} | {count:,.0f} | {distance:.1e} |")
+    return "\n".join([*lines, ""])
 
 
 def section(name: str, rows: list[dict[str, float]]) -> str:
