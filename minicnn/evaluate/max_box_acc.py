@@ -7,6 +7,7 @@ one for all pictures, is MaxBoxAcc; its mean over IoU 0.3, 0.5 and 0.7, each wit
 So that figures compare, the published code's way is followed to the pixel: maps are scaled to 224 x 224 and have
 256 steps; levels are 0.001 apart, of which 255 differ; contours are boxed, so that holes have boxes too; and sides
 are whole numbers of which the last counts, which adds a pixel to each.  Maps are resized by Pillow.
+``benchmarks/max_box_acc.py`` holds it against OpenCV's contours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from minicnn.evaluate.datasets.annotation import Box
 from minicnn.evaluate.iou import box_ious
 from minicnn.segmentation.components import component_boxes
 
-__all__ = ["IOUS", "LEVELS", "MaxBoxAcc", "best_ious", "max_box_acc"]
+__all__ = ["IOUS", "LEVELS", "SIDE", "MaxBoxAcc", "best_ious", "max_box_acc", "quantise"]
 
 IOUS = (0.3, 0.5, 0.7)
 LEVELS = 255
@@ -75,7 +76,7 @@ def best_ious(map: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     [0.5, 0.5, 1.0, 1.0]
 
     """
-    steps = _quantise(map)
+    steps = quantise(map)
     scale = np.array([SIDE / map.shape[1], SIDE / map.shape[0]] * 2)
     truth = np.floor(np.array(boxes, np.float64) * scale) + LAST_COUNTS
     ious, previous = np.zeros(LEVELS), None
@@ -139,7 +140,7 @@ def _contour_boxes(mask: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def _quantise(map: np.ndarray) -> np.ndarray:
+def quantise(map: np.ndarray) -> np.ndarray:
     """Return a map scaled to 224 x 224 pixels of 0 to 255; zeros for one that is the same everywhere."""
     from PIL import Image
 

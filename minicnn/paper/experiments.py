@@ -171,6 +171,7 @@ def evaluations(task: Task) -> list[Section]:
         "one of the five most probable classes is right and its box has an intersection over union of at least "
         "0.5 with the truth; the other measures are of the right class, whether seen or not. "
         "In brackets are 95 % intervals, by drawing objects anew.",
+        f"{evaluation.map_accuracy.text()}.",
         f"Classification: {errors}. One picture took {sum(evaluation.seconds.values()):.2f} s. {CAUTION} The "
         "paper's own figure, on ILSVRC-2013's test set, is a top-5 error of 46.4 %.",
         "The lines below the first are answers that need no map, or no cut. Where they come near, success says "

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.cli import main
+from minicnn.cli.evaluate.common import LeftOut, read_examples
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.dataset import Example, read_dataset, read_truth
 from minicnn.evaluate.datasets.class_names import ClassNames
 from minicnn.evaluate.datasets.table import NAMES
+from minicnn.images import load_image
+from minicnn.io import catalogue
 
 NAMES_OF_CLASSES = ClassNames(["n00000000 cat, house cat", "n00000001 dog", "n00000002 teddy bear"])
 BOX = (2.0, 3.0, 9.0, 8.0)
@@ -228,3 +233,41 @@ def test_boxes_are_brought_to_the_picture(size, box, picture, expected):
             read_truth(example, picture)
     else:
         np.testing.assert_allclose(read_truth(example, picture).boxes, [expected])
+
+
+def test_coco_can_name_no_file_outside(folder):
+    table = coco([{}])
+    table["images"][0]["file_name"] = "../../etc/passwd"
+    (folder / "boxes.json").write_text(json.dumps(table))
+    with pytest.raises(MinicnnError, match="expected the name of a file inside"):
+        read(folder)
+
+
+def test_the_command_takes_labels_pictures_classes_and_a_list(tmp_path, capsys):
+    seven = load_image(catalogue.folder("images") / "seven.png")
+    (tmp_path / "val").mkdir()
+    for name in ("a.png", "b.png"):
+        seven.save(tmp_path / "val" / name)
+    images = [{"id": n, "file_name": f"{n}.png", "width": 280, "height": 280} for n in "ab"]
+    entries = [{"image_id": n, "category_id": 1, "bbox": [64, 60, 154, 172]} for n in "ab"]
+    table = {"images": images, "categories": [{"id": 1, "name": "seven"}], "annotations": entries}
+    (tmp_path / "boxes.json").write_text(json.dumps(table))
+    (tmp_path / "classes.txt").write_text("seven = 7\n")
+    (tmp_path / "list.txt").write_text("b\n")
+    words = ["evaluate", "pointing", str(tmp_path / "boxes.json"), "--net", "digits", "--methods", "gradient"]
+    words += ["--pictures", str(tmp_path / "val"), "-o", str(tmp_path / "out"), "--json"]
+    assert main(words) == 1
+    assert "no class is named 'seven'" in capsys.readouterr().err
+    words += ["--classes", str(tmp_path / "classes.txt"), "--list", str(tmp_path / "list.txt")]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+
+
+def test_the_word_imagenet_means_the_shipped_list(folder):
+    (folder / "labels.csv").write_text("image,label,xmin,ymin,xmax,ymax\na.png,n02123045,2,3,9,8\n")
+    options = {"data": str(folder), "convention": None, "pictures": None, "list": None, "images": None}
+    net = SimpleNamespace(labels=None)
+    (example,) = read_examples(SimpleNamespace(classes="imagenet", **options), net, LeftOut())
+    assert example.classes == (281,)
+    with pytest.raises(MinicnnError, match="has no labels"):
+        read_examples(SimpleNamespace(classes=None, **options), net, LeftOut())
