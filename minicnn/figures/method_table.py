@@ -139,7 +139,7 @@ def _main_table(record: Record, heat: bool = False) -> tuple[list[str], list[lis
         cells: list[Any] = [_with_interval(method, measure) for measure in measures]
         if heat:
             cells = [
-                HeatCell(text, _heat(record, method, measure)) if text != "-" else text
+                HeatCell(text.replace(" [", "\n["), _heat(record, method, measure)) if text != "-" else text
                 for text, measure in zip(cells, measures, strict=True)
             ]
         rows.append([name, f"{method['rank']:.1f}", *cells])
@@ -152,7 +152,8 @@ def _truth_table(record: Record, heat: bool = False) -> tuple[list[str], list[li
     for method in record["methods"]:
         own = [s["precision"].get(method["name"]) for s in record["known truth"]]
         texts = ["-" if e is None else _interval(e, True) for e in own]
-        cells = [HeatCell(t, 0 if e is None else e["value"]) for t, e in zip(texts, own, strict=True)]
+        values = [0.0 if e is None else e["value"] for e in own]
+        cells = [HeatCell(text.replace(" [", "\n["), value) for text, value in zip(texts, values, strict=True)]
         rows.append([method["name"], *(cells if heat else texts)])
     return header, rows
 

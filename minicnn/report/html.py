@@ -61,7 +61,7 @@ class HeatCell(NamedTuple):
 
     Attributes
     ----------
-    text : str
+    text : str, of several lines if it likes
     heat : float in [0, 1], 1 the best of its column
 
     Examples
@@ -236,4 +236,5 @@ def _ground(cell: Any) -> str:
     """Return the ground of a HeatCell: a thin green, legible on white paper and on black."""
     if not isinstance(cell, HeatCell):
         return ""
-    return f' style="background: rgba(0, 158, 115, {0.45 * min(max(cell.heat, 0), 1):.2f})"'
+    green = f"rgba(0, 158, 115, {0.45 * min(max(cell.heat, 0), 1):.2f})"
+    return f' style="background: {green}; white-space: pre"'
