@@ -48,7 +48,8 @@ class IntegratedGradients(NamedTuple):
     @property
     def closure_error(self) -> np.ndarray:
         """The completeness error as a share of the score's change, without sign; float64 array of shape (V,)."""
-        return np.asarray(np.abs(self.error) / np.abs(self.change))
+        with np.errstate(divide="ignore", invalid="ignore"):  # no change: infinity, or NaN without an error either
+            return np.asarray(np.abs(self.error) / np.abs(self.change))
 
 
 def integrated_gradients(
