@@ -200,7 +200,7 @@ def _left_out(record: Record) -> list[str]:
     measures: dict[str, list[str]] = {}
     for measure in record["measures"]:
         measures.setdefault(_counts(record, measure["name"]), []).append(measure["name"])
-    return lines + [f"measured on {counts}: {', '.join(names)}" for counts, names in measures.items()]
+    return lines + [f"{counts}: {', '.join(names)}" for counts, names in measures.items()]
 
 
 def _counts(record: Record, measure: str) -> str:
@@ -211,8 +211,10 @@ def _counts(record: Record, measure: str) -> str:
     for name, count in counts.items():
         if 0 < count < most:
             fewer.setdefault(count, []).append(name)
+    if most == 0:
+        return "not measured"
     rest = "".join(f", {count} for {', '.join(names)}" for count, names in fewer.items())
-    return f"{most} pictures{rest}"
+    return f"measured on {most} picture{'s' if most > 1 else ''}{rest}"
 
 
 def _markdown_table(header: list[str], rows: list[list[Any]]) -> list[str]:
