@@ -3,6 +3,7 @@
 import csv
 import html
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.insertion_deletion import evaluate_insertion_deletion
 from minicnn.evaluate.iou import box_iou
 from minicnn.evaluate.method_table import TableSettings, evaluate_methods, parts, result
 from minicnn.evaluate.method_table.baselines import BASELINES, edge_maps, random_maps
 from minicnn.evaluate.method_table.boxes import LEVELS, cross_validate_level, threshold_ious
 from minicnn.evaluate.method_table.measures import MEASURES
+from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.explain.methods import METHODS
 from minicnn.figures.method_table import markdown, write_method_table
 from minicnn.io import catalogue
@@ -92,6 +95,19 @@ def test_rows_are_the_methods_that_there_are(net, sevens, monkeypatch):
     assert {n: e.value for n, e in mine.items() if n != "CPU seconds"} == {
         n: e.value for n, e in edges.items() if n != "CPU seconds"
     }
+
+
+def test_figures_are_those_of_the_measures_by_themselves(net, sevens):
+    off = replace(sevens[1], boxes=((0, 0, 9, 9),))
+    pair = [sevens[0], off]
+    table = evaluate_methods(net, pair, ["gradient", "guided"], settings=FEW)
+    pointing = evaluate_pointing(net, pair, ["gradient", "guided"])
+    curves = evaluate_insertion_deletion(net, pair, ["gradient", "guided"], steps=2)
+    for name in ("gradient", "guided"):
+        assert table.estimates[name]["pointing"] == pointing.estimates[name]["box"]
+        for measure in ("insertion", "deletion"):
+            own, other = table.estimates[name][measure], curves.estimates[name][measure]
+            assert own.value == pytest.approx(other.value, abs=1e-5)
 
 
 def test_measurements_are_kept_and_not_made_twice(net, sevens, tmp_path, monkeypatch):
