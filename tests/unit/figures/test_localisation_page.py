@@ -78,17 +78,38 @@ def test_a_page_is_light_and_fetches_nothing(written):
     assert "http:" not in text and "https:" not in text and "<script" not in text and 'loading="lazy"' in text
 
 
-def test_the_views_show_truth_box_map_seeds_and_mask(written):
-    (source,) = (written / "paper-pictures").glob("b-*.jpg")
-    views = np.asarray(Image.open(source)).astype(int)
-    photograph, map, seeds, mask = (views[:, n * 88 : n * 88 + 84] for n in range(4))
-    blue, red = photograph[..., 2] - photograph[..., 0], photograph[..., 0] - photograph[..., 2]
-    # the truth is in the middle; this quick cut takes the whole picture
-    assert (blue[26:50, 26:50] > 80).any() and not (blue[:20] > 80).any() and (red[:, :4] > 80).any()
-    assert (map.max(axis=2) - map.min(axis=2)).max() > 80
-    assert (seeds[..., 0] - seeds[..., 2]).max() > 50 and (seeds[..., 2] - seeds[..., 0]).max() > 50
-    # the photograph where the mask is, which is everywhere here
-    assert np.abs(mask[20:64, 50:64] - photograph[20:64, 50:64]).mean() < 8
+@pytest.fixture(scope="module")
+def answer(folder):
+    answers = []
+    example = Example(folder / "b.png", (7,), (BOX,), group="b")
+    evaluate_localisation(minicnn.load("digits"), [example], draw=answers.append)
+    return answers[0]
+
+
+def test_the_views_show_truth_box_map_seeds_and_mask(answer, tmp_path):
+    mask = np.zeros((84, 84), bool)
+    mask[44:80, 40:82] = True
+    map = mask * np.linspace(0, 1, 84, dtype=np.float32)
+    grey = Image.new("RGB", (84, 84), (120, 120, 120))
+    truth = replace(answer.example, boxes=((4, 4, 24, 24),))
+    saliency = replace(answer.saliency, map=map)
+    drawn = answer._replace(example=truth, picture=grey, saliency=saliency, mask=mask, box=(40, 44, 82, 80))
+    write_answer(tmp_path, drawn, LOCALISATION_METHODS["paper"].settings)
+    with Image.open(next(tmp_path.iterdir())) as picture:
+        views = np.asarray(picture).astype(int)
+    photograph, map_view, seeds, cut = (views[:, n * 88 : n * 88 + 84] for n in range(4))
+    # blue where the truth is, orange where the answer is
+    for view, blue, orange in (
+        (photograph, np.s_[:30, :30], np.s_[40:, 36:]),
+        (seeds, np.s_[:40, :30], np.s_[44:80, 60:]),
+    ):
+        warmth = view[..., 0] - view[..., 2]
+        assert warmth[blue].min() < -60 and warmth[blue].max() < 40
+        assert warmth[orange].max() > 60
+    colour = map_view.max(axis=2) - map_view.min(axis=2)
+    assert colour[46:78, 70:80].min() > 40 > 10 > colour[:36, :30].max()
+    # the photograph where the mask is, washed out elsewhere
+    assert np.abs(cut[48:76, 46:78] - 120).max() < 12 and cut[:36, :30].min() > 200
 
 
 def test_a_picture_without_its_views_is_shown_with_its_boxes(folder, written, tmp_path):
@@ -110,16 +131,13 @@ def test_a_long_page_says_what_it_leaves_out(folder, tmp_path, monkeypatch):
     assert len(captions(page)) == 1 and "Shown are 1 of 3 pictures" in page.read_text()
 
 
-def test_maps_that_mark_nothing_and_tiny_boxes_are_drawn(folder, tmp_path):
-    answers = []
-    evaluate_localisation(
-        minicnn.load("digits"), [Example(folder / "b.png", (7,), (BOX,), group="b")], draw=answers.append
-    )
+def test_maps_that_mark_nothing_and_tiny_boxes_are_drawn(answer, tmp_path):
     settings = LOCALISATION_METHODS["paper"].settings
-    flat = replace(answers[0].saliency, map=np.zeros((84, 84), np.float32))
-    write_answer(tmp_path, answers[0]._replace(saliency=flat, mask=None, box=None), settings)
+    flat = replace(answer.saliency, map=np.zeros((84, 84), np.float32))
+    write_answer(tmp_path, answer._replace(saliency=flat, mask=None, box=None), settings)
     with Image.open(next(tmp_path.iterdir())) as picture:
         assert picture.size == (84, 84)
     wide = Image.new("RGB", (2400, 30))
-    tiny = answers[0]._replace(picture=wide, saliency=flat, mask=None, box=(1000, 10, 1001, 11))
-    write_answer(tmp_path, tiny, settings)
+    write_answer(
+        tmp_path, answer._replace(picture=wide, saliency=flat, mask=None, box=(1000, 10, 1001, 11)), settings
+    )
