@@ -21,7 +21,7 @@ __all__ = ["recompute", "write_reconstructions"]
 
 def write_reconstructions(
     path: Path,
-    reconstructions: Sequence[tuple[ImageLike, Reconstruction]],
+    pairs: Sequence[tuple[ImageLike, Reconstruction]],
     origin: Mapping[str, Any],
     searched: int | None = None,
 ) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def write_reconstructions(
     Parameters
     ----------
     path : Path of the file
-    reconstructions : (image, Reconstruction) pairs of one feature map, the strongest first
+    pairs : (image, Reconstruction) of one feature map, the strongest first
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
     searched : int, how many images those were chosen from; as many as are shown unless given
 
@@ -44,16 +44,16 @@ def write_reconstructions(
     Zeiler, Fergus, Visualizing and Understanding Convolutional Networks, 2013, figure 2.
 
     """
-    images, shown = [image for image, _ in reconstructions], [r for _, r in reconstructions]
+    images, shown = [image for image, _ in pairs], [r for _, r in pairs]
     first, searched = shown[0], len(shown) if searched is None else searched
-    # one scale for all reconstructions, so that strong and weak ones can be told apart
-    largest = max(np.abs(r.cut).max() for r in shown) or 1.0
+    preprocess = origin.get("preprocess") or {}
+    scale = _choose_scale(shown)
     sheet = contact_sheet(
         [
             [(r.patch, f"{r.value:.3g}") for r in shown],
-            [(_draw(r.cut / largest), Path(str(image)).stem) for image, r in reconstructions],
+            [(_draw(r.cut / scale, preprocess.get("channels")), Path(str(image)).stem) for image, r in pairs],
         ],
-        headings=("patches of the receptive field, and the activation", "reconstructions"),
+        headings=("patches of the receptive field, and the activation", "reconstructions, contrast stretched"),
         title=f"{first.layer}, channel {first.channel}",
         subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {searched} images",
     )
@@ -63,8 +63,7 @@ def write_reconstructions(
     record = provenance.make_record("deconvnet", origin, images, None, settings, _name_arrays(shown), **facts)
     save_png(sheet, path, provenance.metadata(record, sheet))
     activations = [
-        {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)}
-        for image, r in reconstructions
+        {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)} for image, r in pairs
     ]
     return {
         "net": origin["name"],
@@ -95,8 +94,15 @@ def _facts(reconstructions: Sequence[Reconstruction]) -> dict[str, Any]:
     return {"values": [r.value for r in reconstructions]}
 
 
-def _draw(x: np.ndarray) -> np.ndarray:
+def _choose_scale(shown: Sequence[Reconstruction]) -> float:
+    """Return one scale for all, so that strong and weak ones can be told apart: 1 in 200 values is beyond it."""
+    sizes = np.concatenate([np.abs(r.cut).ravel() for r in shown])
+    return float(np.quantile(sizes, 0.995) or sizes.max()) or 1.0
+
+
+def _draw(x: np.ndarray, channels: str | None) -> np.ndarray:
     """Return values of -1..1 of shape (C, h, w) as a picture around middle grey, enlarged by whole pixels."""
+    x = x[::-1] if channels == "BGR" else x
     pixels = np.rint(127.5 + 127.5 * np.clip(x, -1, 1)).astype(np.uint8)
     side = max(1, 180 // max(pixels.shape[1:]))
     # a grey input shows in all three channels

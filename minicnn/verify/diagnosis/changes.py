@@ -275,6 +275,8 @@ def _other_preprocessings(own: Preprocess) -> Iterator[tuple[str, str, dict[str,
     for what, resize in sides.items():
         if resize is None or resize >= max(own.size):
             yield "crop", f"short side: {what}" if resize else what, {"resize": resize}
+    if max(own.size) <= 256:
+        yield "crop", "picture warped to 256 x 256", {"resize": (256, 256)}
     if own.invert != "auto":
         yield "inversion", "light and dark exchanged", {"invert": not own.invert}
 
