@@ -109,6 +109,10 @@ def natural_ascent(
     seed : int, of the start and of how the picture is looked at
     progress : wraps the range of steps
 
+    Returns
+    -------
+    result : AscentResult, its values and norms of the picture as it was looked at in each step, the last as it is
+
     Raises
     ------
     MinicnnError
@@ -131,9 +135,11 @@ def natural_ascent(
         z = canvas.limit(z + settings.step * min(1.0, 2 - 2 * k / settings.steps) * velocity, radii)
     if not any(norms):
         raise MinicnnError("the gradient vanishes at every step, so there is no direction of ascent")
-    x = canvas.round(canvas.to_input(canvas.to_plane(z))[0])[None]
-    value, gradient = value_and_gradient(x)
-    return AscentResult(x, [*values, value], [*norms, float(np.linalg.norm(gradient))], "steps done")
+    x, slope = canvas.to_input(canvas.to_plane(z))
+    x = canvas.round(x)[None]
+    value, dx = value_and_gradient(x)
+    norm = canvas.norm(canvas.to_plane_adjoint(slope * dx[0]))
+    return AscentResult(x, [*values, value], [*norms, norm], "steps done")
 
 
 def _value_and_gradient(
