@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.evaluate.localisation import evaluate_localisation
 from minicnn.evaluate.localisation_result import CAUTION, LOCALISATION_MEASURES, PER_CENT
 from minicnn.explain import (
@@ -155,11 +156,17 @@ def evaluations(task: Task) -> list[Section]:
     """Localisation by the protocol of ILSVRC (section 3.2), where the images' objects are known."""
     if not task.examples:
         return [Section("Localisation, counted", (f"{task.unlabelled}, so that nothing could be counted.",))]
+    left_out: list[Skipped] = []
     evaluation = evaluate_localisation(
-        task.net, task.examples, "paper", keep=task.folder, progress=lambda items: task.progress(items, "picture")
+        task.net,
+        task.examples,
+        "paper",
+        keep=task.folder,
+        progress=lambda items: task.progress(items, "picture"),
+        skip=left_out.append,
     )
     sheet = task.folder / "worst-best.png"
-    write_worst_best(sheet, task.examples, evaluation.rows, task.origin, "paper")
+    write_worst_best(sheet, evaluation.examples, evaluation.rows, task.origin, "paper")
     write_localisation_csv(task.folder / "localisation.csv", evaluation.rows)
     rows = [
         (name, *(means[m].text(m in PER_CENT) if m in means else "-" for m in LOCALISATION_MEASURES))
@@ -176,6 +183,7 @@ def evaluations(task: Task) -> list[Section]:
         "paper's own figure, on ILSVRC-2013's test set, is a top-5 error of 46.4 %.",
         "The lines below the first are answers that need no map, or no cut. Where they come near, success says "
         "that the pictures hold one thing that stands out, not that this class was found.",
+        *(f"Left out: {picture.reason}." for picture in left_out),
     )
     figure = (sheet.name, "The pictures with the worst and the best boxes", "found in orange, truth in blue")
     return [Section("Localisation, counted", words, (figure,), (("answer", *LOCALISATION_MEASURES), rows))]

@@ -98,9 +98,9 @@ def read_examples(data: str | Path, classes: Classes) -> tuple[list[Example], st
     def warn(skipped: Skipped) -> None:
         warnings.warn(skipped.reason, stacklevel=2)
 
-    if not has_annotations(data):
-        return [], "The images came without boxes"
     try:
+        if not has_annotations(data):
+            return [], "The images came without boxes"
         return read_dataset(data, classes=classes, skip=warn), ""
     except MinicnnError as error:
         return [], f"The images have annotations that can't be used ({error})"

@@ -218,3 +218,14 @@ def test_choices_and_docstrings_tell_the_defaults():
         assert sentence in sys.modules["minicnn.explain.localise"].__doc__
     assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
     assert all(len(row) == len(choices.HEADER) for row in choices.rows())
+
+
+def test_a_picture_that_its_boxes_do_not_fit_is_left_out_and_said(digits, tmp_path):
+    for name in ("a.png", "b.png"):
+        shutil.copy(IMAGES / "seven.png", tmp_path / name)
+    lines = ["image,class_indices,xmin,ymin,xmax,ymax", "a.png,7,64,60,218,232", "b.png,7,64,60,999,232"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    record = reproduce(digits, tmp_path, tmp_path / "out", steps=1)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert not record["experiments"]["evaluation"]["failed"]
+    assert "1 pictures of 1 objects" in page and "Left out: " in page and "leaves the picture of 280 x 280" in page
