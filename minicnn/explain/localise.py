@@ -51,6 +51,7 @@ __all__ = [
     "get_localisation_method",
     "localise",
     "object_mask",
+    "object_pixels",
     "object_probability",
     "saliency_seeds",
     "smooth_map",
@@ -327,7 +328,11 @@ def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None
 
     If the cut finds no object at all, the foreground seeds' largest component is returned, with a warning.
     """
-    settings = settings or MaskSettings()
+    return largest_component(object_pixels(image, map, settings or MaskSettings()))
+
+
+def object_pixels(image: ImageLike, map: np.ndarray, settings: MaskSettings) -> np.ndarray:
+    """All that the cut takes for the object, (H, W) bool, of any number of components; see ``object_mask``."""
     foreground, background = saliency_seeds(map, settings)
     fit = partial(partial, colour_model.fit, floor=settings.variance_floor)
     # not hard: seeds train the colour models, and the cut may overrule each of them
@@ -343,9 +348,9 @@ def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None
         working_size=settings.working_size,
     )
     if not mask.any():
-        warnings.warn("the cut found no object; the seeds stand in for it", stacklevel=2)
+        warnings.warn("the cut found no object; the seeds stand in for it", stacklevel=3)
         mask = foreground
-    return largest_component(mask)
+    return mask
 
 
 def object_probability(map: np.ndarray, settings: MaskSettings) -> np.ndarray:

@@ -213,6 +213,22 @@ def test_own_model():
     assert overlap(segment(picture, foreground, background, model=single), disc) > 0.9
 
 
+def test_each_side_may_have_a_colour_model_of_its_own():
+    picture, disc, foreground, background = scene()
+    fitted = []
+
+    def fit(name, components):
+        def model(colours, weights):
+            fitted.append((name, len(colours)))
+            return colour_model.fit(colours, components, weights=weights)
+
+        return model
+
+    mask = segment(picture, foreground, background, model=(fit("object", 2), fit("background", 3)))
+    assert fitted == [("object", foreground.sum()), ("background", background.sum())]
+    assert overlap(mask, disc) > 0.9
+
+
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 50), (50, 1)])
 def test_narrow_pictures(shape):
     ramp = np.linspace(0, 255, shape[0] * shape[1]).astype(np.uint8).reshape(shape)
