@@ -17,6 +17,8 @@ __all__ = ["configure", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_image_options(parser, help="image files, or folders of them")
+    # of the shipped networks the one with max-pools, whose switches a deconvnet needs
+    parser.set_defaults(net="squeezenet1_1")
     common.add_output(parser)
     shown = parser.add_mutually_exclusive_group(required=True)
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")

@@ -95,9 +95,9 @@ def _facts(reconstructions: Sequence[Reconstruction]) -> dict[str, Any]:
 
 
 def _choose_scale(shown: Sequence[Reconstruction]) -> float:
-    """Return one scale for all, so that strong and weak ones can be told apart: 1 in 200 values is beyond it."""
+    """Return one scale for all, so that strong and weak ones can be told apart: 1 value in 1000 is beyond it."""
     sizes = np.concatenate([np.abs(r.cut).ravel() for r in shown])
-    return float(np.quantile(sizes, 0.995) or sizes.max()) or 1.0
+    return float(np.quantile(sizes, 0.999) or sizes.max()) or 1.0
 
 
 def _draw(x: np.ndarray, channels: str | None) -> np.ndarray:

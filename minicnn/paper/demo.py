@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn.explain import predict, saliency
 from minicnn.figures.saliency import write_saliency
+from minicnn.figures.three_rules import write_three_rules
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_network
 from minicnn.io.load import load
@@ -21,6 +22,8 @@ IMAGES = {
     "efficientnet-lite0": ("chelsea.png", "coffee.png", "rocket.jpg"),
     "digits": ("seven.png",),
 }
+# a network of the paper's kind: its max-pools have the switches that a deconvnet needs
+RULES_NET, RULES_IMAGE = "squeezenet1_1", "chelsea.png"
 
 
 def demo(
@@ -58,9 +61,14 @@ def demo(
             records.append(_explain(net, origin, catalogue.folder("images") / file, output, crops))
             if on_written is not None:
                 on_written(Path(records[-1]["figure"]))
-    write_page(output / "index.html", "What a ConvNet sees", [_introduction(crops), *map(_section, records)])
+    rules = output / f"{Path(RULES_IMAGE).stem}.rules.png"
+    net = load(RULES_NET).to(device)
+    write_three_rules(rules, net, catalogue.folder("images") / RULES_IMAGE, digest_network(net, RULES_NET))
+    page = output / "index.html"
+    write_page(page, "What a ConvNet sees", [_introduction(crops), *map(_section, records), _rules_section(rules)])
     if on_written is not None:
-        on_written(output / "index.html")
+        on_written(rules)
+        on_written(page)
     return records
 
 
@@ -94,3 +102,14 @@ def _section(record: dict[str, Any]) -> Section:
         figures=((record["figure"], alt, caption),),
         table=(("class", "probability", "score"), rows),
     )
+
+
+def _rules_section(figure: Path) -> Section:
+    words = (
+        "A deconvnet carries scores back to the pixels by the gradient's own steps, but for ReLU: there it keeps "
+        "what is positive on the way back. Guided backpropagation keeps what is positive both ways. They draw "
+        "outlines well, and nearly the same ones for every class: the gradient answers the question above.",
+    )
+    alt = f"{RULES_IMAGE} and its maps by gradient, deconvnet and guided backpropagation"
+    caption = f"{RULES_IMAGE}, centre crop, {RULES_NET}"
+    return Section("Three ways back to the pixels", words, figures=((figure, alt, caption),))
