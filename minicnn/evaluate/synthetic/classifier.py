@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.images import Preprocess
 from minicnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.zoo.initialisation import draw_parameters, he_normal, parameters
@@ -40,7 +41,9 @@ def small_net(side: int, classes: int = 2, seed: int = 0) -> Network:
         return parameters(layer, he_normal(layer, rng))
 
     drawn = draw_parameters(layers, np.random.default_rng(seed), draw)
-    return Network(drawn, input_shape=(1, side, side), name="small net")
+    # black is 0, the pictures' mean: methods that compare with a black picture ask for it
+    preprocess = Preprocess((side, side), resize=None, channels="L", scale=1.0, mean=(0.0,), std=(1.0,))
+    return Network(drawn, (1, side, side), preprocess, name="small net")
 
 
 def train(net: Network, x: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) -> Network:

@@ -8,6 +8,7 @@ from minicnn.evaluate.synthetic import classifier
 from minicnn.evaluate.synthetic.classifier import small_net, train
 from minicnn.evaluate.synthetic.known_truth import known_truth_precisions, precision, trained_network
 from minicnn.evaluate.synthetic.tetrominoes import BACKGROUNDS, SCENARIOS, draw_pictures
+from minicnn.explain.methods import METHODS, complete_settings
 
 T = np.array([[1, 0], [1, 1], [1, 0]])
 L = np.array([[1, 0], [1, 0], [1, 1]])
@@ -128,3 +129,10 @@ def test_nets_learn_their_scenario_and_maps_of_the_truth_are_precise():
 
     assert known_truth_precisions(truth, trained, 5) == [1.0] * 5
     assert known_truth_precisions(lambda net, x, target: np.zeros((8, 8)), trained, 2) == [8 / 64] * 2
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_applied_to_the_small_net(name):
+    net, x = small_net(8), draw_pictures("linear", "white", 2, 0).x[:1]
+    maps = METHODS[name].function(net, x, 1, **complete_settings(net, name, (1, 8, 8), {}))
+    assert maps.map.shape == (1, 8, 8) and np.isfinite(maps.map).all()
