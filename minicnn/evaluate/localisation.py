@@ -24,9 +24,15 @@ from minicnn.evaluate.localisation_result import (
     summarise_localisation,
 )
 from minicnn.evaluate.max_box_acc import best_ious
-from minicnn.explain.localise import LocalisationMethod, get_localisation_method, object_mask, smooth_map
+from minicnn.explain.localise import (
+    LocalisationMethod,
+    MaskSettings,
+    get_localisation_method,
+    object_mask,
+    smooth_map,
+)
 from minicnn.explain.prediction import class_label
-from minicnn.explain.saliency import Saliency, saliencies
+from minicnn.explain.saliency import ChooseClasses, Saliency, saliencies
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
@@ -34,30 +40,46 @@ from minicnn.segmentation.components import bounding_box, largest_component
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Answer", "evaluate_localisation"]
+__all__ = ["Answer", "Drawing", "evaluate_localisation"]
 
 
 class Answer(NamedTuple):
-    """What a method says of a picture, for whoever draws it.
+    """What a method says of a class in a picture.
+
+    Attributes
+    ----------
+    saliency : Saliency, its map
+    smooth : array of shape (H, W), the map as it is thresholded
+    mask : bool array of shape (H, W), or None for a map that marks nothing, which counts as a miss
+    box : (xmin, ymin, xmax, ymax) around the mask, or None
+    settings : of the seeds; None for a method that has none
+
+    """
+
+    saliency: Saliency
+    smooth: np.ndarray
+    mask: np.ndarray | None
+    box: tuple[int, int, int, int] | None
+    settings: MaskSettings | None
+
+
+class Drawing(NamedTuple):
+    """An answer with its picture, for whoever draws it.
 
     Attributes
     ----------
     example : Example, with its boxes in the picture's pixels
     picture : PIL.Image
-    saliency : Saliency, of the right class
-    mask : bool array of shape (H, W), or None for a map that marks nothing
-    box : (xmin, ymin, xmax, ymax) around the mask, or None
+    answer : Answer, of the right class
 
     """
 
     example: Example
     picture: Image
-    saliency: Saliency
-    mask: np.ndarray | None
-    box: tuple[int, int, int, int] | None
+    answer: Answer
 
 
-Draw: TypeAlias = Callable[[Answer], None]
+Draw: TypeAlias = Callable[[Drawing], None]
 
 
 def evaluate_localisation(
@@ -153,49 +175,52 @@ def _measure(
         by_probability = [c for c in order if c in example.classes]
         return [c for c in by_probability if c in order[:5]] or by_probability[:1]
 
-    start = time.perf_counter()
-    maps = saliencies(net, picture, choose_true_classes, method.map_settings)
-    mapped = time.perf_counter()
-    masks = [_mask(picture, saliency.map, method) for saliency in maps]
-    seconds = {"map": mapped - start, "cut": time.perf_counter() - mapped}
+    answers, seconds = _answer(net, picture, choose_true_classes, method)
     # top-5 takes the best box of all true classes in the top five, every other figure that of the first one
-    box_ious = [_compare_mask(mask, boxes, None).box for mask in masks]
-    ious = _compare_mask(masks[0], boxes, truth)
-    around = None if masks[0] is None else bounding_box(masks[0])
+    box_ious = [_compare_mask(answer.mask, boxes, None).box for answer in answers]
+    answer = answers[0]
+    ious = _compare_mask(answer.mask, boxes, truth)
     if draw is not None:
-        draw(Answer(replace(example, boxes=boxes), picture, maps[0], masks[0], around))
+        draw(Drawing(replace(example, boxes=boxes), picture, answer))
     top1, top5 = order[0] in example.classes, bool(set(order[:5]) & set(example.classes))
     return {
         "image": str(example.image.name),
         "group": example.group,
-        "target": maps[0].target,
-        "label": class_label(net, maps[0].target),
+        "target": answer.saliency.target,
+        "label": class_label(net, answer.saliency.target),
         "top1": top1,
         "top5": top5,
         "iou": ious.box,
         "mask_iou": ious.mask,
         "located1": top1 and ious.box >= HIT,
         "located5": top5 and max(box_ious) >= HIT,
-        "box": None if around is None else list(around),
+        "box": None if answer.box is None else list(answer.box),
         "seconds": seconds,
         # rounded down, so that a hit at a level of 0.3, 0.5 or 0.7 stays what it is
-        "iou_by_level": (best_ious(smooth_map(maps[0].map, method.settings), boxes) * 1000).astype(int).tolist(),
-        "thresholded map": _threshold(maps[0].map, method, boxes, truth),
+        "iou_by_level": (best_ious(answer.smooth, boxes) * 1000).astype(int).tolist(),
+        "thresholded map": _threshold(answer.smooth, boxes, truth),
         "centre box": [_compare_mask(_centre_box(size, share), boxes, truth) for share in SHARES],
         "whole picture": [_compare_mask(np.ones(size, bool), boxes, truth)],
     }
 
 
-def _mask(picture: Image, map: np.ndarray, method: LocalisationMethod) -> np.ndarray | None:
-    """Mask of a map's object, or None for a map that marks nothing, which counts as a miss."""
-    return object_mask(picture, map, method.settings) if map.min() < map.max() else None
+def _answer(
+    net: Network, picture: Image, choose: ChooseClasses, method: LocalisationMethod
+) -> tuple[list[Answer], dict[str, float]]:
+    """Return a method's answers for the classes that are chosen, and the seconds of their maps and of the rest."""
+    start = time.perf_counter()
+    maps = saliencies(net, picture, choose, method.map_settings)
+    mapped, answers = time.perf_counter(), []
+    for saliency in maps:
+        mask = object_mask(picture, saliency.map, method.settings) if np.ptp(saliency.map) > 0 else None
+        box = None if mask is None else bounding_box(mask)
+        smooth = smooth_map(saliency.map, method.settings)
+        answers.append(Answer(saliency, smooth, mask, box, method.settings))
+    return answers, {"map": mapped - start, "cut": time.perf_counter() - mapped}
 
 
-def _threshold(
-    map: np.ndarray, method: LocalisationMethod, boxes: Sequence[Box], truth: np.ndarray | None
-) -> list[IoUs]:
-    """Compare the largest part of the map above each quantile."""
-    smooth = smooth_map(map, method.settings)
+def _threshold(smooth: np.ndarray, boxes: Sequence[Box], truth: np.ndarray | None) -> list[IoUs]:
+    """Compare the largest part of a map above each quantile."""
     # a quantile that is the map's maximum leaves nothing above it, which is a miss
     parts = (smooth > q for q in np.quantile(smooth, QUANTILES))
     return [_compare_mask(largest_component(part) if part.any() else None, boxes, truth) for part in parts]

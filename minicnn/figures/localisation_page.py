@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.evaluate.dataset import Box, Example, read_truth
-from minicnn.evaluate.localisation import Answer
+from minicnn.evaluate.localisation import Drawing
 from minicnn.evaluate.localisation_result import LOCALISATION_MEASURES, PER_CENT, Evaluation
-from minicnn.explain.localise import MaskSettings, saliency_seeds
+from minicnn.explain.localise import saliency_seeds
 from minicnn.images import load_image
 from minicnn.report import Section, draw_box, normalise, overlay, write_page
 from minicnn.report.files import make_folder, sanitise_filename, write_atomically
@@ -27,13 +27,13 @@ LIMIT = 500  # pictures of a page
 ORDERS = ("worst first", "best first", "by name")
 LEGEND = (
     "From left to right: the photograph with the true boxes in blue and the answer's in orange; the map; the "
-    "seeds, the object's in orange and the background's in blue; the mask. IoU: intersection over union of the "
-    "answer's box with the nearest true one."
+    "seeds, the object's in orange and the background's in blue, if the method has any; the mask. IoU: intersection "
+    "over union of the answer's box with the nearest true one."
 )
 
 
-def write_answer(folder: Path, answer: Answer, settings: MaskSettings) -> None:
-    """Write the four views of an answer as one small JPEG file.
+def write_answer(folder: Path, drawing: Drawing) -> None:
+    """Write the views of an answer side by side as one small JPEG file: photograph, map, seeds if any, mask.
 
     Raises
     ------
@@ -41,17 +41,19 @@ def write_answer(folder: Path, answer: Answer, settings: MaskSettings) -> None:
         If the file can't be written; nothing is left behind.
 
     """
-    photograph, scale = _shrink(np.asarray(answer.picture))
-    views = [_draw_boxes(photograph, scale, answer.example.boxes, answer.box)]
+    answer = drawing.answer
+    photograph, scale = _shrink(np.asarray(drawing.picture))
+    views = [_draw_boxes(photograph, scale, drawing.example.boxes, answer.box)]
     saliency = answer.saliency.map
     if saliency.max() > saliency.min():
         views.append(overlay(photograph, normalise(_shrink_map(saliency, photograph))))
-        seeds = saliency_seeds(saliency, settings)
-        views.append(_draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds]))
+        if answer.settings is not None:
+            seeds = saliency_seeds(saliency, answer.settings)
+            views.append(_draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds]))
     if answer.mask is not None:
         inside = _shrink_map(answer.mask, photograph)[..., None] > 0.5
         views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
-    _write_views(_path(folder, answer.example), views)
+    _write_views(_path(folder, drawing.example), views)
 
 
 def write_localisation_pages(folder: Path, evaluation: Evaluation, name: str) -> list[Path]:

@@ -37,12 +37,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write one line a picture, a sheet of the worst and best boxes, pages of all pictures."""
     from minicnn.evaluate.localisation import evaluate_localisation
-    from minicnn.explain.localise import get_localisation_method
     from minicnn.figures.localisation_page import write_answer, write_localisation_pages
     from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
     from minicnn.report.files import make_folder
 
-    settings = get_localisation_method(arguments.method).settings
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
@@ -60,7 +58,7 @@ def run(arguments: Namespace) -> int:
             keep=folder,
             progress=follow(len(examples), arguments.output),
             skip=left_out.skipped.append,
-            draw=(lambda answer: write_answer(pictures, answer, settings)) if len(examples) <= DRAWN else None,
+            draw=(lambda drawing: write_answer(pictures, drawing)) if len(examples) <= DRAWN else None,
         )
     table, sheet = folder / f"{method}.csv", folder / f"{method}-worst-best.png"
     write_localisation_csv(table, evaluation.rows)

@@ -12,6 +12,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.evaluate import evaluate_localisation
 from minicnn.evaluate.dataset import Example
+from minicnn.evaluate.localisation import Drawing
 from minicnn.explain.localise import LOCALISATION_METHODS
 from minicnn.figures import localisation_page
 from minicnn.figures.localisation_page import write_answer, write_localisation_pages
@@ -92,9 +93,10 @@ def test_the_views_show_truth_box_map_seeds_and_mask(answer, tmp_path):
     map = mask * np.linspace(0, 1, 84, dtype=np.float32)
     grey = Image.new("RGB", (84, 84), (120, 120, 120))
     truth = replace(answer.example, boxes=((4, 4, 24, 24),))
-    saliency = replace(answer.saliency, map=map)
-    drawn = answer._replace(example=truth, picture=grey, saliency=saliency, mask=mask, box=(40, 44, 82, 80))
-    write_answer(tmp_path, drawn, LOCALISATION_METHODS["paper"].settings)
+    own = answer.answer._replace(
+        saliency=replace(answer.answer.saliency, map=map), mask=mask, box=(40, 44, 82, 80)
+    )
+    write_answer(tmp_path, Drawing(truth, grey, own))
     with Image.open(next(tmp_path.iterdir())) as picture:
         views = np.asarray(picture).astype(int)
     photograph, map_view, seeds, cut = (views[:, n * 88 : n * 88 + 84] for n in range(4))
@@ -131,13 +133,12 @@ def test_a_long_page_says_what_it_leaves_out(folder, tmp_path, monkeypatch):
     assert len(captions(page)) == 1 and "Shown are 1 of 3 pictures" in page.read_text()
 
 
-def test_maps_that_mark_nothing_and_tiny_boxes_are_drawn(answer, tmp_path):
-    settings = LOCALISATION_METHODS["paper"].settings
-    flat = replace(answer.saliency, map=np.zeros((84, 84), np.float32))
-    write_answer(tmp_path, answer._replace(saliency=flat, mask=None, box=None), settings)
-    with Image.open(next(tmp_path.iterdir())) as picture:
-        assert picture.size == (84, 84)
-    wide = Image.new("RGB", (2400, 30))
-    write_answer(
-        tmp_path, answer._replace(picture=wide, saliency=flat, mask=None, box=(1000, 10, 1001, 11)), settings
-    )
+def test_maps_that_mark_nothing_methods_without_seeds_and_tiny_boxes_are_drawn(answer, tmp_path):
+    marked, flat = answer.answer.saliency, np.zeros((84, 84), np.float32)
+    nothing = answer.answer._replace(saliency=replace(marked, map=flat), mask=None, box=None)
+    for own, count in ((nothing, 1), (answer.answer._replace(settings=None), 3)):
+        write_answer(tmp_path, answer._replace(answer=own))
+        with Image.open(next(tmp_path.iterdir())) as picture:
+            assert picture.size == (84 * count + localisation_page.GAP * (count - 1), 84)
+    tiny = nothing._replace(box=(1000, 10, 1001, 11))
+    write_answer(tmp_path, answer._replace(picture=Image.new("RGB", (2400, 30)), answer=tiny))
