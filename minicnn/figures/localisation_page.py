@@ -27,8 +27,8 @@ LIMIT = 500  # pictures of a page
 ORDERS = ("worst first", "best first", "by name")
 LEGEND = (
     "From left to right: the photograph with the true boxes in blue and the answer's in orange; the map; the "
-    "seeds, the object's in orange and the background's in blue, if the method has any; the mask. IoU: intersection "
-    "over union of the answer's box with the nearest true one."
+    "seeds, the object's in orange and the background's in blue, if the method has any; the mask. IoU: "
+    "intersection over union of the answer's box with the nearest true one."
 )
 
 
