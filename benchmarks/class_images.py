@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ Written on {date} by `python benchmarks/class_images.py -o FOLDER --net NAME`, `
 `--page`.
 
 Twenty classes, listed before any was drawn, none of them among those with which the natural style was set:
-{names}. Default settings, seed 0.
+{names}.
+Default settings, seed 0.
 
 - **Recognised**: a rater who had not seen the key was given the sheet of twenty pictures without names, in an
   order drawn at random, and the twenty names, and gave each picture a name. The rater was a vision-language
@@ -80,18 +82,21 @@ Twenty classes, listed before any was drawn, none of them among those with which
   under these is what it was asked for; JPEG, blur and the outer scales it was not.
 """
 SHIFT = 24  # pixels
+WIDTH = 860  # of a sheet on the page, in pixels
 BLUR = 1.5  # sigma in pixels
 
 
-def changes(picture: Image.Image, fill: tuple[int, ...]) -> Iterator[tuple[str, Image.Image]]:
-    """Yield a picture's changed versions, of its size, each with the kind of change; ``fill`` is seen outside."""
+def changes(picture: Image.Image, outside: tuple[int, ...]) -> Iterator[tuple[str, Image.Image]]:
+    """Yield a picture's changed versions, of its size, each with the kind of change; ``outside`` is a colour."""
     width, height = picture.size
 
     def seen(scale: float = 1.0, angle: float = 0.0, shift: tuple[int, int] = (0, 0)) -> Image.Image:
         # reduced with antialiasing; the middle of what is larger is cut out
         size = (round(width * scale), round(height * scale))
-        y = picture.resize(size, Image.Resampling.BICUBIC).rotate(angle, Image.Resampling.BICUBIC, fillcolor=fill)
-        canvas = Image.new(picture.mode, picture.size, fill)
+        y = picture.resize(size, Image.Resampling.BICUBIC).rotate(
+            angle, Image.Resampling.BICUBIC, fillcolor=outside
+        )
+        canvas = Image.new(picture.mode, picture.size, outside)
         canvas.paste(y, ((width - size[0]) // 2 + shift[0], (height - size[1]) // 2 + shift[1]))
         return canvas
 
@@ -114,9 +119,9 @@ def stays(net: Network, x: np.ndarray, target: int) -> dict[str, list[bool]]:
     # pictures are of the input's size already; the zero image is the colour of the outside
     preprocess = replace(net.preprocess, resize=None)
     picture = Image.fromarray(net.preprocess.to_image(x))
-    fill = tuple(int(v) for v in net.preprocess.to_image(np.zeros_like(x))[0, 0])
+    outside = tuple(int(v) for v in net.preprocess.to_image(np.zeros_like(x))[0, 0])
     kept: dict[str, list[bool]] = {}
-    for kind, changed in changes(picture, fill):
+    for kind, changed in changes(picture, outside):
         kept.setdefault(kind, []).append(int(net(preprocess(changed))[0].argmax()) == target)
     return kept
 
@@ -194,15 +199,20 @@ def score(folder: Path, style: str, guesses: Path) -> None:
 
 def write_page(folder: Path) -> None:
     """Write the page and its pictures from what was measured."""
+    PAGE.with_suffix("").mkdir(exist_ok=True)
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
     results = [result for result in results if "shares" in result]
     lines = [*table(results, folder), "", *digits_lines()]
     for result in results:
-        net, style, classes = result["net"], result["style"], list(result["classes"])
-        shown = [np.asarray(Image.open(path)) for path in sorted((folder / net / style).glob("*.png"))]
-        name = write_pictures(f"{net}-{style}", list(zip(shown, classes, strict=True)))
-        lines += ["", f"## {net}, {style} style", "", f"![Class images of {net}, {style} style]({name})"]
-    body = [INTRODUCTION.format(names=", ".join(CLASSES.values()), date=date.today()), *lines]
+        net, style = result["net"], result["style"]
+        name, sheet = f"{net}-{style}", Image.open(folder / net / f"{style}.sheet.png")
+        key = PAGE.with_suffix("") / f"{name}.key.json"
+        key.write_bytes((folder / net / f"{style}.key.json").read_bytes())
+        size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
+        path = write_picture(name, sheet.resize(size, Image.Resampling.LANCZOS))
+        lines += ["", f"## {net}, {style} style", "", f"Which is which: [{key.name}]({PAGE.stem}/{key.name}).", ""]
+        lines += [f"![Class images of {net}, {style} style, numbered]({path})"]
+    body = [INTRODUCTION.format(names=fill(", ".join(CLASSES.values()), 110), date=date.today()), *lines]
     PAGE.write_text("\n".join(body) + "\n", encoding="utf-8")
     print(PAGE)
 
@@ -233,7 +243,8 @@ def digits_lines() -> list[str]:
     for style in STYLES:
         models = [class_model(net, digit, style=style) for digit in range(10)]
         pictures = [(np.asarray(model.image), str(digit)) for digit, model in enumerate(models)]
-        name, least = write_pictures(f"digits-{style}", pictures), min(model.probability or 0 for model in models)
+        sheet = contact_sheet([pictures[:5], pictures[5:]], cell=120)
+        name, least = write_picture(f"digits-{style}", sheet), min(model.probability or 0 for model in models)
         lines += [
             f"{style.capitalize()} style, probabilities of {least:.4f} at least:",
             "",
@@ -243,12 +254,10 @@ def digits_lines() -> list[str]:
     return lines[:-1]
 
 
-def write_pictures(name: str, pictures: list[tuple[np.ndarray, str]]) -> str:
-    """Write a sheet of named pictures, five a row, as a small file beside the page; return its path from there."""
-    sheet = contact_sheet([pictures[i : i + 5] for i in range(0, len(pictures), 5)], cell=150)
+def write_picture(name: str, picture: Image.Image) -> str:
+    """Write a picture as a small file beside the page; return its path from there."""
     path = PAGE.with_suffix("") / f"{name}.jpg"
-    path.parent.mkdir(exist_ok=True)
-    sheet.convert("RGB").save(path, quality=80)
+    picture.convert("RGB").save(path, quality=80)
     return f"{PAGE.stem}/{path.name}"
 
 
