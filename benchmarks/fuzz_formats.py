@@ -66,6 +66,7 @@ def formats() -> list[Format]:
         Format("npz: array, right checksum", [npy(a) for a in arrays().values()], npz.read, zipped),
         Format("npy: file", [npy(a) for a in arrays().values()], npz.read_npy),
         Format("npy: pickled dictionary", [pickled_npy(p) for p in (2, 3, 4, 5)], numpy_pickle.read),
+        Format("pickle: lists of arrays", [pickled_lists(p) for p in (1, 2, 3, 4, 5)], numpy_pickle.read),
         Format("safetensors: file", [written(safetensors.write)], safetensors.read),
         Format("onnx: file", fuzz_networks.onnx_files(), fuzz_networks.read_onnx),
         Format("caffe: prototxt", fuzz_networks.caffe_texts(), fuzz_networks.reading_text()),
@@ -169,6 +170,12 @@ def pickled_npy(protocol: int) -> bytes:
     holder[()] = {"state_dict": {**arrays(), "swapped": arrays()["conv.bias"].astype(">f8")}, "epoch": 3}
     head = npy(np.zeros((), np.int8))[:-1]
     return head.replace(b"'|i1'", b"'|O' ") + pickle.dumps(holder, protocol)
+
+
+def pickled_lists(protocol: int) -> bytes:
+    """Return the pickle of layers by name, each a list of its arrays."""
+    weight, bias, *others = arrays().values()
+    return pickle.dumps({"conv1": [weight, bias], "fire2/squeeze": (bias, others), "epoch": 3}, protocol)
 
 
 def saved(save: Callable[..., None]) -> bytes:
