@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Estimate", "bootstrap_mean", "bootstrap_statistic"]
+__all__ = ["Calibration", "Estimate", "bootstrap_mean", "bootstrap_statistic", "calibration"]
 
 DRAWS = 2000
 
@@ -37,6 +37,45 @@ class Estimate:
         form = ".1%" if per_cent else ".3f"
         interval = f" [{self.low:{form}}, {self.high:{form}}]" if self.low <= self.high else ""
         return f"{self.value:{form}}{interval}"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How confidences and what came true agree.
+
+    Attributes
+    ----------
+    brier : float, mean of (confidence - hit)^2: 0 is certain and right, 0.25 what "one half" has always
+    bins : (number of answers, their mean confidence, share of hits) of each fifth, the least confident first
+
+    """
+
+    brier: float
+    bins: list[tuple[int, float, float]]
+
+    def text(self) -> str:
+        """Return it in a line."""
+        parts = ", ".join(f"{confidence:.0%} -> {share:.0%} of {count}" for count, confidence, share in self.bins)
+        return f"confidence -> boxes that were right: {parts}; Brier score {self.brier:.3f}"
+
+
+def calibration(confidences: np.ndarray, hits: np.ndarray) -> Calibration:
+    """Agreement of confidences (N,) in [0, 1] with hits (N,), bool, by fifths.
+
+    References
+    ----------
+    .. [1] Brier 1950, "Verification of forecasts expressed in terms of probability".
+
+    Examples
+    --------
+    >>> calibration(np.array([0.2, 0.8, 0.9]), np.array([False, True, True])).text()
+    'confidence -> boxes that were right: 20% -> 0% of 1, 80% -> 100% of 1, 90% -> 100% of 1; Brier score 0.030'
+
+    """
+    # stable, so that equal confidences stay in the pictures' order
+    fifths = np.array_split(np.argsort(confidences, kind="stable"), 5)
+    bins = [(len(n), float(confidences[n].mean()), float(hits[n].mean())) for n in fifths if len(n)]
+    return Calibration(float(((confidences - hits) ** 2).mean()), bins)
 
 
 def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Estimate:

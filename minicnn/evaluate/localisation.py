@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Drawing", "evaluate_localisation"]
 
+ROWS = 2  # changes with what a row holds, so that rows of before are not read
+
 
 class Answer(NamedTuple):
     """What a method says of a class in a picture.
@@ -53,6 +55,7 @@ class Answer(NamedTuple):
     mask : bool array of shape (H, W), or None for a map that marks nothing, which counts as a miss
     box : (xmin, ymin, xmax, ymax) around the mask, or None
     settings : of the seeds; None for a method that has none
+    confidence : float in [0, 1], how often such a box is right; None for a method that does not say
 
     """
 
@@ -61,6 +64,7 @@ class Answer(NamedTuple):
     mask: np.ndarray | None
     box: tuple[int, int, int, int] | None
     settings: MaskSettings | None
+    confidence: float | None = None
 
 
 class Drawing(NamedTuple):
@@ -154,7 +158,7 @@ def evaluate_localisation(
     def measure(example: Example) -> dict[str, Any]:
         return _measure(net, example, chosen, draw)
 
-    measured, rows = measure_examples(net, examples, asdict(chosen), measure, how)
+    measured, rows = measure_examples(net, examples, [ROWS, asdict(chosen)], measure, how)
     return summarise_localisation(name, measured, rows, seed)
 
 
@@ -195,6 +199,7 @@ def _measure(
         "located1": top1 and ious.box >= HIT,
         "located5": top5 and max(box_ious) >= HIT,
         "box": None if answer.box is None else list(answer.box),
+        "confidence": answer.confidence,
         "seconds": seconds,
         # rounded down, so that a hit at a level of 0.3, 0.5 or 0.7 stays what it is
         "iou_by_level": (best_ious(answer.smooth, boxes) * 1000).astype(int).tolist(),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.evaluate.confidence import Estimate, bootstrap_mean
+from minicnn.evaluate.confidence import Calibration, Estimate, bootstrap_mean, calibration
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.max_box_acc import IOUS, MaxBoxAcc, max_box_acc
 
@@ -57,6 +57,7 @@ class Evaluation:
         "top-5 error" (of localisation)
     map_accuracy : MaxBoxAcc, of the method's maps alone
     classification : {"top-1 error", "top-5 error": Estimate}
+    calibration : Calibration of a method's confidences; None for a method without
     seconds : of the map and of the cut, means a picture
 
     """
@@ -67,6 +68,7 @@ class Evaluation:
     estimates: dict[str, dict[str, Estimate]]
     map_accuracy: MaxBoxAcc
     classification: dict[str, Estimate]
+    calibration: Calibration | None
     seconds: dict[str, float]
 
     @property
@@ -84,6 +86,7 @@ class Evaluation:
             "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.estimates.items()},
             "max_box_acc_v2": asdict(self.map_accuracy),
             "classification": {name: asdict(estimate) for name, estimate in self.classification.items()},
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "seconds": self.seconds,
         }
 
@@ -98,6 +101,7 @@ class Evaluation:
         lines.append(self.map_accuracy.text())
         errors = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
         lines.append(f"classification: {errors}")
+        lines += [] if self.calibration is None else [self.calibration.text()]
         lines.append("; ".join(f"{name}: {s:.2f} s a picture" for name, s in self.seconds.items()))
         return "\n".join([*lines, CAUTION])
 
@@ -147,7 +151,12 @@ def summarise_localisation(
     levels = np.array([row["iou_by_level"] for row in rows]) / 1000
     errors = {f"top-{n} error": estimate([not row[f"top{n}"] for row in rows]) for n in (1, 5)}
     seconds = {part: float(np.mean([row["seconds"][part] for row in rows])) for part in ("map", "cut")}
-    return Evaluation(name, examples, rows, estimates, max_box_acc(levels, groups, seed), errors, seconds)
+    agreement = None
+    if all(row["confidence"] is not None for row in rows):
+        confidences = np.array([row["confidence"] for row in rows], np.float64)
+        agreement = calibration(confidences, np.array([iou.box >= HIT for iou in own]))
+    accuracy = max_box_acc(levels, groups, seed)
+    return Evaluation(name, examples, rows, estimates, accuracy, errors, agreement, seconds)
 
 
 def _rank(ious: list[float]) -> tuple[float, float]:

@@ -88,7 +88,12 @@ def write_localisation_pages(folder: Path, evaluation: Evaluation, name: str) ->
         shown = chosen[:LIMIT]
         figures = [(_existing(pictures, example, row), *_describe(example, row)) for example, row in shown]
         rest = f" Shown are {LIMIT} of {len(chosen)} pictures." if len(chosen) > LIMIT else ""
-        summary = Section("Figures", evaluation.text().splitlines()[-4:], table=_table(evaluation), links=links)
+        summary = Section(
+            "Figures",
+            evaluation.text().splitlines()[len(evaluation.estimates) + 2 :],
+            table=_table(evaluation),
+            links=links,
+        )
         write_page(page, title, [summary, Section(f"Pictures, {order}", (LEGEND + rest,), figures)])
     return pages
 
@@ -101,7 +106,8 @@ def _describe(example: Example, row: dict[str, Any]) -> tuple[str, str]:
     mask = "" if row["mask_iou"] is None else f"; mask IoU {row['mask_iou']:.2f}"
     notes = "".join(f"; {message}" for message in row["warnings"])
     truth = ", ".join(str([round(side) for side in example_box]) for example_box in example.boxes)
-    caption = f"IoU {row['iou']:.2f}: {row['image']}, {label}, {seen}; {box}, truth {truth}{mask}{notes}"
+    sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.0%}"
+    caption = f"IoU {row['iou']:.2f}: {row['image']}, {label}, {seen}; {box}{sure}, truth {truth}{mask}{notes}"
     return f"Photograph with boxes, map, seeds and mask of {row['image']}", caption
 
 

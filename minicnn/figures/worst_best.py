@@ -20,7 +20,7 @@ __all__ = ["write_localisation_csv", "write_worst_best"]
 
 TRUTH, DETECTION = (0, 114, 255), (255, 140, 0)
 CLASS_FIELDS = ("image", "group", "target", "label", "top1", "top5", "located1", "located5")
-FIELDS = (*CLASS_FIELDS, "iou", "mask_iou", "box", "seconds")
+FIELDS = (*CLASS_FIELDS, "iou", "mask_iou", "box", "confidence", "seconds")
 
 
 def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -268,3 +268,25 @@ def test_no_pictures_and_unknown_methods(net, folder):
         evaluate_localisation(net, [])
     with pytest.raises(MinicnnError, match="expected one of paper"):
         evaluate_localisation(net, folder, "best")
+
+
+def test_confidences_are_held_against_what_was_right(net, folder, monkeypatch):
+    answer = localisation._answer
+
+    def sure(*arguments):
+        answers, seconds = answer(*arguments)
+        return [a._replace(confidence=0.9 if a.saliency.target == 7 else 0.2) for a in answers], seconds
+
+    monkeypatch.setattr(localisation, "_answer", sure)
+    evaluation = evaluate_localisation(net, folder)
+    hits = np.array([row["iou"] >= 0.5 for row in evaluation.rows])
+    confidences = np.array([0.9, 0.9, 0.2])
+    assert evaluation.calibration.brier == pytest.approx(np.mean((confidences - hits) ** 2))
+    assert evaluation.calibration.bins == [
+        (1, 0.2, float(hits[2])),
+        (1, 0.9, float(hits[0])),
+        (1, 0.9, float(hits[1])),
+    ]
+    assert "Brier score" in evaluation.text() and evaluation.record()["calibration"]["bins"]
+    monkeypatch.setattr(localisation, "_answer", answer)
+    assert evaluate_localisation(net, folder).calibration is None
