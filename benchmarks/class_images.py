@@ -32,7 +32,7 @@ from PIL import Image, ImageFilter
 
 import minicnn
 from minicnn import Network
-from minicnn.explain import class_model
+from minicnn.explain import class_model, maximise
 from minicnn.explain.class_model import STYLES
 from minicnn.report import contact_sheet, save_png
 
@@ -81,6 +81,7 @@ Default settings, seed 0.
 - The natural style draws its pictures under shifts, turns and scales (0.6 to 1.4), so that keeping the class
   under these is what it was asked for; JPEG, blur and the outer scales it was not.
 """
+UNITS_NET, UNITS = "squeezenet1_1", (("features.9", 30), ("features.11", 100), ("features.12", 5))
 SHIFT = 24  # pixels
 WIDTH = 860  # of a sheet on the page, in pixels
 BLUR = 1.5  # sigma in pixels
@@ -202,7 +203,7 @@ def write_page(folder: Path) -> None:
     PAGE.with_suffix("").mkdir(exist_ok=True)
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
     results = [result for result in results if "shares" in result]
-    lines = [*table(results, folder), "", *digits_lines()]
+    lines = [*table(results, folder), "", *digits_lines(), "", *units_lines(folder)]
     for result in results:
         net, style = result["net"], result["style"]
         name, sheet = f"{net}-{style}", Image.open(folder / net / f"{style}.sheet.png")
@@ -252,6 +253,26 @@ def digits_lines() -> list[str]:
             "",
         ]
     return lines[:-1]
+
+
+def units_lines(folder: Path) -> list[str]:
+    """Draw units of inner layers, unless they are there, and return what the page says of them."""
+    net, pictures = minicnn.load(UNITS_NET).to("cpu"), []
+    for layer, unit in UNITS:
+        path = folder / "units" / f"{layer}-{unit}.png"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            save_png(Image.fromarray(np.asarray(maximise(net, layer, unit, style="natural").image)), path)
+        pictures.append((np.asarray(Image.open(path)), f"{layer}, {unit}"))
+    name = write_picture("units", contact_sheet([pictures], cell=224))
+    command = f"minicnn class-model {UNITS[0][1]} --layer {UNITS[0][0]} --net {UNITS_NET} --style natural"
+    return [
+        "## Units of inner layers",
+        "",
+        f"`{command} --stimuli FOLDER` draws a unit above the photographs of a folder that activate it most.",
+        "",
+        f"![Units of inner layers of {UNITS_NET}]({name})",
+    ]
 
 
 def write_picture(name: str, picture: Image.Image) -> str:

@@ -35,12 +35,17 @@ def _compare(ours: float, papers: float) -> str:
 CHOICES = (
     Choice("2 class model", "what is maximised", "the unnormalised score S_c less lambda ||I||^2", SAME),
     Choice("2 class model", "start", "the zero image, as the data are zero-centred", SAME),
-    Choice("2 class model", "what is shown", "the result with the training set's mean image added", SAME),
+    Choice(
+        "2 class model",
+        "what is shown",
+        "the result with the training set's mean image added",
+        "the same, its contrast stretched; the caption says from where to where",
+    ),
     Choice(
         "2 class model",
         "lambda",
         SILENT,
-        f"{LAMBDA} / sqrt(C H W) / u^2, u the inputs' unit: contrast depends on neither",
+        f"{LAMBDA} / sqrt(C H W) / u^2, where inputs vary by u; contrast follows neither",
     ),
     Choice(
         "2 class model",
