@@ -1,10 +1,12 @@
 """Pictures of the kinds of failure, on photographs with a free licence: before and now.
 
-python benchmarks/localisation_failure_pictures.py [-o FOLDER]
+python benchmarks/localisation_failure_pictures.py [--animals FOLDER] [-o FOLDER]
 
-Needs scikit-image for its photographs.  In each picture the upper row has the settings that were chosen on
-composites, the lower one today's: true box green and box orange, seeds of the object orange and of the background
-blue, what the cut keeps in colour.
+Needs scikit-image for its photographs, and for the others a folder of animals from Debian's gcompris-qt-data 3.1:
+``koala.webp`` and ``dog.webp`` (explore_farm_animals), both in the public domain; without it they are left out.
+
+In each picture the upper row has the settings chosen on composites, the lower one today's: true box green
+and box orange, seeds of the object orange and of the background blue, what the cut keeps in colour.
 """
 
 from __future__ import annotations
@@ -27,19 +29,27 @@ from minicnn.segmentation.components import bounding_box, largest_component
 FOLDER = Path(__file__).parents[1] / "docs" / "measurements" / "localisation_failures"
 WIDTH = 300
 TRUE = (0, 158, 115)
-# class as ILSVRC numbers them, and the box, drawn by eye
+# class as ILSVRC numbers them, and the box, drawn by eye, in a picture of at most 741 pixels
 PHOTOGRAPHS = {
     "chelsea": (285, (10, 0, 451, 300)),
     "coffee": (967, (76, 18, 483, 392)),
     "rocket": (657, (306, 127, 346, 427)),
     "motorcycle": (665, (93, 88, 686, 452)),
     "astronaut": (560, (277, 343, 512, 512)),
+    "dog.webp": (235, (25, 17, 568, 456)),
+    "koala.webp": (105, (65, 152, 403, 552)),
 }
 
 
-def photograph(name: str) -> np.ndarray:
-    """Bytes (H, W, 3) of one of scikit-image's photographs."""
-    return data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
+def photograph(name: str, animals: Path | None) -> Image.Image | None:
+    """One of the photographs; those of animals are reduced to 640 pixels, None without their folder."""
+    if name.endswith(".webp"):
+        if animals is None:
+            return None
+        picture = Image.open(animals / name).convert("RGB")
+        picture.thumbnail((640, 640))
+        return picture
+    return Image.fromarray(data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)())
 
 
 def row(example: Example, map: np.ndarray, settings: MaskSettings) -> list[np.ndarray]:
@@ -71,17 +81,21 @@ def main() -> None:
     """Write a JPEG of each photograph, and print its kinds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=FOLDER)
-    folder = parser.parse_args().output
+    parser.add_argument("--animals", type=Path, help="folder of the photographs of animals")
+    arguments = parser.parse_args()
+    folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     net = minicnn.load("efficientnet-lite0").to("auto")
     for name, (target, box) in PHOTOGRAPHS.items():
-        source = folder / f"{name}.png"
-        Image.fromarray(photograph(name)).save(source)
+        picture = photograph(name, arguments.animals)
+        if picture is None:
+            continue
+        source = folder / f"{Path(name).stem}.png"
+        picture.save(source)
         example = Example(source, (target,), (box,))
         map = true_class_map(net, example)
-        sheet([row(example, map, settings) for settings in (BEFORE, AFTER)]).save(
-            folder / f"{name}.jpg", quality=85
-        )
+        rows = [row(example, map, settings) for settings in (BEFORE, AFTER)]
+        sheet(rows).save(source.with_suffix(".jpg"), quality=85)
         size = area(box) / map.size
         print(f"{name}, true box {size:.0%}:", *(kind_of(example, map, s) for s in (BEFORE, AFTER)), sep="\n  ")
         source.unlink()
