@@ -140,7 +140,7 @@ def section(name: str, rows: list[dict[str, float]]) -> str:
     lines += [
         "",
         f"Medians: {middle['segments']:,.0f} segments, {middle['kinks']:,.0f} kinks located, the last cut moved "
-        f"{middle['uncertainty']:.1%} of the map; the absolute values of the map add up to "
+        f"{middle['uncertainty']:.1%} of the map;\nthe absolute values of the map add up to "
         f"{np.median([row['map'] / abs(row['change']) for row in rows]):,.0f} times the score's change.",
         "",
     ]
