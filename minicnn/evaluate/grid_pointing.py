@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.evaluate.dataset import Example
+from minicnn.images import Preprocess
 from minicnn.network import Network
 
 __all__ = ["Grid", "GridInput", "choose_grids", "make_grid_input", "share_in_cell"]
@@ -102,8 +104,8 @@ def make_grid_input(net: Network, grid: Grid) -> GridInput:
     cells = [net.preprocess(image)[0] for image in grid.images]
     channels, height, width = net.input_shape
     try:
-        shape = (channels, 2 * height, 2 * width)
-        large = Network(net.named_layers, shape, net.preprocess, net.labels, device=net.device, name=net.name)
+        shape, preprocess = (channels, 2 * height, 2 * width), _double(net.preprocess)
+        large = Network(net.named_layers, shape, preprocess, net.labels, device=net.device, name=net.name)
         return GridInput(large, _tile(cells))
     except ShapeError:
         x = np.zeros((1, channels, height, width), cells[0].dtype)
@@ -141,6 +143,15 @@ def share_in_cell(positive: np.ndarray, cell: int) -> float:
     inside = (rows[:, None] == cell // 2) & (columns[None] == cell % 2)
     total = float(positive.sum(dtype=np.float64))
     return float(positive[inside].sum(dtype=np.float64)) / total if total > 0 else 0.0
+
+
+def _double(preprocess: Preprocess) -> Preprocess:
+    """Return the preprocessing of the grid, which methods ask what a black picture is."""
+    size, mean = (2 * preprocess.size[0], 2 * preprocess.size[1]), preprocess.mean
+    if isinstance(mean, np.ndarray):
+        # a mean image (C, H, W) is that of each cell
+        mean = np.tile(mean, (1, 2, 2))
+    return replace(preprocess, size=size, resize=None, mean=mean)
 
 
 def _tile(cells: Sequence[np.ndarray]) -> np.ndarray:

@@ -59,6 +59,7 @@ def test_a_grid_has_each_photograph_at_its_own_size(colours):
     net, images = colour_net(), tuple(e.image for e in colours[:4])
     large, x = make_grid_input(net, Grid(images, 2, 2))
     assert x.shape == (1, 3, 12, 12) and large.input_shape == (3, 12, 12)
+    assert large.preprocess(colours[0].image).shape == (1, 3, 12, 12)
     for cell, image in enumerate(images):
         top, left = 6 * (cell // 2), 6 * (cell % 2)
         np.testing.assert_array_equal(x[0, :, top : top + 6, left : left + 6], net.preprocess(image)[0])
