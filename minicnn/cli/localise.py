@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,10 @@ def configure(parser: ArgumentParser) -> None:
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the most probable classes")
     parser.add_argument(
-        "--method", default="paper", help="paper, or smooth: better and slower (default: %(default)s)"
+        "--method",
+        metavar="NAME",
+        help="consensus: the box that many cuts agree on (the default); paper: the paper's, the default where one "
+        "of the options below is given; smooth: the paper's cut on a SmoothGrad map",
     )
     parser.add_argument("--rule", choices=("gradient", "deconvnet", "guided"), help="default: the method's")
     add = common.option_adder(parser, "settings")
@@ -35,23 +37,23 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write a figure of each object found: photograph, map, seeds, mask and box."""
     from minicnn.explain import localise
-    from minicnn.explain.localise import get_localisation_method
+    from minicnn.explain.localise import DEFAULT_METHOD, configure_method, configure_settings
     from minicnn.figures.localisation import write_detection
     from minicnn.report.files import distinct_names, make_folder
 
+    given = {"crops": arguments.crops, "rule": arguments.rule}
+    given = {name: value for name, value in given.items() if value is not None}
+    method = arguments.method or ("paper" if given or arguments.settings else DEFAULT_METHOD)
+    # what the method lacks is refused before the net is loaded
+    settings = configure_settings(method, arguments.settings)
+    configure_method(method, {**given, "settings": settings})
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )
     make_folder(arguments.output)
-    settings = replace(get_localisation_method(arguments.method).settings, **arguments.settings)
     targets = arguments.top if arguments.target is None else [arguments.target]
     figures = distinct_names(arguments.images, Path(arguments.output), "localisation")
-    options = {
-        "crops": arguments.crops,
-        "rule": arguments.rule,
-        "settings": settings,
-        "method": arguments.method,
-    }
+    options = {**given, "settings": settings, "method": method}
 
     def draw(path: str) -> dict[str, Any]:
         records = []
@@ -67,8 +69,19 @@ def run(arguments: Namespace) -> int:
 def format_detections(records: list[dict[str, Any]]) -> str:
     """Return one line a detection: class, probability, box and the figure's path."""
     return "\n".join(
-        f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%}, box {d['box']} "
-        f"-> {d['figure']}"
+        f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%}, box {d['box']}"
+        f"{_format_trust(d)} -> {d['figure']}"
         for record in records
         for d in record["detections"]
     )
+
+
+def _format_trust(detection: dict[str, Any]) -> str:
+    """Return how sure the method "consensus" is of the box, nothing of the others."""
+    if "confidence" not in detection:
+        return ""
+    words = f", confidence {detection['confidence']:.0%}"
+    if detection["thresholded"]:
+        words += " (no cut gave a mask: the map's threshold)"
+    others = len(detection["instances"]) - 1
+    return words + (f", {others} more like it" if others else "")

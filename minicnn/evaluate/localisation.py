@@ -25,14 +25,14 @@ from minicnn.evaluate.localisation_result import (
 )
 from minicnn.evaluate.max_box_acc import best_ious
 from minicnn.explain.localise import (
+    DEFAULT_METHOD,
+    ConsensusMethod,
     LocalisationMethod,
     MaskSettings,
     get_localisation_method,
-    object_mask,
-    smooth_map,
 )
 from minicnn.explain.prediction import class_label
-from minicnn.explain.saliency import ChooseClasses, Saliency, saliencies
+from minicnn.explain.saliency import ChooseClasses, Saliency
 from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
@@ -55,6 +55,7 @@ class Answer(NamedTuple):
     mask : bool array of shape (H, W), or None for a map that marks nothing, which counts as a miss
     box : (xmin, ymin, xmax, ymax) around the mask, or None
     settings : of the seeds; None for a method that has none
+    candidates : boxes of all cuts, of a method that compares several
     confidence : float in [0, 1], how often such a box is right; None for a method that does not say
 
     """
@@ -64,6 +65,7 @@ class Answer(NamedTuple):
     mask: np.ndarray | None
     box: tuple[int, int, int, int] | None
     settings: MaskSettings | None
+    candidates: Sequence[Sequence[float]] = ()
     confidence: float | None = None
 
 
@@ -84,12 +86,13 @@ class Drawing(NamedTuple):
 
 
 Draw: TypeAlias = Callable[[Drawing], None]
+Method: TypeAlias = LocalisationMethod | ConsensusMethod
 
 
 def evaluate_localisation(
     net: Network,
     dataset: PathLike | Sequence[Example],
-    method: str | LocalisationMethod = "paper",
+    method: str | Method = DEFAULT_METHOD,
     *,
     seed: int = 0,
     keep: PathLike | None = None,
@@ -162,9 +165,7 @@ def evaluate_localisation(
     return summarise_localisation(name, measured, rows, seed)
 
 
-def _measure(
-    net: Network, example: Example, method: LocalisationMethod, draw: Draw | None = None
-) -> dict[str, Any]:
+def _measure(net: Network, example: Example, method: Method, draw: Draw | None = None) -> dict[str, Any]:
     picture = load_image(example.image)
     size = picture.size[::-1]
     boxes, truth = read_truth(example, size)
@@ -210,18 +211,22 @@ def _measure(
 
 
 def _answer(
-    net: Network, picture: Image, choose: ChooseClasses, method: LocalisationMethod
+    net: Network, picture: Image, choose: ChooseClasses, method: Method
 ) -> tuple[list[Answer], dict[str, float]]:
-    """Return a method's answers for the classes that are chosen, and the seconds of their maps and of the rest."""
+    """Return a method's answers for the classes that are chosen, and the seconds that they took."""
     start = time.perf_counter()
-    maps = saliencies(net, picture, choose, method.map_settings)
-    mapped, answers = time.perf_counter(), []
-    for saliency in maps:
-        mask = object_mask(picture, saliency.map, method.settings) if np.ptp(saliency.map) > 0 else None
-        box = None if mask is None else bounding_box(mask)
-        smooth = smooth_map(saliency.map, method.settings)
-        answers.append(Answer(saliency, smooth, mask, box, method.settings))
-    return answers, {"map": mapped - start, "cut": time.perf_counter() - mapped}
+    detections = method.detect(net, picture, choose, "method")
+    seconds = {"map and cut": time.perf_counter() - start}
+    answers = []
+    for detection in detections:
+        smooth = method.smooth(detection.saliency.map)
+        marked = detection.mask.any()
+        mask, box = (detection.mask, detection.box) if marked else (None, None)
+        settings = method.settings if isinstance(method.settings, MaskSettings) else None
+        answers.append(
+            Answer(detection.saliency, smooth, mask, box, settings, detection.candidates, detection.confidence)
+        )
+    return answers, seconds
 
 
 def _threshold(smooth: np.ndarray, boxes: Sequence[Box], truth: np.ndarray | None) -> list[IoUs]:

@@ -58,7 +58,7 @@ class Evaluation:
     map_accuracy : MaxBoxAcc, of the method's maps alone
     classification : {"top-1 error", "top-5 error": Estimate}
     calibration : Calibration of a method's confidences; None for a method without
-    seconds : of the map and of the cut, means a picture
+    seconds : of the map and its cut, mean a picture
 
     """
 
@@ -150,7 +150,7 @@ def summarise_localisation(
         estimates[label] = summarise_baseline(ious[best])
     levels = np.array([row["iou_by_level"] for row in rows]) / 1000
     errors = {f"top-{n} error": estimate([not row[f"top{n}"] for row in rows]) for n in (1, 5)}
-    seconds = {part: float(np.mean([row["seconds"][part] for row in rows])) for part in ("map", "cut")}
+    seconds = {part: float(np.mean([row["seconds"][part] for row in rows])) for part in rows[0]["seconds"]}
     agreement = None
     if all(row["confidence"] is not None for row in rows):
         confidences = np.array([row["confidence"] for row in rows], np.float64)

@@ -24,7 +24,15 @@ from minicnn.layers import (
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
-__all__ = ["choose_layer", "class_activation", "grad_cam", "grad_cam_maps", "last_convolution"]
+__all__ = [
+    "choose_layer",
+    "class_activation",
+    "grad_cam",
+    "grad_cam_maps",
+    "last_convolution",
+    "layers_after",
+    "resize_maps",
+]
 
 AFTER = BatchNorm2d | ReLU | ReLU6 | LeakyReLU | PReLU | Tanh  # what belongs to the convolution before it
 
@@ -92,7 +100,7 @@ def class_activation(net: Network, x: np.ndarray, target: int, layer: str | None
     """
     layer = last_convolution(net, x.shape[1:]) if layer is None else layer
     # the gradient is wanted at the layer's maps: what follows them is a network whose input they are
-    rest = Network(_layers_after(net.named_layers, layer), device=net.device, name=net.name)
+    rest = Network(layers_after(net.named_layers, layer), device=net.device, name=net.name)
     return np.concatenate([_class_activation(net, rest, view[None], target, layer) for view in x])
 
 
@@ -136,7 +144,7 @@ def _convolves(layer: Layer) -> bool:
     return any(isinstance(part, Conv2d) for _, part in sequence.walk([("", layer)]))
 
 
-def _layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
+def layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
     for i, (name, layer) in enumerate(layers):
         if name == path:
@@ -146,7 +154,7 @@ def _layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLaye
                 raise MinicnnError(
                     f"grad_cam: {path!r} is inside of {name!r}, which other branches pass by; name {name!r} itself"
                 )
-            inner = _layers_after(layer.layers, path[len(name) + 1 :])
+            inner = layers_after(layer.layers, path[len(name) + 1 :])
             return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
     sequence.truncate_at(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")

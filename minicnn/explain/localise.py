@@ -1,53 +1,48 @@
-"""Weakly supervised localisation: from a saliency map, through a graph cut, to a box (paper, section 3.2).
+"""Weakly supervised localisation: from a class, learnt without places, to a box (paper, section 3.2).
 
-| | the paper | here, "paper" |
+| method | map | from the map to a mask |
 |---|---|---|
-| map | gradient of the class score, ten crops | the same |
-| foreground seeds | above the map's 95 % quantile | the same |
-| background seeds | below its 30 % quantile | the same |
-| smoothing of the map | silent | sigma, in longer sides: background's seeds 0.06, object's 0.01 |
-| colour models | Gaussian mixtures | the same, full covariances in L*a*b*, no variance below 30 |
-| components | silent | 1 for the object, 8 for the background |
-| cut | Boykov, Jolly 2001 | the same; gamma 1, longer side 128; seeds train the models and clamp nothing |
-| box | of the largest connected component | the same |
+| "consensus" | class activation of two looks at several scales | thirty-two cuts; the box that they agree on |
+| "paper" | gradient of the class score, ten crops | seeds, two colour models, one cut |
+| "smooth" | SmoothGrad, its squares' mean | seeds; Bayes' rule of map and colour, one cut |
 
-What the paper is silent on was chosen on photographs, cross-validated: docs/measurements/localisation_failures.md.
-
-The method "smooth" is ours, not the paper's.  The map is the root mean square of the gradients at 8 noisy
-copies of the whole picture and its mirror image (SmoothGrad).  Background seeds lie below its 75 % quantile, gamma
-is 90, and Bayes' rule combines map and colour: the map gives the prior probability that a pixel is the object's
-(``object_probability``), so that what shares the object's colour elsewhere stays out.
+"paper" is the paper's, with what it is silent on well set (``minicnn.explain.localisation.seeded_cut``);
+"consensus" is what a user should take (``minicnn.explain.localisation.consensus``).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from sys import float_info
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.saliency import MapSettings, Saliency, choose_named, choose_top, saliencies
+from minicnn.explain.localisation.consensus import ConsensusMethod, ConsensusSettings
+from minicnn.explain.localisation.detection import Detection
+from minicnn.explain.localisation.seeded_cut import (
+    LocalisationMethod,
+    MaskSettings,
+    object_mask,
+    object_pixels,
+    object_probability,
+    saliency_seeds,
+    smooth_map,
+)
+from minicnn.explain.saliency import choose_named, choose_top
 from minicnn.images import load_image
-from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.network import Network
-from minicnn.segmentation import colour_model
-from minicnn.segmentation.components import bounding_box, largest_component
-from minicnn.segmentation.graph_cut import segment
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = [
+    "DEFAULT_METHOD",
     "LOCALISATION_METHODS",
+    "ConsensusMethod",
+    "ConsensusSettings",
     "Detection",
     "LocalisationMethod",
     "MaskSettings",
+    "configure_method",
+    "configure_settings",
     "get_localisation_method",
     "localise",
     "object_mask",
@@ -57,98 +52,10 @@ __all__ = [
     "smooth_map",
 ]
 
+DEFAULT_METHOD = "consensus"
 
-@dataclass(frozen=True)
-class MaskSettings:
-    """What turns a saliency map into a mask; the defaults are the paper's where it speaks.
-
-    Parameters
-    ----------
-    foreground, background : float in [0, 1], quantiles of the map; seeds are what lies above and below
-    smoothing : float >= 0, sigma of the Gaussian that the map is smoothed with, in parts of the longer side
-    foreground_smoothing : float >= 0, the same for the foreground's seeds
-    gamma : float >= 0, weight of the boundary
-    working_size : int >= 1, longer side in pixels of the picture that is cut
-    prior_weight : float >= 0
-        How much the map itself counts in the region term, as a prior, see ``object_probability``.  0, the paper's,
-        leaves the map to the seeds alone; 1 is Bayes' rule.
-    prior_quantile : float in [0, 1], of the map; a pixel of that value is as likely the object's as not
-    prior_steepness : float > 0, how fast the probability of the object grows with the map around that value
-    components, background_components : int >= 1, of the object's colour model, and of the background's
-    variance_floor : float > 0, least variance of a component in any direction, in L*a*b*
-
-    """
-
-    foreground: float = 0.95
-    background: float = 0.30
-    smoothing: float = 0.06
-    foreground_smoothing: float = 0.01
-    gamma: float = 1.0
-    working_size: int = 128
-    prior_weight: float = 0.0
-    prior_quantile: float = 0.9
-    prior_steepness: float = 3.0
-    components: int = 1
-    background_components: int = 8
-    variance_floor: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Refuse quantiles that do not separate, and sizes that can't be meant."""
-        for name, low, high in (
-            ("smoothing", 0, 1),
-            ("foreground_smoothing", 0, 1),
-            ("gamma", 0, float_info.max),
-            ("prior_weight", 0, float_info.max),
-            ("prior_quantile", 0, 1),
-            ("prior_steepness", float_info.min, 100),
-            ("working_size", 1, 1 << 16),
-            ("components", 1, 100),
-            ("background_components", 1, 100),
-            ("variance_floor", float_info.min, float_info.max),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise MinicnnError(f"{name}: expected {low} to {high:g}, got {getattr(self, name)}")
-        if not 0 <= self.background <= self.foreground <= 1:
-            raise MinicnnError(
-                "quantiles: expected 0 <= background <= foreground <= 1, got "
-                f"{self.background} and {self.foreground}"
-            )
-
-
-@dataclass(frozen=True)
-class LocalisationMethod:
-    """Settings of a map and of its cut.
-
-    Parameters
-    ----------
-    settings : Settings, of the cut
-    crops, rule : of the map, as for ``saliency``
-    samples, noise, squared, scored : of SmoothGrad, as for ``MapSettings``; 0 samples: the gradient itself
-
-    """
-
-    settings: MaskSettings = MaskSettings()
-    crops: str = "ten"
-    rule: str = "gradient"
-    samples: int = 0
-    noise: float = 0.15
-    squared: bool = False
-    scored: str | None = None
-
-    @property
-    def map_settings(self) -> MapSettings:
-        """How its saliency maps are made."""
-        return MapSettings(
-            crops=self.crops,
-            rule=self.rule,
-            samples=self.samples,
-            noise=self.noise,
-            squared=self.squared,
-            scored=self.scored,
-        )
-
-
-LOCALISATION_METHODS = {
+LOCALISATION_METHODS: dict[str, LocalisationMethod | ConsensusMethod] = {
+    "consensus": ConsensusMethod(),
     "paper": LocalisationMethod(),
     "smooth": LocalisationMethod(
         MaskSettings(
@@ -171,39 +78,11 @@ LOCALISATION_METHODS = {
 }
 
 
-def get_localisation_method(name: str) -> LocalisationMethod:
+def get_localisation_method(name: str) -> LocalisationMethod | ConsensusMethod:
     """Return the method of that name; MinicnnError if there is none."""
     if name not in LOCALISATION_METHODS:
         raise MinicnnError(f"method: expected one of {', '.join(LOCALISATION_METHODS)}, got {name!r}")
     return LOCALISATION_METHODS[name]
-
-
-@dataclass(frozen=True, eq=False)
-class Detection:
-    """A localised object.
-
-    Attributes
-    ----------
-    target, label, score, probability : its class, as in ``Saliency``
-    box : (xmin, ymin, xmax, ymax) in pixels of the original image, the last two exclusive
-    mask : bool array of shape (H, W)
-    saliency : Saliency, the map it comes from
-    method : str, by name
-
-    See Also
-    --------
-    minicnn.explain.localise : what returns it, with an example
-
-    """
-
-    target: int
-    label: str | None
-    score: float
-    probability: float
-    box: tuple[int, int, int, int]
-    mask: np.ndarray
-    saliency: Saliency
-    method: str = "paper"
 
 
 def localise(
@@ -212,8 +91,8 @@ def localise(
     targets: int | Sequence[int | str] = 5,
     crops: str | None = None,
     rule: str | None = None,
-    settings: MaskSettings | None = None,
-    method: str = "paper",
+    settings: MaskSettings | ConsensusSettings | None = None,
+    method: str | None = None,
 ) -> list[Detection]:
     """Objects of the given classes, each with its mask and box; training used no boxes.
 
@@ -222,8 +101,10 @@ def localise(
     net : Network with a ``preprocess``
     image : path, PIL.Image, or uint8 array of shape (H, W, 3)
     targets : how many of the most probable classes, or the classes, by number or label
-    crops, rule, settings : instead of the method's
-    method : "paper", or "smooth" which finds more (see the text above)
+    crops, rule : of the saliency map, instead of the method's; "consensus" has none
+    settings : MaskSettings, or ConsensusSettings for "consensus"; instead of the method's
+    method : "consensus", "paper" or "smooth", see the table above
+        None: "consensus", or "paper" where ``crops``, ``rule`` or its settings are given.
 
     Returns
     -------
@@ -252,123 +133,61 @@ def localise(
     >>> import minicnn
     >>> from minicnn.io import catalogue
     >>> (seven,) = localise(minicnn.load("digits"), catalogue.folder("images") / "seven.png", targets=1)
-    >>> seven.label, seven.box, seven.mask.shape
-    ('7', (64, 60, 219, 232), (280, 280))
+    >>> seven.label, seven.method, seven.mask.shape
+    ('7', 'consensus', (280, 280))
 
     """
+    if method is None:
+        of_paper = crops is not None or rule is not None or isinstance(settings, MaskSettings)
+        method = "paper" if of_paper else DEFAULT_METHOD
     # what the caller gives comes before what the method has
-    picture, chosen = load_image(image), get_localisation_method(method)
-    chosen = replace(
-        chosen,
-        crops=chosen.crops if crops is None else crops,
-        rule=chosen.rule if rule is None else rule,
-        settings=chosen.settings if settings is None else settings,
-    )
+    given = {"crops": crops, "rule": rule, "settings": settings}
+    chosen = configure_method(method, {name: value for name, value in given.items() if value is not None})
     choose = choose_top(targets) if isinstance(targets, int) else choose_named(net, targets)
-    maps = saliencies(net, picture, choose, chosen.map_settings)
-    return [_detection(picture, map, chosen.settings, method) for map in maps]
+    detections = chosen.detect(net, load_image(image), choose, method)
+    for detection in detections:
+        if not detection.mask.any():
+            raise MinicnnError(
+                f"the map of class {detection.target} is constant, so that it marks "
+                "neither object nor background; is the class in the picture?"
+            )
+    return detections
 
 
-def _detection(picture: Image, saliency: Saliency, settings: MaskSettings, method: str) -> Detection:
-    mask = object_mask(picture, saliency.map, settings)
-    return Detection(
-        target=saliency.target,
-        label=saliency.label,
-        score=saliency.score,
-        probability=saliency.probability,
-        box=bounding_box(mask),
-        mask=mask,
-        saliency=saliency,
-        method=method,
-    )
-
-
-def smooth_map(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """Smooth a map (H, W) as the settings say."""
-    return gaussian_blur(map, settings.smoothing * max(map.shape))
-
-
-def saliency_seeds(map: np.ndarray, settings: MaskSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground and background seeds of a map: two bool arrays of its shape (H, W) that do not overlap.
+def configure_settings(name: str, given: Mapping[str, Any]) -> MaskSettings | ConsensusSettings:
+    """Return the settings of the method of a name, some of them replaced.
 
     Raises
     ------
     MinicnnError
-        If the map is constant or holds NaN.
+        If there is no such method, or its settings have no such field.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> map = np.arange(20.0).reshape(4, 5)
-    >>> foreground, background = saliency_seeds(map, MaskSettings(smoothing=0.0))
-    >>> foreground.sum().item(), background.sum().item()
-    (1, 6)
+    >>> configure_settings("paper", {"gamma": 3.0}).gamma
+    3.0
 
     """
-    if not np.isfinite(map).all() or map.min() == map.max():
-        raise MinicnnError(
-            "the saliency map is constant, so that it marks neither object nor background; does the class's "
-            "gradient vanish at this image?"
-        )
-    smooth = smooth_map(map, settings)
-    fine = smooth_map(map, replace(settings, smoothing=settings.foreground_smoothing))
-    # where the map has many equal values a quantile may be its very maximum or minimum, with nothing beyond it;
-    # the ties themselves are the seeds then, and those that both sides claim are the object's
-    low, high = np.quantile(smooth, settings.background), np.quantile(fine, settings.foreground)
-    foreground = fine > high if (fine > high).any() else fine >= high
-    background = smooth < low if (smooth < low).any() else smooth <= low
-    # the lowest pixel of one smoothing may be high in the other: then it is a seed of the background
-    if (background & ~foreground).any():
-        return foreground, background & ~foreground
-    return foreground & ~background, background
+    settings = get_localisation_method(name).settings
+    missing = sorted(set(given) - {field.name for field in fields(settings)})
+    if missing:
+        raise MinicnnError(f"localise: the method {name!r} has no {missing[0]}; paper and smooth have")
+    return replace(settings, **given)
 
 
-def object_mask(image: ImageLike, map: np.ndarray, settings: MaskSettings | None = None) -> np.ndarray:
-    """Mask (H, W) of the object that a map of that shape marks: seeds, colour models, cut, largest component.
+def configure_method(name: str, given: Mapping[str, Any]) -> LocalisationMethod | ConsensusMethod:
+    """Return the method of a name with some of its settings replaced.
 
-    If the cut finds no object at all, the foreground seeds' largest component is returned, with a warning.
-    """
-    return largest_component(object_pixels(image, map, settings or MaskSettings()))
-
-
-def object_pixels(image: ImageLike, map: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """All that the cut takes for the object, (H, W) bool, of any number of components; see ``object_mask``."""
-    foreground, background = saliency_seeds(map, settings)
-    fit = partial(partial, colour_model.fit, floor=settings.variance_floor)
-    # not hard: seeds train the colour models, and the cut may overrule each of them
-    mask = segment(
-        image,
-        foreground,
-        background,
-        model=(fit(components=settings.components), fit(components=settings.background_components)),
-        gamma=settings.gamma,
-        hard=False,
-        prior=object_probability(map, settings) if settings.prior_weight else None,
-        prior_weight=settings.prior_weight,
-        working_size=settings.working_size,
-    )
-    if not mask.any():
-        warnings.warn("the cut found no object; the seeds stand in for it", stacklevel=3)
-        mask = foreground
-    return mask
-
-
-def object_probability(map: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """Prior probability of the object at each pixel of a map M (H, W): M^k / (M^k + q^k).
-
-    M is smoothed, k is ``prior_steepness`` and q the map's ``prior_quantile``; where q is 0, any other value is
-    certain.  Not the paper's.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> settings = MaskSettings(smoothing=0.0, prior_quantile=0.5, prior_steepness=1.0)
-    >>> object_probability(np.array([[0.0, 1.0, 3.0]]), settings).round(2).tolist()
-    [[0.0, 0.5, 0.75]]
+    Raises
+    ------
+    MinicnnError
+        If there is no such method, or it has no such setting.
 
     """
-    smooth = smooth_map(map, settings).astype(np.float64)
-    level = np.quantile(smooth, settings.prior_quantile)
-    # log odds, held where their exponential is neither 0 nor infinite
-    odds = settings.prior_steepness * (np.log(np.maximum(smooth, 1e-300)) - np.log(max(level, 1e-300)))
-    return 1 / (1 + np.exp(-np.clip(odds, -700, 700)))
+    method = get_localisation_method(name)
+    has = {field.name for field in fields(method)}
+    for setting, value in given.items():
+        if setting not in has or (setting == "settings" and type(value) is not type(method.settings)):
+            other = "paper and smooth have" if isinstance(method, ConsensusMethod) else "consensus has"
+            raise MinicnnError(f"localise: the method {name!r} has no such {setting}; {other}")
+    return replace(method, **given)

@@ -11,7 +11,14 @@ import numpy as np
 
 from minicnn import explain
 from minicnn._utils.types import ImageLike
-from minicnn.explain.localise import Detection, MaskSettings, get_localisation_method, saliency_seeds
+from minicnn.explain.localise import (
+    ConsensusMethod,
+    ConsensusSettings,
+    Detection,
+    MaskSettings,
+    get_localisation_method,
+    saliency_seeds,
+)
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
 from minicnn.images import load_image
@@ -24,7 +31,11 @@ OBJECT, BACKGROUND = (255, 140, 0), (0, 114, 255)
 
 
 def write_detection(
-    path: Path, image: ImageLike, detection: Detection, origin: Mapping[str, Any], settings: MaskSettings
+    path: Path,
+    image: ImageLike,
+    detection: Detection,
+    origin: Mapping[str, Any],
+    settings: MaskSettings | ConsensusSettings,
 ) -> dict[str, Any]:
     """Write the figure of a detection as a PNG file, and return what it is as plain values.
 
@@ -34,7 +45,7 @@ def write_detection(
     image : what was looked at
     detection : Detection in it
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
-    settings : of the cut
+    settings : of the method
 
     Raises
     ------
@@ -45,20 +56,30 @@ def write_detection(
     photograph, saliency = np.asarray(load_image(image)), detection.saliency
     name = class_name(detection)
     numbers = {"score": detection.score, "probability": detection.probability}
+    trust = _trust(detection)
     mask_pixels = int(detection.mask.sum())
-    how = {"rule": saliency.rule, "crops": saliency.crops, "method": detection.method}
-    seeds = _draw_seeds(photograph, *saliency_seeds(saliency.map, settings))
+    if isinstance(settings, MaskSettings):
+        how = {"rule": saliency.rule, "crops": saliency.crops, "method": detection.method}
+        seeds = _draw_seeds(photograph, *saliency_seeds(saliency.map, settings))
+        evidence = (seeds, "seeds: object orange, background blue")
+        words, map_name = f"rule: {saliency.rule}, crops: {saliency.crops}", "saliency map"
+    else:
+        how = {"method": detection.method}
+        evidence = (
+            _draw_candidates(photograph, detection.candidates),
+            f"boxes of {len(detection.candidates)} cuts",
+        )
+        words, map_name = _sentence(detection), "class activation map"
     figure = panels(
         [
             (draw_box(photograph, detection.box, label=name), f"box {detection.box}"),
-            (colour_map(normalise(saliency.map)), "saliency map"),
-            (seeds, "seeds: object orange, background blue"),
+            (colour_map(normalise(saliency.map)), map_name),
+            evidence,
             (_cut_out(photograph, detection.mask), "mask"),
         ],
         title=f"{name}: score {detection.score:.2f}, probability {detection.probability:.1%}",
-        subtitle=f"{origin['name']}, method: {detection.method}, rule: {saliency.rule}, crops: {saliency.crops}",
+        subtitle=f"{origin['name']}, method: {detection.method}, {words}",
     )
-    method = get_localisation_method(detection.method)
     record = provenance.make_record(
         "localisation",
         origin,
@@ -69,8 +90,8 @@ def write_detection(
         **numbers,
         box=list(detection.box),
         mask_pixels=mask_pixels,
-        samples=method.samples,
-        noise=method.noise,
+        **trust,
+        **_smoothing(detection.method),
     )
     save_png(figure, path, provenance.metadata(record, figure))
     return {
@@ -79,6 +100,7 @@ def write_detection(
         **numbers,
         "box": list(detection.box),
         "mask_pixels": mask_pixels,
+        **trust,
         **how,
         "settings": asdict(settings),
         "figure": str(path),
@@ -88,7 +110,8 @@ def write_detection(
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:
     """Localise the object that a record describes."""
     how = dict(record["settings"])
-    settings = MaskSettings(**how.pop("settings"))
+    kind: Any = type(get_localisation_method(how["method"]).settings)
+    settings = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in how.pop("settings").items()})
     (detection,) = explain.localise(net, images[0], [record["class"]["target"]], settings=settings, **how)
     facts = {name: getattr(detection, name) for name in ("label", "score", "probability", "box")}
     return Recomputed(_name_arrays(detection), facts)
@@ -96,6 +119,36 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
 
 def _name_arrays(detection: Detection) -> dict[str, np.ndarray]:
     return {"map": detection.saliency.map, "mask": detection.mask}
+
+
+def _trust(detection: Detection) -> dict[str, Any]:
+    """Return what "consensus" says of its own answer; nothing of the other methods."""
+    if detection.confidence is None:
+        return {}
+    return {
+        "confidence": detection.confidence,
+        "agreement": detection.agreement,
+        "instances": [list(box) for box in detection.instances],
+        "thresholded": detection.thresholded,
+    }
+
+
+def _smoothing(name: str) -> dict[str, Any]:
+    method = get_localisation_method(name)
+    return {} if isinstance(method, ConsensusMethod) else {"samples": method.samples, "noise": method.noise}
+
+
+def _sentence(detection: Detection) -> str:
+    origin = "the map's threshold, since no cut gave a mask" if detection.thresholded else "cuts"
+    return f"confidence {detection.confidence:.0%}, agreement {detection.agreement:.2f}, mask from {origin}"
+
+
+def _draw_candidates(photograph: np.ndarray, boxes: Sequence[Sequence[float]]) -> np.ndarray:
+    """Photograph in grey with the boxes of all cuts."""
+    grey = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    for box in boxes:
+        grey = draw_box(grey, box)
+    return grey
 
 
 def _draw_seeds(photograph: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:

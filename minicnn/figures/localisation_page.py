@@ -27,8 +27,8 @@ LIMIT = 500  # pictures of a page
 ORDERS = ("worst first", "best first", "by name")
 LEGEND = (
     "From left to right: the photograph with the true boxes in blue and the answer's in orange; the map; the "
-    "seeds, the object's in orange and the background's in blue, if the method has any; the mask. IoU: "
-    "intersection over union of the answer's box with the nearest true one."
+    "seeds, the object's in orange and the background's in blue, or, of the method consensus, the boxes of all "
+    "its cuts; the mask. IoU: intersection over union of the answer's box with the nearest true one."
 )
 
 
@@ -50,6 +50,8 @@ def write_answer(folder: Path, drawing: Drawing) -> None:
         if answer.settings is not None:
             seeds = saliency_seeds(saliency, answer.settings)
             views.append(_draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds]))
+        elif answer.candidates:
+            views.append(_draw_candidates(photograph, scale, answer.candidates))
     if answer.mask is not None:
         inside = _shrink_map(answer.mask, photograph)[..., None] > 0.5
         views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
@@ -155,6 +157,13 @@ def _draw_seeds(photograph: np.ndarray, seeds: Sequence[np.ndarray]) -> np.ndarr
     for pixels, colour in zip(seeds, (DETECTION, BACKGROUND), strict=True):
         painted[pixels] = 0.5 * painted[pixels] + 0.5 * np.array(colour)
     return painted.astype(np.uint8)
+
+
+def _draw_candidates(photograph: np.ndarray, scale: float, boxes: Sequence[Sequence[float]]) -> np.ndarray:
+    grey = np.repeat(photograph.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    for box in boxes:
+        grey = draw_box(grey, [side * scale for side in box], DETECTION)
+    return grey
 
 
 def _shrink(photograph: np.ndarray) -> tuple[np.ndarray, float]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minicnn.explain import Ascent
 from minicnn.explain.gradient_ascent import LAMBDA, STEP
-from minicnn.explain.localise import get_localisation_method
+from minicnn.explain.localise import MaskSettings
 
 __all__ = ["CHOICES", "HEADER", "SILENT", "Choice", "rows"]
 
@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 
 
 SAME = "the same"
-ASCENT, CUT = Ascent(), get_localisation_method("paper").settings  # the numbers below are the defaults themselves
+ASCENT, CUT = Ascent(), MaskSettings()  # the numbers below are the defaults themselves
 
 
 def _compare(ours: float, papers: float) -> str:

@@ -24,7 +24,7 @@ from minicnn.explain import (
     top_activations,
 )
 from minicnn.explain.deconvnet import most_active_channel
-from minicnn.explain.localise import get_localisation_method
+from minicnn.explain.localise import MaskSettings
 from minicnn.explain.rules_table import group_by_kind, rules_by_layer
 from minicnn.figures.class_model import write_class_model
 from minicnn.figures.class_models import write_class_models
@@ -129,13 +129,13 @@ def saliencies(task: Task) -> list[Section]:
 
 def localisations(task: Task) -> list[Section]:
     """Localisation by graph cut (section 3.2) of the most probable class."""
-    settings = get_localisation_method("paper").settings
+    settings = MaskSettings()
     rows: list[tuple[str, ...]] = []
     figures: list[tuple[str, str, str]] = []
     names = distinct_names(task.images[: task.shown], task.folder, "localisation")
     for image in task.progress(task.images[: task.shown], "cut"):
         try:
-            (detection,) = localise(task.net, image, 1)
+            (detection,) = localise(task.net, image, 1, method="paper")
         except MinicnnError as error:
             rows.append((image.name, str(error), ""))
             continue

@@ -26,7 +26,7 @@ def configure(parser: ArgumentParser) -> None:
     add_data(parser)
     common.add_network_options(parser)
     common.add_output(parser, "minicnn-localisation")
-    parser.add_argument("--method", default="paper", metavar="NAME", help="default: %(default)s")
+    parser.add_argument("--method", default="consensus", metavar="NAME", help="default: %(default)s")
     add_labels(parser)
     common.add_limit(parser)
     common.add_seed(parser, "of the intervals")
@@ -37,10 +37,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the table; write one line a picture, a sheet of the worst and best boxes, pages of all pictures."""
     from minicnn.evaluate.localisation import evaluate_localisation
+    from minicnn.explain.localise import get_localisation_method
     from minicnn.figures.localisation_page import write_answer, write_localisation_pages
     from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
     from minicnn.report.files import make_folder
 
+    get_localisation_method(arguments.method)  # an unknown name is refused before the net is loaded
     net, origin = common.load_with_origin(
         arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
     )

@@ -1,0 +1,1 @@
+"""Methods of localisation: the paper's seeded cut, and "consensus", the box that many cuts agree on."""
