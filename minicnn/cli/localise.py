@@ -81,6 +81,8 @@ def _format_trust(detection: dict[str, Any]) -> str:
     if "confidence" not in detection:
         return ""
     words = f", confidence {detection['confidence']:.0%}"
+    if not detection["localised"]:
+        words += " (can't localise: the box is a guess)"
     if detection["thresholded"]:
         words += " (no cut gave a mask: the map's threshold)"
     others = len(detection["instances"]) - 1

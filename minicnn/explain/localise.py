@@ -148,8 +148,8 @@ def localise(
     for detection in detections:
         if not detection.mask.any():
             raise MinicnnError(
-                f"the map of class {detection.target} is constant, so that it marks "
-                "neither object nor background; is the class in the picture?"
+                "the saliency map is constant, so that it marks neither object nor background; does the class's "
+                "gradient vanish at this image?"
             )
     return detections
 

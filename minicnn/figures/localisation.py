@@ -127,6 +127,7 @@ def _trust(detection: Detection) -> dict[str, Any]:
         return {}
     return {
         "confidence": detection.confidence,
+        "localised": detection.localised,
         "agreement": detection.agreement,
         "instances": [list(box) for box in detection.instances],
         "thresholded": detection.thresholded,
@@ -139,8 +140,9 @@ def _smoothing(name: str) -> dict[str, Any]:
 
 
 def _sentence(detection: Detection) -> str:
-    origin = "the map's threshold, since no cut gave a mask" if detection.thresholded else "cuts"
-    return f"confidence {detection.confidence:.0%}, agreement {detection.agreement:.2f}, mask from {origin}"
+    origin = "the map's threshold, since no cut gave a mask" if detection.thresholded else "a cut"
+    guess = "" if detection.localised else "can't localise, the box is a guess: "
+    return f"{guess}confidence {detection.confidence:.0%}, agreement {detection.agreement:.2f}, mask from {origin}"
 
 
 def _draw_candidates(photograph: np.ndarray, boxes: Sequence[Sequence[float]]) -> np.ndarray:

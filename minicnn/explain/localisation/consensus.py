@@ -71,7 +71,7 @@ class Consensus:
     map : float32 array of shape (H, W) in [0, 1], the class activation of the whole picture
     mask : bool array of shape (H, W), one component; empty if the map is zero everywhere
     box : Box around it
-    candidates : boxes of all cuts, four floats each, in pixels
+    candidates : boxes of all cuts
     instances : boxes of the mask's parts that may be further objects of the class, largest first, the box first
     agreement : float in [0, 1], mean intersection over union of the box with the candidates'; 0 without any
     confidence : float in [0, 1], how often such a box was right on photographs, see ``box_confidence``
@@ -82,7 +82,7 @@ class Consensus:
     map: np.ndarray
     mask: np.ndarray
     box: Box
-    candidates: list[tuple[float, float, float, float]]
+    candidates: list[Box]
     instances: list[Box]
     agreement: float
     confidence: float
@@ -203,12 +203,19 @@ def _answer(
         map=full_map,
         mask=largest,
         box=box,
-        candidates=[candidate.box for candidate in candidates],
+        candidates=[_whole_pixels(candidate.box, picture) for candidate in candidates],
         instances=_instances(mask, largest, box),
         agreement=agreement,
         confidence=box_confidence(agreement),
         thresholded=thresholded,
     )
+
+
+def _whole_pixels(box: tuple[float, float, float, float], picture: Image) -> Box:
+    """Return the pixels that a box touches."""
+    xmin, ymin = min(int(box[0]), picture.width - 1), min(int(box[1]), picture.height - 1)
+    xmax, ymax = min(int(np.ceil(box[2])), picture.width), min(int(np.ceil(box[3])), picture.height)
+    return xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1)
 
 
 def _instances(mask: np.ndarray, largest: np.ndarray, box: Box) -> list[Box]:

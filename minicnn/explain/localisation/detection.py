@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from minicnn.explain.localisation.confidence import LEAST_CONFIDENCE
 from minicnn.explain.saliency import Saliency
 from minicnn.segmentation.components import bounding_box
 
@@ -30,7 +31,7 @@ class Detection:
         How often a box of this kind had an intersection over union of at least 0.5 with a true one, measured on
         photographs with the right class given; the method "consensus" alone says it.
     agreement : float in [0, 1], or None; of "consensus": mean intersection over union with the candidates
-    candidates : of "consensus": the boxes of all its cuts, four floats each
+    candidates : of "consensus": the boxes of all its cuts
     instances : of "consensus": boxes of what may be several objects of the class, this one first
     thresholded : bool, of "consensus": no cut gave a mask, and the map's threshold stands in
 
@@ -50,9 +51,14 @@ class Detection:
     method: str = "paper"
     confidence: float | None = None
     agreement: float | None = None
-    candidates: tuple[tuple[float, ...], ...] = ()
+    candidates: tuple[Box, ...] = ()
     instances: tuple[Box, ...] = ()
     thresholded: bool = False
+
+    @property
+    def localised(self) -> bool:
+        """Whether the confidence, where there is one, is at least 0.25; a box of less is a guess."""
+        return self.confidence is None or self.confidence >= LEAST_CONFIDENCE
 
     @classmethod
     def of(cls, saliency: Saliency, mask: np.ndarray, method: str) -> Detection:

@@ -16,6 +16,7 @@ from minicnn.evaluate import evaluate_localisation, evaluate_pointing, localisat
 from minicnn.evaluate.checkpoint import map_with_checkpoint
 from minicnn.evaluate.dataset import Example, read_dataset
 from minicnn.evaluate.datasets.annotation import Skipped
+from minicnn.explain.localisation import seeded_cut
 from minicnn.explain.localise import LOCALISATION_METHODS
 from minicnn.images import load_image
 from minicnn.io import catalogue
@@ -104,7 +105,18 @@ def folder(tmp_path, seven):
 
 
 def run(folder, tmp_path, *options):
-    words = ["evaluate", "localisation", str(folder), "--net", "digits", "-o", str(tmp_path / "out"), *options]
+    words = [
+        "evaluate",
+        "localisation",
+        str(folder),
+        "--method",
+        "paper",
+        "--net",
+        "digits",
+        "-o",
+        str(tmp_path / "out"),
+        *options,
+    ]
     return main([*words, "--json"])
 
 
@@ -155,7 +167,7 @@ def test_without_skip_the_first_broken_picture_is_raised(folder):
         read_dataset(folder)
     examples = read_dataset(folder, skip=lambda skipped: None, classes={"7": 7})
     with pytest.raises(ImageError, match=r"another\.png"):
-        evaluate_localisation(minicnn.load("digits"), examples)
+        evaluate_localisation(minicnn.load("digits"), examples, "paper")
 
 
 def test_nothing_that_can_be_measured_is_an_error(tmp_path):
@@ -164,7 +176,7 @@ def test_nothing_that_can_be_measured_is_an_error(tmp_path):
     with pytest.raises(
         MinicnnError, match=r"none of 2 pictures could be measured; the first: .*a\.png: no such file"
     ):
-        evaluate_localisation(minicnn.load("digits"), examples, skip=skipped.append)
+        evaluate_localisation(minicnn.load("digits"), examples, "paper", skip=skipped.append)
     assert len(skipped) == 2
 
 
@@ -179,15 +191,15 @@ def test_warnings_name_their_picture_and_are_kept(tmp_path, seven, monkeypatch):
     for name in ("a.png", "b.png"):
         seven.save(tmp_path / name)
     examples = [Example(tmp_path / name, (7,), (BOX,), group=name) for name in ("a.png", "b.png")]
-    object_mask = localisation.object_mask
+    object_mask = seeded_cut.object_mask
 
     def warn(*arguments):
         warnings.warn("the cut is empty", stacklevel=2)
         return object_mask(*arguments)
 
-    monkeypatch.setattr(localisation, "object_mask", warn)
+    monkeypatch.setattr(seeded_cut, "object_mask", warn)
     with pytest.warns(UserWarning) as caught:
-        evaluation = evaluate_localisation(minicnn.load("digits"), examples)
+        evaluation = evaluate_localisation(minicnn.load("digits"), examples, "paper")
     assert [str(w.message) for w in caught] == ["a.png: the cut is empty", "b.png: the cut is empty"]
     assert [row["warnings"] for row in evaluation.rows] == [["the cut is empty"]] * 2
 

@@ -18,6 +18,7 @@ from minicnn.evaluate.confidence import bootstrap_mean
 from minicnn.evaluate.dataset import Example, read_dataset, read_mask
 from minicnn.evaluate.iou import box_iou, mask_iou
 from minicnn.explain import evaluate_localisation, localise
+from minicnn.explain.localisation import seeded_cut
 from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import provenance, verification
 from minicnn.images import load_image
@@ -58,13 +59,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(net, folder):
-    return evaluate_localisation(net, folder)
+    return evaluate_localisation(net, folder, "paper")
 
 
 def test_figures_follow_from_what_localise_finds(net, folder, done):
     examples = read_dataset(folder)
     for example, row in zip(examples, done.rows, strict=True):
-        (detection,) = localise(net, example.image, [example.classes[0]])
+        (detection,) = localise(net, example.image, [example.classes[0]], method="paper")
         assert row["iou"] == box_iou(detection.box, example.boxes[0]) and tuple(row["box"]) == detection.box
         assert row["mask_iou"] == mask_iou(detection.mask, read_mask(example))
     ious = [row["iou"] for row in done.rows]
@@ -129,11 +130,14 @@ def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
         return map
 
     def saliencies(net, picture, choose, settings):
-        return [SimpleNamespace(target=c, map=map_of(marked[c])) for c in choose(probability)]
+        return [
+            SimpleNamespace(target=c, map=map_of(marked[c]), label=None, score=0.0, probability=0.0)
+            for c in choose(probability)
+        ]
 
-    monkeypatch.setattr(localisation, "saliencies", saliencies)
-    monkeypatch.setattr(localisation, "object_mask", lambda picture, map, settings: map > 0)
-    monkeypatch.setattr(localisation, "smooth_map", lambda map, settings: map)
+    monkeypatch.setattr(seeded_cut, "saliencies", saliencies)
+    monkeypatch.setattr(seeded_cut, "object_mask", lambda picture, map, settings: map > 0)
+    monkeypatch.setattr(seeded_cut, "smooth_map", lambda map, settings: map)
     picture = Image.new("RGB", (WIDTH, HEIGHT))
     monkeypatch.setattr(localisation, "load_image", lambda path: picture)
     row = localisation._measure(
@@ -210,15 +214,15 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
 
     monkeypatch.setattr(localisation, "_measure", stops)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_localisation(net, folder, keep=tmp_path)
+        evaluate_localisation(net, folder, "paper", keep=tmp_path)
     (kept,) = tmp_path.iterdir()
     with open(kept, "a") as file:
         file.write('\n{"number": "1", "row": {"im')  # cut off while writing
     monkeypatch.setattr(localisation, "_measure", lambda *a: (seen.append(a[1].image.name), measured(*a))[1])
-    evaluation = evaluate_localisation(net, folder, keep=tmp_path)
+    evaluation = evaluate_localisation(net, folder, "paper", keep=tmp_path)
     assert seen == ["0.png", "1.png", "2.png"]
     assert evaluation.estimates == done.estimates
-    again = evaluate_localisation(net, folder, keep=tmp_path)
+    again = evaluate_localisation(net, folder, "paper", keep=tmp_path)
     assert len(seen) == 3 and again.estimates == done.estimates
     other = replace(localisation.get_localisation_method("paper"), crops="one")
     evaluate_localisation(net, folder, other, keep=tmp_path)
@@ -226,7 +230,17 @@ def test_a_run_goes_on_where_it_stopped(net, folder, done, tmp_path, monkeypatch
 
 
 def test_the_command_writes_table_and_sheet(folder, tmp_path, capsys):
-    words = ["evaluate", "localisation", str(folder), "--net", "digits", "-o", str(tmp_path / "out")]
+    words = [
+        "evaluate",
+        "localisation",
+        str(folder),
+        "--method",
+        "paper",
+        "--net",
+        "digits",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     assert main([*words, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["images"] == 3 and record["groups"] == 2 and "not comparable" in record["caution"]
@@ -260,13 +274,13 @@ def test_labels_that_do_not_fit_are_said(net, folder, tmp_path, line, message):
     (tmp_path / "0.png").write_bytes((folder / "0.png").read_bytes())
     Image.new("1", (2, 2), 1).save(tmp_path / "small.png")
     with pytest.raises((ImageError, MinicnnError), match=message):
-        evaluate_localisation(net, tmp_path)
+        evaluate_localisation(net, tmp_path, "paper")
 
 
 def test_no_pictures_and_unknown_methods(net, folder):
     with pytest.raises(MinicnnError, match="got none"):
         evaluate_localisation(net, [])
-    with pytest.raises(MinicnnError, match="expected one of paper"):
+    with pytest.raises(MinicnnError, match="expected one of consensus, paper"):
         evaluate_localisation(net, folder, "best")
 
 
@@ -278,7 +292,7 @@ def test_confidences_are_held_against_what_was_right(net, folder, monkeypatch):
         return [a._replace(confidence=0.9 if a.saliency.target == 7 else 0.2) for a in answers], seconds
 
     monkeypatch.setattr(localisation, "_answer", sure)
-    evaluation = evaluate_localisation(net, folder)
+    evaluation = evaluate_localisation(net, folder, "paper")
     hits = np.array([row["iou"] >= 0.5 for row in evaluation.rows])
     confidences = np.array([0.9, 0.9, 0.2])
     assert evaluation.calibration.brier == pytest.approx(np.mean((confidences - hits) ** 2))
@@ -289,4 +303,4 @@ def test_confidences_are_held_against_what_was_right(net, folder, monkeypatch):
     ]
     assert "Brier score" in evaluation.text() and evaluation.record()["calibration"]["bins"]
     monkeypatch.setattr(localisation, "_answer", answer)
-    assert evaluate_localisation(net, folder).calibration is None
+    assert evaluate_localisation(net, folder, "paper").calibration is None

@@ -98,14 +98,14 @@ def test_blur_is_a_gaussian_s():
 @pytest.mark.filterwarnings("ignore:the cut found no object")
 def test_localise_finds_a_digit_and_agrees_with_its_parts():
     net = minicnn.load("digits")
-    first, second = localise(net, IMAGES / "seven.png", targets=2)
+    first, second = localise(net, IMAGES / "seven.png", targets=2, method="paper")
     assert (first.label, first.target) == ("7", 7) and first.score > second.score
     explained = saliency(net, IMAGES / "seven.png", target=second.target)
     np.testing.assert_array_equal(second.saliency.map, explained.map)
     np.testing.assert_array_equal(second.mask, object_mask(IMAGES / "seven.png", explained.map))
     rows, columns = np.nonzero(first.mask)
     assert first.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    (named,) = localise(net, IMAGES / "seven.png", targets=["7"])
+    (named,) = localise(net, IMAGES / "seven.png", targets=["7"], method="paper")
     np.testing.assert_array_equal(named.mask, first.mask)
 
 
@@ -136,7 +136,7 @@ def test_methods_have_names_and_their_parts_can_be_replaced():
     np.testing.assert_array_equal(smooth.saliency.map, again.saliency.map)
     (one,) = localise(net, IMAGES / "seven.png", 1, crops="one", method="paper")
     assert (one.method, one.saliency.crops) == ("paper", "one")
-    with pytest.raises(MinicnnError, match="expected one of paper, smooth, got 'best'"):
+    with pytest.raises(MinicnnError, match="expected one of consensus, paper, smooth, got 'best'"):
         localise(net, IMAGES / "seven.png", method="best")
 
 

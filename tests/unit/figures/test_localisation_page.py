@@ -47,7 +47,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    assert main(["evaluate", "localisation", str(folder), "--net", "digits", "-o", str(out)]) == 0
+    assert (
+        main(["evaluate", "localisation", str(folder), "--method", "paper", "--net", "digits", "-o", str(out)])
+        == 0
+    )
     return out
 
 
@@ -83,7 +86,7 @@ def test_a_page_is_light_and_fetches_nothing(written):
 def answer(folder):
     answers = []
     example = Example(folder / "b.png", (7,), (BOX,), group="b")
-    evaluate_localisation(minicnn.load("digits"), [example], draw=answers.append)
+    evaluate_localisation(minicnn.load("digits"), [example], "paper", draw=answers.append)
     return answers[0]
 
 
@@ -116,7 +119,7 @@ def test_the_views_show_truth_box_map_seeds_and_mask(answer, tmp_path):
 
 def test_a_picture_without_its_views_is_shown_with_its_boxes(folder, written, tmp_path):
     done = evaluate_localisation(
-        minicnn.load("digits"), [Example(folder / "b.png", (7,), ((30, 30, 46, 46),), group="b")]
+        minicnn.load("digits"), [Example(folder / "b.png", (7,), ((30, 30, 46, 46),), group="b")], "paper"
     )
     pages = write_localisation_pages(tmp_path, done, "digits")
     (source,) = (tmp_path / "paper-pictures").iterdir()
@@ -128,7 +131,7 @@ def test_a_picture_without_its_views_is_shown_with_its_boxes(folder, written, tm
 def test_a_long_page_says_what_it_leaves_out(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(localisation_page, "LIMIT", 1)
     examples = [Example(folder / name, (7,), (box,), group=name) for name, box in BOXES.items()]
-    done = evaluate_localisation(minicnn.load("digits"), examples)
+    done = evaluate_localisation(minicnn.load("digits"), examples, "paper")
     page = write_localisation_pages(tmp_path, done, "digits")[0]
     assert len(captions(page)) == 1 and "Shown are 1 of 3 pictures" in page.read_text()
 

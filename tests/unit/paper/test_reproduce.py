@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain import Ascent, gradient_ascent
+from minicnn.explain.localisation import seeded_cut
 from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import verification
 from minicnn.images import list_images, load_image
@@ -209,13 +209,14 @@ def test_choices_and_docstrings_tell_the_defaults():
         assert str(value) in words
     assert f"None for {gradient_ascent.LAMBDA} / sqrt(C H W) / u^2" in Ascent.__doc__
     for sentence in (
-        f"{cut.components} components",
-        f"gamma {cut.gamma:g}",
+        f"{cut.components} for the object, {cut.background_components} for the background",
+        f"gamma {cut.gamma:g}, longer side {cut.working_size}",
         f"{cut.foreground * 100:g} % quantile",
         f"{cut.background * 100:g} % quantile",
-        f"1/{1 / cut.smoothing:.0f} of the longer side; longer side {cut.working_size}",
+        f"background's seeds {cut.smoothing:g}, object's {cut.foreground_smoothing:g}",
+        f"no variance below {cut.variance_floor:g}",
     ):
-        assert sentence in sys.modules["minicnn.explain.localise"].__doc__
+        assert sentence in seeded_cut.__doc__
     assert len({(c.section, c.matter) for c in choices.CHOICES}) == len(choices.CHOICES)
     assert all(len(row) == len(choices.HEADER) for row in choices.rows())
 
