@@ -126,7 +126,12 @@ def _sections(record: Record, maps: Path | None) -> list[Section]:
 def _about(record: Record) -> str:
     where = f"{record['date']}, minicnn {record['version']}, {record['net']}, " if "date" in record else ""
     objects = f" of {record['groups']} objects" if record["groups"] != record["measured"] else ""
-    return f"{where}{record['measured']} of {record['pictures']} photographs{objects}, their true class"
+    about = f"{where}{record['measured']} of {record['pictures']} photographs{objects}, their true class"
+    if record["measured"] + len(record["failed"]) < record["pictures"]:
+        about += (
+            "; a run that is not complete: photographs are taken in random order, and the same command goes on"
+        )
+    return about
 
 
 def _main_table(record: Record, heat: bool = False) -> tuple[list[str], list[list[Any]]]:
