@@ -128,9 +128,7 @@ def _about(record: Record) -> str:
     objects = f" of {record['groups']} objects" if record["groups"] != record["measured"] else ""
     about = f"{where}{record['measured']} of {record['pictures']} photographs{objects}, their true class"
     if record["measured"] + len(record["failed"]) < record["pictures"]:
-        about += (
-            "; a run that is not complete: photographs are taken in random order, and the same command goes on"
-        )
+        about += "; an unfinished run: photographs are taken in random order, and the same command goes on"
     return about
 
 
