@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minicnn.explain import predict, saliency
+from minicnn.explain import localise, predict, saliency
+from minicnn.explain.localise import DEFAULT_METHOD, get_localisation_method
+from minicnn.explain.prediction import get_preprocess
+from minicnn.figures.localisation import write_detection
 from minicnn.figures.saliency import write_saliency
 from minicnn.figures.three_rules import write_three_rules
 from minicnn.io import catalogue
@@ -60,7 +63,9 @@ def demo(
         for file in files:
             records.append(_explain(net, origin, catalogue.folder("images") / file, output, crops))
             if on_written is not None:
-                on_written(Path(records[-1]["figure"]))
+                for written in (records[-1], records[-1].get("localisation")):
+                    if written is not None:
+                        on_written(Path(written["figure"]))
     rules = output / f"{Path(RULES_IMAGE).stem}.rules.png"
     net = load(RULES_NET).to(device)
     write_three_rules(rules, net, catalogue.folder("images") / RULES_IMAGE, digest_network(net, RULES_NET))
@@ -76,7 +81,13 @@ def _explain(net: Network, origin: dict[str, Any], image: Path, output: Path, cr
     predictions = predict(net, image, crops)
     explanation = saliency(net, image, predictions[0].target, crops)
     record = write_saliency(output / f"{image.stem}.saliency.png", image, explanation, origin)
-    return {**record, "image": image.name, "predictions": [p._asdict() for p in predictions]}
+    record = {**record, "image": image.name, "predictions": [p._asdict() for p in predictions]}
+    if get_preprocess(net).channels == "L":  # strokes on paper: their box is no news
+        return record
+    (detection,) = localise(net, image, [predictions[0].target], method=DEFAULT_METHOD)
+    settings = get_localisation_method(DEFAULT_METHOD).settings
+    box = write_detection(output / f"{image.stem}.localisation.png", image, detection, origin, settings)
+    return {**record, "localisation": box}
 
 
 def _introduction(crops: str) -> Section:
@@ -97,9 +108,15 @@ def _section(record: dict[str, Any]) -> Section:
     rows = [(p["label"], f"{p['probability']:.1%}", f"{p['score']:.2f}") for p in record["predictions"]]
     caption = f"{record['image']}: the map of {name}, {record['net']}, rule {record['rule']}"
     alt = f"Photograph, saliency map and overlay of {record['image']} for the class {name}"
+    figures = [(record["figure"], alt, caption)]
+    if "localisation" in record:
+        box = record["localisation"]
+        alt = f"Box, class activation map, candidates and mask of the {name} in {record['image']}"
+        caption = f"{record['image']}: where the {name} is, method {box['method']}, no box was learnt"
+        figures.append((box["figure"], alt, f"{caption}; confidence {box['confidence']:.0%}"))
     return Section(
         f"{record['image']}: {name}",
-        figures=((record["figure"], alt, caption),),
+        figures=tuple(figures),
         table=(("class", "probability", "score"), rows),
     )
 

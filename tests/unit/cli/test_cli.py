@@ -101,10 +101,11 @@ def test_demo_writes_figures_and_a_page(run, tmp_path):
     status, out, err = run("demo", "-o", "shown", "--crops", "one")
     names = {p.name for p in (tmp_path / "shown").iterdir()}
     maps = {f"{n}.saliency.png" for n in ("chelsea", "coffee", "rocket", "seven")}
-    assert status == 0 and names == maps | {"chelsea.rules.png", "index.html"}
+    boxes = {f"{n}.localisation.png" for n in ("chelsea", "coffee", "rocket")}
+    assert status == 0 and names == maps | boxes | {"chelsea.rules.png", "index.html"}
     assert "espresso" in out and "shown/index.html" in err
     page = (tmp_path / "shown" / "index.html").read_text()
-    assert page.count("<img") == 5 and "coffee.saliency.png" in page and "chelsea.rules.png" in page
+    assert page.count("<img") == 8 and "coffee.saliency.png" in page and "chelsea.rules.png" in page
 
 
 def images_of_all_faults(folder):
