@@ -22,7 +22,7 @@ from minicnn.report.files import make_folder
 __all__ = ["demo"]
 
 IMAGES = {
-    "efficientnet-lite0": ("chelsea.png", "coffee.png", "rocket.jpg"),
+    "efficientnet-lite0": ("chelsea.png", "coffee.png", "koala.jpg", "jaguar.jpg", "rocket.jpg"),
     "digits": ("seven.png",),
 }
 # a network of the paper's kind: its max-pools have the switches that a deconvnet needs

@@ -100,12 +100,12 @@ def test_inspect_a_network_a_state_dictionary_and_json(run, tmp_path):
 def test_demo_writes_figures_and_a_page(run, tmp_path):
     status, out, err = run("demo", "-o", "shown", "--crops", "one")
     names = {p.name for p in (tmp_path / "shown").iterdir()}
-    maps = {f"{n}.saliency.png" for n in ("chelsea", "coffee", "rocket", "seven")}
-    boxes = {f"{n}.localisation.png" for n in ("chelsea", "coffee", "rocket")}
+    maps = {f"{n}.saliency.png" for n in ("chelsea", "coffee", "koala", "jaguar", "rocket", "seven")}
+    boxes = {f"{n}.localisation.png" for n in ("chelsea", "coffee", "koala", "jaguar", "rocket")}
     assert status == 0 and names == maps | boxes | {"chelsea.rules.png", "index.html"}
     assert "espresso" in out and "shown/index.html" in err
     page = (tmp_path / "shown" / "index.html").read_text()
-    assert page.count("<img") == 8 and "coffee.saliency.png" in page and "chelsea.rules.png" in page
+    assert page.count("<img") == 12 and "coffee.saliency.png" in page and "chelsea.rules.png" in page
 
 
 def images_of_all_faults(folder):
