@@ -46,7 +46,7 @@ def main() -> None:
         verdict = f"{detection.label}: IoU {overlap:.2f}"
         if overlap < 0.5:
             verdict += ", wrong: two animals, one box"
-        height = 220
+        height = 160
         small = Image.fromarray(drawn).resize((round(drawn.shape[1] * height / len(drawn)), height))
         views.append((np.asarray(small), verdict))
         print(f"{name}: {detection.label}, box {detection.box}, IoU {overlap:.2f}, {detection.confidence:.0%}")

@@ -8,7 +8,6 @@ from minicnn.explain.grad_cam import resize_maps
 
 __all__ = ["object_posterior"]
 
-LEVEL = 0.25  # of a map whose maximum is 1: as likely the object's as not
 STEEPNESS = 2.0  # log odds of the object grow by so much where the map grows by a factor of e
 COMPONENTS = 10  # principal components of the features that the discriminant sees
 SHRINKAGE = 0.3  # of the covariance towards a multiple of the identity
@@ -17,7 +16,7 @@ FLOOR = 1e-3  # of the map, whose logarithm is taken
 LIMIT = 8.0  # of the log odds
 
 
-def object_posterior(map: np.ndarray, features: np.ndarray) -> np.ndarray:
+def object_posterior(map: np.ndarray, features: np.ndarray, level: float = 0.25) -> np.ndarray:
     """Probability that each place of a net's last feature maps is the object's.
 
     The class activation map marks what tells the class from others, such as a head; the rest of the body has
@@ -29,6 +28,7 @@ def object_posterior(map: np.ndarray, features: np.ndarray) -> np.ndarray:
     ----------
     map : array of shape (H, W), class activation, maximum 1
     features : array of shape (K, P, Q)
+    level : float in (0, 1), where the map alone says that a place is as likely the object's as not
 
     Returns
     -------
@@ -49,7 +49,7 @@ def object_posterior(map: np.ndarray, features: np.ndarray) -> np.ndarray:
     """
     marked = np.maximum(resize_maps(np.asarray(map)[None], features.shape[1:])[0].astype(np.float64).ravel(), 0)
     marked = np.maximum(marked / max(marked.max(), FLOOR), FLOOR)
-    prior = STEEPNESS * np.log(marked / LEVEL)
+    prior = STEEPNESS * np.log(marked / level)
     components = _principal_components(features)
     # twice as steep at first: the places that are surely one or the other
     posterior = _logistic(2 * prior)

@@ -41,7 +41,9 @@ class ConsensusSettings:
     features : int, the scale, by its place in ``scales``, whose feature maps tell what looks like the object
     margin : float >= 1, the second look's part of the picture in sides of the first look's box
     working_size : int >= 8, longer side in pixels of the picture that is cut
-    level : float in (0, 1), of the map's maximum: the threshold that stands in where no cut gives a mask
+    level : float in (0, 1), of the map's maximum
+        Where the map alone says that a place is as likely the object's as not; and the threshold that stands in
+        where no cut gives a mask.
 
     """
 
@@ -159,7 +161,7 @@ def locate(net: Network, picture: Image, classes: Sequence[int], settings: Conse
     for c, maps in zip(classes, looked.classes, strict=True):
         size = _working_size(whole, settings.working_size)
         map = merge_scales(maps, size)
-        candidates = _candidates(picture, whole, map, looked.features) if map.any() else []
+        candidates = _candidates(picture, whole, map, looked.features, settings.level) if map.any() else []
         if candidates:
             closer = _closer_part(agree(candidates)[0].box, settings.margin, whole)
             candidates += _second_look(mapper, picture, closer, c, settings)
@@ -174,11 +176,11 @@ def _second_look(
     # the largest scale looks at details which the part, enlarged, shows already
     maps = looked.classes[0][:-1] or looked.classes[0]
     map = merge_scales(maps, _working_size(part, settings.working_size))
-    return _candidates(picture, part, map, looked.features) if map.any() else []
+    return _candidates(picture, part, map, looked.features, settings.level) if map.any() else []
 
 
-def _candidates(picture: Image, part: Box, map: np.ndarray, features: np.ndarray) -> list[Candidate]:
-    posterior = resize_maps(object_posterior(map, features)[None], map.shape)[0]
+def _candidates(picture: Image, part: Box, map: np.ndarray, features: np.ndarray, level: float) -> list[Candidate]:
+    posterior = resize_maps(object_posterior(map, features, level)[None], map.shape)[0]
     return cut_candidates(picture, part, posterior)
 
 
