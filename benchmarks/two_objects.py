@@ -35,7 +35,7 @@ from minicnn.images import load_image
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box
 
-PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "localisation.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "localisation_composites.md"
 HEADING = "## Two objects in one picture"
 WEIGHTS = {"trained": None, "last layer shuffled": "last", "all layers shuffled": "all"}
 READING = """\
