@@ -146,9 +146,11 @@ def _convolves(layer: Layer) -> bool:
 
 def layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
+    # names come before paths: of two layers "layer4.1" and "layer4.1.relu" neither is inside of the other
+    names = [name for name, _ in layers]
+    if path in names:
+        return layers[names.index(path) + 1 :]
     for i, (name, layer) in enumerate(layers):
-        if name == path:
-            return layers[i + 1 :]
         if path.startswith(f"{name}.") and isinstance(layer, Block):
             if not isinstance(layer, Sequential):
                 raise MinicnnError(

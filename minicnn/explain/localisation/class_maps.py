@@ -68,7 +68,13 @@ class ClassMapper:
     def __init__(self, net: Network, scales: Sequence[float], features: int) -> None:
         self.preprocess = _without_mean_image(get_preprocess(net))
         shape = (len(self.preprocess.channels), *self.preprocess.size)
-        layer = last_convolution(net, shape)
+        try:
+            layer = last_convolution(net, shape)
+        except MinicnnError:
+            raise MinicnnError(
+                f"consensus: {net.name} has no convolution whose maps are larger than one pixel, which "
+                "this method looks at; the method 'paper' needs none"
+            ) from None
         self._head = Network(sequence.truncate_at(net.named_layers, layer), device=net.device, name=net.name)
         self._rest = Network(layers_after(net.named_layers, layer), device=net.device, name=net.name)
         self._layer = layer

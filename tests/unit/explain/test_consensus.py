@@ -9,7 +9,7 @@ from PIL import Image
 import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.explain import localise
-from minicnn.explain.grad_cam import last_convolution
+from minicnn.explain.grad_cam import last_convolution, layers_after
 from minicnn.explain.localisation import consensus as consensus_module
 from minicnn.explain.localisation.appearance import object_posterior
 from minicnn.explain.localisation.candidates import Candidate, agree, cut_candidates
@@ -20,6 +20,7 @@ from minicnn.explain.localise import configure_method, configure_settings
 from minicnn.io import catalogue
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
 from minicnn.network import Network
+from minicnn.zoo import build
 
 IMAGES = catalogue.folder("images")
 RED, GREEN = (210, 40, 30), (60, 150, 70)
@@ -198,3 +199,13 @@ def test_settings_of_another_method_are_refused_and_choose_the_paper_s_where_no_
     assert guided.method == "paper" and guided.saliency.rule == "guided"
     with pytest.raises(MinicnnError, match="settings"):
         localise(minicnn.load("digits"), IMAGES / "seven.png", 1, method="paper", settings=ConsensusSettings())
+
+
+def test_nets_with_blocks_are_cut_behind_the_last_one_and_nets_without_maps_are_refused():
+    net = build("resnet18")
+    assert layers_after(net.named_layers, "layer4.1.relu")[0][0] == "avgpool"
+    (detection,) = localise(net.to("cpu"), picture_of((70, 50, 20, RED)), 1)
+    assert detection.method == "consensus" and detection.mask.any()
+    flat = Network([Flatten(), Linear(48, 3)], input_shape=(3, 4, 4), preprocess=minicnn.Preprocess((4, 4)))
+    with pytest.raises(MinicnnError, match="the method 'paper' needs none"):
+        localise(flat, picture_of((70, 50, 20, RED)), 1)
