@@ -75,7 +75,9 @@ class ClassMapper:
                 f"consensus: {net.name} has no convolution whose maps are larger than one pixel, which "
                 "this method looks at; the method 'paper' needs none"
             ) from None
-        self._head = Network(sequence.truncate_at(net.named_layers, layer), device=net.device, name=net.name)
+        # folded into the convolutions, batch normalisations take no time; names stay as they are
+        folded = net.fold_batch_norm().named_layers
+        self._head = Network(sequence.truncate_at(folded, layer), device=net.device, name=net.name)
         self._rest = Network(layers_after(net.named_layers, layer), device=net.device, name=net.name)
         self._layer = layer
         # whether the end of the net takes other sizes is asked of its shapes, which costs nothing
