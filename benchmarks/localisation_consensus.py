@@ -2,8 +2,8 @@
 
     python benchmarks/localisation_consensus.py DATA [--net NAME ...] [-o FOLDER]
 
-Six settings (the level of the map, the margin of the second look) on every photograph, the right class given.  In
-each of 20 random partitions into five, the setting that has most boxes right on four parts, of equal ones the one
+Eight settings (the levels of the map, the margin of the second look) on every photograph, class given.  In each
+of 20 random partitions into five, the setting that has most boxes right on four parts, of equal ones the one
 of the larger mean overlap, answers on the fifth.  What is computed is kept in FOLDER, and a rerun goes on.
 """
 
@@ -20,7 +20,7 @@ from minicnn.evaluate.dataset import read_dataset
 from minicnn.evaluate.localisation import evaluate_localisation
 from minicnn.explain.localise import ConsensusMethod
 
-LEVELS, MARGINS = (0.18, 0.25, 0.35), (1.5, 2.0)
+LEVELS, MARGINS = ((0.18,), (0.25,), (0.35,), (0.18, 0.25, 0.35)), (1.5, 2.0)
 PARTITIONS, FOLDS = 20, 5
 HIT = 0.5
 
@@ -35,15 +35,15 @@ def main() -> None:
     for name in arguments.net:
         net = minicnn.load(name).to("auto")
         columns = []
-        for level, margin in product(LEVELS, MARGINS):
+        for levels, margin in product(LEVELS, MARGINS):
             method = replace(
-                ConsensusMethod(), settings=replace(ConsensusMethod().settings, level=level, margin=margin)
+                ConsensusMethod(), settings=replace(ConsensusMethod().settings, levels=levels, margin=margin)
             )
             evaluation = evaluate_localisation(net, examples, method, keep=arguments.output)
             columns.append([row["iou"] for row in evaluation.rows])
             hits = np.mean(np.array(columns[-1]) >= HIT)
             print(
-                f"{name}: level {level}, margin {margin}: {hits:.1%}, mean overlap {np.mean(columns[-1]):.3f}",
+                f"{name}: levels {levels}, margin {margin}: {hits:.1%}, mean overlap {np.mean(columns[-1]):.3f}",
                 flush=True,
             )
         shares = cross_validate(np.array(columns).T)

@@ -23,7 +23,7 @@ def list_images(data: PathLike) -> list[Path]:
     Examples
     --------
     >>> [path.name for path in list_images("notebooks/images")]
-    ['chelsea.png', 'coffee.png', 'rocket.jpg', 'seven.png']
+    ['chelsea.png', 'coffee.png', 'jaguar.jpg', 'koala.jpg', 'panda.jpg', 'rocket.jpg', 'seven.png']
 
     """
     folder = Path(data)

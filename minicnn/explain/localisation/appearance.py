@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minicnn.explain.grad_cam import resize_maps
@@ -16,7 +18,7 @@ FLOOR = 1e-3  # of the map, whose logarithm is taken
 LIMIT = 8.0  # of the log odds
 
 
-def object_posterior(map: np.ndarray, features: np.ndarray, level: float = 0.25) -> np.ndarray:
+def object_posterior(map: np.ndarray, features: np.ndarray, levels: Sequence[float] = (0.25,)) -> np.ndarray:
     """Probability that each place of a net's last feature maps is the object's.
 
     The class activation map marks what tells the class from others, such as a head; the rest of the body has
@@ -28,7 +30,8 @@ def object_posterior(map: np.ndarray, features: np.ndarray, level: float = 0.25)
     ----------
     map : array of shape (H, W), class activation, maximum 1
     features : array of shape (K, P, Q)
-    level : float in (0, 1), where the map alone says that a place is as likely the object's as not
+    levels : floats in (0, 1), where the map alone says that a place is as likely the object's as not
+        How far an object reaches beyond its peak differs from picture to picture: the answer is the mean over all.
 
     Returns
     -------
@@ -49,13 +52,18 @@ def object_posterior(map: np.ndarray, features: np.ndarray, level: float = 0.25)
     """
     marked = np.maximum(resize_maps(np.asarray(map)[None], features.shape[1:])[0].astype(np.float64).ravel(), 0)
     marked = np.maximum(marked / max(marked.max(), FLOOR), FLOOR)
-    prior = STEEPNESS * np.log(marked / level)
     components = _principal_components(features)
+    posteriors = [_posterior(STEEPNESS * np.log(marked / level), components) for level in levels]
+    return np.mean(posteriors, axis=0).reshape(features.shape[1:]).astype(np.float32)
+
+
+def _posterior(prior: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Posterior (M,) of places whose log odds under the map are ``prior`` (M,)."""
     # twice as steep at first: the places that are surely one or the other
     posterior = _logistic(2 * prior)
     for _ in range(ROUNDS):
         posterior = _logistic(np.clip(prior + _discriminant(components, posterior) / 2, -LIMIT, LIMIT))
-    return posterior.reshape(features.shape[1:]).astype(np.float32)
+    return posterior
 
 
 def _principal_components(features: np.ndarray) -> np.ndarray:

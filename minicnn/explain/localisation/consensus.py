@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from minicnn.segmentation.components import bounding_box, largest_component
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Levels: TypeAlias = tuple[float, ...]
 
 __all__ = ["Consensus", "ConsensusMethod", "ConsensusSettings", "locate"]
 
@@ -41,9 +43,9 @@ class ConsensusSettings:
     features : int, the scale, by its place in ``scales``, whose feature maps tell what looks like the object
     margin : float >= 1, the second look's part of the picture in sides of the first look's box
     working_size : int >= 8, longer side in pixels of the picture that is cut
-    level : float in (0, 1), of the map's maximum
-        Where the map alone says that a place is as likely the object's as not; and the threshold that stands in
-        where no cut gives a mask.
+    levels : floats in (0, 1), of the map's maximum
+        Where the map alone says that a place is as likely the object's as not; their median is the threshold that
+        stands in where no cut gives a mask.
 
     """
 
@@ -51,16 +53,17 @@ class ConsensusSettings:
     features: int = 2
     margin: float = 1.5
     working_size: int = 160
-    level: float = 0.25
+    levels: Levels = (0.18, 0.25, 0.35)
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant."""
+        inside = bool(self.levels) and all(0 < level < 1 for level in self.levels)
         if not self.scales or not 0 <= self.features < len(self.scales):
             raise MinicnnError(f"features: expected 0 to {len(self.scales) - 1}, got {self.features}")
-        if not (self.margin >= 1 and self.working_size >= 8 and 0 < self.level < 1 and min(self.scales) > 0):
+        if not (self.margin >= 1 and self.working_size >= 8 and inside and min(self.scales) > 0):
             raise MinicnnError(
-                "consensus: expected scales > 0, margin >= 1, working_size >= 8 and level in (0, 1), got "
-                f"{self.scales}, {self.margin}, {self.working_size} and {self.level}"
+                "consensus: expected scales > 0, margin >= 1, working_size >= 8 and levels in (0, 1), got "
+                f"{self.scales}, {self.margin}, {self.working_size} and {self.levels}"
             )
 
 
@@ -161,7 +164,7 @@ def locate(net: Network, picture: Image, classes: Sequence[int], settings: Conse
     for c, maps in zip(classes, looked.classes, strict=True):
         size = _working_size(whole, settings.working_size)
         map = merge_scales(maps, size)
-        candidates = _candidates(picture, whole, map, looked.features, settings.level) if map.any() else []
+        candidates = _candidates(picture, whole, map, looked.features, settings.levels) if map.any() else []
         if candidates:
             closer = _closer_part(agree(candidates)[0].box, settings.margin, whole)
             candidates += _second_look(mapper, picture, closer, c, settings)
@@ -176,11 +179,13 @@ def _second_look(
     # the largest scale looks at details which the part, enlarged, shows already
     maps = looked.classes[0][:-1] or looked.classes[0]
     map = merge_scales(maps, _working_size(part, settings.working_size))
-    return _candidates(picture, part, map, looked.features, settings.level) if map.any() else []
+    return _candidates(picture, part, map, looked.features, settings.levels) if map.any() else []
 
 
-def _candidates(picture: Image, part: Box, map: np.ndarray, features: np.ndarray, level: float) -> list[Candidate]:
-    posterior = resize_maps(object_posterior(map, features, level)[None], map.shape)[0]
+def _candidates(
+    picture: Image, part: Box, map: np.ndarray, features: np.ndarray, levels: Levels
+) -> list[Candidate]:
+    posterior = resize_maps(object_posterior(map, features, levels)[None], map.shape)[0]
     return cut_candidates(picture, part, posterior)
 
 
@@ -198,7 +203,7 @@ def _answer(
     thresholded = not mask.any()
     if thresholded:
         # the peak is above every level; a map that is zero marks nothing, and the mask stays empty
-        mask, agreement = full_map > settings.level * full_map.max(), 0.0
+        mask, agreement = full_map > np.median(settings.levels) * full_map.max(), 0.0
     largest = largest_component(mask)
     box = bounding_box(largest) if largest.any() else (0, 0, 0, 0)
     return Consensus(

@@ -57,7 +57,7 @@ class Detection:
 
     @property
     def localised(self) -> bool:
-        """Whether the confidence, where there is one, is at least 0.25; a box of less is a guess."""
+        """Whether the confidence, where there is one, is at least 0.4; a box of less is a guess."""
         return self.confidence is None or self.confidence >= LEAST_CONFIDENCE
 
     @classmethod

@@ -182,7 +182,8 @@ def test_agreement_is_the_mean_overlap_by_brute_force():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"margin": 0.5}, {"features": 7}, {"level": 1.0}, {"scales": ()}, {"working_size": 2}]
+    "wrong",
+    [{"margin": 0.5}, {"features": 7}, {"levels": (1.0,)}, {"levels": ()}, {"scales": ()}, {"working_size": 2}],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong):
     with pytest.raises(MinicnnError, match="expected"):
