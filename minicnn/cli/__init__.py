@@ -22,7 +22,7 @@ COMMANDS = {
     "demo": "predict and explain the shipped images; write figures and a page",
     "predict": "print the classes that a network sees in images",
     "saliency": "write saliency maps: photograph, map and overlay in one figure",
-    "localise": "find objects: photograph, map, seeds, mask and box in one figure",
+    "localise": "find objects: box, confidence, map and mask in one figure",
     "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
     "class-model": "draw the image that maximises a class score, or a unit of any layer",
     "reproduce": "run every experiment of the paper on a folder of images, and write a page",
