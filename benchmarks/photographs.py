@@ -44,8 +44,8 @@ def main() -> None:
             drawn = draw_box(drawn, box, TRUTH)
         drawn = draw_box(drawn, detection.box, label="")
         verdict = f"{detection.label}: IoU {overlap:.2f}"
-        if overlap < 0.5:
-            verdict += ", wrong: two animals, one box"
+        if sum(_holds_centre(detection.box, box) for box in boxes) > 1:
+            verdict += ", a failure: two animals, one box"
         height = 160
         small = Image.fromarray(drawn).resize((round(drawn.shape[1] * height / len(drawn)), height))
         views.append((np.asarray(small), verdict))
@@ -54,6 +54,11 @@ def main() -> None:
         panels(views, title="Where the class is, learnt without boxes: answer orange, truth blue"),
         Path(arguments.output),
     )
+
+
+def _holds_centre(outer: tuple[float, ...], inner: tuple[float, ...]) -> bool:
+    x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
+    return outer[0] <= x < outer[2] and outer[1] <= y < outer[3]
 
 
 if __name__ == "__main__":
