@@ -14,7 +14,7 @@ from minicnn.segmentation.components import bounding_box, largest_component
 from minicnn.segmentation.graph_cut import boundary_term, minimise
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as Picture
 
 __all__ = ["Candidate", "agree", "cut_candidates"]
 
@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
     box: tuple[float, float, float, float]
 
 
-def cut_candidates(picture: Image, part: Box, posterior: np.ndarray) -> list[Candidate]:
+def cut_candidates(picture: Picture, part: Box, posterior: np.ndarray) -> list[Candidate]:
     """Masks of the object inside a part of a picture, one for each setting; none where the cut is all but empty.
 
     The region term of a pixel is -log of its probability under the map, plus that under two Gaussian mixtures of
@@ -58,8 +58,10 @@ def cut_candidates(picture: Image, part: Box, posterior: np.ndarray) -> list[Can
     posterior : array of shape (h, w) in [0, 1], probability of the object, at the size that is cut
 
     """
+    from PIL import Image
+
     height, width = posterior.shape
-    small = picture.resize((width, height), _box_filter(), box=part)
+    small = picture.resize((width, height), Image.Resampling.BOX, box=part)
     colours = rgb_to_lab(np.asarray(small))
     ratio = np.clip(_colour_log_ratio(colours, posterior), -COLOUR_LIMIT, COLOUR_LIMIT)
     probability = np.clip(posterior, 1e-3, 1 - 1e-3)
@@ -100,12 +102,6 @@ def agree(candidates: Sequence[Candidate]) -> tuple[Candidate, float]:
     agreement = (common / (area[:, None] + area - common)).mean(axis=1)
     best = int(agreement.argmax())
     return candidates[best], float(agreement[best])
-
-
-def _box_filter() -> int:
-    from PIL import Image
-
-    return Image.Resampling.BOX
 
 
 def _colour_log_ratio(colours: np.ndarray, posterior: np.ndarray) -> np.ndarray:

@@ -85,17 +85,22 @@ class ClassMapper:
         self.scales = tuple(scales) if _fits(net, larger) else (1.0,)
         self._features = features if len(self.scales) > 1 else 0
 
-    def __call__(self, picture: Image, box: Box, classes: Sequence[int]) -> ClassMaps:
-        """Return maps of some classes, of the part of a picture inside a box, its mirror image averaged in."""
+    def __call__(self, picture: Image, box: Box, classes: Sequence[int], closer: bool = False) -> ClassMaps:
+        """Return maps of some classes, of the part of a picture inside a box, its mirror image averaged in.
+
+        ``closer`` leaves out the largest of several scales, whose details an enlarged part shows already.
+        """
         part = picture.crop(box)
+        scales = (self.scales[:-1] if closer else ()) or self.scales
+        kept = min(self._features, len(scales) - 1)
         maps: list[list[np.ndarray]] = [[] for _ in classes]
-        for n, scale in enumerate(self.scales):
+        for n, scale in enumerate(scales):
             x, views = replace(self.preprocess, size=self._size(part, scale), resize=None).batch(part, "pair")
             activation = self._head.forward(x)
             for of_class, c in zip(maps, classes, strict=True):
                 share = (self._rest.input_gradient(activation, c) * activation).sum(axis=1)
                 of_class.append(np.maximum(_unmirrored_mean(share, views), 0))
-            if n == self._features:
+            if n == kept:
                 features = _unmirrored_mean(activation, views)
         return ClassMaps(maps, features)
 

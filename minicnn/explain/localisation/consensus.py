@@ -175,10 +175,8 @@ def locate(net: Network, picture: Image, classes: Sequence[int], settings: Conse
 def _second_look(
     mapper: ClassMapper, picture: Image, part: Box, c: int, settings: ConsensusSettings
 ) -> list[Candidate]:
-    looked = mapper(picture, part, [c])
-    # the largest scale looks at details which the part, enlarged, shows already
-    maps = looked.classes[0][:-1] or looked.classes[0]
-    map = merge_scales(maps, _working_size(part, settings.working_size))
+    looked = mapper(picture, part, [c], closer=True)
+    map = merge_scales(looked.classes[0], _working_size(part, settings.working_size))
     return _candidates(picture, part, map, looked.features, settings.levels) if map.any() else []
 
 
