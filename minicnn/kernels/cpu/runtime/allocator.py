@@ -123,8 +123,9 @@ class Memory:
         """Return a block of at least ``size`` bytes."""
         block = self._reuse(size)
         if block is None:
-            # a block from the source stays here for good, and counts as if it were new
-            block = (self.source and self.source._reuse(size)) or _Block(size)
+            # a block from the source stays here for good, and counts as if it were new; of this very size alone,
+            # so that what a pass takes doesn't depend on what ran before it
+            block = (self.source and self.source._reuse(size, slack=1)) or _Block(size)
             self.size += block.size
         return block
 
@@ -148,13 +149,13 @@ class Memory:
         finally:
             _thread.memory = before
 
-    def _reuse(self, size: int) -> _Block | None:
-        """Take the smallest free block that holds ``size`` bytes, but not many times as much."""
+    def _reuse(self, size: int, slack: int = 4) -> _Block | None:
+        """Take the smallest free block that holds ``size`` bytes, but not more than ``slack`` times as much."""
         while True:
             best = None
             # a copy, since other threads may change the list meanwhile
             for block in list(self.free_blocks):  # of the same size the last, which a cache may still hold
-                if size <= block.size <= 4 * size and (best is None or block.size <= best.size):
+                if size <= block.size <= slack * size and (best is None or block.size <= best.size):
                     best = block
             if best is None:
                 return None

@@ -12,6 +12,7 @@ pytest.importorskip("scipy")
 from minicnn import Network, zoo
 from minicnn.errors import MinicnnError
 from minicnn.kernels.cpu.runtime import replay
+from minicnn.kernels.cpu.runtime.allocator import empty, shared
 from minicnn.kernels.cpu.runtime.thread_pool import num_threads, set_num_threads
 from minicnn.layers import (
     AvgPool2d,
@@ -309,6 +310,20 @@ def test_large_passes_are_not_captured(monkeypatch, large):
     for seed in range(4):
         assert agree(net, images(1, seed), 1)
     assert captured(net) == 0
+
+
+def test_a_pass_takes_the_same_memory_whatever_ran_before():
+    sizes = []
+    for before in (0, 1 << 16):
+        shared.free_blocks.clear()
+        blocks = [empty((before,)) for _ in range(40)]
+        del blocks  # free for what comes next, and several times as large as the pass's arrays
+        net = Network(every_layer(), (3, 32, 32), device="cpu")
+        for seed in range(2):
+            net(images(8, seed))
+        (cached,) = net._executor._passes._passes.values()
+        sizes.append(cached.memory.size)
+    assert sizes[0] == sizes[1] > 0
 
 
 @pytest.mark.parametrize("limit", ["MAX_PASSES", "MAX_BYTES"])
