@@ -20,7 +20,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_preprocessing(parser)
     parser.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
     common.add_seed(parser, "of the directions")
@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> int:
     """Hold gradients against the forward pass; 1 if one is wrong."""
     from minicnn.verify import gradients
 
-    net = common.load_network(arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing)
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
     report = gradients(
         net,
         _make_input(net, arguments.image, arguments.seed),

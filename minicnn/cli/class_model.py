@@ -97,7 +97,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     if net.preprocess is None:
         raise ImageError(f"{net.name}: has no preprocessing that would turn its input into a picture; see --mean")

@@ -6,7 +6,7 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,12 @@ __all__ = [
     "add_image_options",
     "add_json",
     "add_limit",
+    "add_loading",
     "add_network",
     "add_network_options",
     "add_output",
     "add_preprocessing",
     "add_seed",
-    "add_weights",
     "class_name",
     "complain",
     "expand_folders",
@@ -63,7 +63,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--net", default=DEFAULT_NET, metavar="NAME", help="a name or a weight file (default: %(default)s)"
     )
-    add_weights(parser)
+    add_loading(parser)
     add_preprocessing(parser)
 
 
@@ -72,10 +72,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET", help="a name or a weight file")
 
 
-def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Add what files that hold weights alone need beside them."""
-    parser.add_argument("--architecture", metavar="NAME", help="what a state dictionary belongs to")
-    parser.add_argument("--weights", metavar="FILE", help="the second file of formats that have two")
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """Add what ``minicnn.load`` takes beside a file: ``loading``, name to value."""
+    add = option_adder(parser, "loading")
+    add("--architecture", metavar="NAME", help="what a state dictionary belongs to")
+    add("--weights", metavar="FILE", help="the second file of formats that have two")
 
 
 def add_preprocessing(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +105,9 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser, folder: str = ".") -> None:
     """Add the folder that figures are written to."""
     shown = "here" if folder == "." else "%(default)s"
-    parser.add_argument("-o", "--output", default=folder, metavar="DIR", help=f"folder (default: {shown})")
+    parser.add_argument(
+        "-o", "--out", dest="output", default=folder, metavar="DIR", help=f"folder (default: {shown})"
+    )
 
 
 def add_crops(parser: argparse.ArgumentParser, default: str) -> None:
@@ -180,9 +183,8 @@ class _StoreByName(argparse.Action):
 
 def load_network(
     source: str,
-    weights: str | None = None,
-    architecture: str | None = None,
-    preprocessing: dict[str, str] | None = None,
+    loading: Mapping[str, Any] | None = None,
+    preprocessing: Mapping[str, str] | None = None,
     device: str | None = None,
 ) -> Network:
     """Load the network that was named, with the preprocessing and labels that were typed.
@@ -190,7 +192,7 @@ def load_network(
     Parameters
     ----------
     source : name of the catalogue, or path
-    weights, architecture : what a file that holds weights alone needs beside it
+    loading : other arguments of ``minicnn.load``, as `add_loading` collects them
     preprocessing : as `add_preprocessing` collects it
     device : where to compute; where ``load`` leaves the network unless given
 
@@ -198,22 +200,18 @@ def load_network(
     from minicnn.cli.preprocessing import apply_preprocessing
     from minicnn.io.load import load
 
-    net = apply_preprocessing(load(source, weights, architecture), preprocessing or {})
+    net = apply_preprocessing(load(source, **(loading or {})), preprocessing or {})
     return net if device is None else net.to(device)
 
 
 def load_with_origin(
-    source: str,
-    weights: str | None,
-    architecture: str | None,
-    preprocessing: dict[str, str],
-    device: str,
+    source: str, loading: Mapping[str, Any], preprocessing: Mapping[str, str], device: str
 ) -> tuple[Network, Record]:
     """Load a network as `load_network` does; return with it which one it is, for the figures' records."""
     from minicnn.io.digest import digest_network
 
-    net = load_network(source, weights, architecture, preprocessing, device)
-    return net, digest_network(net, source, weights=weights, architecture=architecture)
+    net = load_network(source, loading, preprocessing, device)
+    return net, digest_network(net, source, **loading)
 
 
 # doing and printing

@@ -37,7 +37,7 @@ def configure(parser: ArgumentParser) -> None:
         help="print lines that write a dump with that framework alone, and exit",
     )
     parser.add_argument("--device", default="reference", help="where ours runs (default: %(default)s)")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_json(parser)
 
@@ -62,9 +62,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.verify.comparison.peers import dump
     from minicnn.verify.comparison.peers.registry import as_peer
 
-    net = common.load_network(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
-    )
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
     peer, x = as_peer(arguments.peer, net), _preprocess(net, arguments.image)
     if arguments.save is not None:
         x = input_for(net, peer, x)

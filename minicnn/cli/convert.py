@@ -15,7 +15,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("source", metavar="SRC", help="a file, or the name of a network")
     parser.add_argument("destination", metavar="DST", help="a name that ends in .npz, .onnx, .safetensors or .pth")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_preprocessing(parser)
     parser.add_argument("--check", action="store_true", help="run both files in what else reads them, and compare")
     common.add_json(parser)
@@ -26,12 +26,12 @@ def run(arguments: Namespace) -> int:
     from minicnn.io.convert import all_agree, compare_files
     from minicnn.io.load import resolve, save
 
-    net = common.load_network(arguments.source, arguments.weights, arguments.architecture, arguments.preprocessing)
+    net = common.load_network(arguments.source, arguments.loading, arguments.preprocessing)
     save(net, arguments.destination)
     checks: list[dict[str, Any]] = []
     if arguments.check:
         files = (resolve(arguments.source), Path(arguments.destination))
-        checks = compare_files(net, files, arguments.architecture, arguments.weights)
+        checks = compare_files(net, files, **arguments.loading)
     record = {"source": str(arguments.source), "destination": arguments.destination, "checks": checks}
     common.print_result(record, format_conversion, arguments.json)
     return 0 if all_agree(checks) else 1

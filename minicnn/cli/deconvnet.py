@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     make_folder(arguments.output)
     if arguments.table:

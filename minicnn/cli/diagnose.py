@@ -18,7 +18,7 @@ def configure(parser: ArgumentParser) -> None:
     truth.add_argument("--reference", metavar="PEER", help="FILE.onnx, DUMP.npz, or module:function")
     truth.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
     parser.add_argument("--save", metavar="FILE.npz", help="write the healed network")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_json(parser)
 
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.io.load import save
     from minicnn.verify import diagnose
 
-    net = common.load_network(arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing)
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
     diagnosis = diagnose(
         net,
         arguments.reference,

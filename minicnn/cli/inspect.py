@@ -25,7 +25,7 @@ def configure(parser: ArgumentParser) -> None:
         "--image", action="append", metavar="IMAGE", help="for --verify: where the image is; repeat for several"
     )
     parser.add_argument("--device", help="for --verify: where to compute (default: as the figure was)")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_json(parser)
 
 
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
             )
         from minicnn.io.inspect import format_description, inspect
 
-        record = inspect(arguments.source, arguments.architecture, arguments.weights)
+        record = inspect(arguments.source, **arguments.loading)
         common.print_result(record, format_description, arguments.json)
         return 0
 
@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
 
         net = None
         if arguments.net:
-            net = common.load_network(arguments.net, arguments.weights, arguments.architecture)
+            net = common.load_network(arguments.net, arguments.loading)
         verdict = verify_figure(arguments.source, net, arguments.image, arguments.device)
         record["verdict"] = verdict._asdict()
     common.print_result(record, format_provenance, arguments.json)

@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
     settings = configure_settings(method, arguments.settings)
     configure_method(method, {**given, "settings": settings})
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     make_folder(arguments.output)
     targets = arguments.top if arguments.target is None else [arguments.target]

@@ -21,9 +21,7 @@ def run(arguments: Namespace) -> int:
     """Print the most probable classes of each image."""
     from minicnn.explain import predict
 
-    net = common.load_network(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
-    )
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
 
     def describe(path: str) -> dict[str, Any]:
         predictions = predict(net, path, crops=arguments.crops, top=arguments.top)

@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.paper.reproduce import reproduce
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     record = reproduce(
         net,

@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.report.files import distinct_names, make_folder
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     make_folder(arguments.output)
     is_later = arguments.method != "gradient" or bool(arguments.settings)

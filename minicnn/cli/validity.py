@@ -22,7 +22,7 @@ def run(arguments: Namespace) -> int:
 
     from minicnn.verify import validity
 
-    net = common.load_network(arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing)
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
 
     def describe(path: str) -> dict[str, Any]:
         return {"image": path, "net": net.name, **asdict(validity(net, path, arguments.target))}

@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
 
     get_localisation_method(arguments.method)  # an unknown name is refused before the net is loaded
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     left_out = LeftOut()
     examples = read_examples(arguments, net, left_out)

@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     left_out = LeftOut()
     examples = read_examples(arguments, net, left_out)

@@ -17,7 +17,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
-    common.add_weights(parser)
+    common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_output(parser, "minicnn-sanity")
     add_methods(parser)
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
-        arguments.net, arguments.weights, arguments.architecture, arguments.preprocessing, arguments.device
+        arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     methods = split_methods(arguments.methods)
     images = common.expand_folders(arguments.images)
