@@ -12,7 +12,7 @@ from minicnn.errors import DeviceError, ShapeError
 from minicnn.kernels import on
 from minicnn.segmentation import push_relabel
 
-__all__ = ["OFFSETS", "cut_capacity", "max_flow", "neighbours"]
+__all__ = ["OFFSETS", "count_threads", "cut_capacity", "max_flow", "neighbours"]
 
 # (rows, columns) to four of the 8-neighbourhood: E, S, SE, SW; the other four mirror them.
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -145,6 +145,19 @@ def max_flow(
     if solver not in (None, *solvers):
         raise ShapeError(f'max_flow: unknown solver {solver!r}; expected None, "numba", "scipy" or "numpy"')
     return solvers[solver or _fastest_installed()](source, sink, links)
+
+
+def count_threads() -> int:
+    """Return how many flows are best computed at once, each on a Python thread of its own.
+
+    Numba's solver lets other threads run; the others mostly hold Python's lock, so that one at a time is as fast.
+    """
+    if _fastest_installed() != "numba":
+        return 1
+    on("cpu")  # raises in one sentence if the package can't be used
+    from minicnn.kernels.cpu.runtime.thread_pool import num_threads
+
+    return num_threads()
 
 
 def _fastest_installed() -> str:

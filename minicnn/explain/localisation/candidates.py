@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from minicnn.explain.localisation.detection import Box
 from minicnn.images.lab import rgb_to_lab
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.components import bounding_box, largest_component
-from minicnn.segmentation.graph_cut import boundary_term, minimise
+from minicnn.segmentation.graph_cut import boundary_term, minimise_each
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -66,19 +67,17 @@ def cut_candidates(picture: Picture, part: Box, posterior: np.ndarray) -> list[C
     ratio = np.clip(_colour_log_ratio(colours, posterior), -COLOUR_LIMIT, COLOUR_LIMIT)
     probability = np.clip(posterior, 1e-3, 1 - 1e-3)
     odds, links = np.log(probability / (1 - probability)), boundary_term(colours, 1.0)
+    energies = []
+    for weight, prior in product(COLOUR_WEIGHTS, PRIORS):
+        # the cost of one label over the other, the less of the two being zero
+        cost = odds + weight * ratio + prior
+        region = np.stack([np.maximum(cost, 0), np.maximum(-cost, 0)])
+        energies += [(region, gamma * links) for gamma in BOUNDARIES]
     candidates = []
-    for weight in COLOUR_WEIGHTS:
-        for prior in PRIORS:
-            # the cost of one label over the other, the less of the two being zero
-            cost = odds + weight * ratio + prior
-            region = np.stack([np.maximum(cost, 0), np.maximum(-cost, 0)])
-            for gamma in BOUNDARIES:
-                mask = minimise(region, gamma * links)
-                largest = largest_component(mask)
-                if largest.sum() >= SMALLEST * largest.size:
-                    candidates.append(
-                        Candidate(mask, part, _scale_box(bounding_box(largest), largest.shape, part))
-                    )
+    for mask in minimise_each(energies):
+        largest = largest_component(mask)
+        if largest.sum() >= SMALLEST * largest.size:
+            candidates.append(Candidate(mask, part, _scale_box(bounding_box(largest), largest.shape, part)))
     return candidates
 
 

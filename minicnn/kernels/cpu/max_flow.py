@@ -117,13 +117,13 @@ _STATE = (writes(1, int64), writes(1, int64), writes(1, from_dtype(PIXEL)), writ
 
 def _start_kernel(kind):
     capacities = types.Tuple([reads(2, kind), reads(2, kind), reads(3, kind)])
-    return Kernel(_start, (*_STATE, capacities, types.UniTuple(kind, 2)))
+    return Kernel(_start, (*_STATE, capacities, types.UniTuple(kind, 2)), serial=True)
 
 
 _start_int64, _start_float64 = map(_start_kernel, (int64, float64))
 
 
-@kernel(*_STATE)
+@kernel(*_STATE, serial=True)
 def _maximise(flow, capacity, pixels, queues, steps):
     """Grow the trees in turn, a level a pass, until the source's can't grow.
 

@@ -16,6 +16,7 @@ from minicnn.segmentation.graph_cut import (
     energy,
     largest_component,
     minimise,
+    minimise_each,
     region_term,
     segment,
 )
@@ -332,3 +333,11 @@ def test_bounding_box():
         bounding_box(np.zeros((3, 3), bool))
     with pytest.raises(ShapeError, match="dtype bool"):
         largest_component(np.zeros((3, 3)))
+
+
+def test_several_cuts_at_once_are_those_one_by_one():
+    rng = np.random.default_rng(5)
+    energies = [(rng.random((2, 30, 40)), rng.random((4, 30, 40))) for _ in range(12)]
+    for (region, links), mask in zip(energies, minimise_each(energies), strict=True):
+        np.testing.assert_array_equal(mask, minimise(region, links))
+        np.testing.assert_array_equal(mask, minimise(region, links, solver="numpy"))

@@ -17,6 +17,7 @@ import pkgutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -49,9 +50,9 @@ def writes(ndim: int, dtype: Type = float32) -> Array:
     return Array(dtype, ndim, "C")
 
 
-def kernel(*arguments: Type) -> Callable[[Callable], "Kernel"]:
+def kernel(*arguments: Type, serial: bool = False) -> Callable[[Callable], "Kernel"]:
     """Make a function whose arguments have these Numba types a ``Kernel``."""
-    return lambda function: Kernel(function, arguments)
+    return lambda function: Kernel(function, arguments, serial=serial)
 
 
 class Kernel:
@@ -61,12 +62,14 @@ class Kernel:
     ----------
     function : function that Numba can compile, returning nothing
     arguments : the types of its arguments
+    serial : whether it uses neither the pool nor BLAS: then several Python threads may run it at once
 
     """
 
-    def __init__(self, function: Callable, arguments: tuple[Type, ...]):
+    def __init__(self, function: Callable, arguments: tuple[Type, ...], *, serial: bool = False):
         self.function = function
         self.arguments = arguments
+        self.serial = serial
         self.name = f"{function.__module__.removeprefix(PACKAGE + '.')}.{function.__qualname__}"
         self._compiled: Callable | None = None
 
@@ -79,19 +82,18 @@ class Kernel:
             If a part of the work can't allocate its buffers: batches are then split.
 
         """
-        with parallel():
-            run = self._compiled or self._compile()
+        with nullcontext() if self.serial else parallel():
+            run = self._compiled or self.compile()
             try:
                 run(*args)
             except MemoryError:
                 raise out_of_memory_error(f"the kernel {self.name} could not allocate its work buffers") from None
             record(run, *args)
 
-    def compile(self) -> None:
-        """Compile ahead of the first call."""
+    def compile(self) -> Callable:
+        """Return the compiled function; called ahead of the first call, that one need not wait."""
         with parallel():
-            if self._compiled is None:
-                self._compile()
+            return self._compiled or self._compile()
 
     def _compile(self) -> Callable:
         # nogil lets other Python threads run; with NumPy's error model a division by 0 is infinite, not an error
