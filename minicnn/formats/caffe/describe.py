@@ -1,4 +1,8 @@
-"""What a .prototxt says, whatever its age: the layers of the deployed net, in order, under today's names."""
+"""What a .prototxt says, whatever its age: the layers of the deployed net, in order, under today's names.
+
+A field counts as known once somebody has asked for it (``fields.integer("stride", 1)``); one that nobody asked for
+is refused by its name, unless ``HARMLESS`` names it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,27 @@ from typing import NamedTuple
 from minicnn.errors import WeightsError
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import describe_unread
 
 __all__ = ["LayerParameter", "list_layers", "read_input_dims"]
 
 MAX_LAYERS = 5000
+
+# fields that change no answer of ours, whatever they say, of messages of every kind
+HARMLESS = frozenset(
+    (
+        # how and on which device it is computed
+        *("name", "engine", "cudnn_math_override", "force_nd_im2col", "stable_prod_grad", "debug_info"),
+        # what only training has: first values, rates, losses
+        *("weight_filler", "bias_filler", "filler", "param", "blobs_lr", "weight_decay", "blob_share_mode"),
+        *("propagate_down", "loss_weight", "loss_param", "force_backward", "moving_average_fraction", "phase"),
+        # stages that a rule excludes: there are none
+        "not_stage",
+        # where data come from
+        *("source", "batchsize", "batch_size", "mean_file", "meanfile", "mirror", "rand_skip", "data_param"),
+        *("image_data_param", "hdf5_data_param", "window_data_param", "dummy_data_param"),
+    )
+)
 
 # V1's enumeration in today's names, where they differ by more than capitals
 _V1 = {
@@ -74,6 +95,12 @@ class LayerParameter(NamedTuple):
         """Return a message of parameters, an empty one where there is none."""
         return self.fields.message(name)
 
+    def check_read(self) -> None:
+        """Raise for a field of the layer, or of its parameters, that nobody asked for, unless it is harmless."""
+        unread = self.fields.unread(HARMLESS)
+        if unread:
+            raise self.error(describe_unread(unread))
+
     def error(self, what: str) -> WeightsError:
         """Return an error that names the layer."""
         return self.fields.error(f"layer {escape(self.name)!r} ({escape(self.kind)}): {what}")
@@ -86,20 +113,22 @@ def list_layers(net: Fields) -> list[LayerParameter]:
         raise net.error("no layers; expected the description of a Caffe net")
     if len(entries) > MAX_LAYERS:
         raise net.error(f"{len(entries)} layers, more than {MAX_LAYERS}")
+    state = net.message("state")
+    if state.choice("phase", ("TRAIN", "TEST"), "TEST") != "TEST" or state.integer("level") or "stage" in state:
+        raise state.error("state: expected the phase TEST, level 0 and no stage, in which a net is deployed")
     return [_describe_layer(fields) for fields in entries if _is_deployed(fields)]
 
 
 def _is_deployed(fields: Fields) -> bool:
-    include, exclude = fields.messages("include"), fields.messages("exclude")
-    if include:
-        return any(_holds(rule) for rule in include)
-    return not any(_holds(rule) for rule in exclude)
+    include, exclude = ([_holds(rule) for rule in fields.messages(name)] for name in ("include", "exclude"))
+    return any(include) if include else not any(exclude)
 
 
 def _holds(rule: Fields) -> bool:
     """Return whether a rule holds in the phase TEST at level 0 with no stage."""
     phase = "phase" not in rule or rule.choice("phase", ("TRAIN", "TEST")) == "TEST"
-    return phase and rule.integer("min_level", 0) <= 0 <= rule.integer("max_level", 0) and not rule.texts("stage")
+    lowest, highest, stages = rule.integer("min_level", 0), rule.integer("max_level", 0), rule.texts("stage")
+    return phase and lowest <= 0 <= highest and not stages
 
 
 def _describe_layer(fields: Fields) -> LayerParameter:
@@ -125,12 +154,18 @@ def _upgrade_v0(fields: Fields) -> LayerParameter:
             for value in old.values(theirs):
                 inner.add(ours or theirs, value)
         upgraded.add(message, inner)
+    # what has no name of today: refused unless it is harmless
+    for name in old.unread(()):
+        for value in old.values(name):
+            upgraded.add(name, value)
     return LayerParameter(old.text("name"), kind, fields.texts("bottom"), fields.texts("top"), upgraded)
 
 
 def read_input_dims(net: Fields) -> dict[str, list[int]]:
     """Return the dimensions of the inputs that the net declares outside of layers, by name."""
     names, shapes, dims = net.texts("input"), net.messages("input_shape"), net.integers("input_dim")
+    if shapes and dims:
+        raise net.error("has input_shape and input_dim; expected one of them")
     if shapes:
         given = [shape.integers("dim") for shape in shapes]
     else:

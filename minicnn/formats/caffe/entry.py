@@ -22,28 +22,30 @@ MAX_SIDE = 1 << 16
 
 
 class Entry(NamedTuple):
-    """The blob that holds the images, its shape for one image, and how a data layer transforms them."""
+    """The blob that holds the images, its shape for one image, its transformation, and the layer that gives it."""
 
     name: str
     shape: Shape
     transform: Fields
+    source: LayerParameter | None = None
 
 
 def find_entry(net: Fields, layers: list[LayerParameter], weights: dict[str, list[Blob]], read: set[str]) -> Entry:
     """Return the one input among the blobs that are ``read``."""
     no_transform = Fields(net.where)
-    candidates = {name: (dims, no_transform) for name, dims in read_input_dims(net).items()}
+    candidates: dict[str, tuple[list[int], Fields, LayerParameter | None]]
+    candidates = {name: (dims, no_transform, None) for name, dims in read_input_dims(net).items()}
     for source in (layer for layer in layers if layer.kind in SOURCES):
         for name, dims in _source_dims(source, layers, weights, read).items():
-            candidates[name] = dims, source.param("transform_param")
+            candidates[name] = dims, source.param("transform_param"), source
     # a net may declare blobs that nothing reads once the losses are gone, such as labels
     names = [name for name in candidates if name in read]
     if len(names) != 1:
         raise net.error(f"{len(names)} inputs ({', '.join(map(escape, names))}); expected one image")
-    dims, transform = candidates[names[0]]
+    dims, transform, layer = candidates[names[0]]
     if not 2 <= len(dims) <= 4 or any(not 1 <= n <= MAX_SIDE for n in dims):
         raise net.error(f"input {escape(names[0])!r} has dimensions {escape(dims)}; expected N, C, H, W")
-    return Entry(names[0], tuple(dims[1:]), transform)
+    return Entry(names[0], tuple(dims[1:]), transform, layer)
 
 
 def _source_dims(
@@ -79,9 +81,11 @@ def build_preprocess(entry: Entry, mean: np.ndarray | Iterable[float] | None) ->
 
     Caffe takes BGR values of 0..255, subtracts the mean, and multiplies by ``scale``.
     """
+    numbers, scale = entry.transform.reals("mean_value"), entry.transform.real("scale", 1.0)
+    if entry.source is not None:
+        entry.source.check_read()
     if len(entry.shape) != 3 or entry.shape[0] not in (1, 3):
         return None
-    numbers, scale = entry.transform.reals("mean_value"), entry.transform.real("scale", 1.0)
     if mean is None and not numbers:
         return None
     channels, height, width = entry.shape

@@ -139,17 +139,28 @@ def _pooling(bound: BoundLayer) -> list[Layer]:
     size, method = bound.maps()[1:], fields.choice("pool", ("MAX", "AVE", "STOCHASTIC"))
     if method == "STOCHASTIC":
         raise bound.error("stochastic pooling has no layer")
+    kernel, stride, pad = (_pair(bound, fields, *of) for of in (("kernel_size", 0), ("stride", 1), ("pad", 0)))
+    ceil_mode = _rounds_up(bound, fields)
     if fields.boolean("global_pooling", False):
+        if any((*kernel, *pad)) or stride != (1, 1):
+            raise bound.error("global_pooling with a kernel_size, stride or pad; expected none beside it")
         if prod(size) > MAX_TAPS:
             raise bound.error(f"a window of {size}, which is more than {MAX_TAPS} pixels")
         return [GlobalAvgPool2d() if method == "AVE" else MaxPool2d(size)]
-    kernel, stride, pad = (_pair(bound, fields, *of) for of in (("kernel_size",), ("stride", 1), ("pad", 0)))
     if prod(kernel) > MAX_TAPS or min(kernel) < 1 or min(stride) < 1:
         raise bound.error(f"a window of {kernel} with stride {stride}")
-    ceil_mode = fields.choice("round_mode", ("CEIL", "FLOOR")) == "CEIL"
     _check_windows(bound, kernel, stride, pad, ceil_mode)
     kind = MaxPool2d if method == "MAX" else AvgPool2d
     return [kind(kernel, stride, _padding(pad), ceil_mode=ceil_mode)]
+
+
+def _rounds_up(bound: BoundLayer, fields: Fields) -> bool:
+    """Return whether a pool's size is rounded up, Caffe's custom; forks call the setting ``ceil_mode``."""
+    round_up = fields.choice("round_mode", ("CEIL", "FLOOR")) == "CEIL"
+    ceil_mode = fields.boolean("ceil_mode", round_up)
+    if "round_mode" in fields and ceil_mode != round_up:
+        raise bound.error("round_mode and ceil_mode contradict each other; expected one of them")
+    return ceil_mode
 
 
 def _check_windows(bound: BoundLayer, kernel: IntPair, stride: IntPair, pad: IntPair, ceil_mode: bool) -> None:

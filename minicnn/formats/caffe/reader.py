@@ -17,6 +17,7 @@ from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.entry import SOURCES, build_preprocess, find_entry
 from minicnn.formats.caffe.layers import LAYERS, BoundLayer
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain, flatten_scores
 from minicnn.layers import BatchNorm2d, Layer
 from minicnn.layers.base import Shape
@@ -56,6 +57,9 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     entry = find_entry(net, layers, arrays, {name for layer in deployed for name in layer.bottoms})
     connections, target = _connect(net, layers, entry.name)
     nodes, shape = _build_nodes(connections, entry.name, entry.shape, arrays, target)
+    unread = net.unread(describe.HARMLESS, deep=False)
+    if unread:
+        raise net.error(describe_unread(unread))
     try:
         chain = flatten_scores(build_chain(nodes, entry.name, target), shape)
         return Network(chain, entry.shape, build_preprocess(entry, mean), name=net.text("name") or path.stem)
@@ -132,6 +136,7 @@ def _build_nodes(
             node = _merge_scale(layer, previous, layers) or GraphNode(layer.name, connection.inputs, tuple(layers))
         if prod(shape) > MAX_VALUES:
             raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
+        layer.check_read()
         nodes[connection.output], shapes[connection.output] = node, shape
     return nodes, shapes[target]
 
@@ -151,6 +156,8 @@ def _join(connection: _Connection, shapes: list[Shape]) -> tuple[GraphNode, Shap
     layer = connection.layer
     if layer.kind == "Concat":
         fields = layer.param("concat_param")
+        if "axis" in fields and "concat_dim" in fields:
+            raise layer.error("has axis and concat_dim; expected one of them")
         axis = fields.integer("axis", fields.integer("concat_dim", 1))
         if axis not in (1, -len(shapes[0])) or len({s[1:] for s in shapes}) > 1:
             raise layer.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 from minicnn._utils.types import PathLike
@@ -30,7 +30,8 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 class Fields:
     """One message: its fields by name, each a list of numbers, strings, or messages.
 
-    Enumerated values and truth values are words, kept as strings.
+    Enumerated values and truth values are words, kept as strings.  A field counts as read once it was asked for,
+    see ``formats.fields``.
 
     Parameters
     ----------
@@ -42,9 +43,11 @@ class Fields:
     def __init__(self, where: str):
         self.where = where
         self._values: dict[str, list[Any]] = {}
+        self._read: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         """Return whether the field is there."""
+        self._read.add(name)
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
@@ -57,7 +60,23 @@ class Fields:
 
     def values(self, name: str) -> list[Any]:
         """Return the values of a field, of whatever kind."""
+        self._read.add(name)
         return self._values.get(name, [])
+
+    def unread(self, harmless: Container[str], deep: bool = True) -> list[str]:
+        """Return the fields that nobody has asked for, as ``message.field``; ``harmless`` ones are left out.
+
+        Those of the messages in it are among them, unless ``deep`` is False.
+        """
+        names = []
+        for name in (name for name in self._values if name not in harmless):
+            inner = [value for value in self._values[name] if isinstance(value, Fields) and deep]
+            # a message that nobody asked for changes nothing if all that it says is harmless
+            if inner:
+                names += [f"{name}.{below}" for message in inner for below in message.unread(harmless)]
+            elif name not in self._read:
+                names.append(name)
+        return names
 
     def error(self, what: str) -> WeightsError:
         """Return an error that names the file and the line."""
@@ -72,7 +91,9 @@ class Fields:
 
     def _last(self, name: str, kinds: type | tuple[type, ...], expected: str, default: object) -> Any:
         values = self._all(name, kinds, expected)
-        return values[-1] if values else default
+        if len(values) > 1:
+            raise self.error(f"{escape(name)}: given {len(values)} times, expected once")
+        return values[0] if values else default
 
     def text(self, name: str, default: str = "") -> str:
         """Return a string or a word."""

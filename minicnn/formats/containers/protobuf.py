@@ -7,7 +7,7 @@ bytes (5).  A varint is a whole number in groups of seven bits, the lowest first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -129,6 +129,12 @@ class Message:
     def __iter__(self) -> Iterator[int]:
         """Return the field numbers, in the order in which they first come."""
         return iter(self._fields)
+
+    def check_fields(self, known: Container[int]) -> None:
+        """Raise for a field that is not ``known``: passed over, it could change what the message says."""
+        for number in self._fields:
+            if number not in known:
+                raise self.error(0, f"field {number} is not known here, and may change what the file means")
 
     def _find_fields(self, number: int, *wire_types: int) -> list[tuple[int, int, int]]:
         fields = self._fields.get(number, [])

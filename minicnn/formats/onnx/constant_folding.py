@@ -101,7 +101,10 @@ class _ConstantOperation:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        return self.node.attributes.get(name, default)
+        value = self.node.attributes.get(name, default)
+        if value is None and name in self.node.attributes:
+            raise ValueError(f"{name} is of an unknown type")
+        return value
 
     def optional_integers(self, name: str, index: int) -> list[int] | None:
         """Return whole numbers that older operators keep in an attribute and newer ones in an input."""

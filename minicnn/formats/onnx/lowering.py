@@ -11,12 +11,13 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields
 from minicnn.formats.graph import ADD, CONCAT, GraphNode
 from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Branch, Model, Node
 from minicnn.formats.onnx.node import BoundNode
-from minicnn.formats.onnx.operators import LAYERS, scale_and_shift
+from minicnn.formats.onnx.operators import HARMLESS, LAYERS, scale_and_shift
 from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
 from minicnn.layers.base import Shape
 
@@ -71,6 +72,7 @@ class Lowering:
         """Fold one node, lower it to layers, or add it to the graph as a join; WeightsError where nothing fits."""
         try:
             self._add(node)
+            node.check_read(HARMLESS.get(node.op_type, ()))
         except WeightsError:
             raise
         except MinicnnError as error:  # of a layer that can't be so
@@ -142,7 +144,7 @@ class Lowering:
         for inner in branch.nodes:
             self.add(inner)
         # the output of the If is another name for its branch's
-        self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], {}, node.path))
+        self.add(Node("Identity", node.name, tuple(branch.outputs), node.outputs[:1], Fields(), node.path))
 
     def _follow_squares(self, node: Node, data: list[int], inputs: list[constant_folding.Constant | None]) -> None:
         """Follow squares on their way to a local response normalisation, see ``lrn_pattern``."""

@@ -106,6 +106,8 @@ def _read_window(op: BoundNode) -> int:
     """Return how many channels an average pool with step 1 and no padding takes together."""
     node, axes = op.node, len(op.shape) - 1
     kernel, ones = node.integers("kernel_shape", []), [1] * axes
+    # flags of what lies beyond the edges, where a dense window without padding never is
+    _ = node.flag("ceil_mode"), node.flag("count_include_pad")
     dense = node.integers("strides", ones) == ones and node.integers("dilations", ones) == ones
     padded = any(node.integers("pads", [])) or node.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
     if len(kernel) != axes or kernel[1:] != ones[1:] or not dense or padded or not 1 <= kernel[0] <= op.shape[1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +13,25 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers import protobuf
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields, describe_unread
 from minicnn.formats.onnx.tensors import Folder, Tensor
 
 __all__ = ["NEWEST_OPSET", "OLDEST_OPSET", "Branch", "Model", "Node", "ValueInfo", "open_model"]
 
 OLDEST_OPSET, NEWEST_OPSET = 6, 26
+DOMAINS = ("", "ai.onnx")  # names of ONNX's own operators
 
 # fields of ModelProto, GraphProto, NodeProto, AttributeProto
 IR_VERSION, GRAPH, OPSETS, METADATA, FUNCTIONS = 1, 7, 8, 14, 25
 NODES, INITIALISERS, INPUTS, OUTPUTS, SPARSE = 1, 5, 11, 12, 15
 FLOAT, INT, STRING, TENSOR, GRAPH_VALUE, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 5, 6, 7, 8
+# all that ONNX 1.21 defines: what is not read of it is text, types that follow from the nodes, hints for devices
+# and for quantisation, and what only training has
+MODEL_FIELDS = frozenset((*range(1, 9), METADATA, 20, FUNCTIONS, 26))
+GRAPH_FIELDS = frozenset((NODES, 2, INITIALISERS, 10, INPUTS, OUTPUTS, 13, 14, SPARSE, 16))
+NODE_FIELDS = frozenset(range(1, 11))
+# of an attribute, beside its value: name, text, type
+ATTRIBUTE_FIELDS = {1, 13, 20}
 
 
 class Node(NamedTuple):
@@ -32,7 +41,7 @@ class Node(NamedTuple):
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: dict[str, Any]
+    attributes: Fields
     path: Path
 
     def error(self, why: str) -> WeightsError:
@@ -44,6 +53,12 @@ class Node(NamedTuple):
         """The names of all values that it reads, in its branches too."""
         branches = [b for b in self.attributes.values() if isinstance(b, Branch)]
         return self.inputs + tuple(name for b in branches for node in b.nodes for name in node.inputs)
+
+    def check_read(self, harmless: Container[str]) -> None:
+        """Raise for an attribute that no reader asked for, unless it is ``harmless``."""
+        unread = self.attributes.unread(harmless)
+        if unread:
+            raise self.error(describe_unread(unread))
 
     def integer(self, name: str, default: int) -> int:
         """Return a whole number among the attributes."""
@@ -125,9 +140,11 @@ def open_model(path: PathLike) -> Model:
     graph = proto.message(GRAPH)
     if graph is None or NODES not in graph or OPSETS not in proto:
         raise proto.error(0, "no graph with nodes and a version of the operators")
+    proto.check_fields(MODEL_FIELDS)
     opset = _check_opset(proto, path)
-    if SPARSE in graph:
-        raise graph.error(0, "sparse initialisers; store them densely")
+    for function in proto.messages(FUNCTIONS):
+        if function.text(10) in DOMAINS:
+            raise function.error(0, f"a function in place of ONNX's operator {escape(function.text(1))}")
     folder = Folder(path, proto.data.nbytes)
     nodes, constants = _decode_graph(graph, folder)
     # old files list their constants among the inputs
@@ -138,8 +155,8 @@ def open_model(path: PathLike) -> Model:
 
 
 def _check_opset(proto: protobuf.Message, path: Path) -> int:
-    versions = {entry.text(1): entry.integer(2) for entry in proto.messages(OPSETS)}
-    opset = versions.get("", versions.get("ai.onnx", 0))
+    versions = {entry.integer(2) for entry in proto.messages(OPSETS) if entry.text(1) in DOMAINS}
+    opset = versions.pop() if len(versions) == 1 else 0
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise WeightsError(
             f"{path}: operators of version {opset}; expected {OLDEST_OPSET} to {NEWEST_OPSET}; "
@@ -149,33 +166,46 @@ def _check_opset(proto: protobuf.Message, path: Path) -> int:
 
 
 def _decode_graph(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tuple[list[Node], dict[str, Tensor]]:
+    graph.check_fields(GRAPH_FIELDS)
+    if SPARSE in graph:
+        raise graph.error(0, "sparse initialisers; store them densely")
     nodes = [_decode_node(n, i, folder, depth) for i, n in enumerate(graph.messages(NODES))]
     return nodes, {t.name: t for t in (Tensor(t, folder) for t in graph.messages(INITIALISERS))}
 
 
 def _decode_node(proto: protobuf.Message, index: int, folder: Folder, depth: int) -> Node:
+    proto.check_fields(NODE_FIELDS)
     op_type, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
     # a node needs no name: its first output has one
     name = proto.text(3) or (outputs[0] if outputs else "") or f"node{index}"
-    if domain not in ("", "ai.onnx"):
+    if domain not in DOMAINS:
         op_type = f"{domain}.{op_type}"
-    attributes = {a.text(1): _decode_attribute(a, folder, depth) for a in proto.messages(5)}
-    return Node(op_type, name, tuple(proto.texts(1)), outputs, attributes, folder.model)
+    attributes = [(a.text(1), _decode_attribute(a, folder, depth)) for a in proto.messages(5)]
+    node = Node(op_type, name, tuple(proto.texts(1)), outputs, Fields(attributes), folder.model)
+    if len(node.attributes) < len(attributes):
+        raise node.error("one of its attributes is given twice")
+    return node
 
 
 def _decode_attribute(proto: protobuf.Message, folder: Folder, depth: int) -> Any:
     """Return the value of an attribute; None for kinds that no operator of ours has, and graphs within graphs."""
-    readers: dict[int, Callable[[], Any]] = {
-        GRAPH_VALUE: lambda: _decode_branch(proto.message(6), folder) if depth == 0 else None,
-        FLOAT: lambda: float(str(np.float32(proto.real(2)))),  # 1e-05, not 9.99999974e-06
-        INT: lambda: proto.integer(3),
-        STRING: lambda: proto.text(4),
-        TENSOR: lambda: proto.message(5),
-        FLOATS: lambda: proto.reals(7).tolist(),
-        INTS: lambda: proto.integers(8).tolist(),
-        STRINGS: lambda: proto.texts(9),
+    # by type: the field that holds the value, and how it is read
+    readers: dict[int, tuple[int, Callable[[int], Any]]] = {
+        GRAPH_VALUE: (6, lambda n: _decode_branch(proto.message(n), folder) if depth == 0 else None),
+        FLOAT: (2, lambda n: float(str(np.float32(proto.real(n))))),  # 1e-05, not 9.99999974e-06
+        INT: (3, proto.integer),
+        STRING: (4, proto.text),
+        TENSOR: (5, proto.message),
+        FLOATS: (7, lambda n: proto.reals(n).tolist()),
+        INTS: (8, lambda n: proto.integers(n).tolist()),
+        STRINGS: (9, proto.texts),
     }
-    return readers.get(proto.integer(20), lambda: None)()
+    if proto.integer(20) not in readers:
+        return None
+    number, reader = readers[proto.integer(20)]
+    # a second value, or a reference to a function's attribute, says something else
+    proto.check_fields(ATTRIBUTE_FIELDS | {number})
+    return reader(number)
 
 
 def _decode_branch(graph: protobuf.Message | None, folder: Folder) -> Branch | None:

@@ -1,4 +1,8 @@
-"""Operators of an ONNX graph as layers: the table of them, and those that compute point by point."""
+"""Operators of an ONNX graph as layers: the table of them, and those that compute point by point.
+
+An attribute counts as known once its operator's function has asked for it (``op.node.real("alpha", 1.0)``); one
+that was not asked for is refused by its name, unless ``HARMLESS`` names it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.base import Shape
 
-__all__ = ["LAYERS"]
+__all__ = ["HARMLESS", "LAYERS", "scale_and_shift"]
 
 
 def _identity(op: BoundNode) -> list[Layer]:
@@ -252,4 +256,17 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Tanh": lambda op: [Tanh()],
     "Transpose": reshape.transpose,
     "Unsqueeze": reshape.unsqueeze,
+}
+
+# attributes that change no answer of ours, whatever they say
+HARMLESS: dict[str, tuple[str, ...]] = {
+    "BatchNormalization": ("momentum",),  # of running statistics, in training
+    "Cast": ("saturate", "round_mode"),  # of eight bits
+    "Concat": ("axis",),  # of one value
+    "ConvTranspose": ("pads",),  # beside an output_shape, which decides
+    "Dropout": ("seed",),
+    "Gemm": ("broadcast",),  # of opset 6; the bias is always broadcast
+    "If": ("then_branch", "else_branch"),  # the one that is not taken
+    "MaxPool": ("storage_order",),  # of the indices, a second output
+    "ReduceMean": ("noop_with_empty_axes",),  # axes are never empty here
 }

@@ -17,7 +17,9 @@ from minicnn.formats.containers.protobuf import Message
 __all__ = ["KINDS", "Folder", "Tensor"]
 
 # TensorProto's fields
+DATA_FIELDS = (4, 5, 6, 7, 9, 10, 11)
 DIMS, DATA_TYPE, SEGMENT, NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14
+FIELDS = frozenset((*range(1, 15), 16))
 MAX_AXES = 16
 
 
@@ -88,6 +90,7 @@ class Tensor:
     """A constant, decoded when its ``array`` is first asked for."""
 
     def __init__(self, proto: Message, folder: Folder):
+        proto.check_fields(FIELDS)
         self._proto, self._folder = proto, folder
         self.name = proto.text(NAME)
         self.dims = tuple(int(n) for n in proto.integers(DIMS))
@@ -119,6 +122,8 @@ class Tensor:
 
     def _decode(self, size: int) -> np.ndarray:
         code, field, stored = self.kind
+        if sum(n in self._proto for n in DATA_FIELDS) > 1:
+            raise self._error("holds its values twice; expected one field of values")
         raw = self._map_external(size) if self._proto.integer(LOCATION) == 1 else self._proto.raw_bytes(RAW)
         # raw bytes are the elements themselves; the typed fields below hold one number for each
         if raw is not None:
@@ -135,6 +140,9 @@ class Tensor:
 
     def _map_external(self, size: int) -> memoryview:
         entries = {entry.text(1): entry.text(2) for entry in self._proto.messages(EXTERNAL)}
+        unknown = set(entries) - {"location", "offset", "length", "checksum"}
+        if unknown:
+            raise self._error(f"its external data have an unknown {escape(min(unknown))!r}")
         try:
             offset = int(entries.get("offset", "0"))
             length = int(entries.get("length", str(size * files.itemsize(self.kind.code))))

@@ -69,6 +69,8 @@ def _kernel(op: BoundNode, weight_shape: Shape = ()) -> IntPair:
 def _padding(op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair) -> Sides:
     """Return ((top, bottom), (left, right)), from ``pads`` or computed as ``auto_pad`` says."""
     mode, axes = op.node.text("auto_pad", "NOTSET"), len(op.shape) - 1
+    if mode != "NOTSET":
+        _check_no_pads(op, mode)
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         both = same_padding(_map_size(op), kernel, stride, dilation)
         if mode == "SAME_UPPER":
@@ -86,6 +88,12 @@ def _padding(op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair)
         raise op.error(f"pads {pads}: expected {2 * axes} numbers >= 0")
     sides = list(zip(pads[:axes], pads[axes:], strict=True))
     return cast(Sides, tuple([(0, 0)] * (2 - axes) + sides))
+
+
+def _check_no_pads(op: BoundNode, mode: str) -> None:
+    """Raise for ``pads`` beside an ``auto_pad``, unless they are zeros, which some exporters write everywhere."""
+    if any(op.node.integers("pads", [])):
+        raise op.error(f"has pads and auto_pad {mode}; expected one of them")
 
 
 def _geometry(op: BoundNode, kernel: IntPair) -> dict[str, Any]:
@@ -111,6 +119,7 @@ def conv(op: BoundNode) -> list[Layer]:
     weight, bias, shape = _weight_and_bias(op)
     kernel, groups = _kernel(op, shape), op.node.integer("group", 1)
     if op.node.text("auto_pad", "NOTSET") == "SAME_UPPER":
+        _check_no_pads(op, "SAME_UPPER")
         geometry: dict[str, Any] = {
             "stride": _pair(op, "strides"),
             "dilation": _pair(op, "dilations"),
@@ -154,6 +163,8 @@ def _solve_padding(
     op: BoundNode, kernel: IntPair, stride: IntPair, dilation: IntPair, extra: IntPair, mode: str
 ) -> tuple[Sides, IntPair]:
     """Return the padding, and the output_padding, that give the output size which the node asks for."""
+    if "output_shape" not in op.node.attributes:
+        _check_no_pads(op, mode)
     size = _map_size(op)
     output_size = _pair(
         op, "output_shape", [n * s for n, s in zip(size, stride, strict=True)][3 - len(op.shape) :]
