@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minicnn import zoo
 from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 
@@ -41,5 +42,10 @@ def find_weights(name: str) -> Path:
     """
     known = read_entries()
     if name not in known:
+        if name in zoo.ARCHITECTURES:
+            raise MinicnnError(
+                f"{name!r}: an architecture whose weights don't come with minicnn; give a file of them and "
+                f"architecture={name!r} (--architecture {name}), or take zoo.build({name!r}) with random ones"
+            )
         raise MinicnnError(f"unknown network {name!r}, and no file of that name; {did_you_mean(name, known)}")
     return folder("weights") / known[name]["file"]

@@ -194,8 +194,7 @@ def _refuse(path: Path) -> WeightsError:
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
     built = zoo.architecture(name, _num_classes(arrays, name))
-    # layers that this network leaves out, such as other heads on the same trunk
-    arrays = {key: a for key, a in arrays.items() if key.rpartition(".")[0] not in built.unused}
+    arrays = built.select(arrays)
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
     except WeightsError as error:

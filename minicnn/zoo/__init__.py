@@ -19,8 +19,8 @@ from minicnn.zoo.hed import hed_trunk
 from minicnn.zoo.initialisation import draw_parameters
 from minicnn.zoo.lenet import lenet5
 from minicnn.zoo.mtcnn import onet, pnet, rnet
-from minicnn.zoo.resnet import resnet
 from minicnn.zoo.squeezenet import squeezenet
+from minicnn.zoo.torchvision import TORCHVISION
 from minicnn.zoo.vgg import vgg
 from minicnn.zoo.vgg_cnn import vgg_f, vgg_m, vgg_s
 from minicnn.zoo.zfnet import zfnet
@@ -48,9 +48,7 @@ ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "vgg19_bn": partial(vgg, 19, True),
     "squeezenet1_0": partial(squeezenet, "1.0"),
     "squeezenet1_1": partial(squeezenet, "1.1"),
-    "resnet18": partial(resnet, 18),
-    "resnet34": partial(resnet, 34),
-    "resnet50": partial(resnet, 50),
+    **TORCHVISION,
     "efficientnet-lite0": efficientnet_lite0,
     "mtcnn-pnet": pnet,
     "mtcnn-pnet-box": partial(pnet, head="box"),
@@ -124,7 +122,7 @@ def build(name: str, num_classes: int | None = None, seed: int = 0) -> Network:
     <Network lenet5: 16 layers, 61,750 parameters, on reference>
 
     """
-    layers, input_shape, preprocess, draw, _ = architecture(name, num_classes)
+    layers, input_shape, preprocess, draw, *_ = architecture(name, num_classes)
     if draw is not None:
         layers = draw_parameters(layers, np.random.default_rng(seed), draw)
     return Network(layers, input_shape, preprocess, seed=seed, name=name)

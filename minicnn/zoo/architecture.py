@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ class Architecture(NamedTuple):
     preprocess : Preprocess
     draw : the published random initialisation, see ``minicnn.zoo.initialisation``; None for torch's
     unused : names of layers that published state dictionaries hold and this network leaves out
+    renamed : (pattern, replacement) pairs that turn the names of older state dictionaries into today's
 
     See Also
     --------
@@ -39,3 +41,11 @@ class Architecture(NamedTuple):
     preprocess: Preprocess
     draw: Draw | None = None
     unused: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def select(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what this network takes of a published state dictionary, under today's names."""
+        kept = {key: array for key, array in state.items() if key.rpartition(".")[0] not in self.unused}
+        for pattern, replacement in self.renamed:
+            kept = {re.sub(pattern, replacement, key): array for key, array in kept.items()}
+        return kept

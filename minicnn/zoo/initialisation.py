@@ -12,7 +12,7 @@ from minicnn.layers import Conv2d, Layer, Linear
 from minicnn.layers.sequence import NamedLayers, map_layers
 from minicnn.zoo.architecture import Draw
 
-__all__ = ["draw_parameters", "he_normal", "he_uniform", "normal", "parameters"]
+__all__ = ["draw_parameters", "he_draw", "he_normal", "he_uniform", "normal", "parameters"]
 
 
 def draw_parameters(layers: NamedLayers, rng: np.random.Generator, draw: Draw) -> NamedLayers:
@@ -57,3 +57,19 @@ def parameters(layer: Conv2d | Linear, weight: np.ndarray, bias: float = 0.0) ->
     if layer.bias is None:
         return {"weight": weight}
     return {"weight": weight, "bias": np.full(len(weight), bias, np.float32)}
+
+
+def he_draw(linear_std: float | None = None) -> Draw:
+    """Return the rule of most nets in torchvision: He's Gaussian over the outputs, biases 0.
+
+    Full layers are drawn from a Gaussian of deviation ``linear_std``, or, without one, as torch draws them.
+    """
+
+    def draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        if isinstance(layer, Conv2d):
+            return parameters(layer, he_normal(layer, rng))
+        if linear_std is None:
+            return layer.initialise(rng).state()
+        return parameters(layer, normal(layer, rng, linear_std))
+
+    return draw

@@ -10,12 +10,12 @@ CAFFE_MEAN = (104.00699, 116.66877, 122.67891)  # of Caffe's imagenet_mean.binar
 VGG_MEAN = (103.939, 116.779, 123.68)  # of the VGG networks; BGR
 
 
-def torchvision_preprocess(size: int = 224) -> Preprocess:
+def torchvision_preprocess(size: int = 224, resize: int = 256, interpolation: str = "bilinear") -> Preprocess:
     """torchvision's: RGB in 0..1, minus the mean, divided by the standard deviation of ImageNet's channels."""
     return Preprocess(
         size=(size, size),
-        resize=256,
-        interpolation="bilinear",
+        resize=resize,
+        interpolation=interpolation,
         channels="RGB",
         scale=1 / 255,
         mean=(0.485, 0.456, 0.406),

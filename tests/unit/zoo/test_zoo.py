@@ -324,6 +324,27 @@ def test_unknown_name_says_which_are_near():
         zoo.build("vgg-16")
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        *(("resnet35", "resnet"), ("resnext50", "resnext"), ("wideresnet50", "wide"), ("vgg12", "vgg")),
+        *(("regnet_x_4", "regnet"), ("mobilenet", "mobilenet"), ("Alexnt", "alexnet"), ("vgg_16_bn", "vgg")),
+        *(("nasnet", None), ("hrnet", None), ("senet154", None), ("vit_b_16", None), ("seresnet50", None)),
+    ],
+)
+def test_near_names_are_of_the_same_family(name, family):
+    with pytest.raises(MinicnnError) as refusal:
+        zoo.architecture(name)
+    clause = str(refusal.value).rpartition(";")[2]
+    assert clause.startswith(" did you mean") == (family is not None)
+    assert family is None or all(near.startswith(family) for near in clause.split("'")[1::2])
+
+
+def test_an_architecture_without_weights_is_told_from_an_unknown_name():
+    with pytest.raises(MinicnnError, match=r"'resnet50': an architecture whose weights don't come with minicnn"):
+        minicnn.load("resnet50")
+
+
 @pytest.mark.parametrize("classes", [0, -1, 2.5, "ten"])
 def test_number_of_classes_must_be_one(classes):
     with pytest.raises(MinicnnError, match="num_classes: expected a whole number"):
