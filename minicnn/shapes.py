@@ -23,6 +23,7 @@ __all__ = [
 
 IntPair: TypeAlias = tuple[int, int]  # (vertical, horizontal)
 Sides: TypeAlias = tuple[IntPair, IntPair]  # ((top, bottom), (left, right))
+MAX_BORDER = 1 << 16  # of a padding that may be below 0
 
 
 def pair(value: Any, name: str, minimum: int = 1) -> IntPair:
@@ -54,8 +55,10 @@ def pair(value: Any, name: str, minimum: int = 1) -> IntPair:
     return int(values[0]), int(values[1])
 
 
-def sides(padding: Any) -> Sides:
+def sides(padding: Any, signed: bool = False) -> Sides:
     """Return padding as ((top, bottom), (left, right)): from one number, (vertical, horizontal), or four sides.
+
+    ``signed`` allows numbers below 0, which take rows and columns away.
 
     Examples
     --------
@@ -63,10 +66,11 @@ def sides(padding: Any) -> Sides:
     (((1, 1), (1, 1)), ((1, 1), (2, 2)), ((0, 1), (2, 3)))
 
     """
+    minimum = -MAX_BORDER if signed else 0
     nested = isinstance(padding, tuple | list) and len(padding) == 2 and not isinstance(padding[0], Integral)
     if nested:
-        return pair(padding[0], "padding", minimum=0), pair(padding[1], "padding", minimum=0)
-    vertical, horizontal = pair(padding, "padding", minimum=0)
+        return pair(padding[0], "padding", minimum), pair(padding[1], "padding", minimum)
+    vertical, horizontal = pair(padding, "padding", minimum)
     return (vertical, vertical), (horizontal, horizontal)
 
 

@@ -25,7 +25,7 @@ TORCH = {
     "local_response_norm": "torch.nn.functional.local_response_norm",
     "global_avg_pool2d": "torch.nn.functional.adaptive_avg_pool2d",
     "batch_norm2d": "torch.nn.functional.batch_norm",
-    "zero_pad2d": "torch.nn.functional.pad",
+    "constant_pad2d": "torch.nn.functional.pad",
     "concatenate": "torch.cat",
     "flatten": "torch.flatten",
     "permute": "torch.permute",

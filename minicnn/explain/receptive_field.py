@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 
 from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
-from minicnn.layers import Conv2d, ConvTranspose2d, Layer, ZeroPad2d, sequence
+from minicnn.kernels.reference.axis_taps import AxisTaps
+from minicnn.layers import (
+    Conv2d,
+    ConvTranspose2d,
+    Layer,
+    PixelShuffle,
+    PixelUnshuffle,
+    sequence,
+)
+from minicnn.layers.resampling.base import Resample
+from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.network import Network
 from minicnn.shapes import sides
 
@@ -92,10 +102,17 @@ def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int])
         # features (D,) have no rows and columns: place 0 stands for all of them
         return {0}, {0}
     sizes, places = before[1:], (rows, columns)
-    if isinstance(layer, ZeroPad2d):
+    if isinstance(layer, ValueBorder):
         left, _, top, _ = layer.padding
         # output place p shows input place p - by, or padding
         read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
+    elif isinstance(layer, Resample) and len(layer.output_shape(before)) == 3:
+        read = [_taps_inputs(taps, place) for taps, place in zip(layer.taps(before)[1:], places, strict=True)]
+    elif isinstance(layer, PixelShuffle):
+        read = [{p // layer.upscale_factor for p in place} for place in places]
+    elif isinstance(layer, PixelUnshuffle):
+        r = layer.downscale_factor
+        read = [{p * r + i for p in place for i in range(r)} for place in places]
     elif hasattr(layer, "kernel_size"):
         read = [_window_inputs(layer, axis, sizes, place) for axis, place in enumerate(places)]
     elif layer.output_shape(before)[1:] == sizes:
@@ -107,6 +124,11 @@ def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int])
     # places in the padding are not of the input
     inside = [{p for p in place if 0 <= p < n} for place, n in zip(read, sizes, strict=True)]
     return inside[0], inside[1]
+
+
+def _taps_inputs(taps: AxisTaps | None, outputs: set[int]) -> set[int]:
+    """Return the places that these outputs read along an axis; -1 is none."""
+    return outputs if taps is None else {int(p) for p in taps.index[sorted(outputs)].ravel()}
 
 
 def _window_inputs(layer: Any, axis: int, sizes: Shape, outputs: set[int]) -> set[int]:

@@ -29,6 +29,7 @@ MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
 _HALF_LIMIT = 50_000
+_WORDS = ("padding", "mode", "coordinates", "rounding")
 # what a description may name: the layers of minicnn.layers and nothing else
 _LAYERS = {
     name: kind
@@ -158,18 +159,18 @@ def _build_layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
     if issubclass(_LAYERS[kind], Block):
         return str(name), _LAYERS[kind](*[[_build_layer(*entry) for entry in branch] for branch in arguments])
     arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
-    # "same" is the one setting that is no number
+    # the few settings that are words, which the layer itself checks
     for key, value in arguments.items():
-        if not _is_numeric(value) and not (key == "padding" and value == "same"):
+        if not _is_numeric(value) and not (key in _WORDS and isinstance(value, str)):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
     return str(name), _LAYERS[kind](**arguments)
 
 
 def _is_numeric(value: Any) -> bool:
-    """Return whether a value is a number, a truth value, or nested tuples of them."""
+    """Return whether a value is a number, a truth value, None, or nested tuples of them."""
     if isinstance(value, tuple):
         return all(_is_numeric(v) for v in value)
-    return isinstance(value, bool | int | float)
+    return value is None or isinstance(value, bool | int | float)
 
 
 def _to_tuple(value: Any) -> Any:

@@ -7,18 +7,35 @@ from minicnn.layers.convolution import Conv2d, ConvTranspose2d
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
-from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d, ZeroPad2d
+from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minicnn.layers.resampling.padding import (
+    CircularPad2d,
+    ConstantPad2d,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    ZeroPad2d,
+)
+from minicnn.layers.resampling.reduction import AdaptiveAvgPool2d, Mean, Sum
+from minicnn.layers.resampling.selection import Expand, IndexSelect, Slice
+from minicnn.layers.resampling.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from minicnn.layers.resampling.upsample import Upsample
 from minicnn.layers.shape_ops import Flatten, Permute, Reshape
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm2d",
+    "ChannelShuffle",
+    "CircularPad2d",
     "Concat",
+    "ConstantPad2d",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
+    "Expand",
     "Flatten",
     "GlobalAvgPool2d",
+    "IndexSelect",
     "Keep",
     "Kind",
     "Layer",
@@ -27,14 +44,22 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
+    "Mean",
     "PReLU",
     "Permute",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReLU6",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Reshape",
     "Residual",
     "Sequential",
+    "Slice",
     "Softmax",
+    "Sum",
     "Tanh",
+    "Upsample",
     "ZeroPad2d",
 ]

@@ -21,7 +21,8 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.windows import Windows
-from minicnn.layers import Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6
+from minicnn.layers import Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, ZeroPad2d
+from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = [
@@ -41,6 +42,8 @@ TINY = 1e-30  # a complex step has no difference to cancel, so that it may be as
 
 def linear_part(layer: Layer) -> Layer:
     """Return the linear part of an affine layer: A of y = A x + b."""
+    if isinstance(layer, ValueBorder):
+        return ZeroPad2d(layer.padding)
     zeros = {name: np.zeros_like(a) for name, a in layer.state().items() if name in ("bias", "running_mean")}
     return layer.with_state(zeros)
 

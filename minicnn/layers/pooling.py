@@ -1,4 +1,4 @@
-"""Pools and zero padding."""
+"""Pools over windows, and over whole maps."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from minicnn.layers.base import (
     check_maps,
 )
 from minicnn.rules import GRADIENT, Rule
-from minicnn.shapes import Sides, output_size, pair, sides, span
+from minicnn.shapes import output_size, pair, sides, span
 
-__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d", "ZeroPad2d"]
+__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
 
 def _normalise(layer: MaxPool2d | AvgPool2d) -> None:
@@ -196,58 +196,3 @@ class GlobalAvgPool2d(Layer, capturable=True):
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
         return kernels.global_avg_pool2d_input_grad(dy, saved), {}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ZeroPad2d(Layer, capturable=True):
-    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
-
-    Parameters
-    ----------
-    padding : int, or (left, right, top, bottom) as in torch
-
-    Raises
-    ------
-    ShapeError
-        If ``padding`` is neither.
-
-    See Also
-    --------
-    torch.nn.ZeroPad2d : the same layer
-
-    Examples
-    --------
-    >>> from minicnn import Network, layers
-    >>> Network([layers.ZeroPad2d((1, 0, 0, 1))])(np.ones((1, 1, 1, 2))).tolist()
-    [[[[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]]]
-
-    """
-
-    padding: Any  # given as a number or four, kept as four
-
-    kind = Kind.LINEAR
-
-    def __post_init__(self) -> None:
-        given = (self.padding,) * 4 if isinstance(self.padding, int) else tuple(self.padding)
-        if len(given) != 4 or not all(isinstance(p, int) and p >= 0 for p in given):
-            raise ShapeError(
-                f"ZeroPad2d: padding: expected a number >= 0 or (left, right, top, bottom), got {self.padding!r}"
-            )
-        object.__setattr__(self, "padding", given)
-
-    def _sides(self) -> Sides:
-        left, right, top, bottom = self.padding
-        return (top, bottom), (left, right)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        c, h, w = check_maps(shape, "ZeroPad2d")
-        left, right, top, bottom = self.padding
-        return c, top + h + bottom, left + w + right
-
-    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        return kernels.zero_pad2d(x, self._sides()), None
-
-    def backward(
-        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
-    ) -> Backward:
-        return kernels.zero_pad2d_input_grad(dy, self._sides()), {}

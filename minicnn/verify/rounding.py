@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike
 from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
+from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -38,6 +39,7 @@ from minicnn.layers import (
     Softmax,
     Tanh,
 )
+from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
@@ -105,7 +107,23 @@ def absolute(layer: Layer) -> Layer:
     # x - mean has terms of size |x| and |mean|, which add up as |x| - (-|mean|)
     if "running_mean" in state:
         state["running_mean"] = -state["running_mean"]
-    return layer.with_state(state)
+    return AbsoluteResample(layer) if isinstance(layer, Resample) else layer.with_state(state)
+
+
+class AbsoluteResample(Resample):
+    """The layer ``of`` with the absolute values of its weights; a bicubic interpolation has some below 0."""
+
+    of: Resample
+
+    def __init__(self, of: Resample):
+        super().__init__()
+        object.__setattr__(self, "of", of)
+
+    def taps(self, shape: Shape) -> Taps:
+        """Return the same taps, their weights >= 0."""
+        return tuple(
+            None if t is None else AxisTaps(t.index, np.abs(t.weight), t.size) for t in self.of.taps(shape)
+        )
 
 
 @singledispatch
@@ -122,6 +140,7 @@ terms.register(GlobalAvgPool2d, lambda layer, shape: prod(shape[2:]) + 1)
 terms.register(Linear, lambda layer, shape: layer.in_features + 1)
 terms.register(LocalResponseNorm, lambda layer, shape: layer.size + ELEMENTARY)
 terms.register(LogSoftmax, lambda layer, shape: shape[1] + ELEMENTARY)
+terms.register(Resample, lambda layer, shape: sum(2 * t.index.shape[1] for t in layer.taps(shape[1:]) if t) + 1)
 terms.register(Softmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Tanh, lambda layer, shape: ELEMENTARY)
 
@@ -139,6 +158,12 @@ def _gradient_terms(layer: Layer, x: Shape, dy: Shape) -> tuple[int, int]:
 def _(layer: Conv2d | ConvTranspose2d, x: Shape, dy: Shape) -> tuple[int, int]:
     window = layer.parameter_shapes()["weight"][2:]
     return dy[1] // layer.groups * prod(window) + 1, _pixels(x, dy)
+
+
+@_gradient_terms.register
+def _(layer: Resample, x: Shape, dy: Shape) -> tuple[int, int]:
+    # an input value belongs to as many outputs as its row of the transposed map has
+    return sum(2 * t.transposed.index.shape[1] for t in layer.taps(x[1:]) if t) + 1, 0
 
 
 _gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, x[0]))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.kernels import reference
+from minicnn.kernels.reference.axis_taps import AxisTaps
 from tests.helpers.kernel_arrays import Arrays
 from tests.helpers.kernel_settings import POINTWISE, both
 
@@ -204,11 +205,27 @@ def _flatten(setting, dtype):
     return {"flatten": call(make.input(n, *rest)), "flatten_input_grad": call(dy, (n, *rest))}
 
 
-def _zero_pad2d(setting, dtype):
+def _constant_pad2d(setting, dtype):
+    make, (n, c, h, w) = Arrays(setting, dtype), setting["shape"]
+    # two more rows and columns than a padding here takes away
+    x, padding = make.input(n, c, h + 2, w + 2), setting["padding"]
+    dy = make.like(reference.constant_pad2d(x, padding))
+    return {
+        "constant_pad2d": call(x, padding, **_take(setting, "value")),
+        "constant_pad2d_input_grad": call(dy, padding),
+    }
+
+
+def _resample(setting, dtype):
     make = Arrays(setting, dtype)
-    x, padding = make.input(*setting["shape"]), setting["padding"]
-    dy = make.like(reference.zero_pad2d(x, padding))
-    return {"zero_pad2d": call(x, padding), "zero_pad2d_input_grad": call(dy, padding)}
+    x, taps = make.input(*setting["shape"]), []
+    for n, (mapped, count, out) in zip(setting["shape"][1:], setting["taps"], strict=True):
+        # as many taps as there are, some of them none, in any order and more than once
+        index = make.rng.integers(-1, n, (out, count))
+        weight = np.where(index < 0, 0, make.rng.standard_normal(index.shape))
+        taps.append(AxisTaps(index, weight, n) if mapped else None)
+    dy = make.like(reference.resample(x, taps))
+    return {"resample": call(x, taps), "resample_input_grad": call(dy, taps)}
 
 
 def _reshape(setting, dtype):
@@ -277,7 +294,8 @@ CASES = {
     "log_softmax": _log_softmax,
     "cross_entropy": _cross_entropy,
     "flatten": _flatten,
-    "zero_pad2d": _zero_pad2d,
+    "constant_pad2d": _constant_pad2d,
+    "resample": _resample,
     "reshape": _reshape,
     "permute": _permute,
     "concatenate": _concatenate,

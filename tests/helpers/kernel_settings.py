@@ -122,6 +122,7 @@ _lrn = {
 _norm = {"eps": st.sampled_from((1e-5, 1e-3)), "weight": st.booleans(), "bias": st.booleans()}
 _rectified = {"scale": st.booleans(), "clip_max": st.sampled_from((None, 6)), "rule": _rule}
 _pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
+_cropped = st.just(((-1, 2), (1, -1))) | st.just(((2, -1), (0, 1)))  # no map here is smaller than a pixel
 
 SETTINGS = {
     "conv2d": _windows(_setting(**_channels)),
@@ -141,7 +142,8 @@ SETTINGS = {
     "log_softmax": _maps_or_rows(),
     "cross_entropy": _setting(shape=st.tuples(st.integers(1, 5), st.integers(1, 12))),
     "flatten": _maps_or_rows(),
-    "zero_pad2d": _maps(padding=_number_or_pair(0, 3) | st.tuples(_pair, _pair)),
+    "constant_pad2d": _maps(padding=_number_or_pair(0, 3) | st.tuples(_pair, _pair) | _cropped, value=_slope),
+    "resample": _maps(taps=st.tuples(*[st.tuples(st.booleans(), _small, st.integers(1, 7))] * 3)),
     "reshape": _maps(),
     "permute": _maps(axes=st.permutations(range(3)).map(tuple)),
     "concatenate": _maps(channels=st.lists(_small, min_size=1, max_size=4)),

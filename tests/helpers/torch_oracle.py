@@ -206,6 +206,23 @@ def add(calls):
     return by_kernel(calls, "add", (y, tuple(both_gradients)))
 
 
+def constant_pad2d(calls):
+    (x, padding), value = calls["constant_pad2d"]
+    dy = calls["constant_pad2d_input_grad"].args[0]
+    return by_kernel(calls, "constant_pad2d", differentiate(lambda x: pad(x, padding, **value), dy, x))
+
+
+def resample(x, taps):
+    """Each axis by a matrix with a row for each output."""
+    for axis, along in enumerate(taps, start=1):
+        if along is not None:
+            matrix = torch.zeros(len(along), along.size).double()
+            for (p, t), i in np.ndenumerate(along.index):
+                matrix[p, i] += along.weight[p, t] if i >= 0 else 0.0
+            x = torch.tensordot(x, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return x
+
+
 def dropout(calls):
     (x, p, _), (dy, mask, _) = calls["dropout"].args, calls["dropout_input_grad"].args
     keep = tensor(mask) / (1 - p)
@@ -230,7 +247,8 @@ ORACLES = {
     "log_softmax": direct("log_softmax", lambda x: F.log_softmax(x, dim=1)),
     "cross_entropy": cross_entropy,
     "flatten": direct("flatten", lambda x: torch.flatten(x, 1)),
-    "zero_pad2d": direct("zero_pad2d", pad),
+    "constant_pad2d": constant_pad2d,
+    "resample": direct("resample", resample),
     "reshape": direct("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
     "permute": direct("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),
     "concatenate": concatenate,

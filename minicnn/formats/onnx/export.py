@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minicnn.errors import WeightsError
+from minicnn.formats.onnx import export_resampling
+from minicnn.formats.onnx.export_resampling import add_pad
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -32,7 +34,6 @@ from minicnn.layers import (
     Reshape,
     Softmax,
     Tanh,
-    ZeroPad2d,
 )
 from minicnn.shapes import IntPair, Sides, pair, sides, span
 
@@ -95,7 +96,7 @@ def _max_pool(graph: Graph, layer: MaxPool2d, context: ExportContext) -> str:
     kernel = pair(layer.kernel_size, "kernel_size")
     # kernel * 2 is in the order of the pads: rows, columns, rows, columns
     if any(pad >= k for pad, k in zip(pads, kernel * 2, strict=True)):  # which onnxruntime refuses
-        x, pads = _add_pad(graph, f"{context.path}_pad", x, pads, -np.inf), [0] * 4
+        x, pads = add_pad(graph, f"{context.path}_pad", x, pads, -np.inf), [0] * 4
     attributes = _window_attributes(layer) | {"dilations": dilation, "pads": pads}
     return graph.node("MaxPool", context.path, [x], **attributes)
 
@@ -105,7 +106,7 @@ def _avg_pool(graph: Graph, layer: AvgPool2d, context: ExportContext) -> str:
     counts_padding = layer.count_include_pad and padding != ((0, 0), (0, 0))
     if counts_padding and any(tail):
         # padding counts and the tail does not: zeros are written for the one, pads for the other
-        x = _add_pad(graph, f"{context.path}_pad", x, _pads(padding))
+        x = add_pad(graph, f"{context.path}_pad", x, _pads(padding))
         padding, counts_padding = ((0, 0), (0, 0)), False
     pads = {"pads": _extend(padding, tail), "count_include_pad": int(counts_padding)}
     return graph.node("AveragePool", context.path, [x], **(_window_attributes(layer) | pads))
@@ -141,15 +142,6 @@ def _extend(padding: Sides, tail: IntPair) -> list[int]:
     """Return the pads with ``tail`` more rows and columns after the end."""
     (top, bottom), (left, right) = padding
     return [top, left, bottom + tail[0], right + tail[1]]
-
-
-def _add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0) -> str:
-    top, left, bottom, right = pads
-    # Pad counts N and C too: four beginnings, then four ends
-    inputs = [x, graph.constant(f"{path}.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))]
-    if value:
-        inputs.append(graph.constant(f"{path}.value", np.array(value, graph.dtype)))
-    return graph.node("Pad", path, inputs)
 
 
 def _batch_norm(graph: Graph, layer: BatchNorm2d, context: ExportContext) -> str:
@@ -223,13 +215,7 @@ def _permute(graph: Graph, layer: Permute, context: ExportContext) -> str:
     return graph.node("Transpose", context.path, [context.x], perm=[0, *(axis + 1 for axis in layer.axes)])
 
 
-def _zero_pad(graph: Graph, layer: ZeroPad2d, context: ExportContext) -> str:
-    padding = layer.padding
-    left, right, top, bottom = (padding,) * 4 if isinstance(padding, int) else padding
-    return _add_pad(graph, context.path, context.x, [top, left, bottom, right])
-
-
-NODES: dict[type[Layer], _Export] = {
+_NODES: dict[type[Layer], _Export] = {
     AvgPool2d: _avg_pool,
     BatchNorm2d: _batch_norm,
     Conv2d: _conv,
@@ -251,5 +237,6 @@ NODES: dict[type[Layer], _Export] = {
     Reshape: _reshape,
     Softmax: _single_node("Softmax", axis=1),
     Tanh: _single_node("Tanh"),
-    ZeroPad2d: _zero_pad,
 }
+
+NODES = _NODES | export_resampling.NODES

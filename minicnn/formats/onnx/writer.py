@@ -119,10 +119,12 @@ class Graph:
         self.nodes += encode_message(1, fields)
         return output
 
-    def constant(self, name: str, array: np.ndarray) -> str:
+    def constant(self, name: str, array: np.ndarray, weights: bool = True) -> str:
         """Add an initialiser and return its name; weights in the precision of the widest of them."""
         name, array = self.unique_name(name), np.asarray(array)
-        array = array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim else array
+        array = (
+            array.astype(self.dtype, copy=False) if array.dtype.kind == "f" and array.ndim and weights else array
+        )
         # TensorProto: dims 1, data_type 2, name 8, raw_data 9
         fields = [] if array.ndim == 0 else encode_packed(1, array.shape)
         fields += [*encode_integer(2, _KINDS[array.dtype]), *encode_text(8, name)]

@@ -40,6 +40,8 @@ from minicnn.kernels.cuda.movement import (
     add_input_grad,
     concatenate,
     concatenate_input_grad,
+    constant_pad2d,
+    constant_pad2d_input_grad,
     dropout,
     dropout_input_grad,
     flatten,
@@ -48,8 +50,6 @@ from minicnn.kernels.cuda.movement import (
     permute_input_grad,
     reshape,
     reshape_input_grad,
-    zero_pad2d,
-    zero_pad2d_input_grad,
 )
 from minicnn.kernels.cuda.normalisation import (
     batch_norm2d,
@@ -67,6 +67,7 @@ from minicnn.kernels.cuda.pooling import (
     max_pool2d,
     max_pool2d_input_grad,
 )
+from minicnn.kernels.cuda.resampling import resample, resample_input_grad
 from minicnn.kernels.cuda.softmax import (
     cross_entropy,
     cross_entropy_input_grad,

@@ -19,7 +19,7 @@ from numba import cuda
 
 from minicnn.errors import DeviceMemoryError
 
-__all__ = ["DeviceArray", "check_size", "empty", "on_device", "on_host", "upload"]
+__all__ = ["DeviceArray", "check_size", "empty", "on_device", "on_host", "upload", "upload_once"]
 
 CACHED_SHARE = 0.5  # of the GPU's memory that may wait for the next array: freeing it would wait for the GPU
 MAX_VALUES = 1 << 32  # of an array: the kernels number them in 32 bits
@@ -168,7 +168,7 @@ def upload(array: np.ndarray) -> DeviceArray:
 _parameters: dict[int, tuple[weakref.ref, DeviceArray]] = {}
 
 
-def _upload_once(array: np.ndarray) -> DeviceArray:
+def upload_once(array: np.ndarray) -> DeviceArray:
     """Return the copy of a parameter that was sent before, or send it now; it goes when ``array`` does."""
     key = id(array)
     cached = _parameters.get(key)
@@ -218,7 +218,7 @@ def _arrays(args):
 def _to_device(a, on_host):
     if isinstance(a, np.ndarray):
         # a NumPy array of reals among device arrays is a parameter; labels and the like are sent on every call
-        return _upload_once(a) if not on_host and a.dtype.kind == "f" else upload(a)
+        return upload_once(a) if not on_host and a.dtype.kind == "f" else upload(a)
     if isinstance(a, list | tuple) and any(isinstance(part, np.ndarray | DeviceArray) for part in a):
         # an argument that is a list of arrays, as for concatenate
         return [_to_device(part, on_host) for part in a]

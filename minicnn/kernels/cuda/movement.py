@@ -19,6 +19,8 @@ __all__ = [
     "add_input_grad",
     "concatenate",
     "concatenate_input_grad",
+    "constant_pad2d",
+    "constant_pad2d_input_grad",
     "dropout",
     "dropout_input_grad",
     "flatten",
@@ -27,14 +29,12 @@ __all__ = [
     "permute_input_grad",
     "reshape",
     "reshape_input_grad",
-    "zero_pad2d",
-    "zero_pad2d_input_grad",
 ]
 
 
 @cuda.jit
-def _shift(x, y, x_size, y_size, offset, size):
-    """y[.., h, w] = x[.., h - top, w - left], 0 outside of x; sizes are (H, W), the offset (top, left)."""
+def _shift(x, y, x_size, y_size, offset, value, size):
+    """y[.., h, w] = x[.., h - top, w - left], ``value`` outside of x; sizes are (H, W), the offset (top, left)."""
     i = cuda.grid(1)
     if i < size:
         (height, width), (out_height, out_width), (top, left) = x_size, y_size, offset
@@ -43,7 +43,7 @@ def _shift(x, y, x_size, y_size, offset, size):
         plane, h = divmod_u32(rest, out_height)
         h, w = h - top, w - left
         inside = h >= 0 and h < height and w >= 0 and w < width
-        y[i] = x[(plane * height + h) * width + w] if inside else x.dtype.type(0)
+        y[i] = x[(plane * height + h) * width + w] if inside else value
 
 
 @cuda.jit
@@ -82,25 +82,22 @@ def _keep(x, mask, y, divisor, size):
         y[i] = x[i] / divisor if mask[i] else x.dtype.type(0)
 
 
-def _pad_or_crop(x, height, width, top, left):
+@on_device
+def constant_pad2d(x, padding, *, value=0.0):
+    """Borders of one value around each map: ``reference.constant_pad2d``."""
+    (top, bottom), (left, right) = sides(padding, signed=True)
+    height, width = top + x.shape[2] + bottom, left + x.shape[3] + right
     y = empty((*x.shape[:2], height, width), x.dtype)
-    launch_per_value(_shift, y.size, x.memory, y.memory, x.shape[2:], (height, width), (top, left))
+    where = x.shape[2:], (height, width), (top, left)
+    launch_per_value(_shift, y.size, x.memory, y.memory, *where, scalar_like(x, value))
     return y
 
 
-@on_device
-def zero_pad2d(x, padding):
-    """Zeros around each map: ``reference.zero_pad2d``."""
-    (top, bottom), (left, right) = sides(padding)
-    return _pad_or_crop(x, top + x.shape[2] + bottom, left + x.shape[3] + right, top, left)
-
-
-@on_device
-def zero_pad2d_input_grad(dy, padding):
-    """Gradient with respect to the input of a zero padding: ``reference.zero_pad2d_input_grad``."""
-    (top, bottom), (left, right) = sides(padding)
+def constant_pad2d_input_grad(dy, padding):
+    """Gradient with respect to the input of a padding: ``reference.constant_pad2d_input_grad``."""
+    (top, bottom), (left, right) = sides(padding, signed=True)
     # cropping is padding by a negative border
-    return _pad_or_crop(dy, dy.shape[2] - top - bottom, dy.shape[3] - left - right, -top, -left)
+    return constant_pad2d(dy, ((-top, -bottom), (-left, -right)))
 
 
 @on_device

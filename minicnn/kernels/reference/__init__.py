@@ -53,6 +53,8 @@ from minicnn.kernels.reference.movement import (
     add_input_grad,
     concatenate,
     concatenate_input_grad,
+    constant_pad2d,
+    constant_pad2d_input_grad,
     dropout,
     dropout_input_grad,
     flatten,
@@ -61,8 +63,6 @@ from minicnn.kernels.reference.movement import (
     permute_input_grad,
     reshape,
     reshape_input_grad,
-    zero_pad2d,
-    zero_pad2d_input_grad,
 )
 from minicnn.kernels.reference.normalisation import (
     batch_norm2d,
@@ -80,6 +80,7 @@ from minicnn.kernels.reference.pooling import (
     max_pool2d,
     max_pool2d_input_grad,
 )
+from minicnn.kernels.reference.resampling import resample, resample_input_grad
 from minicnn.kernels.reference.softmax import (
     cross_entropy,
     cross_entropy_input_grad,

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn._utils.types import Padding, Shape
-from minicnn.shapes import sides
+from minicnn.shapes import Sides, sides
 
 __all__ = [
     "add",
     "add_input_grad",
     "concatenate",
     "concatenate_input_grad",
+    "constant_pad2d",
+    "constant_pad2d_input_grad",
     "dropout",
     "dropout_input_grad",
     "flatten",
@@ -22,41 +24,52 @@ __all__ = [
     "permute_input_grad",
     "reshape",
     "reshape_input_grad",
-    "zero_pad2d",
-    "zero_pad2d_input_grad",
 ]
 
 
-def zero_pad2d(x: np.ndarray, padding: Padding) -> np.ndarray:
-    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+def constant_pad2d(x: np.ndarray, padding: Padding, *, value: float = 0.0) -> np.ndarray:
+    """Borders of one value around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    A side below 0 takes rows or columns away.
 
     See Also
     --------
-    zero_pad2d_input_grad : its gradient
+    constant_pad2d_input_grad : its gradient
     torch.nn.functional.pad : the same in PyTorch
 
     Examples
     --------
-    >>> zero_pad2d(np.array([[[[1.0, 2.0]]]]), ((0, 1), (2, 0))).tolist()
-    [[[[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]]]]
+    >>> constant_pad2d(np.array([[[[1.0, 2.0]]]]), ((0, 1), (2, -1))).tolist()
+    [[[[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]]]
 
     """
-    return np.pad(x, ((0, 0), (0, 0), *sides(padding)))
+    borders = sides(padding, signed=True)
+    kept = _crop(x, borders)
+    added = [(max(before, 0), max(after, 0)) for before, after in borders]
+    # np.pad copies, also where there is nothing to add
+    return np.pad(kept, ((0, 0), (0, 0), *added), constant_values=value)
 
 
-def zero_pad2d_input_grad(dy: np.ndarray, padding: Padding) -> np.ndarray:
-    """Gradient with respect to the input of a zero padding: dy without its border.
+def constant_pad2d_input_grad(dy: np.ndarray, padding: Padding) -> np.ndarray:
+    """Gradient with respect to the input of a padding: dy without its border; 0 where the input was cut.
 
     Examples
     --------
-    >>> dy = np.array([[[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]]])
-    >>> zero_pad2d_input_grad(dy, ((0, 1), (2, 0))).tolist()
-    [[[[3.0, 4.0]]]]
+    >>> dy = np.array([[[[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]]]])
+    >>> constant_pad2d_input_grad(dy, ((0, 1), (2, -1))).tolist()
+    [[[[3.0, 0.0]]]]
 
     """
-    (top, bottom), (left, right) = sides(padding)
-    # a copy: a slice is not C-ordered, and would keep all of dy alive
-    return dy[:, :, top : dy.shape[2] - bottom, left : dy.shape[3] - right].copy()
+    (top, bottom), (left, right) = sides(padding, signed=True)
+    return constant_pad2d(dy, ((-top, -bottom), (-left, -right)))
+
+
+def _crop(x: np.ndarray, borders: Sides) -> np.ndarray:
+    """Return the view that is left where sides are below 0."""
+    rows, columns = (
+        slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(x.shape[2:], borders, strict=True)
+    )
+    return x[:, :, rows, columns]
 
 
 def flatten(x: np.ndarray) -> np.ndarray:

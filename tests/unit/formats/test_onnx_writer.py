@@ -68,6 +68,34 @@ LAYERS = {
         Linear(5, 3, bias=False),
         Reshape((3, 1, 1)),
     ],
+    "resized": [
+        layers.Upsample((9, 4)),
+        layers.Upsample(scale_factor=1.5, mode="nearest-exact"),
+        layers.Upsample(scale_factor=(2, 1), mode="bilinear"),
+        layers.Upsample((5, 7), mode="bilinear", align_corners=True),
+        layers.Upsample(scale_factor=1.3, mode="bicubic", recompute_scale_factor=True),
+    ],
+    "borders": [
+        layers.ConstantPad2d((1, -1, 0, 2), 1.5),
+        layers.ReflectionPad2d((1, 2, 0, 3)),
+        layers.ReplicationPad2d(1),
+        layers.CircularPad2d((2, 0, 1, 3)),
+    ],
+    "parts": [layers.Slice(1, -3), layers.Slice(3, None, None, -2), layers.IndexSelect(2, (3, 0, 0))],
+    "shuffles": [
+        layers.ChannelShuffle(2),
+        layers.PixelShuffle(2),
+        layers.PixelUnshuffle(2),
+        layers.PixelShuffle(2, depth_first=True),
+        layers.PixelUnshuffle(2, depth_first=True),
+    ],
+    "reductions": [
+        layers.AdaptiveAvgPool2d((7, 3)),
+        layers.AdaptiveAvgPool2d((4, 2)),
+        layers.Sum(1, keepdim=True),
+        layers.Expand((2, -1, -1)),
+        layers.Mean((2, 3)),
+    ],
     "dilated pool": [MaxPool2d(2, 1, 1, 3)],
 }
 

@@ -151,6 +151,11 @@ def add_forms(calls):
     return [(form, (x, other, dy))]
 
 
+def padding_forms(calls):
+    """<A x, dy> = <x, A^T dy> for the linear part A, whose border is 0."""
+    return plain_forms("constant_pad2d")({name: Call(c.args, {}) for name, c in calls.items()})
+
+
 def self_adjoint_forms(name):
     """A map that scales each value on its own, with the mask fixed: <B u, v> = <u, B v>, and y = B x."""
 
@@ -174,7 +179,8 @@ FORMS = {
     "max_pool2d": max_pool2d_forms,
     "avg_pool2d": plain_forms("avg_pool2d"),
     "global_avg_pool2d": plain_forms("global_avg_pool2d"),
-    "zero_pad2d": plain_forms("zero_pad2d"),
+    "constant_pad2d": padding_forms,
+    "resample": plain_forms("resample"),
     "flatten": plain_forms("flatten"),
     "reshape": plain_forms("reshape"),
     "permute": plain_forms("permute"),

@@ -17,6 +17,7 @@ from minicnn import layers
 from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.layers import Layer, sequence
+from minicnn.layers.resampling.selection import image_axis
 from minicnn.network import Network
 from minicnn.shapes import Sides, pair, sides, span
 
@@ -245,15 +246,70 @@ def _(layer: layers.Permute, shape: Shape, out: Shape) -> nn.Module:
     return Function(lambda x: x.permute(0, *(axis + 1 for axis in layer.axes)))
 
 
+@translate.register
+def _(layer: layers.Upsample, shape: Shape, out: Shape) -> nn.Module:
+    if layer.coordinates or layer.rounding or layer.exclude_outside or layer.cubic_coeff_a != -0.75:
+        raise MinicnnError(f"{layer!r}: torch has no such convention")
+    align = None if layer.mode.startswith("nearest") else bool(layer.align_corners)
+    size = layer.size or (out[1:] if layer.recompute_scale_factor else None)
+    return nn.Upsample(size, None if size else layer.scale_factor, layer.mode, align)
+
+
+@translate.register
+def _(layer: layers.PixelShuffle, shape: Shape, out: Shape) -> nn.Module:
+    _, h, w = shape
+    r, axes = layer.upscale_factor, (0, 3, 4, 1, 5, 2)
+    if not layer.depth_first:
+        return nn.PixelShuffle(r)
+    return Function(lambda x: x.reshape(-1, r, r, out[0], h, w).permute(axes).reshape(-1, *out))
+
+
+@translate.register
+def _(layer: layers.PixelUnshuffle, shape: Shape, out: Shape) -> nn.Module:
+    c, h, w = shape
+    r, axes = layer.downscale_factor, (0, 3, 5, 1, 2, 4)
+    if not layer.depth_first:
+        return nn.PixelUnshuffle(r)
+    return Function(lambda x: x.reshape(-1, c, h // r, r, w // r, r).permute(axes).reshape(-1, *out))
+
+
+@translate.register
+def _(layer: layers.Slice, shape: Shape, out: Shape) -> nn.Module:
+    axis = image_axis("Slice", layer.dim, len(shape))
+    places = torch.arange(shape[axis]).numpy()[layer.start : layer.stop : layer.step].copy()
+    return Function(lambda x: x.index_select(axis + 1, torch.from_numpy(places)))
+
+
+@translate.register
+def _(layer: layers.IndexSelect, shape: Shape, out: Shape) -> nn.Module:
+    axis = image_axis("IndexSelect", layer.dim, len(shape))
+    places = torch.tensor([i % shape[axis] for i in layer.index])
+    return Function(lambda x: x.index_select(axis + 1, places))
+
+
+def _reduce(layer: layers.Mean | layers.Sum, shape: Shape, out: Shape) -> nn.Module:
+    function = torch.mean if isinstance(layer, layers.Mean) else torch.sum
+    return Function(lambda x: function(x, dim=layer.dim, keepdim=layer.keepdim))
+
+
+translate.register(layers.AdaptiveAvgPool2d, lambda layer, shape, out: nn.AdaptiveAvgPool2d(layer.output_size))
+translate.register(layers.ChannelShuffle, lambda layer, shape, out: nn.ChannelShuffle(layer.groups))
+translate.register(layers.CircularPad2d, lambda layer, shape, out: nn.CircularPad2d(layer.padding))
+translate.register(layers.ConstantPad2d, lambda layer, shape, out: nn.ConstantPad2d(layer.padding, layer.value))
 translate.register(layers.Dropout, lambda layer, shape, out: nn.Dropout(layer.p))
+translate.register(layers.Expand, lambda layer, shape, out: Function(lambda x: x.expand(-1, *layer.shape)))
 translate.register(layers.Flatten, lambda layer, shape, out: nn.Flatten())
 translate.register(layers.GlobalAvgPool2d, lambda layer, shape, out: nn.AdaptiveAvgPool2d(1))
 translate.register(layers.LeakyReLU, lambda layer, shape, out: nn.LeakyReLU(layer.negative_slope))
 translate.register(layers.LogSoftmax, lambda layer, shape, out: nn.LogSoftmax(1))
+translate.register(layers.Mean, _reduce)
 translate.register(layers.PReLU, lambda layer, shape, out: nn.PReLU(layer.num_parameters))
 translate.register(layers.ReLU, lambda layer, shape, out: nn.ReLU())
 translate.register(layers.ReLU6, lambda layer, shape, out: nn.ReLU6())
+translate.register(layers.ReflectionPad2d, lambda layer, shape, out: nn.ReflectionPad2d(layer.padding))
+translate.register(layers.ReplicationPad2d, lambda layer, shape, out: nn.ReplicationPad2d(layer.padding))
 translate.register(layers.Reshape, lambda layer, shape, out: Function(lambda x: x.reshape(-1, *layer.shape)))
 translate.register(layers.Softmax, lambda layer, shape, out: nn.Softmax(1))
+translate.register(layers.Sum, _reduce)
 translate.register(layers.Tanh, lambda layer, shape, out: nn.Tanh())
 translate.register(layers.ZeroPad2d, lambda layer, shape, out: nn.ZeroPad2d(layer.padding))

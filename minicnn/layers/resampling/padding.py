@@ -1,0 +1,256 @@
+"""Borders around maps: of one value, mirrored, repeated or wrapped around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.kernels.reference.axis_taps import AxisTaps
+from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Rng, Shape, check_maps
+from minicnn.layers.resampling.base import Resample, Taps
+from minicnn.rules import GRADIENT, Rule
+from minicnn.shapes import MAX_BORDER, Sides
+
+__all__ = ["CircularPad2d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d", "ValueBorder", "ZeroPad2d"]
+
+
+def _set_padding(layer: Any) -> None:
+    """Keep a layer's padding as (left, right, top, bottom)."""
+    given = (layer.padding,) * 4 if isinstance(layer.padding, int) else tuple(layer.padding)
+    if len(given) != 4 or not all(isinstance(p, int) and abs(p) <= MAX_BORDER for p in given):
+        raise ShapeError(
+            f"{type(layer).__name__}: padding: expected a whole number or (left, right, top, bottom), "
+            f"got {layer.padding!r}"
+        )
+    object.__setattr__(layer, "padding", given)
+
+
+def _sides(padding: tuple[int, int, int, int]) -> Sides:
+    left, right, top, bottom = padding
+    return (top, bottom), (left, right)
+
+
+def _padded_shape(layer: Any, shape: Shape) -> Shape:
+    c, h, w = check_maps(shape, type(layer).__name__)
+    left, right, top, bottom = layer.padding
+    # no side may take away more than there is
+    if (
+        min(top + h + bottom, left + w + right, h + min(top, 0) + min(bottom, 0), w + min(left, 0) + min(right, 0))
+        < 1
+    ):
+        raise ShapeError(f"{type(layer).__name__}: padding {layer.padding} leaves nothing of maps of {h} x {w}")
+    return c, top + h + bottom, left + w + right
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ValueBorder(Layer):
+    """Borders of one value, 0 unless the layer has another."""
+
+    padding: Any  # given as a number or four, kept as four
+
+    def __post_init__(self) -> None:
+        _set_padding(self)
+
+    @property
+    def border(self) -> float:
+        """The value."""
+        return float(getattr(self, "value", 0.0))
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.AFFINE if self.border else Kind.LINEAR
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return _padded_shape(self, shape)
+
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        return kernels.constant_pad2d(x, _sides(self.padding), value=self.border), None
+
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        return kernels.constant_pad2d_input_grad(dy, _sides(self.padding)), {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConstantPad2d(ValueBorder, capturable=True):
+    """Borders of one value: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    Parameters
+    ----------
+    padding : int, or (left, right, top, bottom) as in torch
+        A side below 0 takes rows or columns away.
+    value : float
+
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither.
+
+    See Also
+    --------
+    torch.nn.ConstantPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ConstantPad2d((1, 0, 0, 1), 3.0)])(np.ones((1, 1, 1, 2))).tolist()
+    [[[[3.0, 1.0, 1.0], [3.0, 3.0, 3.0]]]]
+
+    """
+
+    value: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ZeroPad2d(ValueBorder, capturable=True):
+    """Zeros around each map: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    Parameters
+    ----------
+    padding : int, or (left, right, top, bottom) as in torch
+        A side below 0 takes rows or columns away.
+
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither.
+
+    See Also
+    --------
+    torch.nn.ZeroPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ZeroPad2d((1, 0, 0, 1))])(np.ones((1, 1, 1, 2))).tolist()
+    [[[[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]]]
+
+    """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _CopiedBorder(Resample):
+    """Borders made of the map's own pixels."""
+
+    padding: Any  # given as a number or four, kept as four
+
+    _mode: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        _set_padding(self)
+
+    def taps(self, shape: Shape) -> Taps:
+        _padded_shape(self, shape)
+        name = type(self).__name__
+        return None, *(
+            _border_taps(name, n, both, self._mode)
+            for n, both in zip(shape[1:], _sides(self.padding), strict=True)
+        )
+
+
+@lru_cache(256)
+def _border_taps(name: str, size: int, border: tuple[int, int], mode: str) -> AxisTaps | None:
+    before, after = border
+    # a mirror without the border's own pixel has size - 1 others, a map wrapped around all of them
+    limit = {"reflect": size - 1, "wrap": size}.get(mode, MAX_BORDER)
+    if max(border) > limit:
+        raise ShapeError(f"{name}: a border of {max(border)} around maps of {size}; expected at most {limit}")
+    cut = slice(max(-before, 0), size - max(-after, 0))
+    # torch mirrors the whole map, and wraps around what is left of it
+    source = np.arange(size)[cut] if mode == "wrap" else np.arange(size)
+    places = np.pad(source, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload]
+    if mode != "wrap":
+        places = places[cut.start : len(places) - max(-after, 0)]
+    return AxisTaps.select(places, size) if any(border) else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReflectionPad2d(_CopiedBorder, capturable=True):
+    """Maps mirrored at their border pixels: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    Parameters
+    ----------
+    padding : int, or (left, right, top, bottom) as in torch
+        Less than the map's size; a side below 0 takes rows or columns away.
+
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither, or too large for a map.
+
+    See Also
+    --------
+    torch.nn.ReflectionPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ReflectionPad2d((2, 1, 0, 0))])(np.array([[[[1.0, 2.0, 3.0]]]])).tolist()
+    [[[[3.0, 2.0, 1.0, 2.0, 3.0, 2.0]]]]
+
+    """
+
+    _mode = "reflect"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReplicationPad2d(_CopiedBorder, capturable=True):
+    """Border pixels repeated: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    Parameters
+    ----------
+    padding : int, or (left, right, top, bottom) as in torch
+        A side below 0 takes rows or columns away.
+
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither.
+
+    See Also
+    --------
+    torch.nn.ReplicationPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ReplicationPad2d((2, 1, 0, 0))])(np.array([[[[1.0, 2.0, 3.0]]]])).tolist()
+    [[[[1.0, 1.0, 1.0, 2.0, 3.0, 3.0]]]]
+
+    """
+
+    _mode = "edge"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CircularPad2d(_CopiedBorder, capturable=True):
+    """Maps wrapped around: (N, C, H, W) to (N, C, top + H + bottom, left + W + right).
+
+    Parameters
+    ----------
+    padding : int, or (left, right, top, bottom) as in torch
+        At most the map's size; a side below 0 takes rows or columns away.
+
+    Raises
+    ------
+    ShapeError
+        If ``padding`` is neither, or too large for a map.
+
+    See Also
+    --------
+    torch.nn.CircularPad2d : the same layer
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.CircularPad2d((2, 1, 0, 0))])(np.array([[[[1.0, 2.0, 3.0]]]])).tolist()
+    [[[[2.0, 3.0, 1.0, 2.0, 3.0, 1.0]]]]
+
+    """
+
+    _mode = "wrap"
