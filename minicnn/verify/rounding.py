@@ -38,6 +38,7 @@ from minicnn.layers import (
     PReLU,
     Softmax,
     Tanh,
+    Upsample,
 )
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
@@ -107,7 +108,8 @@ def absolute(layer: Layer) -> Layer:
     # x - mean has terms of size |x| and |mean|, which add up as |x| - (-|mean|)
     if "running_mean" in state:
         state["running_mean"] = -state["running_mean"]
-    return AbsoluteResample(layer) if isinstance(layer, Resample) else layer.with_state(state)
+    # the others have no weights below 0
+    return AbsoluteResample(layer) if isinstance(layer, Upsample) else layer.with_state(state)
 
 
 class AbsoluteResample(Resample):

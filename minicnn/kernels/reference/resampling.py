@@ -67,9 +67,9 @@ def _read_tap(x: np.ndarray, taps: AxisTaps, axis: int, t: int) -> np.ndarray:
     """Return tap t of all outputs along an axis, weighted."""
     index, weight = taps.index[:, t], taps.weights_like(x.dtype)[:, t]
     part = np.take(x, np.maximum(index, 0), axis)
-    if not (weight == 1).all():
-        part *= weight.reshape(-1, *[1] * (x.ndim - axis - 1))
     # set, not multiplied by 0: an infinite value times 0 is NaN
     if (index < 0).any():
         part[(slice(None),) * axis + (index < 0,)] = 0
+    if not (weight == 1).all():
+        part *= weight.reshape(-1, *[1] * (x.ndim - axis - 1))
     return part
