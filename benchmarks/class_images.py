@@ -71,8 +71,8 @@ Default settings, seed 0.
 
 - **Recognised**: a rater who had not seen the key was given the sheet of twenty pictures without names, in an
   order drawn at random, and the twenty names, and gave each picture a name. The rater was a vision-language
-  model, not a person, one only, and the one who had set the style on other classes; guessing at random has 1
-  of 20 right.
+  model, not a person, and the one who had set the style on other classes; a second of its kind, who had not,
+  was given SqueezeNet's natural sheet alone and named all twenty, too. Guessing at random has 1 of 20 right.
 - **Changes**: the share of pictures of which the class stays the network's top class: shifted by 24 pixels to
   each of four sides; at scales of 0.5, 0.71, 1.41 and 2; turned by 20 degrees to either side; saved as JPEG
   of quality 50; blurred with a sigma of 1.5 pixels. What comes in from outside has the colour of the zero
