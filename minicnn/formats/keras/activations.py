@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields
+from minicnn.formats.keras.fields import check_entry
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import (
     Layer,
@@ -38,13 +40,18 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
     ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels.
     """
     setting = spec.config.get("activation")
+    what = check_entry(setting) if isinstance(setting, dict) and not _is_function(setting) else None
+    if what:
+        raise spec.error(f"its activation {what}")
     # newer files may have a layer in place of a name
     if isinstance(setting, dict) and isinstance(setting.get("config"), dict):
-        inner = spec._replace(kind=str(setting.get("class_name")), config=setting["config"])
+        inner = spec._replace(kind=str(setting.get("class_name")), config=Fields(setting["config"]))
         layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
         if layers is None:
             raise spec.error(f"activation: {escape(inner.kind)} is not read here; give it a layer of its own")
-        return tuple(layers(inner))
+        built = tuple(layers(inner))
+        inner.check_read()
+        return built
     # a function may be wrapped into a dictionary, and none stands for linear
     name = setting.get("config") if isinstance(setting, dict) else setting
     name = "linear" if name is None else name
@@ -83,4 +90,10 @@ def _number(spec: Spec, key: str, default: float) -> float:
     value: Any = spec.get(key, default)
     for inner in ("config", "value"):
         value = value[inner] if isinstance(value, dict) and inner in value else value
-    return float(spec._replace(config={key: value}).number(key, default))
+    return float(spec._replace(config=Fields({key: value})).number(key, default))
+
+
+def _is_function(setting: dict[str, Any]) -> bool:
+    """Return whether it is one of Keras's own functions by its name, wrapped into a dictionary."""
+    known = setting.get("registered_name") in (None, "function", setting.get("config"))
+    return known and setting.get("class_name") == "function" and setting.get("module") in (None, "builtins")

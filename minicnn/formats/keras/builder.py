@@ -135,13 +135,14 @@ class _Builder:
 
     def add_join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
         """Add a sum or a concatenation of several values."""
+        axis = spec.get("axis", -1)
+        spec.check_read()
         if len(inputs) == 1:
             return inputs[0]
         shapes = [self.shapes[name] for name in inputs]
         if not inputs or len({len(s) for s in shapes}) > 1:
             raise spec.error(f"can't join values of {escape(shapes)}")
-        rank, axis = len(shapes[0]), spec.get("axis", -1)
-        shape = shapes[0]
+        rank, shape = len(shapes[0]), shapes[0]
         if _join_kind(spec) == CONCAT:
             if axis not in ((1, -3) if self.channels_first and rank == 3 else (-1, rank)):
                 raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")

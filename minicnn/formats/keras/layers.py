@@ -75,7 +75,11 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
         raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
         layers = _LAYERS[spec.kind](spec, arrays, context)
-        return (*layers, *activation(spec, over_width=context.channels_first and len(context.shape) == 3))
+        layers += activation(spec, over_width=context.channels_first and len(context.shape) == 3)
+        spec.check_read()
+        if arrays and not any(layer.parameter_shapes() for layer in layers):
+            raise spec.error("has weights in the file, and a layer of this class has none")
+        return tuple(layers)
     except MinicnnError as error:
         raise error if str(error).startswith("layer ") else spec.error(str(error)) from None
 
@@ -127,12 +131,15 @@ def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[L
     # a kernel less deep than the input is that of a grouped convolution
     if channels % kernel.shape[2]:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+    spec.check_value("groups", channels // kernel.shape[2])
+    spec.check_value("filters", kernel.shape[3])
     return [_convolution(spec, to_filters(kernel), bias, channels, channels // kernel.shape[2])]
 
 
 def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> Conv2d:
     if bias and bias[0].shape != weight.shape[:1]:
         raise spec.error(f"a bias of {bias[0].shape} does not fit {len(weight)} filters")
+    _check_kernel_size(spec, weight)
     return Conv2d(
         channels,
         len(weight),
@@ -146,6 +153,15 @@ def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channel
     )
 
 
+def _check_kernel_size(spec: Spec, weight: np.ndarray) -> None:
+    rows, columns = weight.shape[2:]
+    if spec.pair("kernel_size", [rows, columns]) != (rows, columns):
+        raise spec.error(f"kernel_size: does not fit kernels of {rows} x {columns}")
+    # of Keras 1
+    spec.check_value("nb_row", rows)
+    spec.check_value("nb_col", columns)
+
+
 def _depthwise(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     return [_depthwise_conv(spec, arrays, context)]
 
@@ -155,16 +171,19 @@ def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
     channels = _count_channels(spec, context)
     if kernel.shape[2] != channels:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
+    spec.check_value("depth_multiplier", kernel.shape[3])
+    spec.check_value("groups", 1, channels)  # 1 in all files of Keras 2
     return _convolution(spec, to_filters(kernel, depthwise=True), bias, channels, channels)
 
 
 def _separable(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Depthwise, then 1 x 1 across channels; bias and activation belong to the second."""
     first, second, *bias = _check_weights(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
-    depthwise = _depthwise_conv(spec._replace(config={**spec.config, "use_bias": False}), [first], context)
+    depthwise = _depthwise_conv(spec._replace(config=spec.config.replace(use_bias=False)), [first], context)
     weight = to_filters(second)
     if weight.shape[1:] != (depthwise.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
         raise spec.error(f"a second kernel of {second.shape} does not fit {depthwise.out_channels} channels")
+    spec.check_value("filters", len(weight))
     return [
         depthwise,
         Conv2d(depthwise.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight),
@@ -179,6 +198,9 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
         raise spec.error("an output_padding or a dilation of its own is not read")
     if weight.shape[0] != _count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
         raise spec.error(f"a kernel of {kernel.shape} does not fit {context.shape[0]} channels")
+    spec.check_value("filters", weight.shape[1])
+    spec.check_value("groups", 1)
+    _check_kernel_size(spec, weight)
     # without padding the output has s (n - 1) + k; "same" wants s n, and k - s are cut off
     padding = [
         max(k - s, 0) * (_padding_mode(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)
@@ -207,6 +229,7 @@ def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[
     ):
         raise spec.error(f"a kernel of {kernel.shape} does not fit an input of {escape(context.shape)}")
     rows, columns = kernel.shape
+    spec.check_value("units", columns)
     return [Linear(rows, columns, bias=bias[0] if bias else False, weight=kernel.T)]
 
 
@@ -224,6 +247,7 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> 
     values = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | values
     if any(a.shape != (channels,) for a in values.values()) or channels != context.shape[0]:
         raise spec.error(f"{channels} means do not fit an input of {escape(context.shape)}")
+    spec.check_value("mode", 0)  # of Keras 1, whose other modes have the batch's own statistics
     norm = BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
@@ -277,11 +301,12 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
 
 def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
+    first = spec.channels_first()
     if None in context.shape:
         raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
     if len(context.shape) == 1:
         return []
-    moves_channels = spec.channels_first() is True or not context.channels_first
+    moves_channels = first is True or not context.channels_first
     # maps of one pixel are the same vector in either order
     return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
 

@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields, describe_unread
+from minicnn.formats.keras.fields import check_call, check_entry, find_tensors, unread_settings
 
 __all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "parse_config"]
 
 MAX_CONFIG_BYTES = 32 << 20
 MAX_LAYERS = 3_000
 MODELS = ("Sequential", "Functional", "Model")
-_PACKAGE = ">"
+_MODEL_KEYS = (
+    *("name", "trainable", "dtype", "autocast", "input_layers", "output_layers"),
+    *("build_input_shape", "batch_input_shape"),
+)
 _OLD_KEYS = {  # of Keras 1, by what they are called since
     "filters": "nb_filter",
     "strides": "subsample",
@@ -32,8 +37,14 @@ class Spec(NamedTuple):
 
     name: str
     kind: str
-    config: Mapping[str, Any]
+    config: Fields
     inputs: tuple[str, ...]
+
+    def check_read(self) -> None:
+        """Raise for a setting that nobody asked for, unless it is harmless."""
+        unread = list(unread_settings(self.kind, self.config))
+        if unread:
+            raise self.error(describe_unread(unread))
 
     def error(self, why: str) -> WeightsError:
         """Return an error that names the layer."""
@@ -43,6 +54,12 @@ class Spec(NamedTuple):
         """Return a setting, by the name it had in Keras 1 if it stands there under that alone."""
         value = self.config.get(key)
         return self.config.get(_OLD_KEYS.get(key, key), default) if value is None else value
+
+    def check_value(self, key: str, *known: Any) -> None:
+        """Raise unless a setting has one of the values ``known`` from the weights, or is not there."""
+        value = self.get(key)
+        if value is not None and value not in known:
+            raise self.error(f"{key}: expected {escape(known[0])}, found {escape(value)}")
 
     def number(self, key: str, default: float) -> float:
         """Return a setting that is a number."""
@@ -65,7 +82,8 @@ class Spec(NamedTuple):
 
     def channels_first(self) -> bool | None:
         """Return whether the layer says that channels come before the rows; None where it does not say."""
-        order = self.config.get("data_format", self.config.get("dim_ordering"))
+        orders = [self.config.get(key) for key in ("data_format", "dim_ordering")]
+        order = orders[1] if orders[0] is None else orders[0]
         return {"channels_first": True, "th": True, "channels_last": False, "tf": False}.get(str(order))
 
 
@@ -96,8 +114,8 @@ def parse_config(text: str) -> Mapping[str, Any]:
 
 
 def class_of(entry: Mapping[str, Any]) -> str:
-    """Return the class of a layer, without the package it was registered in."""
-    return str(entry.get("class_name")).rpartition(_PACKAGE)[2]
+    """Return the class of a layer; of one that somebody registered, with its package before it."""
+    return str(entry.get("class_name"))
 
 
 def decode_model(description: Mapping[str, Any]) -> Model:
@@ -110,6 +128,7 @@ def decode_model(description: Mapping[str, Any]) -> Model:
 
     """
     kind, config = class_of(description), description.get("config")
+    _check_model(description, config)
     # older files give the layers as a bare list
     config = {"layers": config} if isinstance(config, list) else config
     config = config if isinstance(config, dict) else {}
@@ -132,6 +151,20 @@ def decode_model(description: Mapping[str, Any]) -> Model:
     return Model(specs, source, target, _input_shape(config, *(s for s in specs if s.name == source)))
 
 
+def _check_model(description: Mapping[str, Any], config: Any) -> None:
+    """Raise for what is unknown of a model: beside its layers, or of an entry in the list of them."""
+    settings = dict(config) if isinstance(config, dict) else {}
+    layers = settings.pop("layers", None)
+    unknown = [key for key, value in settings.items() if key not in _MODEL_KEYS and value is not None]
+    what = describe_unread(unknown) if unknown else check_entry(description)
+    if what:
+        raise WeightsError(f"its model {what}")
+    for i, entry in enumerate(layers if isinstance(layers, list) else []):
+        what = check_entry(entry) if isinstance(entry, dict) and isinstance(entry.get("config"), dict) else None
+        if what:
+            raise WeightsError(f"layer {escape(_layer_name(entry, i))!r} ({escape(class_of(entry))}): {what}")
+
+
 def _sequential_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
     previous = ""
     for i, layer in enumerate(layers):
@@ -139,13 +172,13 @@ def _sequential_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         is_input = class_of(layer) == "InputLayer"
         if is_input and i:
             raise WeightsError(f"layer {escape(name)!r}: an input in the middle of a Sequential model")
-        yield Spec(name, class_of(layer), config, () if is_input else (previous,))
+        yield Spec(name, class_of(layer), Fields(config), () if is_input else (previous,))
         previous = name
 
 
 def _functional_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
     for i, layer in enumerate(layers):
-        spec = Spec(_layer_name(layer, i), class_of(layer), _layer_config(layer), ())
+        spec = Spec(_layer_name(layer, i), class_of(layer), Fields(_layer_config(layer)), ())
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or len(nodes) > 1:
             raise spec.error("is used in several places; minicnn's networks share no layers")
@@ -170,29 +203,23 @@ def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
     """Yield the names of the layers that a node reads, from [name, node, tensor] or Keras 3's tensors."""
     if isinstance(node, dict):
         # Keras 3 keeps the arguments of the call, tensors anywhere among them
-        tensors = list(_find_tensors(node.get("args"), 0))
-        if list(_find_tensors(node.get("kwargs"), 0)):
-            raise spec.error("reads a tensor by keyword, which is not read")
+        tensors = list(find_tensors(node.get("args")))
+        what = check_call(node.get("args"), node.get("kwargs") or {})
+        if what:
+            raise spec.error(what)
         histories = [t.get("keras_history") if isinstance(t, dict) else None for t in tensors]
     else:
         histories = node if isinstance(node, list) else [None]
     for history in histories:
         # the name of a layer, the number of its call, and the first of its outputs
         match history:
-            case [str(name), int(), 0, *_]:
+            case [str(name), int(), 0, *keywords] if len(keywords) <= 1:
+                what = check_call(None, keywords[0] if keywords else {})
+                if what:
+                    raise spec.error(what)
                 yield name
             case _:
                 raise spec.error("reads something other than the one output of another layer")
-
-
-def _find_tensors(value: Any, depth: int) -> Iterator[Any]:
-    if depth > 4:
-        return
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        yield value.get("config")
-    elif isinstance(value, list | dict):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _find_tensors(inner, depth + 1)
 
 
 def _single_endpoint(value: Any, key: str) -> str:

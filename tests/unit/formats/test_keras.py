@@ -393,8 +393,9 @@ def test_a_layer_of(tmp_path, settings, expected):
 
 
 def test_layers_that_only_train_are_left_out(tmp_path):
-    names = ("ActivityRegularization", "GaussianNoise", "GaussianDropout", "AlphaDropout", "SpatialDropout2D")
-    net = single(tmp_path, layer("MaxPooling2D", "m"), *(layer(kind, kind, rate=0.5) for kind in names))
+    names = ("GaussianDropout", "AlphaDropout", "SpatialDropout2D")
+    others = layer("ActivityRegularization", "a", l1=0.5, l2=0.0), layer("GaussianNoise", "n", stddev=0.1)
+    net = single(tmp_path, layer("MaxPooling2D", "m"), *others, *(layer(kind, kind, rate=0.5) for kind in names))
     assert net.names == ["m"]
 
 
@@ -485,7 +486,7 @@ K, B = np.zeros((3, 3, 3, 4), np.float32), np.zeros(4, np.float32)
 FAULTS = {
     "code": (layer("Lambda", "x", function=["4wEAAAA", None, None]), r"layer 'x' \(Lambda\): holds code"),
     "an unknown layer": (layer("LSTM", "x"), r"layer 'x' \(LSTM\): minicnn has no such layer"),
-    "a layer of somebody's own": (layer("my>Layer", "x"), r"\(Layer\): minicnn has no such layer"),
+    "a layer of somebody's own": (layer("my>Layer", "x"), r"\(my>Layer\): minicnn has no such layer"),
     "an unknown activation": (layer("Conv2D", "x", K, B, activation="swish"), "activation: expected one of"),
     "an activation with code": (
         layer("Activation", "x", activation={"class_name": "function", "config": "evil"}),

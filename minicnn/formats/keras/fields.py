@@ -1,0 +1,102 @@
+"""What may stand in a Keras file and changes no answer; all else that no reader asks for is refused by its name.
+
+A setting counts as known once a layer's function has asked for it (``spec.get("strides", 1)``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields
+
+__all__ = ["check_call", "check_entry", "find_tensors", "unread_settings"]
+
+# settings of layers of every class: names, first values, training; shapes follow from the input
+_COMMON = frozenset(
+    (
+        *("name", "trainable", "seed", "input_dtype", "build_input_shape", "autocast", "momentum", "noise_shape"),
+        *("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "sparse", "ragged"),
+        *("optional", "init", "weights", "beta_init", "gamma_init"),
+    )
+)
+_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
+_HARMLESS: dict[str, tuple[str, ...]] = {
+    "ActivityRegularization": ("l1", "l2"),
+    **dict.fromkeys(("GaussianNoise", "GaussianDropout", "AlphaDropout"), ("stddev", "sigma", "rate", "p")),
+    "SpatialDropout2D": ("rate", "p"),
+    "BatchNormalization": ("fused", "synchronized", "renorm", "renorm_momentum", "renorm_clipping"),
+    "PReLU": ("shared_axes",),  # the slopes have the shape that follows
+    # of Keras 1; products of vectors
+    "Merge": ("layers", "dot_axes", "mode_type", "output_shape_type", "output_mask_type", "arguments"),
+}
+_FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
+_DTYPES = (*_FLOATS, "uint8", "int32", "int64")  # whole numbers are those of inputs
+# what an entry of a model's list holds beside its settings, and a model's description beside its layers
+_ENTRY = frozenset(("class_name", "config", "name", "inbound_nodes", "build_config", "shared_object_id"))
+_ENTRY |= {"module", "registered_name", "compile_config", "keras_version", "backend"}
+_PACKAGES = ("keras", "tensorflow", "tf_keras", "builtins")
+
+
+def unread_settings(kind: str, config: Fields) -> Iterator[str]:
+    """Yield what nobody asked for of a layer's settings, but harmless ones and those that are null: not used."""
+    for name in config.unread({*_COMMON, *_HARMLESS.get(kind, ())}):
+        value = dict(config.items())[name]
+        if name == "dtype" and _dtype_name(value) in _DTYPES:
+            continue
+        if value is not None and not name.endswith(_SUFFIXES):
+            yield name
+
+
+def _dtype_name(value: Any) -> Any:
+    """Return the name of a type, which newer files wrap into a policy."""
+    if isinstance(value, dict) and value.get("class_name") in ("DTypePolicy", "Policy"):
+        value = value.get("config")
+        value = value.get("name") if isinstance(value, dict) else value
+    return value
+
+
+def check_entry(entry: Mapping[str, Any]) -> str | None:
+    """Return what is unknown of an entry, a layer or a function: a key, or a class that is not Keras's own."""
+    unknown = [key for key, value in entry.items() if key not in _ENTRY and value is not None]
+    if unknown:
+        return f"its field {escape(unknown[0])!r} is not known here, and may change the answer"
+    module, registered = entry.get("module"), entry.get("registered_name")
+    own = module is None or (isinstance(module, str) and module.partition(".")[0] in _PACKAGES)
+    if not own or registered not in (None, entry.get("class_name")):
+        return f"is a class of its own, {escape(registered or module)!r}, whose code is not in the file"
+    return None
+
+
+def check_call(arguments: Any, keywords: Any) -> str | None:
+    """Return what a layer is called with beside tensors, None for nothing that changes the answer."""
+    for value in _flatten(arguments, 0):
+        if not (isinstance(value, dict) and value.get("class_name") == "__keras_tensor__") and value is not None:
+            return f"is called with {escape(value)}, which is not read"
+    if list(find_tensors(keywords)):
+        return "reads a tensor by keyword, which is not read"
+    for name, value in (keywords if isinstance(keywords, dict) else {"keywords": keywords}).items():
+        # in training a layer would use the batch's statistics, or drop values
+        if value is not None and not (name == "training" and value in (False, 0)) and value != {}:
+            return f"is called with {escape(name)}={escape(value)}, which is not read"
+    return None
+
+
+def find_tensors(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield what a call of Keras 3 says of each tensor, anywhere among its arguments."""
+    if depth > 4:
+        return
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        yield value.get("config")
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from find_tensors(inner, depth + 1)
+
+
+def _flatten(value: Any, depth: int) -> Iterator[Any]:
+    if isinstance(value, list) and depth < 4:
+        for inner in value:
+            yield from _flatten(inner, depth + 1)
+    else:
+        yield value
