@@ -1,8 +1,9 @@
 """What ReLU does backward: the whole difference between gradient, deconvnet and guided backpropagation.
 
 For ReLU with input x and cotangent dy:  dx = dy [x > 0]^a [dy > 0]^b.  A rule is the two exponents.  Every other
-layer ignores it: convolution and max-pool act alike in all three (paper section 4), local response normalisation
-is differentiated exactly whatever the rule, and a rectifier for which a rule is not defined raises.
+layer ignores it: convolution and max-pool act alike in all three (paper section 4), normalisations, gates (a
+sigmoid) and elementary functions are differentiated exactly whatever the rule, and what stands where a rectifier
+would (LeakyReLU, SiLU, GELU, tanh, ...) raises: no rule is defined for it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
 
-__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "RULES", "Rule", "as_rule"]
+__all__ = ["DECONVNET", "GRADIENT", "GUIDED", "RULES", "Rule", "as_rule", "check_is_gradient"]
 
 
 class Rule(NamedTuple):
@@ -60,3 +61,18 @@ def as_rule(rule: str | Rule) -> Rule:
         if rule in (known, known.name):
             return known
     raise MinicnnError(f"unknown rule {rule!r}; expected 'gradient', 'deconvnet' or 'guided'")
+
+
+def check_is_gradient(layer: str, rule: Rule) -> None:
+    """Raise MinicnnError, in a layer's name, for any rule but the gradient.
+
+    Examples
+    --------
+    >>> check_is_gradient("SiLU()", GRADIENT)
+
+    """
+    if rule != GRADIENT:
+        raise MinicnnError(
+            f"{layer}: the rule {rule.name!r} is defined for rectifiers (ReLU, ReLU6, Hardtanh from 0) only; "
+            "use rule='gradient' here"
+        )

@@ -1,12 +1,14 @@
 """Layers: parameters and geometry, named as in torch.nn; the maths is a call to the kernels they are handed."""
 
-from minicnn.layers.activation import LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
+from minicnn.layers.activation import Hardtanh, LeakyReLU, LogSoftmax, PReLU, ReLU, ReLU6, Softmax, Tanh
 from minicnn.layers.base import Keep, Kind, Layer
 from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
 from minicnn.layers.dropout import Dropout
+from minicnn.layers.elementary import Abs, Erf, Exp, Hardsigmoid, Log, LogSigmoid, Pow, Sigmoid
 from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
+from minicnn.layers.pointwise import CELU, ELU, GELU, SELU, Hardswish, Mish, SiLU, Softplus, Softsign, Threshold
 from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from minicnn.layers.resampling.padding import (
     CircularPad2d,
@@ -23,6 +25,11 @@ from minicnn.layers.shape_ops import Flatten, Permute, Reshape
 
 __all__ = [
     "AdaptiveAvgPool2d",
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Abs",
     "AvgPool2d",
     "BatchNorm2d",
     "ChannelShuffle",
@@ -36,12 +43,19 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "IndexSelect",
+    "Erf",
+    "Exp",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Keep",
     "Kind",
     "Layer",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "Log",
+    "LogSigmoid",
     "LogSoftmax",
     "MaxPool2d",
     "Mean",
@@ -49,6 +63,8 @@ __all__ = [
     "Permute",
     "PixelShuffle",
     "PixelUnshuffle",
+    "Mish",
+    "Pow",
     "ReLU",
     "ReLU6",
     "ReflectionPad2d",
@@ -61,5 +77,10 @@ __all__ = [
     "Sum",
     "Tanh",
     "Upsample",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Threshold",
     "ZeroPad2d",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Parameter, Rng, Shape
-from minicnn.rules import GRADIENT, Rule
+from minicnn.rules import GRADIENT, Rule, check_is_gradient
 
-__all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
+__all__ = ["Hardtanh", "LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "ReLU6", "Softmax", "Tanh"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,12 +74,67 @@ class ReLU6(Layer, capturable=True):
     kind = Kind.PIECEWISE_LINEAR
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        y, mask = kernels.relu6(x)
+        y, mask = kernels.hardtanh(x, 0, 6)
         return y, mask if keep else None
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
+        return kernels.relu_input_grad(dy, saved, rule), {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Hardtanh(Layer, capturable=True):
+    """Values clipped to an interval, y = min(max(x, min_val), max_val).
+
+    Inputs of any shape (N, ...).  From 0 on it is a rectifier with a ceiling, and backward by the rule; otherwise
+    it has no deconvnet or guided rule.
+
+    Parameters
+    ----------
+    min_val, max_val : float
+
+    Raises
+    ------
+    MinicnnError
+        If there is nothing between them.
+
+    See Also
+    --------
+    torch.nn.Hardtanh : the same function
+    ReLU6 : from 0 to 6
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.Hardtanh()])(np.array([[-2.0, 0.5, 8.0]])).tolist()
+    [[-1.0, 0.5, 1.0]]
+
+    """
+
+    min_val: float = -1.0
+    max_val: float = 1.0
+
+    kind = Kind.PIECEWISE_LINEAR
+
+    def __post_init__(self) -> None:
+        if not self.min_val < self.max_val:
+            raise MinicnnError(f"Hardtanh: expected min_val < max_val, got {self.min_val} and {self.max_val}")
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """Inputs at which the slope jumps."""
+        return tuple(kink for kink in (self.min_val, self.max_val) if isfinite(kink))
+
+    def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
+        y, mask = kernels.hardtanh(x, self.min_val, self.max_val)
+        return y, mask if keep else None
+
+    def backward(
+        self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
+    ) -> Backward:
+        if self.min_val != 0:
+            check_is_gradient(repr(self), rule)
         return kernels.relu_input_grad(dy, saved, rule), {}
 
 
@@ -115,7 +171,7 @@ class LeakyReLU(Layer, capturable=True):
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        _check_is_gradient(self, rule)
+        check_is_gradient(repr(self), rule)
         return kernels.leaky_relu_input_grad(dy, saved, self.negative_slope), {}
 
 
@@ -172,7 +228,7 @@ class PReLU(Layer, capturable=True):
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        _check_is_gradient(self, rule)
+        check_is_gradient(repr(self), rule)
         mask, x = saved
         gradients = {"weight": kernels.prelu_weight_grad(x, dy, mask, self.weight)} if weights else {}
         return kernels.prelu_input_grad(dy, mask, self.weight), gradients
@@ -204,7 +260,7 @@ class Tanh(Layer, capturable=True):
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        _check_is_gradient(self, rule)
+        check_is_gradient(repr(self), rule)
         return kernels.tanh_input_grad(dy, saved), {}
 
 
@@ -274,10 +330,3 @@ class LogSoftmax(Layer, capturable=True):
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
         return kernels.log_softmax_input_grad(dy, saved), {}
-
-
-def _check_is_gradient(layer: Layer, rule: Rule) -> None:
-    if rule != GRADIENT:
-        raise MinicnnError(
-            f"{layer!r}: the rule {rule.name!r} is defined for ReLU and ReLU6 only; use rule='gradient' here"
-        )

@@ -21,8 +21,9 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.windows import Windows
-from minicnn.layers import Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, ZeroPad2d
+from minicnn.layers import Hardtanh, Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, ZeroPad2d
 from minicnn.layers.resampling.padding import ValueBorder
+from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = [
@@ -185,6 +186,27 @@ class _Rectifier(NamedTuple):
         return reduce(np.minimum, (np.abs(x - kink) for kink in self.kinks))
 
 
+class _Bent(NamedTuple):
+    """A function of each value that bends or jumps at some ``kinks``; curved in between or not."""
+
+    layer: Hardtanh | Pointwise
+
+    def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return complex_step(self.layer, x, v)
+
+    def affine_piece(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        if self.layer.kind != Kind.PIECEWISE_LINEAR:
+            raise MinicnnError(f"{self.layer!r} is curved between its kinks: it is nowhere affine")
+        return self.layer.forward(x, reference)[0] + complex_step(self.layer, x, z - x)
+
+    def distance_to_kink(self, x: np.ndarray, v: np.ndarray, ahead: bool) -> np.ndarray:
+        steps = (_steps_to(kink, x, v, ahead) for kink in self.layer.kinks)
+        return reduce(np.minimum, steps, np.full(x.shape, inf))
+
+    def clearance(self, x: np.ndarray) -> np.ndarray:
+        return reduce(np.minimum, (np.abs(x - kink) for kink in self.layer.kinks), np.full(x.shape, inf))
+
+
 class _MaxPool(NamedTuple):
     """The largest tap of each window, the first of several in row order."""
 
@@ -266,6 +288,8 @@ piecewise.register(ReLU, lambda layer: _Rectifier())
 piecewise.register(ReLU6, lambda layer: _Rectifier(ceiling=6))
 piecewise.register(LeakyReLU, lambda layer: _Rectifier(layer.negative_slope))
 piecewise.register(PReLU, lambda layer: _Rectifier(layer.weight))
+piecewise.register(Hardtanh, _Bent)
+piecewise.register(Pointwise, _Bent)
 piecewise.register(MaxPool2d, _MaxPool)
 piecewise.register(ConvReLU2d, _RectifiedConvolution)
 

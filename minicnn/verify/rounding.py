@@ -41,6 +41,7 @@ from minicnn.layers import (
     Upsample,
 )
 from minicnn.layers.resampling.base import Resample, Taps
+from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
@@ -78,7 +79,7 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
     if isinstance(layer, ConvReLU2d):
         scale, shift = _scale_and_shift(layer)
         return forward_scale(layer.convolution, x, reach) * scale + 4 * shift
-    if layer.kind == Kind.SMOOTH:
+    if layer.kind >= Kind.SMOOTH:
         y, _ = layer.forward(x, reference)
         return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _magnification(layer, size))
     # A, as the layer itself adds it up from absolute values
@@ -92,7 +93,7 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
         scale, _ = _scale_and_shift(layer)
         return {"input": gradient_scales(layer.convolution, x, dy * scale)["input"] * 2}
     size, (input_terms, parameter_terms) = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
-    if layer.kind == Kind.SMOOTH:
+    if layer.kind >= Kind.SMOOTH:
         return {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
     if layer.kind <= Kind.AFFINE:  # the sizes of its terms do not depend on what x is, but on how large
         layer, x = absolute(layer), np.abs(x)
@@ -143,6 +144,7 @@ terms.register(Linear, lambda layer, shape: layer.in_features + 1)
 terms.register(LocalResponseNorm, lambda layer, shape: layer.size + ELEMENTARY)
 terms.register(LogSoftmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Resample, lambda layer, shape: sum(2 * t.index.shape[1] for t in layer.taps(shape[1:]) if t) + 1)
+terms.register(Pointwise, lambda layer, shape: ELEMENTARY)
 terms.register(Softmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Tanh, lambda layer, shape: ELEMENTARY)
 
@@ -210,6 +212,13 @@ def _(layer: LogSoftmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     # dx = dy - p sum(dy), each term by its size
     p = np.exp(layer.forward(x, reference)[0])
     return (p * (dy + dy.sum(axis=1, keepdims=True)) + dy) * (1 + _magnification(layer, np.abs(x)))
+
+
+@_smooth_gradient_size.register
+def _(layer: Pointwise, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # a slope is a sum of terms of about its own size, or of 1 times x
+    slope, _ = layer.backward(np.ones_like(x), x, reference)
+    return dy * (np.abs(slope) + 1) * (1 + np.abs(x))
 
 
 @_smooth_gradient_size.register

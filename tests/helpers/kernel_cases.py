@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from tests.helpers.kernel_arrays import Arrays
-from tests.helpers.kernel_settings import POINTWISE, both
+from tests.helpers.kernel_settings import POINTWISE, POSITIVE, both
 
 
 class Call(NamedTuple):
@@ -125,14 +125,23 @@ def _linear(setting, dtype):
 
 def _relu(setting, dtype, name="relu"):
     make = Arrays(setting, dtype)
-    x = make.input(*setting["shape"])
-    mask = getattr(reference, name)(x)[1]
+    arguments = make.input(*setting["shape"]), *setting.get("bounds", ())
+    mask = getattr(reference, name)(*arguments)[1]
     dy = make.input(*setting["shape"])
-    return {name: call(x), "relu_input_grad": call(dy, mask, setting["rule"])}
+    return {name: call(*arguments), "relu_input_grad": call(dy, mask, setting["rule"])}
 
 
-def _relu6(setting, dtype):
-    return _relu(setting, dtype, "relu6")
+def _hardtanh(setting, dtype):
+    return _relu(setting, dtype, "hardtanh")
+
+
+def _activation(setting, dtype):
+    make, (function, constants) = Arrays(setting, dtype), setting["activation"]
+    x = (make.positive if function in POSITIVE else make.input)(*setting["shape"])
+    return {
+        "pointwise": call(x, function, constants),
+        "pointwise_input_grad": call(make.like(x), x, function, constants),
+    }
 
 
 def _leaky_relu(setting, dtype):
@@ -285,7 +294,8 @@ CASES = {
     "global_avg_pool2d": _global_avg_pool2d,
     "linear": _linear,
     "relu": _relu,
-    "relu6": _relu6,
+    "hardtanh": _hardtanh,
+    "pointwise": _activation,
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
     "local_response_norm": _local_response_norm,

@@ -112,6 +112,7 @@ def average_settings(native=False):
 
 
 _rule = st.sampled_from((GRADIENT, DECONVNET, GUIDED))
+_bounds = st.sampled_from(((0, 6), (0, 6.0), (-1.0, 1.0), (0.0, 2.5), (1.0, 4.0)))
 _slope = st.sampled_from((0.01, 0.25, 0.0, -0.5, 1.0))
 _lrn = {
     "size": st.integers(1, 7),
@@ -124,16 +125,47 @@ _rectified = {"scale": st.booleans(), "clip_max": st.sampled_from((None, 6)), "r
 _pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
 _cropped = st.just(((-1, 2), (1, -1))) | st.just(((2, -1), (0, 1)))  # no map here is smaller than a pixel
 
+# functions of one number and their constants; those of positive numbers are drawn so
+ACTIVATIONS = (
+    ("abs", ()),
+    ("elu", (1.0, 1.0, 1.0)),
+    ("elu", (1.6732632423543772, 1.0507009873554805, 1.0)),
+    ("elu", (0.7, 1.0, 1 / 0.7)),
+    ("erf", ()),
+    ("exp", ()),
+    ("gelu", ()),
+    ("gelu_tanh", ()),
+    ("hardsigmoid", (1 / 6, 0.5)),
+    ("hardsigmoid", (0.2, 0.5)),
+    ("hardswish", ()),
+    ("log", ()),
+    ("log_sigmoid", ()),
+    ("mish", ()),
+    ("power", (2.0,)),
+    ("power", (-1.0,)),
+    ("power", (0.5,)),
+    ("power", (-0.75,)),
+    ("sigmoid", ()),
+    ("silu", ()),
+    ("softplus", (1.0, 20.0)),
+    ("softplus", (2.0, 3.0)),
+    ("softsign", ()),
+    ("threshold", (1.0, 0.0)),
+    ("threshold", (-0.5, -3.0)),
+)
+POSITIVE = ("log", "power")
+
 SETTINGS = {
     "conv2d": _windows(_setting(**_channels)),
     "conv2d_relu": _windows(_setting(**_channels, **_rectified)),
     "conv_transpose2d": _transposed_windows(_setting(**_channels)),
+    "pointwise": _maps_or_rows("normal", "kinks", activation=st.sampled_from(ACTIVATIONS)),
     "max_pool2d": pool_settings(),
     "avg_pool2d": average_settings(),
     "global_avg_pool2d": _maps(),
     "linear": _setting(shape=st.tuples(_small, st.integers(1, 20), st.integers(1, 8)), bias=st.booleans()),
     "relu": _maps_or_rows("normal", "kinks", rule=_rule),
-    "relu6": _maps_or_rows("normal", "kinks", rule=_rule),
+    "hardtanh": _maps_or_rows("normal", "kinks", rule=_rule, bounds=_bounds),
     "leaky_relu": _maps_or_rows("normal", "kinks", negative_slope=_slope),
     "prelu": _maps_or_rows("normal", "kinks", shared=st.booleans()),
     "local_response_norm": _maps(**_lrn),

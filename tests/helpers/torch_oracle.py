@@ -116,28 +116,56 @@ def linear(calls):
 
 
 class Rectifier(torch.autograd.Function):
-    """ReLU or ReLU6 whose backward is written out for each rule, in torch's own operations."""
+    """ReLU or hardtanh whose backward is written out for each rule, in torch's own operations."""
 
     @staticmethod
-    def forward(ctx, x, top, rule):
+    def forward(ctx, x, low, top, rule):
         ctx.save_for_backward(x)
-        ctx.top, ctx.rule = top, rule
-        return x.clamp(0, top)
+        ctx.low, ctx.top, ctx.rule = low, top, rule
+        return x.clamp(low, top)
 
     @staticmethod
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
-        passed = torch.zeros_like(dy).masked_scatter(active := (x > 0) & (x < ctx.top), dy[active])
+        passed = torch.zeros_like(dy).masked_scatter(active := (x > ctx.low) & (x < ctx.top), dy[active])
         dx = {"gradient": passed, "deconvnet": F.relu(dy), "guided": F.relu(passed)}[ctx.rule]
-        return dx, None, None
+        return dx, None, None, None
 
 
-def rectifier(name, top):
+def rectifier(name):
     def oracle(calls):
-        (x,), (dy, _, rule) = calls[name].args, calls["relu_input_grad"].args
-        return by_kernel(calls, name, differentiate(lambda x: Rectifier.apply(x, top, rule.name), dy, x))
+        (x, *bounds), (dy, _, rule) = calls[name].args, calls["relu_input_grad"].args
+        low, top = bounds or (0, math.inf)
+        return by_kernel(calls, name, differentiate(lambda x: Rectifier.apply(x, low, top, rule.name), dy, x))
 
     return oracle
+
+
+ACTIVATIONS = {
+    "abs": torch.abs,
+    "elu": lambda x, alpha, scale, input_scale: torch.ops.aten.elu(x, alpha, scale, input_scale),
+    "erf": torch.erf,
+    "exp": torch.exp,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "hardsigmoid": lambda x, alpha, beta: F.hardtanh(alpha * x + beta, 0.0, 1.0),
+    "hardswish": F.hardswish,
+    "log": torch.log,
+    "log_sigmoid": F.logsigmoid,
+    "mish": F.mish,
+    "power": torch.pow,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "threshold": F.threshold,
+}
+
+
+def pointwise(calls):
+    (x, function, constants), dy = calls["pointwise"].args, calls["pointwise_input_grad"].args[0]
+    values = differentiate(lambda x: ACTIVATIONS[function](x, *constants), dy, x)
+    return by_kernel(calls, "pointwise", values)
 
 
 def conv2d_relu(calls):
@@ -149,7 +177,7 @@ def conv2d_relu(calls):
     def block(x):
         y = F.conv2d(pad(x, options["padding"]), tensor(weight), **rest)
         y = y * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
-        return Rectifier.apply(y, options["clip_max"] or math.inf, rule.name)
+        return Rectifier.apply(y, 0, options["clip_max"] or math.inf, rule.name)
 
     return by_kernel(calls, "conv2d_relu", differentiate(block, dy, x))
 
@@ -237,8 +265,9 @@ ORACLES = {
     "avg_pool2d": avg_pool2d,
     "global_avg_pool2d": direct("global_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, 1)),
     "linear": linear,
-    "relu": rectifier("relu", math.inf),
-    "relu6": rectifier("relu6", 6),
+    "relu": rectifier("relu"),
+    "hardtanh": rectifier("hardtanh"),
+    "pointwise": pointwise,
     "leaky_relu": direct("leaky_relu", F.leaky_relu),
     "prelu": prelu,
     "local_response_norm": local_response_norm,

@@ -74,6 +74,15 @@ LAYERS = {
     "PReLU": (PReLU(4, weight=NEGATIVE), MAPS),
     "PReLU shared": (PReLU(), MAPS),
     "Tanh": (Tanh(), MAPS),
+    "GELU tanh": (layers.GELU("tanh"), MAPS),
+    "GELU": (layers.GELU(), MAPS),
+    "ELU bent": (layers.ELU(0.5), MAPS),
+    "ELU": (layers.ELU(), MAPS),
+    "Hardtanh rectifier": (layers.Hardtanh(0.0, 1.5), MAPS),
+    "Hardtanh": (layers.Hardtanh(), MAPS),
+    "Log of a gate": (Sequential([layers.Hardsigmoid(0.02), layers.Log()]), MAPS),
+    "Pow of a gate": (Sequential([layers.Hardsigmoid(0.02), layers.Pow(-0.75)]), MAPS),
+    "Pow": (layers.Pow(2.0), MAPS),
     "LocalResponseNorm": (LocalResponseNorm(3, alpha=0.5, k=2.0), MAPS),
     "Softmax": (Softmax(), (2, 9)),
     "LogSoftmax": (LogSoftmax(), (2, 9)),
@@ -189,6 +198,12 @@ def prelu(rng):
     return PReLU(c, weight=rng.standard_normal(c)), maps(rng, c)
 
 
+def activation(rng):
+    """A function of each value that is finite everywhere."""
+    names = "CELU ELU Erf GELU Hardswish LogSigmoid Mish SELU SiLU Sigmoid Softplus Softsign Threshold Abs Pow"
+    return getattr(layers, str(rng.choice(names.split())))()
+
+
 def block(rng):
     c, rectifier = number(rng, 1, 4), (ReLU(), ReLU6(), Tanh(), LeakyReLU(0.1))[rng.integers(4)]
     body = [Conv2d(c, c, 3, padding=1), rectifier]
@@ -218,6 +233,9 @@ RANDOM = [
     lambda rng: (ReLU6(), maps(rng)),
     lambda rng: (LeakyReLU(float(rng.standard_normal())), maps(rng)),
     lambda rng: (Tanh(), maps(rng)),
+    lambda rng: (activation(rng), maps(rng)),
+    lambda rng: (layers.Hardtanh(float(-rng.random()), float(rng.random())), maps(rng)),
+    lambda rng: (layers.Hardsigmoid(float(rng.random()), float(rng.random())), maps(rng)),
     lambda rng: (Softmax(), maps(rng)[:2]),
     lambda rng: (LogSoftmax(), maps(rng)[:2]),
     lambda rng: (GlobalAvgPool2d(), maps(rng)),

@@ -16,11 +16,13 @@ def derivative_of_relu_at_zero_is_one(right):
 
 
 @mutation(
-    "relu6", source="Oneflow-Inc/OneFlow-Benchmark#166, pytorch/pytorch#184574", tests="kinks_by_hand or relu6"
+    "hardtanh",
+    source="Oneflow-Inc/OneFlow-Benchmark#166, pytorch/pytorch#184574",
+    tests="kinks_by_hand or hardtanh",
 )
 def derivative_of_relu6_at_its_kinks_is_one(right):
     """ReLU6's mask 0 <= x <= 6."""
-    return lambda x: (right(x)[0], (x >= 0) & (x <= 6))
+    return lambda x, low, high: (right(x, low, high)[0], (x >= low) & (x <= high))
 
 
 @mutation("relu_input_grad", source="deeplearning4j/nd4j#271", tests="relu")

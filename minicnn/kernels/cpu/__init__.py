@@ -7,7 +7,7 @@ bits on any number of them.
 """
 
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.activation import relu, relu6, relu_input_grad
+from minicnn.kernels.cpu.activation import hardtanh, relu, relu_input_grad
 from minicnn.kernels.cpu.conv.bias_grad import conv2d_bias_grad
 from minicnn.kernels.cpu.conv.dispatch import (
     conv2d,

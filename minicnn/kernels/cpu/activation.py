@@ -3,7 +3,7 @@
 Schedule: threads take blocks of BLOCK values, which the compiler turns into vector instructions.
 Memory: y and its mask.
 Gain: NumPy needs a pass over memory for each of the comparison, the choice and the mask; here all are one.
-Reference: ``reference.relu``, ``reference.relu6`` and ``reference.relu_input_grad``.
+Reference: ``reference.relu``, ``reference.hardtanh`` and ``reference.relu_input_grad``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.recorder import capturable, record_result
 from minicnn.rules import Rule
 
-__all__ = ["relu", "relu6", "relu_input_grad"]
+__all__ = ["hardtanh", "relu", "relu_input_grad"]
 
 # values a thread takes at a time: two arrays of them fit its L1 cache; up to so many NumPy is as fast, and waits
 # for no compiler: VGG's rectifiers behind linear layers
@@ -30,27 +30,29 @@ BLOCK = 8192
 @float32_or(reference.relu)
 def relu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rectifier and its mask, as ``reference.relu``."""
-    return _rectify(x, np.inf) if x.size > BLOCK else record_result(reference.relu, x)
+    return _run_clip(x, 0, np.inf) if x.size > BLOCK else record_result(reference.relu, x)
 
 
 @capturable
-@float32_or(reference.relu6)
-def relu6(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rectifier clipped at 6 and its mask, as ``reference.relu6``."""
-    return _rectify(x, 6) if x.size > BLOCK else record_result(reference.relu6, x)
+@float32_or(reference.hardtanh)
+def hardtanh(x: np.ndarray, min_val: float, max_val: float) -> tuple[np.ndarray, np.ndarray]:
+    """Values clipped to an interval and their mask, as ``reference.hardtanh``."""
+    if x.size > BLOCK:
+        return _run_clip(x, min_val, max_val)
+    return record_result(reference.hardtanh, x, min_val, max_val)
 
 
-def _rectify(x, clip_max):
+def _run_clip(x, low, high):
     y, mask = empty(x.shape), empty(x.shape, bool)
     # an elementwise kernel sees every array as one row, whatever its shape
-    _relu(dense(x).reshape(-1), clip_max, y.reshape(-1), mask.reshape(-1))
+    _clip(dense(x).reshape(-1), low, high, y.reshape(-1), mask.reshape(-1))
     return y, mask
 
 
 @capturable
 @float32_or(reference.relu_input_grad)
 def relu_input_grad(dy: np.ndarray, mask: np.ndarray, rule: Rule) -> np.ndarray:
-    """Backward through ReLU or ReLU6 by one of three rules, as ``reference.relu_input_grad``."""
+    """Backward through ReLU or ``hardtanh`` by one of three rules, as ``reference.relu_input_grad``."""
     if dy.size <= BLOCK:
         return record_result(reference.relu_input_grad, dy, mask, rule)
     dx = empty(dy.shape)
@@ -60,23 +62,23 @@ def relu_input_grad(dy: np.ndarray, mask: np.ndarray, rule: Rule) -> np.ndarray:
 
 
 @inner
-def _clip(x, clip_max, y, mask):
+def _clip_values(x, low, high, y, mask):
     for i in range(len(x)):
         v = x[i]
-        y[i] = np.float32(0) if v <= 0 else clip_max if v >= clip_max else v  # NaN stays NaN
-        mask[i] = (v > 0) & ((v < clip_max) | (clip_max == np.inf))
+        y[i] = low if v <= low else high if v >= high else v  # NaN stays NaN
+        mask[i] = (v > low) & ((v < high) | (high == np.inf))
 
 
 @inner
-def _relu_block(block, x, clip_max, y, mask):
+def _clip_block(block, x, low, high, y, mask):
     # the last block may be shorter: a slice ends where its array does
     part = slice(block * BLOCK, block * BLOCK + BLOCK)
-    _clip(x[part], clip_max, y[part], mask[part])
+    _clip_values(x[part], low, high, y[part], mask[part])
 
 
-@kernel(reads(1), float32, writes(1), writes(1, boolean))
-def _relu(x, clip_max, y, mask):
-    parallel_for(_relu_block, (len(x) + BLOCK - 1) // BLOCK, (x, clip_max, y, mask))
+@kernel(reads(1), float32, float32, writes(1), writes(1, boolean))
+def _clip(x, low, high, y, mask):
+    parallel_for(_clip_block, (len(x) + BLOCK - 1) // BLOCK, (x, low, high, y, mask))
 
 
 @inner

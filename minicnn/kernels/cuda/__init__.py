@@ -7,13 +7,13 @@ an order that the shapes alone decide, so results have the same bits on every ru
 
 from minicnn.kernels import reference
 from minicnn.kernels.cuda.activation import (
+    hardtanh,
     leaky_relu,
     leaky_relu_input_grad,
     prelu,
     prelu_input_grad,
     prelu_weight_grad,
     relu,
-    relu6,
     relu_input_grad,
     tanh,
     tanh_input_grad,
@@ -59,6 +59,7 @@ from minicnn.kernels.cuda.normalisation import (
     local_response_norm,
     local_response_norm_input_grad,
 )
+from minicnn.kernels.cuda.pointwise import pointwise, pointwise_input_grad
 from minicnn.kernels.cuda.pooling import (
     avg_pool2d,
     avg_pool2d_input_grad,

@@ -13,13 +13,13 @@ from minicnn.kernels.cuda.launch import channel_index, launch_per_value, scalar_
 from minicnn.kernels.cuda.reduction import sum_per_channel
 
 __all__ = [
+    "hardtanh",
     "leaky_relu",
     "leaky_relu_input_grad",
     "prelu",
     "prelu_input_grad",
     "prelu_weight_grad",
     "relu",
-    "relu6",
     "relu_input_grad",
     "tanh",
     "tanh_input_grad",
@@ -27,13 +27,13 @@ __all__ = [
 
 
 @cuda.jit
-def _rectify(x, y, mask, clip_max, size):
+def _clip(x, y, mask, low, high, size):
     i = cuda.grid(1)
     if i < size:
         value = x[i]
-        mask[i] = value > 0 and value < clip_max
+        mask[i] = value > low and value < high
         # comparisons, not min and max: a NaN fails them all and passes through, as in NumPy
-        y[i] = x.dtype.type(0) if value < 0 else (clip_max if value > clip_max else value)
+        y[i] = low if value < low else (high if value > high else value)
 
 
 @cuda.jit
@@ -87,27 +87,28 @@ def _tanh_grad(dy, y, dx, size):
         dx[i] = dy[i] * (1 - y[i] * y[i])
 
 
-def _relu(x, clip_max):
+def _run_clip(x, low, high):
     y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
-    launch_per_value(_rectify, x.size, x.memory, y.memory, mask.memory, scalar_like(x, clip_max))
+    bounds = scalar_like(x, low), scalar_like(x, high)
+    launch_per_value(_clip, x.size, x.memory, y.memory, mask.memory, *bounds)
     return y, mask
 
 
 @on_device
 def relu(x):
     """Rectifier and its mask: ``reference.relu``."""
-    return _relu(x, np.inf)
+    return _run_clip(x, 0, np.inf)
 
 
 @on_device
-def relu6(x):
-    """Rectifier with a ceiling of 6, and its mask: ``reference.relu6``."""
-    return _relu(x, 6)
+def hardtanh(x, min_val, max_val):
+    """Values clipped to an interval, and their mask: ``reference.hardtanh``."""
+    return _run_clip(x, min_val, max_val)
 
 
 @on_device
 def relu_input_grad(dy, mask, rule):
-    """Gradient through ReLU or ReLU6 by one of three rules: ``reference.relu_input_grad``."""
+    """Gradient through ReLU or ``hardtanh`` by one of three rules: ``reference.relu_input_grad``."""
     dx = empty(dy.shape, dy.dtype)
     where = int(rule.where_input_positive), int(rule.where_cotangent_positive)
     launch_per_value(_rectify_grad, dy.size, dy.memory, mask.memory, dx.memory, *where)

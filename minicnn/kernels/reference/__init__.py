@@ -21,13 +21,13 @@ These functions trust their callers: arguments are checked where a user's hand r
 from types import FunctionType
 
 from minicnn.kernels.reference.activation import (
+    hardtanh,
     leaky_relu,
     leaky_relu_input_grad,
     prelu,
     prelu_input_grad,
     prelu_weight_grad,
     relu,
-    relu6,
     relu_input_grad,
     tanh,
     tanh_input_grad,
@@ -72,6 +72,7 @@ from minicnn.kernels.reference.normalisation import (
     local_response_norm,
     local_response_norm_input_grad,
 )
+from minicnn.kernels.reference.pointwise import pointwise, pointwise_input_grad
 from minicnn.kernels.reference.pooling import (
     avg_pool2d,
     avg_pool2d_input_grad,

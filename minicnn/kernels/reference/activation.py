@@ -7,13 +7,13 @@ import numpy as np
 from minicnn.rules import Rule
 
 __all__ = [
+    "hardtanh",
     "leaky_relu",
     "leaky_relu_input_grad",
     "prelu",
     "prelu_input_grad",
     "prelu_weight_grad",
     "relu",
-    "relu6",
     "relu_input_grad",
     "tanh",
     "tanh_input_grad",
@@ -51,27 +51,29 @@ def relu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(x, 0), x > 0
 
 
-def relu6(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rectifier with a ceiling, y = min(max(x, 0), 6), and its mask 0 < x < 6.
+def hardtanh(x: np.ndarray, min_val: float, max_val: float) -> tuple[np.ndarray, np.ndarray]:
+    """Values clipped to an interval, y = min(max(x, min_val), max_val), and the mask min_val < x < max_val.
+
+    From 0 on it is a rectifier with a ceiling: ReLU6 ends at 6.
 
     See Also
     --------
     relu_input_grad : its gradient too, by this mask
-    torch.nn.functional.relu6 : the same in PyTorch
+    torch.nn.functional.hardtanh : the same in PyTorch
 
     Examples
     --------
-    >>> y, mask = relu6(np.array([-1.0, 2.0, 7.0]))
+    >>> y, mask = hardtanh(np.array([-1.0, 2.0, 7.0]), 0, 6)
     >>> y.tolist(), mask.tolist()
     ([0.0, 2.0, 6.0], [False, True, False])
 
     """
     # at either kink the derivative counts as 0
-    return np.clip(x, 0, 6), (x > 0) & (x < 6)
+    return np.clip(x, min_val, max_val), (x > min_val) & (x < max_val)
 
 
 def relu_input_grad(dy: np.ndarray, mask: np.ndarray, rule: Rule) -> np.ndarray:
-    """Backward through ReLU or ReLU6 by one of three rules.
+    """Backward through ReLU or ``hardtanh`` by one of three rules.
 
     dx = dy [x > 0]^a [dy > 0]^b, with (a, b) = (1, 0) for the gradient, (0, 1) for the deconvnet, (1, 1) for
     guided backpropagation.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn._utils.types import Padding, Pair
-from minicnn.kernels.reference.activation import relu, relu6, relu_input_grad
+from minicnn.kernels.reference.activation import hardtanh, relu, relu_input_grad
 from minicnn.kernels.reference.convolution import conv2d, conv2d_input_grad
 from minicnn.rules import Rule
 
@@ -61,7 +61,7 @@ def conv2d_relu(
     # the convolution has no bias: the shift comes after the scale
     y = _scale(conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), scale)
     y = y if shift is None else y + shift[:, None, None]
-    y, mask = relu(y) if clip_max is None else relu6(y)
+    y, mask = relu(y) if clip_max is None else hardtanh(y, 0, clip_max)
     return y, mask if keep_mask else None
 
 

@@ -19,8 +19,21 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels.reference.windows import Windows
-from minicnn.layers import Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, sequence
+from minicnn.layers import (
+    Abs,
+    Hardsigmoid,
+    Hardtanh,
+    Kind,
+    Layer,
+    LeakyReLU,
+    MaxPool2d,
+    PReLU,
+    ReLU,
+    ReLU6,
+    sequence,
+)
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng
+from minicnn.layers.kinks import complex_step
 from minicnn.rules import GRADIENT, Rule
 
 __all__ = ["AverageSlope", "Kinks", "average_slope", "average_slopes", "share_below", "shares_of_largest"]
@@ -147,6 +160,23 @@ average_slope.register(ReLU, lambda layer, a, b: _average_rectifier(a, b))
 average_slope.register(ReLU6, lambda layer, a, b: _average_rectifier(a, b, ceiling=6.0))
 average_slope.register(LeakyReLU, lambda layer, a, b: _average_rectifier(a, b, layer.negative_slope))
 average_slope.register(PReLU, lambda layer, a, b: _average_rectifier(a, b, layer.weight))
+
+
+@average_slope.register(Abs)
+@average_slope.register(Hardsigmoid)
+@average_slope.register(Hardtanh)
+def _average_lines(layer: Abs | Hardsigmoid | Hardtanh, a: np.ndarray, b: np.ndarray) -> AverageSlope:
+    """Average slope of a function made of lines between its kinks."""
+    ends = np.array(layer.kinks, a.dtype)
+    # a point on each line: before the first kink, between two, behind the last
+    points = np.concatenate([ends[:1] - 1, (ends[:-1] + ends[1:]) / 2, ends[-1:] + 1])
+    slopes = complex_step(layer, points, np.ones_like(points))
+    slope, kinks = np.full_like(a, slopes[-1]), []
+    for kink, step in zip(ends, slopes[:-1] - slopes[1:], strict=True):
+        below, crossed = share_below(kink, a, b)
+        slope += step * below
+        kinks.append(crossed)
+    return _RectifierSlope(slope, Kinks(*map(np.concatenate, zip(*kinks, strict=True))))
 
 
 class _PoolSlope(NamedTuple):

@@ -98,7 +98,7 @@ def _derivatives(
         return Measured(value, tolerance(np.float64, scale * v) + summation)
 
     # a smooth layer has curvature, of which a difference quotient would keep a share
-    if what == "input" and layer.kind == Kind.SMOOTH:
+    if what == "input" and layer.kind >= Kind.SMOOTH:
         yield "complex step", along_input
         return
     yield "difference quotient", lambda v: _difference_quotient(case, what, dy, v)

@@ -188,7 +188,7 @@ FORMS = {
     "add": add_forms,
     "dropout": self_adjoint_forms("dropout_input_grad"),
     "relu": self_adjoint_forms("relu_input_grad"),
-    "relu6": self_adjoint_forms("relu_input_grad"),
+    "hardtanh": self_adjoint_forms("relu_input_grad"),
     "leaky_relu": self_adjoint_forms("leaky_relu_input_grad"),
     "prelu": self_adjoint_forms("prelu_input_grad"),
 }

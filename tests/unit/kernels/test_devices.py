@@ -17,10 +17,10 @@ from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn, example
 
 FORWARD = [name for name in reference.__all__ if not name.endswith("_grad")]
 GRADIENTS = [name for name in reference.__all__ if name.endswith("_grad")]
-# ReLU6's gradient is ReLU's, by its own mask, the transpose's bias is added as the convolution's is, and where
+# hardtanh's gradient is ReLU's, by its own mask, the transpose's bias is added as the convolution's is, and where
 # weights are trained convolution and rectifier are separate steps.
 SHARED = {
-    "relu6": ["relu_input_grad"],
+    "hardtanh": ["relu_input_grad"],
     "conv_transpose2d": ["conv2d_bias_grad"],
     "conv2d_relu": ["conv2d_weight_grad"],
 }

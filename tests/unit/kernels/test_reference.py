@@ -259,8 +259,8 @@ def test_local_response_norm_by_hand():
 def test_kinks_by_hand():
     x = np.array([-1.0, 0.0, 3.0, 6.0, 7.0])
     assert reference.relu(x)[1].tolist() == [False, False, True, True, True]
-    assert reference.relu6(x)[0].tolist() == [0, 0, 3, 6, 6]
-    assert reference.relu6(x)[1].tolist() == [False, False, True, False, False]
+    assert reference.hardtanh(x, 0, 6)[0].tolist() == [0, 0, 3, 6, 6]
+    assert reference.hardtanh(x, 0, 6)[1].tolist() == [False, False, True, False, False]
 
 
 @pytest.mark.parametrize("scale", [1e4, -1e4])

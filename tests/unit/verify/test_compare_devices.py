@@ -49,7 +49,7 @@ FORWARD = {
     "avg_pool2d": "mean",
     "linear": "full",
     "relu": "relu",
-    "relu6": "relu6",
+    "hardtanh": "relu6",
     "add": "sum",
 }
 # kernel: where the gradient is wrong first, and the layer that it comes back from
