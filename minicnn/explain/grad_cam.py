@@ -12,6 +12,7 @@ from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
+    Hardtanh,
     Layer,
     LeakyReLU,
     PReLU,
@@ -22,6 +23,7 @@ from minicnn.layers import (
     sequence,
 )
 from minicnn.layers.blocks import Block
+from minicnn.layers.pointwise import Pointwise
 from minicnn.network import Network
 
 __all__ = [
@@ -34,7 +36,8 @@ __all__ = [
     "resize_maps",
 ]
 
-AFTER = BatchNorm2d | ReLU | ReLU6 | LeakyReLU | PReLU | Tanh  # what belongs to the convolution before it
+# what belongs to the convolution before it
+AFTER = BatchNorm2d | ReLU | ReLU6 | Hardtanh | LeakyReLU | PReLU | Pointwise | Tanh
 
 
 def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = None) -> np.ndarray:

@@ -29,7 +29,7 @@ MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
 _HALF_LIMIT = 50_000
-_WORDS = ("padding", "mode", "coordinates", "rounding")
+_WORDS = ("approximate", "padding", "mode", "coordinates", "rounding")
 # what a description may name: the layers of minicnn.layers and nothing else
 _LAYERS = {
     name: kind

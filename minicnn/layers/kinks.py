@@ -22,8 +22,8 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.windows import Windows
 from minicnn.layers import Hardtanh, Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, ZeroPad2d
-from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.pointwise import Pointwise
+from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = [

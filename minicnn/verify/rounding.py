@@ -40,8 +40,8 @@ from minicnn.layers import (
     Tanh,
     Upsample,
 )
-from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.pointwise import Pointwise
+from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
 __all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.onnx import export_resampling
+from minicnn.formats.onnx.export_activations import ACTIVATION_NODES, single_node
 from minicnn.formats.onnx.export_resampling import add_pad
 from minicnn.layers import (
     AvgPool2d,
@@ -22,18 +23,13 @@ from minicnn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Layer,
-    LeakyReLU,
     Linear,
     LocalResponseNorm,
     LogSoftmax,
     MaxPool2d,
     Permute,
-    PReLU,
-    ReLU,
-    ReLU6,
     Reshape,
     Softmax,
-    Tanh,
 )
 from minicnn.shapes import IntPair, Sides, pair, sides, span
 
@@ -44,10 +40,6 @@ __all__ = ["NODES"]
 
 # the layer is of the class that NODES names
 _Export: TypeAlias = "Callable[[Graph, Any, ExportContext], str]"
-
-
-def _single_node(op_type: str, **attributes: Any) -> _Export:
-    return lambda graph, layer, context: graph.node(op_type, context.path, [context.x], **attributes)
 
 
 def _add_parameters(graph: Graph, layer: Layer, context: ExportContext) -> list[str]:
@@ -181,21 +173,6 @@ def _even_local_response_norm(graph: Graph, layer: LocalResponseNorm, context: E
     return graph.node("Div", context.path, [context.x, means])
 
 
-def _prelu(graph: Graph, layer: PReLU, context: ExportContext) -> str:
-    assert layer.weight is not None
-    # (C, 1, 1), which broadcasts against (N, C, H, W)
-    slope = layer.weight.reshape(-1, *[1] * (len(context.shape) - 1))
-    return graph.node("PRelu", context.path, [context.x, graph.constant(f"{context.path}.weight", slope)])
-
-
-def _relu6(graph: Graph, layer: ReLU6, context: ExportContext) -> str:
-    bounds = [graph.constant(f"{context.path}.{name}", np.array(v, graph.dtype)) for name, v in _RELU6]
-    return graph.node("Clip", context.path, [context.x, *bounds])
-
-
-_RELU6 = (("min", 0), ("max", 6))
-
-
 def _dropout(graph: Graph, layer: Dropout, context: ExportContext) -> str:
     ratio = graph.constant(f"{context.path}.ratio", np.array(layer.p))
     return graph.node("Dropout", context.path, [context.x, ratio])
@@ -216,27 +193,21 @@ def _permute(graph: Graph, layer: Permute, context: ExportContext) -> str:
 
 
 _NODES: dict[type[Layer], _Export] = {
+    **ACTIVATION_NODES,
     AvgPool2d: _avg_pool,
     BatchNorm2d: _batch_norm,
     Conv2d: _conv,
     ConvTranspose2d: _conv_transpose,
     Dropout: _dropout,
     Flatten: _flatten,
-    GlobalAvgPool2d: _single_node("GlobalAveragePool"),
-    LeakyReLU: lambda graph, layer, context: graph.node(
-        "LeakyRelu", context.path, [context.x], alpha=float(layer.negative_slope)
-    ),
+    GlobalAvgPool2d: single_node("GlobalAveragePool"),
     Linear: _linear,
     LocalResponseNorm: _local_response_norm,
-    LogSoftmax: _single_node("LogSoftmax", axis=1),
+    LogSoftmax: single_node("LogSoftmax", axis=1),
     MaxPool2d: _max_pool,
-    PReLU: _prelu,
     Permute: _permute,
-    ReLU: _single_node("Relu"),
-    ReLU6: _relu6,
     Reshape: _reshape,
-    Softmax: _single_node("Softmax", axis=1),
-    Tanh: _single_node("Tanh"),
+    Softmax: single_node("Softmax", axis=1),
 }
 
 NODES = _NODES | export_resampling.NODES

@@ -7,26 +7,23 @@ that was not asked for is refused by its name, unless ``HARMLESS`` names it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from minicnn.formats.onnx import reshape, windows
+from minicnn.formats.onnx.activations import ACTIVATIONS
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.layers import (
     BatchNorm2d,
     Dropout,
     Layer,
-    LeakyReLU,
     Linear,
     LocalResponseNorm,
     LogSoftmax,
     PReLU,
-    ReLU,
-    ReLU6,
     Softmax,
-    Tanh,
 )
 from minicnn.layers.base import Shape
 
@@ -53,17 +50,6 @@ def _dropout(op: BoundNode) -> list[Layer]:
 
 
 # rectifiers and what ends a network
-
-
-def _clip(op: BoundNode) -> list[Layer]:
-    lower = op.number(1, op.node.real("min", -inf))
-    upper = op.number(2, op.node.real("max", inf))
-    if lower == 0 and upper == 6:
-        return [ReLU6()]
-    # the largest float32 is no bound either
-    if lower == 0 and upper >= float(np.finfo(np.float32).max):
-        return [ReLU()]
-    raise op.error(f"clips to [{lower}, {upper}]; layers are there for [0, inf] (ReLU) and [0, 6] (ReLU6)")
 
 
 def _prelu(op: BoundNode) -> list[Layer]:
@@ -223,11 +209,11 @@ def _matmul(op: BoundNode) -> list[Layer]:
 
 
 LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
+    **ACTIVATIONS,
     "Add": _affine,
     "AveragePool": windows.average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
-    "Clip": _clip,
     "Concat": _identity,
     "Conv": windows.conv,
     "ConvTranspose": windows.conv_transpose,
@@ -239,7 +225,6 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "GlobalMaxPool": windows.global_max_pool,
     "Identity": _identity,
     "LRN": _local_response_norm,
-    "LeakyRelu": lambda op: [LeakyReLU(op.node.real("alpha", 0.01))],
     "LogSoftmax": _make_softmax(LogSoftmax()),
     "MatMul": _matmul,
     "MaxPool": windows.max_pool,
@@ -247,13 +232,11 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "PRelu": _prelu,
     "Pad": reshape.pad,
     "ReduceMean": windows.mean,
-    "Relu": lambda op: [ReLU()],
     "Reshape": reshape.reshape,
     "Softmax": _make_softmax(Softmax()),
     "Squeeze": reshape.squeeze,
     "Sub": _affine,
     "Sum": _identity,
-    "Tanh": lambda op: [Tanh()],
     "Transpose": reshape.transpose,
     "Unsqueeze": reshape.unsqueeze,
 }

@@ -242,6 +242,17 @@ def _(layer: layers.LocalResponseNorm, shape: Shape, out: Shape) -> nn.Module:
 
 
 @translate.register
+def _(layer: layers.ELU, shape: Shape, out: Shape) -> nn.Module:
+    # torch's modules know alpha alone, the function below them all three; SELU has a function of its own
+    return Function(lambda x: torch.ops.aten.elu(x, *layer.constants))
+
+
+@translate.register
+def _(layer: layers.Hardsigmoid, shape: Shape, out: Shape) -> nn.Module:
+    return Function(lambda x: (layer.alpha * x + layer.beta).clamp(0, 1))
+
+
+@translate.register
 def _(layer: layers.Permute, shape: Shape, out: Shape) -> nn.Module:
     return Function(lambda x: x.permute(0, *(axis + 1 for axis in layer.axes)))
 
@@ -309,7 +320,24 @@ translate.register(layers.ReLU6, lambda layer, shape, out: nn.ReLU6())
 translate.register(layers.ReflectionPad2d, lambda layer, shape, out: nn.ReflectionPad2d(layer.padding))
 translate.register(layers.ReplicationPad2d, lambda layer, shape, out: nn.ReplicationPad2d(layer.padding))
 translate.register(layers.Reshape, lambda layer, shape, out: Function(lambda x: x.reshape(-1, *layer.shape)))
+translate.register(layers.SELU, translate.dispatch(layers.ELU))
 translate.register(layers.Softmax, lambda layer, shape, out: nn.Softmax(1))
 translate.register(layers.Sum, _reduce)
 translate.register(layers.Tanh, lambda layer, shape, out: nn.Tanh())
+translate.register(layers.Abs, lambda layer, shape, out: Function(torch.abs))
+translate.register(layers.CELU, lambda layer, shape, out: nn.CELU(layer.alpha))
+translate.register(layers.Erf, lambda layer, shape, out: Function(torch.erf))
+translate.register(layers.Exp, lambda layer, shape, out: Function(torch.exp))
+translate.register(layers.GELU, lambda layer, shape, out: nn.GELU(layer.approximate))
+translate.register(layers.Hardswish, lambda layer, shape, out: nn.Hardswish())
+translate.register(layers.Hardtanh, lambda layer, shape, out: nn.Hardtanh(layer.min_val, layer.max_val))
+translate.register(layers.Log, lambda layer, shape, out: Function(torch.log))
+translate.register(layers.LogSigmoid, lambda layer, shape, out: nn.LogSigmoid())
+translate.register(layers.Mish, lambda layer, shape, out: nn.Mish())
+translate.register(layers.Pow, lambda layer, shape, out: Function(lambda x: x**layer.exponent))
+translate.register(layers.SiLU, lambda layer, shape, out: nn.SiLU())
+translate.register(layers.Sigmoid, lambda layer, shape, out: nn.Sigmoid())
+translate.register(layers.Softplus, lambda layer, shape, out: nn.Softplus(layer.beta, layer.threshold))
+translate.register(layers.Softsign, lambda layer, shape, out: nn.Softsign())
+translate.register(layers.Threshold, lambda layer, shape, out: nn.Threshold(layer.threshold, layer.value))
 translate.register(layers.ZeroPad2d, lambda layer, shape, out: nn.ZeroPad2d(layer.padding))
