@@ -19,7 +19,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     ["errors", "_utils", "rules"],
     ["shapes"],
-    ["kernels.reference", "kernels.cpu", "kernels.cuda"],
+    ["kernels.reference", "kernels.scalar_functions", "kernels.cpu", "kernels.cuda"],
     ["kernels"],
     ["images"],
     ["layers"],

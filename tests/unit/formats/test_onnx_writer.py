@@ -58,6 +58,10 @@ LAYERS = {
     "norm without weight": [BatchNorm2d(4, affine=False, **STATISTICS)],
     **{f"response {n}": [LocalResponseNorm(n, alpha=0.5, beta=0.7, k=2.0)] for n in (1, 2, 3, 4, 7)},
     "rectifiers": [ReLU(), ReLU6(), LeakyReLU(0.2), PReLU(1), PReLU(4, weight=positive(4)), Tanh()],
+    "smooth": [layers.ELU(0.5), layers.SELU(), layers.ELU(0.7, 1.3), layers.CELU(0.5), layers.Softsign()],
+    "gates": [layers.Hardsigmoid(), layers.Sigmoid(), layers.Hardswish(), layers.Softplus(), layers.LogSigmoid()],
+    "clips": [layers.Hardtanh(), layers.Hardtanh(0, 0.5), layers.Hardtanh(-np.inf, 0.4), layers.Threshold(0.1)],
+    "elementary": [layers.Abs(), layers.Exp(), layers.Log(), layers.Erf(), layers.Pow(0.5)],
     "ends": [Dropout(0.2), Softmax()],
     "logarithms": [GlobalAvgPool2d(), Flatten(), LogSoftmax()],
     "moves": [ZeroPad2d((1, 2, 3, 0)), Permute((1, 2, 0)), Reshape((3, 5, 24)), Permute((2, 0, 1))],
@@ -122,6 +126,19 @@ def check(net, path, back=True):
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name, tmp_path):
     check(network(LAYERS[name]), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("layer", [layers.SiLU(), layers.Mish(), layers.GELU(), layers.GELU("tanh")])
+def test_formulas(layer, tmp_path):
+    """What opset 17 has no operator for is written as exporters write it."""
+    check(network([Conv2d(4, 3, 3), layer, Conv2d(3, 2, 1)]), tmp_path / "net.onnx", back=False)
+
+
+def test_softplus_of_a_steeper_argument(tmp_path):
+    check(network([layers.Softplus(2.0)]), tmp_path / "net.onnx")
+    for other in (layers.Softplus(1.0, threshold=3.0), layers.Threshold(0.0, -1.0), layers.ELU(1.0, 1.0, 2.0)):
+        with pytest.raises(WeightsError, match="layer '0': ONNX has no"):
+            write(tmp_path / "net.onnx", network([other]))
 
 
 def test_every_layer_is_written_or_refused_by_name(tmp_path):
