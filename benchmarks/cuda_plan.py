@@ -141,7 +141,7 @@ def _streamed(launch: Launch) -> tuple[float, float, float]:
         "_transform_filters": lambda: (9 + 36) * size,
         "_transform_outputs": lambda: 36 * size + np.prod(a["maps"]) * written,
         "_scaled_rectify_grad": lambda: 2.25 * size,
-        "_rectify": lambda: 2.25 * size,
+        "_clip": lambda: 2.25 * size,
         "_rectify_grad": lambda: 2.25 * size,
         "gemv": lambda: launch.blocks // a["images"] * a["length"] + a["images"] * a["length"],
         "_gemv_transposed": lambda: a["rows"] * a["length"] + launch.grid[1] * launch.grid[2] * a["length"],

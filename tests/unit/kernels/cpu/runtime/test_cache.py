@@ -56,10 +56,10 @@ def fresh(monkeypatch):
 
 def test_first_process_compiles_and_says_so_the_second_finds_it(tmp_path):
     assert outputs(start(tmp_path)) == (ANSWER, ONCE)
-    files = {path.name for path in tmp_path.rglob("activation._relu-*")}
+    files = {path.name for path in tmp_path.rglob("activation._clip-*")}
     assert len(files) == 2  # an index and the code
     assert outputs(start(tmp_path)) == (ANSWER, "")
-    assert {path.name for path in tmp_path.rglob("activation._relu-*")} == files
+    assert {path.name for path in tmp_path.rglob("activation._clip-*")} == files
 
 
 def test_folder_is_private_and_named_by_the_versions(tmp_path, fresh):
@@ -105,7 +105,7 @@ def test_users_own_numba_settings_stay(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not what it was"])
 def test_damaged_files_are_compiled_again(tmp_path, suffix, content):
     outputs(start(tmp_path))
-    (path,) = tmp_path.rglob(f"activation._relu-*.{suffix}")
+    (path,) = tmp_path.rglob(f"activation._clip-*.{suffix}")
     path.write_bytes(content)
     assert outputs(start(tmp_path)) == (ANSWER, ONCE)
     assert outputs(start(tmp_path)) == (ANSWER, "")
@@ -178,23 +178,23 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, fresh, capsys):
 
 def test_a_kernel_refuses_what_it_was_not_compiled_for():
     """No second signature is compiled behind the user's back."""
-    from minicnn.kernels.cpu.activation import _relu
+    from minicnn.kernels.cpu.activation import _clip
 
     ones = np.ones(9000, np.float32)
     cpu.relu(ones)
     with pytest.raises(TypeError, match="No matching definition"):
-        _relu(np.ones(9000), 6, ones, np.ones(9000, bool))
+        _clip(np.ones(9000), 0, 6, ones, np.ones(9000, bool))
 
 
 def test_warm_up_compiles_ahead(tmp_path, fresh):
     fresh.setenv("MINICNN_CACHE_DIR", str(tmp_path))
     seen = []
-    relu = [kernel for kernel in jit._kernels() if kernel.name == "activation._relu"]
+    relu = [kernel for kernel in jit._kernels() if kernel.name == "activation._clip"]
     fresh.setattr(jit, "_kernels", lambda: relu)
     fresh.setattr(relu[0], "_compiled", None)
     assert jit.warm_up(lambda *progress: seen.append(progress)) > 0
-    assert seen == [(0, 1, "activation._relu")]
-    assert jit.compiled_names() == ["activation._relu"]
+    assert seen == [(0, 1, "activation._clip")]
+    assert jit.compiled_names() == ["activation._clip"]
     assert outputs(start(tmp_path)) == (ANSWER, "")
 
 
