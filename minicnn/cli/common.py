@@ -77,6 +77,7 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     add = option_adder(parser, "loading")
     add("--architecture", metavar="NAME", help="what a state dictionary belongs to")
     add("--weights", metavar="FILE", help="the second file of formats that have two")
+    add("--entry", metavar="NAME", help="which network of a checkpoint that holds several, such as model_ema")
 
 
 def add_preprocessing(parser: argparse.ArgumentParser) -> None:

@@ -30,8 +30,10 @@ def run(arguments: Namespace) -> int:
     save(net, arguments.destination)
     checks: list[dict[str, Any]] = []
     if arguments.check:
-        files = (resolve(arguments.source), Path(arguments.destination))
-        checks = compare_files(net, files, **arguments.loading)
+        checks = compare_files(net, [resolve(arguments.source)], **arguments.loading)
+        # what was written holds one network, under its own names
+        loading = {name: value for name, value in arguments.loading.items() if name != "entry"}
+        checks += compare_files(net, [Path(arguments.destination)], **loading)
     record = {"source": str(arguments.source), "destination": arguments.destination, "checks": checks}
     common.print_result(record, format_conversion, arguments.json)
     return 0 if all_agree(checks) else 1

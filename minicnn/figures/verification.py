@@ -125,7 +125,7 @@ def _load_network(record: Mapping[str, Any]) -> Network:
     origin = record["net"]
     if not isinstance(origin.get("source"), str):
         raise MinicnnError(f"the record does not say where {origin.get('name')!r:.80} was loaded from; give --net")
-    return load.load(origin["source"], origin.get("weights"), origin.get("architecture"))
+    return load.load(origin["source"], origin.get("weights"), origin.get("architecture"), origin.get("entry"))
 
 
 def _find_images(record: Mapping[str, Any], figure: Path) -> list[Path]:

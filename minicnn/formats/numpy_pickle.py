@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.checkpoint import flatten, strip_prefix, unwrap
+from minicnn.formats.checkpoint import select
 from minicnn.formats.containers import files, npz, unpickler
 from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.pickle_types import KNOWN, are_counts
@@ -28,11 +28,12 @@ _MAX_AXES = 32
 _NUMBERS = (*(f"f{n}" for n in (2, 4, 8)), *(f"{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8)), "b1")
 
 
-def read(path: PathLike) -> dict[str, np.ndarray]:
+def read(path: PathLike, entry: str | None = None) -> dict[str, np.ndarray]:
     """Read the dictionary of arrays in a .pkl or .npy file.
 
     Nested names are joined by dots, the arrays of a list are numbered, a ``module.`` is removed: of
-    {"conv1": [weight, bias]} the names are conv1.0 and conv1.1.
+    {"conv1": [weight, bias]} the names are conv1.0 and conv1.1.  ``entry`` names one of several, see
+    ``checkpoint.select``.
 
     Returns
     -------
@@ -42,13 +43,13 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, holds no dictionary of arrays, or its pickle names anything but arrays
-        and containers.
+        If the file is missing or damaged, holds no dictionary of arrays, or anything but arrays and containers
+        among them.
 
     """
     data = files.map_file(path, "a pickle or a .npy file")
     root = _read_npy(data, path) if data[: len(_NPY)] == _NPY else _run(data, path, 0)
-    arrays = strip_prefix(flatten(path, unwrap(path, root, _Array), _Array))
+    arrays = select(path, root, _Array, entry)
     # one array under several names counts once
     claimed = sum(array.nbytes for array in {id(array): array for array in arrays.values()}.values())
     if claimed > len(data):

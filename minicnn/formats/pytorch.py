@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.checkpoint import flatten, strip_prefix, unwrap
+from minicnn.formats.checkpoint import select
 from minicnn.formats.containers import files, unpickler, zip_archive
 from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.pickle_types import STORAGES, Storage, Tensor
@@ -31,12 +31,13 @@ _EXPANDED_LIMIT = 1 << 24  # elements of a tensor that repeats its storage's
 _Fetch = Callable[[Storage], "memoryview | bytes"]
 
 
-def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
+def read(path: PathLike, check: bool | None = None, entry: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a file that ``torch.save`` wrote.
 
-    A checkpoint's model lies under ``state_dict``, ``model``, ``net`` and the like; what else it holds is
-    dropped. Nested dictionaries are flattened with dots; entries that are no tensors are dropped; a ``module.``
-    that begins every name is removed. Storages that tensors share are shared by the arrays.
+    A checkpoint's model lies under ``state_dict``, ``model``, ``net`` and the like; what else it holds, such as
+    the optimiser and the settings, is dropped without being built. Nested dictionaries are flattened with dots;
+    entries that are no tensors are dropped; a ``module.`` that begins every name is removed. Storages that tensors
+    share are shared by the arrays.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
         Whether to compare the storages of a zip file with their checksums, which reads all of them; by default
         files of up to 64 MiB are checked. ``data.pkl`` is always checked. Legacy files, and zip files written
         with checksums turned off, have none.
+    entry : str, optional
+        Which of several state dictionaries, see ``checkpoint.select``.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
     ------
     WeightsError
         If the file is missing, damaged, no PyTorch file or a TorchScript one, if a tensor does not lie inside
-        its storage, or if its pickle names anything that ``containers.pickle_types`` does not list.
+        its storage, or if its weights have anything among them that ``containers.pickle_types`` does not list.
 
     """
     data = files.map_file(path, "a PyTorch file")
@@ -69,7 +72,7 @@ def read(path: PathLike, check: bool | None = None) -> dict[str, np.ndarray]:
             f"{path}: expected a PyTorch file (zip, or legacy pickle), found {files.guess_file_type(data)}; "
             "save model.state_dict() with torch.save"
         )
-    tensors = strip_prefix(flatten(path, unwrap(path, value, Tensor), Tensor))
+    tensors = select(path, value, Tensor, entry)
     return dict(_build_arrays(path, tensors, fetch, order))
 
 

@@ -35,7 +35,8 @@ class Format:
         ``read(path)``, or ``read(path, weights)`` where there is a second file, returns the network of a file that
         holds its architecture.
     read_arrays : callable, optional
-        ``read_arrays(path)`` returns a state dictionary: {name: array}.
+        ``read_arrays(path)`` returns a state dictionary: {name: array}; ``read_arrays(path, entry)`` one of those
+        that a checkpoint holds.
     write : callable, optional
         ``write(path, net)``.
     sniff : callable, optional
@@ -48,7 +49,7 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     read: Callable[..., Network] | None = None
-    read_arrays: Callable[[Path], dict[str, np.ndarray]] | None = None
+    read_arrays: Callable[..., dict[str, np.ndarray]] | None = None
     write: Callable[[PathLike, Network], None] | None = None
     sniff: Callable[[Path], bool] | None = None
     second_file: str | None = None
@@ -65,11 +66,11 @@ def _read_native(path: Path) -> Network:
     return native.read(path)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
+    from minicnn.formats.checkpoint import strip_prefix, take_entry
     from minicnn.formats.containers import npz
 
-    arrays, _ = npz.read(path)
-    return arrays
+    return take_entry(path, strip_prefix(npz.read(path)[0]), entry)
 
 
 def _write_native(path: PathLike, net: Network) -> None:
@@ -96,10 +97,11 @@ def _write_onnx(path: PathLike, net: Network) -> None:
     onnx.write(path, net)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
     from minicnn.formats import safetensors
+    from minicnn.formats.checkpoint import strip_prefix, take_entry
 
-    return safetensors.read(path)
+    return take_entry(path, strip_prefix(safetensors.read(path)), entry)
 
 
 def _write_safetensors(path: PathLike, net: Network) -> None:
@@ -108,10 +110,10 @@ def _write_safetensors(path: PathLike, net: Network) -> None:
     safetensors.write(path, net.state_dict())
 
 
-def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
+def _read_pytorch(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
     from minicnn.formats import pytorch
 
-    return pytorch.read(path)
+    return pytorch.read(path, entry=entry)
 
 
 def _write_pytorch(path: PathLike, net: Network) -> None:
@@ -120,10 +122,10 @@ def _write_pytorch(path: PathLike, net: Network) -> None:
     pytorch.write(path, net.state_dict())
 
 
-def _read_numpy_pickle(path: Path) -> dict[str, np.ndarray]:
+def _read_numpy_pickle(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
     from minicnn.formats import numpy_pickle
 
-    return numpy_pickle.read(path)
+    return numpy_pickle.read(path, entry)
 
 
 def _read_matconvnet(path: Path) -> Network:
@@ -138,10 +140,11 @@ def _read_keras(path: Path) -> Network:
     return keras.read(path)
 
 
-def _read_keras_arrays(path: Path) -> dict[str, np.ndarray]:
+def _read_keras_arrays(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
     from minicnn.formats import keras
+    from minicnn.formats.checkpoint import take_entry
 
-    return keras.read_state(path)
+    return take_entry(path, keras.read_state(path), entry)
 
 
 def _sniff_keras(path: Path) -> bool:

@@ -20,7 +20,11 @@ TOLERANCE = 1e-4  # of the largest value: float32, by other algorithms
 
 
 def compare_files(
-    net: Network, files: Iterable[Path], architecture: str | None = None, weights: PathLike | None = None
+    net: Network,
+    files: Iterable[Path],
+    architecture: str | None = None,
+    weights: PathLike | None = None,
+    entry: str | None = None,
 ) -> list[dict[str, Any]]:
     """Compare ``net`` with what other programs read from files that should hold it.
 
@@ -32,8 +36,8 @@ def compare_files(
     net : Network
     files : iterable of Path
         Such as the source and the destination of a conversion.
-    architecture, weights : optional
-        Of state dictionaries, and of formats in two files, as for ``minicnn.load``.
+    architecture, weights, entry : optional
+        Of state dictionaries, formats in two files and checkpoints, as for ``minicnn.load``.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def compare_files(
         if peer is not None:
             rows.append(_ask_peer(path, net, peer))
         # the way through our own reader is checked even where no other program is there
-        reread = _reread(path, net, architecture, weights)
+        reread = _reread(path, net, architecture, weights, entry)
         rows.append(_compare(path, "minicnn", "scores", _compute_scores(net), _compute_scores(reread)))
     return rows
 
@@ -69,14 +73,16 @@ def all_agree(rows: Iterable[Mapping[str, Any]]) -> bool:
     return all(row["skipped"] or row["difference"] <= TOLERANCE * row["scale"] for row in rows)
 
 
-def _reread(path: Path, net: Network, architecture: str | None, weights: PathLike | None) -> Network:
+def _reread(
+    path: Path, net: Network, architecture: str | None, weights: PathLike | None, entry: str | None
+) -> Network:
     kind = find_format(path)
     if kind is None or kind.holds_architecture(path):
         return load(path, weights if kind is not None and kind.second_file is not None else None)
     if architecture is not None:
-        return load(path, architecture=architecture)
+        return load(path, architecture=architecture, entry=entry)
     # arrays alone: into the layers of the network that was written
-    return Network.from_state_dict(net.named_layers, read_state_dict(path), net.input_shape, name=path.stem)
+    return Network.from_state_dict(net.named_layers, read_state_dict(path, entry), net.input_shape, name=path.stem)
 
 
 class _Peer(NamedTuple):

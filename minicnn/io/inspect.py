@@ -17,7 +17,12 @@ from minicnn.network import Network, summary
 __all__ = ["format_description", "inspect"]
 
 
-def inspect(source: PathLike, architecture: str | None = None, weights: PathLike | None = None) -> dict[str, Any]:
+def inspect(
+    source: PathLike,
+    architecture: str | None = None,
+    weights: PathLike | None = None,
+    entry: str | None = None,
+) -> dict[str, Any]:
     """Describe a weight file, or a network of the catalogue by its name.
 
     Parameters
@@ -28,6 +33,8 @@ def inspect(source: PathLike, architecture: str | None = None, weights: PathLike
         Architecture of a state dictionary; without it its arrays are listed.
     weights : str or Path, optional
         The second file of formats that have two.
+    entry : str, optional
+        Which network of a checkpoint that holds several.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def inspect(source: PathLike, architecture: str | None = None, weights: PathLike
     """
     path = load.resolve(source)
     try:
-        net = load.open_network(path, weights, architecture)
+        net = load.open_network(path, weights, architecture, entry)
     # a state dictionary without its architecture: the arrays are all that can be listed
     except load.ArchitectureNeeded as error:
         unknown = {"preprocess": None, "labels": None}

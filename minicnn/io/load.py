@@ -13,7 +13,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.table import Format, find_format, find_main_format, readable_suffixes, writable_suffixes
 from minicnn.io import catalogue
-from minicnn.layers import Conv2d, Linear
+from minicnn.io.fit import fit
 from minicnn.network import Network
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
@@ -46,7 +46,12 @@ def resolve(source: PathLike) -> Path:
     return path
 
 
-def load(source: PathLike, weights: PathLike | None = None, architecture: str | None = None) -> Network:
+def load(
+    source: PathLike,
+    weights: PathLike | None = None,
+    architecture: str | None = None,
+    entry: str | None = None,
+) -> Network:
     """Load a network by name or from a file; no framework is needed and nothing in the file is executed.
 
     Parameters
@@ -59,7 +64,10 @@ def load(source: PathLike, weights: PathLike | None = None, architecture: str | 
     weights : str or Path, optional
         For formats whose weights lie in a second file.
     architecture : str, optional
-        For a state dictionary: one of ``minicnn.zoo.ARCHITECTURES``.
+        For a state dictionary: one of ``minicnn.zoo.ARCHITECTURES``.  Prefixes that all names share ("module.",
+        "model.backbone."), other numbers of classes and of input channels are recognised.
+    entry : str, optional
+        For a checkpoint that holds several networks: which one, "model_ema" or "teacher.backbone".
 
     Returns
     -------
@@ -84,10 +92,12 @@ def load(source: PathLike, weights: PathLike | None = None, architecture: str | 
     ('conv_layers.0', (1, 28, 28))
 
     """
-    return _make_contiguous(open_network(resolve(source), weights, architecture))
+    return _make_contiguous(open_network(resolve(source), weights, architecture, entry))
 
 
-def open_network(path: Path, weights: PathLike | None = None, architecture: str | None = None) -> Network:
+def open_network(
+    path: Path, weights: PathLike | None = None, architecture: str | None = None, entry: str | None = None
+) -> Network:
     """Return the network of a file; parameters are views of the file, in its order.
 
     The arguments and errors are those of ``load``; nothing is copied, so that it can be described at no cost.
@@ -99,8 +109,10 @@ def open_network(path: Path, weights: PathLike | None = None, architecture: str 
         raise _refuse(path)
     # with an architecture of the caller's only the arrays of the file are read, if it has a reader for them
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
+        if entry is not None:
+            raise WeightsError(f"{path}: holds one network and no entry {entry!r}; leave entry= (--entry) out")
         return _read_network(kind, path, weights)
-    arrays = read_state_dict(path)
+    arrays = read_state_dict(path, entry)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
     return _build(path, arrays, architecture)
@@ -163,19 +175,19 @@ def save(net: Network, path: PathLike) -> None:
     kind.write(path, net)
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a state dictionary by name.
+def read_state_dict(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of a state dictionary by name, or of one entry of a checkpoint.
 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, or of a kind that holds no state dictionary.
+        If the file is missing, damaged, or of a kind that holds no state dictionary, or has no such entry.
 
     """
     kind = find_format(path)
     if kind is None or kind.read_arrays is None:
         raise _refuse(path)
-    return kind.read_arrays(path)
+    return kind.read_arrays(path) if entry is None else kind.read_arrays(path, entry)
 
 
 def _refuse(path: Path) -> WeightsError:
@@ -193,21 +205,8 @@ def _refuse(path: Path) -> WeightsError:
 
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
-    built = zoo.architecture(name, _num_classes(arrays, name))
-    arrays = built.select(arrays)
+    built, arrays = fit(path, arrays, name)
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error} ({name})") from None
-
-
-def _num_classes(arrays: Mapping[str, np.ndarray], name: str) -> int | None:
-    """Return how many scores the file's last layer with weights gives, where they are not as many as published."""
-    last, layer = [(n, layer) for n, layer in zoo.architecture(name).layers if isinstance(layer, Conv2d | Linear)][
-        -1
-    ]
-    published, weight = layer.parameter_shapes()["weight"], arrays.get(f"{last}.weight")
-    # as many inputs and another number of outputs: the same network for other classes
-    if weight is None or weight.shape[1:] != published[1:] or len(weight) in (0, published[0]):
-        return None
-    return len(weight)

@@ -38,7 +38,7 @@ class Architecture(NamedTuple):
 
     layers: NamedLayers
     input_shape: tuple[int, int, int]
-    preprocess: Preprocess
+    preprocess: Preprocess | None
     draw: Draw | None = None
     unused: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()

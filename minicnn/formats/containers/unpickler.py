@@ -1,16 +1,16 @@
 """Pickle programs of weight files, run by an interpreter that knows tensors and containers and nothing else.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names. This one
-imports nothing and knows the names that its caller lists, by default those of ``pickle_types``; a program with
-any other is refused. It loops and never recurses, so nesting costs no stack; the length of a program, its number
-of operations and the size of an integer are bounded, so no program takes more than a few seconds or about 100 MiB
-(beyond the arrays in it, which are views of the file).
+imports nothing and knows the names that its caller lists, by default those of ``pickle_types``; what a program
+makes with any other, such as a trainer's settings beside the weights, is not built: an ``Opaque`` stands for it,
+which readers refuse among weights. It loops and never recurses, so nesting costs no stack; the length of a
+program, its number of operations and the size of an integer are bounded, so no program takes more than a few
+seconds or about 100 MiB (beyond the arrays in it, which are views of the file).
 """
 
 from __future__ import annotations
 
 import mmap
-import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,17 @@ from typing import Any
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.containers.pickle_types import KNOWN, Dtype, Storage, are_counts, check_key, make_set
+from minicnn.formats.containers.pickle_types import (
+    KNOWN,
+    Dtype,
+    Opaque,
+    Storage,
+    are_counts,
+    check_key,
+    make_default_dict,
+    make_set,
+    to_key,
+)
 
 __all__ = ["MAX_BYTES", "MAX_OPERATIONS", "run"]
 
@@ -27,7 +37,6 @@ MAX_BYTES = 16 << 20
 _MAX_INT_BYTES = 255  # bytes; PyTorch's own magic number has 10
 _MAX_LINE_BYTES = 4096
 _MAX_STRING_BYTES = 4096  # bytes that Python 2 calls a string are an array's numbers if they are more
-_MAKES_OBJECT = re.compile(rb"(?:q.|r.{4}|\x94)?\)\x81", re.DOTALL)  # [store in the memo] () NEWOBJ
 
 
 def run(
@@ -57,8 +66,8 @@ def run(
     -------
     value : object
         What the program builds: None, bool, int, float, str, bytes, tuple, list, dict, set, and what is known
-        by name. An OrderedDict or Counter is a dict, a torch.Size or torch.device a tuple. Long bytes are a
-        memoryview of the file.
+        by name; for all else an ``Opaque``. An OrderedDict, Counter or defaultdict is a dict, a torch.Size or
+        torch.device a tuple. Long bytes are a memoryview of the file.
     stop : int
         The byte after the program.
     storages : dict of str to Storage
@@ -67,7 +76,7 @@ def run(
     Raises
     ------
     WeightsError
-        If the program is damaged or over-long, or names anything that is not on the list.
+        If the program is damaged or over-long.
 
     """
     machine = _Machine(data, f"{path}: ", label, at, known, limit)
@@ -199,21 +208,26 @@ class _Machine:
             raise TypeError(f"expected a {kind.__name__}, found {type(self.stack[-1]).__name__}")
         return self.stack[-1]
 
+    # what is put into an opaque object is dropped
+
     def extend_list(self, items: list[Any]) -> None:
-        self.top(list).extend(items)
+        if type(self.stack[-1]) is not Opaque:
+            self.top(list).extend(items)
 
     def add_items(self, items: list[Any]) -> None:
-        self.top(set).update(map(check_key, items))
+        if type(self.stack[-1]) is not Opaque:
+            self.top(set).update(map(to_key, items))
 
     def set_pairs(self, items: list[Any]) -> None:
-        self.top(dict).update(_pairs(items))
+        if type(self.stack[-1]) is not Opaque:
+            self.top(dict).update(_pairs(items))
 
     def build(self) -> None:
         """Drop the attributes that honest files set, those of an OrderedDict; a record takes its own."""
         state = self.stack.pop()
         if hasattr(self.stack[-1], "build"):
             self.stack[-1].build(self.spend, state)
-        else:
+        elif type(self.stack[-1]) is not Opaque:
             self.top(dict)
 
     # names and calls
@@ -221,32 +235,46 @@ class _Machine:
     def push_name(self, module: str, name: str) -> None:
         if type(module) is not str or type(name) is not str:
             raise TypeError("a name that is no text")
-        if (module, name) not in self.known:
-            raise self.unknown_name(escape(f"{module}.{name}"))
-        self.push(self.known[module, name])
+        # each name is a copy
+        if len(module) + len(name) > _MAX_LINE_BYTES:
+            raise TypeError(f"a name of {len(module) + len(name)} letters")
+        place = f"named at byte {self.start} of {self.label}"
+        self.push(self.known.get((module, name)) or Opaque(f"{module}.{name}", place))
 
-    def unknown_name(self, name: str) -> WeightsError:
-        where = f"named at byte {self.start} of {self.label}"
-        # () NEWOBJ makes an instance; a legacy file of a whole model names ("module", class, source) first
-        if _MAKES_OBJECT.match(self.data[self.at : self.at + 8]) or self.stack[:1] == ["module"]:
-            return WeightsError(
-                f"{self.path}refused to build an object of class {name}, {where}; a whole pickled model needs its "
-                "program to run: where it was made, save model.state_dict() instead"
-            )
-        return WeightsError(
-            f"{self.path}refused to run {name}, {where}; a weight file needs nothing but tensors and plain "
-            "containers: if you trust its source, load it there and save model.state_dict()"
-        )
-
-    def call(self) -> None:
+    def call(self, makes_object: bool = False) -> None:
         function, arguments = self.pop_items(2)
+        opaque = next((value for value in (function, *arguments) if type(value) is Opaque), None)
+        if type(arguments) is tuple and opaque is not None and function is not make_default_dict:
+            built = makes_object and opaque is function
+            self.push(Opaque(opaque.name, opaque.place, built or opaque.built))
+            return
         if function not in self.callable or type(arguments) is not tuple:
             raise TypeError(f"a call of {type(function).__name__} with {type(arguments).__name__}")
         self.push(function(self.spend, *arguments))
 
+    def call_marked(self) -> None:
+        """Call the first of the marked items with the others, as Python 2 makes objects."""
+        function, *arguments = self.pop_marked()
+        self.stack += [function, tuple(arguments)]
+        self.call(makes_object=True)
+
+    def call_with_names(self) -> None:
+        """Make an object with arguments by name, which only an opaque one has."""
+        self.top(dict)
+        self.stack.pop()
+        self.top(tuple)
+        if type(self.stack[-2]) is not Opaque:
+            raise TypeError("an object with arguments by name")
+        self.call(makes_object=True)
+
     def push_storage(self) -> None:
         """Push the storage that a persistent id names: ("storage", type, key, location, numel[, view])."""
-        kind, dtype, name, _location, numel, *view = self.stack.pop()
+        kind, dtype, *rest = self.stack.pop()
+        # the class of a whole model, or a storage of a type that is not listed
+        if type(dtype) is Opaque and kind in ("module", "storage"):
+            self.push(Opaque(dtype.name, dtype.place, kind == "module"))
+            return
+        name, _location, numel, *view = rest
         if kind != "storage" or type(dtype) is not Dtype or type(name) is not str or not are_counts([numel]):
             raise TypeError("not the name of a storage")
         # the whole storage is recorded and its view pushed: all views of it share its bytes
@@ -261,13 +289,13 @@ class _Machine:
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return {check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
+    return {to_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
 
 def _instantiate(machine: _Machine, module: str, name: str, arguments: list[Any]) -> None:
     machine.push_name(module, name)
     machine.push(tuple(arguments))
-    machine.call()
+    machine.call(makes_object=True)
 
 
 def _read_old_integer(machine: _Machine) -> int | bool:
@@ -352,7 +380,9 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x93": lambda m: m.push_name(*m.pop_items(2)),
     b"i": lambda m: _instantiate(m, m.read_line(), m.read_line(), m.pop_marked()),
     b"R": lambda m: m.call(),
-    b"\x81": lambda m: m.call(),
+    b"\x81": lambda m: m.call(makes_object=True),
+    b"\x92": lambda m: m.call_with_names(),
+    b"o": lambda m: m.call_marked(),
     b"b": lambda m: m.build(),
     b"Q": lambda m: m.push_storage(),
 }

@@ -128,7 +128,7 @@ class Call:
     [
         (Call(), ["refused", "print"]),
         ({"a": Call()}, ["refused", "print"]),
-        ({"a": np.array([Call()], object)}, ["refused", "print"]),
+        ({"a": np.array([Call()], object)}, ["a", "O8", "numbers"]),
         ([np.zeros(3)], ["list", "dictionary"]),
         ({"a": 3}, ["no arrays"]),
         ({"a": np.array(["x"], object)}, ["a", "O8", "numbers"]),

@@ -300,8 +300,7 @@ def test_every_way_to_call_is_closed(tmp_path, how):
         b"ctorch\nSize\nK\x01R.",
         b"]}b.",  # attributes of a list
         b"}](u.",
-        b"}]Ns.",  # a list as a key
-        b"})Ns.",  # a tuple as a key: many have one hash
+        b"c" + 2500 * b"a" + b"\n" + 2500 * b"b" + b"\n.",  # a name that is copied each time
     ],
 )
 def test_odd_programs_are_refused(tmp_path, program):
