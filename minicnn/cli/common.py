@@ -92,7 +92,7 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
         help="short side in pixels before cropping, or H,W to warp the picture to; 'none' to warp it to the input",
     )
     add("--interpolation", choices=("nearest", "bilinear", "bicubic", "lanczos"))
-    add("--channels", choices=("RGB", "BGR", "L"))
+    add("--channels", type=str.upper, choices=("RGB", "BGR", "L"))
     add("--scale", metavar="S", help="factor for values of 0..255, such as 1 or 1/255")
     add(
         "--mean",
@@ -100,7 +100,7 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
         help="subtracted after scaling: one number a channel, or the file of a mean image (.binaryproto, .npy)",
     )
     add("--std", metavar="S,S,S", help="divided by, one number a channel")
-    add("--labels", metavar="FILE", help="text file with one class name a line")
+    add("--labels", metavar="FILE", help="class names: one a line, CSV, or JSON, in the order of their numbers")
 
 
 def add_output(parser: argparse.ArgumentParser, folder: str = ".") -> None:

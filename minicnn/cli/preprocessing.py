@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.evaluate.datasets.class_list import read_class_list
 from minicnn.images import Preprocess
+from minicnn.images.units import unlikely_units
 from minicnn.network import Network
 
 __all__ = ["apply_preprocessing"]
@@ -34,9 +36,10 @@ def apply_preprocessing(net: Network, typed: Mapping[str, str]) -> Network:
     settings = {name: _parse(name, typed[name]) for name in PARSERS if name in typed}
     if settings:
         net.preprocess = _merge(net, settings)
+        if doubt := unlikely_units(net.preprocess):
+            warnings.warn(doubt, stacklevel=2)
     if "labels" in typed:
-        net.labels = _read_labels(typed["labels"])
-        net.check_labels()
+        _set_labels(net, typed["labels"])
     return net
 
 
@@ -44,9 +47,8 @@ def _parse(name: str, text: str) -> Any:
     try:
         return PARSERS[name](text)
     except (ValueError, ZeroDivisionError):
-        raise MinicnnError(
-            f"--{name}: can't read {text!r}; expected numbers, such as 1/255 or 104,117,123"
-        ) from None
+        expected = "a size, such as 256, or 240,320, or none" if name == "resize" else "numbers, such as 1/255"
+        raise MinicnnError(f"--{name}: can't read {text!r}; expected {expected} or 104,117,123") from None
 
 
 def _parse_resize(text: str) -> int | tuple[int, ...] | None:
@@ -60,7 +62,8 @@ def _parse_number(text: str) -> float:
 
 
 def _parse_numbers(text: str) -> tuple[float, ...]:
-    return tuple(_parse_number(part) for part in text.split(","))
+    """Return numbers with commas or spaces between, as Python writes a list or without brackets."""
+    return tuple(_parse_number(part) for part in text.strip(" []()").replace(",", " ").split())
 
 
 def _parse_mean(text: str) -> tuple[float, ...] | np.ndarray:
@@ -100,16 +103,34 @@ def _merge(net: Network, settings: dict[str, Any]) -> Preprocess:
     if isinstance(settings.get("mean"), np.ndarray) and net.input_shape is not None:
         settings["mean"] = _crop_mean(settings["mean"], tuple(net.input_shape[1:]))
     if net.preprocess is not None:
-        return replace(net.preprocess, **settings)
+        return replace(net.preprocess, **_spread(settings, len(net.preprocess.channels)))
     if net.input_shape is None or len(net.input_shape) != 3:
         raise MinicnnError(f"{net.name}: does not say the size of its input, so that it can't be preprocessed for")
     depth, height, width = net.input_shape
     neutral = {"channels": "L" if depth == 1 else "RGB", "mean": (0.0,) * depth, "std": (1.0,) * depth}
-    return Preprocess(size=(height, width), **neutral | settings)
+    return Preprocess(size=(height, width), **neutral | _spread(settings, depth))
 
 
-def _read_labels(path: str) -> list[str]:
+def _spread(settings: dict[str, Any], depth: int) -> dict[str, Any]:
+    """Return settings in which one mean, or one std, stands for all channels; raise for another number of them."""
+    depth = len(settings.get("channels", "c" * depth))
+    for name in ("mean", "std"):
+        values = settings.get(name)
+        if isinstance(values, tuple):
+            if len(values) not in (1, depth):
+                raise MinicnnError(f"--{name}: {len(values)} numbers for {depth} channels")
+            settings = settings | {name: values * (depth // len(values))}
+    return settings
+
+
+def _set_labels(net: Network, path: str) -> None:
+    """Set the labels to the names that a file lists."""
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MinicnnError(f"--labels: can't read {path} ({error})") from None
+        net.labels = read_class_list(path)
+    except MinicnnError as error:
+        raise MinicnnError(f"--labels: {error}") from None
+    try:
+        net.check_labels()
+    except MinicnnError as error:
+        first, last = (name if len(name) < 40 else f"{name[:40]} ..." for name in (net.labels[0], net.labels[-1]))
+        raise MinicnnError(f"--labels: {path} names {first!r} to {last!r}: {error}") from None

@@ -155,8 +155,18 @@ def class_label(net: Network, target: int) -> str | None:
     return None if net.labels is None else net.labels[target]
 
 
+def _parts(label: str) -> list[str]:
+    """Return the names of which a label is made: WordNet id, all the rest, the first synonym."""
+    wordnet_id, _, rest = label.partition(" ")
+    if not (wordnet_id[:1] == "n" and wordnet_id[1:].isdecimal()):
+        return [label.split(",")[0]]
+    return [wordnet_id, rest, rest.split(",")[0]]
+
+
 def class_index(net: Network, target: int | str, classes: int) -> int:
     """Return the class that ``target`` means: a number, in digits too, or a label, whatever its case.
+
+    Of a label such as "n01440764 tench, Tinca tinca" its parts will do: "tench", "n01440764".
 
     Raises
     ------
@@ -171,7 +181,8 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
 
     """
     # built from the last class to the first, so that of equal labels the first class is meant
-    labels = {label.casefold(): i for i, label in reversed(list(enumerate(net.labels or [])))}
+    named = [(label.casefold(), i) for i, label in reversed(list(enumerate(net.labels or [])))]
+    labels = {part: i for label, i in named for part in _parts(label)} | dict(named)
     if isinstance(target, str) and target.casefold() in labels:
         return labels[target.casefold()]
     # digits that are no label are a number; with a minus too, for an error that says the range

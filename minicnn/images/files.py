@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._utils.missing import missing_file
 from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError
+from minicnn.images.kinds import HEAD, other_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PIXELS", "load_image"]
 
 MAX_PIXELS = 100_000_000  # a picture of 300 MB once decoded; more is a mistake or an attack
+JPEG_FACTOR = 4  # times as many a JPEG may have, which is decoded at half its size: phones take 200 million
 
 ORIENTATION_TAG = 0x0112
 # EXIF orientation -> the transposition that brings the picture upright; 1 is upright already
@@ -38,7 +41,8 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
 
     EXIF orientation is applied, palettes are resolved, transparency lies over white, 16 bits a channel are scaled
     to 8, grey and CMYK become RGB; of an animation the first frame counts.  An EXIF block that is damaged is
-    ignored; PostScript is refused, since Pillow would have a program run it.
+    ignored; PostScript is refused, since Pillow would have a program run it.  A JPEG of up to four times
+    ``max_pixels`` is decoded at half its size.
 
     Parameters
     ----------
@@ -55,6 +59,11 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
     ------
     ImageError
         If the file is missing, empty, damaged, too large or no image, or the array is of another kind.
+
+    Warns
+    -----
+    UserWarning
+        If a JPEG was decoded at a smaller size: positions and boxes are those of the smaller picture.
 
     See Also
     --------
@@ -80,11 +89,44 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
             return _to_rgb("the picture", picture, max_pixels)
     path = Path(source)
     if not path.exists():
-        raise ImageError(f"{path}: no such file; check the path")
+        raise ImageError(missing_file(source))
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; name the image files in it")
-    with _raising_image_error(path, max_pixels), Image.open(path) as picture:
-        return _to_rgb(path, picture, max_pixels)
+    with _raising_image_error(path, max_pixels), _open(path, max_pixels) as picture:
+        full, is_reduced = picture.size, _reduce(picture, max_pixels)
+        upright = _to_rgb(path, picture, max_pixels)
+    if is_reduced:
+        warnings.warn(
+            f"{path}: {full[0]} x {full[1]} pixels are read at half that size; positions and boxes are those of "
+            f"the smaller picture, {upright.width} x {upright.height}",
+            stacklevel=2,
+        )
+    return upright
+
+
+def _open(path: Path, max_pixels: int) -> Picture:
+    """Open a picture, of which nothing is decoded yet."""
+    from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError:
+        # Pillow's own limit can't be raised for one call; a JPEG that is decoded at a smaller size is no bomb
+        with open(path, "rb") as file:
+            if file.read(3) != b"\xff\xd8\xff":
+                raise
+        return JpegImageFile(path)
+
+
+def _reduce(picture: Picture, max_pixels: int) -> bool:
+    """Have a JPEG that is too large decoded at half its size; return whether it is one."""
+    width, height = picture.size
+    if picture.format not in ("JPEG", "MPO") or not 1 < width * height / max_pixels <= JPEG_FACTOR:
+        return False
+    # libjpeg leaves out the high frequencies of each block of 8 x 8 pixels
+    picture.draft(None, (width // 2, height // 2))
+    return True
 
 
 @contextmanager
@@ -105,11 +147,20 @@ def _raising_image_error(what: Any, max_pixels: int) -> Iterator[None]:
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise ImageError(f"{what}: larger than the limit of {limit:,} pixels; reduce it first") from None
     except UnidentifiedImageError:
-        fault = "is empty" if what.stat().st_size == 0 else "is not an image that Pillow can read"
-        raise ImageError(f"{what}: {fault}; expected a PNG, JPEG or other image file") from None
+        raise ImageError(f"{what}: {_describe_fault(what)}") from None
     except Exception as error:  # Pillow's decoders raise anything on damaged files
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{what}: can't be read ({reason}); is the file whole?") from None
+
+
+def _describe_fault(path: Path) -> str:
+    """Return why a file is no image that Pillow reads."""
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    if kind := other_kind(head):
+        return f"is {kind}"
+    fault = "is not an image that Pillow can read" if head else "is empty"
+    return f"{fault}; expected a PNG, JPEG or other image file"
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> Picture:

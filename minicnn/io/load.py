@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import zoo
+from minicnn._utils.missing import is_address, missing_file
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
@@ -192,6 +193,8 @@ def read_state_dict(path: Path, entry: str | None = None) -> dict[str, np.ndarra
 
 def _refuse(path: Path) -> WeightsError:
     """Return the error for a file that is missing or of a kind that can't be read alone."""
+    if is_address(path):
+        return WeightsError(missing_file(path))
     if not path.exists():
         hint = did_you_mean(str(path), catalogue.read_entries())
         return WeightsError(f"{path}: no such file, and no network of that name; {hint}")

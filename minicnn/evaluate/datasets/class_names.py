@@ -10,6 +10,7 @@ from typing import TypeAlias
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
+from minicnn.evaluate.datasets.class_list import read_class_list
 from minicnn.evaluate.datasets.text import read_text
 from minicnn.io import catalogue
 from minicnn.network import Network
@@ -133,7 +134,7 @@ def read_classes(path: PathLike, known: ClassNames | None = None) -> ClassNames:
     Parameters
     ----------
     path : of a file of one of two kinds
-        One class a line in the order of their numbers: "tabby", "tabby, tabby cat" or, as ILSVRC's lists have
+        A list of classes as `read_class_list` reads it: "tabby", "tabby, tabby cat" or, as ILSVRC's lists have
         it, "n02123045 tabby, tabby cat".  Or what a data set's names mean, "kangaroo = wallaby": behind the
         equals sign stand labels, WordNet ids or numbers, any one of which is right, with semicolons between.
     known : names that may stand behind an equals sign; numbers alone unless given
@@ -145,8 +146,8 @@ def read_classes(path: PathLike, known: ClassNames | None = None) -> ClassNames:
 
     """
     lines = read_lines(path)
-    if not any("=" in line for line in lines):
-        return ClassNames(lines)
+    if not any("=" in line for line in lines) or lines[0][0] in "{[":
+        return ClassNames(read_class_list(path))
     known, mapping = known or ClassNames([]), {}
     for line in lines:
         name, _, meaning = (part.strip() for part in line.partition("="))

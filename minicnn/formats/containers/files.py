@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from minicnn._utils.missing import missing_file
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 
@@ -75,7 +76,7 @@ def map_file(path: PathLike, expected: str) -> mmap.mmap:
                 raise WeightsError(f"{path}: expected {expected}, found 0 bytes; fetch or copy the file again")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; check the path") from None
+        raise WeightsError(missing_file(path)) from None
     except OSError as error:
         raise WeightsError(f"{path}: can't be read ({error.strerror or error}); check its permissions") from None
     except WeightsError:

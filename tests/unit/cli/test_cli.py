@@ -304,7 +304,7 @@ def test_preprocessing_and_labels_on_the_command_line(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--mean", "1,2"), "expected 1 number"),
+        (("--mean", "1,2"), "2 numbers for 1 channels"),
         (("--mean", "a"), "--mean: can't read 'a'"),
         (("--scale", "1/0"), "--scale: can't read '1/0'"),
         (("--resize", "x"), "--resize"),

@@ -185,6 +185,54 @@ def test_what_is_no_picture_is_refused(tmp_path):
     refused(tmp_path / "a.eps", "PostScript")
 
 
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC photograph"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="8">', "a drawing in SVG"),
+        (b"<!DOCTYPE html><html>", "a page of the web"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\0" * 128 + b"DICM", "a DICOM file"),
+    ],
+)
+def test_what_is_something_else_is_called_what_it_is(tmp_path, head, words):
+    (tmp_path / "a.jpg").write_bytes(head + b"\0" * 64)
+    refused(tmp_path / "a.jpg", "a.jpg: is " + words)
+
+
+def test_addresses_and_patterns_are_no_missing_files(tmp_path):
+    refused("https://example.org/cat.jpg", "https://example.org/cat.jpg: is an address", "download it first")
+    (tmp_path / "a.png").touch()
+    refused(tmp_path / "*.png", "the pattern fits 1")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_photograph_above_the_limit_is_read_at_half_its_size(tmp_path, name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 32), (9, 99, 199)).save(tmp_path / name, exif=exif)
+    if name == "a.png":
+        refused(tmp_path / name, "64 x 32 pixels are more than the limit of 1,000", max_pixels=1000)
+        return
+    with pytest.warns(UserWarning, match="64 x 32 pixels are read at half that size.*16 x 32"):
+        picture = load_image(tmp_path / name, max_pixels=1000)
+    assert picture.size == (16, 32)  # and upright
+    assert np.abs(np.asarray(picture, int) - (9, 99, 199)).max() <= 3
+    refused(tmp_path / name, "more than the limit of 500", max_pixels=500)
+
+
+def test_pillow_s_own_limit_does_not_hold_for_photographs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match="half"):
+        assert load_image(tmp_path / "a.jpg", max_pixels=1000).size == (32, 16)
+    refused(tmp_path / "a.png", "limit of 1,000", max_pixels=1100)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.bmp", "a.tif", "a.webp", "a.ppm"])
 def test_half_a_picture_is_refused(tmp_path, name):
     Image.fromarray(pixels_of((37, 53, 3))).save(tmp_path / name)

@@ -1,0 +1,50 @@
+"""Paths at which there is no file: why that may be, for error messages."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+from minicnn._utils.types import PathLike
+
+__all__ = ["is_address", "missing_file"]
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)  # a Path has lost one of the two slashes
+
+
+def is_address(source: PathLike) -> bool:
+    """Return whether what was given as a file is an address of the web.
+
+    Examples
+    --------
+    >>> is_address("https://example.org/cat.jpg"), is_address("C:/cat.jpg")
+    (True, False)
+
+    """
+    return bool(_ADDRESS.match(str(source)))
+
+
+def missing_file(source: PathLike) -> str:
+    """Return the sentence for a path at which there is no file.
+
+    Examples
+    --------
+    >>> missing_file("nowhere.png")
+    'nowhere.png: no such file; check the path'
+    >>> missing_file("https://example.org/cat.jpg")
+    'https://example.org/cat.jpg: is an address, not a file; minicnn fetches nothing, download it first'
+
+    """
+    text = str(source)
+    if is_address(text):
+        # as it was typed, where a Path has made one slash of two
+        shown = re.sub(r":/(?=[^/])", "://", text, count=1)
+        return f"{shown}: is an address, not a file; minicnn fetches nothing, download it first"
+    if any(c in text for c in "*?["):
+        files = glob.glob(text)
+        if files:
+            return f"{text}: no such file; the pattern fits {len(files)}, write it without quotes"
+    if text.startswith("~") and Path(text).expanduser().exists():
+        return f"{text}: no such file; the shell did not replace ~, write it without quotes"
+    return f"{text}: no such file; check the path"
