@@ -18,6 +18,8 @@ import minicnn.layers
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import npz
+from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import describe_unread
 from minicnn.images import Preprocess
 from minicnn.layers import Layer
 from minicnn.layers.blocks import Block
@@ -28,6 +30,7 @@ __all__ = ["MEAN_IMAGE", "MEMBER", "describe", "describe_preprocess", "is_native
 MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
+_KEYS = ("format", "version", "name", "input_shape", "preprocess", "layers", "labels")
 _HALF_LIMIT = 50_000
 _WORDS = ("approximate", "padding", "mode", "coordinates", "rounding")
 # what a description may name: the layers of minicnn.layers and nothing else
@@ -122,6 +125,9 @@ def read(path: PathLike, check: bool | None = None) -> Network:
 
     """
     arrays, texts = npz.read(path, check=check)
+    others = [name for name in texts if name != MEMBER]
+    if MEMBER in texts and others:
+        raise WeightsError(f"{path}: a member {escape(others[0])!r} is not known here, and may change the answer")
     if MEMBER not in texts:
         raise WeightsError(f"{path}: holds arrays but no architecture ({MEMBER}); name one with architecture=")
     try:
@@ -136,6 +142,8 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
             f"expected format 'minicnn', version {_VERSION}, got {description['format']!r}, "
             f"{description['version']!r}"
         )
+    if unknown := [key for key in description if key not in _KEYS]:
+        raise WeightsError(describe_unread(unknown))
     layers = [_build_layer(*entry) for entry in description["layers"]]
     preprocess, arrays = description["preprocess"], dict(arrays)
     # the mean image comes back from its place among the arrays

@@ -25,6 +25,7 @@ _KINDS = {
     "BF16": "bf16",
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_FRAMEWORKS = ("pt", "pytorch", "np", "numpy", "minicnn")
 _MAX_HEADER_BYTES = 4 << 20
 _MAX_AXES = 32
 
@@ -58,6 +59,12 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
 
     """
     data, start, header = _open(path)
+    framework = header.get("__metadata__", {}).get("format", "pt")
+    if framework not in _FRAMEWORKS:
+        raise WeightsError(
+            f"{path}: its metadata say format {escape(framework)!r}, whose arrays may lie in another order of axes; "
+            f"expected one of {', '.join(_FRAMEWORKS)}"
+        )
     spans = {name: _parse_entry(path, name, entry) for name, entry in header.items() if name != "__metadata__"}
     _check_spans(path, spans, len(data) - start)
     view = memoryview(data)[start:]

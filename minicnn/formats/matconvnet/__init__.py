@@ -79,6 +79,7 @@ def _build_nodes(blocks: list[Block], channels: int | None) -> tuple[str, dict[s
         layers = () if join else (convert_block(block, channels_of[block.inputs[0]]),)
         # the depth of each value, by which a later convolution knows its groups
         channels_of[block.output] = _output_channels(block, layers, [channels_of[name] for name in block.inputs])
+        block.check_read()
         nodes[block.output] = GraphNode(block.name, block.inputs, layers, join)
     used = {name for block in blocks for name in block.inputs}
     ends = [name for name in nodes if name not in used]

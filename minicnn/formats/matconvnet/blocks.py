@@ -1,4 +1,8 @@
-"""The layers of a MatConvNet file, of SimpleNN and DagNN alike, before they are converted."""
+"""The layers of a MatConvNet file, of SimpleNN and DagNN alike, before they are converted.
+
+A field counts as known once a layer's function has asked for it (``block.pair("stride")``); one that nobody asked
+for is refused by its name, unless ``HARMLESS`` has it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import Fields, describe_unread
 from minicnn.formats.graph import ADD, CONCAT
 
 __all__ = ["INPUT", "Block", "decode_blocks", "first_numbers"]
@@ -16,6 +21,41 @@ __all__ = ["INPUT", "Block", "decode_blocks", "first_numbers"]
 MAX_LAYERS = 2_000
 INPUT = "the input"
 _LOSSES = ("loss", "softmaxloss")
+# fields that change no answer of ours, whatever they say
+HARMLESS = frozenset(
+    (
+        *(
+            "type",
+            "name",
+            "weights",
+            "filters",
+            "biases",
+            "hasBias",
+            "size",
+            "numChannels",
+            "numInputs",
+            "inputSizes",
+        ),
+        # training and memory
+        *(
+            "learningRate",
+            "weightDecay",
+            "momentum",
+            "precious",
+            "rememberOutput",
+            "frozen",
+            "rate",
+            "probabilities",
+        ),
+        *("net", "layerIndex", "exBackprop", "useShortCircuit"),
+        # the moments of a file hold it already
+        "epsilon",
+    )
+)
+# likewise of a DagNN's layer, beside its block, and among the options of a function
+_DAG_FIELDS = frozenset(("name", "type", "kind", "inputs", "outputs", "params", "block", "inputIndexes"))
+_DAG_FIELDS |= {"outputIndexes", "paramIndexes", "forwardTime", "backwardTime"}
+_OPTIONS = ("cudnn", "nocudnn", "cudnnworkspacelimit", "verbose", "epsilon")
 
 
 class Block(NamedTuple):
@@ -25,12 +65,25 @@ class Block(NamedTuple):
     type: str
     inputs: tuple[str, ...]
     output: str
-    fields: Mapping[str, Any]
+    fields: Fields
     weights: list[np.ndarray]
+
+    def check_read(self) -> None:
+        """Raise for a field or an option that nobody asked for, unless it is harmless."""
+        known = (*_OPTIONS, "leak") if self.type == "relu" else _OPTIONS
+        names = (option for option in self.options() if isinstance(option, str))
+        unread = [*self.fields.unread(HARMLESS), *(name for name in names if name.lower() not in known)]
+        if unread:
+            raise self.error(describe_unread(unread))
 
     def error(self, why: str) -> WeightsError:
         """Return an error that names the layer."""
         return WeightsError(f"layer {escape(self.name)!r} ({escape(self.type)}): {why}")
+
+    def options(self) -> list[Any]:
+        """Return the options that go to MatConvNet's function: names, most of them followed by a value."""
+        options = self.fields.get("opts", [])
+        return options if isinstance(options, list) else [options]
 
     def numbers(self, key: str, default: float) -> list[int]:
         """Return a field of one or more whole numbers: kernel sizes, strides, padding."""
@@ -73,7 +126,7 @@ def _decode_simple(layers: list[Mapping[str, Any]]) -> Iterator[Block]:
         weights = layer.get("weights", [layer.get("filters"), layer.get("biases")])
         if kind not in _LOSSES:
             # values have no names in a chain: each is called by its layer's number
-            yield Block(name, kind, (previous,), f"{i}", layer, _to_arrays(weights))
+            yield Block(name, kind, (previous,), f"{i}", Fields(layer), _to_arrays(weights))
             previous = f"{i}"
 
 
@@ -89,13 +142,16 @@ def _decode_dag(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
         raise WeightsError(f"expected a network with one input, found {len(free)}: {escape(sorted(free))}")
     used: set[str] = set()
     for layer in layers:
-        fields = layer["block"] if isinstance(layer.get("block"), dict) else {}
+        fields = Fields(layer["block"] if isinstance(layer.get("block"), dict) else {})
         inputs = tuple(name if name in given else INPUT for name in _to_names(layer.get("inputs")))
         outputs = _to_names(layer.get("outputs"))
         own = _to_names(layer.get("params"))
         arrays = _to_arrays([values.get(name) for name in own])
         # a block is wired by name and finds its arrays among the network's, in the order of its parameters
         block = Block(str(layer.get("name")), layer["kind"], inputs, "".join(outputs[:1]), fields, arrays)
+        unknown = [name for name in layer if name not in _DAG_FIELDS]
+        if unknown:
+            raise block.error(describe_unread(unknown))
         if len(outputs) != 1 or not used.isdisjoint(own):
             raise block.error("gives several values or shares parameters; expected one value, and its own")
         used.update(own)

@@ -111,12 +111,13 @@ def _pool(block: Block, channels: int | None) -> Layer:
 
 
 def _relu(block: Block, channels: int | None) -> Layer:
-    leak = block.fields.get("leak", 0.0)
-    options = block.fields.get("opts")
-    # opts lists names and values in turn
-    if isinstance(options, list) and "leak" in options[:-1:2]:
-        leak = options[options.index("leak") + 1]
-    (slope,) = first_numbers(leak) or [0.0]
+    options = [option.lower() if isinstance(option, str) else option for option in block.options()]
+    # a function's options come after the layer's own fields, and the last one counts
+    given = [value for option, value in zip(options, options[1:], strict=False) if option == "leak"]
+    slopes = first_numbers([block.fields.get("leak", 0.0), *given][-1])
+    if len(slopes) != 1 or len(given) < options.count("leak"):
+        raise block.error("leak: expected one number")
+    (slope,) = slopes
     return LeakyReLU(slope) if slope else ReLU()
 
 

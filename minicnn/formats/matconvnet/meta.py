@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import WeightsError
+from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import describe_unread
 from minicnn.images import Preprocess
 from minicnn.images.preprocess import INTERPOLATIONS
 
@@ -14,6 +17,18 @@ __all__ = ["read_input_shape", "read_labels", "read_preprocess"]
 
 MAX_SIDE = 1 << 14  # pixels a side
 MAX_CHANNELS = 1 << 10
+# what a normalisation may say: what is read of it, and how training varies images
+_KEYS = (
+    "imageSize",
+    "averageImage",
+    "imageStd",
+    "interpolation",
+    "border",
+    "fullImageSize",
+    "cropSize",
+    "keepAspect",
+)
+_KEYS += ("rgbVariance", "transformation", "numAugments")
 
 
 def read_input_shape(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:
@@ -41,14 +56,18 @@ def read_preprocess(meta: Mapping[str, Any]) -> Preprocess | None:
     channels, height, width = shape
     std = _to_numbers(normalisation.get("imageStd"))
     has_std = len(std) == channels and all(s > 0 for s in std)
-    interpolation = normalisation.get("interpolation")
+    interpolation = normalisation.get("interpolation", "bicubic")
+    unknown = [key for key, value in normalisation.items() if key not in _KEYS and not _is_empty(value)]
+    if unknown or interpolation not in INTERPOLATIONS:
+        what = describe_unread(unknown) if unknown else f"interpolation {escape(interpolation)!r} is not known"
+        raise WeightsError(f"meta.normalization: {what}")
     mean = _read_mean(normalisation.get("averageImage"), shape)
     if mean is None:
         return None
     return Preprocess(
         size=(height, width),
-        resize=_read_short_side(normalisation, [height, width]),
-        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
+        resize=_read_resize(normalisation, [height, width]),
+        interpolation=interpolation,
         channels="RGB" if channels == 3 else "L",
         scale=1 / 255 if has_std else 1.0,
         mean=mean,
@@ -69,6 +88,10 @@ def read_labels(meta: Mapping[str, Any], scores: tuple[int, ...] | None) -> list
 def _read_normalisation(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     normalisation = meta.get("normalization")
     return normalisation if isinstance(normalisation, dict) else {}
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and not value.size
 
 
 def _to_numbers(value: Any) -> list[float]:
@@ -95,8 +118,18 @@ def _read_mean(average: Any, shape: tuple[int, int, int]) -> Any:
     return tuple(image.mean(axis=(0, 1), dtype=np.float64).tolist())
 
 
-def _read_short_side(normalisation: Mapping[str, Any], size: list[int]) -> int | None:
+def _read_resize(normalisation: Mapping[str, Any], size: list[int]) -> int | tuple[int, int] | None:
+    """Return the short side, or height and width where the file says that the aspect is not kept."""
     border, full, crop = (_to_numbers(normalisation.get(key)) for key in ("border", "fullImageSize", "cropSize"))
+    side = _find_short_side(border, full, crop, size)
+    if side is None or any(_to_numbers(normalisation.get("keepAspect", np.ones(1)))):
+        return side
+    # a short side is the input's plus a margin: here each side gets its own
+    height, width = (n + (border[-i] if border else side - min(size)) for i, n in ((0, size[0]), (1, size[1])))
+    return int(height), int(width)
+
+
+def _find_short_side(border: list[float], full: list[float], crop: list[float], size: list[int]) -> int | None:
     if border and any(border):
         side = min(size) + border[0]
     elif full:
