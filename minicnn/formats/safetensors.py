@@ -62,7 +62,7 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
     framework = header.get("__metadata__", {}).get("format", "pt")
     if framework not in _FRAMEWORKS:
         raise WeightsError(
-            f"{path}: its metadata say format {escape(framework)!r}, whose arrays may lie in another order of axes; "
+            f"{path}: its metadata say format {escape(framework)!r}, whose arrays may have other axes; "
             f"expected one of {', '.join(_FRAMEWORKS)}"
         )
     spans = {name: _parse_entry(path, name, entry) for name, entry in header.items() if name != "__metadata__"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def _pool(block: Block, channels: int | None) -> Layer:
 def _relu(block: Block, channels: int | None) -> Layer:
     options = [option.lower() if isinstance(option, str) else option for option in block.options()]
     # a function's options come after the layer's own fields, and the last one counts
-    given = [value for option, value in zip(options, options[1:], strict=False) if option == "leak"]
+    given = [value for option, value in pairwise(options) if option == "leak"]
     slopes = first_numbers([block.fields.get("leak", 0.0), *given][-1])
     if len(slopes) != 1 or len(given) < options.count("leak"):
         raise block.error("leak: expected one number")
