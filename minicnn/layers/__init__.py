@@ -16,6 +16,7 @@ from minicnn.layers.resampling.padding import (
     ReflectionPad2d,
     ReplicationPad2d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from minicnn.layers.resampling.reduction import AdaptiveAvgPool2d, Mean, Sum
 from minicnn.layers.resampling.selection import Expand, IndexSelect, Slice
@@ -83,4 +84,5 @@ __all__ = [
     "Threshold",
     "Upsample",
     "ZeroPad2d",
+    "ZeroPad3d",
 ]

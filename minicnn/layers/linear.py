@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["Linear"]
 @dataclass(frozen=True, eq=False, repr=False)
 class Linear(Layer, capturable=True):
     """Fully connected layer: y = x weight^T + bias, from (N, in_features) to (N, out_features).
+
+    Of an input with more axes, (N, ..., in_features), the last one is mapped at every place alike.
 
     Parameters
     ----------
@@ -57,23 +60,33 @@ class Linear(Layer, capturable=True):
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": (self.out_features,)}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape != (self.in_features,):
+        if not shape or shape[-1] != self.in_features:
             hint = "; put a Flatten before it" if len(shape) > 1 else ""
             raise ShapeError(f"Linear: expected {self.in_features} features for each image, got {shape}{hint}")
-        return (self.out_features,)
+        return (*shape[:-1], self.out_features)
 
     def multiply_adds(self, shape: Shape) -> int:
-        return self.in_features * self.out_features
+        return prod(shape) * self.out_features
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        return kernels.linear(x, self.weight, self.bias), x if keep == Keep.INPUTS else None
+        rows = _rows(x, kernels)
+        y = kernels.linear(rows, self.weight, self.bias)
+        saved = rows if keep == Keep.INPUTS else None
+        return kernels.reshape_input_grad(y, (*x.shape[:-1], self.out_features)) if x.ndim > 2 else y, saved
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        gradients = {}
+        rows, gradients = _rows(dy, kernels), {}
         if weights:
-            gradients["weight"] = kernels.linear_weight_grad(saved, dy)
+            gradients["weight"] = kernels.linear_weight_grad(saved, rows)
             if self.bias is not None:
-                gradients["bias"] = kernels.linear_bias_grad(dy)
-        return kernels.linear_input_grad(dy, self.weight), gradients
+                gradients["bias"] = kernels.linear_bias_grad(rows)
+        dx = kernels.linear_input_grad(rows, self.weight)
+        return kernels.reshape_input_grad(dx, (*dy.shape[:-1], self.in_features)) if dy.ndim > 2 else dx, gradients
+
+
+def _rows(x: np.ndarray, kernels: Kernels) -> np.ndarray:
+    """Return (N, ..., features) as rows (N ..., features): every place of every image is one."""
+    # the kernel that gives back a shape takes any, the batch's axis included
+    return kernels.reshape_input_grad(x, (-1, x.shape[-1])) if x.ndim > 2 else x

@@ -170,7 +170,7 @@ def _(layer: Resample, x: Shape, dy: Shape) -> tuple[int, int]:
     return sum(2 * t.transposed.index.shape[1] for t in layer.taps(x[1:]) if t) + 1, 0
 
 
-_gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, x[0]))
+_gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, prod(x[:-1])))
 
 
 def _pixels(x: Shape, dy: Shape) -> int:

@@ -41,6 +41,8 @@ LAYERS = {
     "Conv2d depthwise": (Conv2d(4, 4, 3, stride=2, groups=4, padding=1), MAPS),
     "ConvTranspose2d": (ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), MAPS),
     "Linear": (Linear(7, 5), (3, 7)),
+    "Linear on maps": (Linear(7, 5), MAPS),
+    "ZeroPad3d": (layers.ZeroPad3d((1, -1, 0, 2, 1, 3)), MAPS),
     "BatchNorm2d": (BatchNorm2d(4, eps=0.5), MAPS),
     "MaxPool2d": (MaxPool2d(3, 2, 1, ceil_mode=True), MAPS),
     "MaxPool2d dilated": (MaxPool2d(2, 1, dilation=2), MAPS),

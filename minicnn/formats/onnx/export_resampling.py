@@ -25,6 +25,7 @@ from minicnn.layers import (
     Sum,
     Upsample,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from minicnn.layers.base import Shape
 from minicnn.layers.resampling.base import Resample
@@ -102,6 +103,12 @@ def _pad(mode: str | None) -> _Export:
         return add_pad(graph, context.path, context.x, [top, left, bottom, right], value, mode)
 
     return export
+
+
+def _zero_pad3d(graph: Graph, layer: ZeroPad3d, context: ExportContext) -> str:
+    left, right, top, bottom, front, back = layer.padding
+    pads = _integers(graph, context, "pads", [0, front, top, left, 0, back, bottom, right])
+    return graph.node("Pad", context.path, [context.x, pads])
 
 
 def _gather(graph: Graph, layer: Resample, context: ExportContext) -> str:
@@ -204,4 +211,5 @@ NODES: dict[type[Layer], _Export] = {
     Sum: _sum,
     Upsample: _upsample,
     ZeroPad2d: _pad(None),
+    ZeroPad3d: _zero_pad3d,
 }

@@ -17,8 +17,9 @@ from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Branch, Model, Node
 from minicnn.formats.onnx.node import BoundNode
-from minicnn.formats.onnx.operators import HARMLESS, LAYERS, scale_and_shift
-from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear
+from minicnn.formats.onnx.operators import HARMLESS, LAYERS, add_features, scale_and_shift
+from minicnn.formats.onnx.resampling import split_axis
+from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear, Slice
 from minicnn.layers.base import Shape
 
 __all__ = ["BATCH", "MAX_VALUES", "Lowering"]
@@ -97,6 +98,8 @@ class Lowering:
         elif node.op_type == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
             shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
             self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
+        elif node.op_type == "Split" and data == [0]:
+            self._split(node, self._bind(node, 0, inputs))
         elif node.op_type not in LAYERS:
             raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
         # an Add of a single computed value adds a constant, which is a bias and no join
@@ -112,7 +115,7 @@ class Lowering:
             raise node.error("has no output")
         if any(n in self.shapes or n in self.folded or n in self.model.constants for n in node.outputs if n):
             raise node.error("gives a value that there is already")
-        if any(self.uses[name] for name in node.outputs[1:] if name):
+        if node.op_type != "Split" and any(self.uses[name] for name in node.outputs[1:] if name):
             raise node.error("has a second output that is used; there are layers with one output")
 
     def _constant(self, node: Node, name: str) -> constant_folding.Constant | None:
@@ -200,6 +203,18 @@ class Lowering:
         layers = value_node.layers if value_node.inputs == (source,) else ()
         self._record(node, value_node, _output_shapes(layers, op))
 
+    def _split(self, node: Node, op: BoundNode) -> None:
+        """Add each output of a Split as a slice of the same input."""
+        axis, lengths = split_axis(op, len(node.outputs))
+        node.check_read(())
+        start = 0
+        for output, length in zip(node.outputs, lengths, strict=True):
+            layer = Slice(axis, start, start + length)
+            start += length
+            if output:
+                part = node._replace(outputs=(output,))
+                self._record(part, GraphNode(output, (node.inputs[0],), (layer,)), _output_shapes([layer], op))
+
     def _merge_bias(self, op: BoundNode) -> GraphNode | None:
         """Return the node before an Add with its bias set, where its layer has none and nothing else reads it."""
         source = op.node.inputs[op.data]
@@ -209,8 +224,10 @@ class Lowering:
         layer = previous.layers[-1]
         if not isinstance(layer, Conv2d | ConvTranspose2d | Linear) or layer.bias is not None:
             return None
-        bias = scale_and_shift(op)[1]
-        assert bias is not None and layer.weight is not None
+        bias = add_features(op) if isinstance(layer, Linear) and len(op.shape) > 1 else scale_and_shift(op)[1]
+        if bias is None:
+            return None
+        assert layer.weight is not None
         merged = replace(layer, bias=bias.astype(layer.weight.dtype))
         return GraphNode(op.node.name, previous.inputs, (*previous.layers[:-1], merged))
 

@@ -75,6 +75,10 @@ class Node(NamedTuple):
         """Return whole numbers among the attributes."""
         return self._attribute(name, default, list, "whole numbers")
 
+    def reals(self, name: str) -> list[float]:
+        """Return floating-point numbers among the attributes, as many as there are."""
+        return self._attribute(name, [], list, "numbers")
+
     def real(self, name: str, default: float) -> float:
         """Return a floating-point number among the attributes; infinite only by default."""
         value = self._attribute(name, default, float, "a number")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.onnx import reshape, windows
+from minicnn.formats.onnx import resampling, reshape, windows
 from minicnn.formats.onnx.activations import ACTIVATIONS
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.layers import (
@@ -22,12 +22,13 @@ from minicnn.layers import (
     Linear,
     LocalResponseNorm,
     LogSoftmax,
+    Permute,
     PReLU,
     Softmax,
 )
 from minicnn.layers.base import Shape
 
-__all__ = ["HARMLESS", "LAYERS", "scale_and_shift"]
+__all__ = ["HARMLESS", "LAYERS", "add_features", "scale_and_shift"]
 
 
 def _identity(op: BoundNode) -> list[Layer]:
@@ -114,6 +115,16 @@ def scale_and_shift(op: BoundNode) -> tuple[np.ndarray | None, np.ndarray | None
         return (1 / constant).astype(constant.dtype), None
 
 
+def add_features(op: BoundNode) -> np.ndarray | None:
+    """Return the constant of an Add if it is one number for each feature, along the last axis; else None."""
+    array, features = op.weight(1 - op.data), op.shape[-1]
+    return (
+        np.broadcast_to(array.reshape(-1), (features,))
+        if array.shape[-1:] == (array.size,) and array.size in (1, features)
+        else None
+    )
+
+
 def _affine(op: BoundNode) -> list[Layer]:
     scale, shift = scale_and_shift(op)
     constant = scale if shift is None else shift
@@ -189,6 +200,12 @@ def _per_feature(op: BoundNode, bias: np.ndarray, count: int) -> np.ndarray:
     return np.broadcast_to(bias.reshape(-1), (count,))
 
 
+def _matrix(op: BoundNode, index: int) -> np.ndarray:
+    array = op.weight(index)
+    # leading ones only broadcast
+    return array.reshape(array.shape[-2:]) if array.ndim > 2 and prod(array.shape[:-2]) == 1 else array
+
+
 def _transposed_weight(op: BoundNode, index: int) -> np.ndarray:
     # for its checks alone: there must be such an input, and it must be constant
     op.weight(index)
@@ -205,7 +222,14 @@ def _linear(op: BoundNode, features: int, weight: np.ndarray, bias: np.ndarray |
 
 
 def _matmul(op: BoundNode) -> list[Layer]:
-    return [_linear(op, _count_features(op), _transposed_weight(op, 1), None)]
+    """X W over the last axis; A x over the last but one, between two permutations."""
+    if op.data == 0 and op.shape:
+        return [_linear(op, op.sized()[-1], _transposed_weight(op, 1), None)]
+    if len(op.shape) < 2:
+        raise op.error(f"multiplies a constant by N x {op.shape}, which mixes the images of a batch")
+    axes = list(range(len(op.shape)))
+    swap = Permute((*axes[:-2], axes[-1], axes[-2]))
+    return [swap, _linear(op, op.sized()[-2], _matrix(op, 0), None), swap]
 
 
 LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
@@ -217,9 +241,12 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Concat": _identity,
     "Conv": windows.conv,
     "ConvTranspose": windows.conv_transpose,
+    "DepthToSpace": resampling.depth_to_space,
     "Div": _affine,
     "Dropout": _dropout,
+    "Expand": resampling.expand,
     "Flatten": reshape.flatten,
+    "Gather": resampling.gather,
     "Gemm": _gemm,
     "GlobalAveragePool": windows.global_average_pool,
     "GlobalMaxPool": windows.global_max_pool,
@@ -231,14 +258,19 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Mul": _affine,
     "PRelu": _prelu,
     "Pad": reshape.pad,
-    "ReduceMean": windows.mean,
+    "ReduceMean": windows.reduce_axes,
+    "ReduceSum": windows.reduce_axes,
     "Reshape": reshape.reshape,
+    "Resize": resampling.resize,
+    "Slice": resampling.slice_axes,
+    "SpaceToDepth": resampling.space_to_depth,
     "Softmax": _make_softmax(Softmax()),
     "Squeeze": reshape.squeeze,
     "Sub": _affine,
     "Sum": _identity,
     "Transpose": reshape.transpose,
     "Unsqueeze": reshape.unsqueeze,
+    "Upsample": resampling.resize,
 }
 
 # attributes that change no answer of ours, whatever they say
@@ -252,4 +284,7 @@ HARMLESS: dict[str, tuple[str, ...]] = {
     "If": ("then_branch", "else_branch"),  # the one that is not taken
     "MaxPool": ("storage_order",),  # of the indices, a second output
     "ReduceMean": ("noop_with_empty_axes",),  # axes are never empty here
+    "ReduceSum": ("noop_with_empty_axes",),
+    # of a mode that is refused, and of modes that are not the node's
+    "Resize": ("extrapolation_value", "cubic_coeff_a", "nearest_mode", "keep_aspect_ratio_policy"),
 }

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from math import prod
 
-from minicnn.formats.onnx.node import BoundNode, reshape_layers
-from minicnn.layers import Layer, Permute, ZeroPad2d
+from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
+from minicnn.layers import (
+    CircularPad2d,
+    ConstantPad2d,
+    Layer,
+    Permute,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 
 __all__ = ["flatten", "pad", "reshape", "squeeze", "transpose", "unsqueeze"]
 
@@ -91,20 +100,42 @@ def transpose(op: BoundNode) -> list[Layer]:
 
 
 def pad(op: BoundNode) -> list[Layer]:
-    """Pad with zeros around maps."""
-    pads, mode = op.numbers("pads", 1), op.node.text("mode", "constant")
-    value = op.number(2, op.node.real("value", 0.0))
-    if mode != "constant" or value != 0:
-        raise op.error(f"pads in mode {mode!r} with {value}; there is a layer for zeros")
-    given = op.array(3)
+    """Pad: borders around maps of two axes or one, zeros around channels too."""
+    mode, value = op.node.text("mode", "constant"), op.number(2, op.node.real("value", 0.0))
+    sides = _pad_sides(op)
+    if not any(any(both) for both in sides.values()):
+        return []
+    if any(sides.pop(0, (0, 0))) or len(op.shape) not in (2, 3):
+        raise op.error(f"pads the batch, or N x {op.shape}; expected borders around maps")
+    channels, (*height, width) = sides.get(1, (0, 0)), [sides.get(axis, (0, 0)) for axis in range(2, op.rank)]
+    rows = height[0] if height else (0, 0)
+    if any(channels):
+        if mode != "constant" or value:
+            raise op.error(f"pads channels in mode {mode!r} with {value}; there is a layer for zeros")
+        layer: Layer = ZeroPad3d((*width, *rows, *channels))
+    else:
+        layer = _border(op, mode, value, (*width, *rows))
+    maps = op.shape if len(op.shape) == 3 else (op.shape[0], 1, op.shape[1])
+    out = layer.output_shape(maps)
+    return wrap_reshape(op, maps, [layer], out if len(op.shape) == 3 else (out[0], out[2]))
+
+
+def _pad_sides(op: BoundNode) -> dict[int, tuple[int, int]]:
+    """Return by axis what is added before and after it; below 0 is taken away."""
+    pads, given = op.numbers("pads", 1), op.array(3)
     axes = list(range(op.rank)) if given is None else [op.axis(int(a)) for a in given.reshape(-1)]
     if pads is None or len(pads) != 2 * len(axes):
         raise op.error(f"pads {pads}: expected two numbers for each of {len(axes)} axes")
     # all beginnings, then all ends
-    sides = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
-    if not any(any(both) for both in sides.values()):
-        return []
-    rows, columns = sides.pop(2, (0, 0)), sides.pop(3, (0, 0))
-    if any(any(both) for both in sides.values()) or min(*rows, *columns) < 0 or len(op.shape) != 3:
-        raise op.error(f"pads {pads} on N x {op.shape}; expected zeros around the height and width of maps")
-    return [ZeroPad2d((*columns, *rows))]
+    return dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
+
+
+def _border(op: BoundNode, mode: str, value: float, padding: tuple[int, ...]) -> Layer:
+    if mode == "constant":
+        return ConstantPad2d(padding, value) if value else ZeroPad2d(padding)
+    kinds = {"reflect": ReflectionPad2d, "edge": ReplicationPad2d, "wrap": CircularPad2d}
+    if mode not in kinds:
+        raise op.error(f"pads in mode {mode!r}; expected constant, reflect, edge or wrap")
+    if mode == "wrap" and min(padding) < 0:
+        raise op.error("wraps around and takes away at once, whose order versions read differently")
+    return kinds[mode](padding)

@@ -15,11 +15,21 @@ from minicnn.layers import (
     GlobalAvgPool2d,
     Layer,
     MaxPool2d,
+    Mean,
+    Sum,
 )
 from minicnn.layers.base import Shape
 from minicnn.shapes import IntPair, Sides, same_padding, span
 
-__all__ = ["average_pool", "conv", "conv_transpose", "global_average_pool", "global_max_pool", "max_pool", "mean"]
+__all__ = [
+    "average_pool",
+    "conv",
+    "conv_transpose",
+    "global_average_pool",
+    "global_max_pool",
+    "max_pool",
+    "reduce_axes",
+]
 
 MAX_TAPS = 1 << 16
 
@@ -228,12 +238,16 @@ def global_max_pool(op: BoundNode) -> list[Layer]:
     return _pool_globally(op, MaxPool2d((height, width)), keep=True)
 
 
-def mean(op: BoundNode) -> list[Layer]:
-    """ReduceMean over all axes after the channels: the global average pool."""
-    axes = op.numbers("axes", 1)
-    if axes is None or {op.axis(a) for a in axes} != set(range(2, op.rank)) or op.rank < 3:
-        raise op.error(f"a mean over the axes {axes} of an input with {op.rank}; expected height and width")
-    return _pool_globally(op, GlobalAvgPool2d(), keep=op.node.flag("keepdims", True))
+def reduce_axes(op: BoundNode) -> list[Layer]:
+    """ReduceMean and ReduceSum; a mean over all axes after the channels is the global average pool."""
+    axes, keep = op.numbers("axes", 1), op.node.flag("keepdims", True)
+    dims = sorted(op.axis(a) for a in axes or [])
+    if not dims or dims[0] == 0:
+        raise op.error(f"reduces the axes {axes} of an input with {op.rank}, the batch among them")
+    if op.node.op_type == "ReduceMean" and dims == list(range(2, op.rank)):
+        return _pool_globally(op, GlobalAvgPool2d(), keep)
+    kind = Mean if op.node.op_type == "ReduceMean" else Sum
+    return [kind(tuple(dims), keep)]
 
 
 def _global_map_shape(op: BoundNode) -> Shape:

@@ -39,7 +39,8 @@ def _positions(size: int, out: int, ratio: float, coordinates: str, dtype: Any =
         return 0 * p
     if coordinates == "half_pixel_symmetric":
         # the centre stays in its place, though the output's size was rounded
-        return (p + half) * step - half + dtype(size / 2 * (1 - out * ratio / size))
+        offset = dtype(size) / 2 * (1 - dtype(out) / (dtype(size) / step))
+        return offset + (p + half) * step - half
     return (p + half) * step - half
 
 

@@ -15,7 +15,15 @@ from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import MAX_BORDER, Sides
 
-__all__ = ["CircularPad2d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d", "ValueBorder", "ZeroPad2d"]
+__all__ = [
+    "CircularPad2d",
+    "ConstantPad2d",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
+    "ValueBorder",
+    "ZeroPad2d",
+    "ZeroPad3d",
+]
 
 
 def _set_padding(layer: Any) -> None:
@@ -254,3 +262,56 @@ class CircularPad2d(_CopiedBorder, capturable=True):
     """
 
     _mode = "wrap"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ZeroPad3d(Resample, capturable=True):
+    """Zeros along channels, height and width: (N, C, H, W) to (N, front + C + back, top + H + bottom, ...).
+
+    Parameters
+    ----------
+    padding : (left, right, top, bottom, front, back) as in torch
+        A side below 0 takes away.
+
+    Raises
+    ------
+    ShapeError
+        If it is not six whole numbers, or leaves nothing.
+
+    See Also
+    --------
+    torch.nn.ZeroPad3d : the same layer, given maps
+    ZeroPad2d : around height and width alone
+
+    Examples
+    --------
+    >>> from minicnn import Network, layers
+    >>> Network([layers.ZeroPad3d((0, 0, 0, 0, 1, 0))])(np.ones((1, 1, 1, 2))).tolist()
+    [[[[0.0, 0.0]], [[1.0, 1.0]]]]
+
+    """
+
+    padding: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        given = self.padding
+        valid = isinstance(given, tuple | list) and len(given) == 6
+        if not valid or not all(isinstance(p, int) and abs(p) <= MAX_BORDER for p in given):
+            raise ShapeError(f"ZeroPad3d: padding: expected six whole numbers, got {given!r}")
+        object.__setattr__(self, "padding", tuple(given))
+
+    def taps(self, shape: Shape) -> Taps:
+        check_maps(shape, "ZeroPad3d")
+        left, right, top, bottom, front, back = self.padding
+        borders = (front, back), (top, bottom), (left, right)
+        return tuple(_zero_taps(n, both) for n, both in zip(shape, borders, strict=True))
+
+
+@lru_cache(256)
+def _zero_taps(size: int, border: tuple[int, int]) -> AxisTaps | None:
+    before, after = border
+    places = np.arange(-before, size + after)
+    if min(size + min(before, 0) + min(after, 0), len(places)) < 1:
+        raise ShapeError(f"ZeroPad3d: {border} leaves nothing of an axis of {size}")
+    inside = (places >= 0) & (places < size)
+    return AxisTaps.select(np.where(inside, places, -1), size) if any(border) else None

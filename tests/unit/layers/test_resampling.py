@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from minicnn import Network, layers
 from minicnn.errors import ShapeError
 from minicnn.explain import receptive_field
-from minicnn.kernels import reference
+from minicnn.kernels import on, reference
 from minicnn.verify.comparison.peers.to_torch import to_torch
 
 RNG = np.random.default_rng(0)
@@ -161,3 +161,21 @@ def test_infinity_stays_in_its_place():
     up, pool = layers.Upsample((1, 5), mode="bilinear", align_corners=True), layers.AdaptiveAvgPool2d((1, 2))
     assert up.forward(x, reference)[0].tolist() == [[[[np.inf, np.inf, 1.0, 1.5, 2.0]]]]
     assert pool.forward(x, reference)[0].tolist() == [[[[np.inf, 1.5]]]]
+
+
+@pytest.mark.parametrize("device", ("reference", "cpu"))
+def test_linear_maps_the_last_axis(device):
+    shape = (3, 4, 5)
+    net = Network([layers.Linear(5, 7)], shape, device=device)
+    module, kernels, x = to_torch(net), on(device), RNG.standard_normal((2, *shape)).astype(np.float32)
+    leaf = torch.from_numpy(x).requires_grad_()
+    expected = module(leaf)
+    dy = RNG.standard_normal((2, 3, 4, 7)).astype(np.float32)
+    expected.backward(torch.from_numpy(dy))
+    close = {"rtol": 0, "atol": 1e-5}  # sums of at most 24 products of order one, in float32
+    y, saved = net.layers[0].forward(x, kernels, layers.Keep.INPUTS)
+    np.testing.assert_allclose(y, expected.detach().numpy(), **close)
+    np.testing.assert_allclose(net.input_gradient(x, dy), leaf.grad.numpy(), **close)
+    _, gradients = net.layers[0].backward(dy, saved, kernels, weights=True)
+    for name, parameter in module[0].named_parameters():
+        np.testing.assert_allclose(gradients[name], parameter.grad.numpy(), **close)

@@ -341,3 +341,4 @@ translate.register(layers.Softplus, lambda layer, shape, out: nn.Softplus(layer.
 translate.register(layers.Softsign, lambda layer, shape, out: nn.Softsign())
 translate.register(layers.Threshold, lambda layer, shape, out: nn.Threshold(layer.threshold, layer.value))
 translate.register(layers.ZeroPad2d, lambda layer, shape, out: nn.ZeroPad2d(layer.padding))
+translate.register(layers.ZeroPad3d, lambda layer, shape, out: nn.ZeroPad3d(layer.padding))
