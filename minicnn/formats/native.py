@@ -98,10 +98,12 @@ def describe_preprocess(preprocess: Preprocess | None) -> dict[str, Any] | None:
 
 
 def _describe_layer(name: str, layer: Layer) -> list[Any]:
+    # what it reads is written where it is not the layer before it
+    entry, inputs = [name, type(layer).__name__], [list(layer.inputs)] if layer.inputs else []
     if not isinstance(layer, Block):
-        return [name, type(layer).__name__, layer.config()]
+        return [*entry, layer.config(), *inputs]
     branches = [[_describe_layer(*pair) for pair in branch] for branch in layer.branches()]
-    return [name, type(layer).__name__, branches]
+    return [*entry, branches, *inputs]
 
 
 def is_native(path: PathLike) -> bool:
@@ -160,18 +162,19 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
     )
 
 
-def _build_layer(name: str, kind: str, arguments: Any) -> tuple[str, Layer]:
+def _build_layer(name: str, kind: str, arguments: Any, inputs: Any = ()) -> tuple[str, Layer, Any]:
     if kind not in _LAYERS:
         raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
     # the arguments of a block are its branches, lists of entries like this one
     if issubclass(_LAYERS[kind], Block):
-        return str(name), _LAYERS[kind](*[[_build_layer(*entry) for entry in branch] for branch in arguments])
+        branches = [[_build_layer(*entry) for entry in branch] for branch in arguments]
+        return str(name), _LAYERS[kind](*branches), inputs
     arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
     # the few settings that are words, which the layer itself checks
     for key, value in arguments.items():
         if not _is_numeric(value) and not (key in _WORDS and isinstance(value, str)):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
-    return str(name), _LAYERS[kind](**arguments)
+    return str(name), _LAYERS[kind](**arguments), inputs
 
 
 def _is_numeric(value: Any) -> bool:

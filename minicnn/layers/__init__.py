@@ -6,6 +6,7 @@ from minicnn.layers.blocks import Concat, Residual, Sequential
 from minicnn.layers.convolution import Conv2d, ConvTranspose2d
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.elementary import Abs, Erf, Exp, Hardsigmoid, Log, LogSigmoid, Pow, Sigmoid
+from minicnn.layers.joins import Add, Cat, Divide, Maximum, Minimum, Multiply, Subtract
 from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pointwise import CELU, ELU, GELU, SELU, Hardswish, Mish, SiLU, Softplus, Softsign, Threshold
@@ -31,14 +32,17 @@ __all__ = [
     "SELU",
     "Abs",
     "AdaptiveAvgPool2d",
+    "Add",
     "AvgPool2d",
     "BatchNorm2d",
+    "Cat",
     "ChannelShuffle",
     "CircularPad2d",
     "Concat",
     "ConstantPad2d",
     "Conv2d",
     "ConvTranspose2d",
+    "Divide",
     "Dropout",
     "Erf",
     "Exp",
@@ -59,8 +63,11 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MaxPool2d",
+    "Maximum",
     "Mean",
+    "Minimum",
     "Mish",
+    "Multiply",
     "PReLU",
     "Permute",
     "PixelShuffle",
@@ -79,6 +86,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "Subtract",
     "Sum",
     "Tanh",
     "Threshold",

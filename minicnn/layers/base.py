@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -100,6 +101,9 @@ class Layer:
         ``class ReLU(Layer, capturable=True)`` promises that forward and backward leave all their computing to
         the operations of ``kernels``, so that a device may record the calls once and replay them.  The promise is
         not inherited: what a subclass computes is for it to say.
+    inputs : tuple of str, by keyword
+        Names of what it reads: layers before it in its list, or "input", what the list is applied to.  Without
+        any it reads the layer before it.  A layer of several inputs is a ``minicnn.layers.joins.Join``.
 
     Examples
     --------
@@ -117,6 +121,8 @@ class Layer:
     [[0.0, 6.0]]
 
     """
+
+    inputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     _only_calls_kernels: ClassVar[bool] = False
     # parameters, which ``config`` leaves out; a bias is in it as True or False
@@ -138,6 +144,22 @@ class Layer:
         """Whether the layer, and all that it is made of, only calls kernels: what was recorded can be replayed."""
         parts = (layer for branch in self.branches() for _, layer in branch)
         return self._only_calls_kernels and all(layer.capturable for layer in parts)
+
+    def reading(self, *inputs: str) -> Self:
+        """Return the same layer with other ``inputs``; none is the layer before it.
+
+        Examples
+        --------
+        >>> from minicnn.layers import ReLU
+        >>> ReLU().reading("conv1")
+        ReLU(inputs=('conv1',))
+
+        """
+        if inputs == self.inputs:
+            return self
+        layer = copy(self)
+        object.__setattr__(layer, "inputs", inputs)  # not ``replace``: a constructor may take other arguments
+        return layer
 
     def branches(self) -> list[NamedLayers]:
         """Return the lists of layers that this one is made of; none, unless it is a block."""
@@ -199,7 +221,8 @@ class Layer:
 
     def with_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Return the same layer with other parameters."""
-        return replace(self, **state) if state else self
+        changes: dict[str, Any] = dict(state)
+        return replace(self, **changes) if changes else self
 
     def initialise(self, rng: np.random.Generator) -> Self:
         """Return the layer with its unset parameters drawn as torch draws them."""
@@ -220,7 +243,7 @@ class Layer:
         return self.with_state(state)
 
     def config(self) -> dict[str, Any]:
-        """Arguments that make this layer again, its parameters aside: plain numbers, strings and tuples.
+        """Arguments that make this layer again, but for its parameters and ``inputs``: numbers, strings, tuples.
 
         Examples
         --------
@@ -233,11 +256,12 @@ class Layer:
         # as an argument a bias is a yes or no; as a field it may be the array
         if "bias" in arguments:
             arguments["bias"] = "bias" in self.parameter_shapes()
-        return {name: value for name, value in arguments.items() if name not in self._arrays}
+        return {name: value for name, value in arguments.items() if name not in ("inputs", *self._arrays)}
 
     def __repr__(self) -> str:
-        """Class and arguments, without the parameters' values."""
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+        """Class, arguments and inputs, without the parameters' values."""
+        arguments = self.config() | ({"inputs": self.inputs} if self.inputs else {})
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
 NamedLayers: TypeAlias = list[tuple[str, Layer]]

@@ -35,7 +35,7 @@ class Block(Layer):
         return make(*branches)
 
     def map_branches(self, function: Callable[[NamedLayers], NamedLayers]) -> Self:
-        return self.with_branches([function(branch) for branch in self.branches()])
+        return self.with_branches([function(branch) for branch in self.branches()]).reading(*self.inputs)
 
     @property
     def kind(self) -> Kind:
@@ -161,7 +161,7 @@ class Residual(Block, capturable=True):
     ) -> Backward:
         body_tape, shortcut_tape = saved
         # the sum hands dy to both branches, and x, which both read, gets the sum of what they send back
-        dbody, dshortcut = kernels.add_input_grad(dy)
+        dbody, dshortcut = kernels.add_input_grad(dy, dy.shape, dy.shape)
         dx, gradients = sequence.backward(self.body, dbody, body_tape, kernels, rule, weights)
         other, more = sequence.backward(self.shortcut, dshortcut, shortcut_tape, kernels, rule, weights)
         return kernels.add(dx, other), gradients | more
@@ -200,12 +200,13 @@ class Concat(Block, capturable=True):
 
     parts: list[NamedLayers]
 
-    def __init__(self, *parts: Sequence[Any]):
+    def __init__(self, *parts: Sequence[Any], inputs: tuple[str, ...] = ()):
         if not parts:
             raise MinicnnError("Concat: expected at least one list of layers")
         named = [sequence.name_layers(part, f"{i}.") for i, part in enumerate(parts)]
         sequence.name_layers([pair for part in named for pair in part])  # names differ across the parts too
         object.__setattr__(self, "parts", named)
+        object.__setattr__(self, "inputs", inputs)
 
     def branches(self) -> list[NamedLayers]:
         return self.parts

@@ -1,22 +1,25 @@
-"""A network is a list of named layers: forward is a loop over it, backward a loop over it reversed."""
+"""A network is a list of named layers: forward is a loop over it, backward a loop over it reversed.
+
+Each layer reads the layer before it, or those that its ``inputs`` name, which stand further up (``graph``).
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn.errors import MinicnnError, ShapeError, WeightsError
-from minicnn.layers.activation import LogSoftmax, Softmax
+from minicnn.errors import ShapeError, WeightsError
 from minicnn.layers.base import Backward, Keep, Kernels, Layer, NamedLayers, Rng, Shape
+from minicnn.layers.graph import INPUT, before_softmax, find, name_layers, needed_for, read_by, truncate_at
 from minicnn.rules import GRADIENT, Rule
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 __all__ = [
+    "INPUT",
     "NamedLayers",
     "Pass",
     "astype",
@@ -28,49 +31,17 @@ __all__ = [
     "initialise",
     "map_layers",
     "name_layers",
+    "needed_for",
     "output_shape",
     "parameter_gradients",
     "parameter_shapes",
+    "read_by",
     "shapes",
     "state_dict",
     "truncate_at",
     "walk",
     "with_state_dict",
 ]
-
-
-def name_layers(layers: Sequence[Any], prefix: str = "") -> NamedLayers:
-    """Layers, or (name, layer) pairs, as pairs; a layer without a name is called by its place in the list.
-
-    Parameters
-    ----------
-    layers : list or tuple of layers, or of (name, layer) pairs
-    prefix : str
-        What the names of unnamed layers begin with.
-
-    Raises
-    ------
-    MinicnnError
-        If it is no list, what it holds are no layers, or two have the same name.
-
-    Examples
-    --------
-    >>> from minicnn.layers import Flatten, ReLU
-    >>> name_layers([ReLU(), ("flatten", Flatten())])
-    [('0', ReLU()), ('flatten', Flatten())]
-
-    """
-    if not isinstance(layers, list | tuple):
-        raise MinicnnError(f"expected a list of layers, got {type(layers).__name__}")
-    pairs = [item if isinstance(item, tuple) else (f"{prefix}{i}", item) for i, item in enumerate(layers)]
-    for pair in pairs:
-        # a tuple may be anything; what is no (name, layer) pair is refused here, where the mistake can be shown
-        if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Layer):
-            raise MinicnnError(f"expected layers or (name, layer) pairs, got {pair!r}")
-    repeated = sorted(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-    if repeated:
-        raise MinicnnError(f"layer names must differ, found twice: {', '.join(repeated)}")
-    return pairs
 
 
 def walk(layers: NamedLayers, prefix: str = "") -> Iterator[tuple[str, Layer]]:
@@ -95,7 +66,7 @@ def walk(layers: NamedLayers, prefix: str = "") -> Iterator[tuple[str, Layer]]:
 def map_layers(layers: NamedLayers, function: Callable[[str, Layer], Layer], prefix: str = "") -> NamedLayers:
     """Return the layers with ``function(dotted name, layer)`` in the place of each that is no block.
 
-    Blocks are rebuilt from what becomes of their parts; names stay.
+    Blocks are rebuilt from what becomes of their parts; names, and what each layer reads, stay.
 
     Examples
     --------
@@ -109,7 +80,7 @@ def map_layers(layers: NamedLayers, function: Callable[[str, Layer], Layer], pre
 
     def mapped(name: str, layer: Layer) -> Layer:
         if not layer.branches():
-            return function(prefix + name, layer)
+            return function(prefix + name, layer).reading(*layer.inputs)
         return layer.map_branches(lambda branch: map_layers(branch, function, f"{prefix}{name}."))
 
     return [(name, mapped(name, layer)) for name, layer in layers]
@@ -119,12 +90,21 @@ def forward(
     layers: NamedLayers, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None
 ) -> tuple[np.ndarray, list[Any]]:
     """Output of the last layer, and the tape: what each layer's backward needs."""
-    tape = []
-    for _, layer in layers:
-        # x is bound anew, so that a map lives on only if some layer keeps it
+    tape, values, reads = [], {INPUT: x}, read_by(layers)
+    last_reader = {value: i for i, inputs in enumerate(reads) for value in inputs}
+    for i, ((name, layer), inputs) in enumerate(zip(layers, reads, strict=True)):
+        x = _arguments(values, inputs)
+        # a value goes with its last reader, so that a map lives on only if some layer keeps it
+        values = {value: array for value, array in values.items() if last_reader.get(value, -1) > i}
         x, saved = layer.forward(x, kernels, keep, rng)
         tape.append(saved)
+        values[name] = x
     return x, tape
+
+
+def _arguments(values: Mapping[str, Any], inputs: tuple[str, ...]) -> Any:
+    """Return what a layer is handed: the array that it reads, or a tuple of several."""
+    return values[inputs[0]] if len(inputs) == 1 else tuple(values[value] for value in inputs)
 
 
 def backward(
@@ -135,13 +115,39 @@ def backward(
     rule: Rule = GRADIENT,
     weights: bool = False,
 ) -> Backward:
-    """Gradient with respect to the first layer's input, and {name: gradient} of the parameters if ``weights``."""
+    """Gradient with respect to the list's input, and {name: gradient} of the parameters if ``weights``."""
+    cotangents = {layers[-1][0] if layers else INPUT: dy}
+    gradients = _send_back(_steps(layers, tape), cotangents, kernels, rule, weights)
+    return cotangents[INPUT], gradients
+
+
+class _Step(NamedTuple):
+    """A layer, the names of what it read, and what its forward saved."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    saved: Any
+
+
+def _steps(layers: NamedLayers, tape: list[Any]) -> list[_Step]:
+    return [_Step(*pair, *rest) for pair, *rest in zip(layers, read_by(layers), tape, strict=True)]
+
+
+def _send_back(
+    steps: list[_Step], cotangents: dict[str, np.ndarray], kernels: Kernels, rule: Rule, weights: bool
+) -> dict[str, np.ndarray]:
+    """Take the ``cotangents`` of values to those of what the steps read; {name: gradient} if ``weights``."""
     gradients: dict[str, np.ndarray] = {}
-    for (name, layer), saved in zip(reversed(layers), reversed(tape), strict=True):
-        dy, own = layer.backward(dy, saved, kernels, rule, weights)
-        if own:
+    for name, layer, inputs, saved in reversed(steps):
+        # what has no cotangent is read by nothing that counts
+        if name in cotangents:
+            dx, own = layer.backward(cotangents.pop(name), saved, kernels, rule, weights)
             gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
-    return dy, gradients
+            for value, part in zip(inputs, dx if len(inputs) > 1 else (dx,), strict=True):
+                # where a value is read twice the parts are added
+                cotangents[value] = kernels.add(cotangents[value], part) if value in cotangents else part
+    return gradients
 
 
 class Pass:
@@ -179,14 +185,17 @@ def parameter_gradients(
     if first is None:
         return {}
     # backward ends above the first layer with parameters, and of that one dx is not computed either
-    name, layer = layers[first]
-    dy, gradients = backward(layers[first + 1 :], dy, tape[first + 1 :], kernels, weights=True)
-    own = layer.parameter_gradients(dy, tape[first], kernels)
+    steps, cotangents = _steps(layers, tape), {layers[-1][0]: dy}
+    gradients = _send_back(steps[first + 1 :], cotangents, kernels, GRADIENT, weights=True)
+    name, layer, _, saved = steps[first]
+    own = layer.parameter_gradients(cotangents[name], saved, kernels) if name in cotangents else {}
     return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}
 
 
-def shapes(layers: NamedLayers, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
+def shapes(layers: NamedLayers, shape: Shape) -> Iterator[tuple[str, Layer, Any, Shape]]:
     """(name, layer, input shape, output shape), layer after layer, without the batch axis.
+
+    The input shape of a layer of several inputs is a tuple of shapes.
 
     Raises
     ------
@@ -200,13 +209,14 @@ def shapes(layers: NamedLayers, shape: Shape) -> Iterator[tuple[str, Layer, Shap
     [(8, 30, 30), (8, 15, 15)]
 
     """
-    for name, layer in layers:
+    outputs = {INPUT: shape}
+    for (name, layer), inputs in zip(layers, read_by(layers), strict=True):
+        before = _arguments(outputs, inputs)
         try:
-            out = layer.output_shape(shape)
+            outputs[name] = layer.output_shape(before)
         except ShapeError as error:
             raise ShapeError(f"layer {name!r}: {error}") from None
-        yield name, layer, shape, out
-        shape = out
+        yield name, layer, before, outputs[name]
 
 
 def output_shape(layers: NamedLayers, shape: Shape) -> Shape:
@@ -260,41 +270,3 @@ def initialise(layers: NamedLayers, rng: np.random.Generator) -> NamedLayers:
 def astype(layers: NamedLayers, dtype: DTypeLike) -> NamedLayers:
     """Return the layers with parameters of ``dtype``."""
     return [(name, layer.astype(dtype)) for name, layer in layers]
-
-
-def before_softmax(layers: NamedLayers) -> NamedLayers:
-    """Return the layers up to the scores: without a softmax at the end."""
-    return layers[:-1] if layers and isinstance(layers[-1][1], Softmax | LogSoftmax) else layers
-
-
-def truncate_at(layers: NamedLayers, path: str) -> NamedLayers:
-    """Return the layers up to the one at ``path``; inside a block, its branch unrolled up to there.
-
-    Raises
-    ------
-    MinicnnError
-        If there is no such layer.
-
-    Examples
-    --------
-    >>> from minicnn.layers import Conv2d, ReLU, Residual
-    >>> layers = name_layers([Conv2d(3, 3, 1), Residual([Conv2d(3, 3, 1), ReLU()])])
-    >>> [name for name, _ in truncate_at(layers, "1.body.0")]
-    ['0', '1.body.0']
-
-    """
-    for i, (name, layer) in enumerate(layers):
-        if name == path:
-            return layers[: i + 1]
-        # the layers before the block, then of the block only the branch that the path leads into, up to there
-        if path.startswith(f"{name}."):
-            rest = path[len(name) + 1 :]
-            for branch in layer.branches():
-                if any(rest == n or rest.startswith(f"{n}.") for n, _ in branch):
-                    return layers[:i] + [(f"{name}.{n}", part) for n, part in truncate_at(branch, rest)]
-    raise MinicnnError(f"no layer {path!r}; the layers are {', '.join(name for name, _ in layers)}")
-
-
-def find(layers: NamedLayers, path: str) -> Layer:
-    """Return the layer at ``path``, in a block too; MinicnnError if there is none."""
-    return truncate_at(layers, path)[-1][1]

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from tests.helpers.kernel_arrays import Arrays
-from tests.helpers.kernel_settings import POINTWISE, POSITIVE, both
+from tests.helpers.kernel_settings import ELEMENTWISE, POINTWISE, POSITIVE, both
 
 
 class Call(NamedTuple):
@@ -254,15 +254,28 @@ def _permute(setting, dtype):
 
 
 def _concatenate(setting, dtype):
-    make, (n, _, h, w), channels = Arrays(setting, dtype), setting["shape"], setting["channels"]
-    arrays = [make.input(n, c, h, w) for c in channels]
-    dy = make.normal(n, sum(channels), h, w)
-    return {"concatenate": call(arrays), "concatenate_input_grad": call(dy, tuple(channels))}
+    make, shape, sizes, axis = Arrays(setting, dtype), setting["shape"], setting["sizes"], setting["axis"]
+    arrays = [make.input(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
+    dy = make.normal(*shape[:axis], sum(sizes), *shape[axis + 1 :])
+    return {"concatenate": call(arrays, axis), "concatenate_input_grad": call(dy, tuple(sizes), axis)}
 
 
-def _add(setting, dtype):
-    make, shape = Arrays(setting, dtype), setting["shape"]
-    return {"add": call(make.input(*shape), make.normal(*shape)), "add_input_grad": call(make.normal(*shape))}
+def _elementwise(operation):
+    gradient = f"{operation}_input_grad"
+    # what its gradient takes: the arrays, or their shapes
+    takes_arrays = "x" in inspect.signature(getattr(reference, gradient)).parameters
+
+    def calls(setting, dtype):
+        make, shape = Arrays(setting, dtype), setting["shape"]
+        x, other = (
+            [1 if axis in axes else size for axis, size in enumerate(shape)] for axes in setting["repeated"]
+        )
+        x, other = make.input(*x), make.positive(*other) if operation == "divide" else make.input(*other)
+        dy = make.normal(*np.broadcast_shapes(x.shape, other.shape))
+        saved = (x, other) if takes_arrays else (x.shape, other.shape)
+        return {operation: call(x, other), gradient: call(dy, *saved)}
+
+    return calls
 
 
 def _dropout(setting, dtype):
@@ -309,9 +322,9 @@ CASES = {
     "reshape": _reshape,
     "permute": _permute,
     "concatenate": _concatenate,
-    "add": _add,
     "dropout": _dropout,
 }
+CASES |= {name: _elementwise(name) for name in ELEMENTWISE}
 CASES |= {name: _pointwise(name) for name in POINTWISE}
 
 

@@ -124,6 +124,9 @@ _norm = {"eps": st.sampled_from((1e-5, 1e-3)), "weight": st.booleans(), "bias": 
 _rectified = {"scale": st.booleans(), "clip_max": st.sampled_from((None, 6)), "rule": _rule}
 _pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
 _cropped = st.just(((-1, 2), (1, -1))) | st.just(((2, -1), (0, 1)))  # no map here is smaller than a pixel
+# operations of two arrays; each may be repeated along some axes
+ELEMENTWISE = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+_repeated = st.lists(st.integers(1, 3), max_size=2, unique=True).map(tuple)
 
 # functions of one number and their constants; those of positive numbers are drawn so
 ACTIVATIONS = (
@@ -178,10 +181,11 @@ SETTINGS = {
     "resample": _maps(taps=st.tuples(*[st.tuples(st.booleans(), _small, st.integers(1, 7))] * 3)),
     "reshape": _maps(),
     "permute": _maps(axes=st.permutations(range(3)).map(tuple)),
-    "concatenate": _maps(channels=st.lists(_small, min_size=1, max_size=4)),
-    "add": _maps_or_rows(),
+    "concatenate": _maps(sizes=st.lists(_small, min_size=1, max_size=4), axis=st.integers(1, 3)),
     "dropout": _maps_or_rows(p=st.sampled_from((0.0, 0.2, 0.5, 0.9))),
 }
+
+SETTINGS |= {name: _maps("normal", "ties", repeated=st.tuples(_repeated, _repeated)) for name in ELEMENTWISE}
 
 # operations of one array and nothing else: they need no line here, nor in kernel_cases and torch_oracle
 POINTWISE = [

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.helpers.kernel_settings import POINTWISE, both, four_sides
+from tests.helpers.kernel_settings import ELEMENTWISE, POINTWISE, both, four_sides
 
 
 def tensor(array):
@@ -223,15 +223,18 @@ def cross_entropy(calls):
 
 
 def concatenate(calls):
-    (arrays,), dy = calls["concatenate"].args, calls["concatenate_input_grad"].args[0]
-    y, *pieces = differentiate(lambda *leaves: torch.cat(leaves, dim=1), dy, *arrays)
+    (arrays, axis), dy = calls["concatenate"].args, calls["concatenate_input_grad"].args[0]
+    y, *pieces = differentiate(lambda *leaves: torch.cat(leaves, dim=axis), dy, *arrays)
     return by_kernel(calls, "concatenate", (y, tuple(pieces)))
 
 
-def add(calls):
-    (x, other), dy = calls["add"].args, calls["add_input_grad"].args[0]
-    y, *both_gradients = differentiate(torch.add, dy, x, other)
-    return by_kernel(calls, "add", (y, tuple(both_gradients)))
+def elementwise(name):
+    def oracle(calls):
+        (x, other), dy = calls[name].args, calls[f"{name}_input_grad"].args[0]
+        y, *gradients = differentiate(getattr(torch, name), dy, x, other)
+        return by_kernel(calls, name, (y, tuple(gradients)))
+
+    return oracle
 
 
 def constant_pad2d(calls):
@@ -281,7 +284,7 @@ ORACLES = {
     "reshape": direct("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
     "permute": direct("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),
     "concatenate": concatenate,
-    "add": add,
     "dropout": dropout,
 }
+ORACLES |= {name: elementwise(name) for name in ELEMENTWISE}
 ORACLES |= {name: direct(name, getattr(F, name)) for name in POINTWISE}

@@ -93,11 +93,13 @@ LAYERS = {
     "Residual before": (Residual([ReLU(), Conv2d(4, 4, 3, padding=1)]), MAPS),
     "Concat": (Concat([Conv2d(4, 3, 1)], [MaxPool2d(3, 1, 1), ReLU()], []), MAPS),
 }
+# layers of several inputs are checked in networks
+JOINS = ("Add", "Cat", "Divide", "Maximum", "Minimum", "Multiply", "Subtract")
 # layers that need no argument are checked without a line of their own
 LAYERS |= {
     name: (getattr(layers, name)(), MAPS)
     for name in layers.__all__
-    if name not in ("Keep", "Kind", "Layer", *(case.split()[0] for case in LAYERS))
+    if name not in ("Keep", "Kind", "Layer", *JOINS, *(case.split()[0] for case in LAYERS))
 }
 NETWORKS = {
     "piecewise linear": [Conv2d(4, 8, 3), BatchNorm2d(8), ReLU(), MaxPool2d(2), Flatten(), Linear(32, 5)],

@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numba import cuda
 
-from minicnn.kernels.cuda.arrays import empty, on_device, upload
+from minicnn.kernels import reference
+from minicnn.kernels.cuda.arrays import empty, on_device, on_host, upload
 from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
 from minicnn.shapes import sides
 
@@ -142,28 +143,28 @@ def permute_input_grad(dy, axes):
 
 
 @on_device
-def concatenate(arrays):
-    """Channels of several arrays one after the other: ``reference.concatenate``."""
-    n, _, *rest = arrays[0].shape
-    y = empty((n, sum(x.shape[1] for x in arrays), *rest), arrays[0].dtype)
-    # an image of x is a run of ``length`` values in an image of y, from ``start`` on
-    start, image_length = 0, math.prod(y.shape[1:])
+def concatenate(arrays, axis=1):
+    """Several arrays one after the other along an axis: ``reference.concatenate``."""
+    before, behind = arrays[0].shape[:axis], arrays[0].shape[axis + 1 :]
+    y = empty((*before, sum(x.shape[axis] for x in arrays), *behind), arrays[0].dtype)
+    # a row of x, its axes from this one on, is a run of ``length`` values in a row of y, from ``start`` on
+    start, row_length = 0, math.prod(y.shape[axis:])
     for x in arrays:
-        length = math.prod(x.shape[1:])
-        launch_per_value(_copy_rows, x.size, x.memory, y.memory, length, 0, image_length, start, length)
+        length = math.prod(x.shape[axis:])
+        launch_per_value(_copy_rows, x.size, x.memory, y.memory, length, 0, row_length, start, length)
         start += length
     return y
 
 
 @on_device
-def concatenate_input_grad(dy, channels):
+def concatenate_input_grad(dy, sizes, axis=1):
     """Gradients with respect to the arrays of a concatenation: ``reference.concatenate_input_grad``."""
-    n, _, *rest = dy.shape
-    pieces, start, image_length = [], 0, math.prod(dy.shape[1:])
-    for count in channels:
-        piece = empty((n, count, *rest), dy.dtype)
-        length = math.prod(piece.shape[1:])
-        launch_per_value(_copy_rows, piece.size, dy.memory, piece.memory, image_length, start, length, 0, length)
+    before, behind = dy.shape[:axis], dy.shape[axis + 1 :]
+    pieces, start, row_length = [], 0, math.prod(dy.shape[axis:])
+    for count in sizes:
+        piece = empty((*before, count, *behind), dy.dtype)
+        length = math.prod(piece.shape[axis:])
+        launch_per_value(_copy_rows, piece.size, dy.memory, piece.memory, row_length, start, length, 0, length)
         pieces.append(piece)
         start += length
     return tuple(pieces)
@@ -171,16 +172,21 @@ def concatenate_input_grad(dy, channels):
 
 @on_device
 def add(x, other):
-    """Sum of two arrays of one shape: ``reference.add``."""
+    """Sum of two arrays: ``reference.add``."""
+    if x.shape != other.shape:
+        return _add_broadcast(x, other)
     y = empty(x.shape, x.dtype)
     launch_per_value(_add, x.size, x.memory, other.memory, y.memory)
     return y
 
 
 @on_device
-def add_input_grad(dy):
+def add_input_grad(dy, x_shape, other_shape):
     """Gradients with respect to both terms of a sum: ``reference.add_input_grad``."""
-    return dy, dy
+    return (dy, dy) if x_shape == other_shape else _add_broadcast_input_grad(dy, x_shape, other_shape)
+
+
+_add_broadcast, _add_broadcast_input_grad = on_host(reference.add), on_host(reference.add_input_grad)
 
 
 @on_device

@@ -42,6 +42,22 @@ from minicnn.kernels.reference.convolution import (
     conv_transpose2d_weight_grad,
 )
 from minicnn.kernels.reference.fused import conv2d_relu, conv2d_relu_input_grad
+from minicnn.kernels.reference.joins import (
+    add,
+    add_input_grad,
+    concatenate,
+    concatenate_input_grad,
+    divide,
+    divide_input_grad,
+    maximum,
+    maximum_input_grad,
+    minimum,
+    minimum_input_grad,
+    multiply,
+    multiply_input_grad,
+    subtract,
+    subtract_input_grad,
+)
 from minicnn.kernels.reference.linear import (
     linear,
     linear_bias_grad,
@@ -49,10 +65,6 @@ from minicnn.kernels.reference.linear import (
     linear_weight_grad,
 )
 from minicnn.kernels.reference.movement import (
-    add,
-    add_input_grad,
-    concatenate,
-    concatenate_input_grad,
     constant_pad2d,
     constant_pad2d_input_grad,
     dropout,

@@ -1,4 +1,4 @@
-"""What only moves, adds or drops values: padding, flatten, permutation, concatenation, addition, dropout."""
+"""What only moves or drops values: padding, flatten, permutation, dropout."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from minicnn._utils.types import Padding, Shape
 from minicnn.shapes import Sides, sides
 
 __all__ = [
-    "add",
-    "add_input_grad",
-    "concatenate",
-    "concatenate_input_grad",
     "constant_pad2d",
     "constant_pad2d_input_grad",
     "dropout",
@@ -159,64 +155,6 @@ def permute_input_grad(dy: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     """
     # argsort inverts a permutation
     return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
-
-
-def concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Channels of several arrays (N, C_i, H, W) one after the other: (N, sum C_i, H, W).
-
-    See Also
-    --------
-    concatenate_input_grad : its gradients
-    torch.cat : the same in PyTorch, with dim=1
-
-    Examples
-    --------
-    >>> concatenate([np.array([[1.0]]), np.array([[2.0, 3.0]])]).tolist()
-    [[1.0, 2.0, 3.0]]
-
-    """
-    return np.concatenate(arrays, axis=1)
-
-
-def concatenate_input_grad(dy: np.ndarray, channels: Sequence[int]) -> tuple[np.ndarray, ...]:
-    """Gradients with respect to the arrays of a concatenation: dy in pieces of ``channels`` = (C_1, C_2, ...).
-
-    Examples
-    --------
-    >>> [piece.tolist() for piece in concatenate_input_grad(np.array([[1.0, 2.0, 3.0]]), (1, 2))]
-    [[[1.0]], [[2.0, 3.0]]]
-
-    """
-    # copies, as np.split gives views of dy
-    return tuple(piece.copy() for piece in np.split(dy, np.cumsum(channels)[:-1], axis=1))
-
-
-def add(x: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Sum of two arrays of one shape: the residual connection (He et al. 2016, equation 1).
-
-    See Also
-    --------
-    add_input_grad : its gradients
-
-    Examples
-    --------
-    >>> add(np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])).tolist()
-    [[11.0, 22.0]]
-
-    """
-    return x + other
-
-
-def add_input_grad(dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients with respect to both terms of a sum: dy and dy.
-
-    Examples
-    --------
-    >>> [dx.tolist() for dx in add_input_grad(np.array([[1.0, 2.0]]))]
-    [[[1.0, 2.0]], [[1.0, 2.0]]]
-
-    """
-    return dy, dy
 
 
 def dropout(x: np.ndarray, p: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,7 @@ from minicnn.layers import (
     ZeroPad2d,
 )
 from tests.conformance.onnx_graphs import expected, run_net
+from tests.helpers.verify_cases import JOINS
 
 CLOSE = 1e-5  # of the largest value: single precision on both sides
 SHAPE = (4, 7, 6)
@@ -142,7 +143,7 @@ def test_softplus_of_a_steeper_argument(tmp_path):
 
 
 def test_every_layer_is_written_or_refused_by_name(tmp_path):
-    blocks = {layers.Sequential, layers.Residual, layers.Concat}
+    blocks = {layers.Sequential, layers.Residual, layers.Concat, *(getattr(layers, name) for name in JOINS)}
     classes = {getattr(layers, name) for name in layers.__all__ if name not in ("Keep", "Kind", "Layer")} - blocks
     assert NODES.keys() <= classes and len(NODES) >= 20
     for refused in classes - NODES.keys():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minicnn.kernels import reference
 from minicnn.rules import GRADIENT
 from tests.helpers.kernel_cases import Call, calls_of
-from tests.helpers.kernel_settings import SETTINGS, both, examples, four_sides
+from tests.helpers.kernel_settings import ELEMENTWISE, SETTINGS, both, examples, four_sides
 
 # Adjoint identities.  A layer with parameters is a form linear in x, in weight and in dy, and its gradients read
 # the same number in other ways: <conv(x, w), dy> = <x, input_grad(dy, w)> = <w, weight_grad(x, dy)>.
@@ -129,24 +129,38 @@ def plain_forms(name):
 
 
 def concatenate_forms(calls):
-    (arrays,), (dy, channels) = calls["concatenate"].args, calls["concatenate_input_grad"].args
+    (arrays, axis), (dy, sizes, _) = calls["concatenate"].args, calls["concatenate_input_grad"].args
 
     def form(dy, *arrays):
-        pieces = reference.concatenate_input_grad(dy, channels)
-        flat = np.concatenate([a.ravel() for a in arrays]), np.concatenate([piece.ravel() for piece in pieces])
-        return (reference.concatenate(arrays), dy), flat
+        pieces = reference.concatenate_input_grad(dy, sizes, axis)
+        return (reference.concatenate(arrays, axis), dy), (flat(arrays), flat(pieces))
 
     return [(form, (dy, *arrays))]
 
 
-def add_forms(calls):
-    x, other = calls["add"].args
-    (dy,) = calls["add_input_grad"].args
+def sum_forms(name):
+    """A map that is linear in both of its arrays together."""
+
+    def forms(calls):
+        x, other = calls[name].args
+        dy, *shapes = calls[f"{name}_input_grad"].args
+
+        def form(x, other, dy):
+            gradients = getattr(reference, f"{name}_input_grad")(dy, *shapes)
+            return (getattr(reference, name)(x, other), dy), (flat((x, other)), flat(gradients))
+
+        return [(form, (x, other, dy))]
+
+    return forms
+
+
+def multiply_forms(calls):
+    """Linear in each of both arrays alone."""
+    (x, other), dy = calls["multiply"].args, calls["multiply_input_grad"].args[0]
 
     def form(x, other, dy):
-        dx, dother = reference.add_input_grad(dy)
-        terms = np.concatenate([x, other]), np.concatenate([dx, dother])
-        return (reference.add(x, other), dy), terms
+        dx, dother = reference.multiply_input_grad(dy, x, other)
+        return (reference.multiply(x, other), dy), (x, dx), (other, dother)
 
     return [(form, (x, other, dy))]
 
@@ -185,7 +199,9 @@ FORMS = {
     "reshape": plain_forms("reshape"),
     "permute": plain_forms("permute"),
     "concatenate": concatenate_forms,
-    "add": add_forms,
+    "add": sum_forms("add"),
+    "subtract": sum_forms("subtract"),
+    "multiply": multiply_forms,
     "dropout": self_adjoint_forms("dropout_input_grad"),
     "relu": self_adjoint_forms("relu_input_grad"),
     "hardtanh": self_adjoint_forms("relu_input_grad"),
@@ -220,7 +236,7 @@ def gradients(operation, calls):
     parameters = list(inspect.signature(getattr(reference, operation)).parameters)
     for name in list(calls)[1:]:
         result, kind = calls[name].on(reference, name), name.split("_")[-2]
-        if operation == "add":
+        if operation in ELEMENTWISE:
             yield from zip((name, name), parameters, result, strict=True)
         else:
             yield name, parameters[0] if kind == "input" else kind, result

@@ -13,12 +13,12 @@ from minicnn.kernels import reference
 from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, ReLU, Sequential, Tanh
 from minicnn.layers.kinks import piecewise
 from minicnn.verify import gradients
-from tests.helpers.verify_cases import LAYERS, MAPS, NETWORKS, normal, random_case
+from tests.helpers.verify_cases import JOINS, LAYERS, MAPS, NETWORKS, normal, random_case
 
 
 def test_every_layer_class_is_here():
     kinds = {name for name in minicnn.layers.__all__ if name not in ("Keep", "Kind", "Layer")}
-    assert kinds == {name.split()[0] for name in LAYERS}
+    assert kinds == {name.split()[0] for name in LAYERS} | {*JOINS}
 
 
 @pytest.mark.parametrize("name", LAYERS)
