@@ -7,7 +7,7 @@ size.  BatchNorm's third blob divides the first two.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import log, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,22 +18,32 @@ from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
 from minicnn.layers import (
+    ELU,
+    Abs,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
     ConvTranspose2d,
     Dropout,
+    Exp,
     Flatten,
     GlobalAvgPool2d,
+    Hardtanh,
     Layer,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    Log,
     MaxPool2d,
+    Pow,
     PReLU,
     ReLU,
+    ReLU6,
     Reshape,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
     ZeroPad2d,
 )
@@ -189,6 +199,45 @@ def _relu(bound: BoundLayer) -> list[Layer]:
     return [LeakyReLU(slope) if slope else ReLU()]
 
 
+def _elu(bound: BoundLayer) -> list[Layer]:
+    return [ELU(bound.layer.param("elu_param").real("alpha", 1.0))]
+
+
+def _clip(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("clip_param")
+    low, high = fields.real("min", 0.0), fields.real("max", 0.0)
+    return [ReLU6() if (low, high) == (0, 6) else Hardtanh(low, high)]
+
+
+def _swish(bound: BoundLayer) -> list[Layer]:
+    beta = bound.layer.param("swish_param").real("beta", 1.0)
+    if beta == 0:
+        raise bound.error("beta 0, which makes it half of its input")
+    # x sigmoid(beta x) = silu(beta x) / beta
+    return [*_line(bound, beta, 0.0), SiLU(), *_line(bound, 1 / beta, 0.0)]
+
+
+def _exponential(bound: BoundLayer) -> list[Layer]:
+    # y = base^(scale x + shift), where base -1 stands for e
+    factor, scale, shift = _base_scale_shift(bound, "exp_param")
+    return [*_line(bound, factor * scale, factor * shift), Exp()]
+
+
+def _logarithm(bound: BoundLayer) -> list[Layer]:
+    # y = log_base(scale x + shift)
+    factor, scale, shift = _base_scale_shift(bound, "log_param")
+    return [*_line(bound, scale, shift), Log(), *_line(bound, 1 / factor, 0.0)]
+
+
+def _base_scale_shift(bound: BoundLayer, name: str) -> tuple[float, float, float]:
+    """Return the logarithm of the base, the scale and the shift."""
+    fields = bound.layer.param(name)
+    base = fields.real("base", -1.0)
+    if base != -1 and (base <= 0 or base == 1):
+        raise bound.error(f"base {base}; expected a number above 0, or -1 for e")
+    return 1.0 if base == -1 else log(base), fields.real("scale", 1.0), fields.real("shift", 0.0)
+
+
 def _prelu(bound: BoundLayer) -> list[Layer]:
     shared = bound.layer.param("prelu_param").boolean("channel_shared", False)
     count = 1 if shared else bound.shape[0]
@@ -243,14 +292,25 @@ def _scale(bound: BoundLayer) -> list[Layer]:
 
 
 def _power(bound: BoundLayer) -> list[Layer]:
-    fields, channels = bound.layer.param("power_param"), bound.shape[0]
-    if fields.real("power", 1.0) != 1:
-        raise bound.error("a power other than 1 has no layer")
-    # y = scale x + shift, likewise with mean 0 and variance 1
-    ones = np.ones(channels, np.float32)
-    weight, bias = ones * np.float32(fields.real("scale", 1.0)), ones * np.float32(fields.real("shift", 0.0))
+    # y = (scale x + shift)^power
+    fields = bound.layer.param("power_param")
+    power, scale, shift = (fields.real(name, default) for name, default in _POWER)
+    if power == 0:
+        raise bound.error("power 0, which leaves nothing of its input")
+    return [*_line(bound, scale, shift, keep=power == 1), *([] if power == 1 else [Pow(power)])]
+
+
+_POWER = (("power", 1.0), ("scale", 1.0), ("shift", 0.0))
+
+
+def _line(bound: BoundLayer, scale: float, shift: float, keep: bool = False) -> list[Layer]:
+    """Return y = scale x + shift as a normalisation with mean 0 and variance 1; nothing, unless ``keep``, of x."""
+    if (scale, shift) == (1, 0) and not keep:
+        return []
+    ones = np.ones(bound.shape[0], np.float32)
+    weight, bias = ones * np.float32(scale), ones * np.float32(shift)
     parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": 0 * ones, "running_var": ones}
-    return _wrap_maps(bound, BatchNorm2d(channels, eps=0.0, **parameters))
+    return _wrap_maps(bound, BatchNorm2d(len(ones), eps=0.0, **parameters))
 
 
 def _softmax(bound: BoundLayer) -> list[Layer]:
@@ -292,22 +352,31 @@ def _zero_pad(bound: BoundLayer) -> list[Layer]:
 
 
 LAYERS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
+    "AbsVal": lambda bound: [Abs()],
+    "BNLL": lambda bound: [Softplus()],
     "BatchNorm": _batch_norm,
     "Bias": _scale,
     "Convolution": _convolution,
+    "Clip": _clip,
     "Deconvolution": _convolution,
     "Dropout": _dropout,
+    "ELU": _elu,
+    "Exp": _exponential,
     "Flatten": _flatten,
     "InnerProduct": _inner_product,
     "LRN": _local_response_norm,
+    "Log": _logarithm,
     "PReLU": _prelu,
     "Padding": _zero_pad,
     "Pooling": _pooling,
     "Power": _power,
     "ReLU": _relu,
+    "ReLU6": lambda bound: [ReLU6()],
     "Reshape": _reshape,
     "Scale": _scale,
+    "Sigmoid": lambda bound: [Sigmoid()],
     "Softmax": _softmax,
     "Split": lambda bound: [],
+    "Swish": _swish,
     "TanH": lambda bound: [Tanh()],
 }

@@ -6,6 +6,7 @@ same description in the attribute ``model_config``; files of weights alone have 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,11 @@ def read(path: PathLike) -> Network:
         layers, code (``Lambda``), or a layer that minicnn does not have.
 
     """
-    description, root = _open(path)
+    description, root, version = _open(path)
     if description is None:
         raise WeightsError(f"{path}: holds weights and no architecture; name one with architecture=")
     try:
-        return _build_network(description, root, Path(path).stem)
+        return _build_network(description, root, version, Path(path).stem)
     except (MinicnnError, OverflowError) as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -64,14 +65,15 @@ def read_state(path: PathLike) -> dict[str, np.ndarray]:
     return read_state_dict(_open(path)[1])
 
 
-def _open(path: PathLike) -> tuple[str | None, Group]:
-    """Return the description of the model, None where there is none, and the weights."""
+def _open(path: PathLike) -> tuple[str | None, Group, int | None]:
+    """Return the description of the model, None where there is none, the weights, and Keras's main version."""
     data = files.map_file(path, "a Keras file")
     # a .keras file is a zip archive, all others are HDF5
     if data[:4] != b"PK\x03\x04":
         root = read_hdf5(memoryview(data), path)
         description = root.attributes.get("model_config")
-        return description if isinstance(description, str) else None, root
+        version = _main_version(root.attributes.get("keras_version"))
+        return description if isinstance(description, str) else None, root, version
     members = zip_archive.list_members(data, path)
     for name in ("config.json", "model.weights.h5"):
         if name not in members:
@@ -82,15 +84,27 @@ def _open(path: PathLike) -> tuple[str | None, Group]:
     text = bytes(zip_archive.read_member(data, path, config, check=True)).decode("utf-8", "replace")
     # as for arrays of other formats: to check a large file would read all of it
     check = weights.size <= files.CHECK_LIMIT
-    return text, read_hdf5(memoryview(zip_archive.read_member(data, path, weights, check)), path)
+    root = read_hdf5(memoryview(zip_archive.read_member(data, path, weights, check)), path)
+    metadata = members.get("metadata.json")
+    if metadata is None or metadata.size > MAX_CONFIG_BYTES:
+        return text, root, None
+    written = bytes(zip_archive.read_member(data, path, metadata, check=True)).decode("utf-8", "replace")
+    # the version alone is wanted: {"keras_version": "3.0.5", ...}
+    return text, root, _main_version("".join(re.findall(r'"keras_version": *"([^"]*)"', written)[:1]))
 
 
-def _build_network(description: str, root: Group, name: str) -> Network:
+def _main_version(version: object) -> int | None:
+    """Return 3 of "3.0.5", None of what is no version."""
+    main = str(version).partition(".")[0]
+    return int(main) if main.isdecimal() and len(main) < 4 else None
+
+
+def _build_network(description: str, root: Group, version: int | None, name: str) -> Network:
     model = decode_model(parse_config(description))
     weights = root.members.get("model_weights", root)
     # Theano turned kernels when it convolved, and its files say so
     backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]
-    shape, layers = build_layers(model, open_weights(root), flips="theano" in backends)
+    shape, layers = build_layers(model, open_weights(root), flips="theano" in backends, version=version)
     # a network has an input shape only if no length of it is open
     sizes = tuple(n for n in shape if n is not None)
     return Network(layers, sizes if len(sizes) == len(shape) else None, name=name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -11,33 +13,65 @@ from minicnn.formats.fields import Fields
 from minicnn.formats.keras.fields import check_entry
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Exp,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
     Layer,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
+    Mish,
     PReLU,
     ReLU,
     ReLU6,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
+    Threshold,
 )
 
-__all__ = ["activation", "leaky_rectifier", "rectifier", "rectifier_with_slopes"]
+__all__ = ["ACTIVATION_LAYERS", "activation", "rectifier_with_slopes"]
 
-_FUNCTIONS = {
-    "linear": (),
-    "relu": (ReLU(),),
-    "relu6": (ReLU6(),),
-    "leaky_relu": (LeakyReLU(0.2),),
-    "tanh": (Tanh(),),
-    "softmax": (Softmax(),),
-    "log_softmax": (LogSoftmax(),),
+_FUNCTIONS: dict[str, Layer | None] = {
+    "celu": CELU(),
+    "elu": ELU(),
+    "exponential": Exp(),
+    "gelu": GELU(),
+    "hard_sigmoid": Hardsigmoid(),
+    "hard_silu": Hardswish(),
+    "hard_swish": Hardswish(),
+    "hard_tanh": Hardtanh(),
+    "leaky_relu": LeakyReLU(0.2),
+    "linear": None,
+    "log_sigmoid": LogSigmoid(),
+    "log_softmax": LogSoftmax(),
+    "mish": Mish(),
+    "relu": ReLU(),
+    "relu6": ReLU6(),
+    "selu": SELU(),
+    "sigmoid": Sigmoid(),
+    "silu": SiLU(),
+    "softmax": Softmax(),
+    "softplus": Softplus(),
+    "softsign": Softsign(),
+    "swish": SiLU(),
+    "tanh": Tanh(),
 }
 
 
-def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
+def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]:
     """Return the layers of a setting ``activation``: a function by its name, or a layer.
 
-    ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels.
+    ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels;
+    ``version`` is Keras's main version, None where the file does not say.
     """
     setting = spec.config.get("activation")
     what = check_entry(setting) if isinstance(setting, dict) and not _is_function(setting) else None
@@ -46,10 +80,10 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
     # newer files may have a layer in place of a name
     if isinstance(setting, dict) and isinstance(setting.get("config"), dict):
         inner = spec._replace(kind=str(setting.get("class_name")), config=Fields(setting["config"]))
-        layers = {"ReLU": rectifier, "LeakyReLU": leaky_rectifier}.get(inner.kind)
+        layers = ACTIVATION_LAYERS.get(inner.kind)
         if layers is None:
             raise spec.error(f"activation: {escape(inner.kind)} is not read here; give it a layer of its own")
-        built = tuple(layers(inner))
+        built = layers(inner)
         inner.check_read()
         return built
     # a function may be wrapped into a dictionary, and none stands for linear
@@ -57,21 +91,41 @@ def activation(spec: Spec, over_width: bool) -> tuple[Layer, ...]:
     name = "linear" if name is None else name
     if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
         raise spec.error(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {escape(name)!r}")
-    return _FUNCTIONS[name]
+    if name == "hard_sigmoid" and version != 3:
+        # min(max(x / 5 + 1 / 2, 0), 1) up to Keras 2, with x / 6 in Keras 3
+        if version is None:
+            raise spec.error(
+                "hard_sigmoid differs between Keras 2 and 3, and the file does not say which wrote it"
+            )
+        return [Hardsigmoid(0.2)]
+    layer = _FUNCTIONS[name]
+    return [] if layer is None else [layer]
 
 
-def rectifier(spec: Spec) -> list[Layer]:
-    """Return ``ReLU`` with a ceiling of 6 or none, or with a slope below 0."""
-    slope, ceiling = _number(spec, "negative_slope", 0.0), spec.get("max_value")
-    ceiling = None if ceiling is None else _number(spec, "max_value", 0.0)
-    if _number(spec, "threshold", 0.0) != 0 or ceiling not in (None, 6) or (slope and ceiling):
-        raise spec.error("expected a threshold of 0, and a ceiling of 6 or none (and none beside a slope)")
-    return [LeakyReLU(slope)] if slope else [ReLU6() if ceiling else ReLU()]
+def _rectifier(spec: Spec) -> list[Layer]:
+    """Return ``ReLU`` with its ceiling, its slope below the threshold, or its threshold."""
+    slope, threshold = _number(spec, "negative_slope", 0.0), _number(spec, "threshold", 0.0)
+    ceiling = inf if spec.get("max_value") is None else _number(spec, "max_value", 0.0)
+    if threshold:
+        if slope or ceiling < inf:
+            raise spec.error("expected a threshold of 0 beside a slope or a ceiling")
+        return [Threshold(threshold, 0.0)]
+    if slope:
+        return [LeakyReLU(slope), *([Hardtanh(-inf, ceiling)] if ceiling < inf else [])]
+    return [ReLU() if ceiling == inf else ReLU6() if ceiling == 6 else Hardtanh(0.0, ceiling)]
 
 
-def leaky_rectifier(spec: Spec) -> list[Layer]:
+def _leaky_rectifier(spec: Spec) -> list[Layer]:
     """Return ``LeakyReLU``, whose slope is called alpha up to Keras 2."""
     return [LeakyReLU(_number(spec, "negative_slope" if "negative_slope" in spec.config else "alpha", 0.3))]
+
+
+ACTIVATION_LAYERS: dict[str, Callable[[Spec], list[Layer]]] = {
+    "ELU": lambda spec: [ELU(_number(spec, "alpha", 1.0))],
+    "LeakyReLU": _leaky_rectifier,
+    "ReLU": _rectifier,
+    "ThresholdedReLU": lambda spec: [Threshold(_number(spec, "theta", 1.0), 0.0)],
+}
 
 
 def rectifier_with_slopes(

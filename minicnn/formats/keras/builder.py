@@ -26,10 +26,11 @@ _MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
 Shape: TypeAlias = tuple[int | None, ...]
 
 
-def build_layers(model: Model, weights: Weights, flips: bool) -> tuple[Shape, NamedLayers]:
+def build_layers(model: Model, weights: Weights, flips: bool, version: int | None) -> tuple[Shape, NamedLayers]:
     """Return the input's shape (C, H, W), None where it is open, and the layers.
 
-    ``flips`` says that kernels are turned by 180 degrees: Theano convolved where others correlate.
+    ``flips`` says that kernels are turned by 180 degrees: Theano convolved where others correlate; ``version`` is
+    Keras's main version, None where the file does not say.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def build_layers(model: Model, weights: Weights, flips: bool) -> tuple[Shape, Na
         If the model is not read; the layer is named.
 
     """
-    builder = _Builder(_channels_first(model, 0), flips)
+    builder = _Builder(_channels_first(model, 0), flips, version)
     shape = _channels_first_shape(model.input_shape, builder.channels_first)
     builder.shapes[INPUT] = shape
     target = builder.add_model(model, weights, "", INPUT, 0)
@@ -67,8 +68,8 @@ def _channels_first_shape(shape: Shape | None, channels_first: bool) -> Shape:
 class _Builder:
     """Collects the graph of a model and the shape of each value, (C, H, W) or (F,)."""
 
-    def __init__(self, channels_first: bool, flips: bool):
-        self.channels_first, self.flips = channels_first, flips
+    def __init__(self, channels_first: bool, flips: bool, version: int | None):
+        self.channels_first, self.flips, self.version = channels_first, flips, version
         self.nodes: dict[str, GraphNode] = {}
         self.shapes: dict[str, Shape] = {}
         self.used: set[int] = set()  # arrays, by identity: none belongs to two layers
@@ -116,7 +117,7 @@ class _Builder:
         if not self.used.isdisjoint(map(id, arrays)):
             raise spec.error("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
-        layers = convert_layer(spec, arrays, BuildContext(shape, self.channels_first, self.flips))
+        layers = convert_layer(spec, arrays, BuildContext(shape, self.channels_first, self.flips, self.version))
         # a layer that does nothing at inference: its output is its input
         if not layers:
             return source

@@ -16,9 +16,8 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.activations import (
+    ACTIVATION_LAYERS,
     activation,
-    leaky_rectifier,
-    rectifier,
     rectifier_with_slopes,
 )
 from minicnn.formats.keras.model import Spec
@@ -58,6 +57,7 @@ class BuildContext(NamedTuple):
     shape: Shape
     channels_first: bool  # maps are C x H x W in the file too
     flips: bool  # kernels are turned by 180 degrees: Theano convolved
+    version: int | None  # Keras's main version, where the file says
 
 
 def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> tuple[Layer, ...]:
@@ -75,7 +75,8 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
         raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
         layers = _LAYERS[spec.kind](spec, arrays, context)
-        layers += activation(spec, over_width=context.channels_first and len(context.shape) == 3)
+        over_width = context.channels_first and len(context.shape) == 3
+        layers += activation(spec, over_width, context.version)
         spec.check_read()
         if arrays and not any(layer.parameter_shapes() for layer in layers):
             raise spec.error("has weights in the file, and a layer of this class has none")
@@ -353,8 +354,7 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "ZeroPadding2D": _zero_padding,
     **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
     **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
-    "ReLU": lambda spec, arrays, context: rectifier(spec),
-    "LeakyReLU": lambda spec, arrays, context: leaky_rectifier(spec),
+    **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,
     "Softmax": _softmax,
 }

@@ -163,6 +163,7 @@ _DAG_TYPES = {
     "ConvTranspose": "convt",
     "Pooling": "pool",
     "ReLU": "relu",
+    "Sigmoid": "sigmoid",
     "LRN": "lrn",
     "BatchNorm": "bnorm",
     "DropOut": "dropout",

@@ -22,6 +22,7 @@ from minicnn.layers import (
     LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Sigmoid,
     Softmax,
 )
 
@@ -165,5 +166,6 @@ _LAYERS: dict[str, Callable[[Block, int | None], Layer]] = {
     "lrn": _local_response_norm,
     "bnorm": _batch_norm,
     "dropout": _dropout,
+    "sigmoid": lambda block, channels: Sigmoid(),
     "softmax": lambda block, channels: Softmax(),
 }

@@ -177,6 +177,30 @@ def test_residual_and_concatenating_blocks(tmp_path):
     assert net["sum.scale"].weight.shape == (3,) and net.names == ["sum", "bn2", "mixed", "pool", "flatten"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "params", "expected"),
+    [
+        ("AbsVal", "", torch.abs),
+        ("BNLL", "", F.softplus),
+        ("Clip", "clip_param { min: -0.5 max: 1 }", lambda x: x.clamp(-0.5, 1)),
+        ("ELU", "elu_param { alpha: 0.5 }", lambda x: F.elu(x, 0.5)),
+        ("Exp", "", torch.exp),
+        ("Exp", "exp_param { base: 2 scale: 0.5 shift: 1 }", lambda x: 2 ** (0.5 * x + 1)),
+        ("Log", "log_param { base: 10 scale: 0.1 shift: 9 }", lambda x: torch.log10(0.1 * x + 9)),
+        ("Power", "power_param { power: 2 scale: 3 shift: 1 }", lambda x: (3 * x + 1) ** 2),
+        ("ReLU6", "", F.relu6),
+        ("Sigmoid", "", torch.sigmoid),
+        ("Swish", "", F.silu),
+        ("Swish", "swish_param { beta: 2 }", lambda x: x * torch.sigmoid(2 * x)),
+    ],
+)
+def test_functions_of_each_value(tmp_path, kind, params, expected):
+    text = header(2, 5, 6) + layer("scale", "Scale", "data") + layer("f", kind, "scale", params=params)
+    net = read(*write(tmp_path, text, {"scale": [np.ones(2, np.float32)]}))
+    x = normal(2, 2, 5, 6)
+    same(net, x, expected(torch.from_numpy(x)))
+
+
 def test_the_other_layers(tmp_path):
     text = header(4, 5, 6)
     text += layer(

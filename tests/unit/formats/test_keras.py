@@ -366,6 +366,24 @@ def test_reshape(tmp_path):
     assert_same(net, lambda x: flatten(x).reshape(-1, 3, 21, 2).permute(0, 3, 1, 2), (2, 3, 7, 6))
 
 
+FUNCTIONS = {
+    "celu": F.celu,
+    "elu": F.elu,
+    "exponential": torch.exp,
+    "gelu": F.gelu,
+    "hard_silu": F.hardswish,
+    "hard_tanh": F.hardtanh,
+    "log_sigmoid": F.logsigmoid,
+    "mish": F.mish,
+    "selu": F.selu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "swish": F.silu,
+}
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -374,6 +392,12 @@ def test_reshape(tmp_path):
         (layer("Activation", "a", activation="leaky_relu"), lambda x: F.leaky_relu(x, 0.2)),
         (layer("Activation", "a", activation={"class_name": "function", "config": "tanh"}), torch.tanh),
         (layer("Activation", "a", activation={"class_name": "ReLU", "config": {"max_value": 6}}), F.relu6),
+        *((layer("Activation", "a", activation=name), f) for name, f in FUNCTIONS.items()),
+        (layer("ELU", "a", alpha=0.5), lambda x: F.elu(x, 0.5)),
+        (layer("ThresholdedReLU", "a", theta=0.5), lambda x: F.threshold(x, 0.5, 0.0)),
+        (layer("ReLU", "a", max_value=1.5), lambda x: x.clamp(0, 1.5)),
+        (layer("ReLU", "a", max_value=1.5, negative_slope=0.1), lambda x: F.leaky_relu(x, 0.1).clamp(max=1.5)),
+        (layer("ReLU", "a", threshold=0.5), lambda x: F.threshold(x, 0.5, 0.0)),
         (layer("ReLU", "a", negative_slope=0.1), lambda x: F.leaky_relu(x, 0.1)),
         (layer("LeakyReLU", "a"), lambda x: F.leaky_relu(x, 0.3)),
         (layer("LeakyReLU", "a", negative_slope=0.1), lambda x: F.leaky_relu(x, 0.1)),
@@ -390,6 +414,19 @@ def test_reshape(tmp_path):
 def test_a_layer_of(tmp_path, settings, expected):
     first = layer("Conv2D", "c", np.eye(3, dtype=np.float32)[None, None], use_bias=False)
     assert_same(single(tmp_path, first, settings), lambda x: expected(3 * x / 3), (2, 3, 7, 6))
+
+
+@pytest.mark.parametrize(("version", "slope"), [(2, 0.2), (3, 1 / 6)])
+def test_the_slope_of_hard_sigmoid_is_that_of_the_version_that_wrote_the_file(tmp_path, version, slope):
+    model = sequential(
+        layer("Conv2D", "c", np.eye(3, dtype=np.float32)[None, None], use_bias=False),
+        layer("Activation", "a", activation="hard_sigmoid"),
+        shape=(7, 6, 3),
+    )
+    net = minicnn.load(h5(tmp_path / "net.h5", model, version))
+    assert_same(net, lambda x: (slope * x + 0.5).clamp(0, 1), (2, 3, 7, 6))
+    with pytest.raises(WeightsError, match="differs between Keras 2 and 3"):
+        minicnn.load(h5(tmp_path / "net.h5", model, version, keras_version="unknown"))
 
 
 def test_layers_that_only_train_are_left_out(tmp_path):
