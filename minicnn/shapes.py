@@ -12,6 +12,7 @@ from minicnn.errors import ShapeError
 __all__ = [
     "IntPair",
     "Sides",
+    "adaptive_windows",
     "check_array",
     "output_size",
     "pair",
@@ -175,6 +176,18 @@ def transposed_size(
     if height < 1 or width < 1:
         raise ShapeError(f"conv_transpose2d: an input of {size} leaves no output ({height} x {width})")
     return height, width
+
+
+def adaptive_windows(size: int, out: int) -> list[tuple[int, int]]:
+    """Return start and end of each window of an adaptive pool: floor(p size / out), ceil((p + 1) size / out).
+
+    Examples
+    --------
+    >>> adaptive_windows(5, 3)
+    [(0, 2), (1, 4), (3, 5)]
+
+    """
+    return [(p * size // out, -(-(p + 1) * size // out)) for p in range(out)]
 
 
 def same_padding(size: IntPair, kernel_size: IntPair, stride: IntPair, dilation: IntPair) -> Sides:

@@ -11,6 +11,7 @@ from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pointwise import CELU, ELU, GELU, SELU, Hardswish, Mish, SiLU, Softplus, Softsign, Threshold
 from minicnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minicnn.layers.resampling.maximum import AdaptiveMaxPool2d, Amax
 from minicnn.layers.resampling.padding import (
     CircularPad2d,
     ConstantPad2d,
@@ -32,7 +33,9 @@ __all__ = [
     "SELU",
     "Abs",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "Add",
+    "Amax",
     "AvgPool2d",
     "BatchNorm2d",
     "Cat",

@@ -18,13 +18,27 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.windows import Windows
-from minicnn.layers import Hardtanh, Kind, Layer, LeakyReLU, MaxPool2d, PReLU, ReLU, ReLU6, ZeroPad2d
+from minicnn.layers import (
+    AdaptiveMaxPool2d,
+    Amax,
+    Hardtanh,
+    Kind,
+    Layer,
+    LeakyReLU,
+    MaxPool2d,
+    PReLU,
+    ReLU,
+    ReLU6,
+    ZeroPad2d,
+)
 from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.transforms.fuse import ConvReLU2d
+from minicnn.shapes import adaptive_windows
 
 __all__ = [
     "affine_piece",
@@ -210,12 +224,18 @@ class _Bent(NamedTuple):
 class _MaxPool(NamedTuple):
     """The largest tap of each window, the first of several in row order."""
 
-    layer: MaxPool2d
+    layer: MaxPool2d | AdaptiveMaxPool2d | Amax
 
     def taps(self, x: np.ndarray, fill: float) -> np.ndarray:
         """Every window's taps in row order, (R S, N, C, P, Q)."""
-        windows = Windows.over(x.shape[2:], **self.layer.config())
-        return np.stack([tap for _, _, tap in windows.taps(windows.pad(x, fill=fill))])
+        if isinstance(self.layer, MaxPool2d):
+            windows = Windows.over(x.shape[2:], **self.layer.config())
+            return np.stack([tap for _, _, tap in windows.taps(windows.pad(x, fill=fill))])
+        if isinstance(self.layer, AdaptiveMaxPool2d):
+            return _adaptive_taps(x, self.layer.output_shape(x.shape[1:])[1:], fill)
+        axes = [axis + 1 for axis in self.layer.axes(x.shape[1:])]
+        values = np.moveaxis(x, axes, range(len(axes)))
+        return values.reshape(-1, len(x), *self.layer.output_shape(x.shape[1:]))
 
     def gaps(self, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # padding is -inf and never the maximum; it does not move either
@@ -242,6 +262,20 @@ class _MaxPool(NamedTuple):
         taps = np.sort(self.taps(x, -inf), axis=0)
         with np.errstate(invalid="ignore"):
             return taps[-1] - taps[-2] if len(taps) > 1 else np.full(taps.shape[1:], inf)
+
+
+def _adaptive_taps(x: np.ndarray, out: Shape, fill: float) -> np.ndarray:
+    """Return an adaptive pool's taps, (R S, N, C, P, Q), ``fill`` behind the end of shorter windows."""
+    axes = [adaptive_windows(n, p) for n, p in zip(x.shape[2:], out, strict=True)]
+    rows, columns = [np.arange(max(e - s for s, e in windows)) for windows in axes]
+    (top, bottom), (left, right) = (np.array(windows).T for windows in axes)
+    taps = []
+    for r in rows:
+        for s in columns:
+            inside = (top + r < bottom)[:, None] & (left + s < right)
+            tap = x[:, :, np.minimum(top + r, bottom - 1)[:, None], np.minimum(left + s, right - 1)]
+            taps.append(np.where(inside, tap, fill))
+    return np.stack(taps)
 
 
 class _RectifiedConvolution(NamedTuple):
@@ -291,6 +325,8 @@ piecewise.register(PReLU, lambda layer: _Rectifier(layer.weight))
 piecewise.register(Hardtanh, _Bent)
 piecewise.register(Pointwise, _Bent)
 piecewise.register(MaxPool2d, _MaxPool)
+piecewise.register(AdaptiveMaxPool2d, _MaxPool)
+piecewise.register(Amax, _MaxPool)
 piecewise.register(ConvReLU2d, _RectifiedConvolution)
 
 

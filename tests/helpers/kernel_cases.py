@@ -225,6 +225,23 @@ def _constant_pad2d(setting, dtype):
     }
 
 
+def _amax(setting, dtype):
+    make, axes = Arrays(setting, dtype), setting["axes"]
+    x = make.input(*setting["shape"])
+    y, switches = reference.amax(x, axes)
+    return {"amax": call(x, axes), "amax_input_grad": call(make.like(y), switches, axes, x.shape)}
+
+
+def _adaptive_max_pool2d(setting, dtype):
+    make, out = Arrays(setting, dtype), setting["output_size"]
+    x = make.input(*setting["shape"])
+    y, switches = reference.adaptive_max_pool2d(x, out)
+    return {
+        "adaptive_max_pool2d": call(x, out),
+        "adaptive_max_pool2d_input_grad": call(make.like(y), switches, x.shape[2:], out),
+    }
+
+
 def _resample(setting, dtype):
     make = Arrays(setting, dtype)
     x, taps = make.input(*setting["shape"]), []
@@ -318,6 +335,8 @@ CASES = {
     "cross_entropy": _cross_entropy,
     "flatten": _flatten,
     "constant_pad2d": _constant_pad2d,
+    "amax": _amax,
+    "adaptive_max_pool2d": _adaptive_max_pool2d,
     "resample": _resample,
     "reshape": _reshape,
     "permute": _permute,

@@ -243,6 +243,13 @@ def constant_pad2d(calls):
     return by_kernel(calls, "constant_pad2d", differentiate(lambda x: pad(x, padding, **value), dy, x))
 
 
+def amax(x, axes):
+    """The first of equal maxima, as ``torch.max`` of one axis has it; ``torch.amax`` shares the gradient."""
+    last = torch.movedim(x, [axis + 1 for axis in axes], list(range(-len(axes), 0)))
+    y = last.flatten(x.ndim - len(axes)).max(dim=-1).values
+    return y.reshape([1 if i - 1 in axes else n for i, n in enumerate(x.shape)])
+
+
 def resample(x, taps):
     """Each axis by a matrix with a row for each output."""
     for axis, along in enumerate(taps, start=1):
@@ -280,6 +287,8 @@ ORACLES = {
     "cross_entropy": cross_entropy,
     "flatten": direct("flatten", lambda x: torch.flatten(x, 1)),
     "constant_pad2d": constant_pad2d,
+    "amax": direct("amax", amax),
+    "adaptive_max_pool2d": direct("adaptive_max_pool2d", F.adaptive_max_pool2d),
     "resample": direct("resample", resample),
     "reshape": direct("reshape", lambda x, shape: torch.reshape(x, (-1, *shape))),
     "permute": direct("permute", lambda x, axes: torch.permute(x, (0, *(axis + 1 for axis in axes)))),

@@ -10,6 +10,8 @@ import numpy as np
 from minicnn.errors import WeightsError
 from minicnn.layers import (
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    Amax,
     ChannelShuffle,
     CircularPad2d,
     ConstantPad2d,
@@ -145,9 +147,12 @@ def _expand(graph: Graph, layer: Expand, context: ExportContext) -> str:
     return graph.node("Expand", context.path, [context.x, _integers(graph, context, "shape", target)])
 
 
-def _mean(graph: Graph, layer: Mean, context: ExportContext) -> str:
-    axes = [axis + 1 for axis in reduced_axes("Mean", layer.dim, context.shape)]
-    return graph.node("ReduceMean", context.path, [context.x], axes=axes, keepdims=int(layer.keepdim))
+def _reduce(op_type: str) -> _Export:
+    def export(graph: Graph, layer: Mean | Amax, context: ExportContext) -> str:
+        axes = [axis + 1 for axis in reduced_axes(op_type, layer.dim, context.shape)]
+        return graph.node(op_type, context.path, [context.x], axes=axes, keepdims=int(layer.keepdim))
+
+    return export
 
 
 def _sum(graph: Graph, layer: Sum, context: ExportContext) -> str:
@@ -175,6 +180,17 @@ def _adaptive_average(graph: Graph, layer: AdaptiveAvgPool2d, context: ExportCon
     return graph.node("MatMul", context.path, [rows_name, inner])
 
 
+def _adaptive_maximum(graph: Graph, layer: AdaptiveMaxPool2d, context: ExportContext) -> str:
+    if layer.output_size == (1, 1):
+        return graph.node("GlobalMaxPool", context.path, [context.x])
+    shape = _fixed_shape(graph, context)
+    sizes = list(zip(shape[1:], layer.output_shape(shape)[1:], strict=True))
+    if any(n % p for n, p in sizes):
+        raise WeightsError(f"layer {context.path!r}: ONNX has no max-pool over windows of different sizes")
+    kernel = [n // p for n, p in sizes]
+    return graph.node("MaxPool", context.path, [context.x], kernel_shape=kernel, strides=kernel)
+
+
 def _pixel_shuffle(graph: Graph, layer: PixelShuffle, context: ExportContext) -> str:
     mode = "DCR" if layer.depth_first else "CRD"
     return graph.node("DepthToSpace", context.path, [context.x], blocksize=layer.upscale_factor, mode=mode)
@@ -197,12 +213,14 @@ def _shuffle(graph: Graph, layer: Any, context: ExportContext) -> str:
 
 NODES: dict[type[Layer], _Export] = {
     AdaptiveAvgPool2d: _adaptive_average,
+    AdaptiveMaxPool2d: _adaptive_maximum,
+    Amax: _reduce("ReduceMax"),
     ChannelShuffle: _shuffle,
     CircularPad2d: _gather,
     ConstantPad2d: _pad(None),
     Expand: _expand,
     IndexSelect: _index_select,
-    Mean: _mean,
+    Mean: _reduce("ReduceMean"),
     PixelShuffle: _pixel_shuffle,
     PixelUnshuffle: _pixel_unshuffle,
     ReflectionPad2d: _pad("reflect"),

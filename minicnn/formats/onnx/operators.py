@@ -249,17 +249,19 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Gather": resampling.gather,
     "Gemm": _gemm,
     "GlobalAveragePool": windows.global_average_pool,
+    "GlobalLpPool": windows.global_lp_pool,
     "GlobalMaxPool": windows.global_max_pool,
     "Identity": _identity,
     "LRN": _local_response_norm,
+    "LpPool": windows.lp_pool,
     "LogSoftmax": _make_softmax(LogSoftmax()),
     "MatMul": _matmul,
     "MaxPool": windows.max_pool,
     "Mul": _affine,
     "PRelu": _prelu,
     "Pad": reshape.pad,
-    "ReduceMean": windows.reduce_axes,
-    "ReduceSum": windows.reduce_axes,
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMax", "ReduceMean"), windows.reduce_axes),
+    **dict.fromkeys(("ReduceSum", "ReduceSumSquare"), windows.reduce_axes),
     "Reshape": reshape.reshape,
     "Resize": resampling.resize,
     "Slice": resampling.slice_axes,
@@ -283,8 +285,6 @@ HARMLESS: dict[str, tuple[str, ...]] = {
     "Gemm": ("broadcast",),  # of opset 6; the bias is always broadcast
     "If": ("then_branch", "else_branch"),  # the one that is not taken
     "MaxPool": ("storage_order",),  # of the indices, a second output
-    "ReduceMean": ("noop_with_empty_axes",),  # axes are never empty here
-    "ReduceSum": ("noop_with_empty_axes",),
     # of a mode that is refused, and of modes that are not the node's
     "Resize": ("extrapolation_value", "cubic_coeff_a", "nearest_mode", "keep_aspect_ratio_policy"),
 }

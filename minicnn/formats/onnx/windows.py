@@ -9,13 +9,18 @@ import numpy as np
 
 from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
 from minicnn.layers import (
+    Abs,
+    AdaptiveMaxPool2d,
+    Amax,
     AvgPool2d,
     Conv2d,
     ConvTranspose2d,
     GlobalAvgPool2d,
     Layer,
+    Log,
     MaxPool2d,
     Mean,
+    Pow,
     Sum,
 )
 from minicnn.layers.base import Shape
@@ -231,23 +236,59 @@ def global_average_pool(op: BoundNode) -> list[Layer]:
 
 
 def global_max_pool(op: BoundNode) -> list[Layer]:
-    """GlobalMaxPool, a MaxPool whose window is the map."""
-    height, width = _global_map_shape(op._replace(shape=op.sized()))[1:]
-    if height * width > MAX_TAPS:
-        raise op.error(f"a window of {height} x {width}, which is more than {MAX_TAPS} pixels")
-    return _pool_globally(op, MaxPool2d((height, width)), keep=True)
+    """GlobalMaxPool, a MaxPool whose window is the map where its size is known."""
+    height, width = _global_map_shape(op)[1:]
+    fixed = not op.open_size and height * width <= MAX_TAPS
+    return _pool_globally(op, MaxPool2d((height, width)) if fixed else AdaptiveMaxPool2d(1), keep=True)
+
+
+def lp_pool(op: BoundNode) -> list[Layer]:
+    """LpPool: the p-th root of a window's sum of p-th powers, which a depthwise convolution with ones adds."""
+    kernel, channels, p = _kernel(op), op.shape[0], op.node.integer("p", 2)
+    if op.node.flag("ceil_mode") or prod(kernel) > MAX_TAPS:
+        raise op.error(f"a window of {kernel} with ceil_mode, or of more than {MAX_TAPS} pixels")
+    ones = np.ones((channels, 1, *kernel), np.float32)
+    pool = Conv2d(channels, channels, kernel, groups=channels, bias=False, weight=ones, **_geometry(op, kernel))
+    powers, roots = _powers(op, p)
+    return [*powers, *_wrap_maps(op, pool), *roots]
+
+
+def global_lp_pool(op: BoundNode) -> list[Layer]:
+    """GlobalLpPool, over all axes after the channels."""
+    powers, roots = _powers(op, op.node.integer("p", 2))
+    return [*powers, Sum(tuple(range(2, op.rank)), True), *roots]
+
+
+def _powers(op: BoundNode, p: int) -> tuple[list[Layer], list[Layer]]:
+    """Return what raises |x| to the p-th power, and what takes the root."""
+    if p < 1:
+        raise op.error(f"p = {p}; expected a whole number >= 1")
+    before: list[Layer] = [Abs()] if p % 2 else []
+    return (before, []) if p == 1 else ([*before, Pow(float(p))], [Pow(1 / p)])
 
 
 def reduce_axes(op: BoundNode) -> list[Layer]:
-    """ReduceMean and ReduceSum; a mean over all axes after the channels is the global average pool."""
-    axes, keep = op.numbers("axes", 1), op.node.flag("keepdims", True)
+    """ReduceMean, ReduceSum, ReduceMax and the like; some means are the global average pool."""
+    axes, keep, kind = op.numbers("axes", 1), op.node.flag("keepdims", True), op.node.op_type
     dims = sorted(op.axis(a) for a in axes or [])
+    op.node.flag("noop_with_empty_axes")  # they are not empty here, so that it says nothing
     if not dims or dims[0] == 0:
         raise op.error(f"reduces the axes {axes} of an input with {op.rank}, the batch among them")
-    if op.node.op_type == "ReduceMean" and dims == list(range(2, op.rank)):
+    if kind == "ReduceMean" and dims == list(range(2, op.rank)):
         return _pool_globally(op, GlobalAvgPool2d(), keep)
-    kind = Mean if op.node.op_type == "ReduceMean" else Sum
-    return [kind(tuple(dims), keep)]
+    if kind == "ReduceMax":
+        return [Amax(tuple(dims), keep)]
+    powers, roots = _powers(op, 1 if kind == "ReduceL1" else 2)
+    total = Sum(tuple(dims), keep)
+    layers: dict[str, list[Layer]] = {
+        "ReduceL1": [*powers, total],
+        "ReduceL2": [*powers, total, *roots],
+        "ReduceLogSum": [total, Log()],
+        "ReduceMean": [Mean(tuple(dims), keep)],
+        "ReduceSum": [total],
+        "ReduceSumSquare": [*powers, total],
+    }
+    return layers[kind]
 
 
 def _global_map_shape(op: BoundNode) -> Shape:

@@ -41,6 +41,12 @@ from minicnn.kernels.reference.convolution import (
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
 )
+from minicnn.kernels.reference.extrema import (
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_input_grad,
+    amax,
+    amax_input_grad,
+)
 from minicnn.kernels.reference.fused import conv2d_relu, conv2d_relu_input_grad
 from minicnn.kernels.reference.joins import (
     add,

@@ -14,8 +14,17 @@ from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng, Shape, ch
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.resampling.selection import image_axis
 from minicnn.rules import GRADIENT, Rule
+from minicnn.shapes import adaptive_windows
 
-__all__ = ["AdaptiveAvgPool2d", "Mean", "Sum", "adaptive_size", "adaptive_windows", "reduced_axes"]
+__all__ = ["AdaptiveAvgPool2d", "Mean", "Sum", "adaptive_size", "reduced_axes", "reduced_dims", "reduced_shape"]
+
+
+def reduced_dims(layer: Any) -> None:
+    """Keep a layer's ``dim`` as several whole numbers."""
+    dims = (layer.dim,) if isinstance(layer.dim, int) else layer.dim
+    if not isinstance(dims, tuple | list) or not all(isinstance(d, int) for d in dims):
+        raise ShapeError(f"{type(layer).__name__}: dim: expected whole numbers, got {layer.dim!r}")
+    object.__setattr__(layer, "dim", tuple(dims))
 
 
 def reduced_axes(layer: str, dim: Any, shape: Shape) -> tuple[int, ...]:
@@ -35,10 +44,7 @@ class _Reduction(Resample):
     keepdim: bool = False
 
     def __post_init__(self) -> None:
-        dims = (self.dim,) if isinstance(self.dim, int) else self.dim
-        if not isinstance(dims, tuple | list) or not all(isinstance(d, int) for d in dims):
-            raise ShapeError(f"{type(self).__name__}: dim: expected whole numbers, got {self.dim!r}")
-        object.__setattr__(self, "dim", tuple(dims))
+        reduced_dims(self)
 
     def _weight(self, size: int) -> float:
         raise NotImplementedError
@@ -146,18 +152,6 @@ def adaptive_size(layer: Any) -> None:
     if len(pair) != 2 or not all(n is None or (isinstance(n, int) and n >= 1) for n in pair):
         raise ShapeError(f"{type(layer).__name__}: output_size: expected one or two numbers >= 1, got {size!r}")
     object.__setattr__(layer, "output_size", pair)
-
-
-def adaptive_windows(size: int, out: int) -> list[tuple[int, int]]:
-    """Return start and end of each window: floor(p size / out) to ceil((p + 1) size / out).
-
-    Examples
-    --------
-    >>> adaptive_windows(5, 3)
-    [(0, 2), (1, 4), (3, 5)]
-
-    """
-    return [(p * size // out, -(-(p + 1) * size // out)) for p in range(out)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

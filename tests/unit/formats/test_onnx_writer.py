@@ -101,6 +101,7 @@ LAYERS = {
         layers.Expand((2, -1, -1)),
         layers.Mean((2, 3)),
     ],
+    "maxima": [layers.AdaptiveMaxPool2d((7, 3)), layers.Amax(3, keepdim=True), layers.AdaptiveMaxPool2d(1)],
     "dilated pool": [MaxPool2d(2, 1, 1, 3)],
 }
 

@@ -165,6 +165,24 @@ def multiply_forms(calls):
     return [(form, (x, other, dy))]
 
 
+def switched_forms(name):
+    """A maximum with its switches fixed: <A x, dy> = <x, A^T dy>, where A x picks the values at the switches."""
+
+    def forms(calls):
+        (x, *_), (dy, *beside) = calls[name].args, calls[f"{name}_input_grad"].args
+        back = getattr(reference, f"{name}_input_grad")
+        # row i of A^T, an output's own dx, is where it reads
+        picks = [back(row.reshape(dy.shape), *beside) for row in np.eye(dy.size)]
+
+        def form(x, dy):
+            y = np.array([np.vdot(pick, x) for pick in picks]).reshape(dy.shape)
+            return (y, dy), (x, back(dy, *beside))
+
+        return [(form, (x, dy))]
+
+    return forms
+
+
 def padding_forms(calls):
     """<A x, dy> = <x, A^T dy> for the linear part A, whose border is 0."""
     return plain_forms("constant_pad2d")({name: Call(c.args, {}) for name, c in calls.items()})
@@ -195,6 +213,8 @@ FORMS = {
     "global_avg_pool2d": plain_forms("global_avg_pool2d"),
     "constant_pad2d": padding_forms,
     "resample": plain_forms("resample"),
+    "amax": switched_forms("amax"),
+    "adaptive_max_pool2d": switched_forms("adaptive_max_pool2d"),
     "flatten": plain_forms("flatten"),
     "reshape": plain_forms("reshape"),
     "permute": plain_forms("permute"),

@@ -38,7 +38,11 @@ CASES = [
         for size, out in zip(sizes(6), sizes(6, 1, 20), strict=True)
     ],
     *[(layers.AdaptiveAvgPool2d(out), (3, *size)) for size, out in zip(sizes(8), sizes(8, 1, 7), strict=True)],
+    *[(layers.AdaptiveMaxPool2d(out), (3, *size)) for size, out in zip(sizes(8), sizes(8, 1, 7), strict=True)],
     (layers.AdaptiveAvgPool2d((None, 3)), (2, 5, 7)),
+    (layers.AdaptiveMaxPool2d((3, None)), (2, 6, 7)),
+    (layers.Amax((1, -1)), (3, 4, 5)),
+    (layers.Amax(2, keepdim=True), (3, 4, 5)),
     *[
         (kind(padding), (2, 6, 7))
         for kind in (layers.ZeroPad2d, layers.ReflectionPad2d, layers.ReplicationPad2d, layers.CircularPad2d)

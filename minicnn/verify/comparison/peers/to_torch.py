@@ -298,12 +298,14 @@ def _(layer: layers.IndexSelect, shape: Shape, out: Shape) -> nn.Module:
     return Function(lambda x: x.index_select(axis + 1, places))
 
 
-def _reduce(layer: layers.Mean | layers.Sum, shape: Shape, out: Shape) -> nn.Module:
-    function = torch.mean if isinstance(layer, layers.Mean) else torch.sum
+def _reduce(layer: layers.Mean | layers.Sum | layers.Amax, shape: Shape, out: Shape) -> nn.Module:
+    function = {layers.Mean: torch.mean, layers.Sum: torch.sum, layers.Amax: torch.amax}[type(layer)]
     return Function(lambda x: function(x, dim=layer.dim, keepdim=layer.keepdim))
 
 
 translate.register(layers.AdaptiveAvgPool2d, lambda layer, shape, out: nn.AdaptiveAvgPool2d(layer.output_size))
+translate.register(layers.AdaptiveMaxPool2d, lambda layer, shape, out: nn.AdaptiveMaxPool2d(layer.output_size))
+translate.register(layers.Amax, _reduce)
 translate.register(layers.ChannelShuffle, lambda layer, shape, out: nn.ChannelShuffle(layer.groups))
 translate.register(layers.CircularPad2d, lambda layer, shape, out: nn.CircularPad2d(layer.padding))
 translate.register(layers.ConstantPad2d, lambda layer, shape, out: nn.ConstantPad2d(layer.padding, layer.value))
