@@ -18,7 +18,7 @@ __all__ = ["read_input_shape", "read_labels", "read_preprocess"]
 MAX_SIDE = 1 << 14  # pixels a side
 MAX_CHANNELS = 1 << 10
 # what a normalisation may say: what is read of it, and how training varies images
-_KEYS = (
+_KEYS: tuple[str, ...] = (
     "imageSize",
     "averageImage",
     "imageStd",
