@@ -13,6 +13,7 @@ from minicnn._utils.types import PathLike
 from minicnn.formats import native
 from minicnn.io import catalogue, load
 from minicnn.network import Network, summary
+from minicnn.network.check_weights import describe_nonfinite
 
 __all__ = ["format_description", "inspect"]
 
@@ -39,8 +40,9 @@ def inspect(
     Returns
     -------
     description : dict
-        file, bytes, sha256, kind; for a network name, parameters, input_shape, layers, preprocess and labels (None
-        where the file does not say); for a state dictionary arrays.  All of it can be written as JSON.
+        file, bytes, sha256, kind; nonfinite, the first weight with NaN or infinity, None if there is none; for a
+        network name, parameters, input_shape, layers, preprocess and labels (None where the file does not say);
+        for a state dictionary arrays.  All of it can be written as JSON.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def inspect(
         net = load.open_network(path, weights, architecture, entry)
     # a state dictionary without its architecture: the arrays are all that can be listed
     except load.ArchitectureNeeded as error:
-        unknown = {"preprocess": None, "labels": None}
+        unknown = {"preprocess": None, "labels": None, "nonfinite": describe_nonfinite(error.arrays)}
         return _describe_file(path) | {"kind": "state dictionary", "arrays": _list_arrays(error.arrays)} | unknown
     return _describe_file(path) | {"kind": "network"} | _describe_network(net)
 
@@ -97,6 +99,7 @@ def _describe_network(net: Network) -> dict[str, Any]:
         "layers": None if net.input_shape is None else net.summary_rows(),
         "preprocess": native.describe_preprocess(net.preprocess),
         "labels": net.labels,
+        "nonfinite": describe_nonfinite(net.state_dict()),
     }
 
 
@@ -111,6 +114,8 @@ def format_description(description: Mapping[str, Any]) -> str:
         facts["architecture"] = "unknown: the file holds arrays alone; name one with --architecture"
     facts["labels"] = _format_labels(description["labels"])
     facts["preprocess"] = _format_preprocess(description["preprocess"])
+    if description["nonfinite"] is not None:
+        facts["damaged"] = description["nonfinite"]
     lines = [f"{key + ':':<14}{value}" for key, value in facts.items()]
     if "arrays" in description:
         return "\n".join([*lines, "", *_format_arrays(description["arrays"])])

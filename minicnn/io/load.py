@@ -16,6 +16,7 @@ from minicnn.formats.table import Format, find_format, find_main_format, readabl
 from minicnn.io import catalogue
 from minicnn.io.fit import fit
 from minicnn.network import Network
+from minicnn.network.check_weights import check_weights
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
 
@@ -52,6 +53,8 @@ def load(
     weights: PathLike | None = None,
     architecture: str | None = None,
     entry: str | None = None,
+    *,
+    allow_nonfinite: bool = False,
 ) -> Network:
     """Load a network by name or from a file; no framework is needed and nothing in the file is executed.
 
@@ -69,6 +72,8 @@ def load(
         "model.backbone."), other numbers of classes and of input channels are recognised.
     entry : str, optional
         For a checkpoint that holds several networks: which one, "model_ema" or "teacher.backbone".
+    allow_nonfinite : bool
+        Whether to load a network of which weights are NaN or infinite, such as a training that diverged leaves.
 
     Returns
     -------
@@ -77,7 +82,8 @@ def load(
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, hostile, of an unknown kind, or does not fit the architecture.
+        If the file is missing, damaged, hostile, of an unknown kind, or does not fit the architecture; or a
+        weight holds NaN or infinity: its name and the place are said.
     MinicnnError
         If there is no such name; the nearest names are in the message.
 
@@ -93,7 +99,11 @@ def load(
     ('conv_layers.0', (1, 28, 28))
 
     """
-    return _make_contiguous(open_network(resolve(source), weights, architecture, entry))
+    path = resolve(source)
+    net = _make_contiguous(open_network(path, weights, architecture, entry))
+    if not allow_nonfinite:
+        check_weights(net.state_dict(), str(weights or path))
+    return net
 
 
 def open_network(

@@ -354,7 +354,7 @@ class Network:
 
     def _program(self, x: np.ndarray, upto: str | None, allow_nonfinite: bool) -> Program:
         """Return what to run, in the dtype to run it in, once x is fit for it."""
-        check_input(x, self.input_shape, allow_nonfinite)
+        check_input(x, self.input_shape, allow_nonfinite, self.state_dict)
         program = self._executor.program(upto)
         # without a shape to compare with, the layers say whether x fits
         if self.input_shape is None:

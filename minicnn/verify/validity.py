@@ -14,6 +14,7 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index, class_label, load_views
 from minicnn.network import Network
+from minicnn.network.check_weights import check_weights
 from minicnn.network.linear_piece import piecewise_linear_layers, scores_at_zero
 from minicnn.verify.linearise import Linearisation, linearise
 
@@ -112,6 +113,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     (True, True)
 
     """
+    check_weights(net.state_dict())
     layers, exact = piecewise_linear_layers(net, "validity"), net.to("reference")
     x, _ = load_views(net, image, "one")
     assert net.preprocess is not None  # load_views refuses a network without

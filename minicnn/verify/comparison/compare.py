@@ -13,6 +13,7 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain.prediction import class_index
 from minicnn.kernels import is_reference
 from minicnn.network import Network
+from minicnn.network.check_weights import check_weights
 from minicnn.verify import probe
 from minicnn.verify.comparison.matching import align
 from minicnn.verify.comparison.peers.base import Peer
@@ -90,6 +91,7 @@ def compare(
     (False, '3')
 
     """
+    check_weights(net.state_dict())
     peer, device = as_peer(peer, net), device or net.device
     own_x, x = x, input_for(net, peer, x)
     run = _run(net, peer, x, device)

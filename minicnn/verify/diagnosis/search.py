@@ -17,6 +17,7 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import on
 from minicnn.layers import sequence
 from minicnn.network import Network
+from minicnn.network.check_weights import check_weights
 from minicnn.verify import probe
 from minicnn.verify.comparison.compare import input_for, match, tolerances
 from minicnn.verify.comparison.peers.base import Peer
@@ -96,6 +97,7 @@ def diagnose(
     """
     if net.input_shape is None:
         raise MinicnnError(f"diagnose: {net.name} does not say the size of its input; give it an input_shape")
+    check_weights(net.state_dict())
     if reference is not None:
         return _Search(net, as_peer(reference, net), image, progress).run()
     if image is None or label is None:

@@ -14,6 +14,7 @@ from minicnn.kernels import fuses_layers, is_reference, on, reference
 from minicnn.layers import Layer, sequence
 from minicnn.layers.transforms.fuse import fuse
 from minicnn.network import Network
+from minicnn.network.check_weights import check_weights
 from minicnn.shapes import check_array
 from minicnn.verify.gradcheck.conventions import check_conventions
 from minicnn.verify.gradcheck.layer import LayerCase, check_layer
@@ -102,6 +103,7 @@ def gradients(
         raise MinicnnError(f"gradients: directions: expected at least 1, got {directions}")
     check_array(x, "gradients: x")
     net = _as_network(net_or_layer, seed)
+    check_weights(net.state_dict())
     sequence.output_shape(net.named_layers, x.shape[1:])
     dtype = np.float64 if is_reference(device) else np.float32
     rows = list(_rows(net, x, device, dtype, seed, Sampling(directions, entries), progress))

@@ -1,0 +1,57 @@
+"""Whether the weights are numbers: a training that diverged, or a damaged file, leaves NaN or infinity in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minicnn.errors import WeightsError
+
+__all__ = ["check_weights", "describe_nonfinite"]
+
+BLOCK = 1 << 16  # values looked at together: what lies at an odd address is copied, so much at a time
+
+
+def check_weights(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
+    """Raise WeightsError if a weight holds NaN or infinity; its sentence begins with ``where``, a file.
+
+    Examples
+    --------
+    >>> check_weights({"fc.weight": np.array([[1.0, np.nan], [2.0, 3.0]])}, "net.npz")
+    Traceback (most recent call last):
+    minicnn.errors.WeightsError: net.npz: weight fc.weight holds NaN at [0, 1] (1 value); ...
+
+    """
+    what = describe_nonfinite(arrays)
+    if what is not None:
+        raise WeightsError(f"{where}: {what}" if where else what)
+
+
+def describe_nonfinite(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Return which weight is the first to hold NaN or infinity, where, and how much of it; None if none does."""
+    wrong = [name for name, array in arrays.items() if not _is_finite(array)]
+    if not wrong:
+        return None
+    array = arrays[wrong[0]]
+    finite = np.isfinite(array)
+    place, count = np.argwhere(~finite)[0].tolist(), int(finite.size - np.count_nonzero(finite))
+    what = "NaN" if np.isnan(array[tuple(place)]) else "infinity"
+    name = wrong[0] if wrong[0].isprintable() else ascii(wrong[0])
+    text = f"weight {name} holds {what} at {place} ({count} value{'s' * (count != 1)})"
+    if len(wrong) > 1:
+        text += f", as {len(wrong) - 1} other{'s do' if len(wrong) > 2 else ' does'}"
+    return f"{text}; the training diverged or the file is damaged: take a checkpoint from before"
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    if array.dtype.kind not in "fc":
+        return True
+    flat = array.ravel(order="K")
+    with np.errstate(all="ignore"):
+        return all(_is_block_finite(flat[i : i + BLOCK]) for i in range(0, flat.size, BLOCK))
+
+
+def _is_block_finite(block: np.ndarray) -> bool:
+    # a sum of squares, the fastest pass, is finite only if every value is; or a square was beyond the type's range
+    return bool(np.isfinite(np.dot(block, block))) or bool(np.isfinite(block).all())
