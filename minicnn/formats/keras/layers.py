@@ -86,11 +86,11 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
 
 
 def _check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
-    """Return the arrays as float32, once there are as many as expected, of these numbers of axes."""
+    """Return the arrays, float32 or float64, once there are as many as expected, of these numbers of axes."""
     if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
         given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
         raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}")
-    return [a.astype(np.float32, copy=False) for a in arrays]
+    return [a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in arrays]
 
 
 def _map_size(spec: Spec, context: BuildContext) -> IntPair:
@@ -245,7 +245,8 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> 
     if axis not in ((1, -3) if context.channels_first and rank == 3 else (rank, -1)):
         raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
     channels = len(values["running_mean"])
-    values = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | values
+    dtype = values["running_mean"].dtype
+    values = {"weight": np.ones(channels, dtype), "bias": np.zeros(channels, dtype)} | values
     if any(a.shape != (channels,) for a in values.values()) or channels != context.shape[0]:
         raise spec.error(f"{channels} means do not fit an input of {escape(context.shape)}")
     spec.check_value("mode", 0)  # of Keras 1, whose other modes have the batch's own statistics
