@@ -7,6 +7,7 @@ from minicnn.layers.convolution import Conv2d, ConvTranspose2d
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.elementary import Abs, Erf, Exp, Hardsigmoid, Log, LogSigmoid, Pow, Sigmoid
 from minicnn.layers.joins import Add, Cat, Divide, Maximum, Minimum, Multiply, Subtract
+from minicnn.layers.layer_norm import GroupNorm, InstanceNorm2d, LayerNorm, LayerNorm2d, RMSNorm
 from minicnn.layers.linear import Linear
 from minicnn.layers.normalisation import BatchNorm2d, LocalResponseNorm
 from minicnn.layers.pointwise import CELU, ELU, GELU, SELU, Hardswish, Mish, SiLU, Softplus, Softsign, Threshold
@@ -24,6 +25,7 @@ from minicnn.layers.resampling.reduction import AdaptiveAvgPool2d, Mean, Sum
 from minicnn.layers.resampling.selection import Expand, IndexSelect, Slice
 from minicnn.layers.resampling.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from minicnn.layers.resampling.upsample import Upsample
+from minicnn.layers.scale import Scale
 from minicnn.layers.shape_ops import Flatten, Permute, Reshape
 
 __all__ = [
@@ -52,13 +54,17 @@ __all__ = [
     "Expand",
     "Flatten",
     "GlobalAvgPool2d",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "IndexSelect",
+    "InstanceNorm2d",
     "Keep",
     "Kind",
     "Layer",
+    "LayerNorm",
+    "LayerNorm2d",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -76,12 +82,14 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "Pow",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Reshape",
     "Residual",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -36,10 +36,12 @@ from minicnn.layers import (
     LocalResponseNorm,
     LogSoftmax,
     PReLU,
+    Scale,
     Softmax,
     Tanh,
     Upsample,
 )
+from minicnn.layers.layer_norm import Standardisation
 from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
@@ -79,6 +81,11 @@ def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) 
     if isinstance(layer, ConvReLU2d):
         scale, shift = _scale_and_shift(layer)
         return forward_scale(layer.convolution, x, reach) * scale + 4 * shift
+    if isinstance(layer, Standardisation):
+        size, _, affine = _standardised(layer, x, size)
+        state = absolute(layer).state()
+        y = reference.scale_and_shift(size, affine, state.get("weight"), state.get("bias"))
+        return np.sqrt(terms(layer, x.shape)) * y
     if layer.kind >= Kind.SMOOTH:
         y, _ = layer.forward(x, reference)
         return np.sqrt(terms(layer, x.shape)) * (np.abs(y) + 1) * (1 + _magnification(layer, size))
@@ -94,7 +101,16 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
         return {"input": gradient_scales(layer.convolution, x, dy * scale)["input"] * 2}
     size, (input_terms, parameter_terms) = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
     if layer.kind >= Kind.SMOOTH:
-        return {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
+        scales = {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
+        if isinstance(layer, Standardisation):
+            z, _, affine = _standardised(layer, x, np.abs(x))
+            sums = {
+                "weight": reference.scale_and_shift_weight_grad(z, size, affine),
+                "bias": reference.scale_and_shift_bias_grad(size, affine),
+            }
+            shapes = layer.parameter_shapes()
+            scales |= {name: np.sqrt(parameter_terms) * sums[name].reshape(shapes[name]) for name in shapes}
+        return scales
     if layer.kind <= Kind.AFFINE:  # the sizes of its terms do not depend on what x is, but on how large
         layer, x = absolute(layer), np.abs(x)
     _, saved = layer.forward(x, reference, Keep.INPUTS)
@@ -145,6 +161,7 @@ terms.register(LocalResponseNorm, lambda layer, shape: layer.size + ELEMENTARY)
 terms.register(LogSoftmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Resample, lambda layer, shape: sum(2 * t.index.shape[1] for t in layer.taps(shape[1:]) if t) + 1)
 terms.register(Pointwise, lambda layer, shape: ELEMENTARY)
+terms.register(Standardisation, lambda layer, shape: prod(layer.statistics_view(shape[1:])[1:2]) + ELEMENTARY)
 terms.register(Softmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Tanh, lambda layer, shape: ELEMENTARY)
 
@@ -170,6 +187,11 @@ def _(layer: Resample, x: Shape, dy: Shape) -> tuple[int, int]:
     return sum(2 * t.transposed.index.shape[1] for t in layer.taps(x[1:]) if t) + 1, 0
 
 
+_gradient_terms.register(Scale, lambda layer, x, dy: (2, prod(x)))
+_gradient_terms.register(
+    Standardisation,
+    lambda layer, x, dy: (2 * terms(layer, x), prod(x) // layer.views(x)[1][1] + ELEMENTARY),
+)
 _gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, prod(x[:-1])))
 
 
@@ -219,6 +241,29 @@ def _(layer: Pointwise, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     # a slope is a sum of terms of about its own size, or of 1 times x
     slope, _ = layer.backward(np.ones_like(x), x, reference)
     return dy * (np.abs(slope) + 1) * (1 + np.abs(x))
+
+
+@_smooth_gradient_size.register
+def _(layer: Standardisation, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # dx = (dy - mean(dy) - y mean(dy y)) / sqrt(var + eps), each term by its size
+    z, inverse, affine = _standardised(layer, x, np.abs(x))
+    dy = reference.scale_and_shift_input_grad(dy, affine, absolute(layer).state().get("weight"))
+    shape = len(inverse), -1, inverse.shape[2]
+    dy, z = dy.reshape(shape), z.reshape(shape)
+    means = dy.mean(axis=1, keepdims=True) + z * (dy * z).mean(axis=1, keepdims=True)
+    return ((dy + means) * inverse).reshape(x.shape)
+
+
+def _standardised(
+    layer: Standardisation, x: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
+    """Return the size of the standardised values and of their error, what divides, and the view of the weights."""
+    _, (z, inverse) = layer.forward(x, reference, Keep.MASKS)
+    statistics, affine = layer.views(x.shape)
+    size = size.reshape(statistics)
+    # what rounding takes off x and its mean stays in their difference, and is divided by the deviation
+    size = inverse * (size + size.mean(axis=1, keepdims=True))
+    return 1 + np.abs(z) + size.reshape(x.shape), inverse, affine
 
 
 @_smooth_gradient_size.register

@@ -163,6 +163,29 @@ def _prelu(setting, dtype):
     }
 
 
+def _standardise(setting, dtype):
+    make, view, options = Arrays(setting, dtype), setting["view"], _take(setting, "eps", "centred")
+    x = make.input(*view)
+    y, inverse = reference.standardise(x, view, **options)
+    return {
+        "standardise": call(x, view, **options),
+        "standardise_input_grad": call(make.like(x), y, inverse, view, centred=setting["centred"]),
+    }
+
+
+def _scale_and_shift(setting, dtype):
+    make, view = Arrays(setting, dtype), setting["view"]
+    x, dy = make.input(*view), make.normal(*view)
+    weight = make.normal(view[1]) if setting["weight"] else None
+    bias = make.normal(view[1]) if setting["bias"] else None
+    return {
+        "scale_and_shift": call(x, view, weight, bias),
+        "scale_and_shift_input_grad": call(dy, view, weight),
+        "scale_and_shift_weight_grad": call(x, dy, view),
+        "scale_and_shift_bias_grad": call(dy, view),
+    }
+
+
 def _local_response_norm(setting, dtype):
     make, constants = Arrays(setting, dtype), _take(setting, "alpha", "beta", "k")
     x = make.input(*setting["shape"])
@@ -326,6 +349,8 @@ CASES = {
     "relu": _relu,
     "hardtanh": _hardtanh,
     "pointwise": _activation,
+    "standardise": _standardise,
+    "scale_and_shift": _scale_and_shift,
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
     "local_response_norm": _local_response_norm,

@@ -157,12 +157,15 @@ ACTIVATIONS = (
     ("threshold", (-0.5, -3.0)),
 )
 POSITIVE = ("log", "power")
+_view = st.tuples(st.integers(1, 4), st.integers(1, 9), st.sampled_from((1, 1, 2, 5)))
 
 SETTINGS = {
     "conv2d": _windows(_setting(**_channels)),
     "conv2d_relu": _windows(_setting(**_channels, **_rectified)),
     "conv_transpose2d": _transposed_windows(_setting(**_channels)),
     "pointwise": _maps_or_rows("normal", "kinks", activation=st.sampled_from(ACTIVATIONS)),
+    "standardise": _setting(view=_view, eps=st.sampled_from((1e-2, 0.5)), centred=st.booleans()),
+    "scale_and_shift": _setting(view=_view, weight=st.booleans(), bias=st.booleans()),
     "max_pool2d": pool_settings(),
     "avg_pool2d": average_settings(),
     "global_avg_pool2d": _maps(),

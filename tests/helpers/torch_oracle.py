@@ -187,6 +187,33 @@ def prelu(calls):
     return by_kernel(calls, "prelu", differentiate(F.prelu, dy, x, weight))
 
 
+def standardise(calls):
+    (x, view), options = calls["standardise"]
+
+    def norm(x):
+        rows = x.reshape(view).transpose(1, 2)
+        norm = F.layer_norm if options["centred"] else F.rms_norm
+        return norm(rows, view[1:2], eps=options["eps"]).transpose(1, 2)
+
+    y, dx = differentiate(norm, calls["standardise_input_grad"].args[0], x)
+    values = tensor(x).reshape(view)
+    deviation = values.var(1, False, keepdim=True) if options["centred"] else (values**2).mean(1, keepdim=True)
+    inverse = (deviation + options["eps"]).rsqrt().numpy()
+    return by_kernel(calls, "standardise", ((y, inverse), dx))
+
+
+def scale_and_shift(calls):
+    x, view, weight, bias = calls["scale_and_shift"].args
+    weight = np.ones(view[1]) if weight is None else weight
+    bias = np.zeros(view[1]) if bias is None else bias
+
+    def affine(x, weight, bias):
+        return x * weight[:, None] + bias[:, None]
+
+    dy = calls["scale_and_shift_input_grad"].args[0]
+    return by_kernel(calls, "scale_and_shift", differentiate(affine, dy, x, weight, bias))
+
+
 def local_response_norm(calls):
     (x, size), constants = calls["local_response_norm"]
     dy = calls["local_response_norm_input_grad"].args[1]
@@ -278,6 +305,8 @@ ORACLES = {
     "relu": rectifier("relu"),
     "hardtanh": rectifier("hardtanh"),
     "pointwise": pointwise,
+    "standardise": standardise,
+    "scale_and_shift": scale_and_shift,
     "leaky_relu": direct("leaky_relu", F.leaky_relu),
     "prelu": prelu,
     "local_response_norm": local_response_norm,

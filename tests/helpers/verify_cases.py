@@ -79,6 +79,14 @@ LAYERS = {
     "PReLU": (PReLU(4, weight=NEGATIVE), MAPS),
     "PReLU shared": (PReLU(), MAPS),
     "Tanh": (Tanh(), MAPS),
+    "LayerNorm": (layers.LayerNorm(7, eps=0.1), MAPS),
+    "LayerNorm of all": (layers.LayerNorm((4, 6, 7), bias=False), MAPS),
+    "LayerNorm2d": (layers.LayerNorm2d(4, eps=0.5), MAPS),
+    "GroupNorm": (layers.GroupNorm(2, 4), MAPS),
+    "InstanceNorm2d": (layers.InstanceNorm2d(4, affine=True), MAPS),
+    "RMSNorm": (layers.RMSNorm(7, eps=0.1), MAPS),
+    "Scale": (layers.Scale((4, 1, 1)), MAPS),
+    "Scale of rows": (layers.Scale((6, 7), bias=False), MAPS),
     "GELU tanh": (layers.GELU("tanh"), MAPS),
     "GELU": (layers.GELU(), MAPS),
     "ELU bent": (layers.ELU(0.5), MAPS),
@@ -205,6 +213,22 @@ def prelu(rng):
     return PReLU(c, weight=rng.standard_normal(c)), maps(rng, c)
 
 
+def standardisation(rng):
+    groups, shape = number(rng), maps(rng)
+    n, c, h, w = shape[0], groups * number(rng), *shape[2:]
+    kinds = (
+        layers.LayerNorm(w if rng.integers(2) else (c, h, w), bias=bool(rng.integers(2))),
+        layers.LayerNorm2d(c, affine=bool(rng.integers(2))),
+        layers.GroupNorm(groups, c, eps=float(10.0 ** rng.integers(-5, 0))),
+        layers.InstanceNorm2d(c, affine=True),
+        layers.RMSNorm((h, w)),
+        layers.Scale(((c, 1, 1), (h, w), (1,))[rng.integers(3)], bias=bool(rng.integers(2))),
+    )
+    layer = kinds[rng.integers(len(kinds))]
+    drawn = {name: rng.standard_normal(shape) for name, shape in layer.parameter_shapes().items()}
+    return layer.with_state(drawn), (n, c, h, w)
+
+
 def activation(rng):
     """A function of each value that is finite everywhere."""
     names = "CELU ELU Erf GELU Hardswish LogSigmoid Mish SELU SiLU Sigmoid Softplus Softsign Threshold Abs Pow"
@@ -241,6 +265,8 @@ RANDOM = [
     lambda rng: (LeakyReLU(float(rng.standard_normal())), maps(rng)),
     lambda rng: (Tanh(), maps(rng)),
     lambda rng: (activation(rng), maps(rng)),
+    standardisation,
+    standardisation,
     lambda rng: (layers.Hardtanh(float(-rng.random()), float(rng.random())), maps(rng)),
     lambda rng: (layers.Hardsigmoid(float(rng.random()), float(rng.random())), maps(rng)),
     lambda rng: (Softmax(), maps(rng)[:2]),

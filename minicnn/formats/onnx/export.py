@@ -12,8 +12,9 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats.onnx import export_resampling
-from minicnn.formats.onnx.export_activations import ACTIVATION_NODES, single_node
+from minicnn.formats.onnx.export_norms import NORM_NODES
 from minicnn.formats.onnx.export_resampling import add_pad
+from minicnn.formats.onnx.pointwise.export import ACTIVATION_NODES, single_node
 from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -194,6 +195,7 @@ def _permute(graph: Graph, layer: Permute, context: ExportContext) -> str:
 
 _NODES: dict[type[Layer], _Export] = {
     **ACTIVATION_NODES,
+    **NORM_NODES,
     AvgPool2d: _avg_pool,
     BatchNorm2d: _batch_norm,
     Conv2d: _conv,

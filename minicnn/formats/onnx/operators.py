@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.onnx import resampling, reshape, windows
-from minicnn.formats.onnx.activations import ACTIVATIONS
+from minicnn.formats.onnx import norms, resampling, reshape, windows
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
+from minicnn.formats.onnx.pointwise.operators import ACTIVATIONS
 from minicnn.layers import (
     BatchNorm2d,
     Dropout,
@@ -24,6 +24,7 @@ from minicnn.layers import (
     LogSoftmax,
     Permute,
     PReLU,
+    Scale,
     Softmax,
 )
 from minicnn.layers.base import Shape
@@ -77,12 +78,17 @@ def _make_softmax(layer: Layer) -> Callable[[BoundNode], list[Layer]]:
 # scale and shift
 
 
-def _per_channel(op: BoundNode, array: np.ndarray) -> np.ndarray:
-    """Return a constant, as it is broadcast to the input, as one number (1,) or one for each channel (C,)."""
+def _is_per_channel(op: BoundNode, array: np.ndarray) -> bool:
+    """Return whether a constant is one number, or one for each channel, as it is broadcast to the input."""
     # broadcasting aligns the last axes: ones in front
     full = (1,) * (op.rank - array.ndim) + array.shape
     # no axis but that of the channels may be longer than 1
-    if len(full) != op.rank or prod(full) != full[1] or full[1] not in (1, op.shape[0]):
+    return len(full) == op.rank and prod(full) == full[1] and full[1] in (1, op.shape[0])
+
+
+def _per_channel(op: BoundNode, array: np.ndarray) -> np.ndarray:
+    """Return a constant, as it is broadcast to the input, as one number (1,) or one for each channel (C,)."""
+    if not _is_per_channel(op, array):
         raise op.error(
             f"a constant of shape {array.shape} on an input N x {op.shape}; expected one number for each channel"
         )
@@ -101,7 +107,11 @@ def _channel_operand(op: BoundNode) -> np.ndarray:
 
 def scale_and_shift(op: BoundNode) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return Add, Sub, Mul or Div with a constant as (scale, shift), y = scale x + shift; None for 1 and 0."""
-    constant, op_type = _channel_operand(op), op.node.op_type
+    return _as_scale_and_shift(op, _channel_operand(op))
+
+
+def _as_scale_and_shift(op: BoundNode, constant: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    op_type = op.node.op_type
     if op_type == "Add":
         return None, constant
     if op_type == "Sub":
@@ -126,6 +136,9 @@ def add_features(op: BoundNode) -> np.ndarray | None:
 
 
 def _affine(op: BoundNode) -> list[Layer]:
+    # of maps the channels are axis 1, and a normalisation merges with the convolution before it
+    if op.opset >= 7 and not (len(op.shape) == 3 and _is_per_channel(op, op.weight(1 - op.data))):
+        return norms.scale(op, *_as_scale_and_shift(op, op.weight(1 - op.data)))
     scale, shift = scale_and_shift(op)
     constant = scale if shift is None else shift
     assert constant is not None
@@ -234,6 +247,7 @@ def _matmul(op: BoundNode) -> list[Layer]:
 
 LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     **ACTIVATIONS,
+    **norms.NORMS,
     "Add": _affine,
     "AveragePool": windows.average_pool,
     "BatchNormalization": _batch_norm,
@@ -258,6 +272,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "MatMul": _matmul,
     "MaxPool": windows.max_pool,
     "Mul": _affine,
+    "Neg": lambda op: [Scale((), False, weight=np.array(-1, np.float32))],
     "PRelu": _prelu,
     "Pad": reshape.pad,
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMax", "ReduceMean"), windows.reduce_axes),

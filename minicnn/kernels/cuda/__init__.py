@@ -77,6 +77,14 @@ from minicnn.kernels.cuda.softmax import (
     softmax,
     softmax_input_grad,
 )
+from minicnn.kernels.cuda.standardisation import (
+    scale_and_shift,
+    scale_and_shift_bias_grad,
+    scale_and_shift_input_grad,
+    scale_and_shift_weight_grad,
+    standardise,
+    standardise_input_grad,
+)
 
 __all__ = reference.__all__
 

@@ -108,6 +108,14 @@ from minicnn.kernels.reference.softmax import (
     softmax,
     softmax_input_grad,
 )
+from minicnn.kernels.reference.standardisation import (
+    scale_and_shift,
+    scale_and_shift_bias_grad,
+    scale_and_shift_input_grad,
+    scale_and_shift_weight_grad,
+    standardise,
+    standardise_input_grad,
+)
 
 # The list of operations, on all devices: what is imported above.
 __all__ = sorted(name for name, value in globals().items() if isinstance(value, FunctionType))

@@ -63,6 +63,13 @@ LAYERS = {
     "gates": [layers.Hardsigmoid(), layers.Sigmoid(), layers.Hardswish(), layers.Softplus(), layers.LogSigmoid()],
     "clips": [layers.Hardtanh(), layers.Hardtanh(0, 0.5), layers.Hardtanh(-np.inf, 0.4), layers.Threshold(0.1)],
     "elementary": [layers.Abs(), layers.Exp(), layers.Log(), layers.Erf(), layers.Pow(0.5)],
+    "layer norms": [
+        layers.LayerNorm2d(4, eps=0.1),
+        layers.LayerNorm((7, 6), 0.2),
+        layers.LayerNorm(6, bias=False),
+    ],
+    "instance norms": [layers.InstanceNorm2d(4), layers.InstanceNorm2d(4, 0.1, affine=True)],
+    "scales": [layers.Scale((4, 1, 1), False, weight=positive(4, 1, 1)), layers.Scale((7, 6), False)],
     "ends": [Dropout(0.2), Softmax()],
     "logarithms": [GlobalAvgPool2d(), Flatten(), LogSoftmax()],
     "moves": [ZeroPad2d((1, 2, 3, 0)), Permute((1, 2, 0)), Reshape((3, 5, 24)), Permute((2, 0, 1))],
@@ -130,7 +137,9 @@ def test_layers(name, tmp_path):
     check(network(LAYERS[name]), tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize("layer", [layers.SiLU(), layers.Mish(), layers.GELU(), layers.GELU("tanh")])
+@pytest.mark.parametrize(
+    "layer", [layers.SiLU(), layers.Mish(), layers.GELU(), layers.GELU("tanh"), layers.RMSNorm(4)]
+)
 def test_formulas(layer, tmp_path):
     """What opset 17 has no operator for is written as exporters write it."""
     check(network([Conv2d(4, 3, 3), layer, Conv2d(3, 2, 1)]), tmp_path / "net.onnx", back=False)

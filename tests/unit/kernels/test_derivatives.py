@@ -66,6 +66,27 @@ def linear_forms(calls):
     return [(form, (x, weight, dy)), (bias_form, (np.arange(1.0, len(weight) + 1), dy))]
 
 
+def scale_and_shift_forms(calls):
+    """Linear in x, in weight, and alone in bias."""
+    x, view, weight, bias = calls["scale_and_shift"].args
+    dy = calls["scale_and_shift_bias_grad"].args[0]
+    weight = np.arange(1.0, view[1] + 1) if weight is None else weight
+    bias = np.arange(1.0, view[1] + 1) if bias is None else bias
+
+    def form(x, weight, dy):
+        return (
+            (reference.scale_and_shift(x, view, weight), dy),
+            (x, reference.scale_and_shift_input_grad(dy, view, weight)),
+            (weight, reference.scale_and_shift_weight_grad(x, dy, view)),
+        )
+
+    def bias_form(bias, dy):
+        alone = reference.scale_and_shift(np.zeros_like(x), view, None, bias)
+        return (alone, dy), (bias, reference.scale_and_shift_bias_grad(dy, view))
+
+    return [(form, (x, weight, dy)), (bias_form, (bias, dy))]
+
+
 def batch_norm2d_forms(calls):
     """Without mean and bias linear in x and weight; with a mean in weight; alone in bias."""
     (x, mean, var, weight, _), eps = calls["batch_norm2d"]
@@ -224,6 +245,7 @@ FORMS = {
     "multiply": multiply_forms,
     "dropout": self_adjoint_forms("dropout_input_grad"),
     "relu": self_adjoint_forms("relu_input_grad"),
+    "scale_and_shift": scale_and_shift_forms,
     "hardtanh": self_adjoint_forms("relu_input_grad"),
     "leaky_relu": self_adjoint_forms("leaky_relu_input_grad"),
     "prelu": self_adjoint_forms("prelu_input_grad"),

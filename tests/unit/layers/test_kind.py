@@ -37,8 +37,8 @@ def measured_kind(layer, x, v):
 def test_layers_are_what_they_say(name):
     layer, shape = {**LAYERS, **COMPOSED}[name]
     layer = layer.initialise(np.random.default_rng(0)).astype(np.float64)
-    if isinstance(layer, layers.BatchNorm2d):
-        layer = layer.with_state({"bias": np.ones(4)})  # drawn as 0
+    if isinstance(layer, layers.BatchNorm2d | layers.Scale) and "bias" in layer.state():
+        layer = layer.with_state({"bias": np.ones_like(layer.bias)})  # drawn as 0
     x, v = normal(shape, 1), normal(shape, 2)
     kind = measured_kind(layer, x, v)
     # with kinks or without, what is curved looks the same at one point; a jump is no kink
@@ -50,7 +50,8 @@ def test_layers_without_kinks_say_so():
     smooth = {name for name, (layer, _) in LAYERS.items() if layer.kind is Kind.SMOOTH}
     activations = {"CELU", "ELU", "GELU", "GELU tanh", "LogSigmoid", "Mish", "SiLU", "Sigmoid", "Softplus", "Tanh"}
     elementary = {"Erf", "Exp", "Pow", "Softsign"}
-    assert smooth == activations | elementary | {"LocalResponseNorm", "Softmax", "LogSoftmax"}
+    norms = {"LayerNorm", "LayerNorm of all", "LayerNorm2d", "GroupNorm", "InstanceNorm2d", "RMSNorm"}
+    assert smooth == activations | elementary | norms | {"LocalResponseNorm", "Softmax", "LogSoftmax"}
 
 
 def test_nothing_is_assumed_of_layers_from_elsewhere():

@@ -252,6 +252,59 @@ def _(layer: layers.Hardsigmoid, shape: Shape, out: Shape) -> nn.Module:
     return Function(lambda x: (layer.alpha * x + layer.beta).clamp(0, 1))
 
 
+class Affine(nn.Module):  # type: ignore[misc]  # torch has no types here
+    """y = weight x + bias, broadcast."""
+
+    def __init__(self, shape: Shape, bias: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Multiply and add."""
+        y = x * self.weight
+        return y if self.bias is None else y + self.bias
+
+
+class LayerNorm2d(nn.LayerNorm):  # type: ignore[misc]  # torch has no types here
+    """Layer normalisation of each pixel's channels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise with the channels last."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@translate.register
+def _(layer: layers.Scale, shape: Shape, out: Shape) -> nn.Module:
+    return Affine(layer.shape, "bias" in layer.parameter_shapes())
+
+
+@translate.register
+def _(layer: layers.LayerNorm, shape: Shape, out: Shape) -> nn.Module:
+    bias = "bias" in layer.parameter_shapes()
+    return nn.LayerNorm(layer.normalized_shape, layer.eps, layer.elementwise_affine, bias)
+
+
+@translate.register
+def _(layer: layers.LayerNorm2d, shape: Shape, out: Shape) -> nn.Module:
+    return LayerNorm2d(layer.num_channels, layer.eps, layer.affine)
+
+
+@translate.register
+def _(layer: layers.GroupNorm, shape: Shape, out: Shape) -> nn.Module:
+    return nn.GroupNorm(layer.num_groups, layer.num_channels, layer.eps, layer.affine)
+
+
+@translate.register
+def _(layer: layers.InstanceNorm2d, shape: Shape, out: Shape) -> nn.Module:
+    return nn.InstanceNorm2d(layer.num_features, layer.eps, affine=layer.affine)
+
+
+@translate.register
+def _(layer: layers.RMSNorm, shape: Shape, out: Shape) -> nn.Module:
+    return nn.RMSNorm(layer.normalized_shape, layer.eps, layer.elementwise_affine)
+
+
 @translate.register
 def _(layer: layers.Permute, shape: Shape, out: Shape) -> nn.Module:
     return Function(lambda x: x.permute(0, *(axis + 1 for axis in layer.axes)))
