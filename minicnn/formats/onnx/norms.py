@@ -26,7 +26,7 @@ def _layer_norm(op: BoundNode) -> list[Layer]:
 
 def _rms_norm(op: BoundNode) -> list[Layer]:
     op.node.integer("stash_type", 1)
-    return [RMSNorm(_end(op), _eps(op, 1e-5), **_parameters(op, "weight"))]
+    return [RMSNorm(_end(op), _eps(op, 1e-5), weight=_parameters(op, "weight").get("weight"))]
 
 
 def _end(op: BoundNode) -> Shape:
@@ -72,7 +72,7 @@ def _group_norm(op: BoundNode) -> list[Layer]:
     channels = op.shape[0] if op.shape else 0
     if groups < 1 or channels % groups:
         raise op.error(f"{channels} channels in {groups} groups")
-    parameters = {}
+    parameters: dict[str, Any] = {}
     for i, name in enumerate(("weight", "bias"), 1):
         array = op.weight(i).reshape(-1)
         # before opset 21 there is one number for each group

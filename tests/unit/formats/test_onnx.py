@@ -315,7 +315,7 @@ def folded(proto, inputs, folder):
 
 
 REFUSED = {
-    "unknown": ([("Sigmoid", "x", "y", {})], r"'node y' \(Sigmoid\): no layer does this"),
+    "unknown": ([("Det", "x", "y", {})], r"'node y' \(Det\): no layer does this"),
     "gate": ([("Relu", "x", "a", {}), ("Mul", "x a", "y", {})], r"'node y' \(Mul\): has two computed inputs"),
     "batch": ([("Reshape", "x target", "y", {})], r"mixes the images of a batch"),
     "crossing": (
