@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn._utils.types import PathLike
+from minicnn.formats.sample import Sample, take_sample
 
 if TYPE_CHECKING:
     from minicnn.network import Network
 
-__all__ = ["FORMATS", "Format", "find_format", "find_main_format", "readable_suffixes", "writable_suffixes"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "find_format",
+    "find_main_format",
+    "identify",
+    "readable_suffixes",
+    "writable_suffixes",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Format:
         For a format that has both readers: ``sniff(path)`` tells whether a file holds its architecture.
     second_file : str, optional
         For a format in two files: the suffix of the one that holds the weights.
+    recognise : callable, optional
+        ``recognise(sample)`` tells whether a file's bytes are of this format; without it names alone say so.
 
     """
 
@@ -53,6 +64,7 @@ class Format:
     write: Callable[[PathLike, Network], None] | None = None
     sniff: Callable[[Path], bool] | None = None
     second_file: str | None = None
+    recognise: Callable[[Sample], bool] | None = None
 
     def holds_architecture(self, path: Path) -> bool:
         """Return whether a file says which layers its network has, rather than weights alone."""
@@ -159,16 +171,80 @@ def _read_caffe(path: Path, weights: PathLike) -> Network:
     return caffe.read(path, weights)
 
 
+def _read_keras_description(path: Path, weights: PathLike) -> Network:
+    from minicnn.formats import keras
+
+    return keras.read(path, weights)
+
+
+def _read_shards(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
+    from minicnn.formats import shards
+    from minicnn.formats.checkpoint import strip_prefix, take_entry
+
+    return take_entry(path, strip_prefix(shards.read(path)), entry)
+
+
+# in the order in which a file's bytes are compared
 FORMATS: tuple[Format, ...] = (
-    Format("NumPy", (".npz",), _read_native, _read_npz, _write_native, sniff=_sniff_native),
-    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx),
-    Format("safetensors", (".safetensors",), read_arrays=_read_safetensors, write=_write_safetensors),
-    Format("PyTorch", (".pth", ".pt"), read_arrays=_read_pytorch, write=_write_pytorch),
-    Format("pickled NumPy", (".npy", ".pkl"), read_arrays=_read_numpy_pickle),
-    Format("MatConvNet", (".mat",), _read_matconvnet),
-    Format("Keras", (".keras", ".h5", ".hdf5"), _read_keras, _read_keras_arrays, sniff=_sniff_keras),
-    Format("Caffe", (".prototxt",), _read_caffe, second_file=".caffemodel"),
+    Format(
+        "NumPy",
+        (".npz",),
+        _read_native,
+        _read_npz,
+        _write_native,
+        sniff=_sniff_native,
+        recognise=Sample.is_numpy_archive,
+    ),
+    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx, recognise=Sample.is_onnx),
+    Format(
+        "safetensors",
+        (".safetensors",),
+        read_arrays=_read_safetensors,
+        write=_write_safetensors,
+        recognise=Sample.is_safetensors,
+    ),
+    Format(
+        "PyTorch",
+        (".pth", ".pt"),
+        read_arrays=_read_pytorch,
+        write=_write_pytorch,
+        recognise=Sample.is_pytorch,
+    ),
+    Format("pickled NumPy", (".npy", ".pkl"), read_arrays=_read_numpy_pickle, recognise=Sample.is_pickle),
+    Format("MatConvNet", (".mat",), _read_matconvnet, recognise=Sample.is_matlab),
+    Format(
+        "Keras",
+        (".keras", ".h5", ".hdf5"),
+        _read_keras,
+        _read_keras_arrays,
+        sniff=_sniff_keras,
+        recognise=Sample.is_keras,
+    ),
+    Format("Caffe", (".prototxt",), _read_caffe, second_file=".caffemodel", recognise=Sample.is_prototxt),
+    # these are known by what they hold alone, as other files are called .json too
+    Format(
+        "Keras, description",
+        (),
+        _read_keras_description,
+        second_file=".weights.h5",
+        recognise=Sample.is_keras_description,
+    ),
+    Format("index of several files", (), read_arrays=_read_shards, recognise=Sample.is_index),
 )
+
+
+def identify(path: PathLike) -> Format | None:
+    """Return the format of a file by its bytes, by its name where they say nothing; None if it is none of these.
+
+    Examples
+    --------
+    >>> identify("not_there.onnx").name
+    'ONNX'
+
+    """
+    sample = take_sample(Path(path))
+    rows = [row for row in FORMATS if sample is not None and row.recognise is not None and row.recognise(sample)]
+    return rows[0] if rows else find_format(path)
 
 
 def find_format(path: PathLike) -> Format | None:
@@ -182,13 +258,13 @@ def find_format(path: PathLike) -> Format | None:
     True
 
     """
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
     return next((row for row in FORMATS if suffix in row.suffixes), None)
 
 
 def find_main_format(path: PathLike) -> Format | None:
     """Return the format whose second file this is: Caffe's for a .caffemodel, None for most."""
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
     return next((row for row in FORMATS if suffix and suffix == row.second_file), None)
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn._utils.types import PathLike
-from minicnn.formats.table import find_format
 from minicnn.io.load import load, read_state_dict
+from minicnn.io.source import find_kind
 from minicnn.network import Network
 
 __all__ = ["all_agree", "compare_files"]
@@ -76,9 +76,9 @@ def all_agree(rows: Iterable[Mapping[str, Any]]) -> bool:
 def _reread(
     path: Path, net: Network, architecture: str | None, weights: PathLike | None, entry: str | None
 ) -> Network:
-    kind = find_format(path)
-    if kind is None or kind.holds_architecture(path):
-        return load(path, weights if kind is not None and kind.second_file is not None else None)
+    kind = find_kind(path)
+    if kind.holds_architecture(path):
+        return load(path, weights if kind.second_file is not None else None)
     if architecture is not None:
         return load(path, architecture=architecture, entry=entry)
     # arrays alone: into the layers of the network that was written

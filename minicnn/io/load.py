@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import zoo
-from minicnn._utils.missing import is_address, missing_file
-from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
-from minicnn.formats.table import Format, find_format, find_main_format, readable_suffixes, writable_suffixes
-from minicnn.io import catalogue
+from minicnn.formats.shards import find_index
+from minicnn.formats.table import Format, find_format, writable_suffixes
 from minicnn.io.fit import fit
+from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 
@@ -28,24 +27,9 @@ class ArchitectureNeeded(WeightsError):
         super().__init__(
             f"{path}: holds weights and no architecture; name one, such as architecture="
             f"{next(iter(zoo.ARCHITECTURES))!r} (known: {', '.join(zoo.ARCHITECTURES)})"
+            f"{name_architecture(path)}"
         )
         self.arrays = arrays
-
-
-def resolve(source: PathLike) -> Path:
-    """Return the file that ``source`` means: a path as it is, a name of the catalogue as its file.
-
-    Raises
-    ------
-    MinicnnError
-        If it is neither; the nearest names are in the message.
-
-    """
-    path = Path(source)
-    # a bare word that is no file is a name of the catalogue
-    if isinstance(source, str) and not path.suffix and path.name == source and not path.exists():
-        return catalogue.find_weights(source)
-    return path
 
 
 def load(
@@ -113,17 +97,15 @@ def open_network(
 
     The arguments and errors are those of ``load``; nothing is copied, so that it can be described at no cost.
     """
-    kind = find_format(path)
-    if weights is not None and (kind is None or kind.second_file is None):
+    kind = find_kind(path)
+    if weights is not None and kind.second_file is None:
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
-    if kind is None or (kind.read_arrays is None and not path.exists()):
-        raise _refuse(path)
     # with an architecture of the caller's only the arrays of the file are read, if it has a reader for them
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
         if entry is not None:
             raise WeightsError(f"{path}: holds one network and no entry {entry!r}; leave entry= (--entry) out")
         return _read_network(kind, path, weights)
-    arrays = read_state_dict(path, entry)
+    arrays = _read_arrays(kind, path, entry)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
     return _build(path, arrays, architecture)
@@ -133,11 +115,13 @@ def _read_network(kind: Format, path: Path, weights: PathLike | None) -> Network
     assert kind.read is not None
     if kind.second_file is None:
         return kind.read(path)
+    weights = find_second_file(kind, path) if weights is None else weights
     if weights is None:
         raise WeightsError(
             f"{path}: describes a network without its weights; name them, "
             f"weights='net{kind.second_file}' or --weights net{kind.second_file}"
         )
+    check_second_file(weights)
     return kind.read(path, weights)
 
 
@@ -195,26 +179,13 @@ def read_state_dict(path: Path, entry: str | None = None) -> dict[str, np.ndarra
         If the file is missing, damaged, or of a kind that holds no state dictionary, or has no such entry.
 
     """
-    kind = find_format(path)
-    if kind is None or kind.read_arrays is None:
-        raise _refuse(path)
+    return _read_arrays(find_kind(path), path, entry)
+
+
+def _read_arrays(kind: Format, path: Path, entry: str | None) -> dict[str, np.ndarray]:
+    if kind.read_arrays is None:
+        raise WeightsError(f"{path}: a network ({kind.name}), and not a state dictionary; load it as it is")
     return kind.read_arrays(path) if entry is None else kind.read_arrays(path, entry)
-
-
-def _refuse(path: Path) -> WeightsError:
-    """Return the error for a file that is missing or of a kind that can't be read alone."""
-    if is_address(path):
-        return WeightsError(missing_file(path))
-    if not path.exists():
-        hint = did_you_mean(str(path), catalogue.read_entries())
-        return WeightsError(f"{path}: no such file, and no network of that name; {hint}")
-    main = find_main_format(path)
-    if main is not None:
-        return WeightsError(
-            f"{path}: holds weights alone; name the {main.suffixes[0]} beside it, with this one as its weights"
-        )
-    known = ", ".join(readable_suffixes())
-    return WeightsError(f"{path}: not a kind of file that minicnn reads; expected one of {known}")
 
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
@@ -222,4 +193,6 @@ def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error} ({name})") from None
+        index = find_index(path)
+        part = "" if index is None else f"; the file is one part of several, name {index.name}"
+        raise WeightsError(f"{path}: {error} ({name}){part}") from None

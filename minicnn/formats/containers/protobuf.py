@@ -130,6 +130,10 @@ class Message:
         """Return the field numbers, in the order in which they first come."""
         return iter(self._fields)
 
+    def wire_type(self, number: int) -> int:
+        """Return how the first value of a field is written: 0 a number, 2 bytes."""
+        return self._fields[number][0][0]
+
     def check_fields(self, known: Container[int]) -> None:
         """Raise for a field that is not ``known``: passed over, it could change what the message says."""
         for number in self._fields:

@@ -29,12 +29,14 @@ def holds_network(path: PathLike) -> bool:
     return _open(path)[0] is not None
 
 
-def read(path: PathLike) -> Network:
+def read(path: PathLike, weights: PathLike | None = None) -> Network:
     """Read a model, its architecture and weights; a Keras file says nothing of preprocessing and class names.
 
     Parameters
     ----------
     path : str or Path
+    weights : str or Path, optional
+        The file of the weights where ``path`` is a description alone, as ``model.to_json()`` gives it.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def read(path: PathLike) -> Network:
         layers, code (``Lambda``), or a layer that minicnn does not have.
 
     """
-    description, root, version = _open(path)
+    description, root, version = _open(path) if weights is None else (_read_text(path), *_open(weights)[1:])
     if description is None:
         raise WeightsError(f"{path}: holds weights and no architecture; name one with architecture=")
     try:
@@ -91,6 +93,13 @@ def _open(path: PathLike) -> tuple[str | None, Group, int | None]:
     written = bytes(zip_archive.read_member(data, path, metadata, check=True)).decode("utf-8", "replace")
     # the version alone is wanted: {"keras_version": "3.0.5", ...}
     return text, root, _main_version("".join(re.findall(r'"keras_version": *"([^"]*)"', written)[:1]))
+
+
+def _read_text(path: PathLike) -> str:
+    data = files.map_file(path, "a Keras model as JSON")
+    if len(data) > MAX_CONFIG_BYTES:
+        raise WeightsError(f"{path}: {len(data)} bytes long; no network's description is")
+    return data[:].decode("utf-8", "replace")
 
 
 def _main_version(version: object) -> int | None:

@@ -43,8 +43,10 @@ def test_a_new_format_is_a_row(toy, tmp_path):
 
 
 def test_messages_list_the_suffixes_of_the_table(toy, tmp_path):
-    (tmp_path / "net.unknown").touch()
-    with pytest.raises(WeightsError, match=r"expected one of \.npz, .*\.prototxt, \.toy$"):
+    (tmp_path / "net.unknown").write_text("my weights")
+    with pytest.raises(
+        WeightsError, match=r"text that begins 'my weights'; expected one of \.npz, .*\.prototxt, \.toy$"
+    ):
         minicnn.load(tmp_path / "net.unknown")
     with pytest.raises(WeightsError, match=r"writes \.npz, \.onnx, \.safetensors, \.pth, \.pt and \.toy;"):
         minicnn.save(minicnn.load("digits"), tmp_path / "net.unknown")
@@ -65,15 +67,16 @@ def test_a_missing_file_of_a_network_is_named_with_the_nearest_names(tmp_path, s
 
 
 def test_files_that_belong_to_others_say_which(tmp_path):
-    for suffix in (".caffemodel", ".prototxt", ".onnx"):
-        (tmp_path / f"net{suffix}").touch()
+    (tmp_path / "net.caffemodel").write_bytes(b"\n\x03net\x12\x00")
+    (tmp_path / "net.prototxt").write_text("layer { name: 'conv1' }")
+    minicnn.save(minicnn.load("digits"), tmp_path / "net.onnx")
     with pytest.raises(WeightsError, match=r"holds weights alone; name the \.prototxt beside it"):
         minicnn.load(tmp_path / "net.caffemodel")
     with pytest.raises(WeightsError, match=r"name them, weights='net\.caffemodel'"):
         minicnn.load(tmp_path / "net.prototxt")
     with pytest.raises(WeightsError, match=r"a second file was given, but 'net\.onnx' is of a kind that has none"):
         minicnn.load(tmp_path / "net.onnx", weights="net.caffemodel")
-    with pytest.raises(WeightsError, match="not a kind of file"):
+    with pytest.raises(WeightsError, match=r"a network \(ONNX\), and not a state dictionary"):
         read_state_dict(tmp_path / "net.onnx")
 
 
