@@ -55,10 +55,8 @@ class _PrintDumper(Action):
 
 def run(arguments: Namespace) -> int:
     """Hold a network against another program; 1 if they diverge."""
-    from dataclasses import replace
-
     from minicnn.verify import compare
-    from minicnn.verify.comparison.compare import input_for
+    from minicnn.verify.comparison.inputs import input_for
     from minicnn.verify.comparison.peers import dump
     from minicnn.verify.comparison.peers.registry import as_peer
 
@@ -66,9 +64,7 @@ def run(arguments: Namespace) -> int:
     peer, x = as_peer(arguments.peer, net), _preprocess(net, arguments.image)
     if arguments.save is not None:
         x = input_for(net, peer, x)
-        values = peer.values(x)
-        dump.write(arguments.save, x if peer.x is None else peer.x, values)
-        peer = replace(peer, values=lambda _: values)  # it need not run twice
+        dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))
     comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
     if arguments.json:
         common.print_json(comparison.record())

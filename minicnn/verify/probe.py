@@ -17,7 +17,7 @@ from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
 from minicnn.network import Network
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import check_array
-from minicnn.verify.rounding import terms, unit
+from minicnn.verify.rounding import round_to, terms, unit
 
 __all__ = ["Log", "Value", "insert_probes", "run"]
 
@@ -30,12 +30,14 @@ class Value(NamedTuple):
     name : dotted, "" where the program that computed it has none
     kind : of layer, in the words of torch.nn, such as "Conv2d"; "" where it is not known
     array : array of shape (N, ...)
+    given : the shape in which another program gave it, where it is read in ours
 
     """
 
     name: str
     kind: str
     array: np.ndarray
+    given: Shape = ()
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Log:
     substitutes : values by layer; they are passed on instead of the layer's own
     values, gradients : of the layers' outputs, in the order of the computation
     terms : how many roundings lie between each layer's input and its values
+    rounded_to : a coarser dtype that each value is rounded to, or ""
     near, units : how many rectifiers' inputs are so near to a kink that rounding in float32 may take them across,
         of how many
 
@@ -56,6 +59,7 @@ class Log:
     values: dict[str, Value] = field(default_factory=dict)
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     terms: dict[str, int] = field(default_factory=dict)
+    rounded_to: str = ""
     near: int = 0
     units: int = 0
 
@@ -89,6 +93,7 @@ class _Probe(Layer):
         self, x: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
     ) -> tuple[np.ndarray, Any]:
         y, saved = self.layer.forward(x, kernels, keep, rng)
+        y = round_to(y, self.log.rounded_to) if self.log.rounded_to else y
         self.log.write(self.name, self.layer, x, y)
         return _substitute(y, self.log.substitutes.get(self.name)), saved
 
@@ -124,6 +129,7 @@ def run(
     device: str = "reference",
     dtype: DTypeLike = np.float32,
     target: int | None = None,
+    rounded_to: str = "",
 ) -> Log:
     """Return what every layer gives, a softmax at the end included.
 
@@ -135,12 +141,13 @@ def run(
     device, dtype : where and in which precision; a compiled device runs its merged steps
     target : int, optional
         A class: go back from its scores too.
+    rounded_to : a coarser dtype that each value is rounded to, as a program in it does
 
     """
     check_array(x, "input x", None if net.input_shape is None else len(net.input_shape) + 1)
     layers = sequence.astype(net.named_layers, dtype)
     layers = fuse(layers) if fuses_layers(device) else layers
-    log, kernels = Log(substitutes or {}), on(device)
+    log, kernels = Log(substitutes or {}, rounded_to=rounded_to), on(device)
     # a softmax at the end runs by itself: gradients start from the scores
     last = len(sequence.before_softmax(layers))
     steps, x = insert_probes(layers, log), x.astype(dtype, copy=False)

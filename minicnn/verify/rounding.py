@@ -46,16 +46,36 @@ from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
 
-__all__ = ["SIGMAS", "forward_scale", "gradient_scales", "inner", "terms", "tolerance", "unit"]
+__all__ = [
+    "SIGMAS",
+    "UNITS",
+    "forward_scale",
+    "gradient_scales",
+    "inner",
+    "round_to",
+    "terms",
+    "tolerance",
+    "unit",
+]
 
 SIGMAS = 8.0
 UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
+UNITS = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff of what is coarser than float32
 ELEMENTARY = 16  # roundings of an exponential, a power or a hyperbolic tangent, generously
 
 
 def unit(dtype: DTypeLike) -> float:
     """Return the unit roundoff of a dtype: half the distance from 1 to the next number."""
     return float(np.finfo(dtype).eps) / 2
+
+
+def round_to(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Return float32 numbers rounded to a coarser dtype, which NumPy need not have."""
+    if dtype != "bfloat16":
+        return x.astype(dtype).astype(np.float32)
+    bits = x.astype(np.float32).view(np.uint32)
+    # the upper half of the bits, to nearest, ties to even
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def tolerance(dtype: DTypeLike, *scales: np.ndarray) -> float:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicnn._utils.types import Shape
+from minicnn.verify.comparison.distance import read_as, readable_as
 from minicnn.verify.probe import Value
 
-__all__ = ["align"]
+__all__ = ["align", "match"]
 
 SAMPLE = 256  # entries compared to see whether two values may be the same
 CLOSE = 1e-3
@@ -35,13 +37,18 @@ _KINDS = {
 }
 
 
+def match(ours: Sequence[Value], theirs: Sequence[Value]) -> dict[str, Value]:
+    """Return the peer's value, in our shape, for each of our layers that has a counterpart."""
+    return {ours[i].name: read_as(theirs[j], ours[i].array.shape) for i, j in align(ours, theirs)}
+
+
 def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int]]:
     """Return the pairs (i, j) of ``ours[i]`` and ``theirs[j]`` that are the same step of the computation.
 
     Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one of the largest
     weight: 4 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
     pair without a common name that differs although what comes after it agrees is no pair: another program may
-    have merged layers.
+    have merged layers.  Where the two orders differ, as branches may run in either, names alone decide.
     """
     weights = _weights(ours, theirs)
     # best[i, j]: the largest weight of any list of pairs out of ours[i:] and theirs[j:]
@@ -59,18 +66,40 @@ def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int
             i += 1
         else:
             j += 1
-    return _drop_merged(pairs, ours, theirs)
+    return _add_namesakes(_drop_merged(pairs, ours, theirs), ours, theirs)
 
 
-def _is_close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two arrays have the same entries, in row order, within a thousandth of the largest."""
-    if a.size != b.size or a.size == 0:
+def _add_namesakes(
+    pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
+) -> list[tuple[int, int]]:
+    """Return the pairs with those of the same name that lie out of order, in our order."""
+    places: dict[str, list[int]] = {}
+    for j, value in enumerate(theirs):
+        places.setdefault(value.name, []).append(j)
+    namesakes = {i: places[v.name][0] for i, v in enumerate(ours) if v.name and len(places.get(v.name, ())) == 1}
+    # numbers are names too, and may be of other layers
+    namesakes = {i: j for i, j in namesakes.items() if _may_be_the_same(ours[i], theirs[j])}
+    # a pair without a common name gives way to one with it
+    kept = [(i, j) for i, j in pairs if namesakes.get(i, j) == j or _is_close(ours[i], theirs[j])]
+    used = {i for i, _ in kept}, {j for _, j in kept}
+    return sorted(kept + [(i, j) for i, j in namesakes.items() if i not in used[0] and j not in used[1]])
+
+
+def _may_be_the_same(a: Value, b: Value) -> bool:
+    return _kind_weight(a.kind, b.kind) > 0 and readable_as(b.array.shape, a.array.shape) is not None
+
+
+def _is_close(a: Value, b: Value) -> bool:
+    """Return whether two values have the same entries within a thousandth of the largest."""
+    if a.array.size == 0 or readable_as(b.array.shape, a.array.shape) is None:
         return False
-    return _agree(_sample(a), _sample(b))
+    return _agree(_sample(a.array), _sample(read_as(b, a.array.shape).array))
 
 
 def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
-    samples = [_sample(v.array) for v in ours], [_sample(v.array) for v in theirs]
+    our_samples = [_sample(v.array) for v in ours]
+    # of maps, in both layouts
+    samples = [(_sample(v.array), _sample(np.moveaxis(v.array, -1, 1 % v.array.ndim))) for v in theirs]
     weights = np.zeros((len(ours), len(theirs)))
     for i, a in enumerate(ours):
         for j, b in enumerate(theirs):
@@ -79,7 +108,8 @@ def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
                 + _kind_weight(a.kind, b.kind)
                 + _shape_weight(a.array.shape, b.array.shape)
             )
-            if a.array.size == b.array.size and _agree(samples[0][i], samples[1][j]):
+            how = readable_as(b.array.shape, a.array.shape)
+            if how is not None and _agree(our_samples[i], samples[j][how == "channels last"]):
                 total += 4.0
             weights[i, j] = total if total >= MIN_WEIGHT else 0.0
     return weights
@@ -88,7 +118,7 @@ def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
 def _sample(array: np.ndarray) -> np.ndarray:
     # every value is compared with every other, so that a few positions must do
     positions = np.linspace(0, array.size - 1, min(array.size, SAMPLE)).astype(int)
-    return array.reshape(-1)[positions].astype(np.float64)
+    return array[np.unravel_index(positions, array.shape)].astype(np.float64)
 
 
 def _agree(a: np.ndarray, b: np.ndarray) -> bool:
@@ -104,23 +134,16 @@ def _kind_weight(a: str, b: str) -> float:
     return 1.0 if a == b else -1.0
 
 
-def _shape_weight(a: tuple[int, ...], b: tuple[int, ...]) -> float:
-    # (N, K) and (N, K, 1, 1) are the same scores
-    if _strip_trailing_ones(a) == _strip_trailing_ones(b):
+def _shape_weight(a: Shape, b: Shape) -> float:
+    if readable_as(b, a) is not None:
         return 1.0
     return 0.5 if len(a) == len(b) and a[:2] == b[:2] else 0.0
-
-
-def _strip_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while len(shape) > 2 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
 
 
 def _drop_merged(
     pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
 ) -> list[tuple[int, int]]:
-    agreeing = [(i, j) for i, j in pairs if _is_close(ours[i].array, theirs[j].array)]
+    agreeing = [(i, j) for i, j in pairs if _is_close(ours[i], theirs[j])]
     # before the last pair that agrees a difference is a merged step, behind it a divergence
     last = agreeing[-1] if agreeing else (-1, -1)
     return [(i, j) for i, j in pairs if (i, j) in agreeing or i > last[0] or ours[i].name == theirs[j].name]

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
+from minicnn.verify.comparison.distance import (
+    BINS,
+    largest_ulps,
+    read_as,
+    readable_as,
+    relative_error,
+    ulps_histogram,
+)
 from minicnn.verify.gradcheck.report import format_table
+from minicnn.verify.probe import Value
 
-__all__ = [
-    "ComparedValue",
-    "Comparison",
-    "largest_ulps",
-    "relative_distance",
-    "relative_error",
-    "ulps_histogram",
-]
+__all__ = ["ANSWER", "ComparedValue", "Comparison", "compare_value"]
 
-BINS = (0, 1, 4, 16, 64, 256, 4096)  # units in the last place; one more bin for what is beyond
+ANSWER = "answer"  # the name of what a peer answers, where that is no layer's value of ours
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,17 @@ class Comparison:
     Attributes
     ----------
     subject, peer, device : what was compared with what; where ours ran
-    values : list of ComparedValue, forward, in order
+    values : list of ComparedValue, forward, in order; of "answer" where what the peer answers is no layer of ours
     gradients : list of ComparedValue, of the class score's gradient at each layer's output and at the input, from
         the scores back; empty where the peer has none
     gradient_dtype : in which precision they were computed
     target : the class
     unmatched : names of our layers without a counterpart
     kinks : how many units lie within rounding of a kink, where the gradient is in float32
+    dtype : the precision that the tolerances of the values are of, the coarser side's
+    answer : how the peer's answer is made of ours, in words, where it is another and a simple rule makes it
+    obstacle : what keeps agreeing values from meaning that the programs agree, or ""
+    remarks : what somebody who relies on an agreement should know
 
     See Also
     --------
@@ -103,11 +109,15 @@ class Comparison:
     target: int
     unmatched: list[str]
     kinks: int
+    dtype: str = "float32"
+    answer: str = ""
+    obstacle: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether rounding explains every difference."""
-        return bool(self.values) and all(value.ok for value in [*self.values, *self.gradients])
+        """Whether the peer's answer was compared and rounding explains every difference."""
+        return not self.obstacle and bool(self.values) and self.first is None
 
     @property
     def first(self) -> ComparedValue | None:
@@ -121,18 +131,33 @@ class Comparison:
 
     def verdict(self) -> str:
         """One sentence."""
+        if self.first is None and self.obstacle:
+            return "; ".join([f"NO AGREEMENT: {self.obstacle}", *self.remarks])
+        return "; ".join(filter(None, [self._verdict(), self.obstacle, *self.remarks]))
+
+    def _verdict(self) -> str:
         first = self.first
         if first is None:
             back = f" and {len(self.gradients)} gradients" if self.gradients else ""
-            return f"agree: {len(self.values)} values{back}, every difference within rounding"
+            precision = "" if self.dtype == "float32" else f" of {self.dtype} ({self.values[-1].tolerance:.1g})"
+            return f"agree: {len(self.values)} values{back}, every difference within rounding{precision}"
         if first not in self.values:
             size = f"{first.error:.2g} ({_explain_size(first)})"
             return f"DIVERGE: forward agrees, gradient at {self._locate_gradient(first)} differs by {size}"
+        if first.name == ANSWER:
+            layers = f"all {len(self.values) - 1} layers agree, but " if len(self.values) > 1 else ""
+            return f"DIVERGE: {layers}the peer's answer {self._describe_answer(first)}"
         others = [value.name for value in self.causes if value is not first]
         more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
-        return (
-            f"DIVERGE: first at {first.name} ({first.kind}), by {first.error:.2g} ({_explain_size(first)}){more}"
-        )
+        answer = f"; the peer's answer is {self.answer}" if self.answer else ""
+        size = f"{first.error:.2g} ({_explain_size(first)})"
+        return f"DIVERGE: first at {first.name} ({first.kind}), by {size}{more}{answer}"
+
+    def _describe_answer(self, answer: ComparedValue) -> str:
+        source = f"({answer.peer}) " if answer.peer else ""
+        if self.answer:
+            return f"{source}is {self.answer}"
+        return f"{source}differs from ours by {answer.error:.2g} ({_explain_size(answer)})"
 
     def _locate_gradient(self, first: ComparedValue) -> str:
         """Say where a gradient is, and where it was right before."""
@@ -142,11 +167,13 @@ class Comparison:
     def notes(self) -> list[str]:
         """Return what a reader needs to weigh the table."""
         lines = [
-            f"{self.subject} on {self.device} with {self.peer}; float32, errors relative to the largest value.",
+            f"{self.subject} on {self.device} with {self.peer}; {self.dtype}, errors relative to the largest.",
             "Tolerance 4 sqrt(n1 + n2 + ...) u: an output is a sum of n rounded products whose errors, of either "
             "sign, grow like sqrt(n) u, and those of layer after layer add up like independent ones; u = 2^-24. "
             "Where the reference's own float32 is farther from float64 than that, four times its distance.",
         ]
+        if self.dtype not in ("float32", "float64"):
+            lines.append(f"Theirs are rounded to {self.dtype} after each layer, and the tolerance is of that.")
         if self.gradients:
             lines.append(f"Gradients of class {self.target}'s score in {self.gradient_dtype}.")
         if self.kinks and self.gradient_dtype == "float32":
@@ -154,6 +181,11 @@ class Comparison:
                 f"{self.kinks} units lie within rounding of a kink, where the two sides may differ "
                 "in the gradient and both be right: its error is |a - b| / |b| and its tolerance allows for them."
             )
+        lines += [
+            f"{v.name}: theirs of shape {v.peer_shape} is read as {v.shape}."
+            for v in self.values
+            if v.peer_shape != v.shape and readable_as(v.peer_shape, v.shape)
+        ]
         if self.unmatched:
             lines.append(f"Without a counterpart: {', '.join(self.unmatched)}.")
         return lines
@@ -177,8 +209,11 @@ class Comparison:
             "device": self.device,
             "target": self.target,
             "gradient_dtype": self.gradient_dtype,
+            "dtype": self.dtype,
             "ok": self.ok,
             "verdict": self.verdict(),
+            "answer": self.answer,
+            "remarks": list(self.remarks),
             "unmatched": self.unmatched,
             "kinks": self.kinks,
             "first": None if self.first is None else self.first.name,
@@ -188,55 +223,26 @@ class Comparison:
         }
 
 
-def relative_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference over the largest value, entries in row order; infinity where one is NaN."""
-    if a.size != b.size or a.size == 0:
-        return float("inf")
-    a, b = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
-    scale = max(np.abs(a).max(), np.abs(b).max())
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(a - b).max()
-        # equal arrays of zeros have no error, rather than 0 / 0
-        error = float(difference / scale) if difference else 0.0
-    return error if np.isfinite(error) else float("inf")
-
-
-def relative_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return |a - b| / |b|, Euclidean lengths, which a few units across their kink change little."""
-    if a.size != b.size:
-        return float("inf")
-    b = b.reshape(-1).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = np.linalg.norm(a.reshape(-1) - b)
-        error = float(difference / np.linalg.norm(b)) if difference else 0.0
-    return error if np.isfinite(error) else float("inf")
-
-
-def _ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if a.size != b.size:
-        return np.full(1, np.inf)
-    # in the coarser precision of the two
-    dtype = np.float64 if a.dtype == b.dtype == np.float64 else np.float32
-    a, b = a.reshape(-1).astype(dtype), b.reshape(-1).astype(dtype)
-    with np.errstate(invalid="ignore"):
-        # spacing() is the distance to the next number, one unit in the last place
-        units = np.abs(a.astype(np.float64) - b) / np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)
-    return np.where(np.isnan(units), np.inf, units)
-
-
-def largest_ulps(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference in units in the last place of the larger entry."""
-    return float(_ulps(a, b).max(initial=0.0))
-
-
-def ulps_histogram(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
-    """Return how many entries fall into each bin of units in the last place."""
-    places = np.searchsorted(BINS, _ulps(a, b))
-    return tuple(int(n) for n in np.bincount(places, minlength=len(BINS) + 1))
+def compare_value(ours: Value, theirs: Value, exact: np.ndarray, tolerance: float) -> ComparedValue:
+    """Return a value of ours compared with the peer's, with ours in float64 as the judge."""
+    theirs = read_as(theirs, ours.array.shape)
+    return ComparedValue(
+        name=ours.name,
+        kind=ours.kind,
+        peer=theirs.name,
+        shape=ours.array.shape,
+        peer_shape=theirs.given or theirs.array.shape,
+        error=relative_error(ours.array, theirs.array),
+        tolerance=tolerance,
+        ulps=largest_ulps(ours.array, theirs.array),
+        histogram=ulps_histogram(ours.array, theirs.array),
+        ours=relative_error(ours.array, exact),
+        theirs=relative_error(theirs.array, exact),
+    )
 
 
 def _explain_size(value: ComparedValue) -> str:
-    if value.error == float("inf") and np.prod(value.shape) != np.prod(value.peer_shape):
+    if value.error == float("inf") and readable_as(value.peer_shape, value.shape) is None:
         return f"shape {value.shape}, theirs {value.peer_shape}"
     if value.error == float("inf"):
         return "not all are finite numbers"

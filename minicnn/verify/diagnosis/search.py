@@ -19,10 +19,12 @@ from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 from minicnn.verify import probe
-from minicnn.verify.comparison.compare import input_for, match, tolerances
+from minicnn.verify.comparison.both import tolerances
+from minicnn.verify.comparison.distance import relative_error
+from minicnn.verify.comparison.inputs import input_for
+from minicnn.verify.comparison.matching import match
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
-from minicnn.verify.comparison.result import relative_error
 from minicnn.verify.diagnosis.changes import (
     INPUT,
     Change,
@@ -152,7 +154,7 @@ class _Search:
         self.tried = 0
         self.equivalent: list[Change] = []  # to the best candidate's changes
         x = self._input(net)
-        self.theirs = peer.values(x if peer.x is None else peer.x)
+        self.theirs = peer.run(x if peer.x is None else peer.x)
         for value in self.theirs:
             if not np.isfinite(value.array).all():
                 what = value.name or value.kind
@@ -220,7 +222,7 @@ class _Search:
             x = self.peer.x.astype(np.float32)
         log = probe.run(net, x)
         exact = probe.run(net, x, dtype=np.float64).values
-        matches = match(log, self.theirs)
+        matches = match(list(log.values.values()), self.theirs)
         if not matches:
             raise MinicnnError(f"{self.peer.name}: none of its values matches one of {net.name}'s")
         limits = tolerances(log, log, exact, self.peer.rounding)

@@ -26,11 +26,11 @@ from minicnn.layers import (
     ReLU,
 )
 from minicnn.verify import compare
+from minicnn.verify.comparison.distance import largest_ulps, ulps_histogram
 from minicnn.verify.comparison.matching import align
 from minicnn.verify.comparison.peers import dump
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
-from minicnn.verify.comparison.result import largest_ulps, ulps_histogram
 from minicnn.verify.probe import Value
 from tests.helpers.torch_lite0 import Lite0, digits, load_weights
 from tests.helpers.torch_zoo import MODULES

@@ -22,7 +22,7 @@ def from_device(net: Network, device: str) -> Peer:
     def values(x: np.ndarray) -> list[Value]:
         return list(probe.run(net, x, device=device).values.values())
 
-    return Peer(f"device {device!r}", values, gradient, rounding=rounding_factor(device))
+    return Peer(f"device {device!r}", values, gradient, rounding=rounding_factor(device), repeatable=True)
 
 
 def rounding_factor(device: str) -> float:

@@ -86,8 +86,10 @@ def from_arrays(arrays: Mapping[str, Any], name: str) -> Peer:
 
     """
     rest = {key: np.asarray(a) for key, a in arrays.items() if key not in RESERVED}
-    # layers' outputs have a batch axis in front, so that single numbers and rows are none
-    values = [Value(*_split_key(key), a) for key, a in rest.items() if a.dtype.kind == "f" and a.ndim > 1]
+    # layers' outputs have a batch axis in front, so that single numbers and rows are none, but for the answer
+    last = next(reversed(rest), None)
+    kept = {key: a for key, a in rest.items() if (a.dtype.kind == "f" and a.ndim > 1) or key == last}
+    values = [Value(*_split_key(key), a) for key, a in kept.items() if a.ndim and a.dtype.kind in "fiub"]
     if not values:
         raise MinicnnError(f"{name}: a dump holds float arrays of shape (N, ...), such as scores; found none")
     _check_reserved(arrays, name)
@@ -100,7 +102,7 @@ def from_arrays(arrays: Mapping[str, Any], name: str) -> Peer:
 
     dtype = np.float64 if x is not None and x.dtype == np.float64 else np.float32
     x = None if x is None else np.array(x, dtype)
-    return Peer(f"dump {name}", lambda _: values, gradients, x=x, target=label)
+    return Peer(f"dump {name}", lambda _: values, gradients, x=x, target=label, repeatable=True)
 
 
 def write(path: PathLike, x: np.ndarray, values: list[Value]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +13,14 @@ from minicnn.errors import MinicnnError
 from minicnn.formats import onnx
 from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer, message, require_package
+from minicnn.verify.comparison.peers.onnx_input import Feed, describe_feed
 from minicnn.verify.probe import Value
 
 __all__ = ["from_file", "from_network"]
 
 
 class _Output(NamedTuple):
-    """A node's first output: its name, and the node's operator."""
+    """A value of the graph that is compared: its name, and the operator that gives it."""
 
     name: str
     operator: str
@@ -29,16 +31,20 @@ def from_network(net: Network) -> Peer:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         onnx.write(path, net)
-        return from_file(path, "onnxruntime")
+        return from_file(path, net, "onnxruntime")
 
 
-def from_file(path: Path, name: str = "") -> Peer:
+def from_file(path: Path, net: Network, name: str = "", output: str | None = None, layers: bool = True) -> Peer:
     """Return the peer of an ONNX file; it has no gradient.
+
+    The file gets inputs as it asks for them: in its dtype, with the channels last, as many images at once as it
+    takes.  ``output`` chooses one of several outputs, by default the first.  Without ``layers`` only that is
+    computed, as the runtime would for anybody, in merged steps.
 
     Raises
     ------
     MinicnnError
-        If onnx or onnxruntime is not installed, or can't read the file.
+        If onnx or onnxruntime is not installed, or can't read the file, or it takes no image of ``net``'s.
 
     """
     what = "comparing with an ONNX file"
@@ -47,36 +53,61 @@ def from_file(path: Path, name: str = "") -> Peer:
         model = package.load(str(path))
     except Exception as error:  # protobuf's and the file system's: there is no common class
         raise MinicnnError(f"{path}: onnx can't read it: {message(error)}") from None
-    outputs = _expose_outputs(model, package)
-    session = _open_session(model, runtime, path)
+    answer, remark = _choose_output(model, output, path)
+    outputs = _expose_outputs(model, answer, package) if layers else [answer]
+    session = _open_session(model, runtime, path, merge_steps=not layers)
+    feed = describe_feed(session, model, net, path)
 
     def values(x: np.ndarray) -> list[Value]:
-        names = [output.name for output in outputs]
-        try:
-            arrays = session.run(names, {session.get_inputs()[0].name: x.astype(np.float32)})
-        except Exception as error:
-            raise MinicnnError(f"{path}: onnxruntime: {message(error)}") from None
-        pairs = zip(outputs, arrays, strict=True)
-        return [Value(*output, array) for output, array in pairs if array.dtype.kind == "f" and array.ndim > 1]
+        arrays = _run(session, [output.name for output in outputs], feed, x)
+        *before, last = [Value(*output, array) for output, array in zip(outputs, arrays, strict=True)]
+        return [value for value in before if value.array.dtype.kind == "f" and value.array.ndim > 1] + [last]
 
-    return Peer(name or f"onnxruntime, {path.name}", values)
+    return Peer(
+        name or f"onnxruntime, {path.name}",
+        values,
+        dtype=feed.dtype,
+        input_shape=feed.shape,
+        remarks=(*feed.remarks, *([remark] if remark else [])),
+    )
 
 
-def _expose_outputs(model: Any, package: Any) -> list[_Output]:
-    """Make each node's first output one of the graph, and return them in the graph's order."""
+def _run(session: Any, names: Sequence[str], feed: Feed, x: np.ndarray) -> list[np.ndarray]:
+    """Return the values of a batch, computed in as many images at once as the file takes."""
+    parts = [[np.asarray(a) for a in session.run(names, fed)] for fed in feed.batches(x)]
+    batches = [np.concatenate(arrays) if np.ndim(arrays[0]) else arrays[0] for arrays in zip(*parts, strict=True)]
+    # what fills a batch up is no image of ours
+    return [array[: len(x)] if feed.batch is not None and array.ndim else array for array in batches]
+
+
+def _choose_output(model: Any, wanted: str | None, path: Path) -> tuple[_Output, str]:
+    """Return the output that is the answer, and a remark on others."""
+    names = [output.name for output in model.graph.output]
+    if not names or (wanted is not None and wanted not in names):
+        raise MinicnnError(f"{path}: has no output {wanted!r}; expected one of {', '.join(names)}")
+    name = wanted or names[0]
+    operators = {given: node.op_type for node in model.graph.node for given in node.output}
+    others = [other for other in names if other != name]
+    remark = f"of its {len(names)} outputs {name} is compared, {', '.join(others)} not" if others else ""
+    return _Output(name, operators.get(name, "")), remark
+
+
+def _expose_outputs(model: Any, answer: _Output, package: Any) -> list[_Output]:
+    """Make each node's first output one of the graph, and return them in the graph's order, the answer last."""
     # constants are no steps of the computation
     nodes = [node for node in model.graph.node if node.output and node.op_type != "Constant"]
     known = {output.name for output in model.graph.output}
     added = [node.output[0] for node in nodes if node.output[0] not in known]
     # without a type: the runtime infers it
     model.graph.output.extend(package.ValueInfoProto(name=name) for name in added)
-    return [_Output(node.output[0], node.op_type) for node in nodes]
+    steps = [_Output(node.output[0], node.op_type) for node in nodes]
+    return [step for step in steps if step.name != answer.name] + [answer]
 
 
-def _open_session(model: Any, runtime: Any, path: Path) -> Any:
-    options = runtime.SessionOptions()
+def _open_session(model: Any, runtime: Any, path: Path, merge_steps: bool) -> Any:
+    options, levels = runtime.SessionOptions(), runtime.GraphOptimizationLevel
     # one step a node: what is optimised away could not be compared
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if merge_steps else levels.ORT_DISABLE_ALL
     options.log_severity_level = 3
     try:
         return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

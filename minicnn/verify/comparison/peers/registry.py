@@ -23,7 +23,7 @@ __all__ = ["as_peer"]
 FRAMEWORKS = ("torch", "onnxruntime", "jax")  # that the extra [verify] installs
 
 
-def as_peer(source: Any, net: Network) -> Peer:
+def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
     """Return the Peer that ``source`` means.
 
     Parameters
@@ -32,6 +32,8 @@ def as_peer(source: Any, net: Network) -> Peer:
         A text is "torch" or "onnxruntime" (``net`` itself, translated), a device of ours, the path of an .onnx
         file or of a dump (.npz), or "module:function".
     net : Network
+    output : str, optional
+        Which of several outputs of a file is compared.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def as_peer(source: Any, net: Network) -> Peer:
     if isinstance(source, Peer):
         return source
     if isinstance(source, Path) or (isinstance(source, str) and source.endswith((".onnx", ".npz"))):
-        return _from_path(Path(source))
+        return _from_path(Path(source), net, output)
     if isinstance(source, str):
         return _from_name(source, net)
     if isinstance(source, Mapping):
@@ -56,10 +58,10 @@ def as_peer(source: Any, net: Network) -> Peer:
     )
 
 
-def _from_path(path: Path) -> Peer:
+def _from_path(path: Path, net: Network, output: str | None) -> Peer:
     if not path.exists():
         raise MinicnnError(f"{path}: no such file to compare with")
-    return dump.read(path) if path.suffix == ".npz" else onnx_runtime.from_file(path)
+    return dump.read(path) if path.suffix == ".npz" else onnx_runtime.from_file(path, net, output=output)
 
 
 def _from_name(name: str, net: Network) -> Peer:

@@ -1,0 +1,60 @@
+"""The gradient of a class score on both sides, from the scores back to the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minicnn.kernels import is_reference
+from minicnn.verify import probe
+from minicnn.verify.comparison.both import FACTOR, Both, finite_error
+from minicnn.verify.comparison.distance import relative_distance, relative_error
+from minicnn.verify.comparison.result import ComparedValue, compare_value
+from minicnn.verify.probe import Value
+from minicnn.verify.rounding import unit
+
+__all__ = ["compare_gradients"]
+
+
+def compare_gradients(run: Both, target: int) -> tuple[list[ComparedValue], DTypeLike, np.ndarray | None]:
+    """Return the gradients compared, from the scores back, their dtype, and ours at the input where there are any.
+
+    The dtype is float64 where both sides can have it.
+    """
+    net, peer, last = run.net, run.peer, list(run.ours.values.values())[-1]
+    if peer.gradient is None or last.array.ndim != 2:
+        return [], np.float32, None
+    in_float64 = peer.float64 and is_reference(run.device)
+    dtype = np.float64 if in_float64 else np.float32
+    x = run.peer_x.astype(dtype)
+    theirs = peer.run_gradient(x, target)
+    if not theirs:
+        return [], dtype, None
+    exact = probe.run(net, x, dtype=np.float64, target=target).gradients
+    ours = exact if in_float64 else probe.run(net, x, device=run.device, target=target).gradients
+    at_reference = in_float64 or is_reference(run.device)
+    reference = ours if at_reference else probe.run(net, x, target=target).gradients
+    # rounding in float32 may take units across their kink, and their gradients with them
+    slack = 0.0 if in_float64 or not run.exact.near else FACTOR * float(np.sqrt(run.exact.near / run.exact.units))
+    size = relative_distance if slack else relative_error
+    # forwards and back again
+    terms = 2 * sum(run.ours.terms.values())
+    rounding = peer.rounding * float(np.sqrt(terms + 1)) * unit(dtype)
+    gradients = []
+    for name, its_name in _pair_gradients(run, ours, theirs):
+        measured = 0.0 if in_float64 else finite_error(size, reference[name], exact[name])
+        pair = Value(name, "", ours[name]), Value(its_name, "", theirs[its_name])
+        value = compare_value(*pair, exact[name], FACTOR * max(rounding, measured) + slack)
+        gradients.append(replace(value, error=size(ours[name], theirs[its_name])))
+    return gradients, dtype, ours["input"]
+
+
+def _pair_gradients(run: Both, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return our name and the peer's of the gradients that both have, from the scores back to the input."""
+    names = {name: value.name for name, value in run.pairs.items() if name in ours}
+    backward = [(name, names.get(name, name)) for name in [*reversed(names), "input"]]
+    return [(name, its_name) for name, its_name in backward if its_name in theirs]
