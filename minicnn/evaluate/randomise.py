@@ -34,11 +34,14 @@ class Stage(NamedTuple):
 def stages(net: Network) -> list[Stage]:
     """Return what is randomised at a time, from the scores down to the input."""
     all_stages: list[Stage] = []
-    for name, layer in sequence.before_softmax(net.named_layers):
+    layers = sequence.before_softmax(net.named_layers)
+    for (name, layer), inputs in zip(layers, sequence.read_by(layers), strict=True):
         own = tuple(f"{name}.{key}" for key in layer.parameter_shapes())
         # the normalisation's parameters go with those of the layer that it scales
-        if isinstance(layer, BatchNorm2d) and all_stages:
-            all_stages[-1] = Stage(all_stages[-1].name, all_stages[-1].parameters + own)
+        scaled = [i for i, stage in enumerate(all_stages) if stage.name in inputs]
+        if isinstance(layer, BatchNorm2d) and scaled:
+            stage = all_stages[scaled[0]]
+            all_stages[scaled[0]] = Stage(stage.name, stage.parameters + own)
         elif own:
             all_stages.append(Stage(name, own))
     if not all_stages:
@@ -162,11 +165,12 @@ def fit_last_layer(net: Network, inputs: Iterable[np.ndarray], labels: np.ndarra
         If the network does not end in a linear layer.
 
     """
-    *before, (name, last) = sequence.before_softmax(net.named_layers)
-    if not isinstance(last, Linear) or not before:
+    layers = sequence.before_softmax(net.named_layers)
+    (name, last), (before, *_) = layers[-1], sequence.read_by(layers)[-1]
+    if not isinstance(last, Linear) or before == sequence.INPUT:
         raise MinicnnError(f"{net.name}: ends in {name!r}, which is no linear layer that least squares could fit")
     # (N, D)
-    features = np.concatenate([net.forward(x, upto=before[-1][0]) for x in inputs]).astype(np.float64)
+    features = np.concatenate([net.forward(x, upto=before) for x in inputs]).astype(np.float64)
     state, classes = last.state(), last.parameter_shapes()["weight"][0]
     one_hot = np.eye(classes)[labels]
     weight, bias = _least_squares(features, one_hot)

@@ -23,6 +23,7 @@ from minicnn.layers import (
     sequence,
 )
 from minicnn.layers.blocks import Block
+from minicnn.layers.graph import follows_alone, is_passed_by_all, rename_inputs, unroll
 from minicnn.layers.pointwise import Pointwise
 from minicnn.network import Network
 
@@ -128,13 +129,17 @@ def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
         If the network has no convolution with maps of more than a pixel.
 
     """
-    layers = list(sequence.shapes(net.named_layers, shape))
+    named = sequence.before_softmax(net.named_layers)
+    layers, passed = list(sequence.shapes(named, shape)), is_passed_by_all(named)
     convolutions = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _has_maps(out)]
-    if not convolutions:
+    # paths beside a convolution meet again behind it: maps that are weighted are all that the scores depend on
+    ends = (next(j for j in range(i, len(layers)) if passed[j]) for i in reversed(convolutions))
+    end = next((end for end in ends if _has_maps(layers[end][3])), None)
+    if end is None:
         raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
     # the normalisation and the rectifier behind the convolution belong to the maps that are weighted
-    end = convolutions[-1]
-    while end + 1 < len(layers) and isinstance(layers[end + 1][1], AFTER):
+    alone = follows_alone(named)
+    while end + 1 < len(layers) and alone[end + 1] and isinstance(layers[end + 1][1], AFTER):
         end += 1
     return layers[end][0]
 
@@ -148,19 +153,31 @@ def _convolves(layer: Layer) -> bool:
 
 
 def layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
-    """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled."""
+    """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled.
+
+    Raises
+    ------
+    MinicnnError
+        If there is none, or other paths pass it by.
+
+    """
     # names come before paths: of two layers "layer4.1" and "layer4.1.relu" neither is inside of the other
     names = [name for name, _ in layers]
     if path in names:
-        return layers[names.index(path) + 1 :]
-    for i, (name, layer) in enumerate(layers):
-        if path.startswith(f"{name}.") and isinstance(layer, Block):
-            if not isinstance(layer, Sequential):
+        i = names.index(path)
+        if not is_passed_by_all(layers)[i]:
+            raise MinicnnError(f"grad_cam: other paths pass {path!r} by; name a layer that all of them lead to")
+        return rename_inputs(layers[i + 1 :], {path: sequence.INPUT})
+    for i, (name, block) in enumerate(layers):
+        if path.startswith(f"{name}.") and isinstance(block, Block):
+            if not isinstance(block, Sequential):
                 raise MinicnnError(
                     f"grad_cam: {path!r} is inside of {name!r}, which other branches pass by; name {name!r} itself"
                 )
-            inner = layers_after(layer.layers, path[len(name) + 1 :])
-            return [(f"{name}.{n}", part) for n, part in inner] + layers[i + 1 :]
+            inner = unroll(block.layers, name, block, sequence.read_by(layers)[i][0])
+            # what read the block reads its last layer
+            rest = rename_inputs(layers[i + 1 :], {name: inner[-1][0]} if inner else {})
+            return layers_after([*layers[:i], *inner, *rest], path)
     sequence.truncate_at(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")
 

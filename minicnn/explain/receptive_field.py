@@ -6,12 +6,13 @@ borders.  Rows and columns are followed so, separately, from the activation back
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers import (
+    Cat,
     Conv2d,
     ConvTranspose2d,
     Layer,
@@ -25,6 +26,8 @@ from minicnn.network import Network
 from minicnn.shapes import sides
 
 __all__ = ["Box", "receptive_field"]
+
+Places: TypeAlias = tuple[set[int], set[int]]  # rows and columns
 
 
 class Box(NamedTuple):
@@ -84,16 +87,49 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     return Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
-def _trace_back(
-    layers: sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]
-) -> tuple[set[int], set[int]]:
-    """Follow rows and columns from a chain's output to its input of ``shape``."""
-    for _, layer, before, _ in reversed(list(sequence.shapes(layers, shape))):
-        rows, columns = _layer_input(layer, before, rows, columns)
-    return rows, columns
+def _trace_back(layers: sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]) -> Places:
+    """Follow rows and columns from the output of a list of layers to its input of ``shape``."""
+    places: dict[str, Places] = {layers[-1][0] if layers else sequence.INPUT: (rows, columns)}
+    read = dict(zip([name for name, _ in layers], sequence.read_by(layers), strict=True))
+    for name, layer, before, after in reversed(list(sequence.shapes(layers, shape))):
+        if name in places:
+            own, inputs = places.pop(name), read[name]
+            ends = (
+                _join_inputs(layer, before, after, *own)
+                if len(inputs) > 1
+                else [_layer_input(layer, before, *own)]
+            )
+            # where a value is read twice, the places of both ways
+            for value, end in zip(inputs, ends, strict=True):
+                others = places.get(value, (set(), set()))
+                places[value] = others[0] | end[0], others[1] | end[1]
+    return places.get(sequence.INPUT, (set(), set()))
 
 
-def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> tuple[set[int], set[int]]:
+def _join_inputs(
+    layer: Layer, before: tuple[Shape, ...], after: Shape, rows: set[int], columns: set[int]
+) -> list[Places]:
+    """Return the places of each of several inputs."""
+    ends, start = [], [0, 0]
+    for shape in before:
+        if len(shape) != 3:
+            ends.append(({0}, {0}))
+            continue
+        places = []
+        for axis, place in enumerate((rows, columns)):
+            n = shape[1 + axis]
+            if isinstance(layer, Cat) and layer.dim == 2 + axis:
+                # one behind the other along this axis
+                places.append({p - start[axis] for p in place if 0 <= p - start[axis] < n})
+                start[axis] += n
+            else:
+                # an axis of size 1 is repeated
+                places.append(place if n == after[1 + axis] else {0})
+        ends.append((places[0], places[1]))
+    return ends
+
+
+def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int]) -> Places:
     if layer.branches():
         # all branches read the block's input; an empty one, the identity, hands the places on as they are
         ends = [_trace_back(branch, before, rows, columns) for branch in layer.branches()]

@@ -22,6 +22,7 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import load_views
 from minicnn.layers import sequence
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network import Network
 from minicnn.network.network import Tape
 from minicnn.rules import GRADIENT, RULES
@@ -116,8 +117,11 @@ def _trace_layers(
     layers: sequence.NamedLayers, x: np.ndarray, device: str, rng: np.random.Generator, prefix: str = ""
 ) -> Iterator[LayerByRules]:
     """Yield every layer on its own; a recursion by hand, as a block's branches all see the block's input."""
-    for name, layer in layers:
-        net = Network([layer], device=device)
+    values: dict[str, np.ndarray] = {sequence.INPUT: x}
+    for (name, layer), inputs in zip(layers, sequence.read_by(layers), strict=True):
+        read = [values[value] for value in inputs]
+        alone, x = with_one_input(layer, tuple(read) if len(read) > 1 else read[0])
+        net = Network([alone.reading()], device=device)
         y, tape = net.trace(x)
         for branch in layer.branches():
             yield from _trace_layers(branch, x, device, rng, f"{prefix}{name}.")
@@ -125,8 +129,8 @@ def _trace_layers(
             dy = rng.standard_normal(y.shape).astype(y.dtype)
             arrays, deviation = _apply_rules(net, tape, x, dy)
             yield LayerByRules(f"{prefix}{name}", type(layer).__name__, deviation, _pictures(arrays))
-        # the next layer reads what this one gives, a whole block's output included
-        x = y
+        # what follows reads what this one gives, a whole block's output included
+        values[name] = y
 
 
 def _apply_rules(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicnn.errors import MinicnnError
@@ -11,7 +11,19 @@ from minicnn.layers.activation import LogSoftmax, Softmax
 from minicnn.layers.base import Layer, NamedLayers
 from minicnn.layers.joins import Join
 
-__all__ = ["INPUT", "before_softmax", "find", "name_layers", "needed_for", "read_by", "truncate_at"]
+__all__ = [
+    "INPUT",
+    "before_softmax",
+    "find",
+    "follows_alone",
+    "is_passed_by_all",
+    "name_layers",
+    "needed_for",
+    "read_by",
+    "rename_inputs",
+    "truncate_at",
+    "unroll",
+]
 
 INPUT = "input"  # what a list is applied to, among the names that ``inputs`` may hold
 
@@ -124,6 +136,46 @@ def needed_for(layers: NamedLayers, end: str) -> NamedLayers:
     return kept[::-1]
 
 
+def follows_alone(layers: NamedLayers) -> list[bool]:
+    """Whether each layer reads the one before it alone, which nothing else reads: only then may the two be merged.
+
+    Examples
+    --------
+    >>> from minicnn.layers import Add, ReLU
+    >>> follows_alone(name_layers([("a", ReLU()), ("b", ReLU()), ("c", ReLU()), ("sum", Add(), ("a", "c"))]))
+    [True, False, True, False]
+
+    """
+    reads = read_by(layers)
+    readers = Counter(value for inputs in reads for value in inputs)
+    before = [INPUT, *(name for name, _ in layers)]
+    return [i == (value,) and readers[value] == 1 for i, value in zip(reads, before, strict=False)]
+
+
+def is_passed_by_all(layers: NamedLayers) -> list[bool]:
+    """Whether all paths to the end lead through each layer: what follows reads nothing further up.
+
+    Examples
+    --------
+    >>> from minicnn.layers import Add, ReLU
+    >>> is_passed_by_all(name_layers([("a", ReLU()), ("b", ReLU()), ("sum", Add(), ("a", "b"))]))
+    [True, False, True]
+
+    """
+    place = {name: i for i, (name, _) in enumerate(layers)} | {INPUT: -1}
+    passed: list[bool] = []
+    furthest = len(layers)
+    for inputs in reversed(read_by(layers)):
+        passed.append(furthest >= len(layers) - 1 - len(passed))
+        furthest = min(furthest, *(place[value] for value in inputs))
+    return passed[::-1]
+
+
+def rename_inputs(layers: NamedLayers, names: Mapping[str, str]) -> NamedLayers:
+    """Return the layers, reading what ``names`` says in the place of what they read."""
+    return [(name, layer.reading(*(names.get(value, value) for value in layer.inputs))) for name, layer in layers]
+
+
 def before_softmax(layers: NamedLayers) -> NamedLayers:
     """Return the layers that the scores depend on: without a softmax at the end."""
     if not layers:
@@ -156,12 +208,12 @@ def truncate_at(layers: NamedLayers, path: str) -> NamedLayers:
             rest = path[len(name) + 1 :]
             for branch in block.branches():
                 if any(rest == n or rest.startswith(f"{n}.") for n, _ in branch):
-                    inside = _unroll(truncate_at(branch, rest), name, block, read_by(layers)[i][0])
+                    inside = unroll(truncate_at(branch, rest), name, block, read_by(layers)[i][0])
                     return needed_for(layers[:i] + inside, path)
     raise MinicnnError(f"no layer {path!r}; the layers are {', '.join(name for name, _ in layers)}")
 
 
-def _unroll(branch: NamedLayers, name: str, block: Layer, value: str) -> NamedLayers:
+def unroll(branch: NamedLayers, name: str, block: Layer, value: str) -> NamedLayers:
     """Return a branch of a block as it stands outside of it, under dotted names; the block reads ``value``."""
 
     def outside(inner: str) -> str:
@@ -169,8 +221,9 @@ def _unroll(branch: NamedLayers, name: str, block: Layer, value: str) -> NamedLa
 
     layers = [(f"{name}.{inner}", layer.reading(*map(outside, layer.inputs))) for inner, layer in branch]
     # the first one reads what the block does
-    first, layer = layers[0]
-    return [(first, layer if layer.inputs else layer.reading(*block.inputs)), *layers[1:]]
+    return [
+        (n, layer if i or layer.inputs else layer.reading(*block.inputs)) for i, (n, layer) in enumerate(layers)
+    ]
 
 
 def find(layers: NamedLayers, path: str) -> Layer:

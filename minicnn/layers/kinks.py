@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce, singledispatch
 from math import inf, isfinite
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from minicnn.layers import (
     Layer,
     LeakyReLU,
     MaxPool2d,
+    Minimum,
     PReLU,
     ReLU,
     ReLU6,
@@ -38,6 +39,7 @@ from minicnn.layers import (
 from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.transforms.fuse import ConvReLU2d
+from minicnn.layers.transforms.pack import Packed
 from minicnn.shapes import adaptive_windows
 
 __all__ = [
@@ -142,9 +144,9 @@ def _has_kinks(layer: Layer) -> bool:
     return layer.kind in (Kind.PIECEWISE_LINEAR, Kind.NONLINEAR)
 
 
-def pool_gaps(layer: MaxPool2d, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pool_gaps(layer: MaxPool2d | Packed, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how far each tap is below its window's maximum, and how fast it closes up; (R S, N, C, P, Q) both."""
-    return _MaxPool(layer).gaps(x, v)
+    return _MaxJoin(layer).gaps(x, v) if isinstance(layer, Packed) else _MaxPool(layer).gaps(x, v)
 
 
 class Piecewise(Protocol):
@@ -224,7 +226,7 @@ class _Bent(NamedTuple):
 class _MaxPool(NamedTuple):
     """The largest tap of each window, the first of several in row order."""
 
-    layer: MaxPool2d | AdaptiveMaxPool2d | Amax
+    layer: Any  # a MaxPool2d, AdaptiveMaxPool2d or Amax
 
     def taps(self, x: np.ndarray, fill: float) -> np.ndarray:
         """Every window's taps in row order, (R S, N, C, P, Q)."""
@@ -278,6 +280,20 @@ def _adaptive_taps(x: np.ndarray, out: Shape, fill: float) -> np.ndarray:
     return np.stack(taps)
 
 
+class _MaxJoin(_MaxPool):
+    """The largest of several inputs, or the smallest: the taps are the inputs, for the smallest with a minus."""
+
+    @property
+    def sign(self) -> int:
+        return -1 if isinstance(self.layer.join, Minimum) else 1
+
+    def taps(self, x: np.ndarray, fill: float) -> np.ndarray:
+        return self.sign * np.stack(np.broadcast_arrays(*self.layer.unpack(x)))
+
+    def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self.sign * super().tangent(x, v)
+
+
 class _RectifiedConvolution(NamedTuple):
     """A convolution, perhaps its normalisation, and a rectifier, as one step of a compiled device."""
 
@@ -327,6 +343,7 @@ piecewise.register(Pointwise, _Bent)
 piecewise.register(MaxPool2d, _MaxPool)
 piecewise.register(AdaptiveMaxPool2d, _MaxPool)
 piecewise.register(Amax, _MaxPool)
+piecewise.register(Packed, _MaxJoin)
 piecewise.register(ConvReLU2d, _RectifiedConvolution)
 
 

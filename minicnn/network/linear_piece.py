@@ -12,6 +12,7 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.layers.kinks import affine_piece
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network.network import Network
 
 __all__ = ["is_piecewise_linear", "piecewise_linear_layers", "scores_at_zero", "scores_chain"]
@@ -59,8 +60,9 @@ class _AffinePiece(Layer):
     ) -> tuple[np.ndarray, None]:
         if self.layer.kind <= Kind.AFFINE:
             return self.layer.forward(xz, kernels)[0], None
+        layer, xz = with_one_input(self.layer, xz)
         x, z = np.split(xz, 2)
-        y, piece = self.layer.forward(x, kernels)[0], affine_piece(self.layer, x, z)
+        y, piece = layer.forward(x, kernels)[0], affine_piece(layer, x, z)
         return np.concatenate([y, piece.astype(y.dtype, copy=False)]), None
 
 

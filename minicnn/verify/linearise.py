@@ -16,6 +16,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Kind, Layer, sequence
 from minicnn.layers.kinks import distance_to_kink, parameter_tangent, tangent
+from minicnn.layers.transforms.pack import with_one_input
 
 __all__ = ["Linearisation", "linearise"]
 
@@ -70,16 +71,17 @@ class _ForwardMode(Layer):
         self, xv: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
     ) -> tuple[np.ndarray, None]:
         # (2 N, ...): x in the first half of the batch, v in the second
+        layer, xv = with_one_input(self.layer, xv)
         x, v = np.split(xv, 2)
         # "block.conv.weight" belongs to the layer "block.conv"
         split = ((name.rpartition("."), array) for name, array in self.moves.items())
         own = {key: array for (owner, _, key), array in split if owner == self.name}
-        self.result.distances[self.name] = distance_to_kink(self.layer, x, v, self.result.ahead)
+        self.result.distances[self.name] = distance_to_kink(layer, x, v, self.result.ahead)
         self.result.tangents[self.name] = v
-        self.result.curved |= self.layer.kind >= Kind.SMOOTH
+        self.result.curved |= layer.kind >= Kind.SMOOTH
         # w = (dy/dx) v + (dy/dparameters) moves
-        w = tangent(self.layer, x, v) + parameter_tangent(self.layer, x, own)
-        y, _ = self.layer.forward(x, kernels)
+        w = tangent(layer, x, v) + parameter_tangent(layer, x, own)
+        y, _ = layer.forward(x, kernels)
         return np.concatenate([y, w]), None
 
 

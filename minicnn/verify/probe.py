@@ -14,6 +14,7 @@ from minicnn._utils.types import Shape
 from minicnn.kernels import fuses_layers, on
 from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
 from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network import Network
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import check_array
@@ -71,11 +72,13 @@ class Log:
             kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
             self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
             self.units += x.size
+        kind = type(layer).__name__
         if layer.branches():
             self.terms[name] = 0  # its parts are counted
         else:
-            self.terms[name] = terms(layer.convolution if isinstance(layer, ConvReLU2d) else layer, x.shape)
-        self.values[name] = Value(name, type(layer).__name__, y)
+            layer, x = with_one_input(layer.convolution if isinstance(layer, ConvReLU2d) else layer, x)
+            self.terms[name] = terms(layer, x.shape)
+        self.values[name] = Value(name, kind, y)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +119,7 @@ def insert_probes(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> s
 
     def insert(name: str, layer: Layer) -> Layer:
         inside = layer.map_branches(lambda branch: insert_probes(branch, log, f"{name}."))
-        return _Probe(inside, name, log)
+        return _Probe(inside, name, log).reading(*layer.inputs)
 
     return [(name, insert(prefix + name, layer)) for name, layer in layers]
 
@@ -148,12 +151,25 @@ def run(
     layers = sequence.astype(net.named_layers, dtype)
     layers = fuse(layers) if fuses_layers(device) else layers
     log, kernels = Log(substitutes or {}, rounded_to=rounded_to), on(device)
-    # a softmax at the end runs by itself: gradients start from the scores
-    last = len(sequence.before_softmax(layers))
     steps, x = insert_probes(layers, log), x.astype(dtype, copy=False)
-    scores, tape = sequence.forward(steps[:last], x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
-    sequence.forward(steps[last:], scores, kernels)
+    _, tape = sequence.forward(steps, x, kernels, Keep.NOTHING if target is None else Keep.MASKS)
     if target is not None:
-        dx, _ = sequence.backward(steps[:last], net.cotangent(scores, target), tape, kernels)
-        log.gradients["input"] = dx
+        log.gradients["input"] = _go_back(net, layers, steps, tape, log, kernels, target)
     return log
+
+
+def _go_back(
+    net: Network,
+    layers: sequence.NamedLayers,
+    steps: sequence.NamedLayers,
+    tape: list[Any],
+    log: Log,
+    kernels: ModuleType,
+    target: int,
+) -> np.ndarray:
+    """Return the input's gradient; it starts from the scores, before a softmax at the end."""
+    names = [name for name, _ in sequence.before_softmax(layers)]
+    ran = [(step, saved) for step, saved in zip(steps, tape, strict=True) if step[0] in names]
+    scores = _substitute(log.values[names[-1]].array, log.substitutes.get(names[-1]))
+    dy = net.cotangent(scores, target)
+    return sequence.backward([step for step, _ in ran], dy, [saved for _, saved in ran], kernels)[0]

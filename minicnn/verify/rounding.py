@@ -12,6 +12,7 @@ its gradient's terms.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from math import prod
 
@@ -23,6 +24,7 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -35,9 +37,12 @@ from minicnn.layers import (
     Linear,
     LocalResponseNorm,
     LogSoftmax,
+    Maximum,
+    Minimum,
     PReLU,
     Scale,
     Softmax,
+    Subtract,
     Tanh,
     Upsample,
 )
@@ -45,6 +50,7 @@ from minicnn.layers.layer_norm import Standardisation
 from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
+from minicnn.layers.transforms.pack import Packed
 
 __all__ = [
     "SIGMAS",
@@ -142,6 +148,10 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
 def absolute(layer: Layer) -> Layer:
     """Return the layer with the absolute values of its parameters: it adds up the sizes of the terms."""
     state = {name: np.abs(array) for name, array in layer.state().items()}
+    # terms that are subtracted add up in size, and the smaller of two values may be the larger in size
+    if isinstance(layer, Packed):
+        sizes: dict[type[Layer], Layer] = {Subtract: Add(), Minimum: Maximum()}
+        return replace(layer, join=sizes.get(type(layer.join), layer.join))
     # x - mean has terms of size |x| and |mean|, which add up as |x| - (-|mean|)
     if "running_mean" in state:
         state["running_mean"] = -state["running_mean"]
@@ -180,6 +190,7 @@ terms.register(Linear, lambda layer, shape: layer.in_features + 1)
 terms.register(LocalResponseNorm, lambda layer, shape: layer.size + ELEMENTARY)
 terms.register(LogSoftmax, lambda layer, shape: shape[1] + ELEMENTARY)
 terms.register(Resample, lambda layer, shape: sum(2 * t.index.shape[1] for t in layer.taps(shape[1:]) if t) + 1)
+terms.register(Packed, lambda layer, shape: len(layer.shapes))
 terms.register(Pointwise, lambda layer, shape: ELEMENTARY)
 terms.register(Standardisation, lambda layer, shape: prod(layer.statistics_view(shape[1:])[1:2]) + ELEMENTARY)
 terms.register(Softmax, lambda layer, shape: shape[1] + ELEMENTARY)
@@ -212,6 +223,14 @@ _gradient_terms.register(
     Standardisation,
     lambda layer, x, dy: (2 * terms(layer, x), prod(x) // layer.views(x)[1][1] + ELEMENTARY),
 )
+
+
+@_gradient_terms.register
+def _(layer: Packed, x: Shape, dy: Shape) -> tuple[int, int]:
+    # what is repeated sums over the copies
+    return len(layer.shapes) + max(prod(dy[1:]) // prod(shape) for shape in layer.shapes), 0
+
+
 _gradient_terms.register(Linear, lambda layer, x, dy: (layer.out_features, prod(x[:-1])))
 
 
@@ -232,7 +251,7 @@ _steepest_slope.register(PReLU, lambda layer: max(1.0, np.abs(layer.weight).max(
 
 def _magnification(layer: Layer, size: np.ndarray) -> float:
     """How an exponential magnifies the rounding of its argument; 0 for a power, which does not."""
-    return 0.0 if isinstance(layer, LocalResponseNorm) else 2 * float(size.max(initial=0.0))
+    return 0.0 if isinstance(layer, LocalResponseNorm | Packed) else 2 * float(size.max(initial=0.0))
 
 
 @singledispatch
@@ -254,6 +273,13 @@ def _(layer: LogSoftmax, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     # dx = dy - p sum(dy), each term by its size
     p = np.exp(layer.forward(x, reference)[0])
     return (p * (dy + dy.sum(axis=1, keepdims=True)) + dy) * (1 + _magnification(layer, np.abs(x)))
+
+
+@_smooth_gradient_size.register
+def _(layer: Packed, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    # a product's, of absolute values
+    _, saved = layer.forward(np.abs(x), reference, Keep.MASKS)
+    return np.abs(layer.backward(dy, saved, reference)[0])
 
 
 @_smooth_gradient_size.register

@@ -170,7 +170,7 @@ def _local_response_norm(op: BoundNode) -> list[Layer]:
     size = op.node.integer("size", 0)
     if size % 2 == 0:
         raise op.error(f"a window of {size} channels; an even window lies differently here, expected an odd one")
-    constants = {ours: op.node.real(theirs, d) for ours, theirs, d in _LRN}
+    constants: dict[str, Any] = {ours: op.node.real(theirs, d) for ours, theirs, d in _LRN}
     return wrap_reshape(op, _map_shape(op), [LocalResponseNorm(size, **constants)])
 
 

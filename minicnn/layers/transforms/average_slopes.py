@@ -34,6 +34,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng
 from minicnn.layers.kinks import complex_step
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.rules import GRADIENT, Rule
 
 __all__ = ["AverageSlope", "Kinks", "average_slope", "average_slopes", "share_below", "shares_of_largest"]
@@ -107,8 +108,9 @@ class _Averaged(Layer):
     record_kinks: RecordKinks
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        y, _ = self.layer.forward(x, kernels)
-        average = average_slope(self.layer, x[:-1], x[1:])
+        layer, x = with_one_input(self.layer, x)
+        y, _ = layer.forward(x, kernels)
+        average = average_slope(layer, x[:-1], x[1:])
         self.record_kinks(average.kinks)
         return y, average
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.layers.base import NamedLayers
 from minicnn.layers.convolution import Conv2d
+from minicnn.layers.graph import follows_alone, rename_inputs
 from minicnn.layers.normalisation import BatchNorm2d
 
 __all__ = ["fold_batch_norm"]
@@ -27,16 +28,18 @@ def fold_batch_norm(layers: NamedLayers) -> NamedLayers:
 
     """
     folded: NamedLayers = []
-    for name, layer in layers:
+    renamed: dict[str, str] = {}
+    for (name, layer), alone in zip(layers, follows_alone(layers), strict=True):
         # looked up in what is folded so far, which ends in the layer before this one
         previous = folded[-1][1] if folded else None
         # a subclass may compute something else
-        if type(layer) is BatchNorm2d and type(previous) is Conv2d:
-            folded[-1] = (folded[-1][0], _merge(previous, layer))
+        if type(layer) is BatchNorm2d and type(previous) is Conv2d and alone:
+            folded[-1] = (folded[-1][0], _merge(previous, layer).reading(*previous.inputs))
+            renamed[name] = folded[-1][0]
         else:
             # a block is folded inside, any other layer stays
             folded.append((name, layer.map_branches(fold_batch_norm)))
-    return folded
+    return rename_inputs(folded, renamed)
 
 
 def _merge(convolution: Conv2d, norm: BatchNorm2d) -> Conv2d:

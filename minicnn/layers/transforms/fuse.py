@@ -15,6 +15,7 @@ import numpy as np
 from minicnn.layers.activation import ReLU, ReLU6
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, NamedLayers, Rng, Shape
 from minicnn.layers.convolution import Conv2d
+from minicnn.layers.graph import follows_alone, rename_inputs
 from minicnn.layers.normalisation import BatchNorm2d
 from minicnn.rules import GRADIENT, Rule
 
@@ -106,18 +107,22 @@ def fuse(layers: NamedLayers, training: bool = False) -> NamedLayers:
 
     """
     merged: NamedLayers = []
-    for name, layer in layers:
+    alone, renamed = follows_alone(layers), {}
+    for i, (name, layer) in enumerate(layers):
         steps = _count_mergeable(merged) if type(layer) in (ReLU, ReLU6) else 0  # a subclass may do more
-        if steps == 1 or (steps == 2 and not training):
+        # nothing else may read what a merged step no longer gives
+        if all(alone[i - j] for j in range(steps)) and (steps == 1 or (steps == 2 and not training)):
             # the steps to merge are taken off the end, and the merged one stands in their place
             taken: list[tuple[str, Any]] = merged[-steps:]
             first, convolution = taken[0]
             norm, clip_max = taken[1][1] if steps == 2 else None, 6 if isinstance(layer, ReLU6) else None
-            merged[-steps:] = [(first if training else name, ConvReLU2d(convolution, norm, clip_max))]
+            step = ConvReLU2d(convolution, norm, clip_max).reading(*convolution.inputs)
+            merged[-steps:] = [(first if training else name, step)]
+            renamed[name] = merged[-1][0]
         else:
             # a block is merged inside, any other layer stays a step by itself
             merged.append((name, layer.map_branches(lambda branch: fuse(branch, training))))
-    return merged
+    return rename_inputs(merged, renamed)
 
 
 def _count_mergeable(layers: NamedLayers) -> int:

@@ -24,6 +24,7 @@ from minicnn.layers import (
     ReLU6,
     sequence,
 )
+from minicnn.layers.graph import follows_alone, rename_inputs
 from minicnn.network import Network
 from minicnn.verify.diagnosis.alternatives import LayerContext, alternatives
 
@@ -100,17 +101,20 @@ def locate_layers(net: Network) -> list[LocatedLayer]:
 
 
 def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator[LocatedLayer]:
-    maps = None
-    for name, layer, own, _ in sequence.shapes(layers, shape):
+    flattened: dict[str, Shape | None] = {}
+    for (name, layer, own, _), inputs in zip(
+        sequence.shapes(layers, shape), sequence.read_by(layers), strict=True
+    ):
+        maps = flattened.get(inputs[0])
         for branch in layer.branches():
             yield from _locate(branch, own, f"{prefix}{name}.")
         if not layer.branches():
             yield LocatedLayer(f"{prefix}{name}", layer, LayerContext(own, maps))
         # a full layer knows from which maps its input was flattened, with no more than a Dropout between
         if isinstance(layer, Flatten):
-            maps = own if len(own) == 3 else None
-        elif not isinstance(layer, Dropout):
-            maps = None
+            flattened[name] = own if len(own) == 3 else None
+        elif isinstance(layer, Dropout):
+            flattened[name] = maps
 
 
 def layer_changes(net: Network, names: set[str] | None = None) -> list[Change]:
@@ -133,10 +137,11 @@ def layer_changes(net: Network, names: set[str] | None = None) -> list[Change]:
 
 def order_changes(net: Network, names: set[str] | None = None) -> list[Change]:
     """Return the changes that exchange normalisation with pooling or rectifier, one by one and all at once."""
+    layers = net.named_layers
     pairs = [
         (a, b)
-        for (a, first), (b, second) in zip(net.named_layers, net.named_layers[1:], strict=False)
-        if {type(first), type(second)} in SWAPPED
+        for (a, first), (b, second), alone in zip(layers, layers[1:], follows_alone(layers)[1:], strict=False)
+        if {type(first), type(second)} in SWAPPED and alone
     ]
     single = [(pair,) for pair in pairs if names is None or names & set(pair)]
     every = [tuple(pairs)] if len(pairs) > 1 and single else []
@@ -221,7 +226,10 @@ def _exchange(pairs: tuple[tuple[str, str], ...]) -> Edit:
             i = net.names.index(a)
             if net.names[i + 1 : i + 2] != [b]:
                 raise MinicnnError(f"{a} and {b} are no neighbours any more")
-            layers[i], layers[i + 1] = layers[i + 1], layers[i]
+            (_, first), (_, second) = layers[i : i + 2]
+            # the second now reads what the first did, and what read the second reads the first
+            swapped = [(b, second.reading(*first.inputs)), (a, first.reading())]
+            layers = [*layers[:i], *swapped, *rename_inputs(layers[i + 2 :], {b: a})]
         return net.with_layers(layers)
 
     return apply

@@ -13,6 +13,7 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import fuses_layers, is_reference, on, reference
 from minicnn.layers import Layer, sequence
 from minicnn.layers.transforms.fuse import fuse
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 from minicnn.shapes import check_array
@@ -115,7 +116,7 @@ def _as_network(net_or_layer: Network | Layer, seed: int) -> Network:
     if isinstance(net_or_layer, Network):
         return net_or_layer
     if isinstance(net_or_layer, Layer):
-        return Network([("layer", net_or_layer)], seed=seed)
+        return Network([("layer", net_or_layer.reading())], seed=seed)
     raise MinicnnError(f"gradients: expected a Network or a layer, got {type(net_or_layer).__name__}")
 
 
@@ -170,4 +171,8 @@ def _layer_cases(own: sequence.NamedLayers, exact: sequence.NamedLayers, x: np.n
     """Every layer that is no block, with the input that reaches it, in the order of the computation."""
     trace, own_layers, layers = Trace(), dict(sequence.walk(own)), dict(sequence.walk(exact))
     sequence.forward(sequence.map_layers(exact, trace.attach), x, reference)
-    return [LayerCase(name, layers[name], own_layers[name], at) for name, at in trace.inputs.items()]
+    packed = {name: with_one_input(layers[name], at) for name, at in trace.inputs.items()}
+    return [
+        LayerCase(name, layer, with_one_input(own_layers[name], trace.inputs[name])[0], x)
+        for name, (layer, x) in packed.items()
+    ]

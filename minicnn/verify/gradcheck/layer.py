@@ -63,7 +63,7 @@ def check_layer(
         array = case.x if what == "input" else case.layer.state()[what]
         claim = Claim(array, gradients.get(what), scales[what])
         for how, derivative in _derivatives(case, what, dy, scales[what]):
-            label = RowLabel(case.name, type(case.layer).__name__, what, how)
+            label = RowLabel(case.name, type(getattr(case.layer, "join", case.layer)).__name__, what, how)
             yield check_claim(label, claim, derivative, dtype, rng, sampling)
 
 

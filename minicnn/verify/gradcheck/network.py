@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.kernels import is_reference, on, reference
 from minicnn.layers import Keep, sequence
+from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network import Network
 from minicnn.network.linear_piece import scores_chain
 from minicnn.verify.gradcheck.precision import float32_slack
@@ -120,7 +121,7 @@ def _propagate_rounding(
     # x itself is rounded too
     squares = float(np.vdot(dx * x, dx * x))
     for name, layer in sequence.walk(layers):
-        weighted = forward_scale(layer, trace.inputs[name]) * trace.cotangents[name]
+        weighted = forward_scale(*with_one_input(layer, trace.inputs[name])) * trace.cotangents[name]
         squares += float(np.vdot(weighted, weighted))
     return trace, float(np.sqrt(squares))
 

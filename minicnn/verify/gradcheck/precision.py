@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.layers import Kind, Layer, MaxPool2d, sequence
 from minicnn.layers.kinks import clearance, pool_gaps
+from minicnn.layers.transforms.pack import Packed, with_one_input
 from minicnn.verify.gradcheck.trace import Trace
 from minicnn.verify.linearise import Linearisation
 from minicnn.verify.rounding import SIGMAS, gradient_scales, tolerance
@@ -40,12 +41,15 @@ def float32_slack(
 
     """
     device = Trace()
-    x = next(iter(exact.inputs.values())).astype(dtype)
+    first = next(iter(exact.inputs.values()))
+    x = (first[0] if isinstance(first, tuple) else first).astype(dtype)
     sequence.forward(sequence.map_layers(own, device.attach), x, kernels)
     rounding, crossed, bent = [], 0.0, []
     for name, layer in sequence.walk(own):
-        layer, x, v, dy = layer.astype(np.float64), exact.inputs[name], line.tangents[name], exact.cotangents[name]
-        error = MARGIN * float(np.abs(device.inputs[name] - x).max(initial=0.0))
+        v, dy = line.tangents[name], exact.cotangents[name]
+        _, theirs = with_one_input(layer, device.inputs[name])
+        layer, x = with_one_input(layer.astype(np.float64), exact.inputs[name])
+        error = MARGIN * float(np.abs(theirs - x).max(initial=0.0))
         moved = gradient_scales(layer, x, dy)["input"] * v
         rounding.append(moved)
         # rounding in float32 may have put these units on another side of their kink
@@ -57,7 +61,7 @@ def float32_slack(
 
 def _crossed_kinks(layer: Layer, x: np.ndarray, v: np.ndarray, dy: np.ndarray, error: float) -> float:
     """Most that units within ``error`` of their kink can change the derivative."""
-    if isinstance(layer, MaxPool2d):
+    if isinstance(layer, MaxPool2d | Packed):
         gaps, closing = pool_gaps(layer, x, v)
         # the maximum and the tap may both be off by the error
         return float((np.abs(dy) * np.where(gaps <= 2 * error, np.abs(closing), 0.0).max(axis=0)).sum())
