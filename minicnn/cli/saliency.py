@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,20 @@ def configure(parser: ArgumentParser) -> None:
         choices=("one", "ten", "whole"),
         help="the centre; corners and centre, each mirrored too; the whole picture (default: ten; methods: one)",
     )
+    parser.add_argument(
+        "--region",
+        type=_parse_region,
+        metavar="X,Y",
+        help="of a network of maps: the pixel, or XMIN,YMIN,XMAX,YMAX, where the class is scored (default: all)",
+    )
     _add_methods(parser)
+
+
+def _parse_region(text: str) -> tuple[float, ...]:
+    parts = text.split(",")
+    if len(parts) not in (2, 4) or not all(part.strip().isdecimal() for part in parts):
+        raise ArgumentTypeError(f"expected X,Y or XMIN,YMIN,XMAX,YMAX in pixels, got {text!r}")
+    return tuple(float(part) for part in parts)
 
 
 def _add_methods(parser: ArgumentParser) -> None:
@@ -63,19 +76,24 @@ def run(arguments: Namespace) -> int:
     is_later = arguments.method != "gradient" or bool(arguments.settings)
     kind = arguments.method if is_later else "saliency"
     figures = distinct_names(arguments.images, Path(arguments.output), kind)
-    settings = {"crops": arguments.crops or "one", **arguments.settings}
+    settings = {"crops": arguments.crops or ("one" if arguments.region is None else "whole"), **arguments.settings}
     if arguments.rule != "gradient":
         settings["rule"] = arguments.rule
+    region = arguments.region
+    # ten views show ten places; a picture that is warped is in one of them whole
+    crops = arguments.crops or ("ten" if region is None else "whole")
     if is_later and arguments.of != "score":
         raise MinicnnError(f"--of {arguments.of}: is the gradient's; {arguments.method} explains the score")
 
     def draw_saliency(path: str) -> dict[str, Any]:
-        explained = saliency(net, path, arguments.target, arguments.crops or "ten", arguments.rule, arguments.of)
-        return write_saliency(figures[path], path, explained, origin, arguments.of)
+        explained = saliency(net, path, arguments.target, crops, arguments.rule, arguments.of, region)
+        return write_saliency(figures[path], path, explained, origin, arguments.of, region)
 
     def draw_attribution(path: str) -> dict[str, Any]:
-        explained = attribution(net, path, arguments.target, arguments.method, progress=_step_progress, **settings)
-        return write_attribution(figures[path], path, explained, origin)
+        explained = attribution(
+            net, path, arguments.target, arguments.method, region=region, progress=_step_progress, **settings
+        )
+        return write_attribution(figures[path], path, explained, origin, region)
 
     images = common.with_progress(arguments.images, "image")
     draw = draw_attribution if is_later else draw_saliency

@@ -20,10 +20,11 @@ from minicnn.evaluate.method_comparison import (
     true_class,
 )
 from minicnn.explain.attribution import maps_by_method
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Methods
 from minicnn.explain.prediction import load_views
 from minicnn.images.gaussian_blur import gaussian_blur
-from minicnn.kernels.reference import softmax
+from minicnn.kernels import reference
 from minicnn.network import Network
 
 __all__ = ["Curves", "area_under_curve", "evaluate_insertion_deletion", "insertion_deletion_curves"]
@@ -141,8 +142,8 @@ def _probabilities(
             flat[n][:, order[:count]] = last[:, order[:count]]
         scores = net(inputs)
         # the exponentials and their sum in float64
-        shifted = (scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
-        probabilities.append(softmax(shifted)[:, target])
+        exact = scores.astype(np.float64)
+        probabilities.append(np.asarray(net.posterior.forward(exact, reference)[0])[:, target])
     return np.concatenate(probabilities)
 
 
@@ -192,7 +193,7 @@ def evaluate_insertion_deletion(
     ['gradient', 'random order', 'centre first']
 
     """
-    examples = load_examples(dataset, "evaluate_insertion_deletion")
+    net, examples = as_classifier(net), load_examples(dataset, "evaluate_insertion_deletion")
     settings = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
     # the random order of a picture's pixels follows from its place in the set, and so do its results
     places = {example: n for n, example in enumerate(examples)}

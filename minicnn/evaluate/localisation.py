@@ -24,6 +24,7 @@ from minicnn.evaluate.localisation_result import (
     summarise_localisation,
 )
 from minicnn.evaluate.max_box_acc import best_ious
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.localise import (
     DEFAULT_METHOD,
     ConsensusMethod,
@@ -151,6 +152,7 @@ def evaluate_localisation(
     0.0
 
     """
+    net = as_classifier(net)
     examples = list(read_dataset(dataset) if isinstance(dataset, str | Path) else dataset)
     if not examples:
         raise MinicnnError("evaluate_localisation: expected at least one picture, got none")

@@ -111,7 +111,7 @@ def select_compared_methods(net: Network, methods: Methods | None) -> dict[str, 
 
 def true_class(net: Network, example: Example, x: np.ndarray) -> int:
     """Return the picture's true class, of several the most probable one over its views x (V, C, H, W)."""
-    probability = mean_probabilities(np.concatenate([net(view[None]) for view in x]))
+    probability = mean_probabilities(net, np.concatenate([net(view[None]) for view in x]))
     if max(example.classes) >= len(probability):
         raise MinicnnError(f"{example.image}: class {max(example.classes)}, but {net.name} has {len(probability)}")
     # a picture may have several right answers; the maps are of the one that the network is surest of

@@ -20,6 +20,7 @@ from minicnn.evaluate.method_comparison import (
     true_class,
 )
 from minicnn.explain.attribution import maps_by_method
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Methods
 from minicnn.explain.prediction import load_views
 from minicnn.images import average_views, load_image
@@ -94,7 +95,7 @@ def evaluate_pointing(
         raise MinicnnError(
             f"pointing: expected tolerance >= 0 and smoothing of 0 to 1, got {tolerance}, {smoothing}"
         )
-    examples = load_examples(dataset, "evaluate_pointing")
+    net, examples = as_classifier(net), load_examples(dataset, "evaluate_pointing")
     settings = {
         "methods": select_compared_methods(net, methods),
         "tolerance": tolerance,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.explain.classifier import ADDED
 from minicnn.layers import BatchNorm2d, Layer, Linear, sequence
 from minicnn.network import Network
 
@@ -36,7 +37,8 @@ def stages(net: Network) -> list[Stage]:
     all_stages: list[Stage] = []
     layers = sequence.before_softmax(net.named_layers)
     for (name, layer), inputs in zip(layers, sequence.read_by(layers), strict=True):
-        own = tuple(f"{name}.{key}" for key in layer.parameter_shapes())
+        # layers that make scores of other outputs have learnt nothing
+        own = () if name.startswith(ADDED) else tuple(f"{name}.{key}" for key in layer.parameter_shapes())
         # the normalisation's parameters go with those of the layer that it scales
         scaled = [i for i, stage in enumerate(all_stages) if stage.name in inputs]
         if isinstance(layer, BatchNorm2d) and scaled:
@@ -167,7 +169,7 @@ def fit_last_layer(net: Network, inputs: Iterable[np.ndarray], labels: np.ndarra
     """
     layers = sequence.before_softmax(net.named_layers)
     (name, last), (before, *_) = layers[-1], sequence.read_by(layers)[-1]
-    if not isinstance(last, Linear) or before == sequence.INPUT:
+    if not isinstance(last, Linear) or before == sequence.INPUT or name.startswith(ADDED):
         raise MinicnnError(f"{net.name}: ends in {name!r}, which is no linear layer that least squares could fit")
     # (N, D)
     features = np.concatenate([net.forward(x, upto=before) for x in inputs]).astype(np.float64)

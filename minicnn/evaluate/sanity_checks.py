@@ -16,6 +16,7 @@ from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
 from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Methods, select_methods
 from minicnn.explain.prediction import load_views
 from minicnn.network import Network
@@ -87,6 +88,7 @@ def sanity_check(
     images = list(images)
     if not images:
         raise MinicnnError("sanity_check: expected at least one picture, got none")
+    net = as_classifier(net)
     inputs = _Inputs(net, images)
     settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
     fits, labels = _fit_labels(net, inputs, seed)
@@ -215,6 +217,7 @@ def cascade_maps(
     maps : {method: list of (map (H, W) in the network's coordinates, absolute rank correlation with the first)}
 
     """
+    net = as_classifier(net)
     x, _ = load_views(net, image, "one")
     target, shuffled = int(net(x).argmax()), shuffle_parameters(net, seed)
     trained = maps_by_method(net, x, target, methods)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike, Progress
 from minicnn.explain.attribution_maps import AttributionMaps
+from minicnn.explain.classifier import Region, classifier_of_region
 from minicnn.explain.methods import complete_settings, get_method
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.images import View, average_views
@@ -58,6 +59,7 @@ def attribution(
     method: str = "integrated-gradients",
     crops: str = "one",
     *,
+    region: Region | None = None,
     progress: Progress = iter,
     **settings: Any,
 ) -> Attribution:
@@ -72,6 +74,7 @@ def attribution(
     method : str
         "integrated-gradients", "grad-cam", ...: a name of ``minicnn.explain.methods.METHODS``.
     crops : "one", "ten" or "whole", as for ``saliency``; these methods' authors look once
+    region : for a network of maps, as for ``saliency``
     progress : wraps the range of steps of a method that takes many
     **settings : of the method, see its entry
 
@@ -106,11 +109,12 @@ def attribution(
     ('7', (280, 280), {'layer': 'conv_layers.7'})
 
     """
+    net = classifier_of_region(net, image, crops, region)
     x, views = load_views(net, image, crops)
     settings = complete_settings(net, method, x.shape[1:], settings)
     # (V, K)
     scores = np.concatenate([net(view[None]) for view in x])
-    probability = mean_probabilities(scores)
+    probability = mean_probabilities(net, scores)
     c = int(probability.argmax()) if target is None else class_index(net, target, scores.shape[1])
     maps = input_maps(net, x, c, method, settings, progress)
     return Attribution(

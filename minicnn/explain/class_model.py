@@ -25,6 +25,7 @@ import numpy as np
 
 from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.gradient_ascent import Ascent, AscentResult, Objective, gradient_ascent
 from minicnn.explain.natural.ascent import NaturalAscent, natural_ascent
 from minicnn.explain.natural.prior import Canvas
@@ -34,6 +35,7 @@ from minicnn.images.contrast import stretch_contrast
 from minicnn.images.input_range import input_limits, input_unit
 from minicnn.kernels import send
 from minicnn.kernels.reference import softmax
+from minicnn.layers import Softmax
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
@@ -141,13 +143,14 @@ def class_model(
     ('3', 'natural', None)
 
     """
+    net = as_classifier(net)
     # the zero image's scores only tell how many classes there are
     scores = net(_zero(net))
     c = class_index(net, target, scores.shape[1])
     settings = _choose_settings(net, style, settings)
     ascent = _ascend(_Maximised(net, None, net.cotangent(scores, c)), settings, seed, progress)
     # the softmax is looked at when the ascent is over; what ascends is the score
-    probability = float(mean_probabilities(net(ascent.x))[c])
+    probability = float(mean_probabilities(net, net(ascent.x))[c])
     return _class_model(net, ascent, settings, c, class_label(net, c), probability)
 
 
@@ -203,6 +206,7 @@ def maximise(
         raise MinicnnError(f"constraint: expected 'l2_penalty' or 'l2_ball', got {constraint!r}")
     if constraint == "l2_ball" and style == "natural":
         raise MinicnnError("constraint: 'l2_ball' belongs to style 'paper'")
+    net = as_classifier(net) if layer is None else net
     dy = unit_cotangent(net.forward(_zero(net), upto=layer), unit)
     settings = _choose_settings(net, style, settings)
     ascent = _ascend(_Maximised(net, layer, dy, constraint == "l2_ball"), settings, seed, progress)
@@ -240,8 +244,9 @@ def _ascend(
 ) -> AscentResult:
     net, layer, dy, ball = maximised
     sent = send(dy, net.device)  # once for all steps
-    # rivals are the other classes; units of layers have none
-    temperature = settings.temperature if isinstance(settings, NaturalAscent) and layer is None else None
+    # rivals are classes that exclude this one; units of layers have none
+    has_rivals = layer is None and isinstance(net.posterior, Softmax)
+    temperature = settings.temperature if isinstance(settings, NaturalAscent) and has_rivals else None
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         y, tape = net.trace(x, upto=layer)

@@ -18,6 +18,7 @@ from typing import Any
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.localisation.consensus import ConsensusMethod, ConsensusSettings
 from minicnn.explain.localisation.detection import Detection
 from minicnn.explain.localisation.seeded_cut import (
@@ -143,6 +144,7 @@ def localise(
     # what the caller gives comes before what the method has
     given = {"crops": crops, "rule": rule, "settings": settings}
     chosen = configure_method(method, {name: value for name, value in given.items() if value is not None})
+    net = as_classifier(net)
     choose = choose_top(targets) if isinstance(targets, int) else choose_named(net, targets)
     detections = chosen.detect(net, load_image(image), choose, method)
     for detection in detections:

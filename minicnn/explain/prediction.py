@@ -9,8 +9,9 @@ import numpy as np
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
+from minicnn.explain.classifier import as_classifier
 from minicnn.images import Preprocess, View
-from minicnn.kernels.reference import softmax
+from minicnn.kernels import reference
 from minicnn.network import Network
 
 __all__ = [
@@ -47,7 +48,7 @@ class Prediction(NamedTuple):
 
 
 def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) -> list[Prediction]:
-    """Most probable classes of an image, best first.
+    """Most probable classes of an image, best first; of outputs of any shape, as ``as_classifier`` says.
 
     Parameters
     ----------
@@ -84,9 +85,10 @@ def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) ->
     """
     if top < 1:
         raise MinicnnError(f"top: expected a number of classes of at least 1, got {top}")
+    net = as_classifier(net)
     x, _ = load_views(net, image, crops)
     scores = np.concatenate([net(view[None]) for view in x])
-    mean, probability = scores.mean(axis=0), mean_probabilities(scores)
+    mean, probability = scores.mean(axis=0), mean_probabilities(net, scores)
     # stable, so that of equally probable classes the lower number comes first
     best = np.argsort(-probability, kind="stable")[:top]
     return [Prediction(int(c), class_label(net, c), float(mean[c]), float(probability[c])) for c in best]
@@ -127,8 +129,8 @@ def get_preprocess(net: Network) -> Preprocess:
     return net.preprocess
 
 
-def mean_probabilities(scores: np.ndarray) -> np.ndarray:
-    """Mean over the views of the softmax probabilities: scores (V, K) to (K,).
+def mean_probabilities(net: Network, scores: np.ndarray) -> np.ndarray:
+    """Mean over the views of the probabilities, by softmax or sigmoid: scores (V, K) to (K,).
 
     Raises
     ------
@@ -137,8 +139,9 @@ def mean_probabilities(scores: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> mean_probabilities(np.array([[0.0, 0.0], [0.0, np.log(3.0)]])).round(3).tolist()
+    >>> from minicnn.layers import Linear
+    >>> net = Network([Linear(4, 2)])
+    >>> mean_probabilities(net, np.array([[0.0, 0.0], [0.0, np.log(3.0)]])).round(3).tolist()
     [0.375, 0.625]
 
     """
@@ -147,7 +150,7 @@ def mean_probabilities(scores: np.ndarray) -> np.ndarray:
         raise MinicnnError(
             f"a class score is {wrong}; are the weights whole, and is the input scaled as they were trained for?"
         )
-    return softmax(scores).mean(axis=0)
+    return np.asarray(net.posterior.forward(scores, reference)[0]).mean(axis=0)
 
 
 def class_label(net: Network, target: int) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn._utils.types import ImageLike
 from minicnn.errors import DeviceMemoryError, MinicnnError
 from minicnn.explain.attribution_maps import max_abs_over_channels
+from minicnn.explain.classifier import Region, as_classifier, classifier_of_region
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views
@@ -59,6 +60,7 @@ def saliency(
     crops: str = "ten",
     rule: str = "gradient",
     of: str = "score",
+    region: Region | None = None,
 ) -> Saliency:
     """Image-specific class saliency map.
 
@@ -78,6 +80,8 @@ def saliency(
         The paper's map is the gradient's.
     of : "score" or "probability"
         The paper's map is the score's; "probability" is Baehrens et al. 2010.
+    region : (x, y), or (xmin, ymin, xmax, ymax), optional
+        For a network of maps: where in the picture the class is scored, a pixel or a box; everywhere unless given.
 
     Returns
     -------
@@ -116,6 +120,7 @@ def saliency(
     ('7', (280, 280), (1, 1, 28, 28))
 
     """
+    net = classifier_of_region(net, image, crops, region)
     choose = choose_top(1) if target is None else choose_named(net, [target])
     (map,) = saliencies(net, image, choose, MapSettings(crops=crops, rule=rule, of=of))
     if not map.gradient.any():
@@ -207,13 +212,13 @@ def saliencies(
     ['7', '1']
 
     """
-    settings = settings or MapSettings()
+    net, settings = as_classifier(net), settings or MapSettings()
     x, views = load_views(net, image, settings.crops)
     if settings.samples:
         scores, classes, gradients = _smooth_gradients(net, image, x, choose, settings)
     else:
         scores, classes, gradients = _gradients(net, x, choose, settings)
-    probabilities = mean_probabilities(scores)
+    probabilities = mean_probabilities(net, scores)
     return [
         Saliency(
             map=average_views(max_abs_over_channels(gradient), views),
@@ -241,7 +246,7 @@ def _smooth_gradients(
     # class and score may come from other crops than the map
     scored = x if settings.scored is None else load_views(net, image, settings.scored)[0]
     scores = np.concatenate([net(view[None]) for view in scored])
-    classes = list(choose(mean_probabilities(scores)))
+    classes = list(choose(mean_probabilities(net, scores)))
     samples, noise, squared = settings.samples, settings.noise, settings.squared
     gradients = smooth_gradients(
         net, x, classes, samples=samples, noise=noise, squared=squared, rule=settings.rule
@@ -254,13 +259,13 @@ def _gradients(net: Network, x: np.ndarray, choose: ChooseClasses, settings: Map
     try:
         traced = [net.trace(view[None]) for view in x]
         scores = np.concatenate([y for y, _ in traced])
-        classes = list(choose(mean_probabilities(scores)))
+        classes = list(choose(mean_probabilities(net, scores)))
         return scores, classes, [_backward(net, traced, c, settings) for c in classes]
     except DeviceMemoryError:
         pass
     # only here, behind the handler, has Python let go of the tapes: each class makes them anew, one at a time
     scores = np.concatenate([net(view[None]) for view in x])
-    classes = list(choose(mean_probabilities(scores)))
+    classes = list(choose(mean_probabilities(net, scores)))
     return scores, classes, [_backward(net, (net.trace(view[None]) for view in x), c, settings) for c in classes]
 
 

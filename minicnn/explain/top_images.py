@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import ImageError, MinicnnError
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.images import load_image
 from minicnn.network import Network
@@ -86,6 +87,7 @@ def top_images(
     'seven.png'
 
     """
+    net = as_classifier(net) if layer is None else net
 
     def value(image: Any) -> float:
         y = net.forward(load_views(net, image, "one")[0], upto=layer)

@@ -21,7 +21,11 @@ __all__ = ["recompute", "write_attribution"]
 
 
 def write_attribution(
-    path: Path, image: ImageLike, attribution: Attribution, origin: Mapping[str, Any]
+    path: Path,
+    image: ImageLike,
+    attribution: Attribution,
+    origin: Mapping[str, Any],
+    region: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Write photograph, map, signed map and overlay as one PNG file; return what it shows as plain values.
 
@@ -31,6 +35,7 @@ def write_attribution(
     image : path, PIL.Image or uint8 array of shape (H, W, 3)
     attribution : Attribution, of the image
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
+    region : of a network of maps, where the class was scored
 
     Raises
     ------
@@ -41,6 +46,7 @@ def write_attribution(
     photograph, strength = np.asarray(load_image(image)), normalise(attribution.map)
     # the record keeps these, and ``recompute`` passes them on as arguments
     settings = {"method": attribution.method, "crops": attribution.crops, **attribution.settings}
+    settings |= {} if region is None else {"region": list(region)}
     figure = panels(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),

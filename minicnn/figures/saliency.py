@@ -21,7 +21,12 @@ __all__ = ["recompute", "write_saliency"]
 
 
 def write_saliency(
-    path: Path, image: ImageLike, saliency: Saliency, origin: Mapping[str, Any], of: str = "score"
+    path: Path,
+    image: ImageLike,
+    saliency: Saliency,
+    origin: Mapping[str, Any],
+    of: str = "score",
+    region: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Write photograph, map and overlay, side by side, as one PNG file; return what it shows as plain values.
 
@@ -32,6 +37,7 @@ def write_saliency(
     saliency : Saliency, of the image
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
     of : "score" or "probability", what was differentiated
+    region : of a network of maps, where the class was scored
 
     Raises
     ------
@@ -45,7 +51,8 @@ def write_saliency(
     """
     photograph, strength = np.asarray(load_image(image)), normalise(saliency.map)
     # the record keeps these, and ``recompute`` passes them on as arguments
-    settings = {"rule": saliency.rule, "crops": saliency.crops, "of": of}
+    settings: dict[str, Any] = {"rule": saliency.rule, "crops": saliency.crops, "of": of}
+    settings |= {} if region is None else {"region": list(region)}
     figure = panels(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
@@ -53,7 +60,7 @@ def write_saliency(
             (overlay(photograph, strength), "overlay"),
         ],
         title=f"{class_name(saliency)}: score {saliency.score:.2f}, probability {saliency.probability:.1%}",
-        subtitle=f"{origin['name']}, rule: {saliency.rule}, of: {of}, crops: {saliency.crops}",
+        subtitle=", ".join([origin["name"], *(f"{name}: {value}" for name, value in settings.items())]),
     )
     numbers = {"score": saliency.score, "probability": saliency.probability}
     record = provenance.make_record(

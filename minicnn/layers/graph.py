@@ -9,6 +9,7 @@ from typing import Any
 from minicnn.errors import MinicnnError
 from minicnn.layers.activation import LogSoftmax, Softmax
 from minicnn.layers.base import Layer, NamedLayers
+from minicnn.layers.elementary import Sigmoid
 from minicnn.layers.joins import Join
 
 __all__ = [
@@ -177,11 +178,11 @@ def rename_inputs(layers: NamedLayers, names: Mapping[str, str]) -> NamedLayers:
 
 
 def before_softmax(layers: NamedLayers) -> NamedLayers:
-    """Return the layers that the scores depend on: without a softmax at the end."""
+    """Return the layers that the scores depend on: without a softmax or sigmoid at the end."""
     if not layers:
         return []
     name, last = layers[-1]
-    return needed_for(layers, read_by(layers)[-1][0] if isinstance(last, Softmax | LogSoftmax) else name)
+    return needed_for(layers, read_by(layers)[-1][0] if isinstance(last, Softmax | LogSoftmax | Sigmoid) else name)
 
 
 def truncate_at(layers: NamedLayers, path: str) -> NamedLayers:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn import rules
+from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.kernels import choose, send
-from minicnn.layers import Keep, Layer, sequence
+from minicnn.layers import Keep, Layer, Sigmoid, Softmax, sequence
 from minicnn.layers.sequence import NamedLayers
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.network import loss, summary
@@ -47,7 +48,7 @@ class Network:
     ----------
     layers : list of layers, or of (name, layer) pairs
         Layers without a name are called by their place, "0", "1", ..., as in ``torch.nn.Sequential``.  A
-        ``Softmax`` at the end stays outside of the scores.
+        ``Softmax`` or ``Sigmoid`` at the end stays outside of the scores.
     input_shape : (C, H, W), optional
         The one input shape that is accepted; without it, every shape that the layers accept.
     preprocess : minicnn.Preprocess, optional
@@ -110,7 +111,7 @@ class Network:
         if self.input_shape is None:
             return
         scores_shape = sequence.output_shape(sequence.before_softmax(self._layers), self.input_shape)
-        if self.labels is not None and scores_shape != (len(self.labels),):
+        if self.labels is not None and not _fit(len(self.labels), scores_shape):
             raise MinicnnError(
                 f"{len(self.labels)} labels do not fit scores of shape {scores_shape} for each image"
             )
@@ -136,6 +137,20 @@ class Network:
     def named_layers(self) -> NamedLayers:
         """The (name, layer) pairs, in order, of which ``Network`` can be made again."""
         return list(self._layers)
+
+    @property
+    def posterior(self) -> Layer:
+        """What makes probabilities of the scores: a sigmoid if it ends in one, else a softmax.
+
+        Examples
+        --------
+        >>> from minicnn.layers import Linear, Sigmoid
+        >>> Network([Linear(4, 3), Sigmoid()]).posterior
+        Sigmoid()
+
+        """
+        last = self.layers[-1] if self._layers else None
+        return last if isinstance(last, Softmax | Sigmoid) else Softmax()
 
     def __getitem__(self, name: str) -> Any:
         """Return the layer of that name; a dotted name reaches into blocks.
@@ -393,7 +408,7 @@ class Network:
         layer : str, optional
             Start at this layer's output instead of the scores.
         of : "score" or "probability"
-            "probability" differentiates the softmax posterior (Baehrens et al. 2010) instead of the score.
+            "probability" differentiates the posterior (Baehrens et al. 2010) instead of the score.
         allow_nonfinite : bool
             Let NaN and infinity pass instead of raising.
 
@@ -431,7 +446,7 @@ class Network:
 
     def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
-        return cotangent(y, target, of, self._executor.kernels, self.device)
+        return cotangent(y, target, of, self._executor.kernels, self.device, self.posterior)
 
     def loss_gradient(
         self, x: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator | None = None
@@ -469,3 +484,11 @@ class Network:
         """
         program = self._program(x, None, allow_nonfinite=False)
         return loss.loss_gradient(self._executor, program, x, np.asarray(labels), rng)
+
+
+def _fit(labels: int, shape: Shape) -> bool:
+    """Return whether there are as many labels as classes; one score has a class, or this and its negation."""
+    if shape == (1,):
+        return labels in (1, 2)
+    # maps have their classes on the first axis, a sequence of scores on the last
+    return labels in (shape[0], shape[-1]) if len(shape) == 2 else bool(shape) and labels == shape[0]

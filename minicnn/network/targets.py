@@ -6,12 +6,14 @@ import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import send
-from minicnn.layers.base import Kernels
+from minicnn.layers.base import Keep, Kernels, Layer
 
 __all__ = ["as_cotangent", "check_classes", "cotangent", "unit_cotangent"]
 
 
-def cotangent(y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels, device: str) -> np.ndarray:
+def cotangent(
+    y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels, device: str, posterior: Layer
+) -> np.ndarray:
     """Gradient of the chosen scalars with respect to the output y, which may lie on the device.
 
     Parameters
@@ -19,8 +21,9 @@ def cotangent(y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels
     y : array of shape (N, K), or of any shape if the target is a cotangent
     target : int, ints of shape (N,), or a float array of the shape of y
     of : "score" or "probability"
-        "probability" goes on from y through the softmax.
+        "probability" goes on from y through ``posterior``.
     kernels, device : where that is computed
+    posterior : the layer that makes probabilities of scores
 
     Raises
     ------
@@ -39,7 +42,8 @@ def cotangent(y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels
         # scores that stayed on the device need a cotangent there
         dy = dy if isinstance(y, np.ndarray) else send(dy, device)
         # the chain rule through the softmax: from the gradient of a probability to that with respect to the scores
-        dy = kernels.softmax_input_grad(dy, kernels.softmax(y))
+        _, saved = posterior.forward(y, kernels, Keep.MASKS)
+        dy, _ = posterior.backward(dy, saved, kernels)
     return dy
 
 

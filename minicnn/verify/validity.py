@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.prediction import class_index, class_label, load_views
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
@@ -114,6 +115,7 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
 
     """
     check_weights(net.state_dict())
+    net = as_classifier(net)
     layers, exact = piecewise_linear_layers(net, "validity"), net.to("reference")
     x, _ = load_views(net, image, "one")
     assert net.preprocess is not None  # load_views refuses a network without

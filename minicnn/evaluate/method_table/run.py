@@ -25,6 +25,7 @@ from minicnn.evaluate.method_table.parts import (
 )
 from minicnn.evaluate.method_table.result import Measured, MethodTable
 from minicnn.evaluate.method_table.settings import TableSettings
+from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Method, Methods, complete_settings, get_method, quick_methods
 from minicnn.network import Network
 
@@ -95,7 +96,7 @@ def evaluate_methods(
     """
     if net.input_shape is None or net.preprocess is None:
         raise MinicnnError(f"{net.name}: does not say its input's shape, or how an image becomes one")
-    settings = settings or TableSettings()
+    net, settings = as_classifier(net), settings or TableSettings()
     examples = load_examples(dataset, "evaluate_methods")
     chosen = _choose_methods(methods)
     parts = [photograph_part(net, examples, settings), grid_part(net, examples, settings)]

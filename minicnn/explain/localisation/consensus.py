@@ -110,7 +110,7 @@ class ConsensusMethod:
         """Return what is found of each class; scores and probabilities are means over the ten crops."""
         x, _ = load_views(net, picture, "ten")
         scores = np.concatenate([net(view[None]) for view in x])
-        probabilities = mean_probabilities(scores)
+        probabilities = mean_probabilities(net, scores)
         classes = list(choose(probabilities))
         detections = []
         for c, located in zip(classes, locate(net, picture, classes, self.settings), strict=True):
