@@ -20,8 +20,8 @@ from minicnn.evaluate.method_comparison import (
     true_class,
 )
 from minicnn.explain.attribution import maps_by_method
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Methods
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.kernels import reference

@@ -24,7 +24,6 @@ from minicnn.evaluate.localisation_result import (
     summarise_localisation,
 )
 from minicnn.evaluate.max_box_acc import best_ious
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.localise import (
     DEFAULT_METHOD,
     ConsensusMethod,
@@ -32,6 +31,7 @@ from minicnn.explain.localise import (
     MaskSettings,
     get_localisation_method,
 )
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import class_label
 from minicnn.explain.saliency import ChooseClasses, Saliency
 from minicnn.images import load_image

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.explain.classifier import ADDED
+from minicnn.explain.outputs.classifier import ADDED
 from minicnn.layers import BatchNorm2d, Layer, Linear, sequence
 from minicnn.network import Network
 

@@ -16,8 +16,8 @@ from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
 from minicnn.explain.attribution import maps_by_method
 from minicnn.explain.attribution_maps import AttributionMaps
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Methods, select_methods
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.network import Network
 

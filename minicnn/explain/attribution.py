@@ -10,8 +10,8 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike, Progress
 from minicnn.explain.attribution_maps import AttributionMaps
-from minicnn.explain.classifier import Region, classifier_of_region
 from minicnn.explain.methods import complete_settings, get_method
+from minicnn.explain.outputs.classifier import Region, classifier_of_region
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.images import View, average_views
 from minicnn.network import Network

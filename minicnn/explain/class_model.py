@@ -25,10 +25,10 @@ import numpy as np
 
 from minicnn._utils.types import Progress
 from minicnn.errors import MinicnnError
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.gradient_ascent import Ascent, AscentResult, Objective, gradient_ascent
 from minicnn.explain.natural.ascent import NaturalAscent, natural_ascent
 from minicnn.explain.natural.prior import Canvas
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import class_index, class_label, mean_probabilities
 from minicnn.images import Preprocess
 from minicnn.images.contrast import stretch_contrast

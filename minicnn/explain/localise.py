@@ -18,7 +18,6 @@ from typing import Any
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.localisation.consensus import ConsensusMethod, ConsensusSettings
 from minicnn.explain.localisation.detection import Detection
 from minicnn.explain.localisation.seeded_cut import (
@@ -30,6 +29,7 @@ from minicnn.explain.localisation.seeded_cut import (
     saliency_seeds,
     smooth_map,
 )
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.saliency import choose_named, choose_top
 from minicnn.images import load_image
 from minicnn.network import Network

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.classifier import as_classifier
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.images import Preprocess, View
 from minicnn.kernels import reference
 from minicnn.network import Network

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn._utils.types import ImageLike
 from minicnn.errors import DeviceMemoryError, MinicnnError
 from minicnn.explain.attribution_maps import max_abs_over_channels
-from minicnn.explain.classifier import Region, as_classifier, classifier_of_region
+from minicnn.explain.outputs.classifier import Region, as_classifier, classifier_of_region
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import View, average_views

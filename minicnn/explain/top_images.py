@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.explain.classifier import as_classifier
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.images import load_image
 from minicnn.network import Network

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
-from minicnn.explain.classifier import as_classifier
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import class_index, class_label, load_views
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights

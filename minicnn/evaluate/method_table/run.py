@@ -25,8 +25,8 @@ from minicnn.evaluate.method_table.parts import (
 )
 from minicnn.evaluate.method_table.result import Measured, MethodTable
 from minicnn.evaluate.method_table.settings import TableSettings
-from minicnn.explain.classifier import as_classifier
 from minicnn.explain.methods import Method, Methods, complete_settings, get_method, quick_methods
+from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.network import Network
 
 __all__ = ["evaluate_methods"]

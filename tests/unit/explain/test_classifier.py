@@ -8,7 +8,7 @@ from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain import class_model, localise, predict, saliency
 from minicnn.explain.class_model import Ascent
-from minicnn.explain.classifier import as_classifier, describe_outputs
+from minicnn.explain.outputs.classifier import as_classifier, describe_outputs
 from minicnn.io.load import save
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, Permute, ReLU, Reshape, Sigmoid, Softmax
 

@@ -1,0 +1,1 @@
+"""What networks give, as scores of classes: outputs of every shape."""
