@@ -113,7 +113,10 @@ def _build_network(description: str, root: Group, version: int | None, name: str
     weights = root.members.get("model_weights", root)
     # Theano turned kernels when it convolved, and its files say so
     backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]
-    shape, layers = build_layers(model, open_weights(root), flips="theano" in backends, version=version)
+    # Keras by itself, before 2.4; later ones, and TensorFlow's own, are on TensorFlow 2
+    written = str(root.attributes.get("keras_version"))
+    old_backend = bool(re.match(r"(1|2\.[0-3])\b", written)) and not written.endswith("-tf")
+    shape, layers = build_layers(model, open_weights(root), "theano" in backends, version, old_backend)
     # a network has an input shape only if no length of it is open
     sizes = tuple(n for n in shape if n is not None)
     return Network(layers, sizes if len(sizes) == len(shape) else None, name=name)

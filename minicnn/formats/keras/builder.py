@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import numpy as np
 
 from minicnn.errors import ShapeError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
-from minicnn.formats.keras.layers import BuildContext, convert_layer
+from minicnn.formats.keras.context import BuildContext, Shape
+from minicnn.formats.keras.layers import convert_layer
 from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model
 from minicnn.formats.keras.weights import Weights
-from minicnn.layers import GlobalAvgPool2d, Layer
+from minicnn.layers import Layer
 from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["build_layers"]
 
 MAX_DEPTH = 8  # models in models
 INPUT = "the input"
+STANDINS = (1009, 1013), (1031, 1033)  # for sizes that the file leaves open, twice: primes
 _JOINS = {"Add": ADD, "Concatenate": CONCAT}
 _MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
 
-Shape: TypeAlias = tuple[int | None, ...]
 
-
-def build_layers(model: Model, weights: Weights, flips: bool, version: int | None) -> tuple[Shape, NamedLayers]:
+def build_layers(
+    model: Model, weights: Weights, flips: bool, version: int | None, old_backend: bool = False
+) -> tuple[Shape, NamedLayers]:
     """Return the input's shape (C, H, W), None where it is open, and the layers.
 
     ``flips`` says that kernels are turned by 180 degrees: Theano convolved where others correlate; ``version`` is
-    Keras's main version, None where the file does not say.
+    Keras's main version, None where the file does not say, and ``old_backend`` that it ran on TensorFlow 1.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def build_layers(model: Model, weights: Weights, flips: bool, version: int | Non
         If the model is not read; the layer is named.
 
     """
-    builder = _Builder(_channels_first(model, 0), flips, version)
+    builder = _Builder(_channels_first(model, 0), flips, version, old_backend)
     shape = _channels_first_shape(model.input_shape, builder.channels_first)
     builder.shapes[INPUT] = shape
     target = builder.add_model(model, weights, "", INPUT, 0)
@@ -68,8 +69,9 @@ def _channels_first_shape(shape: Shape | None, channels_first: bool) -> Shape:
 class _Builder:
     """Collects the graph of a model and the shape of each value, (C, H, W) or (F,)."""
 
-    def __init__(self, channels_first: bool, flips: bool, version: int | None):
+    def __init__(self, channels_first: bool, flips: bool, version: int | None, old_backend: bool):
         self.channels_first, self.flips, self.version = channels_first, flips, version
+        self.old_backend = old_backend
         self.nodes: dict[str, GraphNode] = {}
         self.shapes: dict[str, Shape] = {}
         self.used: set[int] = set()  # arrays, by identity: none belongs to two layers
@@ -117,7 +119,8 @@ class _Builder:
         if not self.used.isdisjoint(map(id, arrays)):
             raise spec.error("has weights of another layer; expected its own")
         self.used.update(map(id, arrays))
-        layers = convert_layer(spec, arrays, BuildContext(shape, self.channels_first, self.flips, self.version))
+        context = BuildContext(shape, self.channels_first, self.flips, self.version, self.old_backend)
+        layers = convert_layer(spec, arrays, context)
         # a layer that does nothing at inference: its output is its input
         if not layers:
             return source
@@ -183,14 +186,12 @@ def _name_layers(value: str, layers: tuple[Layer, ...]) -> list[str]:
 
 
 def _output_shape(spec: Spec, layer: Layer, shape: Shape) -> Shape:
-    """Return the shape after a layer, open where it was open before."""
-    if isinstance(layer, GlobalAvgPool2d):
-        return (shape[0], 1, 1)
-    sizes = tuple(n for n in shape if n is not None)
-    # while the size is open only the channels are followed
-    if len(sizes) < len(shape):
-        return (getattr(layer, "out_channels", shape[0]), *shape[1:])
+    """Return the shape after a layer: what comes out alike whatever the open sizes are is known."""
     try:
-        return layer.output_shape(sizes)
+        first, second = (
+            layer.output_shape(tuple(s if n is None else n for n, s in zip(shape, (0, *standins), strict=False)))
+            for standins in STANDINS
+        )
     except ShapeError as error:
         raise spec.error(str(error)) from None
+    return tuple(a if a == b else None for a, b in zip(first, second, strict=True))

@@ -8,8 +8,7 @@ full layer's kernel is (in, out); activations are settings of other layers; padd
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,44 +19,30 @@ from minicnn.formats.keras.activations import (
     activation,
     rectifier_with_slopes,
 )
+from minicnn.formats.keras.context import BuildContext, count_channels, padding_mode
+from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.weights import to_filters
 from minicnn.layers import (
-    AvgPool2d,
     BatchNorm2d,
     Conv2d,
     ConvTranspose2d,
     Dropout,
     Flatten,
-    GlobalAvgPool2d,
     Layer,
     Linear,
-    MaxPool2d,
-    Permute,
     Reshape,
     Softmax,
-    ZeroPad2d,
 )
-from minicnn.shapes import IntPair, Sides, same_padding
+from minicnn.shapes import IntPair, span
 
-__all__ = ["BuildContext", "convert_layer"]
-
-Shape = tuple[int | None, ...]
+__all__ = ["convert_layer"]
 
 # at inference
 _IDENTITIES = (
     *("InputLayer", "ActivityRegularization", "GaussianNoise"),
     *("GaussianDropout", "AlphaDropout", "SpatialDropout2D"),
 )
-
-
-class BuildContext(NamedTuple):
-    """What surrounds a layer: its input's shape, (C, H, W) or (F,), None where open, and the file's layout."""
-
-    shape: Shape
-    channels_first: bool  # maps are C x H x W in the file too
-    flips: bool  # kernels are turned by 180 degrees: Theano convolved
-    version: int | None  # Keras's main version, where the file says
 
 
 def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> tuple[Layer, ...]:
@@ -93,32 +78,6 @@ def _check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np
     return [a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in arrays]
 
 
-def _map_size(spec: Spec, context: BuildContext) -> IntPair:
-    match context.shape:
-        case (_, int(height), int(width)):
-            return height, width
-    raise spec.error(f"needs the size of its input, which is {escape(context.shape)}; fix it in the model's input")
-
-
-def _sizes(context: BuildContext) -> tuple[int, ...] | None:
-    """Return the input's shape, None where any of it is open."""
-    sizes = tuple(n for n in context.shape if n is not None)
-    return sizes if len(sizes) == len(context.shape) else None
-
-
-def _count_channels(spec: Spec, context: BuildContext) -> int:
-    if len(context.shape) != 3 or context.shape[0] is None:
-        raise spec.error(f"expected maps, found an input of {escape(context.shape)}")
-    return context.shape[0]
-
-
-def _padding_mode(spec: Spec) -> str:
-    padding = spec.get("padding", "valid")
-    if padding not in ("valid", "same"):
-        raise spec.error(f"padding: expected 'valid' or 'same', found {escape(padding)!r}")
-    return padding
-
-
 def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.ndarray:
     """Return a kernel as R x S x C x K; Keras 1 has K x C x R x S where channels come first."""
     if spec.config.get("dim_ordering") == "th":
@@ -128,7 +87,7 @@ def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.
 
 def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    kernel, channels = _orient_kernel(spec, kernel, context), _count_channels(spec, context)
+    kernel, channels = _orient_kernel(spec, kernel, context), count_channels(spec, context)
     # a kernel less deep than the input is that of a grouped convolution
     if channels % kernel.shape[2]:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
@@ -146,7 +105,7 @@ def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channel
         len(weight),
         weight.shape[2:],
         stride=spec.pair("strides"),
-        padding=_padding_mode(spec),
+        padding=padding_mode(spec),
         dilation=spec.pair("dilation_rate"),
         groups=groups,
         bias=bias[0] if bias else False,
@@ -169,7 +128,7 @@ def _depthwise(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> l
 
 def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> Conv2d:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    channels = _count_channels(spec, context)
+    channels = count_channels(spec, context)
     if kernel.shape[2] != channels:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
     spec.check_value("depth_multiplier", kernel.shape[3])
@@ -194,17 +153,17 @@ def _separable(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> l
 def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Transposed convolution; "same" makes the output stride times the input's size."""
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
-    weight, stride = to_filters(kernel), spec.pair("strides")
-    if spec.get("output_padding") is not None or spec.pair("dilation_rate") != (1, 1):
-        raise spec.error("an output_padding or a dilation of its own is not read")
-    if weight.shape[0] != _count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
+    weight, stride, dilation = to_filters(kernel), spec.pair("strides"), spec.pair("dilation_rate")
+    if weight.shape[0] != count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
         raise spec.error(f"a kernel of {kernel.shape} does not fit {context.shape[0]} channels")
     spec.check_value("filters", weight.shape[1])
     spec.check_value("groups", 1)
     _check_kernel_size(spec, weight)
-    # without padding the output has s (n - 1) + k; "same" wants s n, and k - s are cut off
-    padding = [
-        max(k - s, 0) * (_padding_mode(spec) == "same") for k, s in zip(weight.shape[2:], stride, strict=True)
+    same, more = padding_mode(spec) == "same", spec.get("output_padding")
+    extra = (None, None) if more is None else spec.pair("output_padding", minimum=0)
+    cut = [
+        _transposed_border(span(k, d), s, same, e)
+        for k, d, s, e in zip(weight.shape[2:], dilation, stride, extra, strict=True)
     ]
     return [
         ConvTranspose2d(
@@ -212,26 +171,41 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
             weight.shape[1],
             weight.shape[2:],
             stride=stride,
-            padding=tuple((n // 2, n - n // 2) for n in padding),
-            # where k < s the output would lack its last s - k rows and columns
-            output_padding=tuple(max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)),
+            dilation=dilation,
+            padding=tuple((before, max(after, 0)) for before, after in cut),
+            # what would be cut off below nothing is added
+            output_padding=tuple(max(-after, 0) for _, after in cut),
             bias=bias[0] if bias else False,
             weight=weight,
         )
     ]
 
 
+def _transposed_border(kernel: int, stride: int, same: bool, extra: int | None) -> IntPair:
+    """Return how much is cut off before and after the full output, of s (n - 1) + kernel; below 0 it is added.
+
+    "same" wants s n, or, with an output padding, s (n - 1) + kernel % 2 + extra; the smaller half comes first.
+    """
+    if not same:
+        return 0, -max(stride - kernel, 0) if extra is None else -extra
+    total = kernel - stride if extra is None else kernel - kernel % 2 - extra
+    before = max(total // 2, 0)
+    return before, total - before
+
+
 def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Full layer, over the last axis in the file's order: of maps H x W x C the channels, a 1 x 1 convolution."""
     kernel, *bias = _check_weights(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
-    if (
-        len(context.shape) != 1
-        or kernel.shape[0] != context.shape[0]
-        or (bias and bias[0].shape != kernel.shape[1:])
-    ):
+    over_channels = len(context.shape) == 3 and not context.channels_first
+    features = context.shape[0 if over_channels else -1]
+    if kernel.shape[0] != features or (bias and bias[0].shape != kernel.shape[1:]):
         raise spec.error(f"a kernel of {kernel.shape} does not fit an input of {escape(context.shape)}")
     rows, columns = kernel.shape
     spec.check_value("units", columns)
-    return [Linear(rows, columns, bias=bias[0] if bias else False, weight=kernel.T)]
+    row = bias[0] if bias else False
+    if over_channels:
+        return [Conv2d(rows, columns, 1, bias=row, weight=kernel.T.reshape(columns, rows, 1, 1))]
+    return [Linear(rows, columns, bias=row, weight=kernel.T)]
 
 
 def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -254,68 +228,9 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> 
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
 
-def _pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    kernel = spec.pair("pool_size", 2)
-    stride = kernel if spec.get("strides") is None else spec.pair("strides")
-    padding: int | Sides = 0
-    if _padding_mode(spec) == "same":
-        padding = same_padding(_map_size(spec, context), kernel, stride, (1, 1))
-    if spec.kind.startswith("Max"):
-        return [MaxPool2d(kernel, stride=stride, padding=padding)]
-    return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
-
-
-def _global_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    _count_channels(spec, context)
-    pool = GlobalAvgPool2d() if "Average" in spec.kind else MaxPool2d(_map_size(spec, context))
-    return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
-
-
-def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    padding = spec.get("padding", 1)
-    match padding:
-        case int():
-            sides = (padding,) * 4
-        case [int(vertical), int(horizontal)]:
-            sides = (horizontal, horizontal, vertical, vertical)
-        case [[int(top), int(bottom)], [int(left), int(right)]] | [int(top), int(bottom), int(left), int(right)]:
-            sides = (left, right, top, bottom)
-        case _:
-            raise spec.error(f"padding: expected one number, two, or two pairs, found {escape(padding)}")
-    if max(sides) >= 1 << 16:
-        raise spec.error(f"padding: {escape(padding)} is too much")
-    return [ZeroPad2d(sides)]
-
-
-def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    """Reshape in the file's order of axes."""
-    target, sizes = spec.get("target_shape"), _sizes(context)
-    if sizes is None or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
-        raise spec.error(f"can't be done from {escape(context.shape)} to {escape(target)}")
-    total, known = prod(sizes), prod(n for n in target if n != -1)
-    shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
-    moves_channels = not context.channels_first
-    # Keras counts values in the order H, W, C: go there, reshape, come back
-    before: list[Layer] = [Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
-    after: list[Layer] = [Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
-    return [*before, Reshape(shape), *after]
-
-
-def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
-    first = spec.channels_first()
-    if None in context.shape:
-        raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
-    if len(context.shape) == 1:
-        return []
-    moves_channels = first is True or not context.channels_first
-    # maps of one pixel are the same vector in either order
-    return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
-
-
 def _rescaling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Scale and offset for each channel: a 1 x 1 convolution in as many groups as channels."""
-    channels = _count_channels(spec, context)
+    channels = count_channels(spec, context)
     scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
     if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
         raise spec.error("expected a scale and an offset, numbers or one a channel")
@@ -349,12 +264,8 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "BatchNormalization": _batch_norm,
     "Activation": lambda spec, arrays, context: [],
     "Dropout": _dropout,
-    "Flatten": _flatten,
-    "Reshape": _reshape,
     "Rescaling": _rescaling,
-    "ZeroPadding2D": _zero_padding,
-    **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
-    **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
+    **MAP_LAYERS,
     **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,
     "Softmax": _softmax,

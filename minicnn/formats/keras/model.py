@@ -68,16 +68,16 @@ class Spec(NamedTuple):
             raise self.error(f"{key}: expected a number, found {escape(value)}")
         return value
 
-    def pair(self, key: str, default: Any = 1) -> tuple[int, int]:
-        """Return a setting that is a whole number of at least 1, or two: vertical, horizontal."""
+    def pair(self, key: str, default: Any = 1, minimum: int = 1) -> tuple[int, int]:
+        """Return a setting that is a whole number of at least ``minimum``, or two: vertical, horizontal."""
         value = self.get(key, default)
         values = [value] if isinstance(value, int) else value
         if (
             not isinstance(values, list | tuple)
             or not 1 <= len(values) <= 2
-            or not all(_is_size(v) and v for v in values)
+            or not all(_is_size(v) and v >= minimum for v in values)
         ):
-            raise self.error(f"{key}: expected one whole number >= 1 or two, found {escape(value)}")
+            raise self.error(f"{key}: expected one whole number >= {minimum} or two, found {escape(value)}")
         return values[0], values[-1]
 
     def channels_first(self) -> bool | None:

@@ -1,0 +1,154 @@
+"""Layers of ours from those of Keras that pool, resize, surround, cut and reorder maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from minicnn.formats.containers.files import escape
+from minicnn.formats.keras.context import BuildContext, count_channels, map_size, padding_mode, sizes
+from minicnn.formats.keras.model import Spec
+from minicnn.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    MaxPool2d,
+    Permute,
+    Reshape,
+    Upsample,
+    ZeroPad2d,
+)
+from minicnn.shapes import Sides, same_padding
+
+__all__ = ["MAP_LAYERS"]
+
+
+def _pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    kernel = spec.pair("pool_size", 2)
+    stride = kernel if spec.get("strides") is None else spec.pair("strides")
+    padding: int | Sides = 0
+    if padding_mode(spec) == "same":
+        padding = same_padding(map_size(spec, context), kernel, stride, (1, 1))
+    if spec.kind.startswith("Max"):
+        return [MaxPool2d(kernel, stride=stride, padding=padding)]
+    return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
+
+
+def _global_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    count_channels(spec, context)
+    pool: Layer = GlobalAvgPool2d()
+    if "Max" in spec.kind:
+        pool = AdaptiveMaxPool2d(1) if None in context.shape else MaxPool2d(map_size(spec, context))
+    return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
+
+
+def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    return [ZeroPad2d(_border(spec, "padding", 1))]
+
+
+def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Reshape in the file's order of axes."""
+    target, known_sizes = spec.get("target_shape"), sizes(context)
+    if known_sizes is None or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
+        raise spec.error(f"can't be done from {escape(context.shape)} to {escape(target)}")
+    total, known = prod(known_sizes), prod(n for n in target if n != -1)
+    shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
+    moves_channels = not context.channels_first
+    # Keras counts values in the order H, W, C: go there, reshape, come back
+    before: list[Layer] = [Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
+    after: list[Layer] = [Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
+    return [*before, Reshape(shape), *after]
+
+
+def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Flatten in the order of Keras, H, W, C; it says so itself where maps are C x H x W there too."""
+    first = spec.channels_first()
+    if None in context.shape:
+        raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
+    if len(context.shape) == 1:
+        return []
+    moves_channels = first is True or not context.channels_first
+    # maps of one pixel are the same vector in either order
+    return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
+
+
+def _border(spec: Spec, key: str, default: int) -> tuple[int, int, int, int]:
+    """Return (left, right, top, bottom) of a padding or a cropping."""
+    given = spec.get(key, default)
+    match given:
+        case int():
+            sides = (given,) * 4
+        case [int(vertical), int(horizontal)]:
+            sides = (horizontal, horizontal, vertical, vertical)
+        case [[int(top), int(bottom)], [int(left), int(right)]] | [int(top), int(bottom), int(left), int(right)]:
+            sides = (left, right, top, bottom)
+        case _:
+            raise spec.error(f"{key}: expected one number, two, or two pairs, found {escape(given)}")
+    if not 0 <= min(sides) <= max(sides) < 1 << 16:
+        raise spec.error(f"{key}: {escape(given)} is below 0, or too much")
+    return sides
+
+
+def _cropping(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    left, right, top, bottom = _border(spec, "cropping", 0)
+    return [ZeroPad2d((-left, -right, -top, -bottom))]
+
+
+def _up_sampling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    factors, mode = spec.pair("size", 2), spec.get("interpolation", "nearest")
+    if mode not in ("nearest", "bilinear"):
+        raise spec.error(f"interpolation {escape(mode)}, which backends compute differently; there is bilinear")
+    if mode == "bilinear" and context.old_backend:
+        raise spec.error("interpolation 'bilinear' of Keras before 2.4, which placed pixels by their corners")
+    return [Upsample(scale_factor=factors, mode=mode)]
+
+
+def _resizing(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Resizing without smoothing, which moves the image's centres: TensorFlow's nearest is torch's exact one."""
+    modes = {"nearest": "nearest-exact", "bilinear": "bilinear"}
+    mode = spec.get("interpolation", "bilinear")
+    if mode not in modes:
+        raise spec.error(f"interpolation {escape(mode)}, which backends compute differently; there is bilinear")
+    for key in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"):
+        spec.check_value(key, False)
+    spec.get("fill_mode"), spec.get("fill_value")  # of a padding that there is not
+    size = spec.pair("height")[0], spec.pair("width")[0]
+    return [Upsample(size, mode=modes[mode])]
+
+
+def _permute(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Permute in the file's order of axes."""
+    dims, rank = spec.get("dims"), len(context.shape)
+    if not isinstance(dims, list | tuple) or sorted(dims) != list(range(1, rank + 1)):
+        raise spec.error(f"dims: expected each of 1 to {rank} once, found {escape(dims)}")
+    axes = tuple(d - 1 for d in dims)
+    if rank == 3 and not context.channels_first:
+        # from C, H, W to H, W, C, there the file's order, and back
+        there, back = (1, 2, 0), (2, 0, 1)
+        axes = tuple(there[axes[axis]] for axis in back)
+    return [Permute(axes)]
+
+
+def _adaptive_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    count_channels(spec, context)
+    size = spec.pair("output_size")
+    return [AdaptiveAvgPool2d(size) if "Average" in spec.kind else AdaptiveMaxPool2d(size)]
+
+
+MAP_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {
+    **dict.fromkeys(("AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D"), _adaptive_pool),
+    **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
+    **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
+    "Cropping2D": _cropping,
+    "Flatten": _flatten,
+    "Permute": _permute,
+    "Reshape": _reshape,
+    "Resizing": _resizing,
+    "UpSampling2D": _up_sampling,
+    "ZeroPadding2D": _zero_padding,
+}

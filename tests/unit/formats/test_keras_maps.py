@@ -1,0 +1,109 @@
+"""Keras's layers that resize, cut, reorder and pool maps, against torch."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import minicnn
+from minicnn.errors import WeightsError
+from tests.helpers.keras_files import floats, h5, keras, layer, sequential
+
+RNG = np.random.default_rng(0)
+KERNEL, BIAS = floats(RNG, 3, 5), floats(RNG, 5)
+SHAPE = (9, 8, 3)  # H x W x C
+
+CASES = {
+    "nearest": (layer("UpSampling2D", "x", size=[2, 3]), lambda x: F.interpolate(x, scale_factor=(2.0, 3.0))),
+    "bilinear": (
+        layer("UpSampling2D", "x", size=[2, 2], interpolation="bilinear"),
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    ),
+    "cropping": (layer("Cropping2D", "x", cropping=[[1, 2], [0, 3]]), lambda x: x[:, :, 1:-2, :-3]),
+    "resizing": (
+        layer("Resizing", "x", height=7, width=15, interpolation="bilinear"),
+        lambda x: F.interpolate(x, size=(7, 15), mode="bilinear"),
+    ),
+    # of H x W x C: the channels become the rows, and so on
+    "permute": (layer("Permute", "x", dims=[3, 1, 2]), lambda x: x.permute(0, 3, 1, 2)),
+    "full layer": (
+        layer("Dense", "x", KERNEL, BIAS),
+        lambda x: F.linear(x.movedim(1, -1), torch.from_numpy(KERNEL.T), torch.from_numpy(BIAS)).movedim(-1, 1),
+    ),
+    "largest": (layer("GlobalMaxPooling2D", "x", keepdims=True), lambda x: x.amax((2, 3), keepdim=True)),
+    "adaptive": (
+        layer("AdaptiveAveragePooling2D", "x", output_size=[4, 3]),
+        lambda x: F.adaptive_avg_pool2d(x, (4, 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("open_size", (False, True))
+def test_maps(name, open_size, tmp_path):
+    item, oracle = CASES[name]
+    shape = (None, None, 3) if open_size and name != "permute" else SHAPE
+    net = minicnn.load(keras(tmp_path / "net.keras", sequential(item, shape=shape)))
+    x = floats(RNG, 2, 3, *SHAPE[:2])
+    expected = oracle(torch.from_numpy(x)).numpy()
+    # float32, sums of a few products of order one
+    np.testing.assert_allclose(
+        net.forward(x, upto=net.names[-1]).reshape(expected.shape), expected, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("padding", ("same", "valid"))
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), ((3, 2, 1), (4, 2, 1), (2, 3, 1), (3, 1, 2)))
+@pytest.mark.parametrize("extra", (None, 0, 1))
+def test_transposed_convolution(padding, kernel, stride, dilation, extra, tmp_path):
+    """Output sizes are those of Keras's manual; the smaller half of what is too much is cut off first."""
+    n, weight = 5, floats(RNG, kernel, kernel, 2, 3)
+    span = dilation * (kernel - 1) + 1
+    settings = {"strides": [stride] * 2, "dilation_rate": [dilation] * 2, "padding": padding, "use_bias": False}
+    settings |= {} if extra is None else {"output_padding": [extra] * 2}
+    if extra is None:
+        size = n * stride if padding == "same" else (n - 1) * stride + max(span, stride)
+    else:
+        size = (n - 1) * stride + (span % 2 if padding == "same" else span) + extra
+    if size - (n - 1) * stride - span >= stride:
+        pytest.skip("torch has no output padding of a whole stride")
+    item = layer("Conv2DTranspose", "x", weight, **settings)
+    net = minicnn.load(keras(tmp_path / "net.keras", sequential(item, shape=(n, n, 3))))
+    x = floats(RNG, 1, 3, n, n)
+    full = F.conv_transpose2d(
+        torch.from_numpy(x),
+        torch.from_numpy(weight.transpose(3, 2, 0, 1).copy()),
+        stride=stride,
+        dilation=dilation,
+    )
+    before = max((full.shape[2] - size) // 2, 0)
+    longer = F.pad(full, (0, stride, 0, stride))
+    expected = longer[:, :, before : before + size, before : before + size].numpy()
+    y = net(x)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (layer("UpSampling2D", "x", interpolation="bicubic"), "interpolation bicubic, which backends"),
+        (layer("Resizing", "x", height=4, width=4, crop_to_aspect_ratio=True), "crop_to_aspect_ratio"),
+        (layer("Permute", "x", dims=[1, 2]), "dims: expected each of 1 to 3 once"),
+        (layer("Cropping2D", "x", cropping=9), "leaves nothing"),
+    ],
+)
+def test_refused(item, message, tmp_path):
+    with pytest.raises(WeightsError, match=f"layer 'x'.*{message}"):
+        minicnn.load(keras(tmp_path / "net.keras", sequential(item, shape=SHAPE)))
+
+
+@pytest.mark.parametrize(("version", "read"), (("2.2.4", False), ("2.2.4-tf", True), ("2.10.0", True)))
+def test_bilinear_of_tensorflow_1(version, read, tmp_path):
+    item = layer("UpSampling2D", "x", interpolation="bilinear")
+    path = h5(tmp_path / "net.h5", sequential(item, shape=SHAPE), keras_version=version)
+    if read:
+        assert minicnn.load(path).layers[0].mode == "bilinear"
+        return
+    with pytest.raises(WeightsError, match="placed pixels by their corners"):
+        minicnn.load(path)
