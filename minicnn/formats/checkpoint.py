@@ -115,6 +115,8 @@ def unwrap(path: PathLike, value: Any, leaf: type) -> tuple[dict[Any, Any], str,
         kind = type(value).__name__
         raise WeightsError(f"{path}: holds a {kind}; expected a dictionary of named arrays, save a state_dict()")
     entries = find_entries(value, leaf)
+    if not entries and "param_groups" in value:
+        raise WeightsError(f"{path}: holds the state of an optimiser; save model.state_dict() instead")
     usual = [name for name in entries if not is_average(name)] or list(entries)
     known = [name for name in usual if all(part in _WRAPPERS for part in name.split("."))]
     if len(usual) == 1 or known:

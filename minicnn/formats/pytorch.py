@@ -99,10 +99,15 @@ def _open_zip(data: mmap.mmap, path: PathLike, check: bool | None) -> tuple[Any,
         return zip_archive.read_member(data, path, members[name], check)
 
     program = read_member(programs[0], summed)
+    if len(program) > unpickler.MAX_BYTES:
+        raise WeightsError(
+            f"{path}: data.pkl has {len(program)} bytes; expected at most {unpickler.MAX_BYTES}, as tensors lie "
+            "outside of it: save tensors alone, without NumPy arrays"
+        )
     order = bytes(read_member(f"{folder}byteorder", summed)) if f"{folder}byteorder" in members else b"little"
     if order not in (b"little", b"big"):
         raise WeightsError(f"{path}: member 'byteorder': expected little or big, found {escape(order)}")
-    value, _, _ = unpickler.run(bytes(program[: unpickler.MAX_BYTES]), path, "data.pkl")
+    value, _, _ = unpickler.run(bytes(program), path, "data.pkl")
     return value, lambda s: read_member(f"{folder}data/{s.key}", check), "<" if order == b"little" else ">"
 
 

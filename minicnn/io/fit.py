@@ -138,7 +138,7 @@ def _leave_out_heads(
         warnings.warn(f"{path}: it also holds {', '.join(averages)}, which entry= (--entry) chooses", stacklevel=4)
     inside = {n: a for n, a in inside.items() if n not in dropped}
     # a trainer may keep one module under several names
-    copies = {n for n, a in outside.items() if any(np.array_equal(a, other) for other in inside.values())}
+    copies = {n for n, a in outside.items() if any(np.array_equal(a, inside.get(end, ())) for end in _endings(n))}
     gone = {*dropped, *copies, *filter(is_average, outside)}
     return inside, {n: a for n, a in outside.items() if n not in gone}
 
@@ -162,6 +162,13 @@ def _rename_head(
         return inside, outside
     layer = matrices[0].removesuffix("weight")
     moved = {n: f"{head}.{n.removeprefix(layer)}" for n in left if n.startswith(layer)}
+    # such as a batch normalisation before it
+    others = [escape(n) for n in left if n not in moved and n.partition(".")[0] == layer.partition(".")[0]]
+    if others:
+        raise WeightsError(
+            f"{path}: expected one last layer {head}, found {escape(layer.rstrip('.'))!r} with "
+            f"{', '.join(others[:4])} beside it; where it was made, export to ONNX"
+        )
     warnings.warn(f"{path}: {escape(layer.rstrip('.'))!r} is read as its last layer, {head}", stacklevel=4)
     inside = {n: a for n, a in inside.items() if n not in moved} | {new: left[n] for n, new in moved.items()}
     return inside, {n: a for n, a in outside.items() if n not in moved}
@@ -170,7 +177,7 @@ def _rename_head(
 def _check_outside(path: Path, prefix: str, outside: Arrays) -> None:
     """Refuse layers beside the network, which may follow it; single numbers and vectors are only named."""
     outside = {n: a for n, a in outside.items() if not n.endswith("num_batches_tracked")}
-    layers = [escape(n) for n, a in outside.items() if a.ndim > 1]
+    layers = [escape(n) for n, a in outside.items() if a.ndim > 1 or n.endswith("running_mean")]
     if layers:
         raise WeightsError(
             f"{path}: holds {', '.join(layers[:6])} beside the network {escape(prefix)!r}, and not what they are "

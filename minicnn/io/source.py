@@ -47,6 +47,8 @@ def _find_in_folder(folder: Path) -> Path:
         raise WeightsError(f"{folder}: {sentence}")
     usual = [folder / name for name in _FOLDER_FILES if (folder / name).is_file()]
     others = [path for path in sorted(folder.iterdir()) if path.is_file() and identify(path) is not None]
+    # a description stands for itself and the weights beside it
+    others = [path for path in others if find_second_file(find_kind(path), path)] or others
     if len(others) != 1 and not usual:
         shown = ", ".join(escape(path.name) for path in others[:8]) or "no weights"
         raise WeightsError(f"{folder}: a folder that holds {shown}; name one file in it")

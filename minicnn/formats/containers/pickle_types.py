@@ -105,8 +105,8 @@ _REMEDIES = (  # names that say what a tensor is, and what to do about it
         "holds NumPy arrays among its tensors; save tensors alone, or arrays alone with numpy.savez",
     ),
     (
-        r"^torch\.storage\._load_from_bytes$",
-        "tensors written by pickle.dump; where it was made, write them by torch.save",
+        r"^torch\.(storage\._load_from_bytes|_utils\._rebuild_(tensor|tensor_v2|parameter))$",
+        "holds tensors written by pickle.dump; where it was made, write them by torch.save",
     ),
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from minicnn._utils.types import PathLike
@@ -43,6 +45,7 @@ def read(path: PathLike) -> Network:
     model = open_model(path)
     info, target = _find_ends(model)
     nodes = _prune_nodes(model.nodes, target)
+    _check_not_quantised(nodes)
     source = _describe_input(model, info, nodes)
     shapes = _standin_shapes(source)
     batch = source.dims[0] or BATCH
@@ -56,6 +59,12 @@ def read(path: PathLike) -> Network:
         return Network(chain, input_shape, preprocess, labels, name=model.path.stem)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def _check_not_quantised(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        if re.search("QuantizeLinear|^QLinear|Integer$", node.op_type):
+            raise node.error("belongs to a quantised network; load the one in float32 from which it was made")
 
 
 class _Input(NamedTuple):

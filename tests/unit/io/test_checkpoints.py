@@ -182,6 +182,7 @@ def test_an_entry_that_is_not_there_is_refused_with_those_that_are(tmp_path, val
         ({**TENSORS, "w": torch.empty(3, device="meta")}, "'w' holds a tensor of the meta device"),
         ({**TENSORS, "w": torch.ones(2, dtype=torch.complex64)}, "'w' holds complex"),
         ({**TENSORS, (1, 2): torch.ones(2)}, "a tuple as a key"),
+        (optimiser(), "holds the state of an optimiser"),
     ],
 )
 def test_what_was_not_built_is_refused_among_the_weights(tmp_path, value, words):
@@ -236,6 +237,18 @@ def test_a_head_of_its_own_beside_the_backbone(tmp_path):
 def test_layers_that_may_belong_to_it_are_refused_by_name(tmp_path, value, words):
     with pytest.raises(WeightsError, match=words):
         load(tmp_path / "net.pth", value)
+
+
+def test_a_normalisation_before_the_head_is_not_passed_over(tmp_path):
+    state = {name.replace("fc_layers.2", "fc.1"): tensor for name, tensor in prefixed("backbone.").items()}
+    # of the values that many of a network have, and so no copies of another layer
+    between = {f"fc.0.{n}": torch.full((256,), float(n != "running_mean")) for n in ("weight", "running_mean")}
+    for prefix in ("backbone.", ""):
+        head = {n.replace("backbone.fc.1", f"{prefix}fc.1"): t for n, t in state.items()}
+        value = head | {f"{prefix}{n}": t for n, t in between.items()}
+        assert "backbone.fc_layers.0.weight" in value
+        with pytest.raises(WeightsError, match=r"found 'fc\.1' with fc\.0\.weight, fc\.0\.running_mean beside it"):
+            load(tmp_path / "net.pth", value)
 
 
 def test_auxiliary_heads_and_losses_are_named_and_left_out(tmp_path):

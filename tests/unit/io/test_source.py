@@ -177,6 +177,23 @@ def test_an_index_of_an_array_that_is_not_there(tmp_path):
         minicnn.load(path, architecture="digits")
 
 
+def test_a_description_of_keras_and_the_weights_beside_it(tmp_path):
+    keras_files = pytest.importorskip("tests.helpers.keras_files")
+    weight, bias = np.arange(8, dtype=np.float32).reshape(4, 2), np.ones(2, np.float32)
+    model = keras_files.sequential(keras_files.layer("Dense", "d", weight, bias, units=2), shape=(4,))
+    (tmp_path / "model.json").write_text(json.dumps(keras_files.describe(model, 2)))
+    keras_files.h5(tmp_path / "weights.h5", model, weights_only=True)
+    x = np.ones((1, 4), np.float32)
+    for source in (tmp_path / "model.json", tmp_path):
+        np.testing.assert_allclose(minicnn.load(source)(x), x @ weight + bias)
+    (tmp_path / "weights.h5").rename(tmp_path / "other")
+    np.testing.assert_allclose(
+        minicnn.load(tmp_path / "model.json", weights=tmp_path / "other")(x), x @ weight + 1
+    )
+    with pytest.raises(WeightsError, match="describes a network without its weights; name them"):
+        minicnn.load(tmp_path / "model.json")
+
+
 def test_folders(tmp_path):
     with pytest.raises(WeightsError, match="a folder that holds no weights"):
         minicnn.load(tmp_path)
