@@ -25,7 +25,7 @@ def configure(parser: ArgumentParser) -> None:
         dest="peer",
         required=True,
         metavar="PEER",
-        help="torch or onnxruntime (the net translated), a device, FILE.onnx, DUMP.npz, or module:function",
+        help="torch or onnxruntime (the net translated), a device, FILE.onnx or .keras, DUMP.npz, module:function",
     )
     parser.add_argument("--target", metavar="CLASS", help="whose gradient, label or number (default: the best)")
     parser.add_argument("--forward", action="store_true", help="leave the gradients out")

@@ -23,8 +23,8 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write a network in another format; with ``--check``, 1 if a peer disagrees."""
-    from minicnn.io.convert import all_agree, compare_files
     from minicnn.io.load import resolve, save
+    from minicnn.verify.conversion import all_agree, compare_files
 
     net = common.load_network(arguments.source, arguments.loading, arguments.preprocessing)
     save(net, arguments.destination)
@@ -32,17 +32,25 @@ def run(arguments: Namespace) -> int:
     if arguments.check:
         checks = compare_files(net, [resolve(arguments.source)], **arguments.loading)
         # what was written holds one network, under its own names
-        loading = {name: value for name, value in arguments.loading.items() if name != "entry"}
+        own = ("entry", "output", "input_size")
+        loading = {name: value for name, value in arguments.loading.items() if name not in own}
         checks += compare_files(net, [Path(arguments.destination)], **loading)
     record = {"source": str(arguments.source), "destination": arguments.destination, "checks": checks}
     common.print_result(record, format_conversion, arguments.json)
-    return 0 if all_agree(checks) else 1
+    return 0 if not arguments.check or all_agree(checks) else 1
 
 
 def format_conversion(record: dict[str, Any]) -> str:
     """Return what was written, and one line a check."""
     lines = [f"{record['source']} -> {record['destination']}"]
     for row in record["checks"]:
-        result = row["skipped"] or f"largest difference {row['difference']:.3g} of {row['scale']:.3g}"
-        lines.append(f"  {row['file']} in {row['peer']}, {row['what']}: {result}")
+        lines.append(f"  {row['file']} in {row['peer']}, {row['what']}: {_format_result(row)}")
     return "\n".join(lines)
+
+
+def _format_result(row: dict[str, Any]) -> str:
+    note = f" ({row['note']})" if row["note"] else ""
+    if row["skipped"] or row["difference"] is None:
+        return str(row["skipped"] or f"NOT COMPARED{note}")
+    word = "" if row["difference"] <= row["tolerance"] * row["scale"] else "DIFFERS, "
+    return f"{word}largest difference {row['difference']:.3g} of {row['scale']:.3g}{note}"

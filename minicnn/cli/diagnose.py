@@ -15,7 +15,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_network(parser)
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="what the reference saw, or shows the class")
     truth = parser.add_mutually_exclusive_group(required=True)
-    truth.add_argument("--reference", metavar="PEER", help="FILE.onnx, DUMP.npz, or module:function")
+    truth.add_argument("--reference", metavar="PEER", help="FILE.onnx, FILE.keras, DUMP.npz, or module:function")
     truth.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
     parser.add_argument("--save", metavar="FILE.npz", help="write the healed network")
     common.add_loading(parser)

@@ -42,39 +42,58 @@ def describe_answer(ours: np.ndarray, theirs: np.ndarray, what: str = "the score
     scores, answer = (a.reshape(len(a), -1).astype(np.float64) for a in (ours, theirs))
     if np.ptp(answer) == 0 and answer.size > 1 and np.ptp(scores) != 0:
         return f"{answer.flat[0]:.4g} throughout"
-    for name, function in _FUNCTIONS.items():
-        with np.errstate(all="ignore"):
-            made = function(scores)
-        if np.isfinite(made).all():
-            for words in _relate(made, answer, name.format(what)):
+    with np.errstate(all="ignore"):
+        made = {name.format(what): function(scores) for name, function in _FUNCTIONS.items()}
+    made = {name: array for name, array in made.items() if np.isfinite(array).all()}
+    # the simplest first: a logarithm of a softmax is the scores less a number too, where there is one image
+    for relate in (_describe_equal, _describe_order, _describe_part, _describe_line):
+        for name, array in made.items():
+            if words := relate(array, answer, name):
                 return words
     return _describe_ranking(scores, answer) or _describe_temperature(scores, answer, what)
 
 
-def _relate(made: np.ndarray, answer: np.ndarray, what: str) -> Iterator[str]:
-    """Yield how the answer (N, M) is made of an array (N, K) without another function of its numbers."""
-    count = made.shape[1]
-    if answer.shape == made.shape:
-        if _agree(made, answer):
-            yield what
-        order = np.empty(count, int)
-        # the class with the k-th of ours is that with the k-th of theirs
-        order[np.argsort(answer[0], kind="stable")] = np.argsort(made[0], kind="stable")
-        if _agree(made[:, order], answer):
-            yield f"{what} with {_describe_order(order)}"
-        for factor, shift in _fit_lines(made.ravel(), answer.ravel()):
-            if factor != 0 and _agree(factor * made + shift, answer):
-                yield _describe_line(factor, shift, float(np.abs(answer).max()), what)
-        return
-    # fewer classes than ours, or more
-    fewer, more = sorted((made, answer), key=lambda a: a.shape[1])
-    width = fewer.shape[1]
-    for start in range(more.shape[1] - width + 1):
-        if width > 1 and _agree(more[:, start : start + width], fewer):
+# made (N, K) is a function of our scores, answer (N, M) the other program's
+
+
+def _describe_equal(made: np.ndarray, answer: np.ndarray, what: str) -> str:
+    return what if answer.shape == made.shape and _agree(made, answer) else ""
+
+
+def _describe_order(made: np.ndarray, answer: np.ndarray, what: str) -> str:
+    if answer.shape != made.shape:
+        return ""
+    order = np.empty(made.shape[1], int)
+    # the class with the k-th of ours is that with the k-th of theirs
+    order[np.argsort(answer[0], kind="stable")] = np.argsort(made[0], kind="stable")
+    if not _agree(made[:, order], answer):
+        return ""
+    moved = np.flatnonzero(order != np.arange(len(order)))
+    if (order == np.arange(len(order))[::-1]).all() and len(order) > 2:
+        return f"{what} with classes in reverse order"
+    if len(moved) == 2:
+        return f"{what} with classes {moved[0]} and {moved[1]} exchanged"
+    return f"{what} with {len(moved)} of {len(order)} classes in another order"
+
+
+def _describe_part(made: np.ndarray, answer: np.ndarray, what: str) -> str:
+    fewer, more = sorted((made, answer), key=lambda array: array.shape[1])
+    width, total = fewer.shape[1], more.shape[1]
+    for start in range(total - width + 1) if 1 < width < total else ():
+        if _agree(more[:, start : start + width], fewer):
             if fewer is answer:
-                yield f"{what}, of classes {start} to {start + width - 1} of {count} alone"
-            else:
-                yield f"{what} behind {start} and before {more.shape[1] - width - start} other classes"
+                return f"{what}, of classes {start} to {start + width - 1} of {total} alone"
+            return f"{what} behind {start} and before {total - width - start} other classes"
+    return ""
+
+
+def _describe_line(made: np.ndarray, answer: np.ndarray, what: str) -> str:
+    for factor, shift in _fit_lines(made.ravel(), answer.ravel()) if answer.shape == made.shape else ():
+        if factor != 0 and _agree(factor * made + shift, answer):
+            times = "" if abs(factor - 1) < CLOSE else f"{factor:.4g} times "
+            plus = f" {'plus' if shift > 0 else 'minus'} {abs(shift):.4g}"
+            return f"{times}{what}{'' if abs(shift) < CLOSE * np.abs(answer).max() else plus}"
+    return ""
 
 
 def _fit_lines(made: np.ndarray, answer: np.ndarray) -> Iterator[tuple[float, float]]:
@@ -85,21 +104,6 @@ def _fit_lines(made: np.ndarray, answer: np.ndarray) -> Iterator[tuple[float, fl
     if made.size > 2 and np.ptp(made) > 0:
         factor, shift = np.polyfit(made, answer, 1)
         yield float(factor), float(shift)
-
-
-def _describe_order(order: np.ndarray) -> str:
-    moved = np.flatnonzero(order != np.arange(len(order)))
-    if (order == np.arange(len(order))[::-1]).all():
-        return "classes in reverse order"
-    if len(moved) == 2:
-        return f"classes {moved[0]} and {moved[1]} exchanged"
-    return f"{len(moved)} of {len(order)} classes in another order"
-
-
-def _describe_line(factor: float, shift: float, largest: float, what: str) -> str:
-    times = "" if abs(factor - 1) < CLOSE else f"{factor:.4g} times "
-    plus = "" if abs(shift) < CLOSE * largest else f" {'plus' if shift > 0 else 'minus'} {abs(shift):.4g}"
-    return f"{times}{what}{plus}"
 
 
 def _describe_ranking(scores: np.ndarray, answer: np.ndarray) -> str:

@@ -54,6 +54,9 @@ def _measure_repetition(run: Both) -> float:
 def list_remarks(run: Both, answer: ComparedValue | None, dx: np.ndarray | None) -> Iterator[str]:
     """Yield what somebody who relies on an agreement should know."""
     ours = our_answers(run.net, run.ours.values)
+    given = None if run.answer is None else run.answer.array.shape
+    if answer is not None and answer.ok and given != answer.shape:
+        yield f"the peer's answer of shape {given} is read as {answer.shape}"
     if answer is not None and answer.ok and len(ours) > 1:
         yield from _describe_end(run, ours, answer)
     if answer is not None and answer.ok and _is_constant(run, answer):

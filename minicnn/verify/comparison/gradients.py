@@ -15,7 +15,7 @@ from minicnn.verify.comparison.both import FACTOR, Both, finite_error
 from minicnn.verify.comparison.distance import relative_distance, relative_error
 from minicnn.verify.comparison.result import ComparedValue, compare_value
 from minicnn.verify.probe import Value
-from minicnn.verify.rounding import unit
+from minicnn.verify.rounding import UNITS, unit
 
 __all__ = ["compare_gradients"]
 
@@ -40,6 +40,8 @@ def compare_gradients(run: Both, target: int) -> tuple[list[ComparedValue], DTyp
     reference = ours if at_reference else probe.run(net, x, target=target).gradients
     # rounding in float32 may take units across their kink, and their gradients with them
     slack = 0.0 if in_float64 or not run.exact.near else FACTOR * float(np.sqrt(run.exact.near / run.exact.units))
+    if run.dtype in UNITS:  # whose weights were rounded, and so was all on the way, forwards and back
+        slack += FACTOR * float(np.sqrt(2 * len(run.ours.values))) * UNITS[run.dtype]
     size = relative_distance if slack else relative_error
     # forwards and back again
     terms = 2 * sum(run.ours.terms.values())

@@ -11,7 +11,7 @@ from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer
-from minicnn.verify.rounding import round_to
+from minicnn.verify.rounding import UNITS, round_to
 
 __all__ = ["choose_shape", "input_for", "random_input"]
 
@@ -38,9 +38,11 @@ def input_for(net: Network, peer: Peer, x: np.ndarray | None) -> np.ndarray:
     for array in (x, x if peer.x is None else peer.x):
         if net.input_shape is not None and array.shape[1:] != net.input_shape:
             raise ShapeError(f"{net.name}: takes images of {net.input_shape}, and x has the shape {array.shape}")
+    if peer.dtype in UNITS:
+        return round_to(x, peer.dtype)
     if np.dtype(peer.dtype).kind in "iu" and not _holds(x, peer.dtype):
         raise MinicnnError(f"{peer.name}: takes whole numbers ({peer.dtype}), and x has others")
-    return round_to(x, peer.dtype) if peer.dtype == "float16" else x
+    return x
 
 
 def random_input(
@@ -58,7 +60,7 @@ def random_input(
 
     """
     rng, shape = np.random.default_rng(seed), choose_shape(net, shape)
-    if np.dtype(dtype).kind in "iu":
+    if dtype not in UNITS and np.dtype(dtype).kind in "iu":
         return rng.integers(0, min(256, np.iinfo(dtype).max + 1), (1, *shape)).astype(np.float32)
     return rng.standard_normal((1, *shape)).astype(np.float32)
 

@@ -22,9 +22,13 @@ _KINDS = {
     "convtranspose": "convtranspose2d",
     "gemm": "linear",
     "matmul": "linear",
+    "dense": "linear",
     "clip": "relu6",
     "hardtanh": "relu6",
     "maxpool": "maxpool2d",
+    "maxpooling2d": "maxpool2d",
+    "averagepooling2d": "avgpool2d",
+    "globalaveragepooling2d": "globalavgpool2d",
     "averagepool": "avgpool2d",
     "globalaveragepool": "globalavgpool2d",
     "adaptiveavgpool2d": "globalavgpool2d",
@@ -46,7 +50,7 @@ def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int
     """Return the pairs (i, j) of ``ours[i]`` and ``theirs[j]`` that are the same step of the computation.
 
     Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one of the largest
-    weight: 4 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
+    weight: 6 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
     pair without a common name that differs although what comes after it agrees is no pair: another program may
     have merged layers.  Where the two orders differ, as branches may run in either, names alone decide.
     """
@@ -110,7 +114,7 @@ def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
             )
             how = readable_as(b.array.shape, a.array.shape)
             if how is not None and _agree(our_samples[i], samples[j][how == "channels last"]):
-                total += 4.0
+                total += 6.0
             weights[i, j] = total if total >= MIN_WEIGHT else 0.0
     return weights
 

@@ -145,7 +145,8 @@ class Comparison:
             size = f"{first.error:.2g} ({_explain_size(first)})"
             return f"DIVERGE: forward agrees, gradient at {self._locate_gradient(first)} differs by {size}"
         if first.name == ANSWER:
-            layers = f"all {len(self.values) - 1} layers agree, but " if len(self.values) > 1 else ""
+            count = len(self.values) - 1
+            layers = f"all {count} layers agree, but " if count > 1 else "one layer agrees, but " if count else ""
             return f"DIVERGE: {layers}the peer's answer {self._describe_answer(first)}"
         others = [value.name for value in self.causes if value is not first]
         more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
@@ -157,6 +158,8 @@ class Comparison:
         source = f"({answer.peer}) " if answer.peer else ""
         if self.answer:
             return f"{source}is {self.answer}"
+        if readable_as(answer.peer_shape, answer.shape) is None:
+            return f"{source}has the shape {answer.peer_shape}, and ours {answer.shape}"
         return f"{source}differs from ours by {answer.error:.2g} ({_explain_size(answer)})"
 
     def _locate_gradient(self, first: ComparedValue) -> str:

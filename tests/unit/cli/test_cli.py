@@ -279,7 +279,7 @@ def test_convert_writes_what_others_read_alike(run, tmp_path, kind):
 
 
 def test_convert_check_notices_another_net(run, tmp_path):
-    from minicnn.io.convert import all_agree, compare_files
+    from minicnn.verify.conversion import all_agree, compare_files
 
     net = minicnn.load("digits")
     minicnn.save(net, tmp_path / "d.onnx")

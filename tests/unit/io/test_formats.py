@@ -9,9 +9,9 @@ import minicnn
 from minicnn.errors import WeightsError
 from minicnn.formats import table
 from minicnn.formats.table import FORMATS, Format, find_format
-from minicnn.io.convert import all_agree, compare_files
 from minicnn.io.inspect import inspect
 from minicnn.io.load import read_state_dict
+from minicnn.verify.conversion import all_agree, compare_files
 
 
 def write_toy(path, net):

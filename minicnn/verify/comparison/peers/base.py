@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -49,7 +49,7 @@ class Peer:
     input_shape: tuple[int | None, ...] = ()
     precision: str = ""
     repeatable: bool = False
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
 
     def run(self, x: np.ndarray) -> list[Value]:
         """Return the values for x, what the program answers last; no array is shared with the program."""

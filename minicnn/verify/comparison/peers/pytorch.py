@@ -8,7 +8,8 @@ The module runs as it stands.  Each output is kept and a copy of it passed on, s
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,19 +45,21 @@ _FUNCTIONS = {
 
 
 class _Output(NamedTuple):
-    """The output of a module, or of a function, which has no name."""
+    """The output of a module, or of a function, which has no name: the tensor, and a copy of its values."""
 
     name: str
     kind: str
     tensor: Any
+    values: Any
 
 
 class _Run(NamedTuple):
-    """The outputs in order, the input that the gradient is taken of, and what the module returned."""
+    """The outputs in order, the input that the gradient is taken of, and the first tensor that was returned."""
 
     outputs: list[_Output]
     x: Any
     y: Any
+    returned: int
 
 
 def from_network(net: Network) -> Peer:
@@ -64,45 +67,69 @@ def from_network(net: Network) -> Peer:
     require_package("torch", "comparing with torch")
     from minicnn.verify.comparison.peers.to_torch import to_torch  # imports torch
 
-    return from_module(to_torch(net), "torch")
+    return replace(from_module(to_torch(net), "torch"), repeatable=True)
 
 
 def from_module(module: Any, name: str = "") -> Peer:
-    """Return the peer of a torch module: every module's output and, in float64, its gradient."""
-    require_package("torch", "comparing with a torch module")
+    """Return the peer of a torch module: every module's output, what it returns and, in float64, its gradient.
+
+    It runs in its own precision, and in eval mode.
+    """
+    torch = require_package("torch", "comparing with a torch module")
+    floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
+    own = str(floats[0] if floats else torch.float32).removeprefix("torch.")
+    training = any(part.training for part in module.modules())
+    remarks = ["the module is in training mode, and was compared in eval mode"] if training else []
 
     def values(x: np.ndarray) -> list[Value]:
-        outputs = _run(module, x).outputs
-        return [Value(n, kind, tensor.detach().cpu().numpy()) for n, kind, tensor in outputs]
+        run = _run(module, x, own)
+        outputs = [Value(output.name, output.kind, _to_numpy(output.values)) for output in run.outputs]
+        if run.returned > 1 and len(remarks) == training:
+            remarks.append(f"of the {run.returned} tensors that it returns the first is compared")
+        # what follows the last module, such as an argmax, is in no module's output
+        same = bool(run.outputs) and torch.equal(run.outputs[-1].values, run.y)
+        return outputs if same else [*outputs, Value("", "", _to_numpy(run.y))]
 
     def gradient(x: np.ndarray, target: int) -> dict[str, np.ndarray]:
-        run = _run(module, x)
+        run = _run(module, x, "float64")
+        if not run.y.requires_grad:
+            return {}
         # the sum over the batch: no image reads another, so that each gets its own gradient
         _before_softmax(run).reshape(len(run.y), -1)[:, target].sum().backward()
         named = ((output.name, output.tensor.grad) for output in run.outputs if output.name)
         gradients = {n: grad.cpu().numpy() for n, grad in named if grad is not None}
         return gradients | {"input": run.x.grad.cpu().numpy()}
 
-    return Peer(name or f"torch module {type(module).__name__}", values, gradient, float64=True)
+    name, precision = name or f"torch module {type(module).__name__}", own if own == "bfloat16" else ""
+    return Peer(name, values, gradient, float64=True, dtype=own, precision=precision, remarks=remarks)
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16
+    array: np.ndarray = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return array
 
 
 def _before_softmax(run: _Run) -> Any:
     """Return the scores: what a softmax at the end was given, or the output."""
+    import torch
+
     kinds = [output.kind for output in run.outputs]
     # 0 stands for no softmax, since one at the very beginning has no scores before it
     last = max((i for i, kind in enumerate(kinds) if kind in ("Softmax", "LogSoftmax")), default=0)
     # nothing but copies of its output may come after it
-    copies = ((tensor.shape, tensor.sum()) == (run.y.shape, run.y.sum()) for _, _, tensor in run.outputs[last:])
+    copies = (torch.equal(output.values, run.y) for output in run.outputs[last:])
     return run.outputs[last - 1].tensor if last and all(copies) else run.y
 
 
-def _run(module: Any, x: np.ndarray) -> _Run:
-    """Run a copy of the module in x's precision and keep what every module and function gives."""
+def _run(module: Any, x: np.ndarray, dtype: str) -> _Run:
+    """Run a copy of the module in a precision and keep what every module and function gives."""
     import torch
 
     # a copy, as hooks and the precision would stay with the caller's module
-    module = copy.deepcopy(module).to(torch.from_numpy(x).dtype).eval()
-    leaf = torch.from_numpy(np.array(x)).requires_grad_()
+    module = copy.deepcopy(module).to(getattr(torch, dtype)).eval()
+    leaf = torch.from_numpy(np.array(x)).to(getattr(torch, dtype)).requires_grad_()
     recorder = _Recorder()
     for name, part in module.named_modules():
         part.register_forward_pre_hook(recorder.enter)
@@ -116,9 +143,20 @@ def _run(module: Any, x: np.ndarray) -> _Run:
     with torch.enable_grad(), KeepFunctions():
         # a clone: a first layer that works in place may not write into a leaf
         y = module(leaf.clone())
-    if not recorder.outputs:
-        raise MinicnnError(f"torch module {type(module).__name__}: gives no tensor of floats")
-    return _Run(recorder.outputs, leaf, y if isinstance(y, torch.Tensor) else recorder.outputs[-1].tensor)
+    tensors = _list_tensors(y)
+    if not tensors:
+        raise MinicnnError(f"torch module {type(module).__name__}: returns {type(y).__name__}, which is no tensor")
+    return _Run(recorder.outputs, leaf, tensors[0], len(tensors))
+
+
+def _list_tensors(y: Any) -> list[Any]:
+    """Return the tensors of what a module returns: itself, or those of a tuple, a list, a mapping."""
+    import torch
+
+    if isinstance(y, torch.Tensor):
+        return [y]
+    parts = y.values() if isinstance(y, Mapping) else y if isinstance(y, tuple | list) else ()
+    return [tensor for part in parts for tensor in _list_tensors(part)]
 
 
 class _Recorder:
@@ -136,7 +174,7 @@ class _Recorder:
 
         def hook(module: Any, _: Any, y: Any) -> Any:
             self.running.pop()
-            return self._keep(name, type(module).__name__, y) if _is_differentiable(y) else None
+            return self._keep(name, type(module).__name__, y) if _is_float(y) else None
 
         return hook
 
@@ -145,19 +183,20 @@ class _Recorder:
         kind = _FUNCTIONS.get(getattr(function, "__name__", ""))
         # what a module of torch.nn calls is that module's own business
         inside = self.running and type(self.running[-1]).__module__.startswith("torch.nn.modules")
-        return self._keep("", kind, y) if kind and not inside and _is_differentiable(y) else y
+        return self._keep("", kind, y) if kind and not inside and _is_float(y) and y.requires_grad else y
 
     def _keep(self, name: str, kind: str, y: Any) -> Any:
-        # torch drops the gradients of all but leaves
-        y.retain_grad()
+        if y.requires_grad:
+            y.retain_grad()  # torch drops the gradients of all but leaves
         calls = sum(other.name.partition(" ")[0] == name for other in self.outputs) if name else 0
         # a module may be called twice
-        self.outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y))
+        # a module may keep its output, and write into it when it is called again
+        self.outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y, y.detach().clone()))
         # what works in place on the copy leaves the kept value alone
         return y.clone()
 
 
-def _is_differentiable(y: Any) -> bool:
+def _is_float(y: Any) -> bool:
     import torch
 
-    return isinstance(y, torch.Tensor) and y.is_floating_point() and y.requires_grad
+    return isinstance(y, torch.Tensor) and y.is_floating_point() and y.ndim > 1

@@ -13,13 +13,14 @@ from typing import Any
 from minicnn.errors import MinicnnError
 from minicnn.kernels import DEVICES
 from minicnn.network import Network
-from minicnn.verify.comparison.peers import dump, onnx_runtime, pytorch
+from minicnn.verify.comparison.peers import dump, keras_model, onnx_runtime, pytorch
 from minicnn.verify.comparison.peers.base import Peer, message
 from minicnn.verify.comparison.peers.device import from_device
 from minicnn.verify.comparison.peers.function import from_function
 
 __all__ = ["as_peer"]
 
+FILES = (".onnx", ".npz", ".keras", ".h5", ".hdf5")
 FRAMEWORKS = ("torch", "onnxruntime", "jax")  # that the extra [verify] installs
 
 
@@ -28,9 +29,9 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
 
     Parameters
     ----------
-    source : Peer, module of torch, function of an array, mapping or text
-        A text is "torch" or "onnxruntime" (``net`` itself, translated), a device of ours, the path of an .onnx
-        file or of a dump (.npz), or "module:function".
+    source : Peer, module of torch, Keras model, function of an array, mapping or text
+        A text is "torch" or "onnxruntime" (``net`` itself, translated), a device of ours, the path of an .onnx,
+        .keras or .h5 file or of a dump (.npz), or "module:function".
     net : Network
     output : str, optional
         Which of several outputs of a file is compared.
@@ -43,12 +44,14 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
     """
     if isinstance(source, Peer):
         return source
-    if isinstance(source, Path) or (isinstance(source, str) and source.endswith((".onnx", ".npz"))):
+    if isinstance(source, Path) or (isinstance(source, str) and source.lower().endswith(FILES)):
         return _from_path(Path(source), net, output)
     if isinstance(source, str):
         return _from_name(source, net)
     if isinstance(source, Mapping):
         return dump.from_arrays(source, "dump")
+    if keras_model.is_model(source):
+        return keras_model.from_model(source, net)
     if hasattr(source, "register_forward_hook"):
         return pytorch.from_module(source)
     if callable(source):
@@ -61,6 +64,8 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
 def _from_path(path: Path, net: Network, output: str | None) -> Peer:
     if not path.exists():
         raise MinicnnError(f"{path}: no such file to compare with")
+    if path.suffix.lower() in (".keras", ".h5", ".hdf5"):
+        return keras_model.from_file(path, net)
     return dump.read(path) if path.suffix == ".npz" else onnx_runtime.from_file(path, net, output=output)
 
 
@@ -73,7 +78,7 @@ def _from_name(name: str, net: Network) -> Peer:
         return from_device(net, name)
     if ":" in name:
         return as_peer(_import_object(name), net)
-    known = ("torch", "onnxruntime", *DEVICES, "FILE.onnx", "DUMP.npz", "module:function")
+    known = ("torch", "onnxruntime", *DEVICES, "FILE.onnx", "FILE.keras", "DUMP.npz", "module:function")
     raise MinicnnError(f"can't compare with {name!r}; expected one of {', '.join(known)}")
 
 
