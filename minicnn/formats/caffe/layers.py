@@ -113,7 +113,12 @@ def _check_axis(bound: BoundLayer, fields: Fields, name: str = "axis") -> None:
 def _convolution(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("convolution_param")
     _check_axis(bound, fields)
-    channels, out, groups = bound.maps()[0], fields.integer("num_output"), fields.integer("group", 1)
+    channels, out = bound.maps()[0], fields.integer("num_output")
+    # forks have layers for one filter a channel, most of which do not look at group
+    depthwise = bound.layer.kind in ("DepthwiseConvolution", "ConvolutionDepthwise")
+    groups = fields.integer("group", channels if depthwise else 1)
+    if depthwise and groups != channels:
+        raise bound.error(f"{groups} groups of {channels} channels; expected one for each")
     kernel = _pair(bound, fields, "kernel_size")
     geometry: dict[str, Any] = {
         "stride": _pair(bound, fields, "stride", 1),
@@ -318,14 +323,6 @@ def _softmax(bound: BoundLayer) -> list[Layer]:
     return [Softmax()]
 
 
-def _flatten(bound: BoundLayer) -> list[Layer]:
-    fields = bound.layer.param("flatten_param")
-    _check_axis(bound, fields)
-    if fields.integer("end_axis", -1) not in (-1, len(bound.shape)):
-        raise bound.error("keeps some axes; there is a layer that flattens all but the batch's")
-    return [Flatten()] if len(bound.shape) > 1 else []
-
-
 def _reshape(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("reshape_param")
     dims = fields.message("shape").integers("dim")
@@ -356,13 +353,12 @@ LAYERS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
     "BNLL": lambda bound: [Softplus()],
     "BatchNorm": _batch_norm,
     "Bias": _scale,
-    "Convolution": _convolution,
+    **dict.fromkeys(("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution"), _convolution),
     "Clip": _clip,
     "Deconvolution": _convolution,
     "Dropout": _dropout,
     "ELU": _elu,
     "Exp": _exponential,
-    "Flatten": _flatten,
     "InnerProduct": _inner_product,
     "LRN": _local_response_norm,
     "Log": _logarithm,

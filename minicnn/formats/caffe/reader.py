@@ -16,6 +16,7 @@ from minicnn.formats.caffe import blobs, describe, text
 from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.entry import SOURCES, build_preprocess, find_entry
 from minicnn.formats.caffe.layers import LAYERS, BoundLayer
+from minicnn.formats.caffe.maps import MAP_LAYERS, crop, slice_part
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain, flatten_scores
@@ -77,6 +78,7 @@ class _Connection(NamedTuple):
     layer: LayerParameter
     inputs: tuple[str, ...]
     output: str
+    part: int = 0  # which of a Slice's outputs
 
 
 def _connect(net: text.Fields, layers: list[LayerParameter], source: str) -> tuple[list[_Connection], str]:
@@ -100,8 +102,9 @@ def _connect(net: text.Fields, layers: list[LayerParameter], source: str) -> tup
                 holders.update(dict.fromkeys(layer.tops, inputs[0]))
                 continue
             # a layer may write into the blob that it reads: the number makes that another value
-            connections.append(_Connection(layer, inputs, f"{index}: {layer.tops[0]}"))
-            holders[layer.tops[0]] = connections[-1].output
+            for part, top in enumerate(layer.tops if layer.kind == "Slice" else layer.tops[:1]):
+                connections.append(_Connection(layer, inputs, f"{index}: {top}", part))
+                holders[top] = connections[-1].output
     return connections, _find_output(net, connections, trained)
 
 
@@ -125,10 +128,13 @@ def _build_nodes(
     reads = Counter(value for connection in connections for value in connection.inputs)
     for connection in _prune(connections, target):
         layer = connection.layer
-        if len(layer.tops) != 1:
+        if len(layer.tops) != 1 and layer.kind != "Slice":
             raise layer.error(f"{len(layer.tops)} outputs; expected one")
         if layer.kind in ("Concat", "Eltwise"):
             node, shape = _join(connection, [shapes[value] for value in connection.inputs])
+        elif layer.kind in ("Slice", "Crop"):
+            layers, shape = _cut(connection, [shapes[value] for value in connection.inputs])
+            node = GraphNode(layer.tops[connection.part], connection.inputs[:1], tuple(layers))
         else:
             layers, shape = _build_layers(connection, shapes[connection.inputs[0]], arrays.get(layer.name, []))
             # a Scale may only be merged into a normalisation whose output nothing else reads
@@ -172,18 +178,31 @@ def _join(connection: _Connection, shapes: list[Shape]) -> tuple[GraphNode, Shap
 
 def _build_layers(connection: _Connection, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:
     layer = connection.layer
-    if layer.kind not in LAYERS:
+    known = LAYERS | MAP_LAYERS
+    if layer.kind not in known:
         raise layer.error("no layer does this; cut the net before it in the .prototxt")
     if len(connection.inputs) != 1:
         raise layer.error(f"{len(connection.inputs)} inputs; expected one")
     try:
-        layers = LAYERS[layer.kind](BoundLayer(layer, shape, arrays))
+        layers = known[layer.kind](BoundLayer(layer, shape, arrays))
         for part in layers:
             shape = part.output_shape(shape)
     except WeightsError:
         raise
     except MinicnnError as error:
         raise layer.error(str(error)) from None
+    return layers, shape
+
+
+def _cut(connection: _Connection, shapes: list[Shape]) -> tuple[list[Layer], Shape]:
+    """Return the layers of one output of a Slice, or of a Crop, whose second input only says how large."""
+    bound = BoundLayer(connection.layer, shapes[0], [])
+    if len(shapes) != (2 if connection.layer.kind == "Crop" else 1):
+        raise bound.error(f"{len(shapes)} inputs")
+    layers = crop(bound, shapes[1]) if connection.layer.kind == "Crop" else slice_part(bound, connection.part)
+    shape = shapes[0]
+    for layer in layers:
+        shape = layer.output_shape(shape)
     return layers, shape
 
 
