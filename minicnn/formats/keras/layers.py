@@ -22,6 +22,7 @@ from minicnn.formats.keras.activations import (
 from minicnn.formats.keras.context import BuildContext, count_channels, padding_mode
 from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
+from minicnn.formats.keras.norms import NORMS
 from minicnn.formats.keras.weights import to_filters
 from minicnn.layers import (
     BatchNorm2d,
@@ -262,6 +263,7 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
     "BatchNormalization": _batch_norm,
+    **NORMS,
     "Activation": lambda spec, arrays, context: [],
     "Dropout": _dropout,
     "Rescaling": _rescaling,

@@ -384,6 +384,16 @@ FUNCTIONS = {
 }
 
 
+AFFINE = np.float32([0.5, 2, -1]), np.float32([1, 0, 3])
+MAPS = tuple(np.random.default_rng(3).standard_normal((2, 7, 6, 3)).astype(np.float32))
+THREE = [torch.from_numpy(a).double() for a in AFFINE]
+
+
+def by_channels_last(x, affine):
+    """Layer normalisation of the channels."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), (3,), *map(tensor, affine), eps=1e-3).permute(0, 3, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -393,6 +403,14 @@ FUNCTIONS = {
         (layer("Activation", "a", activation={"class_name": "function", "config": "tanh"}), torch.tanh),
         (layer("Activation", "a", activation={"class_name": "ReLU", "config": {"max_value": 6}}), F.relu6),
         *((layer("Activation", "a", activation=name), f) for name, f in FUNCTIONS.items()),
+        (layer("LayerNormalization", "a", *AFFINE), lambda x: by_channels_last(x, AFFINE)),
+        (layer("LayerNormalization", "a", scale=False, center=False, axis=[3]), lambda x: by_channels_last(x, ())),
+        (
+            layer("LayerNormalization", "a", *MAPS, axis=[1, 2, 3]),
+            lambda x: F.layer_norm(x, x.shape[1:], *(tensor(a).permute(2, 0, 1) for a in MAPS), 1e-3),
+        ),
+        (layer("GroupNormalization", "a", *AFFINE, groups=-1), lambda x: F.group_norm(x, 3, *THREE, 1e-3)),
+        (layer("GroupNormalization", "a", *AFFINE, groups=1), lambda x: F.group_norm(x, 1, *THREE, 1e-3)),
         (layer("ELU", "a", alpha=0.5), lambda x: F.elu(x, 0.5)),
         (layer("ThresholdedReLU", "a", theta=0.5), lambda x: F.threshold(x, 0.5, 0.0)),
         (layer("ReLU", "a", max_value=1.5), lambda x: x.clamp(0, 1.5)),
@@ -427,6 +445,14 @@ def test_the_slope_of_hard_sigmoid_is_that_of_the_version_that_wrote_the_file(tm
     assert_same(net, lambda x: (slope * x + 0.5).clamp(0, 1), (2, 3, 7, 6))
     with pytest.raises(WeightsError, match="differs between Keras 2 and 3"):
         minicnn.load(h5(tmp_path / "net.h5", model, version, keras_version="unknown"))
+
+
+def test_unit_normalisation(tmp_path):
+    """Along the channels; a root mean square with a weight of 1 / sqrt(C), which is rounded to float32."""
+    net = single(tmp_path, layer("MaxPooling2D", "m"), layer("UnitNormalization", "u"))
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 6))
+    expected = F.normalize(F.max_pool2d(torch.from_numpy(x), 2)).numpy()
+    np.testing.assert_allclose(net(x), expected, rtol=1e-7)
 
 
 def test_layers_that_only_train_are_left_out(tmp_path):
