@@ -181,6 +181,8 @@ def scalar_functions(
 
     @jit
     def power(x, exponent, b, c):
+        if exponent == half:
+            return real(math.sqrt(x))
         return x * x if exponent == two else one / x if exponent == -one else x**exponent
 
     @jit

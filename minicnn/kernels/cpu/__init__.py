@@ -27,6 +27,7 @@ from minicnn.kernels.cpu.normalisation import (
     local_response_norm,
     local_response_norm_input_grad,
 )
+from minicnn.kernels.cpu.pointwise import pointwise, pointwise_input_grad
 from minicnn.kernels.cpu.pool.pooling import (
     avg_pool2d,
     avg_pool2d_input_grad,

@@ -102,7 +102,7 @@ def _hardswish(x: np.ndarray) -> np.ndarray:
 
 
 def _hardswish_slope(x: np.ndarray) -> np.ndarray:
-    return np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1)).astype(x.dtype)
+    return np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)).astype(x.dtype)
 
 
 def _erf(x: np.ndarray) -> np.ndarray:

@@ -70,11 +70,11 @@ def _versions() -> str:
 
 @functools.cache
 def _digest() -> str:
-    """Digest of the sources that kernels are compiled from: every file below ``kernels.cpu``."""
+    """Digest of the sources that kernels are compiled from: those of ``kernels.cpu``, and one beside it."""
     digest, package = hashlib.sha256(), Path(__file__).parent.parent
     # all files, for a kernel holds the machine code of the inner functions of other modules, too
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+    for path in sorted([*package.rglob("*.py"), package.parent / "scalar_functions.py"]):
+        digest.update(f"{path.relative_to(package.parent).as_posix()}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
