@@ -14,6 +14,8 @@ __all__ = ["Abs", "Erf", "Exp", "Hardsigmoid", "Log", "LogSigmoid", "Pow", "Sigm
 class Sigmoid(Pointwise, capturable=True):
     """Logistic function y = 1 / (1 + exp(-x)), a probability or a gate; exact in all three rules.
 
+    As a network's last layer it stays outside of the scores.
+
     See Also
     --------
     torch.nn.Sigmoid : the same function
@@ -22,7 +24,8 @@ class Sigmoid(Pointwise, capturable=True):
     --------
     >>> import numpy as np
     >>> from minicnn import Network, layers
-    >>> Network([layers.Sigmoid()])(np.array([[0.0, np.log(3.0)]])).round(4).tolist()
+    >>> net = Network([("probability", layers.Sigmoid())])
+    >>> net.forward(np.array([[0.0, np.log(3.0)]]), upto="probability").round(4).tolist()
     [[0.5, 0.75]]
 
     """

@@ -376,7 +376,6 @@ FUNCTIONS = {
     "log_sigmoid": F.logsigmoid,
     "mish": F.mish,
     "selu": F.selu,
-    "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "softplus": F.softplus,
     "softsign": F.softsign,
@@ -445,6 +444,11 @@ def test_the_slope_of_hard_sigmoid_is_that_of_the_version_that_wrote_the_file(tm
     assert_same(net, lambda x: (slope * x + 0.5).clamp(0, 1), (2, 3, 7, 6))
     with pytest.raises(WeightsError, match="differs between Keras 2 and 3"):
         minicnn.load(h5(tmp_path / "net.h5", model, version, keras_version="unknown"))
+
+
+def test_a_sigmoid_between_layers(tmp_path):
+    net = single(tmp_path, layer("Activation", "a", activation="sigmoid"), layer("MaxPooling2D", "m"))
+    assert_same(net, lambda x: F.max_pool2d(torch.sigmoid(x), 2), (2, 3, 7, 6))
 
 
 def test_unit_normalisation(tmp_path):
