@@ -78,6 +78,38 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     add("--architecture", metavar="NAME", help="what a state dictionary belongs to")
     add("--weights", metavar="FILE", help="the second file of formats that have two")
     add("--entry", metavar="NAME", help="which network of a checkpoint that holds several, such as model_ema")
+    add("--output", metavar="NAME", help="which output of a file that has several")
+    parser.add_argument(
+        "--input",
+        dest="loading",
+        action=_StoreInput,
+        metavar="NAME",
+        help="which input of a file that has several is the image; NAME=VALUE for one that is always the same",
+    )
+    add("--input-size", type=_parse_size, metavar="N", help="side of the input in pixels, or H,W, if it is open")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    sides = text.replace("x", ",").split(",")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"expected pixels, such as 224 or 240,320, got {text!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+class _StoreInput(argparse.Action):
+    """Stores each NAME or NAME=VALUE in the dictionary "input" of ``dest``."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Store the name, and None for the image."""
+        name, is_given, text = values.partition("=")
+        try:
+            value = float(text) if is_given else None
+        except ValueError:
+            parser.error(f"argument --input: expected NAME or NAME=VALUE with a number, got {values!r}")
+        loading = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**loading, "input": {**loading.get("input", {}), name: value}})
 
 
 def add_preprocessing(parser: argparse.ArgumentParser) -> None:

@@ -105,7 +105,8 @@ def _merge(net: Network, settings: dict[str, Any]) -> Preprocess:
     if net.preprocess is not None:
         return replace(net.preprocess, **_spread(settings, len(net.preprocess.channels)))
     if net.input_shape is None or len(net.input_shape) != 3:
-        raise MinicnnError(f"{net.name}: does not say the size of its input, so that it can't be preprocessed for")
+        what = "does not say the size of its input" if net.input_shape is None else "takes vectors"
+        raise MinicnnError(f"{net.name}: {what}, so that it can't be preprocessed for; give --input-size H,W")
     depth, height, width = net.input_shape
     neutral = {"channels": "L" if depth == 1 else "RGB", "mean": (0.0,) * depth, "std": (1.0,) * depth}
     return Preprocess(size=(height, width), **neutral | _spread(settings, depth))

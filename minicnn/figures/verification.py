@@ -125,7 +125,16 @@ def _load_network(record: Mapping[str, Any]) -> Network:
     origin = record["net"]
     if not isinstance(origin.get("source"), str):
         raise MinicnnError(f"the record does not say where {origin.get('name')!r:.80} was loaded from; give --net")
-    return load.load(origin["source"], origin.get("weights"), origin.get("architecture"), origin.get("entry"))
+    size = origin.get("input_size")
+    return load.load(
+        origin["source"],
+        origin.get("weights"),
+        origin.get("architecture"),
+        origin.get("entry"),
+        input=origin.get("input"),
+        output=origin.get("output"),
+        input_size=None if size is None else (int(size[0]), int(size[1])),
+    )
 
 
 def _find_images(record: Mapping[str, Any], figure: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn._utils.types import PathLike
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.sample import Sample, take_sample
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Format:
         For a format that has both readers: ``sniff(path)`` tells whether a file holds its architecture.
     second_file : str, optional
         For a format in two files: the suffix of the one that holds the weights.
+    chooses_ends : bool
+        Whether ``read(path, ends)`` reads what lies between one of several inputs and one of several outputs.
     recognise : callable, optional
         ``recognise(sample)`` tells whether a file's bytes are of this format; without it names alone say so.
 
@@ -64,6 +67,7 @@ class Format:
     write: Callable[[PathLike, Network], None] | None = None
     sniff: Callable[[Path], bool] | None = None
     second_file: str | None = None
+    chooses_ends: bool = False
     recognise: Callable[[Sample], bool] | None = None
 
     def holds_architecture(self, path: Path) -> bool:
@@ -97,10 +101,10 @@ def _sniff_native(path: Path) -> bool:
     return native.is_native(path)
 
 
-def _read_onnx(path: Path) -> Network:
+def _read_onnx(path: Path, ends: Ends = ONLY) -> Network:
     from minicnn.formats import onnx
 
-    return onnx.read(path)
+    return onnx.read(path, ends)
 
 
 def _write_onnx(path: PathLike, net: Network) -> None:
@@ -195,7 +199,7 @@ FORMATS: tuple[Format, ...] = (
         sniff=_sniff_native,
         recognise=Sample.is_numpy_archive,
     ),
-    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx, recognise=Sample.is_onnx),
+    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx, chooses_ends=True, recognise=Sample.is_onnx),
     Format(
         "safetensors",
         (".safetensors",),

@@ -16,7 +16,7 @@ from minicnn.network import Network
 __all__ = ["canonical_json", "digest_array", "digest_image", "digest_network", "digest_pixels"]
 
 
-def digest_network(net: Network, source: str | None = None, **more: str | None) -> dict[str, Any]:
+def digest_network(net: Network, source: str | None = None, **more: Any) -> dict[str, Any]:
     """Return which network this is: its name, where it was loaded from, and what it is made of.
 
     Parameters
@@ -24,7 +24,7 @@ def digest_network(net: Network, source: str | None = None, **more: str | None) 
     net : Network
     source : str, optional
         What was given to ``minicnn.load``.
-    **more : str, optional
+    **more : optional
         The other arguments of ``minicnn.load``.
 
     Returns
@@ -46,7 +46,9 @@ def digest_network(net: Network, source: str | None = None, **more: str | None) 
     if net.preprocess is not None and preprocess["mean"] == native.MEAN_IMAGE:
         preprocess["mean"] = digest_array(np.asarray(net.preprocess.mean))["sha256"]
     origin = {"name": net.name, "sha256": digest.hexdigest(), "device": net.device, "preprocess": preprocess}
-    return origin | {key: str(value) for key, value in {"source": source, **more}.items() if value is not None}
+    given = {key: value for key, value in {"source": source, **more}.items() if value is not None}
+    # sizes and inputs as JSON has them, paths as text
+    return origin | {key: v if isinstance(v, tuple | dict) else str(v) for key, v in given.items()}
 
 
 def digest_image(image: Any) -> dict[str, Any]:

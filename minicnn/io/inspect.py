@@ -11,7 +11,9 @@ import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.formats import native
+from minicnn.formats.ends import Ends
 from minicnn.io import catalogue, load
+from minicnn.io.input_size import with_input_size
 from minicnn.network import Network, summary
 from minicnn.network.check_weights import describe_nonfinite
 
@@ -23,6 +25,10 @@ def inspect(
     architecture: str | None = None,
     weights: PathLike | None = None,
     entry: str | None = None,
+    *,
+    input: str | Mapping[str, float | None] | None = None,
+    output: str | None = None,
+    input_size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Describe a weight file, or a network of the catalogue by its name.
 
@@ -36,6 +42,7 @@ def inspect(
         The second file of formats that have two.
     entry : str, optional
         Which network of a checkpoint that holds several.
+    input, output, input_size : optional, as for ``minicnn.load``
 
     Returns
     -------
@@ -62,7 +69,8 @@ def inspect(
     """
     path = load.resolve(source)
     try:
-        net = load.open_network(path, weights, architecture, entry)
+        net = load.open_network(path, weights, architecture, entry, Ends.choose(input, output))
+        net = net if input_size is None else with_input_size(net, input_size)
     # a state dictionary without its architecture: the arrays are all that can be listed
     except load.ArchitectureNeeded as error:
         unknown = {"preprocess": None, "labels": None, "nonfinite": describe_nonfinite(error.arrays)}

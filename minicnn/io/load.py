@@ -10,9 +10,11 @@ import numpy as np
 from minicnn import zoo
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.shards import find_index
 from minicnn.formats.table import Format, find_format, writable_suffixes
 from minicnn.io.fit import fit
+from minicnn.io.input_size import with_input_size
 from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
@@ -38,6 +40,9 @@ def load(
     architecture: str | None = None,
     entry: str | None = None,
     *,
+    input: str | Mapping[str, float | None] | None = None,
+    output: str | None = None,
+    input_size: tuple[int, int] | None = None,
     allow_nonfinite: bool = False,
 ) -> Network:
     """Load a network by name or from a file; no framework is needed and nothing in the file is executed.
@@ -56,6 +61,13 @@ def load(
         "model.backbone."), other numbers of classes and of input channels are recognised.
     entry : str, optional
         For a checkpoint that holds several networks: which one, "model_ema" or "teacher.backbone".
+    input : str, or {name: value}, optional
+        Of a file with several inputs: which one is the image; with the values that others have for each image,
+        None being the image's, {"image": None, "keep_prob": 1.0}.
+    output : str, optional
+        Of a file with several outputs: which one holds the scores.
+    input_size : (H, W), optional
+        Where the file leaves the input's size open, or another is wanted.
     allow_nonfinite : bool
         Whether to load a network of which weights are NaN or infinite, such as a training that diverged leaves.
 
@@ -84,14 +96,19 @@ def load(
 
     """
     path = resolve(source)
-    net = _make_contiguous(open_network(path, weights, architecture, entry))
+    net = _make_contiguous(open_network(path, weights, architecture, entry, Ends.choose(input, output)))
+    net = net if input_size is None else with_input_size(net, input_size)
     if not allow_nonfinite:
         check_weights(net.state_dict(), str(weights or path))
     return net
 
 
 def open_network(
-    path: Path, weights: PathLike | None = None, architecture: str | None = None, entry: str | None = None
+    path: Path,
+    weights: PathLike | None = None,
+    architecture: str | None = None,
+    entry: str | None = None,
+    ends: Ends = ONLY,
 ) -> Network:
     """Return the network of a file; parameters are views of the file, in its order.
 
@@ -104,15 +121,26 @@ def open_network(
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
         if entry is not None:
             raise WeightsError(f"{path}: holds one network and no entry {entry!r}; leave entry= (--entry) out")
-        return _read_network(kind, path, weights)
+        return _read_network(kind, path, weights, ends)
+    _refuse_ends(path, ends)
     arrays = _read_arrays(kind, path, entry)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
     return _build(path, arrays, architecture)
 
 
-def _read_network(kind: Format, path: Path, weights: PathLike | None) -> Network:
+def _refuse_ends(path: Path, ends: Ends) -> None:
+    """Raise if an end was chosen, of a file that has no more than one input and one output."""
+    if ends != ONLY:
+        word = "output" if ends.output is not None else "input"
+        raise WeightsError(f"{path}: is not known to have several {word}s; leave {word}= (--{word}) out")
+
+
+def _read_network(kind: Format, path: Path, weights: PathLike | None, ends: Ends) -> Network:
     assert kind.read is not None
+    if kind.chooses_ends:
+        return kind.read(path, ends)
+    _refuse_ends(path, ends)
     if kind.second_file is None:
         return kind.read(path)
     weights = find_second_file(kind, path) if weights is None else weights

@@ -119,8 +119,8 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
 
     Examples
     --------
-    >>> from minicnn.layers import Conv2d
-    >>> net = as_classifier(Network([Conv2d(3, 1, 1)], (3, 8, 8)))
+    >>> from minicnn.layers import Conv2d, Sigmoid
+    >>> net = as_classifier(Network([Conv2d(3, 1, 1), Sigmoid()], (3, 8, 8)))
     >>> net.labels, net(np.zeros((1, 3, 8, 8), np.float32)).shape
     (['negative', 'positive'], (1, 2))
 

@@ -7,12 +7,16 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.graph import build_chain, flatten_scores
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
 from minicnn.formats.onnx.model import Model, Node, ValueInfo, open_model
+from minicnn.formats.onnx.tensors import KINDS, Filled
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 from minicnn.network import Network
@@ -27,13 +31,14 @@ FLOATS = (1, 10, 11, 16)
 SIZES = (1009, 1013, 1019, 1021), (1031, 1033, 1039, 1049)
 
 
-def read(path: PathLike) -> Network:
+def read(path: PathLike, ends: Ends = ONLY) -> Network:
     """Read a network from an ONNX file, opset 6 or newer; weights in the file or in files beside it.
 
     Layers are called as their nodes are, or as the nodes' outputs where those have no name; a layer that stands
     for several nodes has the last one's name.  Scores of shape (N, K, 1, 1) come out as (N, K).  A transposition
     from N x H x W x C that begins the graph is left out: inputs are N x C x H x W here.  What an input means is
-    not in the file: ``preprocess`` and ``labels`` are None unless minicnn wrote it.
+    not in the file: ``preprocess`` and ``labels`` are None unless minicnn wrote it.  ``ends`` chooses among
+    several inputs and outputs.
 
     Raises
     ------
@@ -43,9 +48,10 @@ def read(path: PathLike) -> Network:
 
     """
     model = open_model(path)
-    info, target = _find_ends(model)
+    target = ends.find_output([info.name for info in model.outputs], path)
     nodes = _prune_nodes(model.nodes, target)
     _check_not_quantised(nodes)
+    info = _find_input(model, nodes, ends)
     source = _describe_input(model, info, nodes)
     shapes = _standin_shapes(source)
     batch = source.dims[0] or BATCH
@@ -75,16 +81,19 @@ class _Input(NamedTuple):
     channels_last: bool
 
 
-def _find_ends(model: Model) -> tuple[ValueInfo, str]:
-    """Return the one input and the name of the one output."""
-    for what, infos in (("input", model.inputs), ("output", model.outputs)):
-        if len(infos) != 1:
-            names = ", ".join(escape(info.name) for info in infos[:8])
-            raise WeightsError(
-                f"{model.path}: {len(infos)} {what}s ({names}); expected one, "
-                "cut the part you need out with onnx.utils.extract_model"
-            )
-    return model.inputs[0], model.outputs[0].name
+def _find_input(model: Model, nodes: list[Node], ends: Ends) -> ValueInfo:
+    """Return the image among the inputs that are needed; what the others are given becomes constants."""
+    read = {name for node in nodes for name in node.reads}
+    infos = {info.name: info for info in model.inputs}
+    # an input that the output does not depend on, such as a loss's labels, needs no choice
+    name = ends.find_input([n for n in infos if n in read] or list(infos), model.path)
+    for constant, value in ends.constants.items():
+        kind = KINDS.get(infos[constant].kind)
+        if kind is None or infos[constant].dims is None:
+            raise WeightsError(f"{model.path}: input {escape(constant)!r}: neither numbers nor of a known shape")
+        dims = [n or 1 for n in infos[constant].dims or ()]
+        model.constants[constant] = Filled(constant, np.full(dims, value, kind.code.replace("bf16", "f4")))
+    return infos[name]
 
 
 def _prune_nodes(nodes: list[Node], target: str) -> list[Node]:

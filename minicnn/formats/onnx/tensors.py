@@ -14,7 +14,7 @@ from minicnn.formats.containers import files
 from minicnn.formats.containers.files import escape
 from minicnn.formats.containers.protobuf import Message
 
-__all__ = ["KINDS", "Folder", "Tensor"]
+__all__ = ["KINDS", "Filled", "Folder", "Tensor"]
 
 # TensorProto's fields
 DATA_FIELDS = (4, 5, 6, 7, 9, 10, 11)
@@ -154,3 +154,12 @@ class Tensor:
                 f"its external data end at byte {escape(offset + length)} of a file of {data.nbytes} bytes"
             )
         return data[offset : offset + length]
+
+
+class Filled(Tensor):
+    """A constant that is not in the file: an input to which one value was given."""
+
+    def __init__(self, name: str, array: np.ndarray):
+        self.name, self.dims = name, array.shape
+        array.flags.writeable = False
+        self.__dict__["array"] = array
