@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     if arguments.check:
         checks = compare_files(net, [resolve(arguments.source)], **arguments.loading)
         # what was written holds one network, under its own names
-        own = ("entry", "input", "output")
+        own = ("entry", "input", "output", "input_size")
         loading = {name: value for name, value in arguments.loading.items() if name not in own}
         checks += compare_files(net, [Path(arguments.destination)], **loading)
     record = {"source": str(arguments.source), "destination": arguments.destination, "checks": checks}
