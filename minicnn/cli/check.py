@@ -58,13 +58,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _make_input(net: Network, image: str | None, seed: int) -> np.ndarray:
+    from minicnn.verify.comparison.inputs import choose_shape
+
     if image is not None:
         if net.preprocess is None:
             raise MinicnnError(f"check: {net.name} does not say how an image becomes its input; give no image")
         return net.preprocess(image)
-    if net.input_shape is None:
-        raise MinicnnError(f"check: {net.name} has no input shape; give an image")
-    return np.random.default_rng(seed).standard_normal((1, *net.input_shape))
+    return np.random.default_rng(seed).standard_normal((1, *choose_shape(net)))
 
 
 def _write_page(path: str, report: Any) -> None:

@@ -27,11 +27,13 @@ def run(arguments: Namespace) -> int:
     """Find the wrong convention; 1 if there is a fault that no known change heals."""
     from minicnn.io.load import save
     from minicnn.verify import diagnose
+    from minicnn.verify.comparison.peers.registry import as_peer
 
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
+    reference = arguments.reference
     diagnosis = diagnose(
         net,
-        arguments.reference,
+        reference and as_peer(reference, net, arguments.loading.get("output")),
         arguments.image,
         arguments.label,
         progress=lambda changes: common.with_progress(changes, "change"),

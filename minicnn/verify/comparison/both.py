@@ -22,7 +22,18 @@ from minicnn.verify.comparison.peers.device import rounding_factor
 from minicnn.verify.probe import Log, Value
 from minicnn.verify.rounding import UNITS, unit
 
-__all__ = ["FACTOR", "Both", "ask", "finite_error", "our_answers", "peer_dtype", "run_both", "tolerances"]
+__all__ = [
+    "FACTOR",
+    "Both",
+    "ask",
+    "find_answer",
+    "finite_error",
+    "measure_repetition",
+    "our_answers",
+    "peer_dtype",
+    "run_both",
+    "tolerances",
+]
 
 FACTOR = 4.0  # standard deviations that the largest of many errors may be away
 
@@ -64,11 +75,7 @@ class Both(NamedTuple):
     @property
     def answer(self) -> Value | None:
         """What the peer answers; None where its values end at a layer in the middle of ours, as dumps may."""
-        last, names = self.theirs[-1], list(self.ours.values)
-        ends = [value.name for value in our_answers(self.net, self.ours.values).values()]
-        if last.name not in names or last.name in ends:
-            return last
-        return next((value for value in reversed(self.theirs) if value.name in ends), None)
+        return find_answer(self.theirs, self.net, self.ours.values)
 
     @property
     def exact_values(self) -> dict[str, Value]:
@@ -131,10 +138,30 @@ def _choose_precision(net: Network, theirs: list[Value], peer: Peer, device: str
 def our_answers(net: Network, values: Mapping[str, Value]) -> dict[str, Value]:
     """Return our last value, and the one before a softmax at the end, by what to call it."""
     *others, last = values.values()
-    if not isinstance(net.layers[-1], Softmax | LogSoftmax):
+    layer = net.layers[-1]
+    if not isinstance(layer, Softmax | LogSoftmax):
         return {"the scores": last}
-    end = {"the probabilities" if isinstance(net.layers[-1], Softmax) else "the log-probabilities": last}
-    return end | ({"the scores": others[-1]} if others else {})
+    scores = values.get(layer.inputs[0]) if layer.inputs else others[-1] if others else None
+    end = {"the probabilities" if isinstance(layer, Softmax) else "the log-probabilities": last}
+    return end if scores is None else end | {"the scores": scores}
+
+
+def find_answer(theirs: list[Value], net: Network, values: Mapping[str, Value]) -> Value | None:
+    """Return what a peer answers, its last value; None where that is of a layer in the middle of ours."""
+    ends = [value.name for value in our_answers(net, values).values()]
+    if theirs[-1].name not in values or theirs[-1].name in ends:
+        return theirs[-1]
+    return next((value for value in reversed(theirs) if value.name in ends), None)
+
+
+def measure_repetition(net: Network, peer: Peer, x: np.ndarray, theirs: list[Value]) -> float:
+    """Return the relative error between what a peer answers to the same input twice."""
+    if peer.x is not None or peer.repeatable:
+        return 0.0
+    first, second = theirs[-1].array, ask(net, peer, x)[-1].array
+    # NaN twice is no change, and diverges all the same
+    same = np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
+    return 0.0 if same else relative_error(first, second)
 
 
 def tolerances(

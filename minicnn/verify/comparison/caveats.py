@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.verify.comparison.answer import describe_answer
-from minicnn.verify.comparison.both import Both, ask, our_answers
+from minicnn.verify.comparison.both import Both, measure_repetition, our_answers
 from minicnn.verify.comparison.distance import distance, relative_error
 from minicnn.verify.comparison.result import ComparedValue
 from minicnn.verify.probe import Value
@@ -27,7 +27,7 @@ def find_obstacle(
     """Return what keeps agreeing values from meaning that the two programs agree, or ""."""
     if answer is None:
         return f"the peer's values end at {run.theirs[-1].name}, and what it answers is not among them"
-    difference = _measure_repetition(run)
+    difference = measure_repetition(run.net, run.peer, run.x, run.theirs)
     if difference > answer.tolerance:
         return (
             f"the peer is not deterministic: two calls with the same input differ by {difference:.2g}; switch "
@@ -38,17 +38,6 @@ def find_obstacle(
     if loose:
         return f"the tolerance at {loose[0].name} is {loose[0].tolerance:.2g}, within which too much would agree"
     return ""
-
-
-def _measure_repetition(run: Both) -> float:
-    """Return the relative error between what the peer answers to the same input twice."""
-    if run.peer.x is not None or run.peer.repeatable:
-        return 0.0
-    first, second = run.theirs[-1].array, ask(run.net, run.peer, run.x)[-1].array
-    # NaN twice is no change, and diverges all the same
-    return (
-        0.0 if np.array_equal(first, second, equal_nan=first.dtype.kind == "f") else relative_error(first, second)
-    )
 
 
 def list_remarks(run: Both, answer: ComparedValue | None, dx: np.ndarray | None) -> Iterator[str]:

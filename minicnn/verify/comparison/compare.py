@@ -16,7 +16,7 @@ from minicnn.verify.comparison.both import FACTOR, Both, our_answers, run_both
 from minicnn.verify.comparison.caveats import explain_answer, find_obstacle, list_remarks
 from minicnn.verify.comparison.distance import distance, read_as, relative_error
 from minicnn.verify.comparison.gradients import compare_gradients
-from minicnn.verify.comparison.inputs import input_for
+from minicnn.verify.comparison.inputs import fix_shape, input_for
 from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import ANSWER, ComparedValue, Comparison, compare_value
 from minicnn.verify.probe import Value
@@ -85,6 +85,8 @@ def compare(
 
     """
     check_weights(net.state_dict())
+    # what is translated needs a size
+    net = net if x is None else fix_shape(net, x.shape[1:])
     peer, device = as_peer(peer, net), device or net.device
     own_x, x = x, input_for(net, peer, x)
     run = run_both(net, peer, x, device)

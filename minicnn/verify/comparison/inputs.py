@@ -13,7 +13,7 @@ from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.rounding import UNITS, round_to
 
-__all__ = ["choose_shape", "input_for", "random_input"]
+__all__ = ["choose_shape", "fix_shape", "input_for", "random_input"]
 
 SIZES = (32, 64, 128, 224, 256, 299, 384, 512, 28, 16)  # tried where the height and the width are open
 CHANNELS = (3, 1, 2, 4, 6, 12, 13)
@@ -43,6 +43,14 @@ def input_for(net: Network, peer: Peer, x: np.ndarray | None) -> np.ndarray:
     if np.dtype(peer.dtype).kind in "iu" and not _holds(x, peer.dtype):
         raise MinicnnError(f"{peer.name}: takes whole numbers ({peer.dtype}), and x has others")
     return x
+
+
+def fix_shape(net: Network, shape: Sequence[int | None] = ()) -> Network:
+    """Return a network that takes any size as one of a certain shape, a usual one that fits; else itself."""
+    if net.input_shape is not None:
+        return net
+    shape = choose_shape(net, shape)
+    return Network(net.named_layers, shape, net.preprocess, net.labels, device=net.device, name=net.name)
 
 
 def random_input(

@@ -28,6 +28,7 @@ class Diagnosis:
     equivalent : changes that explain as much
     net : the healed network
     weak : why the evidence does not prove it, or ""
+    answer : what the reference answers, in words, where that is not what the healed network's last layer gives
 
     See Also
     --------
@@ -47,26 +48,34 @@ class Diagnosis:
     equivalent: list[Change]
     net: Network = field(repr=False)
     weak: str = ""
+    answer: str = ""
 
     @property
     def sound(self) -> bool:
         """Whether there was nothing to heal."""
-        return self.first is None
+        return self.first is None and not self.answer
 
     def verdict(self) -> str:
         """One sentence."""
         if self.sound:
             return f"no fault: {self.subject} agrees with {self.reference} ({self.evidence})"
+        if not self.changes and self.answer:
+            return (
+                f"DIFFERS AT THE END: its layers agree, but what {self.reference} answers is {self.answer}; "
+                f"no change of {self.subject} explains it"
+            )
         if not self.changes:
             return f"NOT FOUND: differs first at {self.first}; none of {self.tried} known changes explains it"
         what = " and ".join(map(str, self.changes))
         size = f"{self.before:.3g} -> {self.after:.3g}"
-        return f"{'FOUND' if self.healed else 'BETTER, NOT HEALED'}: {what}; {size}, of {self.tried} changes tried"
+        answer = f"; what {self.reference} answers is {self.answer}" if self.answer else ""
+        word = "FOUND" if self.healed else "BETTER, NOT HEALED"
+        return f"{word}: {what}; {size}, of {self.tried} changes tried{answer}"
 
     def text(self) -> str:
         """Return the verdict and what a reader needs to weigh it."""
         lines = [f"{self.subject} against {self.reference}: {self.evidence}."]
-        if not self.sound:
+        if self.first is not None:
             lines.append(f"First difference: {self.first}.")
         lines.append(self.verdict())
         if self.equivalent:
@@ -81,6 +90,7 @@ class Diagnosis:
             "evidence": self.evidence,
             "first": self.first,
             "weak": self.weak,
+            "answer": self.answer,
             "no_fault": self.sound,
             "healed": self.healed,
             "tried": self.tried,

@@ -8,7 +8,7 @@ on behind it, so that two faults in two layers cost two searches for one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,20 @@ from minicnn.layers.graph import is_passed_by_all, rename_inputs
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 from minicnn.verify import probe
-from minicnn.verify.comparison.both import tolerances
-from minicnn.verify.comparison.distance import relative_error
-from minicnn.verify.comparison.inputs import input_for
+from minicnn.verify.comparison.both import (
+    ask,
+    find_answer,
+    measure_repetition,
+    our_answers,
+    peer_dtype,
+    tolerances,
+)
+from minicnn.verify.comparison.distance import distance, relative_error
+from minicnn.verify.comparison.inputs import fix_shape, input_for
 from minicnn.verify.comparison.matching import match
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
+from minicnn.verify.comparison.result import ANSWER
 from minicnn.verify.diagnosis.changes import (
     INPUT,
     Change,
@@ -35,16 +43,19 @@ from minicnn.verify.diagnosis.changes import (
     order_changes,
     preprocessing_changes,
 )
+from minicnn.verify.diagnosis.divergence import Candidate, Divergence, describe_end
 from minicnn.verify.diagnosis.from_image import diagnose_from_image
 from minicnn.verify.diagnosis.ranking import merge, pair_variants, pairs, prioritise
 from minicnn.verify.diagnosis.result import Diagnosis
 from minicnn.verify.probe import Log
+from minicnn.verify.rounding import UNITS
 
 __all__ = ["diagnose"]
 
 MAX_CHANGES = 4  # that are made, one after another
 MAX_BRANCHES = 3  # ways that are followed from one divergence
 MAX_CONFIRMED = 8  # changes that heal one value, and are tried on all
+CLOSE = 1e-3  # what two calls with one input may differ by
 SLACK = 10.0  # a changed network has another largest value: what heals is decided when all values are compared
 
 Changes = tuple[Change, ...]
@@ -98,53 +109,14 @@ def diagnose(
     (['rectifier: slope 0.01 (1)'], True)
 
     """
-    if net.input_shape is None:
-        raise MinicnnError(f"diagnose: {net.name} does not say the size of its input; give it an input_shape")
     check_weights(net.state_dict())
     if reference is not None:
-        return _Search(net, as_peer(reference, net), image, progress).run()
+        peer = as_peer(reference, net)
+        net = fix_shape(net, peer.input_shape if peer.x is None else peer.x.shape[1:])
+        return _Search(net, peer, image, progress).run()
     if image is None or label is None:
         raise MinicnnError("diagnose: needs a reference, or an image and the class that it shows")
     return diagnose_from_image(net, image, label, progress)
-
-
-class _Divergence(NamedTuple):
-    """Where a network diverges from the peer first.
-
-    Attributes
-    ----------
-    name : of the first value that does, or None
-    value : the peer's
-    tolerance : of its error
-    suspects : names of the layers that can be at fault
-    log : our values
-    x : our input
-    agreeing : how many of the peer's values agree before it; -1 where the input does not
-    score : error of the scores
-
-    """
-
-    name: str | None
-    value: np.ndarray
-    tolerance: float
-    suspects: set[str]
-    log: Log
-    x: np.ndarray
-    agreeing: int
-    score: float
-
-    @property
-    def progress(self) -> tuple[bool, int]:
-        """How far the network agrees, to be compared."""
-        return self.name is None, self.agreeing
-
-
-class _Candidate(NamedTuple):
-    """Changes, the network that they make, and where that diverges."""
-
-    changes: list[Change]
-    net: Network
-    divergence: _Divergence
 
 
 class _Search:
@@ -155,7 +127,13 @@ class _Search:
         self.tried = 0
         self.equivalent: list[Change] = []  # to the best candidate's changes
         x = self._input(net)
-        self.theirs = peer.run(x if peer.x is None else peer.x)
+        self.theirs = ask(net, peer, x)
+        difference = measure_repetition(net, peer, x, self.theirs)
+        if difference > CLOSE:
+            raise MinicnnError(
+                f"{peer.name}: is not deterministic: two calls with the same input differ by {difference:.2g}; "
+                "nothing can be healed to that"
+            )
         for value in self.theirs:
             if not np.isfinite(value.array).all():
                 what = value.name or value.kind
@@ -163,7 +141,7 @@ class _Search:
 
     def run(self) -> Diagnosis:
         start = self._divergence(self.net)
-        self.best = _Candidate([], self.net, start)
+        self.best = Candidate([], self.net, start)
         self._search(self.best)
         return Diagnosis(
             subject=self.net.name,
@@ -177,9 +155,10 @@ class _Search:
             tried=self.tried,
             equivalent=self.equivalent,
             net=self.best.net,
+            answer=describe_end(self.best, self.theirs),
         )
 
-    def _search(self, candidate: _Candidate, equivalent: Changes = ()) -> bool:
+    def _search(self, candidate: Candidate, equivalent: Changes = ()) -> bool:
         """Heal one divergence after another, the most promising way first; return whether that led to the end."""
         # the best so far is kept, though its way may not lead to the end
         if candidate.divergence.progress > self.best.divergence.progress:
@@ -200,7 +179,7 @@ class _Search:
             return input_for(net, self.peer, None)
         if net.preprocess is None:
             raise MinicnnError(f"{net.name}: does not say how an image becomes its input; give no image")
-        return net.preprocess(self.image)
+        return input_for(net, self.peer, net.preprocess(self.image))
 
     def _describe_evidence(self) -> str:
         count = len(self.theirs)
@@ -209,7 +188,7 @@ class _Search:
             return f"{what}, the picture prepared as {self.net.name} does"
         return what if self.image is None else f"{what} and the picture"
 
-    def _divergence(self, net: Network) -> _Divergence:
+    def _divergence(self, net: Network) -> Divergence:
         """Return where the network diverges from the peer first."""
         x = self._input(net)
         if self.image is not None and self.peer.x is not None:
@@ -219,17 +198,17 @@ class _Search:
             tolerance = max(step / max(np.abs(self.peer.x).max(), 1e-30), 1e-5)
             error = relative_error(x, self.peer.x)
             if error > tolerance:
-                return _Divergence(INPUT, self.peer.x, tolerance, {INPUT}, Log(), x, -1, error)
+                return Divergence(INPUT, self.peer.x, tolerance, {INPUT}, Log(), x, -1, error)
             x = self.peer.x.astype(np.float32)
         log = probe.run(net, x)
         exact = probe.run(net, x, dtype=np.float64).values
         matches = match(list(log.values.values()), self.theirs)
-        if not matches:
-            raise MinicnnError(f"{self.peer.name}: none of its values matches one of {net.name}'s")
-        limits = tolerances(log, log, exact, self.peer.rounding)
+        dtype = peer_dtype(self.theirs, self.peer)
+        dtype, rounded = (dtype, probe.run(net, x, rounded_to=dtype)) if dtype in UNITS else ("float32", None)
+        limits = tolerances(log, log, exact, self.peer.rounding, dtype, rounded)
         errors = {name: relative_error(log.values[name].array, value.array) for name, value in matches.items()}
         # matches come in the order of the computation, the scores last
-        score = errors[next(reversed(errors))]
+        score = errors[next(reversed(errors))] if errors else float("inf")
         # without the peer's input nothing before the first value shows wrong preprocessing
         suspects: set[str] = {INPUT} if self.image is not None and self.peer.x is None else set()
         agreeing = 0
@@ -237,12 +216,17 @@ class _Search:
             suspects.add(name)
             # the first divergence: all layers since the last value that agrees may be at fault
             if name in matches and errors[name] > limits[name]:
-                return _Divergence(name, matches[name].array, limits[name], suspects, log, x, agreeing, score)
+                return Divergence(name, matches[name].array, limits[name], suspects, log, x, agreeing, score)
             if name in matches:
                 agreeing, suspects = agreeing + 1, set()
-        return _Divergence(None, np.empty(0), 0.0, set(), log, x, agreeing, score)
+        # the layers may agree, and what comes after them not
+        if (answer := find_answer(self.theirs, net, log.values)) is not None:
+            ours = min(our_answers(net, log.values).values(), key=lambda value: distance(value.array, answer))
+            if (error := distance(ours.array, answer)) > limits[ours.name]:
+                return Divergence(ANSWER, answer.array, limits[ours.name], set(), log, x, agreeing, error)
+        return Divergence(None, np.empty(0), 0.0, set(), log, x, agreeing, score)
 
-    def _heal(self, candidate: _Candidate) -> list[_Candidate]:
+    def _heal(self, candidate: Candidate) -> list[Candidate]:
         """Return the ways to heal a divergence by one change or by two, that which agrees the farthest first."""
         limit = SLACK * candidate.divergence.tolerance
         tried: list[tuple[float, Change]] = []
@@ -259,13 +243,13 @@ class _Search:
                     return further
         return []
 
-    def _confirm(self, candidate: _Candidate, healing: Sequence[Changes]) -> list[_Candidate]:
+    def _confirm(self, candidate: Candidate, healing: Sequence[Changes]) -> list[Candidate]:
         """Return those changes after which the network agrees with the peer farther than before, best first."""
         further = []
         for changes in healing[:MAX_CONFIRMED]:
             try:
                 net = apply_changes(candidate.net, changes)
-                other = _Candidate([*candidate.changes, *changes], net, self._divergence(net))
+                other = Candidate([*candidate.changes, *changes], net, self._divergence(net))
             except MinicnnError:  # what heals one value leaves no network behind it
                 continue
             if other.divergence.progress > candidate.divergence.progress:
@@ -273,7 +257,7 @@ class _Search:
         # of as good ones, that which is made in several layers: a program does a thing everywhere
         return sorted(further, key=lambda c: (c.divergence.progress, len(c.changes[-1].layers) > 1), reverse=True)
 
-    def _changes(self, candidate: _Candidate) -> list[Change]:
+    def _changes(self, candidate: Candidate) -> list[Change]:
         net, divergence = candidate.net, candidate.divergence
         changes = preprocessing_changes(net) if INPUT in divergence.suspects else []
         names = divergence.suspects - {INPUT}
@@ -286,7 +270,7 @@ class _Search:
             changes = [order, *changes] if order is not None else changes
         return changes
 
-    def _error(self, candidate: _Candidate, changes: Changes) -> float:
+    def _error(self, candidate: Candidate, changes: Changes) -> float:
         """Return the error of the diverging value after the changes; infinity where they give no network."""
         self.tried += 1
         divergence = candidate.divergence
@@ -298,7 +282,7 @@ class _Search:
         except (MinicnnError, ValueError):
             return float("inf")
 
-    def _value(self, net: Network, changes: Changes, divergence: _Divergence) -> np.ndarray:
+    def _value(self, net: Network, changes: Changes, divergence: Divergence) -> np.ndarray:
         """Return the diverging value, run from the last layer that none of the changes touches."""
         # what lies before the first layer that changes is in the log and need not run again
         touched = {name for change in changes for name in change.layers}

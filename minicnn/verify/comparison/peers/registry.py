@@ -13,6 +13,7 @@ from typing import Any
 from minicnn.errors import MinicnnError
 from minicnn.kernels import DEVICES
 from minicnn.network import Network
+from minicnn.verify.comparison.inputs import fix_shape
 from minicnn.verify.comparison.peers import dump, keras_model, onnx_runtime, pytorch
 from minicnn.verify.comparison.peers.base import Peer, message
 from minicnn.verify.comparison.peers.device import from_device
@@ -71,7 +72,7 @@ def _from_path(path: Path, net: Network, output: str | None) -> Peer:
 
 def _from_name(name: str, net: Network) -> Peer:
     if name == "torch":
-        return pytorch.from_network(net)
+        return pytorch.from_network(fix_shape(net))
     if name == "onnxruntime":
         return onnx_runtime.from_network(net)
     if name in DEVICES:
