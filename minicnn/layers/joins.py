@@ -24,6 +24,9 @@ class Join(Layer):
 
     input_count: ClassVar[int] = 0  # how many inputs it has; 0 for two or more
 
+    def output_shape(self, shape: Any) -> Shape:
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Elementwise(Join):

@@ -193,7 +193,7 @@ def _local_response_norm(bound: BoundLayer) -> list[Layer]:
         raise bound.error("normalises within a channel; there is a layer for windows across channels")
     if size < 1 or size % 2 == 0:
         raise bound.error(f"local_size {size}; expected an odd number")
-    constants = {
+    constants: dict[str, Any] = {
         name: fields.real(name, default) for name, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
     }
     return [LocalResponseNorm(size, **constants)]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from minicnn.formats.caffe.layers import LAYERS, BoundLayer
 from minicnn.formats.caffe.maps import MAP_LAYERS, crop, slice_part
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
-from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain, flatten_scores
-from minicnn.layers import BatchNorm2d, Layer
+from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
+from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Scale, Subtract
 from minicnn.layers.base import Shape
+from minicnn.layers.joins import Join
 from minicnn.network import Network
 
 __all__ = ["read"]
@@ -62,7 +63,7 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     if unread:
         raise net.error(describe_unread(unread))
     try:
-        chain = flatten_scores(build_chain(nodes, entry.name, target), shape)
+        chain = flatten_scores(list_layers(nodes, entry.name, target), shape)
         return Network(chain, entry.shape, build_preprocess(entry, mean), name=net.text("name") or path.stem)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
@@ -165,15 +166,33 @@ def _join(connection: _Connection, shapes: list[Shape]) -> tuple[GraphNode, Shap
         if "axis" in fields and "concat_dim" in fields:
             raise layer.error("has axis and concat_dim; expected one of them")
         axis = fields.integer("axis", fields.integer("concat_dim", 1))
-        if axis not in (1, -len(shapes[0])) or len({s[1:] for s in shapes}) > 1:
-            raise layer.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
-        return GraphNode(layer.name, connection.inputs, join=CONCAT), (sum(s[0] for s in shapes), *shapes[0][1:])
+        layers: tuple[Layer, ...] = (Cat(axis + len(shapes[0]) + 1 if axis < 0 else axis),)
+    else:
+        layers = _combine(layer, shapes)
+    # of one value it is the value itself
+    if len(shapes) == 1:
+        return GraphNode(layer.name, connection.inputs), shapes[0]
+    try:
+        return GraphNode(layer.name, connection.inputs, layers), cast(Join, layers[0]).output_shape(tuple(shapes))
+    except MinicnnError as error:
+        raise layer.error(str(error)) from None
+
+
+def _combine(layer: LayerParameter, shapes: list[Shape]) -> tuple[Layer, ...]:
+    """Return the layers of an Eltwise: a product, a maximum, or a sum with coefficients."""
     fields = layer.param("eltwise_param")
-    if fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM") != "SUM":
-        raise layer.error("there is a block for sums, none for products or maxima")
-    if any(c != 1 for c in fields.reals("coeff")) or len(set(shapes)) > 1 or len(shapes) < 2:
-        raise layer.error(f"adds {shapes} with coefficients; expected a sum of equal shapes")
-    return GraphNode(layer.name, connection.inputs, join=ADD), shapes[0]
+    operation, factors = fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM"), fields.reals("coeff")
+    if len(set(shapes)) > 1 or len(shapes) < 2:
+        raise layer.error(f"joins {shapes}; expected two values or more of one shape")
+    if operation != "SUM" and not factors:
+        return (Multiply() if operation == "PROD" else Maximum(),)
+    if operation == "SUM" and set(factors) <= {1.0}:
+        return (Add(),)
+    if operation == "SUM" and factors == [1.0, -1.0] and len(shapes) == 2:
+        return (Subtract(),)
+    if operation == "SUM" and len(factors) == len(shapes) and len(set(factors)) == 1:
+        return Add(), Scale((), bias=False, weight=np.array(factors[0], np.float32))
+    raise layer.error(f"{operation} with coefficients {factors}; expected equal ones, or 1 and -1, of a sum")
 
 
 def _build_layers(connection: _Connection, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.errors import ShapeError, WeightsError
+from minicnn.errors import MinicnnError, ShapeError, WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
+from minicnn.formats.graph import GraphNode, list_layers
 from minicnn.formats.keras.context import BuildContext, Shape
 from minicnn.formats.keras.layers import convert_layer
 from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model
 from minicnn.formats.keras.weights import Weights
-from minicnn.layers import Layer
+from minicnn.layers import Add, Cat, Layer, Maximum, Minimum, Multiply, Scale, Subtract
+from minicnn.layers.joins import Join
 from minicnn.layers.sequence import NamedLayers
 
 __all__ = ["build_layers"]
@@ -21,8 +22,17 @@ __all__ = ["build_layers"]
 MAX_DEPTH = 8  # models in models
 INPUT = "the input"
 STANDINS = (1009, 1013), (1031, 1033)  # for sizes that the file leaves open, twice: primes
-_JOINS = {"Add": ADD, "Concatenate": CONCAT}
-_MERGE_MODES = {"sum": ADD, "concat": CONCAT}  # of Keras 1
+_JOINS: dict[str, Join] = {
+    "Add": Add(),
+    "Average": Add(),
+    "Subtract": Subtract(),
+    "Multiply": Multiply(),
+    "Maximum": Maximum(),
+    "Minimum": Minimum(),
+    "Concatenate": Cat(),
+}
+# of Keras 1
+_MERGE_MODES = {"sum": "Add", "mul": "Multiply", "max": "Maximum", "ave": "Average", "concat": "Concatenate"}
 
 
 def build_layers(
@@ -43,7 +53,7 @@ def build_layers(
     shape = _channels_first_shape(model.input_shape, builder.channels_first)
     builder.shapes[INPUT] = shape
     target = builder.add_model(model, weights, "", INPUT, 0)
-    return shape, build_chain(builder.nodes, INPUT, target)
+    return shape, list_layers(builder.nodes, INPUT, target)
 
 
 def _channels_first(model: Model, depth: int) -> bool:
@@ -146,20 +156,41 @@ class _Builder:
         shapes = [self.shapes[name] for name in inputs]
         if not inputs or len({len(s) for s in shapes}) > 1:
             raise spec.error(f"can't join values of {escape(shapes)}")
-        rank, shape = len(shapes[0]), shapes[0]
-        if _join_kind(spec) == CONCAT:
-            if axis not in ((1, -3) if self.channels_first and rank == 3 else (-1, rank)):
-                raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
-            shape = (sum(s[0] or 0 for s in shapes), *shape[1:])
-        elif len(set(shapes)) > 1:
-            raise spec.error(f"can't add values of {escape(shapes)}")
-        return self.add_node(value, GraphNode(value, inputs, join=_join_kind(spec)), shape)
+        kind = _join_kind(spec)
+        join = Cat(self.axis(spec, axis, len(shapes[0]))) if kind == "Concatenate" else _JOINS[kind]
+        shape = _joined_shape(spec, join, shapes)
+        mean = (Scale((), bias=False, weight=np.array(1 / len(inputs), np.float32)),) if kind == "Average" else ()
+        return self.add_node(value, GraphNode(value, inputs, (join, *mean)), shape)
+
+    def axis(self, spec: Spec, axis: object, rank: int) -> int:
+        """Return which of our axes one of the file's is, the batch's being 0."""
+        if not isinstance(axis, int) or not -rank <= axis <= rank or axis == 0:
+            raise spec.error(f"axis: expected one behind the batch's, found {escape(axis)}")
+        place = axis if axis > 0 else rank + 1 + axis
+        # N x H x W x C to N x C x H x W
+        return place if self.channels_first or rank != 3 else {3: 1, 1: 2, 2: 3}[place]
 
 
 def _join_kind(spec: Spec) -> str:
     if spec.kind == "Merge":
         return _MERGE_MODES.get(str(spec.config.get("mode")), "")
-    return _JOINS.get(spec.kind, "")
+    return spec.kind if spec.kind in _JOINS else ""
+
+
+def _joined_shape(spec: Spec, layer: Join, shapes: list[Shape]) -> Shape:
+    """Return the shape of a join, open where an input is; what is open is taken for equal."""
+    # a prime stands for what is open, one for each axis
+    primes = (1009, 1013, 1019)
+    stand_ins = {axis: n for axis, n in enumerate(primes) if any(s[axis : axis + 1] == (None,) for s in shapes)}
+    filled = tuple(
+        tuple(stand_ins[axis] if n is None or (axis in stand_ins and n > 1) else n for axis, n in enumerate(shape))
+        for shape in shapes
+    )
+    try:
+        shape = layer.output_shape(filled)
+    except MinicnnError as error:
+        raise spec.error(str(error)) from None
+    return tuple(None if axis in stand_ins else n for axis, n in enumerate(shape))
 
 
 def _sort_specs(model: Model) -> Iterator[Spec]:

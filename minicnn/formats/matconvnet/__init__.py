@@ -16,14 +16,16 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
 from minicnn.formats.containers.files import escape
-from minicnn.formats.graph import ADD, CONCAT, GraphNode, build_chain
+from minicnn.formats.graph import GraphNode, list_layers
 from minicnn.formats.matconvnet.blocks import INPUT, Block, decode_blocks, first_numbers
 from minicnn.formats.matconvnet.layers import convert_block
 from minicnn.formats.matconvnet.meta import read_input_shape, read_labels, read_preprocess
-from minicnn.layers import Flatten, Layer, Softmax, sequence
+from minicnn.layers import Add, Cat, Flatten, Layer, Softmax, sequence
 from minicnn.network import Network
 
 __all__ = ["read"]
+
+JOINS: dict[str, Layer] = {"sum": Add(), "concat": Cat()}
 
 
 def read(path: PathLike) -> Network:
@@ -60,7 +62,7 @@ def _build_network(net: Mapping[str, Any], name: str) -> Network:
     meta = net["meta"] if isinstance(net.get("meta"), dict) else net
     input_shape = read_input_shape(meta)
     target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
-    layers = _flatten_scores(build_chain(nodes, INPUT, target), input_shape)
+    layers = _flatten_scores(list_layers(nodes, INPUT, target), input_shape)
     scores = sequence.output_shape(layers, input_shape) if input_shape else None
     return Network(layers, input_shape, read_preprocess(meta), read_labels(meta, scores), name=name)
 
@@ -73,14 +75,17 @@ def _build_nodes(blocks: list[Block], channels: int | None) -> tuple[str, dict[s
     channels_of: dict[str, int | None] = {INPUT: channels}
     nodes: dict[str, GraphNode] = {}
     for block in _sort_blocks(blocks):
-        join = block.type if block.type in (ADD, CONCAT) else ""
-        if not join and len(block.inputs) != 1:
+        if block.type not in JOINS and len(block.inputs) != 1:
             raise block.error(f"reads {len(block.inputs)} values, expected one")
-        layers = () if join else (convert_block(block, channels_of[block.inputs[0]]),)
+        layers: tuple[Layer, ...]
+        if block.type not in JOINS:
+            layers = (convert_block(block, channels_of[block.inputs[0]]),)
+        else:  # of one value it is the value itself
+            layers = (JOINS[block.type],) if len(block.inputs) > 1 else ()
         # the depth of each value, by which a later convolution knows its groups
         channels_of[block.output] = _output_channels(block, layers, [channels_of[name] for name in block.inputs])
         block.check_read()
-        nodes[block.output] = GraphNode(block.name, block.inputs, layers, join)
+        nodes[block.output] = GraphNode(block.name, block.inputs, layers)
     used = {name for block in blocks for name in block.inputs}
     ends = [name for name in nodes if name not in used]
     if len(ends) != 1:
@@ -108,7 +113,7 @@ def _sort_blocks(blocks: list[Block]) -> Iterator[Block]:
 
 
 def _output_channels(block: Block, layers: tuple[Layer, ...], depths: list[int | None]) -> int | None:
-    if block.type == CONCAT:
+    if block.type == "concat":
         if first_numbers(block.fields.get("dim", 3)) != [3]:
             raise block.error("concatenates along another axis than the channels")
         known = [n for n in depths if n is not None]

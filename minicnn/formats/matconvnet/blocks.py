@@ -14,7 +14,6 @@ import numpy as np
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields, describe_unread
-from minicnn.formats.graph import ADD, CONCAT
 
 __all__ = ["INPUT", "Block", "decode_blocks", "first_numbers"]
 
@@ -169,8 +168,8 @@ _DAG_TYPES = {
     "DropOut": "dropout",
     "SoftMax": "softmax",
     "Loss": "loss",
-    "Sum": ADD,
-    "Concat": CONCAT,
+    "Sum": "sum",
+    "Concat": "concat",
 }
 
 

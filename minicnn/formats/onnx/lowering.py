@@ -12,21 +12,44 @@ import numpy as np
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields
-from minicnn.formats.graph import ADD, CONCAT, GraphNode
+from minicnn.formats.graph import GraphNode
 from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
 from minicnn.formats.onnx.model import Branch, Model, Node
 from minicnn.formats.onnx.node import BoundNode
 from minicnn.formats.onnx.operators import HARMLESS, LAYERS, add_features, scale_and_shift
 from minicnn.formats.onnx.resampling import split_axis
-from minicnn.layers import Conv2d, ConvTranspose2d, Layer, Linear, Slice
+from minicnn.layers import (
+    Add,
+    Cat,
+    Conv2d,
+    ConvTranspose2d,
+    Divide,
+    Layer,
+    Linear,
+    Maximum,
+    Minimum,
+    Multiply,
+    Slice,
+    Subtract,
+)
 from minicnn.layers.base import Shape
+from minicnn.layers.joins import Join
 
 __all__ = ["BATCH", "MAX_VALUES", "Lowering"]
 
 MAX_VALUES = 1 << 31  # values of one image in one layer
 BATCH = 1_000_003  # stands for a batch that the file leaves open: a prime
-JOINS = {"Add": ADD, "Sum": ADD, "Concat": CONCAT}
+JOINS: dict[str, Join] = {
+    "Add": Add(),
+    "Concat": Cat(),
+    "Div": Divide(),
+    "Max": Maximum(),
+    "Min": Minimum(),
+    "Mul": Multiply(),
+    "Sub": Subtract(),
+    "Sum": Add(),
+}
 
 
 class Lowering:
@@ -93,20 +116,25 @@ class Lowering:
             marks = (self.batch == BATCH, *(a != b for a, b in zip(shape, other, strict=True)))
             self.folded[node.outputs[0]] = constant_folding.shape_constant(node, (self.batch, *shape), marks)
         elif any(node.inputs[i] in self.squares for i in data):
-            self._follow_squares(node, data, inputs)
-        # x * x may begin a local response normalisation that is written out in nodes
-        elif node.op_type == "Mul" and len(data) == 2 and node.inputs[0] == node.inputs[1]:
-            shapes = self.shapes[node.outputs[0]] = self.shapes[node.inputs[0]]
-            self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], shapes[0])
+            try:
+                self._follow_squares(node, data, inputs)
+            except WeightsError:
+                squares = {node.inputs[i] for i in data} & self.squares.keys()
+                if not squares <= self.graph.keys():
+                    raise
+                # a product like any other, and no beginning of a normalisation
+                for name in squares:
+                    del self.squares[name]
+                self._add(node)
         elif node.op_type == "Split" and data == [0]:
             self._split(node, self._bind(node, 0, inputs))
+        # with one computed value among constants most are no joins: an Add adds a bias
+        elif node.op_type in JOINS and (len(data) > 1 or (node.op_type in ("Sum", "Concat") and len(inputs) > 1)):
+            self._join(node, data)
         elif node.op_type not in LAYERS:
             raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
-        # an Add of a single computed value adds a constant, which is a bias and no join
-        elif node.op_type in JOINS and len(node.inputs) > 1 and (len(data) > 1 or node.op_type != "Add"):
-            self._join(node, data)
         elif len(data) > 1:
-            raise node.error("has two computed inputs; layers have one, and blocks add or concatenate")
+            raise node.error("has two computed inputs, where layers have one")
         else:
             self._lower(node, self._bind(node, data[0], inputs))
 
@@ -175,18 +203,19 @@ class Lowering:
         shapes = [shape for shape, _ in shape_pairs]
         if len(data) < len(node.inputs):
             raise node.error("joins a computed value with a constant; there are layers for computed ones")
-        if JOINS[node.op_type] == CONCAT:
-            # shapes leave the batch out, so that the channels are axis 1 or -len(shape)
-            axis = node.integer("axis", 1)
-            if axis not in (1, -len(shapes[0])) or len({(s[1:], other[1:]) for s, other in shape_pairs}) > 1:
-                raise node.error(f"concatenates {shapes} along axis {axis}; expected the channels, axis 1")
-            first, second = ((sum(s[0] for s in of), *of[0][1:]) for of in zip(*shape_pairs, strict=True))
-            output_shapes = first, second
-        else:
-            if len(set(shape_pairs)) > 1:
-                raise node.error(f"adds values of shapes {shapes}; expected equal ones")
-            output_shapes = shape_pairs[0]
-        self._record(node, GraphNode(node.name, tuple(node.inputs), join=JOINS[node.op_type]), output_shapes)
+        if self.channels_last and self.source in node.inputs:
+            raise node.error("reads the input as N x H x W x C; only the transposition of such an input is read")
+        layer = JOINS[node.op_type]
+        if isinstance(layer, Cat):
+            axis, rank = node.integer("axis", 1), len(shapes[0]) + 1
+            if not -rank < axis < rank or axis == 0:
+                raise node.error(f"concatenates along axis {axis}; expected one of 1 .. {rank - 1}")
+            layer = Cat(axis % rank)
+        first, second = (layer.output_shape(tuple(of)) for of in zip(*shape_pairs, strict=True))
+        self._record(node, GraphNode(node.name, tuple(node.inputs), (layer,)), (first, second))
+        # x * x may begin a local response normalisation that is written out in nodes
+        if node.op_type == "Mul" and node.inputs[0] == node.inputs[1]:
+            self.squares[node.outputs[0]] = lrn_pattern.Squares(node.inputs[0], first)
 
     def _bind(self, node: Node, index: int, inputs: list[constant_folding.Constant | None]) -> BoundNode:
         shape, other = self.shapes[node.inputs[index]]

@@ -13,7 +13,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
-from minicnn.formats.graph import build_chain, flatten_scores
+from minicnn.formats.graph import flatten_scores, list_layers
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
 from minicnn.formats.onnx.model import Model, Node, ValueInfo, open_model
 from minicnn.formats.onnx.tensors import KINDS, Filled
@@ -43,8 +43,7 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     Raises
     ------
     WeightsError
-        If the file is damaged, an operator has no layer, or the graph is no list of layers and blocks; the
-        operator and its node are named.
+        If the file is damaged, or an operator has no layer; the operator and its node are named.
 
     """
     model = open_model(path)
@@ -56,10 +55,10 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     shapes = _standin_shapes(source)
     batch = source.dims[0] or BATCH
     lowering = Lowering(model, nodes, source.name, target, batch, shapes, source.channels_last)
-    if target not in lowering.shapes or target in lowering.squares:
+    if target not in lowering.shapes or (target in lowering.squares and target not in lowering.graph):
         raise WeightsError(f"{path}: the output {escape(target)!r} does not come from the input through layers")
     try:
-        chain = flatten_scores(build_chain(lowering.graph, source.name, target), lowering.shapes[target][0])
+        chain = flatten_scores(list_layers(lowering.graph, source.name, target), lowering.shapes[target][0])
         preprocess, labels = _parse_metadata(model)
         input_shape = None if lowering.open else shapes[0]
         return Network(chain, input_shape, preprocess, labels, name=model.path.stem)

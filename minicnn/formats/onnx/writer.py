@@ -21,15 +21,36 @@ from minicnn.formats.containers.protobuf import (
 )
 from minicnn.formats.onnx.export import NODES
 from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
-from minicnn.layers import Concat, Layer, Residual, Sequential
+from minicnn.layers import (
+    Add,
+    Cat,
+    Concat,
+    Divide,
+    Layer,
+    Maximum,
+    Minimum,
+    Multiply,
+    Residual,
+    Sequential,
+    Subtract,
+)
 from minicnn.layers.base import Shape
-from minicnn.layers.sequence import NamedLayers
+from minicnn.layers.joins import Join
+from minicnn.layers.sequence import INPUT, NamedLayers, needed_for, read_by
 from minicnn.network import Network
 
 __all__ = ["OPSET", "write"]
 
 OPSET, IR_VERSION = 17, 8
 MAX_BYTES = (1 << 31) - 1  # protobuf's limit
+JOINS: dict[type[Join], str] = {
+    Add: "Add",
+    Divide: "Div",
+    Maximum: "Max",
+    Minimum: "Min",
+    Multiply: "Mul",
+    Subtract: "Sub",
+}
 _KINDS = {np.dtype(np.float32): 1, np.dtype(np.int64): 7, np.dtype(np.float64): 11}
 
 
@@ -133,11 +154,29 @@ class Graph:
 
     def add_chain(self, layers: NamedLayers, context: ExportContext) -> tuple[str, Shape]:
         """Add layers one after the other; return the name and the shape of the last one's output."""
-        x, shape = context.x, context.shape
-        for name, layer in layers:
-            here = ExportContext(f"{context.path}.{name}" if context.path else name, x, shape)
-            x, shape = self.add_layer(layer, here), layer.output_shape(shape)
-        return x, shape
+        end = layers[-1][0] if layers else INPUT
+        layers, values = needed_for(layers, end), {INPUT: (context.x, context.shape)}
+        for (name, layer), inputs in zip(layers, read_by(layers), strict=True):
+            path = f"{context.path}.{name}" if context.path else name
+            x, shape = values[inputs[0]]
+            if isinstance(layer, Join):
+                names, shapes = zip(*(values[value] for value in inputs), strict=True)
+                values[name] = self.add_join(layer, path, list(names)), layer.output_shape(shapes)
+            else:
+                values[name] = self.add_layer(layer, ExportContext(path, x, shape)), layer.output_shape(shape)
+        return values[end]
+
+    def add_join(self, layer: Join, path: str, inputs: list[str]) -> str:
+        """Add a layer of several inputs and return the name of its output."""
+        if isinstance(layer, Cat):
+            return self.node("Concat", path, inputs, axis=layer.dim)
+        if type(layer) not in JOINS:
+            raise WeightsError(f"layer {path!r}: no ONNX operator is known for {type(layer).__name__}")
+        # operators of two inputs take more one by one
+        first, *rest = inputs
+        for i, other in enumerate(rest, start=1):
+            first = self.node(JOINS[type(layer)], path if i == len(rest) else f"{path}_{i}", [first, other])
+        return first
 
     def add_layer(self, layer: Layer, context: ExportContext) -> str:
         """Add a layer and return the name of its output."""

@@ -174,7 +174,28 @@ def test_residual_and_concatenating_blocks(tmp_path):
     mixed = torch.cat([y, F.conv2d(y, *w["one"], padding=(0, 1)), y * w["scale2"][0][:, None, None]], 1)
     same(net, x.numpy(), mixed, upto="mixed")
     same(net, x.numpy(), mixed.mean((2, 3)))
-    assert net["sum.scale"].weight.shape == (3,) and net.names == ["sum", "bn2", "mixed", "pool", "flatten"]
+    names = ["conv", "scale", "relu", "sum", "bn2", "one", "scale2", "mixed", "pool", "flatten"]
+    assert net["scale"].weight.shape == (3,) and net.names == names
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ("operation: PROD", lambda a, b: a * b),
+        ("operation: MAX", torch.maximum),
+        ("operation: SUM", torch.add),
+        ("coeff: 1 coeff: -1", torch.sub),
+        ("coeff: 0.5 coeff: 0.5", lambda a, b: (a + b) / 2),
+    ],
+)
+def test_values_combined(tmp_path, params, expected):
+    text = header(2, 5, 6) + layer("scale", "Scale", "data") + layer("tanh", "TanH", "scale")
+    text += layer("e", "Eltwise", "scale tanh", params=f"eltwise_param {{ {params} }}")
+    text += layer("rows", "Concat", "e tanh", params="concat_param { axis: -2 }")
+    net = read(*write(tmp_path, text, {"scale": [np.ones(2, np.float32)]}))
+    x = normal(2, 2, 5, 6)
+    y = torch.from_numpy(x)
+    same(net, x, torch.cat([expected(y, torch.tanh(y)), torch.tanh(y)], 2))
 
 
 @pytest.mark.parametrize(

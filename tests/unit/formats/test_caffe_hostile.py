@@ -97,11 +97,12 @@ def test_text_that_is_none(content, message, tmp_path):
         ),
         (header(3, 8, 8) + CONV + layer("r", "ReLU", "data"), r"2 outputs \(conv, r\)"),
         (
-            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { operation: MAX }"),
-            "for sums",
+            header(3, 8, 8)
+            + layer("e", "Eltwise", "data data", params="eltwise_param { operation: MAX coeff: 1 coeff: 2 }"),
+            "coeff",
         ),
         (
-            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { coeff: 1 coeff: -1 }"),
+            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { coeff: 1 coeff: 2 }"),
             "coeff",
         ),
         (

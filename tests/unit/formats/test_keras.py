@@ -652,10 +652,13 @@ DESCRIPTIONS = {
         "expected one order",
     ),
     "models in models": (lambda c: models_in_models(c), "deep in one another|deep"),
-    "sums of different shapes": (lambda c: reads(c, "add", ("input", 0, 0), ("n2", 0, 0)), "can't add values"),
+    "sums of different shapes": (
+        lambda c: reads(c, "add", ("input", 0, 0), ("n2", 0, 0)),
+        "sizes must agree or be 1",
+    ),
     "a concatenation elsewhere": (
         lambda c: of(c, "cat")["config"].update(axis=1),
-        "axis: expected that of the cha",
+        "must agree in all axes but 1",
     ),
 }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn import Network
+from minicnn import Network, load, save
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.randomise import stages
 from minicnn.explain.grad_cam import grad_cam, last_convolution, layers_after
@@ -125,6 +125,28 @@ def test_the_cpu_gives_the_same_also_when_replayed(name):
         assert abs(loss - actual_loss) < 1e-5 and actual.keys() == wanted.keys()
         for key in wanted:
             np.testing.assert_allclose(actual[key], wanted[key], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_torch_gives_the_same(name):
+    pytest.importorskip("torch")
+    from minicnn.verify import compare
+    from minicnn.verify.comparison.peers.to_torch import to_torch
+
+    net = crossing(*NETS[name])
+    report = compare(net, to_torch(net), image().astype(np.float32))
+    assert report.ok, report.text()
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("suffix", [".npz", ".onnx"])
+def test_files_give_the_same(name, suffix, tmp_path):
+    net, x = crossing(*NETS[name]), image().astype(np.float32)
+    save(net, tmp_path / f"net{suffix}")
+    other = load(tmp_path / f"net{suffix}")
+    np.testing.assert_array_equal(other(x), net(x))
+    if suffix == ".npz":
+        assert [repr(layer) for layer in other.layers] == [repr(layer) for layer in net.layers]
 
 
 def test_layers_in_the_middle_of_parallel_paths():

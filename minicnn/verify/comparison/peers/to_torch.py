@@ -6,8 +6,9 @@ A class of layers is translated by the function registered for it in ``translate
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from functools import reduce, singledispatch
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from minicnn.shapes import Sides, pair, sides, span
 
 __all__ = ["to_torch", "translate"]
 
+Step: TypeAlias = tuple[str, tuple[str, ...]]  # a module's name, and the names of what it reads
 TAIL = 64  # more rows than a window has past the end
 
 
@@ -65,39 +67,64 @@ class Concatenation(nn.Module):  # type: ignore[misc]  # torch has no types here
         return torch.cat([_run_children(self, branch, x) for branch in self.branches], dim=1)
 
 
+class Graph(nn.Module):  # type: ignore[misc]  # torch has no types here
+    """Modules that read what the steps say."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], steps: list[Step]):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.steps = steps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run them in their order."""
+        return _run_children(self, self.steps, x)
+
+
 class Function(nn.Module):  # type: ignore[misc]  # torch has no types here
     """A function as a module."""
 
-    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, function: Callable[..., torch.Tensor]):
         super().__init__()
         self.function = function
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
         """Call it."""
-        return self.function(x)
+        return self.function(*x)
 
 
-def _adopt(module: nn.Module, *branches: nn.Module) -> list[list[str]]:
-    """Make the branches' children the module's own, as our names have them; return the names by branch."""
+def _adopt(module: nn.Module, *branches: nn.Module) -> list[list[Step]]:
+    """Make the branches' children the module's own, as our names have them; return the steps by branch."""
     for branch in branches:
         for name, child in branch.named_children():
             module.add_module(name, child)
-    return [list(dict(branch.named_children())) for branch in branches]
+    return [_steps(branch) for branch in branches]
 
 
-def _run_children(module: nn.Module, names: list[str], x: torch.Tensor) -> torch.Tensor:
-    for name in names:
-        x = module.get_submodule(name)(x)
+def _steps(branch: nn.Module) -> list[Step]:
+    if isinstance(branch, Graph):
+        return branch.steps
+    names = [name for name, _ in branch.named_children()]
+    return [(name, (before,)) for name, before in zip(names, [sequence.INPUT, *names], strict=False)]
+
+
+def _run_children(module: nn.Module, steps: list[Step], x: torch.Tensor) -> torch.Tensor:
+    values = {sequence.INPUT: x}
+    for name, inputs in steps:
+        x = values[name] = module.get_submodule(name)(*(values[value] for value in inputs))
     return x
 
 
-def _sequential(chain: sequence.NamedLayers, shape: Shape) -> nn.Sequential:
+def _sequential(chain: sequence.NamedLayers, shape: Shape) -> nn.Module:
+    # torch allows no dots in the names of modules
     modules = OrderedDict(
-        # torch allows no dots in the names of modules
         (name.replace(".", "/"), _with_weights(layer, _translate_class(layer)(layer, s, out)))
         for name, layer, s, out in sequence.shapes(chain, shape)
     )
-    return nn.Sequential(modules)
+    if not any(layer.inputs for _, layer in chain):
+        return nn.Sequential(modules)
+    reads = [tuple(value.replace(".", "/") for value in inputs) for inputs in sequence.read_by(chain)]
+    return Graph(modules, list(zip(modules, reads, strict=True)))
 
 
 def _translate_class(layer: Layer) -> Callable[[Layer, Shape, Shape], nn.Module]:
@@ -219,6 +246,22 @@ def _(layer: layers.Residual, shape: Shape, out: Shape) -> nn.Module:
 @translate.register
 def _(layer: layers.Concat, shape: Shape, out: Shape) -> nn.Module:
     return Concatenation(*(_sequential(branch, shape) for branch in layer.branches()))
+
+
+for _join, _function in {
+    layers.Add: torch.add,
+    layers.Divide: torch.div,
+    layers.Maximum: torch.maximum,
+    layers.Minimum: torch.minimum,
+    layers.Multiply: torch.mul,
+    layers.Subtract: torch.sub,
+}.items():
+    translate.register(_join, lambda layer, shape, out, f=_function: Function(lambda *x: reduce(f, x)))
+
+
+@translate.register
+def _(layer: layers.Cat, shape: Shape, out: Shape) -> nn.Module:
+    return Function(lambda *x: torch.cat(x, dim=layer.dim))
 
 
 @translate.register
