@@ -1,11 +1,11 @@
-"""What the nets of this package are made of: a convolution with its normalisation, and the end of a classifier."""
+"""What the nets of this package are made of."""
 
 from __future__ import annotations
 
-from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer
+from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer, Multiply
 from minicnn.layers.sequence import NamedLayers
 
-__all__ = ["conv_norm", "global_mean", "round_channels"]
+__all__ = ["conv_norm", "global_mean", "round_channels", "squeeze_excite"]
 
 
 def conv_norm(
@@ -29,8 +29,8 @@ def global_mean() -> NamedLayers:
     return [("avgpool", GlobalAvgPool2d()), ("flatten", Flatten())]
 
 
-def round_channels(channels: float) -> int:
-    """Return the multiple of 8 nearest to that many channels, the next one if it were less than 90 % of them.
+def round_channels(channels: float, divisor: int = 8) -> int:
+    """Return the multiple of ``divisor`` nearest to that many channels, the next one if it were less than 90 %.
 
     Examples
     --------
@@ -38,5 +38,30 @@ def round_channels(channels: float) -> int:
     (32, 16)
 
     """
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+def squeeze_excite(name: str, maps: str, channels: tuple[int, int], activation: Layer, gate: Layer) -> NamedLayers:
+    """Each map times a factor that all maps' means decide (Hu et al. 2018).
+
+    Parameters
+    ----------
+    name : str
+        Of the block, and what the names of its layers begin with.
+    maps : str
+        The layer that gives the maps.
+    channels : (number of maps, number of values that their means are squeezed into)
+    activation, gate : layers
+        After the first and the second 1 x 1 convolution.
+
+    """
+    wide, squeezed = channels
+    return [
+        (f"{name}.avgpool", GlobalAvgPool2d()),
+        (f"{name}.fc1", Conv2d(wide, squeezed, 1)),
+        (f"{name}.activation", activation),
+        (f"{name}.fc2", Conv2d(squeezed, wide, 1)),
+        (f"{name}.scale_activation", gate),
+        (name, Multiply(inputs=(maps, f"{name}.scale_activation"))),
+    ]

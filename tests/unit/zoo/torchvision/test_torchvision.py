@@ -41,7 +41,21 @@ FINGERPRINTS = {
     "densenet169": (846, "a9eb5c1c253d9342"),
     "densenet201": (1006, "aaf6c59d276cc495"),
     "googlenet": (287, "b2fadd85b321b7a9"),
+    "inception_v3": (472, "5beceaea5a4204b9"),
+    "efficientnet_b0": (311, "b5ec7b4b5e4fedbb"),
+    "efficientnet_b1": (439, "1f5cde5a1ed036f9"),
+    "efficientnet_b2": (439, "0dbc4ac8a0f40c25"),
+    "efficientnet_b3": (496, "a78a6fe55721a28c"),
+    "efficientnet_b4": (610, "d5f2bdadab7f41bc"),
+    "efficientnet_b5": (738, "33800e0779416f4e"),
+    "efficientnet_b6": (852, "12227c2910fad473"),
+    "efficientnet_b7": (1037, "1019a0c28dcf05bc"),
+    "efficientnet_v2_s": (672, "63498c34974c0241"),
+    "efficientnet_v2_m": (963, "840bd1d7f5e26178"),
+    "efficientnet_v2_l": (1331, "5950c1bddea72180"),
     "mobilenet_v2": (262, "d613ea65450d5318"),
+    "mobilenet_v3_small": (210, "c5aae8a56256fe35"),
+    "mobilenet_v3_large": (266, "2af4cb8a399e8d82"),
     "mnasnet0_5": (262, "04f736ea0d1f331f"),
     "mnasnet0_75": (262, "a9980c48af58deee"),
     "mnasnet1_0": (262, "b1a4ee79a5b4a56d"),
@@ -53,6 +67,18 @@ FINGERPRINTS = {
     "regnet_x_8gf": (372, "f51a7cb44e379afd"),
     "regnet_x_16gf": (357, "d9ffa0f7e01e8aff"),
     "regnet_x_32gf": (372, "2eb1bd6704fff7e3"),
+    "regnet_y_400mf": (331, "cb7f2c2686cdf294"),
+    "regnet_y_800mf": (293, "991608fe1d40d132"),
+    "regnet_y_1_6gf": (540, "3b97470281b7d1e9"),
+    "regnet_y_3_2gf": (426, "a7a871f25a474ea7"),
+    "regnet_y_8gf": (350, "777fdc66c881971b"),
+    "regnet_y_16gf": (369, "47a05bbc69b66815"),
+    "regnet_y_32gf": (407, "5174db34bab78407"),
+    "regnet_y_128gf": (540, "515fc92bae91a969"),
+    "shufflenet_v2_x0_5": (282, "cfd56088815d0861"),
+    "shufflenet_v2_x1_0": (282, "c95a672d46729790"),
+    "shufflenet_v2_x1_5": (282, "24ba8d5b6dea8896"),
+    "shufflenet_v2_x2_0": (282, "0402cbc7fa88c28b"),
 }
 
 
@@ -76,16 +102,24 @@ def models():
 
 
 # one net a page, the smallest
-SMALLEST = "resnext50_32x4d densenet121 googlenet mobilenet_v2 mnasnet0_5 regnet_x_400mf".split()
+SMALLEST = """resnext50_32x4d densenet121 googlenet inception_v3 mobilenet_v2 mobilenet_v3_small mnasnet0_5
+efficientnet_b0 efficientnet_v2_s regnet_x_400mf regnet_y_400mf shufflenet_v2_x0_5""".split()
 
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_scores_and_input_gradient_are_torchvision_s(name, models):
-    options = {"aux_logits": True, "init_weights": False} if name == "googlenet" else {}
+    options = {"aux_logits": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     module = randomise(getattr(models, name)(weights=None, num_classes=10, **options))
+    for part in module.modules():
+        if isinstance(part, torch.nn.Hardsigmoid):
+            # torch's own gradient of it has 1/6 in float32, even for float64
+            part.forward = lambda x: torch.clamp(x + 3, 0, 6) / 6
+        elif isinstance(part, torch.nn.Hardswish):
+            part.forward = lambda x: x * torch.clamp(x + 3, 0, 6) / 6
     architecture = zoo.architecture(name, 10)
     state = {k: v for k, v in numpy_state(module).items() if k.rpartition(".")[0] not in architecture.unused}
-    assert_same(architecture.layers, module, state, (1, 3, 64, 64))
+    side = 96 if name == "inception_v3" else 64
+    assert_same(architecture.layers, module, state, (1, 3, side, side))
 
 
 def test_a_published_file_with_auxiliary_classifiers_and_old_names_loads(tmp_path):
