@@ -12,6 +12,7 @@ twice (its size + 1 MiB), or arrays whose elements can't be touched. To add a fo
 import argparse
 import faulthandler
 import io
+import json
 import pickle
 import random
 import re
@@ -23,10 +24,11 @@ import traceback
 import tracemalloc
 import warnings
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import date
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +40,8 @@ import fuzz_networks
 from minicnn.errors import WeightsError
 from minicnn.formats import numpy_pickle, pytorch, safetensors
 from minicnn.formats.containers import npz, unpickler
+from minicnn.io.load import read_state_dict
+from minicnn.io.source import find_kind
 
 SLOWEST, LARGEST = 5.0, 2.0  # seconds; times (size + 1 MiB)
 FLOOR = 1 << 20
@@ -62,6 +66,8 @@ def formats() -> list[Format]:
         Format("pytorch: zip file", [*torch_files(), written(pytorch.write)], pytorch.read),
         Format("pytorch: program, right checksum", [program(torch_files()[2])], pytorch.read, repacked),
         Format("pytorch: legacy file", [legacy(file) for file in torch_files()], pytorch.read),
+        Format("pytorch: settings, right checksum", [program(settings_file())], pytorch.read, repacked),
+        Format("any name: what bytes say", [*torch_files(), *marked_files()], read_by_bytes),
         Format("npz: file", [written(npz.write), saved(np.savez), saved(np.savez_compressed)], npz.read),
         Format("npz: array, right checksum", [npy(a) for a in arrays().values()], npz.read, zipped),
         Format("npy: file", [npy(a) for a in arrays().values()], npz.read_npy),
@@ -111,6 +117,36 @@ def torch_files() -> list[bytes]:
         "tags": [{"a"}, (1 << 70,)],
     }
     return [_torch_file(value) for value in (state, mixed, checkpoint)]
+
+
+@cache
+def settings_file() -> bytes:
+    """Return a checkpoint with what trainers keep beside the weights, none of which is built."""
+    import argparse
+
+    beside = {"args": argparse.Namespace(rate=0.1, root=PurePosixPath("/runs")), "best": np.float64(0.7)}
+    beside |= {"history": defaultdict(list, {"loss": [1.0]}), "when": date(2026, 1, 1), "confusion": np.eye(3)}
+    return _torch_file({**beside, "state_dict": {"module.fc.weight": arrays_of_torch()["conv.weight"]}})
+
+
+def arrays_of_torch() -> dict[str, Any]:
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays().items()}
+
+
+def marked_files() -> list[bytes]:
+    """Return files of other kinds, and JSON that names further files."""
+    index = {"weight_map": {"conv.weight": "a.safetensors", "conv.bias": "file"}}
+    texts = [json.dumps(index), json.dumps({"class_name": "Model", "config": {}}), "layer { name: 'a' }"]
+    texts += ["version https://git-lfs.github.com/spec/v1\nsize 3", "<html><title>a</title>", "[net]\nbatch=1"]
+    return [*(text.encode() for text in texts), b"\x08\x07:\x02\n\x00", b"\n\x03net\xa2\x06\x03\n\x01c"]
+
+
+def read_by_bytes(path: Path) -> dict[str, np.ndarray]:
+    kind = find_kind(path)
+    # networks are read by the formats below
+    return read_state_dict(path) if kind.read_arrays is not None else {}
 
 
 def _torch_file(value: Any) -> bytes:

@@ -87,7 +87,9 @@ def take_entry(
     """
     if not entry:
         return arrays
-    inner = {name[len(entry) + 1 :]: a for name, a in arrays.items() if name.startswith(f"{entry}.")}
+    # what has been removed from all names may be typed nevertheless
+    heads = {f"{entry}.", *strip_prefix({f"{entry}.": 0})}
+    inner = {name[len(h) :]: a for h in heads for name, a in arrays.items() if name.startswith(h)}
     if not inner:
         there = dict.fromkeys([*filter(None, others), *(name.partition(".")[0] for name in arrays)])
         shown = ", ".join(escape(name) for name in list(there)[:12])

@@ -130,7 +130,7 @@ def _leave_out_heads(
     """Leave out auxiliary heads and what belongs to the loss, and say so."""
     dropped = [n for n in inside if n not in shapes and _SKIPPED.search(n)]
     dropped += [n for n in outside if _SKIPPED.search(n)]
-    averages = dict.fromkeys(escape(n.partition(".")[0]) for n in outside if is_average(n))
+    averages = dict.fromkeys(escape(n.partition(".")[0]) for n, a in outside.items() if is_average(n) and a.ndim)
     if dropped:
         shown = ", ".join(dict.fromkeys(escape(n.rpartition(".")[0] or n) for n in dropped))
         warnings.warn(f"{path}: left out, as the scores do not depend on them: {shown}", stacklevel=4)
@@ -176,7 +176,8 @@ def _rename_head(
 
 def _check_outside(path: Path, prefix: str, outside: Arrays) -> None:
     """Refuse layers beside the network, which may follow it; single numbers and vectors are only named."""
-    outside = {n: a for n, a in outside.items() if not n.endswith("num_batches_tracked")}
+    # what counts steps or batches
+    outside = {n: a for n, a in outside.items() if a.ndim or a.dtype.kind == "f"}
     layers = [escape(n) for n, a in outside.items() if a.ndim > 1 or n.endswith("running_mean")]
     if layers:
         raise WeightsError(
