@@ -165,7 +165,8 @@ class ConvTranspose2d(Layer, capturable=True):
     padding : int, pair or four sides ((top, bottom), (left, right))
         Taken away from the output.
     output_padding : int or pair
-        Rows and columns more at the bottom and on the right; less than the stride.
+        Rows and columns more at the bottom and on the right; less than the stride, or at most what the
+        padding takes away there.
     groups : int
     bias : bool, or the array of shape (out_channels,)
     weight : array of shape (in_channels, out_channels / groups, R, S), or None to have it drawn
@@ -218,9 +219,10 @@ class ConvTranspose2d(Layer, capturable=True):
             output_padding=pair(self.output_padding, "ConvTranspose2d: output_padding", minimum=0),
             bias=None if self.bias is False else self.bias,
         )
-        if any(extra >= step for extra, step in zip(self.output_padding, self.stride, strict=True)):
+        if any(extra >= step for extra, step in zip(self._cropping()[1], self.stride, strict=True)):
             raise ShapeError(
-                f"ConvTranspose2d: output_padding {self.output_padding} must be less than the stride {self.stride}"
+                f"ConvTranspose2d: output_padding {self.output_padding} must be less than the stride "
+                f"{self.stride}, or at most what the padding takes away at the end"
             )
 
     def parameter_shapes(self) -> dict[str, Shape]:
@@ -230,10 +232,20 @@ class ConvTranspose2d(Layer, capturable=True):
         }
         return shapes if self.bias is None else shapes | {"bias": (self.out_channels,)}
 
+    def _cropping(self) -> tuple[Sides, IntPair]:
+        """Return padding and output_padding for the kernels, which take less than a stride of the latter."""
+        padding, extras = [], []
+        for (before, after), extra, step in zip(self.padding, self.output_padding, self.stride, strict=True):
+            # rows that one adds and the other takes away cancel
+            both = min(extra, after) if extra >= step else 0
+            padding.append((before, after - both))
+            extras.append(extra - both)
+        return (padding[0], padding[1]), (extras[0], extras[1])
+
     def _geometry(self) -> dict[str, Any]:
         return {
             "stride": self.stride,
-            "padding": self.padding,
+            "padding": self._cropping()[0],
             "dilation": self.dilation,
             "groups": self.groups,
         }
@@ -251,7 +263,7 @@ class ConvTranspose2d(Layer, capturable=True):
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y = kernels.conv_transpose2d(
-            x, self.weight, self.bias, output_padding=self.output_padding, **self._geometry()
+            x, self.weight, self.bias, output_padding=self._cropping()[1], **self._geometry()
         )
         return y, x if keep == Keep.INPUTS else None
 

@@ -285,6 +285,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Squeeze": reshape.squeeze,
     "Sub": _affine,
     "Sum": _identity,
+    "Tile": resampling.tile,
     "Transpose": reshape.transpose,
     "Unsqueeze": reshape.unsqueeze,
     "Upsample": resampling.resize,

@@ -20,7 +20,7 @@ from minicnn.layers.base import Shape
 from minicnn.layers.resampling.coordinates import COORDINATES, ROUNDINGS
 from minicnn.shapes import IntPair
 
-__all__ = ["depth_to_space", "expand", "gather", "resize", "slice_axes", "space_to_depth", "split_axis"]
+__all__ = ["depth_to_space", "expand", "gather", "resize", "slice_axes", "space_to_depth", "split_axis", "tile"]
 
 FAR = 1 << 31  # numbers beyond it mean the end of an axis
 
@@ -251,3 +251,18 @@ def expand(op: BoundNode) -> list[Layer]:
     wanted: Shape = tuple(full[1:])
     shape = tuple(-1 if n in (1, old) else n for n, old in zip(wanted, op.shape, strict=True))
     return [] if set(shape) == {-1} else [Expand(shape)]
+
+
+def tile(op: BoundNode) -> list[Layer]:
+    """Tile: the whole of an axis after the batch again and again."""
+    repeats = op.numbers("repeats", 1)
+    if repeats is None or len(repeats) != op.rank or repeats[0] != 1 or min(repeats) < 1:
+        raise op.error(f"repeats {repeats} of N x {op.shape}; expected a number for each axis, 1 for the batch")
+    layers: list[Layer] = []
+    for axis, (count, size) in enumerate(zip(repeats[1:], op.shape, strict=True), start=1):
+        if count > 1:
+            size = size if size == op.other[axis - 1] else op.sized()[axis - 1]
+            if count * size > 1 << 16:
+                raise op.error(f"repeats an axis of {size} {count} times")
+            layers.append(IndexSelect(axis, tuple(range(size)) * count))
+    return layers

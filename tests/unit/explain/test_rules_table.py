@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import Network, Preprocess
+from minicnn import Network, Preprocess, layers
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.explain.rules_table import group_by_kind, rules_by_layer
@@ -61,6 +61,14 @@ ALIKE = {
     "reshape": (Reshape((2, 2, 3)), FEATURES),
     "permute": (Permute((1, 2, 0)), MAPS),
     "dropout": (Dropout(0.5), MAPS),
+    "resize": (layers.Upsample(scale_factor=1.5, mode="bilinear"), MAPS),
+    "mirrored border": (layers.ReflectionPad2d(2), MAPS),
+    "slice": (layers.Slice(1, 1, 3), MAPS),
+    "shuffle": (layers.ChannelShuffle(2), MAPS),
+    "mean over channels": (layers.Mean(1, keepdim=True), MAPS),
+    "maximum over a map": (layers.Amax((2, 3)), MAPS),
+    "adaptive max-pool": (layers.AdaptiveMaxPool2d((4, 3)), MAPS),
+    "adaptive average pool": (layers.AdaptiveAvgPool2d((4, 3)), MAPS),
     "zero padding": (ZeroPad2d((1, 2, 0, 3)), MAPS),
     "addition": (Residual([Conv2d(4, 4, 1)]), MAPS),
     "concatenation": (Concat([Conv2d(4, 2, 1)], []), MAPS),

@@ -103,6 +103,7 @@ PARTS = {
     "edge": [("Pad", "x pads", "y", {"mode": "edge"})],
     "value": [("Pad", "x cut value", "y", {"mode": "constant"})],
     "channels": [("Pad", "x more", "y", {})],
+    "tiles": [("Tile", "x repeats", "y", {})],
 }
 CONSTANTS = {
     "starts": ints(2, -1),
@@ -121,6 +122,7 @@ CONSTANTS = {
     "pads": ints(0, 0, 2, 1, 0, 0, 1, 3),
     "cut": ints(0, 0, 2, -1, 0, 0, -1, 3),
     "value": np.float32(1.5),
+    "repeats": ints(1, 2, 1, 3),
     "more": ints(0, 2, 0, 0, 0, 1, 0, 0),
 }
 

@@ -183,3 +183,17 @@ def test_linear_maps_the_last_axis(device):
     _, gradients = net.layers[0].backward(dy, saved, kernels, weights=True)
     for name, parameter in module[0].named_parameters():
         np.testing.assert_allclose(gradients[name], parameter.grad.numpy(), **close)
+
+
+@pytest.mark.parametrize("extra", (0, 1))
+def test_an_output_padding_may_take_back_what_the_padding_takes_away(extra):
+    """As torch allows it where the dilation is larger than the stride."""
+    net = Network([layers.ConvTranspose2d(2, 3, 3, 1, 1, output_padding=extra, dilation=2)], (2, 4, 5))
+    x = RNG.standard_normal((1, 2, 4, 5)).astype(np.float32)
+    leaf = torch.from_numpy(x).requires_grad_()
+    expected = to_torch(net)(leaf)
+    dy = RNG.standard_normal(expected.shape).astype(np.float32)
+    expected.backward(torch.from_numpy(dy))
+    # float32, sums of at most 27 products of order one
+    np.testing.assert_allclose(net(x), expected.detach().numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(net.input_gradient(x, dy), leaf.grad.numpy(), rtol=0, atol=1e-5)
