@@ -115,7 +115,8 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
     Warns
     -----
     UserWarning
-        If the network gives one score, and does not say that it is a probability's logit.
+        If the network gives one score, and does not say that it is a probability's logit; or a sequence, and does
+        not name its classes.
 
     Examples
     --------
@@ -130,6 +131,13 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
         raise MinicnnError(f"region: {net.name} gives no maps, so that its scores are of no place")
     if outputs is None or (not outputs.places and outputs.classes > 1):
         return net
+    if len(outputs.places) == 1 and net.labels is None:
+        ((steps,), classes) = outputs.places, outputs.classes
+        warnings.warn(
+            f"{net.name}: its {classes * steps} values are taken as {steps} steps of {classes} classes; "
+            "names of the classes (--labels) would decide",
+            stacklevel=2,
+        )
     is_sigmoid, labels = isinstance(net.layers[-1], Sigmoid), net.labels
     layers: list[Any] = [*_pool(outputs, cells)]
     if outputs.classes == 1:

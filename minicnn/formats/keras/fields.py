@@ -11,7 +11,7 @@ from typing import Any
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields
 
-__all__ = ["check_call", "check_entry", "find_tensors", "unread_settings"]
+__all__ = ["AUGMENTATION", "check_call", "check_entry", "find_tensors", "unread_settings"]
 
 # settings of layers of every class: names, first values, training; shapes follow from the input
 _COMMON = frozenset(
@@ -20,6 +20,21 @@ _COMMON = frozenset(
         *("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "sparse", "ragged"),
         *("optional", "init", "weights", "beta_init", "gamma_init"),
     )
+)
+# augmentation, which does nothing at inference whatever its settings
+AUGMENTATION = (
+    *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear", "RandomPerspective"),
+    *(
+        "RandomContrast",
+        "RandomBrightness",
+        "RandomHue",
+        "RandomSaturation",
+        "RandomColorJitter",
+        "RandomGrayscale",
+    ),
+    *("RandomColorDegeneration", "RandomSharpness", "RandomGaussianBlur", "RandomInvert"),
+    *("RandomErasing", "RandomElasticTransform", "RandomHeight", "RandomWidth"),
+    *("RandAugment", "AugMix", "MixUp", "CutMix"),
 )
 _SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 _HARMLESS: dict[str, tuple[str, ...]] = {
@@ -41,6 +56,8 @@ _PACKAGES = ("keras", "tensorflow", "tf_keras", "builtins")
 
 def unread_settings(kind: str, config: Fields) -> Iterator[str]:
     """Yield what nobody asked for of a layer's settings, but harmless ones and those that are null: not used."""
+    if kind in AUGMENTATION:
+        return
     for name in config.unread({*_COMMON, *_HARMLESS.get(kind, ())}):
         value = dict(config.items())[name]
         if name == "dtype" and _dtype_name(value) in _DTYPES:

@@ -20,6 +20,8 @@ from minicnn.formats.keras.activations import (
     rectifier_with_slopes,
 )
 from minicnn.formats.keras.context import BuildContext, count_channels, padding_mode
+from minicnn.formats.keras.fields import AUGMENTATION
+from minicnn.formats.keras.front import normalization, random_crop, rescaling
 from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.norms import NORMS
@@ -43,6 +45,7 @@ __all__ = ["convert_layer"]
 _IDENTITIES = (
     *("InputLayer", "ActivityRegularization", "GaussianNoise"),
     *("GaussianDropout", "AlphaDropout", "SpatialDropout2D"),
+    *AUGMENTATION,
 )
 
 
@@ -229,16 +232,6 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> 
     return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
 
 
-def _rescaling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    """Scale and offset for each channel: a 1 x 1 convolution in as many groups as channels."""
-    channels = count_channels(spec, context)
-    scale, offset = (np.asarray(spec.get(key, default)) for key, default in (("scale", 1.0), ("offset", 0.0)))
-    if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
-        raise spec.error("expected a scale and an offset, numbers or one a channel")
-    weight, bias = (np.broadcast_to(a.ravel(), channels).astype(np.float32) for a in (scale, offset))
-    return [Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))]
-
-
 def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     axis = spec.get("axis", -1)
     if axis not in ((1, -3) if context.channels_first and len(context.shape) == 3 else (-1, len(context.shape))):
@@ -266,7 +259,9 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     **NORMS,
     "Activation": lambda spec, arrays, context: [],
     "Dropout": _dropout,
-    "Rescaling": _rescaling,
+    "Rescaling": rescaling,
+    "Normalization": normalization,
+    "RandomCrop": random_crop,
     **MAP_LAYERS,
     **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,

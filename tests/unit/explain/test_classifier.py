@@ -12,7 +12,7 @@ from minicnn.explain.outputs.classifier import as_classifier, describe_outputs
 from minicnn.io.load import save
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, Permute, ReLU, Reshape, Sigmoid, Softmax
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*one score is taken:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*(one score is|values are) taken:UserWarning")
 SIZE = (12, 16)
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 
@@ -78,6 +78,11 @@ def test_a_score_and_its_negation_are_both_explained():
 def test_a_score_that_is_no_logit_for_sure_is_doubted():
     with pytest.warns(UserWarning, match="taken as the logit of a positive class; of a regressor"):
         as_classifier(NETS["one score"])
+
+
+def test_a_sequence_without_names_says_how_it_is_taken():
+    with pytest.warns(UserWarning, match="its 80 values are taken as 16 steps of 5 classes"):
+        as_classifier(NETS["steps"])
 
 
 def test_independent_classes_have_probabilities_of_their_own():

@@ -420,6 +420,12 @@ def by_channels_last(x, affine):
         (layer("LeakyReLU", "a", negative_slope=0.1), lambda x: F.leaky_relu(x, 0.1)),
         (layer("LeakyReLU", "a", alpha={"config": {"value": 0.1}}), lambda x: F.leaky_relu(x, 0.1)),
         (layer("Rescaling", "a", scale=0.5, offset=[1, 2, 3]), lambda x: x / 2 + tensor([1, 2, 3])[:, None, None]),
+        (
+            layer("Normalization", "a", axis=[-1], mean=[1.0, 2.0, 3.0], variance=[4.0, 9.0, 0.0]),
+            lambda x: (x - tensor([1, 2, 3])[:, None, None]) / tensor([2, 3, 1e-7])[:, None, None],
+        ),
+        (layer("Normalization", "a", axis=[], mean=2.0, variance=4.0, invert=True), lambda x: 2 * x + 2),
+        (layer("RandomFlip", "a", mode="horizontal", data_format="channels_last"), lambda x: x),
         (layer("ZeroPadding2D", "a", padding=2), lambda x: F.pad(x, (2, 2, 2, 2))),
         (layer("ZeroPadding2D", "a", padding=[1, 2]), lambda x: F.pad(x, (2, 2, 1, 1))),
         (layer("GlobalMaxPooling2D", "a"), lambda x: x.amax((2, 3))),
