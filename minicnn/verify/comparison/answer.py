@@ -46,11 +46,15 @@ def describe_answer(ours: np.ndarray, theirs: np.ndarray, what: str = "the score
         made = {name.format(what): function(scores) for name, function in _FUNCTIONS.items()}
     made = {name: array for name, array in made.items() if np.isfinite(array).all()}
     # the simplest first: a logarithm of a softmax is the scores less a number too, where there is one image
-    for relate in (_describe_equal, _describe_order, _describe_part, _describe_line):
+    for relate in (_describe_equal, _describe_order, _describe_part):
         for name, array in made.items():
             if words := relate(array, answer, name):
                 return words
-    return _describe_ranking(scores, answer) or _describe_temperature(scores, answer, what)
+    return (
+        _describe_ranking(scores, answer)
+        or _describe_temperature(scores, answer, what)
+        or _describe_line(scores, answer, what)
+    )
 
 
 # made (N, K) is a function of our scores, answer (N, M) the other program's
