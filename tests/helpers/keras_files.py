@@ -138,13 +138,13 @@ def weights_h5(path, model, with_names=True):
     return path
 
 
-def keras(path, model, version=3, with_names=True, compression=zipfile.ZIP_STORED, without=()):
-    """Write a .keras file."""
+def keras(path, model, version=3, with_names=True, compression=zipfile.ZIP_STORED, without=(), config=None):
+    """Write a .keras file, with another text for its ``config.json`` where one is given."""
     file = io.BytesIO()
     weights_h5(file, model, with_names)
     members = {
         "metadata.json": json.dumps({"keras_version": "3.0.0"}),
-        "config.json": json.dumps(describe(model, version)),
+        "config.json": config or json.dumps(describe(model, version)),
         "model.weights.h5": file.getvalue(),
     }
     with zipfile.ZipFile(path, "w", compression) as archive:

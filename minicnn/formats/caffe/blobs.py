@@ -20,6 +20,7 @@ NAME, BLOBS = 1, 7
 NAME_V1, BLOBS_V1, LAYER_V0 = 4, 6, 1
 NAME_V0, BLOBS_V0 = 1, 50
 SIZES, DATA, SHAPE, DOUBLES = (1, 2, 3, 4), 5, 7, 8
+BLOB_FIELDS = frozenset(range(1, 10))  # gradients, 6 and 9, among them
 MAX_AXES = 16
 
 
@@ -75,12 +76,15 @@ def read_mean(path: PathLike) -> np.ndarray:
 
 
 def _decode_blob(proto: protobuf.Message) -> Blob:
+    proto.check_fields(BLOB_FIELDS)
     inner = proto.message(SHAPE)
     if inner is None:
         # old files have num, channels, height and width instead of a shape
         shape = tuple(proto.integer(n) for n in SIZES)
     else:
         shape = tuple(int(n) for n in inner.integers(1))
+    if DOUBLES in proto and DATA in proto:
+        raise proto.error(0, "a blob with its values twice")
     values = proto.reals(DOUBLES, "f8") if DOUBLES in proto else proto.reals(DATA)
     if len(shape) > MAX_AXES or any(n < 0 for n in shape) or prod(shape) != values.size:
         raise proto.error(0, f"a blob of shape {escape(shape)} with {values.size} values")

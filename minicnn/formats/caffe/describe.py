@@ -21,9 +21,10 @@ MAX_LAYERS = 5000
 HARMLESS = frozenset(
     (
         # how and on which device it is computed
-        *("name", "engine", "cudnn_math_override", "force_nd_im2col", "stable_prod_grad", "debug_info"),
+        *("engine", "cudnn_math_override", "force_nd_im2col", "stable_prod_grad", "debug_info"),
         # what only training has: first values, rates, losses
-        *("weight_filler", "bias_filler", "filler", "param", "blobs_lr", "weight_decay", "blob_share_mode"),
+        *("weight_filler", "bias_filler", "filler", "lr_mult", "decay_mult", "blobs_lr", "weight_decay"),
+        *("share_mode", "blob_share_mode"),
         *("propagate_down", "loss_weight", "loss_param", "force_backward", "moving_average_fraction", "phase"),
         # stages that a rule excludes: there are none
         "not_stage",
@@ -95,6 +96,12 @@ class LayerParameter(NamedTuple):
         """Return a message of parameters, an empty one where there is none."""
         return self.fields.message(name)
 
+    def parameter_names(self) -> list[str]:
+        """Return the names under which the layer shares its blobs with others, an empty one for none."""
+        # V1 has the name alone
+        given = self.fields.values("param")
+        return [p.text("name") if isinstance(p, Fields) else str(p) for p in given]
+
     def check_read(self) -> None:
         """Raise for a field of the layer, or of its parameters, that nobody asked for, unless it is harmless."""
         unread = self.fields.unread(HARMLESS)
@@ -143,7 +150,7 @@ def _describe_layer(fields: Fields) -> LayerParameter:
 
 def _upgrade_v0(fields: Fields) -> LayerParameter:
     old = fields.message("layer")
-    word = old.text("type")
+    name, word = old.text("name"), old.text("type")
     kind = _V0.get(word, word)
     upgraded = Fields(old.where)
     if kind in _V0_FIELDS:
@@ -155,10 +162,10 @@ def _upgrade_v0(fields: Fields) -> LayerParameter:
                 inner.add(ours or theirs, value)
         upgraded.add(message, inner)
     # what has no name of today: refused unless it is harmless
-    for name in old.unread(()):
-        for value in old.values(name):
-            upgraded.add(name, value)
-    return LayerParameter(old.text("name"), kind, fields.texts("bottom"), fields.texts("top"), upgraded)
+    for field in old.unread(()):
+        for value in old.values(field):
+            upgraded.add(field, value)
+    return LayerParameter(name, kind, fields.texts("bottom"), fields.texts("top"), upgraded)
 
 
 def read_input_dims(net: Fields) -> dict[str, list[int]]:

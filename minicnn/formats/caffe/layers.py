@@ -93,6 +93,8 @@ def _pair(bound: BoundLayer, fields: Fields, name: str, default: int | None = No
     """Return kernel_size, stride, pad or dilation: one number, two, or ``name_h`` and ``name_w``."""
     stem = name.removesuffix("_size")
     if f"{stem}_h" in fields or f"{stem}_w" in fields:
+        if name in fields:
+            raise bound.error(f"{name} and {stem}_h or {stem}_w; expected one way to say it")
         values = [fields.integer(f"{stem}_h", default or 0), fields.integer(f"{stem}_w", default or 0)]
     else:
         values = fields.integers(name) or ([] if default is None else [default])
@@ -155,6 +157,8 @@ def _pooling(bound: BoundLayer) -> list[Layer]:
     if method == "STOCHASTIC":
         raise bound.error("stochastic pooling has no layer")
     kernel, stride, pad = (_pair(bound, fields, *of) for of in (("kernel_size", 0), ("stride", 1), ("pad", 0)))
+    if any(len(fields.integers(name)) > 1 for name in ("kernel_size", "stride", "pad")):
+        raise bound.error("kernel_size, stride or pad is given twice; expected one number, or name_h and name_w")
     ceil_mode = _rounds_up(bound, fields)
     if fields.boolean("global_pooling", False):
         if any((*kernel, *pad)) or stride != (1, 1):

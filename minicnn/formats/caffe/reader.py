@@ -58,15 +58,29 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     deployed = [layer for layer in layers if layer.kind not in SOURCES and not _is_for_training(layer)]
     entry = find_entry(net, layers, arrays, {name for layer in deployed for name in layer.bottoms})
     connections, target = _connect(net, layers, entry.name)
+    _check_shared(connections, arrays)
     nodes, shape = _build_nodes(connections, entry.name, entry.shape, arrays, target)
+    name = net.text("name") or path.stem
     unread = net.unread(describe.HARMLESS, deep=False)
     if unread:
         raise net.error(describe_unread(unread))
     try:
         chain = flatten_scores(list_layers(nodes, entry.name, target), shape)
-        return Network(chain, entry.shape, build_preprocess(entry, mean), name=net.text("name") or path.stem)
+        return Network(chain, entry.shape, build_preprocess(entry, mean), name=name)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def _check_shared(connections: list[_Connection], arrays: dict[str, list[blobs.Blob]]) -> None:
+    """Raise where layers share a parameter by its name, and the weights hold other values for each of them."""
+    first: dict[str, tuple[str, np.ndarray]] = {}
+    for layer in (connection.layer for connection in connections):
+        for name, blob in zip(layer.parameter_names(), arrays.get(layer.name, []), strict=False):
+            owner, values = first.setdefault(name, (layer.name, blob.values))
+            if name and not np.array_equal(values, blob.values):
+                raise layer.error(
+                    f"shares {escape(name)!r} with layer {escape(owner)!r}; the weights hold two of it"
+                )
 
 
 def _is_for_training(layer: LayerParameter) -> bool:

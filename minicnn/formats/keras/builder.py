@@ -97,6 +97,9 @@ class _Builder:
                 nested[spec.name] = weights.open_nested(spec.name, spec.kind)
             else:
                 arrays[spec.name] = weights.read_layer(spec.name, spec.kind)
+        for spec in model.specs:
+            if spec.kind == "InputLayer":
+                spec.check_read()
         names = {model.source: source}
         for spec in _sort_specs(model):
             inputs = tuple(names[name] for name in spec.inputs)
@@ -149,7 +152,7 @@ class _Builder:
 
     def add_join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
         """Add a sum or a concatenation of several values."""
-        axis = spec.get("axis", -1)
+        axis = spec.get("axis", -1) if _join_kind(spec) == CONCAT else None
         spec.check_read()
         if len(inputs) == 1:
             return inputs[0]

@@ -9,12 +9,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minicnn.formats.containers.files import escape
-from minicnn.formats.fields import Fields
+from minicnn.formats.fields import Fields, describe_unread
 
-__all__ = ["AUGMENTATION", "check_call", "check_entry", "find_tensors", "unread_settings"]
+__all__ = [
+    "AUGMENTATION",
+    "COMMON",
+    "ENTRY",
+    "HARMLESS",
+    "check_call",
+    "check_entry",
+    "find_tensors",
+    "unread_settings",
+]
 
 # settings of layers of every class: names, first values, training; shapes follow from the input
-_COMMON = frozenset(
+COMMON = frozenset(
     (
         *("name", "trainable", "seed", "input_dtype", "build_input_shape", "autocast", "momentum", "noise_shape"),
         *("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "sparse", "ragged"),
@@ -37,7 +46,7 @@ AUGMENTATION = (
     *("RandAugment", "AugMix", "MixUp", "CutMix"),
 )
 _SUFFIXES = ("_initializer", "_regularizer", "_constraint")
-_HARMLESS: dict[str, tuple[str, ...]] = {
+HARMLESS: dict[str, tuple[str, ...]] = {
     "ActivityRegularization": ("l1", "l2"),
     **dict.fromkeys(("GaussianNoise", "GaussianDropout", "AlphaDropout"), ("stddev", "sigma", "rate", "p")),
     "SpatialDropout2D": ("rate", "p"),
@@ -49,8 +58,9 @@ _HARMLESS: dict[str, tuple[str, ...]] = {
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 _DTYPES = (*_FLOATS, "uint8", "int32", "int64")  # whole numbers are those of inputs
 # what an entry of a model's list holds beside its settings, and a model's description beside its layers
-_ENTRY = frozenset(("class_name", "config", "name", "inbound_nodes", "build_config", "shared_object_id"))
-_ENTRY |= {"module", "registered_name", "compile_config", "keras_version", "backend"}
+ENTRY = frozenset(("class_name", "config", "name", "inbound_nodes", "build_config", "shared_object_id"))
+ENTRY |= {"module", "registered_name", "compile_config", "keras_version", "backend"}
+_TENSOR = ("class_name", "config", "shape", "dtype", "keras_history", "name")  # of a tensor in a call
 _PACKAGES = ("keras", "tensorflow", "tf_keras", "builtins")
 
 
@@ -58,7 +68,7 @@ def unread_settings(kind: str, config: Fields) -> Iterator[str]:
     """Yield what nobody asked for of a layer's settings, but harmless ones and those that are null: not used."""
     if kind in AUGMENTATION:
         return
-    for name in config.unread({*_COMMON, *_HARMLESS.get(kind, ())}):
+    for name in config.unread({*COMMON, *HARMLESS.get(kind, ())}):
         value = dict(config.items())[name]
         if name == "dtype" and _dtype_name(value) in _DTYPES:
             continue
@@ -76,7 +86,7 @@ def _dtype_name(value: Any) -> Any:
 
 def check_entry(entry: Mapping[str, Any]) -> str | None:
     """Return what is unknown of an entry, a layer or a function: a key, or a class that is not Keras's own."""
-    unknown = [key for key, value in entry.items() if key not in _ENTRY and value is not None]
+    unknown = [key for key, value in entry.items() if key not in ENTRY and value is not None]
     if unknown:
         return f"its field {escape(unknown[0])!r} is not known here, and may change the answer"
     module, registered = entry.get("module"), entry.get("registered_name")
@@ -89,8 +99,12 @@ def check_entry(entry: Mapping[str, Any]) -> str | None:
 def check_call(arguments: Any, keywords: Any) -> str | None:
     """Return what a layer is called with beside tensors, None for nothing that changes the answer."""
     for value in _flatten(arguments, 0):
-        if not (isinstance(value, dict) and value.get("class_name") == "__keras_tensor__") and value is not None:
+        if value is not None and not (isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"):
             return f"is called with {escape(value)}, which is not read"
+        said = value["config"] if value is not None and isinstance(value.get("config"), dict) else {}
+        unknown = [key for key in [*(value or {}), *said] if key not in _TENSOR]
+        if unknown:
+            return describe_unread(unknown)
     if list(find_tensors(keywords)):
         return "reads a tensor by keyword, which is not read"
     for name, value in (keywords if isinstance(keywords, dict) else {"keywords": keywords}).items():

@@ -20,6 +20,7 @@ _MODEL_KEYS = (
     *("name", "trainable", "dtype", "autocast", "input_layers", "output_layers"),
     *("build_input_shape", "batch_input_shape"),
 )
+_ORDERS = {"channels_first": True, "th": True, "channels_last": False, "tf": False}
 _OLD_KEYS = {  # of Keras 1, by what they are called since
     "filters": "nb_filter",
     "strides": "subsample",
@@ -84,7 +85,9 @@ class Spec(NamedTuple):
         """Return whether the layer says that channels come before the rows; None where it does not say."""
         orders = [self.config.get(key) for key in ("data_format", "dim_ordering")]
         order = orders[1] if orders[0] is None else orders[0]
-        return {"channels_first": True, "th": True, "channels_last": False, "tf": False}.get(str(order))
+        if order is not None and (not isinstance(order, str) or order not in _ORDERS):
+            raise self.error(f"data_format: expected channels_first or channels_last, found {escape(order)}")
+        return None if order is None else _ORDERS[order]
 
 
 class Model(NamedTuple):
@@ -204,7 +207,7 @@ def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
     if isinstance(node, dict):
         # Keras 3 keeps the arguments of the call, tensors anywhere among them
         tensors = list(find_tensors(node.get("args")))
-        what = check_call(node.get("args"), node.get("kwargs") or {})
+        what = check_call(node.get("args"), {**(node.get("kwargs") or {}), **_other_items(node)})
         if what:
             raise spec.error(what)
         histories = [t.get("keras_history") if isinstance(t, dict) else None for t in tensors]
@@ -220,6 +223,10 @@ def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
                 yield name
             case _:
                 raise spec.error("reads something other than the one output of another layer")
+
+
+def _other_items(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in ("args", "kwargs")}
 
 
 def _single_endpoint(value: Any, key: str) -> str:

@@ -16,8 +16,9 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
 from minicnn.formats.containers.files import escape
+from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import GraphNode, list_layers
-from minicnn.formats.matconvnet.blocks import INPUT, Block, decode_blocks, first_numbers
+from minicnn.formats.matconvnet.blocks import INPUT, NET_FIELDS, Block, decode_blocks, first_numbers
 from minicnn.formats.matconvnet.layers import convert_block
 from minicnn.formats.matconvnet.meta import read_input_shape, read_labels, read_preprocess
 from minicnn.layers import Add, Cat, Flatten, Layer, Softmax, sequence
@@ -60,6 +61,9 @@ def read(path: PathLike) -> Network:
 def _build_network(net: Mapping[str, Any], name: str) -> Network:
     # old files have what is in meta beside the layers
     meta = net["meta"] if isinstance(net.get("meta"), dict) else net
+    unknown = [name for part in (net, meta) for name in part if name not in NET_FIELDS]
+    if unknown:
+        raise WeightsError(describe_unread(unknown))
     input_shape = read_input_shape(meta)
     target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
     layers = _flatten_scores(list_layers(nodes, INPUT, target), input_shape)

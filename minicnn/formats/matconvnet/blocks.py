@@ -15,7 +15,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields, describe_unread
 
-__all__ = ["INPUT", "Block", "decode_blocks", "first_numbers"]
+__all__ = ["INPUT", "NET_FIELDS", "Block", "decode_blocks", "first_numbers"]
 
 MAX_LAYERS = 2_000
 INPUT = "the input"
@@ -51,6 +51,12 @@ HARMLESS = frozenset(
         "epsilon",
     )
 )
+# of a network, and of its meta: what is read, and how it was trained and ran
+NET_FIELDS = frozenset(
+    ("layers", "params", "vars", "meta", "name", "classes", "normalization", "inputSize", "inputs")
+)
+NET_FIELDS |= {"trainOpts", "augmentation", "mode", "device", "holdOn", "numPendingVarRefs", "numPendingParamRefs"}
+NET_FIELDS |= {"accumulateParamDers", "conserveMemory", "parameterServer", "state", "stats", "info", "description"}
 # likewise of a DagNN's layer, beside its block, and among the options of a function
 _DAG_FIELDS = frozenset(("name", "type", "kind", "inputs", "outputs", "params", "block", "inputIndexes"))
 _DAG_FIELDS |= {"outputIndexes", "paramIndexes", "forwardTime", "backwardTime"}

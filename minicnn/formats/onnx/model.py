@@ -180,6 +180,8 @@ def _decode_graph(graph: protobuf.Message, folder: Folder, depth: int = 0) -> tu
 def _decode_node(proto: protobuf.Message, index: int, folder: Folder, depth: int) -> Node:
     proto.check_fields(NODE_FIELDS)
     op_type, domain, outputs = proto.text(4), proto.text(7), tuple(proto.texts(2))
+    if proto.text(8):
+        raise proto.error(0, f"an overload {escape(proto.text(8))!r}, which is that of a function")
     # a node needs no name: its first output has one
     name = proto.text(3) or (outputs[0] if outputs else "") or f"node{index}"
     if domain not in DOMAINS:

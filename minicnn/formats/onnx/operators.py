@@ -160,7 +160,7 @@ def _batch_norm_layers(op: BoundNode, parameters: dict[str, Any], eps: float) ->
 def _batch_norm(op: BoundNode) -> list[Layer]:
     node = op.node
     trained = any(node.outputs[1:]) or node.integer("training_mode", 0)
-    if trained or (op.opset < 7 and not node.integer("is_test", 0)) or not node.integer("spatial", 1):
+    if trained or (op.opset < 7 and not node.integer("is_test", 0)) or not node.flag("spatial", True):
         raise op.error("is in training mode, or not spatial; export the model in evaluation mode")
     names = ("weight", "bias", "running_mean", "running_var")
     return _batch_norm_layers(op, {n: op.weight(i) for i, n in enumerate(names, 1)}, node.real("epsilon", 1e-5))
