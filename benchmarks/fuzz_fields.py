@@ -4,8 +4,8 @@
     python benchmarks/fuzz_fields.py --count 500 --only keras --seed 7
 
 Each try adds one field, of a name that means something to some format, to one message of a right file, first with
-one value and then with another.  It is a fault if both files give the network of the right file, though the format's
-reader does not name the field as harmless; or if anything but a WeightsError comes out.
+one value and then with another.  It is a fault if both files give the network of the right file, and the format
+does not name the field as harmless; or if anything but a WeightsError comes out.
 """
 
 import argparse

@@ -152,7 +152,7 @@ class _Builder:
 
     def add_join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
         """Add a sum or a concatenation of several values."""
-        axis = spec.get("axis", -1) if _join_kind(spec) == CONCAT else None
+        axis = spec.get("axis", -1) if _join_kind(spec) == "Concatenate" else None
         spec.check_read()
         if len(inputs) == 1:
             return inputs[0]

@@ -309,8 +309,8 @@ GRAPH_FAULTS = {
     "a shared parameter": (altered(6, params=cells("out_f", "out_b")), "shares parameters"),
     "a name twice": (name_twice, "two layers write to one variable"),
     "an unknown layer": (
-        altered(5, type="dagnn.Sigmoid"),
-        r"'relu2' \(Sigmoid\): minicnn has no such layer",
+        altered(5, type="dagnn.Crop"),
+        r"'relu2' \(Crop\): minicnn has no such layer",
     ),
     "another axis": (altered(9, block={"dim": 1.0}), "another axis than the channels"),
     "a missing parameter": (altered(0, params=cells("none", "none")), r"'conv1' \(conv\): expected filters"),
