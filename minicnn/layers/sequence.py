@@ -95,10 +95,13 @@ def forward(
     for i, ((name, layer), inputs) in enumerate(zip(layers, reads, strict=True)):
         x = _arguments(values, inputs)
         # a value goes with its last reader, so that a map lives on only if some layer keeps it
-        values = {value: array for value, array in values.items() if last_reader.get(value, -1) > i}
+        for value in inputs:
+            if last_reader[value] == i:
+                values.pop(value, None)  # one may read it twice
         x, saved = layer.forward(x, kernels, keep, rng)
         tape.append(saved)
-        values[name] = x
+        if name in last_reader:
+            values[name] = x
     return x, tape
 
 
