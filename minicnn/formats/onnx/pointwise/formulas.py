@@ -113,16 +113,17 @@ class _Matcher:
 
     def _layer_norm(self, node: Node) -> Node | None:
         """Return (x - mean) / sqrt(mean((x - mean)^2) + eps), over the last axes, as LayerNormalization."""
-        found = [parts for path in _LAYER_NORM if (parts := self._find(node, *path)) is not None]
-        if len(found) < len(_LAYER_NORM):
+        matched = [parts for path in _LAYER_NORM if (parts := self._find(node, *path)) is not None]
+        if len(matched) < len(_LAYER_NORM):
             return None
-        difference, mean, total, variance, square, again = found
+        difference, mean, total, variance, square, again = matched
         axes, eps = mean.attributes.get("axes"), self._constant(total.inputs[1])
         same = variance.attributes.get("axes") == axes and again.inputs == difference.inputs
         plain = len(mean.inputs) == len(variance.inputs) == 1 and mean.inputs[0] == difference.inputs[0]
         kept = all(reduction.attributes.get("keepdims", 1) == 1 for reduction in (mean, variance))
-        last = isinstance(axes, list) and axes == list(range(-len(axes), 0))
-        if not (same and plain and kept and last and eps is not None and self.is_number(square.inputs[1], 2.0)):
+        if not isinstance(axes, list) or axes != list(range(-len(axes), 0)):
+            return None
+        if not (same and plain and kept and eps is not None and self.is_number(square.inputs[1], 2.0)):
             return None
         attributes = Fields({"axis": -len(axes), "epsilon": float(eps.reshape(()))})
         return Node("LayerNormalization", node.name, mean.inputs, node.outputs, attributes, node.path)
@@ -148,8 +149,8 @@ class _Matcher:
             return None
         orders = [node.inputs, node.inputs[::-1]] if node.op_type in COMMUTATIVE else [node.inputs]
         for inputs in orders:
-            if (found := self.match_all(inputs, arguments, x)) is not None:
-                return found
+            if (matched := self.match_all(inputs, arguments, x)) is not None:
+                return matched
         return None
 
     def match_all(self, inputs: Iterable[str], arguments: Iterable[Any], x: str | None) -> str | None:
