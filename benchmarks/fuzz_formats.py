@@ -122,17 +122,11 @@ def torch_files() -> list[bytes]:
 @cache
 def settings_file() -> bytes:
     """Return a checkpoint with what trainers keep beside the weights, none of which is built."""
-    import argparse
+    import torch
 
     beside = {"args": argparse.Namespace(rate=0.1, root=PurePosixPath("/runs")), "best": np.float64(0.7)}
     beside |= {"history": defaultdict(list, {"loss": [1.0]}), "when": date(2026, 1, 1), "confusion": np.eye(3)}
-    return _torch_file({**beside, "state_dict": {"module.fc.weight": arrays_of_torch()["conv.weight"]}})
-
-
-def arrays_of_torch() -> dict[str, Any]:
-    import torch
-
-    return {name: torch.from_numpy(array) for name, array in arrays().items()}
+    return _torch_file({**beside, "state_dict": {"module.0.weight": torch.arange(54.0).reshape(3, 2, 3, 3)}})
 
 
 def marked_files() -> list[bytes]:

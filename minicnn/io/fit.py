@@ -112,7 +112,13 @@ def _endings(name: str) -> list[str]:
 
 def _best_prefix(path: Path, arrays: Mapping[str, np.ndarray], wanted: set[str], tally: Counter[str]) -> str:
     """Return the prefix that most names have; refuse if the others have another one."""
-    (best, count), *others = tally.most_common() or [("", 0)]
+    if not tally:
+        shown = ", ".join(escape(name) for name in list(arrays)[:3])
+        raise WeightsError(
+            f"{path}: none of its {len(arrays)} arrays ({shown}, ...) has a name of this architecture; name the "
+            "one that they belong to"
+        )
+    (best, count), *others = tally.most_common()
     missing = [name for name in wanted if best + name not in arrays]
     for other, _ in others:
         complete = [name for name in missing if other + name in arrays]

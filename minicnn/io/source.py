@@ -82,7 +82,8 @@ def find_kind(path: Path) -> Format:
         )
     if sentence := describe_foreign(sample):
         raise WeightsError(f"{path}: {sentence}")
-    if known is None:
+    # the readers of binary formats would look for damage in what is text
+    if known is None or (sample.text and known.name not in ("Caffe", "pickled NumPy")):
         raise WeightsError(
             f"{path}: not a kind of file that minicnn reads, {guess_file_type(sample.head)}; expected one of "
             f"{', '.join(readable_suffixes())}"

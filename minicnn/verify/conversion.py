@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,7 +60,8 @@ def compare_files(
     rows = []
     for path in files:
         peer = next((_PEERS[suffix] for suffix in find_kind(path).suffixes if suffix in _PEERS), None)
-        if peer is not None:
+        # peers know nothing of an entry that was chosen
+        if peer is not None and loading.get("entry") is None:
             rows.append(_ask_peer(path, net, peer, loading.get("output")))
         # the way through our own reader is checked even where no other program is there
         rows.append(_reread(path, net, weights, loading))
@@ -108,7 +110,7 @@ def _ask_peer(path: Path, net: Network, peer: _Peer, output: str | None) -> Row:
     except MinicnnError as error:
         return _row(path, peer, note=str(error))
     if pair is None:
-        return _row(path, peer, skipped="not compared, the file has other names for its parameters")
+        return _row(path, peer, skipped="not compared, the file has other names for its parameters, or more")
     return _compare(path, peer, pair)
 
 
@@ -186,9 +188,13 @@ def _pair_parameters(net: Network, arrays: Mapping[str, np.ndarray]) -> _Pair | 
 def _read_by_torch(path: Path, net: Network, _: str | None) -> _Pair | None:
     import torch
 
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    # torch refuses files with settings beside the weights
+    except pickle.UnpicklingError:
+        return None
     # a checkpoint keeps them one level deeper
-    tensors = checkpoint.get("state_dict", checkpoint)
+    tensors = checkpoint.get("state_dict") or checkpoint
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     return _pair_parameters(net, {n.removeprefix("module."): t.float().numpy() for n, t in tensors.items()})
 
