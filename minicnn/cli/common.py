@@ -30,6 +30,7 @@ __all__ = [
     "add_seed",
     "class_name",
     "complain",
+    "ends",
     "expand_folders",
     "integer_from",
     "load_network",
@@ -87,6 +88,11 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
         help="which input of a file that has several is the image; NAME=VALUE for one that is always the same",
     )
     add("--input-size", type=_parse_size, metavar="N", help="side of the input in pixels, or H,W, if it is open")
+
+
+def ends(loading: dict[str, Any]) -> dict[str, Any]:
+    """Return of what was typed for ``minicnn.load`` which input and output of a file are meant."""
+    return {name: value for name, value in loading.items() if name in ("input", "output")}
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.verify.comparison.peers.registry import as_peer
 
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
-    peer, x = as_peer(arguments.peer, net, arguments.loading.get("output")), _preprocess(net, arguments.image)
+    peer, x = as_peer(arguments.peer, net, **common.ends(arguments.loading)), _preprocess(net, arguments.image)
     if arguments.save is not None:
         x = input_for(net, peer, x)
         dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))

@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     reference = arguments.reference
     diagnosis = diagnose(
         net,
-        reference and as_peer(reference, net, arguments.loading.get("output")),
+        reference and as_peer(reference, net, **common.ends(arguments.loading)),
         arguments.image,
         arguments.label,
         progress=lambda changes: common.with_progress(changes, "change"),

@@ -28,6 +28,7 @@ TOLERANCE = 1e-4  # of the largest value: float32, by other algorithms
 COARSE = 32  # times the unit roundoff of a coarser dtype
 
 Row = dict[str, Any]
+Ends = Mapping[str, Any]  # which input and which output of a file that has several
 
 
 def compare_files(
@@ -62,7 +63,7 @@ def compare_files(
         peer = next((_PEERS[suffix] for suffix in find_kind(path).suffixes if suffix in _PEERS), None)
         # peers know nothing of an entry that was chosen
         if peer is not None and loading.get("entry") is None:
-            rows.append(_ask_peer(path, net, peer, loading.get("output")))
+            rows.append(_ask_peer(path, net, peer, _ends(loading)))
         # the way through our own reader is checked even where no other program is there
         rows.append(_reread(path, net, weights, loading))
     return rows
@@ -95,23 +96,27 @@ class _Pair(NamedTuple):
 
 
 class _Peer(NamedTuple):
-    """Another program that reads a format: its package, what is compared, and how, given an output's name."""
+    """Another program that reads a format: its package, what is compared, and how, given the ends of the file."""
 
     package: str
     what: str
-    run: Callable[[Path, Network, str | None], _Pair | None]
+    run: Callable[[Path, Network, Ends], _Pair | None]
 
 
-def _ask_peer(path: Path, net: Network, peer: _Peer, output: str | None) -> Row:
+def _ask_peer(path: Path, net: Network, peer: _Peer, ends: Ends) -> Row:
     if find_spec(peer.package) is None:
         return _row(path, peer, skipped=f"not compared, {peer.package} is not installed")
     try:
-        pair = peer.run(path, net, output)
+        pair = peer.run(path, net, ends)
     except MinicnnError as error:
         return _row(path, peer, note=str(error))
     if pair is None:
         return _row(path, peer, skipped="not compared, the file has other names for its parameters, or more")
     return _compare(path, peer, pair)
+
+
+def _ends(loading: Mapping[str, Any]) -> Ends:
+    return {name: value for name, value in loading.items() if name in ("input", "output")}
 
 
 def _row(path: Path, peer: _Peer, **fields: Any) -> Row:
@@ -138,9 +143,9 @@ def _compare(path: Path, peer: _Peer, pair: _Pair) -> Row:
     return _row(path, peer, difference=worst, scale=scale, tolerance=pair.tolerance, note=pair.note)
 
 
-def _run_onnx(path: Path, net: Network, output: str | None) -> _Pair:
+def _run_onnx(path: Path, net: Network, ends: Ends) -> _Pair:
     """Return our answer and that of ONNX Runtime, in our shape."""
-    peer = onnx_runtime.from_file(path, net, output=output, layers=False)
+    peer = onnx_runtime.from_file(path, net, layers=False, **ends)
     x = input_for(net, peer, None)
     theirs = peer.run(x)[-1]
     ours = our_answers(net, _outputs(net, x))
@@ -185,7 +190,7 @@ def _pair_parameters(net: Network, arrays: Mapping[str, np.ndarray]) -> _Pair | 
     return _Pair(net.state_dict(), arrays) if net.state_dict().keys() <= arrays.keys() else None
 
 
-def _read_by_torch(path: Path, net: Network, _: str | None) -> _Pair | None:
+def _read_by_torch(path: Path, net: Network, _: Ends) -> _Pair | None:
     import torch
 
     try:
@@ -199,7 +204,7 @@ def _read_by_torch(path: Path, net: Network, _: str | None) -> _Pair | None:
     return _pair_parameters(net, {n.removeprefix("module."): t.float().numpy() for n, t in tensors.items()})
 
 
-def _read_by_safetensors(path: Path, net: Network, _: str | None) -> _Pair | None:
+def _read_by_safetensors(path: Path, net: Network, _: Ends) -> _Pair | None:
     from safetensors.numpy import load_file
 
     return _pair_parameters(net, load_file(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,10 @@ class Feed:
             yield {self.name: np.ascontiguousarray(part), **self.others}
 
 
-def describe_feed(session: Any, model: Any, net: Network, path: Path) -> Feed:
+def describe_feed(session: Any, model: Any, net: Network, path: Path, given: Mapping[str, float | None]) -> Feed:
     """Return how a file is fed with the images that a network takes.
+
+    ``given`` are constants for inputs by their names, and None for the one that is the image.
 
     Raises
     ------
@@ -64,16 +66,19 @@ def describe_feed(session: Any, model: Any, net: Network, path: Path) -> Feed:
     read = {name for node in model.graph.node for name in node.input}
     others, images, remarks = {}, [], []
     for port in session.get_inputs():
-        if port.name not in read or port.type == "tensor(bool)":
-            others[port.name] = np.zeros([n if isinstance(n, int) else 1 for n in port.shape], _dtype(port, path))
-            remarks += [f"its input {port.name} is False"] if port.name in read else []
+        value = given.get(port.name, 0 if port.type == "tensor(bool)" else None)
+        chosen = None in given.values() and port.name not in given
+        if port.name not in read or chosen or value is not None:
+            size = [n if isinstance(n, int) else 1 for n in port.shape]
+            others[port.name] = np.full(size, value or 0, _dtype(port, path))
+            remarks += [f"its input {port.name} is {value or 0}"] if port.name in read else []
         else:
             images.append(port)
     if len(images) != 1:
         names = ", ".join(port.name for port in images)
         raise MinicnnError(
             f"{path}: {len(images)} inputs that the outputs depend on ({names}); expected one, the image; "
-            "make constants of the others with onnx.compose or onnx.helper, or compare with a dump"
+            "set the others with --input NAME=VALUE, or compare with a dump"
         )
     (port,) = images
     batch, *dims = [n if isinstance(n, int) and n > 0 else None for n in port.shape]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,12 +34,20 @@ def from_network(net: Network) -> Peer:
         return from_file(path, net, "onnxruntime")
 
 
-def from_file(path: Path, net: Network, name: str = "", output: str | None = None, layers: bool = True) -> Peer:
+def from_file(
+    path: Path,
+    net: Network,
+    name: str = "",
+    *,
+    input: str | Mapping[str, float | None] | None = None,
+    output: str | None = None,
+    layers: bool = True,
+) -> Peer:
     """Return the peer of an ONNX file; it has no gradient.
 
     The file gets inputs as it asks for them: in its dtype, with the channels last, as many images at once as it
-    takes.  ``output`` chooses one of several outputs, by default the first.  Without ``layers`` only that is
-    computed, as the runtime would for anybody, in merged steps.
+    takes.  ``input`` and ``output`` choose of several, as in ``minicnn.load``; by default it is the first output.
+    Without ``layers`` only that is computed, as the runtime would for anybody, in merged steps.
 
     Raises
     ------
@@ -56,7 +64,8 @@ def from_file(path: Path, net: Network, name: str = "", output: str | None = Non
     answer, remark = _choose_output(model, output, path)
     outputs = _expose_outputs(model, answer, package) if layers else [answer]
     session = _open_session(model, runtime, path, merge_steps=not layers)
-    feed = describe_feed(session, model, net, path)
+    given = {input: None} if isinstance(input, str) else dict(input or {})
+    feed = describe_feed(session, model, net, path, given)
 
     def values(x: np.ndarray) -> list[Value]:
         arrays = _run(session, [output.name for output in outputs], feed, x)

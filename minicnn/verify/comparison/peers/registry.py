@@ -25,7 +25,7 @@ FILES = (".onnx", ".npz", ".keras", ".h5", ".hdf5")
 FRAMEWORKS = ("torch", "onnxruntime", "jax")  # that the extra [verify] installs
 
 
-def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
+def as_peer(source: Any, net: Network, **ends: Any) -> Peer:
     """Return the Peer that ``source`` means.
 
     Parameters
@@ -34,8 +34,8 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
         A text is "torch" or "onnxruntime" (``net`` itself, translated), a device of ours, the path of an .onnx,
         .keras or .h5 file or of a dump (.npz), or "module:function".
     net : Network
-    output : str, optional
-        Which of several outputs of a file is compared.
+    ends : input, output
+        Of an ONNX file with several, as ``minicnn.load`` takes them.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
     if isinstance(source, Peer):
         return source
     if isinstance(source, Path) or (isinstance(source, str) and source.lower().endswith(FILES)):
-        return _from_path(Path(source), net, output)
+        return _from_path(Path(source), net, ends)
     if isinstance(source, str):
         return _from_name(source, net)
     if isinstance(source, Mapping):
@@ -62,12 +62,12 @@ def as_peer(source: Any, net: Network, output: str | None = None) -> Peer:
     )
 
 
-def _from_path(path: Path, net: Network, output: str | None) -> Peer:
+def _from_path(path: Path, net: Network, ends: Mapping[str, Any]) -> Peer:
     if not path.exists():
         raise MinicnnError(f"{path}: no such file to compare with")
     if path.suffix.lower() in (".keras", ".h5", ".hdf5"):
         return keras_model.from_file(path, net)
-    return dump.read(path) if path.suffix == ".npz" else onnx_runtime.from_file(path, net, output=output)
+    return dump.read(path) if path.suffix == ".npz" else onnx_runtime.from_file(path, net, **ends)
 
 
 def _from_name(name: str, net: Network) -> Peer:
