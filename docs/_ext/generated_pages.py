@@ -26,6 +26,8 @@ TORCH = {
     "global_avg_pool2d": "torch.nn.functional.adaptive_avg_pool2d",
     "batch_norm2d": "torch.nn.functional.batch_norm",
     "constant_pad2d": "torch.nn.functional.pad",
+    "amax": "torch.amax",
+    "resample": "torch.nn.functional.interpolate",
     "concatenate": "torch.cat",
     "flatten": "torch.flatten",
     "permute": "torch.permute",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minicnn.errors import WeightsError
-from minicnn.formats.onnx import export_resampling
 from minicnn.formats.onnx.export_norms import NORM_NODES
-from minicnn.formats.onnx.export_resampling import add_pad
+from minicnn.formats.onnx.maps import export as maps
+from minicnn.formats.onnx.maps.export import add_pad
 from minicnn.formats.onnx.pointwise.export import ACTIVATION_NODES, single_node
 from minicnn.layers import (
     AvgPool2d,
@@ -212,4 +212,4 @@ _NODES: dict[type[Layer], _Export] = {
     Softmax: single_node("Softmax", axis=1),
 }
 
-NODES = _NODES | export_resampling.NODES
+NODES = _NODES | maps.NODES

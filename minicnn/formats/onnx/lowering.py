@@ -15,10 +15,10 @@ from minicnn.formats.fields import Fields
 from minicnn.formats.graph import GraphNode
 from minicnn.formats.onnx import constant_folding, lrn_pattern
 from minicnn.formats.onnx.budget import Budget
+from minicnn.formats.onnx.maps.resampling import split_axis
 from minicnn.formats.onnx.model import Branch, Model, Node
 from minicnn.formats.onnx.node import BoundNode
 from minicnn.formats.onnx.operators import HARMLESS, LAYERS, add_features, scale_and_shift
-from minicnn.formats.onnx.resampling import split_axis
 from minicnn.layers import (
     Add,
     Cat,

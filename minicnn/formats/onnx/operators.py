@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.formats.onnx import norms, resampling, reshape, windows
+from minicnn.formats.onnx import norms, reshape, windows
+from minicnn.formats.onnx.maps import resampling
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.formats.onnx.pointwise.operators import ACTIVATIONS
 from minicnn.layers import (

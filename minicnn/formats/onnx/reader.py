@@ -15,6 +15,7 @@ from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.graph import flatten_scores, list_layers
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
+from minicnn.formats.onnx.maps.gather_nd import split_gathers
 from minicnn.formats.onnx.model import Model, Node, ValueInfo, open_model
 from minicnn.formats.onnx.pointwise.formulas import merge_formulas
 from minicnn.formats.onnx.tensors import KINDS, Filled
@@ -51,6 +52,7 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     target = ends.find_output([info.name for info in model.outputs], path)
     nodes = _prune_nodes(model.nodes, target)
     nodes = _prune_nodes(merge_formulas(nodes, model), target)
+    nodes = split_gathers(nodes, model.constants)
     _check_not_quantised(nodes)
     info = _find_input(model, nodes, ends)
     source = _describe_input(model, info, nodes)

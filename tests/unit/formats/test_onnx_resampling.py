@@ -134,6 +134,20 @@ def test_parts(name, tmp_path):
     check(tmp_path, PARTS[name], constants=constants, opset=9 if name.endswith("9") else 17)
 
 
+@pytest.mark.parametrize("axes", ((1,), (2, 3), (3, 1)))
+def test_places_of_several_axes(axes, tmp_path):
+    """As torch's exporter writes x[:, places] and resizes to exact neighbours."""
+    order = [*axes, *(axis for axis in range(4) if axis not in axes)]
+    grid = np.meshgrid(*[RNG.integers(0, SHAPE[axis - 1], 3 + axis) for axis in axes], indexing="ij")
+    nodes = [
+        ("Transpose", "x", "first", {"perm": order}),
+        ("GatherND", "first places", "gathered", {"batch_dims": 0}),
+        ("Transpose", "gathered", "y", {"perm": np.argsort(order).tolist()}),
+    ]
+    net = check(tmp_path, nodes, constants={"places": np.stack(grid, axis=-1)})
+    assert len(net.layers) == len(axes)
+
+
 @pytest.mark.parametrize("opset", (11, 13, 18))
 def test_split_and_shuffle(opset, tmp_path):
     """A ShuffleNet's unit: half of the channels pass, the others are mapped, and both are shuffled."""

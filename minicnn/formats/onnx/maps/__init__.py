@@ -1,0 +1,1 @@
+"""Operators that move, resize or reduce maps: read, and written."""
