@@ -22,11 +22,15 @@ def choose_shape(given: Sequence[int] | None, own: Shape | None) -> Shape:
 
 
 def rows(layers: sequence.NamedLayers, input_shape: Shape, itemsize: int = 4) -> list[dict[str, Any]]:
-    """One dictionary a layer: name, type, output_shape without N, parameters, multiply_adds, bytes of output."""
+    """One dictionary a layer: name, type, output_shape without N, parameters, multiply_adds, bytes of output.
+
+    And inputs, where these are not the layer before it.
+    """
     return [
         {
             "name": name,
             "type": type(layer).__name__,
+            **({"inputs": list(layer.inputs)} if layer.inputs else {}),
             "output_shape": list(out),
             "parameters": sum(prod(s) for s in layer.parameter_shapes().values()),
             "multiply_adds": layer.multiply_adds(shape),
@@ -44,7 +48,7 @@ def table(rows: list[dict[str, Any]], input_shape: Shape, itemsize: int = 4) -> 
     cells += [
         (
             row["name"],
-            row["type"],
+            row["type"] + (f"({', '.join(row['inputs'])})" if "inputs" in row else ""),
             _times(row["output_shape"]),
             f"{row['parameters']:,}" if row["parameters"] else "",
             f"{row['multiply_adds']:,}" if row["multiply_adds"] else "",

@@ -213,3 +213,53 @@ def test_a_normalisation_goes_with_the_convolution_it_reads():
         "conv2.bias",
         *(f"bn2.{key}" for key in ("weight", "bias", "running_mean", "running_var")),
     )
+
+
+def test_a_u_net_is_torchs():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    net = Network(
+        [
+            *[("conv1", Conv2d(3, 4, 3, padding=1)), ("down1", ReLU()), ("pool1", MaxPool2d(2))],
+            *[("conv2", Conv2d(4, 6, 3, padding=1)), ("down2", ReLU()), ("pool2", MaxPool2d(2))],
+            *[("conv3", Conv2d(6, 8, 3, padding=1)), ("bottom", ReLU()), ("up2", Upsample(scale_factor=2))],
+            *[("skip2", Cat(), ("up2", "down2")), ("conv4", Conv2d(14, 6, 3, padding=1)), ("relu4", ReLU())],
+            *[("up1", Upsample(scale_factor=2)), ("skip1", Cat(), ("up1", "down1")), ("out", Conv2d(10, 2, 1))],
+        ]
+    )
+    net = net.with_layers(sequence.astype(net.named_layers, np.float64))
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 12))
+    dy = np.random.default_rng(1).standard_normal((2, 2, 8, 12))
+    w = {name: torch.tensor(a) for name, a in net.state_dict().items()}
+    leaf = torch.tensor(x, requires_grad=True)
+
+    def conv(x, name, padding=1):
+        return functional.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding=padding)
+
+    down1 = conv(leaf, "conv1").relu()
+    down2 = conv(functional.max_pool2d(down1, 2), "conv2").relu()
+    bottom = conv(functional.max_pool2d(down2, 2), "conv3").relu()
+    up = conv(torch.cat([functional.interpolate(bottom, scale_factor=2), down2], 1), "conv4").relu()
+    y = conv(torch.cat([functional.interpolate(up, scale_factor=2), down1], 1), "out", padding=0)
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(net(x), y.detach().numpy(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(net.input_gradient(x, dy), leaf.grad.numpy(), rtol=0, atol=1e-12)
+    assert "Cat(up1, down1)" in net.summary((3, 8, 12))
+
+
+def test_backward_is_the_adjoint_of_a_linear_graph():
+    """<A v, dy> = <v, A' dy>, without any other program."""
+    net = Network(
+        [
+            ("a", Conv2d(2, 3, 3, padding=1, bias=False)),
+            ("b", Conv2d(2, 3, 1, bias=False), "input"),
+            ("c", Subtract(), ("a", "b")),
+            ("d", Cat(), ("c", "a", "input")),
+            ("e", GlobalAvgPool2d()),
+            ("f", Add(), ("d", "e")),
+            ("g", Cat(2), ("f", "d")),
+        ]
+    )
+    net = net.with_layers(sequence.astype(net.named_layers, np.float64))
+    v, dy = image(), np.random.default_rng(5).standard_normal((1, 8, 16, 8))
+    assert abs(np.vdot(net(v), dy) - np.vdot(v, net.input_gradient(v, dy))) < 1e-12 * np.abs(dy).sum()
