@@ -47,7 +47,7 @@ def _parameters(op: BoundNode, *names: str) -> dict[str, np.ndarray]:
     sizes = _end(op)
     given = {name: op.weight(i) for i, name in enumerate(names, 1) if op.array(i) is not None}
     for array in given.values():
-        if np.broadcast_shapes(array.shape, sizes) != sizes:
+        if not _broadcasts(array.shape, sizes):
             raise op.error(f"weights of {array.shape} for values of {sizes}")
     return {name: np.array(np.broadcast_to(array, sizes)) for name, array in given.items()}
 
@@ -114,10 +114,15 @@ def scale(op: BoundNode, weight: np.ndarray | None, bias: np.ndarray | None) -> 
     assert array is not None
     # the batch's axis, of length 1, is no axis of an image
     shape = array.shape[array.ndim - op.rank + 1 :] if array.ndim >= op.rank else array.shape
-    if prod(shape) != array.size or np.broadcast_shapes(shape, op.shape) != op.shape:
+    if prod(shape) != array.size or not _broadcasts(shape, op.shape):
         raise op.error(f"a constant of shape {array.shape} on an input N x {op.shape}")
     weight = np.ones(shape, array.dtype) if weight is None else weight.reshape(shape)
     return [Scale(shape, False if bias is None else np.array(bias.reshape(shape)), weight=np.array(weight))]
+
+
+def _broadcasts(shape: Shape, target: Shape) -> bool:
+    """Return whether values of ``shape`` broadcast to those of ``target``."""
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))
 
 
 NORMS = {

@@ -1,5 +1,6 @@
 """No field of a file is passed over in silence: it is honoured, known to be harmless, or refused by its name."""
 
+import copy
 import random
 
 import numpy as np
@@ -214,3 +215,22 @@ def test_safetensors_of_another_framework(tmp_path):
     safetensors.write(tmp_path / "a.safetensors", {"w": np.zeros(2)}, {"format": "mlx"})
     with pytest.raises(WeightsError, match="format 'mlx', whose arrays may have other axes"):
         safetensors.read(tmp_path / "a.safetensors")
+
+
+ATTRIBUTES = [(i, name) for i, node in enumerate(BY_NAME["onnx"].tree["nodes"]) for name in node["attributes"]]
+
+
+@pytest.mark.parametrize(("at", "name"), ATTRIBUTES)
+def test_an_attribute_that_is_left_out_means_what_it_means_to_onnxruntime(tmp_path, at, name):
+    runtime = pytest.importorskip("onnxruntime")
+    tree = copy.deepcopy(BY_NAME["onnx"].tree)
+    del tree["nodes"][at]["attributes"][name]
+    x = np.random.default_rng(0).standard_normal((1, 3, 8, 7)).astype(np.float32)
+    try:
+        net = field_files.load_onnx(tree, tmp_path)
+    except WeightsError:
+        with pytest.raises(Exception, match=r"Fail|INVALID|required|attr"):
+            runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"x": x})
+        return
+    (expected,) = runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"x": x})
+    np.testing.assert_allclose(net.forward(x, upto=net.names[-1]), expected, rtol=0, atol=1e-5)
