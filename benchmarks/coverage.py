@@ -127,7 +127,7 @@ def refusals(table: dict) -> list[str]:
     nets: dict[str, list[str]] = {}
     for (source, name, file), row in sorted(table.items()):
         if row["kind"] != "agreed":
-            reason = re.sub(r"'[^']*'|\d[\d., x]*", "_", row.get("why", ""))
+            reason = re.sub(r"^\S+\.(onnx|keras|h5): |'[^']*'|\d[\d., x]*", "_", row.get("why", ""))
             nets.setdefault(f"{row['kind']}: {reason[:160]}", []).append(
                 f"{source}/{name}/{file}: {row.get('why')}"
             )

@@ -22,12 +22,12 @@ SEGMENTATION = tuple(
     for trunk in trunks
 )
 TIMM = """resnet18 resnet26d resnetblur50 resnetaa50 resnetv2_50 resnext50_32x4d seresnet18 ecaresnet26t skresnet18
-res2net50_26w_4s resnest14d legacy_seresnet18 legacy_xception senet154 densenet121 densenetblur121d vgg11_bn
-ese_vovnet19b_dw dla34 dla60_res2net hrnet_w18_small efficientnet_b0 efficientnet_lite0 tf_efficientnet_b0
+res2net50_26w_4s resnest14d legacy_seresnet18 legacy_xception seresnext26d_32x4d densenet121 densenetblur121d
+vgg11_bn ese_vovnet19b_dw dla34 dla60_res2net hrnet_w18_small efficientnet_b0 efficientnet_lite0 tf_efficientnet_b0
 efficientnetv2_rw_t mobilenetv1_100 mobilenetv2_100 mobilenetv3_small_050 mobilenetv4_conv_small mnasnet_small
 semnasnet_075 fbnetc_100 fbnetv3_b spnasnet_100 tinynet_e lcnet_050 mixnet_s ghostnet_050 repghostnet_050
 regnetx_002 regnety_002 regnetz_b16 repvgg_a0 mobileone_s0 rexnet_100 dpn68 inception_v3 inception_v4
-inception_resnet_v2 xception41 pnasnet5large selecsls42b cspresnet50 cspdarknet53 darknet53 cs3darknet_s
+inception_resnet_v2 xception41 repvit_m1_1 selecsls42b cspresnet50 cspdarknet53 darknet53 cs3darknet_s
 convnext_atto convnextv2_atto convmixer_768_32 gernet_s nf_regnet_b0 hardcorenas_a hgnetv2_b0 starnet_s1
 fasternet_t0 inception_next_atto""".split()
 TF2ONNX = "MobileNet MobileNetV2 ResNet50 DenseNet121 InceptionV3 Xception EfficientNetB0 NASNetMobile".split()

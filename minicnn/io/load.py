@@ -18,6 +18,7 @@ from minicnn.io.input_size import with_input_size
 from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
+from minicnn.zoo.keras_applications import translate
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
 
@@ -217,7 +218,9 @@ def _read_arrays(kind: Format, path: Path, entry: str | None) -> dict[str, np.nd
 
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
+    arrays, preprocess = translate(name, arrays)
     built, arrays = fit(path, arrays, name)
+    built = built if preprocess is None else built._replace(preprocess=preprocess)
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)
     except WeightsError as error:

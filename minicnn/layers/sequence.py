@@ -253,6 +253,8 @@ def check_state_dict(mapping: Mapping[str, Any], layers: NamedLayers) -> dict[st
     # torch counts training steps in num_batches_tracked, which inference has no use for
     arrays = {k: np.asarray(v) for k, v in mapping.items() if not k.endswith("num_batches_tracked")}
     shapes = parameter_shapes(layers)
+    # a parameter that a module of torch holds itself, such as ConvNeXt's layer_scale, is a layer's weight here
+    arrays = {f"{k}.weight" if k not in shapes and f"{k}.weight" in shapes else k: a for k, a in arrays.items()}
     faults = [f"missing {name} {shapes[name]}" for name in shapes if name not in arrays]
     faults += [f"left over {name} {arrays[name].shape}" for name in arrays if name not in shapes]
     for name in [name for name in shapes if name in arrays]:

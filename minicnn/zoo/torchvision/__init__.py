@@ -7,6 +7,8 @@ from functools import partial
 
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.resnet import resnet
+from minicnn.zoo.torchvision.convnext import SIZES as CONVNEXTS
+from minicnn.zoo.torchvision.convnext import convnext
 from minicnn.zoo.torchvision.densenet import densenet
 from minicnn.zoo.torchvision.efficientnet import SIZES as EFFICIENTNETS
 from minicnn.zoo.torchvision.efficientnet import efficientnet
@@ -30,6 +32,7 @@ TORCHVISION: dict[str, Callable[..., Architecture]] = {
     "wide_resnet50_2": partial(resnet, 50, group_width=128),
     "wide_resnet101_2": partial(resnet, 101, group_width=128),
     **{f"densenet{depth}": partial(densenet, depth) for depth in (121, 161, 169, 201)},
+    **{f"convnext_{size}": partial(convnext, size) for size in CONVNEXTS},
     "googlenet": googlenet,
     "inception_v3": inception_v3,
     **{f"efficientnet_{size}": partial(efficientnet, size) for size in EFFICIENTNETS},

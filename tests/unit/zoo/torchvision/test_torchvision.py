@@ -40,6 +40,10 @@ FINGERPRINTS = {
     "densenet161": (806, "9d03c4eb4e4ceb81"),
     "densenet169": (846, "a9eb5c1c253d9342"),
     "densenet201": (1006, "aaf6c59d276cc495"),
+    "convnext_tiny": (182, "ddd0f74f783edf2b"),
+    "convnext_small": (344, "6c5c4d12ec41e5f7"),
+    "convnext_base": (344, "a2ebf7cb23991629"),
+    "convnext_large": (344, "b0ce25f12797812b"),
     "googlenet": (287, "b2fadd85b321b7a9"),
     "inception_v3": (472, "5beceaea5a4204b9"),
     "efficientnet_b0": (311, "b5ec7b4b5e4fedbb"),
@@ -89,7 +93,9 @@ def test_state_dictionary_has_torchvision_s_names_and_shapes(name):
 
 
 def fingerprint(shapes):
-    lines = sorted(f"{key} {tuple(shape)}" for key, shape in shapes.items())
+    # a parameter of the block itself in torch
+    names = {key: key.replace("layer_scale.weight", "layer_scale") for key in shapes}
+    lines = sorted(f"{names[key]} {tuple(shape)}" for key, shape in shapes.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -103,7 +109,8 @@ def models():
 
 # one net a page, the smallest
 SMALLEST = """resnext50_32x4d densenet121 googlenet inception_v3 mobilenet_v2 mobilenet_v3_small mnasnet0_5
-efficientnet_b0 efficientnet_v2_s regnet_x_400mf regnet_y_400mf shufflenet_v2_x0_5""".split()
+efficientnet_b0 efficientnet_v2_s regnet_x_400mf regnet_y_400mf shufflenet_v2_x0_5
+convnext_tiny""".split()
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -132,3 +139,10 @@ def test_a_published_file_with_auxiliary_classifiers_and_old_names_loads(tmp_pat
     loaded = minicnn.load(tmp_path / "densenet121-a639ec97.pth", architecture="densenet121")
     for key, value in loaded.state_dict().items():
         np.testing.assert_array_equal(value, state[key])
+
+
+def test_a_parameter_that_torch_s_block_holds_itself_is_found():
+    net = zoo.build("convnext_tiny", num_classes=2)
+    state = {k.replace("layer_scale.weight", "layer_scale"): v + 1 for k, v in net.state_dict().items()}
+    net.load_state_dict(state)
+    np.testing.assert_array_equal(net.state_dict()["features.1.0.layer_scale.weight"], 2)
