@@ -149,6 +149,10 @@ def page(table: dict) -> str:
         numbers = [shown(row.get(what)) for what in ("scores", "gradient", "guided")]
         why = row["kind"] if row["kind"] == "agreed" else f"{row['kind']}: {row.get('why', '')[:160]}"
         nets.append("| " + " | ".join([name, source, file, why.replace("|", "\\|"), *numbers]) + " |")
+    measured = {(source, name) for source, name, _ in table}
+    waiting = [f"{name} ({source})" for source, name in coverage_nets.names() if (source, name) not in measured]
+    if waiting:
+        counts += ["", f"Not measured yet: {', '.join(waiting)}."]
     parts = {"COUNTS": "\n".join(counts), "NETS": "\n".join(nets), "VERSIONS": versions()}
     return re.sub("|".join(parts), lambda match: parts[match[0]], head)
 
