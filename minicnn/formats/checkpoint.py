@@ -20,7 +20,9 @@ _WRAPPERS = (
 )
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
 _AVERAGE = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)([._]|$)")
-_TRAINING = re.compile(r"optim|sched|scaler|loops|callback|rng|arg|hyper|param_groups|history|^opt$|^state$")
+_TRAINING = re.compile(
+    r"optim|sched|(^|_)(scaler|loops|callbacks?|rng|args?|hparams|hyper|param_groups|history|opt)(_|$)|^state$"
+)
 _MAX_ENTRIES, _MAX_NAME = 200_000, 512
 _NESTED = (dict, list, tuple)
 Leaf = TypeVar("Leaf")

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.errors import WeightsError
 from minicnn.formats import pytorch, safetensors
+from minicnn.formats.checkpoint import strip_prefix
 from minicnn.formats.containers.files import escape
 from minicnn.formats.sample import take_sample
 
@@ -38,6 +39,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"{path}: of its {len(shards)} files these are missing: {', '.join(missing[:6])}; "
             "fetch them into the same folder"
         )
+    names = {_strip(name): owner for name, owner in names.items()}
     arrays: dict[str, np.ndarray] = {}
     for shard in shards:
         inner = _read_shard(path.parent / shard)
@@ -58,9 +60,15 @@ def _is_file_name(name: Any) -> bool:
 
 def _read_shard(path: Path) -> dict[str, np.ndarray]:
     sample = take_sample(path)
-    if sample is not None and sample.is_pytorch():
-        return pytorch.read(path)
-    return safetensors.read(path)
+    torch = sample is not None and sample.is_pytorch()
+    arrays = pytorch.read(path) if torch else safetensors.read(path)
+    return {_strip(name): array for name, array in arrays.items()}
+
+
+def _strip(name: str) -> str:
+    # PyTorch's reader removes what wrappers put before all names of one file
+    (stripped,) = strip_prefix({name: None})
+    return stripped
 
 
 def find_index(path: Path) -> Path | None:

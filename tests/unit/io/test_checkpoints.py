@@ -138,6 +138,7 @@ def test_half_precision(tmp_path):
             "model",
         ),
         ({"student": prefixed("module."), "teacher": {"state_dict": OTHER}}, "teacher", None),
+        ({"online_net": TENSORS, "target_net": OTHER, "args": {"lr": 1}}, "target_net", None),
         ({"state_dict": {**prefixed("student."), **prefixed("teacher.", OTHER)}}, "teacher", None),
         (
             {"state_dict": {**prefixed("module.encoder_q.", OTHER), **prefixed("module.encoder_k.")}},

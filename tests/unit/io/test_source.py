@@ -132,21 +132,22 @@ def test_second_files_are_called_what_they_are(tmp_path):
 # several files
 
 
-def write_shards(folder, write, name):
+def write_shards(folder, write, name, prefix):
     names = list(STATE)
     parts = {f"{name}-0000{i + 1}-of-00002": names[4 * i : 4 * i + 4 + 9 * i] for i in range(2)}
     suffix = ".safetensors" if write is safetensors.write else ".bin"
     for part, keys in parts.items():
-        write(folder / f"{part}{suffix}", {f"model.{key}": STATE[key] for key in keys})
-    owners = {f"model.{key}": f"{part}{suffix}" for part, keys in parts.items() for key in keys}
+        write(folder / f"{part}{suffix}", {f"{prefix}{key}": STATE[key] for key in keys})
+    owners = {f"{prefix}{key}": f"{part}{suffix}" for part, keys in parts.items() for key in keys}
     index = folder / f"{name}{suffix}.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": owners}))
     return index
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.", ""])
 @pytest.mark.parametrize(("write", "name"), [(safetensors.write, "model"), (pytorch.write, "pytorch_model")])
-def test_weights_in_several_files(tmp_path, write, name):
-    index = write_shards(tmp_path, write, name)
+def test_weights_in_several_files(tmp_path, write, name, prefix):
+    index = write_shards(tmp_path, write, name, prefix)
     for source in (index, tmp_path):
         np.testing.assert_array_equal(minicnn.load(source, architecture="digits")(X), NET(X))
     part = sorted(tmp_path.glob("*-00002-*"))[0]
