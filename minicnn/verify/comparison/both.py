@@ -85,6 +85,8 @@ class Both(NamedTuple):
 
 def run_both(net: Network, peer: Peer, x: np.ndarray, device: str) -> Both:
     """Run a network and a peer on an input of shape (N, ...)."""
+    if not net.names:
+        raise MinicnnError(f"{net.name}: has no layers, and so nothing to compare")
     theirs = ask(net, peer, x)
     dtype = _choose_precision(net, theirs, peer, device)
     exact = probe.run(net, x, dtype=np.float64)

@@ -79,7 +79,7 @@ def choose_shape(net: Network, shape: Sequence[int | None] = ()) -> Shape:
     Raises
     ------
     ShapeError
-        If none fits.
+        If none fits, or a ``shape`` without open sizes does not.
 
     Examples
     --------
@@ -91,6 +91,10 @@ def choose_shape(net: Network, shape: Sequence[int | None] = ()) -> Shape:
     if net.input_shape is not None:
         return net.input_shape
     wanted = tuple(shape) or (None, None, None)
+    if whole := tuple(n for n in wanted if n is not None):
+        if len(whole) == len(wanted):
+            sequence.output_shape(net.named_layers, whole)
+            return whole
     candidates = [(c, n, n) for n in SIZES for c in CHANNELS]
     for candidate in [*candidates, *((c,) for _, c, _ in candidates)] if len(wanted) == 3 else ():
         chosen = tuple(n if n is not None else m for n, m in zip(wanted, candidate, strict=False))

@@ -156,10 +156,12 @@ class Comparison:
 
     def _describe_answer(self, answer: ComparedValue) -> str:
         source = f"({answer.peer}) " if answer.peer else ""
+        unlike = readable_as(answer.peer_shape, answer.shape) is None
+        shapes = f"the shape {answer.peer_shape}, and ours {answer.shape}"
         if self.answer:
-            return f"{source}is {self.answer}"
-        if readable_as(answer.peer_shape, answer.shape) is None:
-            return f"{source}has the shape {answer.peer_shape}, and ours {answer.shape}"
+            return f"{source}is {self.answer}" + (f"; it has {shapes}" if unlike else "")
+        if unlike:
+            return f"{source}has {shapes}"
         return f"{source}differs from ours by {answer.error:.2g} ({_explain_size(answer)})"
 
     def _locate_gradient(self, first: ComparedValue) -> str:

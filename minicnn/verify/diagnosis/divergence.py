@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.network import Network
 from minicnn.verify.comparison.answer import describe_answer
 from minicnn.verify.comparison.both import find_answer, our_answers
+from minicnn.verify.comparison.distance import readable_as
 from minicnn.verify.comparison.result import ANSWER
 from minicnn.verify.diagnosis.changes import Change
 from minicnn.verify.probe import Log, Value
@@ -65,4 +66,7 @@ def describe_end(candidate: Candidate, theirs: list[Value]) -> str:
     for what, ours in our_answers(net, log.values).items():
         if words := describe_answer(ours.array, theirs[-1].array, what):
             return words
-    return f"{candidate.divergence.score:.2g} away, of shape {theirs[-1].array.shape}"
+    (*_, ours), given = our_answers(net, log.values).values(), theirs[-1].array.shape
+    if readable_as(given, ours.array.shape) is None:
+        return f"of the shape {given}, and ours of {ours.array.shape}"
+    return f"{candidate.divergence.score:.2g} away from ours"

@@ -61,7 +61,7 @@ class Diagnosis:
             return f"no fault: {self.subject} agrees with {self.reference} ({self.evidence})"
         if not self.changes and self.answer:
             return (
-                f"DIFFERS AT THE END: its layers agree, but what {self.reference} answers is {self.answer}; "
+                f"DIFFERS AT THE END: no layer does, but what {self.reference} answers is {self.answer}; "
                 f"no change of {self.subject} explains it"
             )
         if not self.changes:

@@ -248,6 +248,38 @@ def test_another_layout_is_read_and_said():
     assert not compare(maps, lambda x: maps(x).swapaxes(2, 3), x).ok
 
 
+STRANGE = {
+    "a tuple": (lambda y: (y, y), "has the shape (2, 1, 4), and ours (1, 4)"),
+    "a dictionary": (lambda y: {"scores": y}, "returns dict; expected scores"),
+    "nothing": (lambda y: None, "returns NoneType; expected scores"),
+    "a word": (lambda y: "cat", "returns str; expected scores"),
+    "complex numbers": (lambda y: 1j * y, "expected scores"),
+    "one number": (lambda y: 3.0, "has the shape (1,), and ours (1, 4)"),
+    "no number": (lambda y: y[:, :0], "is empty"),
+    "an exception": (lambda y: y[9], "IndexError"),
+}
+
+
+@pytest.mark.parametrize(("end", "sentence"), STRANGE.values(), ids=STRANGE)
+def test_a_strange_answer(end, sentence):
+    net = small()
+    try:
+        said = compare(net, lambda x: end(net(x))).verdict()
+    except MinicnnError as error:
+        said = str(error)
+    assert sentence in said and "agree" not in said
+
+
+def test_a_network_without_layers():
+    with pytest.raises(MinicnnError, match="no layers"):
+        compare(Network([]), lambda x: x, draw())
+
+
+def test_tensors_are_answers():
+    net = small()
+    assert compare(net, lambda x: torch.from_numpy(net(x)).requires_grad_()).ok
+
+
 # caveats
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import MinicnnError
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.probe import Value
 
@@ -22,7 +23,12 @@ def from_function(function: Callable[[np.ndarray], Any]) -> Peer:
     name = getattr(function, "__name__", type(function).__name__)
 
     def values(x: np.ndarray) -> list[Value]:
-        return [Value("scores", "", np.asarray(function(x)))]
+        y = function(x)
+        # a tensor of torch that can be differentiated does not become an array by itself
+        array = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+        if array.dtype.kind not in "fiub":
+            raise MinicnnError(f"function {name!r}: returns {type(y).__name__}; expected scores, an array (N, K)")
+        return [Value("scores", "", array)]
 
     def gradient(x: np.ndarray, target: int) -> dict[str, np.ndarray]:
         own = getattr(function, "gradient", None)
