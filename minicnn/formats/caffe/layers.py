@@ -52,7 +52,7 @@ from minicnn.shapes import IntPair, Sides
 
 __all__ = ["LAYERS", "BoundLayer"]
 
-MAX_TAPS = 1 << 16
+MAX_TAPS, MAX_LOCAL_SIZE = 1 << 16, 255
 
 
 class BoundLayer(NamedTuple):
@@ -193,13 +193,16 @@ def _check_windows(bound: BoundLayer, kernel: IntPair, stride: IntPair, pad: Int
 def _local_response_norm(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("lrn_param")
     size = fields.integer("local_size", 5)
-    if fields.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) != "ACROSS_CHANNELS":
-        raise bound.error("normalises within a channel; there is a layer for windows across channels")
-    if size < 1 or size % 2 == 0:
+    within = fields.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) == "WITHIN_CHANNEL"
+    if not 1 <= size <= MAX_LOCAL_SIZE or size % 2 == 0:
         raise bound.error(f"local_size {size}; expected an odd number")
     constants: dict[str, Any] = {
         name: fields.real(name, default) for name, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
     }
+    if within:
+        # what multiplies x: (1 + alpha mean of x^2 over a square of pixels)^-beta; Caffe passes over k here
+        pool = AvgPool2d(size, 1, _padding(((size - 1) // 2,) * 2))
+        return [Pow(2.0), pool, *_line(bound, constants["alpha"], 1.0), Pow(-constants["beta"])]
     return [LocalResponseNorm(size, **constants)]
 
 

@@ -20,7 +20,7 @@ from minicnn.formats.caffe.maps import MAP_LAYERS, crop, slice_part
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
-from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Scale, Subtract
+from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Pow, Scale, Subtract
 from minicnn.layers.base import Shape
 from minicnn.layers.joins import Join
 from minicnn.network import Network
@@ -155,6 +155,11 @@ def _build_nodes(
             # a Scale may only be merged into a normalisation whose output nothing else reads
             previous = nodes.get(connection.inputs[0]) if reads[connection.inputs[0]] == 1 else None
             node = _merge_scale(layer, previous, layers) or GraphNode(layer.name, connection.inputs, tuple(layers))
+            if layer.kind == "LRN" and isinstance(layers[0], Pow):
+                # within channels: its layers give the factors of its input
+                factors = f"{connection.output}, factors"
+                nodes[factors] = node._replace(name=f"{layer.name}_factors")
+                node = GraphNode(layer.name, (connection.inputs[0], factors), (Multiply(),))
         if prod(shape) > MAX_VALUES:
             raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
         layer.check_read()

@@ -222,6 +222,15 @@ def test_functions_of_each_value(tmp_path, kind, params, expected):
     same(net, x, expected(torch.from_numpy(x)), upto=net.names[-1])
 
 
+def test_response_normalisation_within_channels(tmp_path):
+    """As in Caffe's own CIFAR-10 net: the mean of the squares counts the padding, and k is 1."""
+    params = "lrn_param { local_size: 3 alpha: 0.5 beta: 0.7 k: 4 norm_region: WITHIN_CHANNEL }"
+    text = header(2, 5, 6) + layer("scale", "Scale", "data") + layer("norm", "LRN", "scale", params=params)
+    net = read(*write(tmp_path, text, {"scale": [np.ones(2, np.float32)]}))
+    x = torch.from_numpy(normal(2, 2, 5, 6))
+    same(net, x.numpy(), x / (1 + 0.5 * F.avg_pool2d(x * x, 3, 1, 1)) ** 0.7)
+
+
 def test_the_other_layers(tmp_path):
     text = header(4, 5, 6)
     text += layer(

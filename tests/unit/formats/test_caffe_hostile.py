@@ -80,8 +80,8 @@ def test_text_that_is_none(content, message, tmp_path):
 @pytest.mark.parametrize(
     "description, message",
     [
-        (header(3, 8, 8) + layer("s", "Sigmoid", "data"), r"line 2: layer 's' \(Sigmoid\): no layer does this"),
-        (header(3, 8, 8) + layer("s", "Slice", "data"), "Slice"),
+        (header(3, 8, 8) + layer("s", "Embed", "data"), r"line 2: layer 's' \(Embed\): no layer does this"),
+        (header(3, 8, 8) + layer("s", "SPP", "data"), "SPP"),
         (
             header(3, 8, 8) + CONV.replace("num_output: 2", "num_output: 4"),
             r"a blob of shape \(2, 3, 3, 3\), expected",
@@ -106,8 +106,9 @@ def test_text_that_is_none(content, message, tmp_path):
             "coeff",
         ),
         (
-            header(3, 8, 8) + layer("n", "LRN", "data", params="lrn_param { norm_region: WITHIN_CHANNEL }"),
-            "within",
+            header(3, 8, 8)
+            + layer("n", "LRN", "data", params="lrn_param { norm_region: WITHIN_CHANNEL local_size: 4 }"),
+            "local_size 4",
         ),
         (header(3, 8, 8) + layer("n", "LRN", "data", params="lrn_param { local_size: 4 }"), "odd"),
         (
@@ -122,7 +123,7 @@ def test_text_that_is_none(content, message, tmp_path):
             header(3, 8, 8) + layer("p", "Pooling", "data", params="pooling_param { pool: 7 }"),
             "expected one of MAX",
         ),
-        (header(3, 8, 8) + layer("p", "Power", "data", params="power_param { power: 2 }"), "other than 1"),
+        (header(3, 8, 8) + layer("p", "Power", "data", params="power_param { power: 0 }"), "power 0"),
         (header(1 << 30, 1 << 30, 1 << 30) + CONV, "has dimensions"),
         (header(3, 8, 8), "no layers"),
         ("input: 'data' input: 'more' input_dim: 1 " + CONV, "2 inputs with 1 shapes"),

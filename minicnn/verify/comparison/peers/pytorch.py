@@ -41,6 +41,21 @@ _FUNCTIONS = {
     "prelu": "PReLU",
     "softmax": "Softmax",
     "tanh": "Tanh",
+    **dict.fromkeys(("silu", "silu_"), "SiLU"),
+    **dict.fromkeys(("hardswish", "hardswish_"), "Hardswish"),
+    **dict.fromkeys(("hardsigmoid", "hardsigmoid_"), "Hardsigmoid"),
+    **dict.fromkeys(("sigmoid", "sigmoid_"), "Sigmoid"),
+    **dict.fromkeys(("elu", "elu_"), "ELU"),
+    "gelu": "GELU",
+    "selu": "SELU",
+    "celu": "CELU",
+    "mish": "Mish",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+    "layer_norm": "LayerNorm",
+    "group_norm": "GroupNorm",
+    "instance_norm": "InstanceNorm2d",
+    "rms_norm": "RMSNorm",
 }
 
 
