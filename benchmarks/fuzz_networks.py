@@ -10,18 +10,30 @@ from minicnn.errors import WeightsError
 from minicnn.formats import caffe, onnx
 from minicnn.formats.containers.protobuf import Chunks, encode_integer, encode_message, encode_packed, encode_text
 from minicnn.layers import (
+    GELU,
+    Add,
     AvgPool2d,
     BatchNorm2d,
+    Cat,
     Concat,
     Conv2d,
     Flatten,
+    GlobalAvgPool2d,
+    GroupNorm,
+    Hardswish,
+    Layer,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Multiply,
     PReLU,
+    ReflectionPad2d,
     ReLU6,
     Residual,
+    Sigmoid,
+    Slice,
     Softmax,
+    Upsample,
 )
 from minicnn.network import Network
 
@@ -50,7 +62,29 @@ def onnx_files() -> list[bytes]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         onnx.write(Path(folder) / "net.onnx", Network(chain, (3, 6, 6), labels=["a", "b"]))
-        return [(Path(folder) / "net.onnx").read_bytes(), folding()]
+        onnx.write(Path(folder) / "graph.onnx", Network(crossing(), (3, 6, 6)))
+        return [*((Path(folder) / f"{name}.onnx").read_bytes() for name in ("net", "graph")), folding()]
+
+
+def crossing() -> list[tuple[str, Layer]]:
+    """Return layers whose paths cross, with activations, norms and joins of today's nets."""
+    return [
+        ("conv", Conv2d(3, 4, 3, padding=1)),
+        ("gate", Sigmoid()),
+        ("swish", Multiply(inputs=("conv", "gate"))),
+        ("norm", GroupNorm(2, 4)),
+        ("up", Upsample(scale_factor=2)),
+        ("down", MaxPool2d(2)),
+        ("cat", Cat(1, inputs=("down", "swish"))),
+        ("hard", Hardswish()),
+        ("part", Slice(1, 2, 6)),
+        ("sum", Add(inputs=("part", "norm"))),
+        ("gelu", GELU()),
+        ("padded", ReflectionPad2d(1)),
+        ("mean", GlobalAvgPool2d()),
+        ("rows", Flatten()),
+        ("fc", Linear(4, 2)),
+    ]
 
 
 def folding() -> bytes:

@@ -185,7 +185,10 @@ def _join(connection: _Connection, shapes: list[Shape]) -> tuple[GraphNode, Shap
         if "axis" in fields and "concat_dim" in fields:
             raise layer.error("has axis and concat_dim; expected one of them")
         axis = fields.integer("axis", fields.integer("concat_dim", 1))
-        layers: tuple[Layer, ...] = (Cat(axis + len(shapes[0]) + 1 if axis < 0 else axis),)
+        axis += (len(shapes[0]) + 1) * (axis < 0)
+        if not 1 <= axis <= len(shapes[0]):
+            raise layer.error(f"concatenates along axis {axis}; expected one behind the batch's, such as 1")
+        layers: tuple[Layer, ...] = (Cat(axis),)
     else:
         layers = _combine(layer, shapes)
     # of one value it is the value itself
