@@ -7,13 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Rng, Shape
 from minicnn.rules import GRADIENT, Rule
 
-__all__ = ["Resample", "Taps"]
+__all__ = ["Resample", "Taps", "check_length"]
 
 Taps = tuple[AxisTaps | None, ...]  # one for each axis of an image; None where it stays as it is
+
+
+MAX_LENGTH = 1 << 24  # of an axis: a table of its places is held in memory
+
+
+def check_length(count: int) -> None:
+    """Raise ShapeError for an axis that is too long for a table of its places."""
+    if count > MAX_LENGTH:
+        raise ShapeError(f"an axis of {count:,} places is longer than {MAX_LENGTH:,}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Rng, Shape, check_maps
-from minicnn.layers.resampling.base import Resample, Taps
+from minicnn.layers.resampling.base import Resample, Taps, check_length
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import MAX_BORDER, Sides
 
@@ -113,6 +113,11 @@ class ConstantPad2d(ValueBorder, capturable=True):
 
     value: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.value, int | float):
+            raise ShapeError(f"ConstantPad2d: value: expected a number, got {self.value!r}")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ZeroPad2d(ValueBorder, capturable=True):
@@ -164,6 +169,7 @@ class _CopiedBorder(Resample):
 @lru_cache(256)
 def _border_taps(name: str, size: int, border: tuple[int, int], mode: str) -> AxisTaps | None:
     before, after = border
+    check_length(size)
     # a mirror without the border's own pixel has size - 1 others, a map wrapped around all of them
     limit = {"reflect": size - 1, "wrap": size}.get(mode, MAX_BORDER)
     if max(border) > limit:
@@ -310,6 +316,7 @@ class ZeroPad3d(Resample, capturable=True):
 @lru_cache(256)
 def _zero_taps(size: int, border: tuple[int, int]) -> AxisTaps | None:
     before, after = border
+    check_length(size)
     places = np.arange(-before, size + after)
     if min(size + min(before, 0) + min(after, 0), len(places)) < 1:
         raise ShapeError(f"ZeroPad3d: {border} leaves nothing of an axis of {size}")

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng, Shape, check_maps
-from minicnn.layers.resampling.base import Resample, Taps
+from minicnn.layers.resampling.base import Resample, Taps, check_length
 from minicnn.layers.resampling.selection import image_axis
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import adaptive_windows
@@ -142,6 +142,7 @@ class Sum(_Reduction, capturable=True):
 
 @lru_cache(256)
 def _uniform_taps(size: int, weight: float) -> AxisTaps:
+    check_length(size)
     return AxisTaps(np.arange(size)[None], np.full((1, size), weight), size)
 
 
@@ -199,6 +200,7 @@ class AdaptiveAvgPool2d(Resample, capturable=True):
 
 @lru_cache(256)
 def _window_means(size: int, out: int) -> AxisTaps:
+    check_length(max(size, out))
     windows = adaptive_windows(size, out)
     longest = max(end - start for start, end in windows)
     # (out, longest): places from each window's start on, those in the window weighted by 1 / its length

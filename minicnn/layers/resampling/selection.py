@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers.base import Shape
-from minicnn.layers.resampling.base import Resample, Taps
+from minicnn.layers.resampling.base import Resample, Taps, check_length
 
 __all__ = ["Expand", "IndexSelect", "Slice", "image_axis"]
 
@@ -148,6 +148,7 @@ class Expand(Resample, capturable=True):
         valid = isinstance(self.shape, tuple | list) and all(isinstance(n, int) for n in self.shape)
         if not valid or not all(n == -1 or n >= 1 for n in self.shape):
             raise ShapeError(f"Expand: shape: expected whole numbers >= 1, or -1, got {self.shape!r}")
+        check_length(max(self.shape, default=1))  # before as many places are listed
         object.__setattr__(self, "shape", tuple(self.shape))
 
     def taps(self, shape: Shape) -> Taps:
@@ -166,4 +167,5 @@ def _along(axis: int, rank: int, taps: AxisTaps | None) -> Taps:
 
 @lru_cache(256)
 def _selected(places: tuple[int, ...] | range, size: int) -> AxisTaps:
+    check_length(len(places))
     return AxisTaps.select(np.array(places), size)

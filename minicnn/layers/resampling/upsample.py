@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from math import floor
+from math import floor, isfinite
 from numbers import Real
 from typing import Any
 
@@ -98,6 +98,8 @@ class Upsample(Resample, capturable=True):
             if value not in known:
                 choices = ", ".join(str(k) for k in known if k)
                 raise ShapeError(f"Upsample: {name}: expected one of {choices}, got {value!r}")
+        if not isinstance(self.cubic_coeff_a, int | float) or not isfinite(self.cubic_coeff_a):
+            raise ShapeError(f"Upsample: cubic_coeff_a: expected a number, got {self.cubic_coeff_a!r}")
         if self.align_corners and self.mode.startswith("nearest"):
             raise ShapeError("Upsample: align_corners has no meaning in mode 'nearest'")
 

@@ -120,6 +120,13 @@ def test_nearest_is_torchs_to_the_place():
         (lambda: layers.IndexSelect(1, (5,)).output_shape((2, 3)), "expected places of an axis of 2"),
         (lambda: layers.Expand((2, 3)).output_shape((2, 2)), "can't be repeated"),
         (lambda: layers.Mean((1, 2)).output_shape((2, 2)), "use keepdim=True"),
+        (lambda: layers.Slice(1, 1).output_shape((1 << 40,)), "longer than 16,777,216"),
+        (lambda: layers.Expand((1 << 40,)), "longer than 16,777,216"),
+        (
+            lambda: layers.Upsample(2, mode="bicubic", cubic_coeff_a=float("nan")),
+            "cubic_coeff_a: expected a number",
+        ),
+        (lambda: layers.ConstantPad2d(1, None), "value: expected a number"),
         (lambda: layers.AdaptiveAvgPool2d(0), "expected one or two numbers >= 1"),
     ],
 )
