@@ -79,6 +79,8 @@ def _parse_mean(text: str) -> tuple[float, ...] | np.ndarray:
     return _parse_numbers(text)
 
 
+COLOURS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels; others are no picture's
+
 # in the order in which they are read, so that of several bad values the first of these is named
 PARSERS: dict[str, Callable[[str], Any]] = {
     "resize": _parse_resize,
@@ -103,18 +105,21 @@ def _merge(net: Network, settings: dict[str, Any]) -> Preprocess:
     if isinstance(settings.get("mean"), np.ndarray) and net.input_shape is not None:
         settings["mean"] = _crop_mean(settings["mean"], tuple(net.input_shape[1:]))
     if net.preprocess is not None:
-        return replace(net.preprocess, **_spread(settings, len(net.preprocess.channels)))
+        return replace(net.preprocess, **_spread(settings, net.preprocess.depth))
     if net.input_shape is None or len(net.input_shape) != 3:
         what = "does not say the size of its input" if net.input_shape is None else "takes vectors"
         raise MinicnnError(f"{net.name}: {what}, so that it can't be preprocessed for; give --input-size H,W")
     depth, height, width = net.input_shape
-    neutral = {"channels": "L" if depth == 1 else "RGB", "mean": (0.0,) * depth, "std": (1.0,) * depth}
+    neutral = {"channels": COLOURS.get(depth, depth), "mean": (0.0,) * depth, "std": (1.0,) * depth}
+    # what is typed is the order of the colours; a channel more is the transparency
+    if depth in (2, 4) and len(settings.get("channels", "")) == depth - 1:
+        settings["channels"] += "A"
     return Preprocess(size=(height, width), **neutral | _spread(settings, depth))
 
 
 def _spread(settings: dict[str, Any], depth: int) -> dict[str, Any]:
     """Return settings in which one mean, or one std, stands for all channels; raise for another number of them."""
-    depth = len(settings.get("channels", "c" * depth))
+    depth = len(settings["channels"]) if "channels" in settings else depth
     for name in ("mean", "std"):
         values = settings.get(name)
         if isinstance(values, tuple):

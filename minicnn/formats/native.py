@@ -94,7 +94,7 @@ def describe_preprocess(preprocess: Preprocess | None) -> dict[str, Any] | None:
         return None
     if not isinstance(preprocess.mean, np.ndarray):
         return preprocess.to_dict()
-    return replace(preprocess, mean=(0.0,) * len(preprocess.channels)).to_dict() | {"mean": MEAN_IMAGE}
+    return replace(preprocess, mean=(0.0,) * preprocess.depth).to_dict() | {"mean": MEAN_IMAGE}
 
 
 def _describe_layer(name: str, layer: Layer) -> list[Any]:

@@ -14,6 +14,7 @@ from minicnn._utils.missing import missing_file
 from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError
 from minicnn.images.kinds import HEAD, other_kind
+from minicnn.images.planes import is_numpy_file, read_array, show_planes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -36,7 +37,7 @@ ORIENTATIONS = {
 }
 
 
-def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
+def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = False) -> Picture:
     """Picture in RGB, upright, as people see it.
 
     EXIF orientation is applied, palettes are resolved, transparency lies over white, 16 bits a channel are scaled
@@ -50,10 +51,12 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
     max_pixels : int
         Larger pictures are refused before they are decoded; Pillow's own limit of twice
         ``PIL.Image.MAX_IMAGE_PIXELS`` stays in force above it.
+    alpha : bool
+        Keep the transparency, as a fourth channel, instead of laying it over white.
 
     Returns
     -------
-    picture : PIL.Image of mode RGB
+    picture : PIL.Image of mode RGB, or RGBA
 
     Raises
     ------
@@ -86,15 +89,19 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS) -> Picture:
     if not isinstance(source, str | Path):
         with _raising_image_error("the picture", max_pixels):
             picture = _from_array(source, max_pixels) if isinstance(source, np.ndarray) else source
-            return _to_rgb("the picture", picture, max_pixels)
+            return _to_rgb("the picture", picture, max_pixels, alpha)
     path = Path(source)
     if not path.exists():
         raise ImageError(missing_file(source))
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; name the image files in it")
+    if is_numpy_file(path):
+        array = read_array(path)
+        is_picture = array.dtype == np.uint8 and (array.ndim == 2 or array.shape[-1] in (3, 4))
+        return load_image(array, max_pixels, alpha) if is_picture else show_planes(array)
     with _raising_image_error(path, max_pixels), _open(path, max_pixels) as picture:
         full, is_reduced = picture.size, _reduce(picture, max_pixels)
-        upright = _to_rgb(path, picture, max_pixels)
+        upright = _to_rgb(path, picture, max_pixels, alpha)
     if is_reduced:
         warnings.warn(
             f"{path}: {full[0]} x {full[1]} pixels are read at half that size; positions and boxes are those of "
@@ -186,8 +193,8 @@ def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _to_rgb(what: Any, picture: Picture, max_pixels: int) -> Picture:
-    """Return the picture upright, opaque, in RGB of 8 bits a channel."""
+def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Picture:
+    """Return the picture upright, in RGB of 8 bits a channel: opaque, or with its transparency."""
     from PIL import Image
 
     # the size is known from the header, before load decodes the pixels
@@ -199,10 +206,10 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int) -> Picture:
     # convert would clip what is above 255 instead of scaling it
     if picture.mode.startswith(("I", "F")):
         picture = _to_8_bits(picture)
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and not alpha:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    upright = picture.convert("RGB")
+    upright = picture.convert("RGBA" if alpha else "RGB")
     # the copy inherits what the file says of itself, and would be turned again wherever it is loaded again
     upright.info.clear()
     return upright

@@ -26,7 +26,10 @@ def input_limits(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     """
     # "auto" would take the white picture for dark strokes on light paper and turn it into black
     preprocess = replace(preprocess, invert=False)
-    black, white = (preprocess(np.full((*preprocess.size, 3), value, np.uint8))[0] for value in (0, 255))
+    # black is transparent where transparency is a channel, which has a range then too
+    channels = preprocess.channels
+    depth = channels if isinstance(channels, int) else 4 if channels.endswith("A") else 3
+    black, white = (preprocess(np.full((*preprocess.size, depth), value, np.uint8))[0] for value in (0, 255))
     return black, white
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
 from minicnn.images.files import MAX_PIXELS, load_image
+from minicnn.images.planes import as_planes, is_numpy_file, read_array, resize_planes
 from minicnn.images.views import Size, View
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Preprocess"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-CHANNELS = ("RGB", "BGR", "L")
+CHANNELS = ("RGB", "BGR", "L", "RGBA", "BGRA", "LA")
 CROPS = ("one", "ten", "whole", "pair", "all")
 LIMIT = 1e9  # of the numbers: what is larger, or as small, overflows float32 a few layers on
 
@@ -36,7 +38,9 @@ class Preprocess:
         Length of the picture's short side before cropping, the aspect kept; or the size to which the whole picture
         is warped before cropping, (256, 256) in Caffe's ImageNet; None warps it to ``size``.
     interpolation : "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them, antialiased
-    channels : "RGB", "BGR" or "L" (grey)
+    channels : "RGB", "BGR" or "L" (grey), each with an "A" behind it where the transparency is a channel too; or
+        how many channels an array has that is no picture: images are then NumPy arrays, or files (.npy), of any
+        numbers
     scale : float
         What values of 0..255 are multiplied with.
     mean : floats, one for each channel, or an array of shape (C, H, W): a mean image
@@ -75,7 +79,7 @@ class Preprocess:
     size: Size
     resize: int | Size | None = None
     interpolation: str = "bilinear"
-    channels: str = "RGB"
+    channels: str | int = "RGB"
     scale: float = 1 / 255
     mean: Any = (0.0, 0.0, 0.0)
     std: Any = (1.0, 1.0, 1.0)
@@ -84,8 +88,11 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         """Refuse arguments that are out of their range."""
-        _require(self.channels in CHANNELS, f"channels: expected one of {CHANNELS}, got {self.channels!r}")
-        depth = len(self.channels)
+        _require(
+            _is_size(self.channels) or self.channels in CHANNELS,
+            f"channels: expected one of {CHANNELS} or a number, got {self.channels!r}",
+        )
+        depth = self.depth
         _require(
             self._has_size(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}"
         )
@@ -108,6 +115,11 @@ class Preprocess:
             f"invert: expected True, False or 'auto', got {self.invert!r}",
         )
         self._freeze()
+
+    @property
+    def depth(self) -> int:
+        """How many channels an input has."""
+        return len(self.channels) if isinstance(self.channels, str) else self.channels
 
     def _has_size(self) -> bool:
         return _is_area(self.size)
@@ -157,10 +169,11 @@ class Preprocess:
         ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read, ShapeError if
         the view is of a picture of another size.
         """
-        picture = load_image(image)
-        view = self.views(picture.size[::-1], "one")[0] if view is None else view
-        if view.image_size != picture.size[::-1]:
-            raise ShapeError(f"preprocess: a view of {view.image_size} pixels, a picture of {picture.size[::-1]}")
+        picture = self._load(image)
+        size = _size(picture)
+        view = self.views(size, "one")[0] if view is None else view
+        if view.image_size != size:
+            raise ShapeError(f"preprocess: a view of {view.image_size} pixels, a picture of {size}")
         return self._crop(self._resize(picture, view.resized), view)[None]
 
     def batch(self, image: ImageLike, crops: str = "ten") -> tuple[np.ndarray, list[View]]:
@@ -168,8 +181,8 @@ class Preprocess:
 
         Arguments and errors are those of ``views`` and ``__call__``.
         """
-        picture = load_image(image)
-        views = self.views(picture.size[::-1], crops)
+        picture = self._load(image)
+        views = self.views(_size(picture), crops)
         # views that are cut from one size share one resized picture
         resized = {size: self._resize(picture, size) for size in {view.resized for view in views}}
         return np.stack([self._crop(resized[view.resized], view) for view in views]), views
@@ -217,24 +230,43 @@ class Preprocess:
             for flip in flips
         ]
 
-    def _resize(self, picture: Picture, size: Size) -> Picture:
+    def _load(self, image: ImageLike) -> Picture | np.ndarray:
+        """Return a picture, or an array (H, W, C) where the image is one that is no picture."""
+        array = read_array(image) if is_numpy_file(image) else image
+        is_array = isinstance(array, np.ndarray)
+        if isinstance(array, np.ndarray) and (isinstance(self.channels, int) or array.dtype != np.uint8):
+            return as_planes(array, self.depth, "the array" if array is image else image)
+        if isinstance(self.channels, int):
+            raise ImageError(
+                f"{'the picture' if is_array or not isinstance(image, str | Path) else image}: the network takes "
+                f"{self.depth} channels; give a NumPy file (.npy) of H x W x {self.depth} numbers"
+            )
+        return load_image(array, alpha=self.channels.endswith("A"))
+
+    def _resize(self, picture: Picture | np.ndarray, size: Size) -> Picture | np.ndarray:
         from PIL import Image, ImageOps
 
-        grey = picture.convert("L") if self.channels == "L" else picture
+        if isinstance(picture, np.ndarray):
+            return resize_planes(picture, size, self.interpolation)
+        grey = picture.convert(str(self.channels)) if self.channels in ("L", "LA") else picture
         if self.invert is True or (self.invert == "auto" and _has_light_border(grey)):
             grey = ImageOps.invert(grey)
         return grey.resize(size[::-1], Image.Resampling[self.interpolation.upper()])
 
-    def _crop(self, resized: Picture, view: View) -> np.ndarray:
+    def _crop(self, resized: Picture | np.ndarray, view: View) -> np.ndarray:
         """Return one view of a resized picture as an input (C, H, W)."""
         pixels = np.asarray(resized, np.float32)[view.rows, view.columns]
         # (H, W) or (H, W, 3), mirrored left to right
         pixels = pixels[:, ::-1] if view.mirrored else pixels
         # (C, H, W)
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        planes = planes[::-1] if self.channels == "BGR" else planes
+        planes = self._swap(planes)
         mean, std = self._planes(self.mean), self._planes(self.std)
         return np.ascontiguousarray((planes * np.float32(self.scale) - mean) / std)
+
+    def _swap(self, planes: np.ndarray) -> np.ndarray:
+        """Return the planes of RGB in the network's order, and the other way round."""
+        return planes[[2, 1, 0, 3][: self.depth]] if self.channels in ("BGR", "BGRA") else planes
 
     def _planes(self, values: Any) -> np.ndarray:
         values = np.asarray(values, np.float32)
@@ -263,7 +295,7 @@ class Preprocess:
             If x is not of that shape, or, with a mean image, not of the input's; or if it holds NaN.
 
         """
-        depth = len(self.channels)
+        depth = self.depth
         fixed = isinstance(self.mean, np.ndarray)
         if np.ndim(x) != 3 or len(x) != depth or (fixed and np.shape(x) != self.mean.shape):
             height, width = self.size if fixed else "HW"
@@ -271,7 +303,8 @@ class Preprocess:
         if np.isnan(x).any():
             raise ShapeError("to_image: x holds NaN, which is no colour; was the step that made it too long?")
         values = (np.asarray(x, np.float64) * self._planes(self.std) + self._planes(self.mean)) / self.scale
-        values = values[::-1] if self.channels == "BGR" else values
+        # three planes are colours, fewer are grey; transparency is not shown
+        values = self._swap(values)[: 3 if depth >= 3 else 1]
         pixels = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
         # a single grey plane serves as all three channels
         return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0))
@@ -300,6 +333,11 @@ class Preprocess:
             return cls(**description)
         except MinicnnError as error:
             raise WeightsError(f"not a description of preprocessing: {str(error)[:300]}") from None
+
+
+def _size(picture: Picture | np.ndarray) -> Size:
+    """Return (height, width)."""
+    return picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
 
 
 def _has_light_border(grey: Picture) -> bool:

@@ -67,7 +67,7 @@ class ClassMapper:
 
     def __init__(self, net: Network, scales: Sequence[float], features: int) -> None:
         self.preprocess = _without_mean_image(get_preprocess(net))
-        shape = (len(self.preprocess.channels), *self.preprocess.size)
+        shape = (self.preprocess.depth, *self.preprocess.size)
         try:
             layer = last_convolution(net, shape)
         except MinicnnError:

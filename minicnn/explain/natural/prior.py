@@ -117,6 +117,10 @@ class Canvas:
 def _colour_axes(preprocess: Preprocess) -> np.ndarray:
     """Matrix (C, C) whose columns are luminance and the colour axes, in the network's order of channels."""
     covariance = np.array(COLOUR_COVARIANCE)
+    if preprocess.channels not in ("L", "RGB", "BGR"):
+        raise MinicnnError(
+            f"style 'natural': knows photographs in grey and in colour, not {preprocess.channels!r}; take 'paper'"
+        )
     if preprocess.channels == "L":
         # the deviation of the mean of red, green and blue
         return np.array([[np.sqrt(covariance.mean())]], np.float32)

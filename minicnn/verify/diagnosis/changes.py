@@ -250,7 +250,7 @@ def _replace_preprocessing(fields: Mapping[str, Any]) -> Edit:
 
 def _other_preprocessings(own: Preprocess) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (convention, what, fields) of every other preprocessing that is known."""
-    depth = len(own.channels)
+    depth = own.depth
     mean, image = own.mean, isinstance(own.mean, np.ndarray)
     if depth == 3:
         other = {"channels": "BGR" if own.channels == "RGB" else "RGB"}
