@@ -16,6 +16,7 @@ from minicnn import zoo
 from minicnn.errors import WeightsError
 from minicnn.formats import safetensors
 from minicnn.io.inspect import inspect
+from minicnn.verify.conversion import all_agree, compare_files
 
 torch = pytest.importorskip("torch")
 
@@ -266,3 +267,13 @@ def test_other_numbers_of_channels(tmp_path, channels):
     assert actual.input_shape == (channels, 28, 28) and actual.preprocess is None
     x = np.concatenate([X, np.zeros((1, channels - 1, 28, 28), np.float32)], axis=1)
     np.testing.assert_allclose(actual(x), NET(X), rtol=1e-5)
+
+
+def test_a_conversion_is_checked_where_torch_refuses_the_settings(tmp_path):
+    path = tmp_path / "net.pth"
+    net = load(path, {"state_dict": prefixed("model."), "args": argparse.Namespace()})
+    torch_row, ours = compare_files(net, [path], architecture="digits")
+    assert torch_row["skipped"] and not ours["skipped"] and all_agree([torch_row, ours])
+    # what torch would read is another entry
+    net = load(path, {"state_dict": TENSORS, "state_dict_ema": OTHER}, entry="state_dict_ema")
+    assert all_agree(compare_files(net, [path], architecture="digits", entry="state_dict_ema"))
