@@ -19,6 +19,7 @@ from minicnn.layers import (
     ReLU,
     ReLU6,
     Residual,
+    SiLU,
 )
 from minicnn.verify import compare
 
@@ -36,6 +37,7 @@ LAYERS = [
     ("relu", ReLU()),
     ("wide", Linear(8, 8)),
     ("relu6", ReLU6()),
+    ("gate", SiLU()),
     ("sum", Residual([("inner", Linear(8, 8))])),
     ("last", Linear(8, 4)),
 ]
@@ -50,6 +52,7 @@ FORWARD = {
     "linear": "full",
     "relu": "relu",
     "hardtanh": "relu6",
+    "pointwise": "gate",
     "add": "sum",
 }
 # kernel: where the gradient is wrong first, and the layer that it comes back from
@@ -62,6 +65,7 @@ BACK = {
     "batch_norm2d_input_grad": ("up", "norm"),
     "avg_pool2d_input_grad": ("norm", "mean"),
     "linear_input_grad": ("sum", "last"),
+    "pointwise_input_grad": ("relu6", "gate"),
     "relu_input_grad": ("wide", "relu6"),
 }
 SMALL = np.float32(1.0001)  # the tolerances are 1e-5
