@@ -13,10 +13,11 @@ import argparse
 import collections
 import importlib.metadata
 import json
+import multiprocessing
+import os
 import re
 import resource
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -35,13 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=600, help="seconds for one net (default: %(default)s)")
     parser.add_argument("--page", type=Path, help="write the table as Markdown")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        for result in coverage_nets.measure(*arguments.one):
-            print("RESULT " + json.dumps(result), flush=True)
-        return
     for source, name in missing(arguments):
         with arguments.results.open("a") as file:
             for result in in_process(source, name, arguments.limit):
@@ -70,20 +65,40 @@ def missing(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 def in_process(source: str, name: str, limit: int) -> list[dict]:
-    """Measure one net in a process of its own, and return one result a file."""
-    command = [sys.executable, __file__, "-", "--one", source, name]
+    """Measure one net in a process of its own, which has the frameworks already, and return one result a file."""
+    coverage_nets.import_frameworks(source)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=send_results, args=(source, name, sender))
     start = time.monotonic()
+    child.start()
+    sender.close()
+    results: list[dict] = []
+    why = f"more than {limit} s"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-        lines, end = done.stdout, done.stderr.strip().splitlines()[-1:] if done.returncode else []
-    except subprocess.TimeoutExpired as late:
-        lines, end = (late.stdout or b"").decode(), [f"more than {limit} s"]
-    results = [json.loads(line[7:]) for line in lines.splitlines() if line.startswith("RESULT ")]
-    if end or not results:
-        why = end[0] if end else "no result"
+        while receiver.poll(max(0.0, start + limit - time.monotonic())):
+            results.append(receiver.recv())
+    except EOFError:  # the child has ended
+        why = "" if results else "ended without a result"
+    child.kill()
+    child.join()
+    if why:
         results.append({"source": source, "net": name, "file": "all", "kind": "failed", "why": why})
     seconds = round(time.monotonic() - start, 1)
     return [result | {"seconds": seconds} for result in results]
+
+
+def send_results(source: str, name: str, sender) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with open(os.devnull, "w") as silent:  # frameworks talk
+        os.dup2(silent.fileno(), 1)
+        os.dup2(silent.fileno(), 2)
+    try:
+        for result in coverage_nets.measure(source, name):
+            sender.send(result)
+    except Exception as error:  # building a net may fail in many ways, and that is a result
+        why = f"{type(error).__name__}: {error}"[:300]
+        sender.send({"source": source, "net": name, "file": "all", "kind": "failed", "why": why})
 
 
 def latest(path: Path) -> dict[tuple[str, str, str], dict]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -65,6 +67,15 @@ def measure(source: str, name: str) -> Iterator[dict]:
                 yield row | {"kind": "not exported", "why": f"{type(path).__name__}: {lines[0][:200]}"}
             else:
                 yield row | compare(path, peer)
+
+
+def import_frameworks(source: str) -> None:
+    """Import what the nets of a source need; minicnn is left to the process that measures."""
+    os.environ["KERAS_BACKEND"] = "tensorflow" if source == "tf2onnx" else "torch"
+    import_files(source)
+    packages = {"timm": ("timm", "onnxscript"), "torchvision": ("onnxscript",), "keras": ("keras",)}
+    for package in packages.get(source, ()):
+        importlib.import_module(package)
 
 
 def import_files(source: str):
