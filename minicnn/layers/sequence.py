@@ -6,7 +6,7 @@ Each layer reads the layer before it, or those that its ``inputs`` name, which s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -120,33 +120,25 @@ def backward(
 ) -> Backward:
     """Gradient with respect to the list's input, and {name: gradient} of the parameters if ``weights``."""
     cotangents = {layers[-1][0] if layers else INPUT: dy}
-    gradients = _send_back(_steps(layers, tape), cotangents, kernels, rule, weights)
+    steps = list(zip(layers, read_by(layers), tape, strict=True))
+    gradients = _send_back(steps, cotangents, kernels, rule, weights)
     return cotangents[INPUT], gradients
 
 
-class _Step(NamedTuple):
-    """A layer, the names of what it read, and what its forward saved."""
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-    saved: Any
-
-
-def _steps(layers: NamedLayers, tape: list[Any]) -> list[_Step]:
-    return [_Step(*pair, *rest) for pair, *rest in zip(layers, read_by(layers), tape, strict=True)]
-
-
 def _send_back(
-    steps: list[_Step], cotangents: dict[str, np.ndarray], kernels: Kernels, rule: Rule, weights: bool
+    steps: list[Any], cotangents: dict[str, np.ndarray], kernels: Kernels, rule: Rule, weights: bool
 ) -> dict[str, np.ndarray]:
-    """Take the ``cotangents`` of values to those of what the steps read; {name: gradient} if ``weights``."""
+    """Take the ``cotangents`` of values to those of what the steps read; {name: gradient} if ``weights``.
+
+    A step is ((name, layer), the names of what it read, what its forward saved).
+    """
     gradients: dict[str, np.ndarray] = {}
-    for name, layer, inputs, saved in reversed(steps):
+    for (name, layer), inputs, saved in reversed(steps):
         # what has no cotangent is read by nothing that counts
         if name in cotangents:
             dx, own = layer.backward(cotangents.pop(name), saved, kernels, rule, weights)
-            gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
+            if own:
+                gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
             for value, part in zip(inputs, dx if len(inputs) > 1 else (dx,), strict=True):
                 # where a value is read twice the parts are added
                 cotangents[value] = kernels.add(cotangents[value], part) if value in cotangents else part
@@ -188,9 +180,9 @@ def parameter_gradients(
     if first is None:
         return {}
     # backward ends above the first layer with parameters, and of that one dx is not computed either
-    steps, cotangents = _steps(layers, tape), {layers[-1][0]: dy}
+    steps, cotangents = list(zip(layers, read_by(layers), tape, strict=True)), {layers[-1][0]: dy}
     gradients = _send_back(steps[first + 1 :], cotangents, kernels, GRADIENT, weights=True)
-    name, layer, _, saved = steps[first]
+    (name, layer), _, saved = steps[first]
     own = layer.parameter_gradients(cotangents[name], saved, kernels) if name in cotangents else {}
     return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}
 
