@@ -32,8 +32,22 @@ from tests.helpers.kernel_arrays import assert_close
 from tests.helpers.kernel_cases import calls_of
 from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn
 
-BARRIERS = ("conv2d", "conv2d_relu", "conv_transpose2d", "linear", "softmax", "log_softmax", "global_avg_pool2d")
-SUMS = ("batch_norm2d", "cross_entropy", "prelu")  # whose sums have barriers, among much that has none
+BARRIERS = (
+    "conv2d",
+    "conv2d_relu",
+    "conv_transpose2d",
+    "linear",
+    "standardise",
+    "softmax",
+    "log_softmax",
+    "global_avg_pool2d",
+)
+SUMS = (
+    "batch_norm2d",
+    "cross_entropy",
+    "prelu",
+    "scale_and_shift",
+)  # whose sums have barriers, among much that has none
 EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)}
 
 
