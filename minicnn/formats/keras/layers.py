@@ -65,6 +65,8 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
     try:
         layers = _LAYERS[spec.kind](spec, arrays, context)
         over_width = context.channels_first and len(context.shape) == 3
+        # the whole model has been asked for its order of axes; a nested one is read a second time here
+        spec.channels_first()
         layers += activation(spec, over_width, context.version)
         spec.check_read()
         if arrays and not any(layer.parameter_shapes() for layer in layers):
