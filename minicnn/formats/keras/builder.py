@@ -98,6 +98,8 @@ class _Builder:
             else:
                 arrays[spec.name] = weights.read_layer(spec.name, spec.kind)
         for spec in model.specs:
+            # the order of the axes, which is known of the whole model
+            spec.channels_first()
             if spec.kind == "InputLayer":
                 spec.check_read()
         names = {model.source: source}

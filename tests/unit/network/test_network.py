@@ -204,7 +204,7 @@ def test_loss_gradient_stops_at_the_first_parameters(monkeypatch):
         "conv2d_input_grad",
         lambda *args, **geometry: calls.append(1) or conv2d_input_grad(*args, **geometry),
     )
-    monkeypatch.delattr(reference, "zero_pad2d_input_grad")
+    monkeypatch.delattr(reference, "constant_pad2d_input_grad")
     _, gradients = net.loss_gradient(inputs(), labels)
     assert list(gradients) == list(net.state_dict()) and len(calls) == 1
     assert Network([Flatten()], (2, 11, 11)).loss_gradient(inputs(), labels)[1] == {}
