@@ -54,7 +54,8 @@ class Format:
     second_file : str, optional
         For a format in two files: the suffix of the one that holds the weights.
     chooses_ends : bool
-        Whether ``read(path, ends)`` reads what lies between one of several inputs and one of several outputs.
+        Whether ``read(path, ends)``, or ``read(path, weights, ends)``, reads what lies between one of several
+        inputs and one of several outputs.
     recognise : callable, optional
         ``recognise(sample)`` tells whether a file's bytes are of this format; without it names alone say so.
 
@@ -150,10 +151,10 @@ def _read_matconvnet(path: Path) -> Network:
     return matconvnet.read(path)
 
 
-def _read_keras(path: Path) -> Network:
+def _read_keras(path: Path, ends: Ends = ONLY) -> Network:
     from minicnn.formats import keras
 
-    return keras.read(path)
+    return keras.read(path, ends=ends)
 
 
 def _read_keras_arrays(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
@@ -169,16 +170,16 @@ def _sniff_keras(path: Path) -> bool:
     return keras.holds_network(path)
 
 
-def _read_caffe(path: Path, weights: PathLike) -> Network:
+def _read_caffe(path: Path, weights: PathLike, ends: Ends = ONLY) -> Network:
     from minicnn.formats import caffe
 
-    return caffe.read(path, weights)
+    return caffe.read(path, weights, ends=ends)
 
 
-def _read_keras_description(path: Path, weights: PathLike) -> Network:
+def _read_keras_description(path: Path, weights: PathLike, ends: Ends = ONLY) -> Network:
     from minicnn.formats import keras
 
-    return keras.read(path, weights)
+    return keras.read(path, weights, ends)
 
 
 def _read_shards(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
@@ -222,15 +223,24 @@ FORMATS: tuple[Format, ...] = (
         _read_keras,
         _read_keras_arrays,
         sniff=_sniff_keras,
+        chooses_ends=True,
         recognise=Sample.is_keras,
     ),
-    Format("Caffe", (".prototxt",), _read_caffe, second_file=".caffemodel", recognise=Sample.is_prototxt),
+    Format(
+        "Caffe",
+        (".prototxt",),
+        _read_caffe,
+        second_file=".caffemodel",
+        chooses_ends=True,
+        recognise=Sample.is_prototxt,
+    ),
     # these are known by what they hold alone, as other files are called .json too
     Format(
         "Keras, description",
         (),
         _read_keras_description,
         second_file=".weights.h5",
+        chooses_ends=True,
         recognise=Sample.is_keras_description,
     ),
     Format("index of several files", (), read_arrays=_read_shards, recognise=Sample.is_index),

@@ -139,11 +139,11 @@ def _refuse_ends(path: Path, ends: Ends) -> None:
 
 def _read_network(kind: Format, path: Path, weights: PathLike | None, ends: Ends) -> Network:
     assert kind.read is not None
-    if kind.chooses_ends:
-        return kind.read(path, ends)
-    _refuse_ends(path, ends)
+    if not kind.chooses_ends:
+        _refuse_ends(path, ends)
+    chosen = (ends,) if kind.chooses_ends else ()
     if kind.second_file is None:
-        return kind.read(path)
+        return kind.read(path, *chosen)
     weights = find_second_file(kind, path) if weights is None else weights
     if weights is None:
         raise WeightsError(
@@ -151,7 +151,7 @@ def _read_network(kind: Format, path: Path, weights: PathLike | None, ends: Ends
             f"weights='net{kind.second_file}' or --weights net{kind.second_file}"
         )
     check_second_file(weights)
-    return kind.read(path, weights)
+    return kind.read(path, weights, *chosen)
 
 
 def _make_contiguous(net: Network) -> Network:

@@ -42,8 +42,10 @@ def describe(model, version, name="model"):
     if model["kind"] == "Sequential":
         config = {"name": name, "layers": entries} if version > 1 else entries
     else:
-        ends = ([INPUT, 0, 0], [model["output"], 0, 0])
-        ends = ends if version > 2 else [[end] for end in ends]
+        names = model["output"] if isinstance(model["output"], list) else [model["output"]]
+        outputs = [[name, 0, 0] for name in names]
+        ends = ([INPUT, 0, 0], outputs if names[1:] else outputs[0])
+        ends = ends if version > 2 else ([[INPUT, 0, 0]], outputs)
         config = {"name": name, "layers": entries, "input_layers": ends[0], "output_layers": ends[1]}
     return {
         "class_name": "Model" if version == 1 and model["kind"] == "Functional" else model["kind"],
@@ -60,7 +62,10 @@ def _entry(item, model, version, i):
             config["batch_shape" if version > 2 else "batch_input_shape"] = [None, *model["shape"]]
         entry = {"class_name": item["kind"], "config": config, "name": item["name"]}
     if model["kind"] == "Functional":
-        entry["inbound_nodes"] = [_node(item["reads"], version)] if item["reads"] else []
+        node = _node(item["reads"], version) if item["reads"] else None
+        # a call that is spelt out
+        node = item.get("node", node)
+        entry["inbound_nodes"] = [] if node is None else [node]
     return entry
 
 

@@ -12,6 +12,7 @@ from minicnn.formats.caffe.blobs import Blob
 from minicnn.formats.caffe.describe import LayerParameter, read_input_dims
 from minicnn.formats.caffe.text import Fields
 from minicnn.formats.containers.files import escape
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 
@@ -30,7 +31,9 @@ class Entry(NamedTuple):
     source: LayerParameter | None = None
 
 
-def find_entry(net: Fields, layers: list[LayerParameter], weights: dict[str, list[Blob]], read: set[str]) -> Entry:
+def find_entry(
+    net: Fields, layers: list[LayerParameter], weights: dict[str, list[Blob]], read: set[str], ends: Ends = ONLY
+) -> Entry:
     """Return the one input among the blobs that are ``read``."""
     no_transform = Fields(net.where)
     candidates: dict[str, tuple[list[int], Fields, LayerParameter | None]]
@@ -40,9 +43,11 @@ def find_entry(net: Fields, layers: list[LayerParameter], weights: dict[str, lis
             candidates[name] = dims, source.param("transform_param"), source
     # a net may declare blobs that nothing reads once the losses are gone, such as labels
     names = [name for name in candidates if name in read]
+    if ends.constants:
+        raise net.error("input: a value is given to another input, which is not read of a Caffe net")
     if len(names) != 1:
         raise net.error(f"{len(names)} inputs ({', '.join(map(escape, names))}); expected one image")
-    dims, transform, layer = candidates[names[0]]
+    dims, transform, layer = candidates[ends.find_input(names, net.where)]
     if not 2 <= len(dims) <= 4 or any(not 1 <= n <= MAX_SIDE for n in dims):
         raise net.error(f"input {escape(names[0])!r} has dimensions {escape(dims)}; expected N, C, H, W")
     return Entry(names[0], tuple(dims[1:]), transform, layer)

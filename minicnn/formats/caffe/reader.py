@@ -18,6 +18,7 @@ from minicnn.formats.caffe.entry import SOURCES, build_preprocess, find_entry
 from minicnn.formats.caffe.layers import LAYERS, BoundLayer
 from minicnn.formats.caffe.maps import MAP_LAYERS, crop, slice_part
 from minicnn.formats.containers.files import escape
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
 from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Pow, Scale, Subtract
@@ -31,7 +32,12 @@ MAX_VALUES = 1 << 31  # values of one image in one layer
 TRAINING = ("Accuracy", "Silence", "HDF5Output")
 
 
-def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] | None = None) -> Network:
+def read(
+    path: PathLike,
+    weights: PathLike,
+    mean: np.ndarray | Iterable[float] | None = None,
+    ends: Ends = ONLY,
+) -> Network:
     """Read a Caffe network: its description (.prototxt, of any age) and its weights (.caffemodel).
 
     Layers keep their names; those that only training has are left out, and a Scale becomes part of the BatchNorm
@@ -43,6 +49,8 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     path, weights : str or Path
     mean : array of shape (C, H, W), such as ``read_mean`` gives, or numbers, one for each channel, optional
         A mean image larger than the input is cut to its middle.
+    ends : Ends
+        Which input and output are read, by the names of their blobs.
 
     Raises
     ------
@@ -56,8 +64,9 @@ def read(path: PathLike, weights: PathLike, mean: np.ndarray | Iterable[float] |
     layers = describe.list_layers(net)
     arrays = blobs.read(weights)
     deployed = [layer for layer in layers if layer.kind not in SOURCES and not _is_for_training(layer)]
-    entry = find_entry(net, layers, arrays, {name for layer in deployed for name in layer.bottoms})
-    connections, target = _connect(net, layers, entry.name)
+    entry = find_entry(net, layers, arrays, {name for layer in deployed for name in layer.bottoms}, ends)
+    connections, trained = _connect(layers, entry.name)
+    target = _find_output(net, connections, trained, ends)
     _check_shared(connections, arrays)
     nodes, shape = _build_nodes(connections, entry.name, entry.shape, arrays, target)
     name = net.text("name") or path.stem
@@ -96,11 +105,11 @@ class _Connection(NamedTuple):
     part: int = 0  # which of a Slice's outputs
 
 
-def _connect(net: text.Fields, layers: list[LayerParameter], source: str) -> tuple[list[_Connection], str]:
-    """Return the layers that compute something, and the value that is the output."""
+def _connect(layers: list[LayerParameter], source: str) -> tuple[list[_Connection], set[str]]:
+    """Return the layers that compute something, and the values that losses and metrics read."""
     holders = {source: source}  # the value that each blob holds at this point
     connections: list[_Connection] = []
-    trained: set[str] = set()  # values that losses and metrics read
+    trained: set[str] = set()
     for index, layer in enumerate(layers):
         if _is_for_training(layer):
             trained.update(holders[name] for name in layer.bottoms if name in holders)
@@ -120,18 +129,20 @@ def _connect(net: text.Fields, layers: list[LayerParameter], source: str) -> tup
             for part, top in enumerate(layer.tops if layer.kind == "Slice" else layer.tops[:1]):
                 connections.append(_Connection(layer, inputs, f"{index}: {top}", part))
                 holders[top] = connections[-1].output
-    return connections, _find_output(net, connections, trained)
+    return connections, trained
 
 
-def _find_output(net: text.Fields, connections: list[_Connection], trained: set[str]) -> str:
-    """Return the value that no layer reads; of several the last, if losses read the others in training."""
+def _find_output(net: text.Fields, connections: list[_Connection], trained: set[str], ends: Ends) -> str:
+    """Return the value that no layer reads; of several the chosen one, or the last if losses read the others."""
     used = {value for connection in connections for value in connection.inputs}
-    ends = [connection for connection in connections if connection.output not in used]
-    untrained = [connection for connection in ends if connection.output not in trained]
-    if not ends or len(untrained) > 1:
-        names = ", ".join(escape(connection.layer.name) for connection in ends[:8])
-        raise net.error(f"{len(ends)} outputs ({names}); expected one, take the others out of the .prototxt")
-    return (untrained or ends)[-1].output
+    outputs = [connection for connection in connections if connection.output not in used]
+    untrained = [connection for connection in outputs if connection.output not in trained]
+    if not outputs:
+        raise net.error("0 outputs; expected a layer whose output no other reads")
+    if ends.output is None and len(untrained) <= 1:
+        return (untrained or outputs)[-1].output
+    values = {c.layer.tops[c.part]: c.output for c in outputs}
+    return values[ends.find_output(list(values), net.where)]
 
 
 def _build_nodes(

@@ -16,6 +16,7 @@ from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.hdf5 import Group
 from minicnn.formats.containers.hdf5 import read as read_hdf5
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.keras.builder import build_layers
 from minicnn.formats.keras.model import MAX_CONFIG_BYTES, decode_model, parse_config
 from minicnn.formats.keras.weights import open_weights, read_state_dict
@@ -29,7 +30,7 @@ def holds_network(path: PathLike) -> bool:
     return _open(path)[0] is not None
 
 
-def read(path: PathLike, weights: PathLike | None = None) -> Network:
+def read(path: PathLike, weights: PathLike | None = None, ends: Ends = ONLY) -> Network:
     """Read a model, its architecture and weights; a Keras file says nothing of preprocessing and class names.
 
     Parameters
@@ -37,6 +38,8 @@ def read(path: PathLike, weights: PathLike | None = None) -> Network:
     path : str or Path
     weights : str or Path, optional
         The file of the weights where ``path`` is a description alone, as ``model.to_json()`` gives it.
+    ends : Ends
+        Which input and output are read, by the names of their layers.
 
     Returns
     -------
@@ -46,15 +49,15 @@ def read(path: PathLike, weights: PathLike | None = None) -> Network:
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, holds weights alone, or its model has several inputs or outputs, shared
-        layers, code (``Lambda``), or a layer that minicnn does not have.
+        If the file is missing or damaged, holds weights alone, or its model has several inputs or outputs of which
+        none is chosen, shared layers, code (``Lambda``), or a layer that minicnn does not have.
 
     """
     description, root, version = _open(path) if weights is None else (_read_text(path), *_open(weights)[1:])
     if description is None:
         raise WeightsError(f"{path}: holds weights and no architecture; name one with architecture=")
     try:
-        return _build_network(description, root, version, Path(path).stem)
+        return _build_network(description, root, version, Path(path).stem, ends)
     except (MinicnnError, OverflowError) as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -108,8 +111,8 @@ def _main_version(version: object) -> int | None:
     return int(main) if main.isdecimal() and len(main) < 4 else None
 
 
-def _build_network(description: str, root: Group, version: int | None, name: str) -> Network:
-    model = decode_model(parse_config(description))
+def _build_network(description: str, root: Group, version: int | None, name: str, ends: Ends) -> Network:
+    model = decode_model(parse_config(description), ends)
     weights = root.members.get("model_weights", root)
     # Theano turned kernels when it convolved, and its files say so
     backends = [group.attributes.get("backend") for group in (root, weights) if isinstance(group, Group)]

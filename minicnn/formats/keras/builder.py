@@ -11,9 +11,9 @@ from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import GraphNode, list_layers
 from minicnn.formats.keras.context import BuildContext, Shape
 from minicnn.formats.keras.layers import convert_layer
-from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model
+from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model, find_needed
 from minicnn.formats.keras.weights import Weights
-from minicnn.layers import Add, Cat, Layer, Maximum, Minimum, Multiply, Scale, Subtract
+from minicnn.layers import Add, Cat, Divide, Layer, Maximum, Minimum, Multiply, Scale, Subtract
 from minicnn.layers.joins import Join
 from minicnn.layers.sequence import NamedLayers
 
@@ -27,6 +27,8 @@ _JOINS: dict[str, Join] = {
     "Average": Add(),
     "Subtract": Subtract(),
     "Multiply": Multiply(),
+    "TrueDivide": Divide(),
+    "Divide": Divide(),
     "Maximum": Maximum(),
     "Minimum": Minimum(),
     "Concatenate": Cat(),
@@ -114,7 +116,7 @@ class _Builder:
                     self.only_input(spec, inputs),
                     depth + 1,
                 )
-            elif _join_kind(spec):
+            elif _join_kind(spec) and not spec.has_constant:
                 names[spec.name] = self.add_join(spec, inputs, value)
             else:
                 names[spec.name] = self.add_layer(spec, arrays[spec.name], self.only_input(spec, inputs), value)
@@ -154,6 +156,7 @@ class _Builder:
 
     def add_join(self, spec: Spec, inputs: tuple[str, ...], value: str) -> str:
         """Add a sum or a concatenation of several values."""
+        spec.get("function")  # of TensorFlow, by which its class is known
         axis = spec.get("axis", -1) if _join_kind(spec) == "Concatenate" else None
         spec.check_read()
         if len(inputs) == 1:
@@ -199,8 +202,10 @@ def _joined_shape(spec: Spec, layer: Join, shapes: list[Shape]) -> Shape:
 
 
 def _sort_specs(model: Model) -> Iterator[Spec]:
-    """Yield the layers after the input, each after those that it reads."""
-    computed, pending = {model.source}, [spec for spec in model.specs if spec.name != model.source]
+    """Yield the layers between the input and the output, each after those that it reads."""
+    needed = find_needed(model.specs, model.target)
+    computed = {model.source}
+    pending = [spec for spec in model.specs if spec.name in needed and spec.name != model.source]
     # each round takes all layers whose inputs are known; one that takes none has met a cycle or a gap
     while pending:
         next_specs = [spec for spec in pending if spec.inputs and computed.issuperset(spec.inputs)]

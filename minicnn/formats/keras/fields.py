@@ -9,16 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minicnn.formats.containers.files import escape
-from minicnn.formats.fields import Fields, describe_unread
+from minicnn.formats.fields import Fields
 
 __all__ = [
     "AUGMENTATION",
     "COMMON",
     "ENTRY",
     "HARMLESS",
-    "check_call",
     "check_entry",
-    "find_tensors",
     "unread_settings",
 ]
 
@@ -94,40 +92,3 @@ def check_entry(entry: Mapping[str, Any]) -> str | None:
     if not own or registered not in (None, entry.get("class_name")):
         return f"is a class of its own, {escape(registered or module)!r}, whose code is not in the file"
     return None
-
-
-def check_call(arguments: Any, keywords: Any) -> str | None:
-    """Return what a layer is called with beside tensors, None for nothing that changes the answer."""
-    for value in _flatten(arguments, 0):
-        if value is not None and not (isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"):
-            return f"is called with {escape(value)}, which is not read"
-        said = value["config"] if value is not None and isinstance(value.get("config"), dict) else {}
-        unknown = [key for key in [*(value or {}), *said] if key not in _TENSOR]
-        if unknown:
-            return describe_unread(unknown)
-    if list(find_tensors(keywords)):
-        return "reads a tensor by keyword, which is not read"
-    for name, value in (keywords if isinstance(keywords, dict) else {"keywords": keywords}).items():
-        # in training a layer would use the batch's statistics, or drop values
-        if value is not None and not (name == "training" and value in (False, 0)) and value != {}:
-            return f"is called with {escape(name)}={escape(value)}, which is not read"
-    return None
-
-
-def find_tensors(value: Any, depth: int = 0) -> Iterator[Any]:
-    """Yield what a call of Keras 3 says of each tensor, anywhere among its arguments."""
-    if depth > 4:
-        return
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        yield value.get("config")
-    elif isinstance(value, list | dict):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from find_tensors(inner, depth + 1)
-
-
-def _flatten(value: Any, depth: int) -> Iterator[Any]:
-    if isinstance(value, list) and depth < 4:
-        for inner in value:
-            yield from _flatten(inner, depth + 1)
-    else:
-        yield value

@@ -19,6 +19,7 @@ from minicnn.formats.keras.activations import (
     activation,
     rectifier_with_slopes,
 )
+from minicnn.formats.keras.arithmetic import ARITHMETIC_LAYERS
 from minicnn.formats.keras.context import BuildContext, count_channels, padding_mode
 from minicnn.formats.keras.fields import AUGMENTATION
 from minicnn.formats.keras.front import normalization, random_crop, rescaling
@@ -264,6 +265,7 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "Rescaling": rescaling,
     "Normalization": normalization,
     "RandomCrop": random_crop,
+    **ARITHMETIC_LAYERS,
     **MAP_LAYERS,
     **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import Fields, describe_unread
-from minicnn.formats.keras.fields import check_call, check_entry, find_tensors, unread_settings
+from minicnn.formats.keras.calls import TENSORFLOW, Constant, read_operands
+from minicnn.formats.keras.fields import check_entry, unread_settings
 
-__all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "parse_config"]
+__all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "find_needed", "parse_config"]
 
 MAX_CONFIG_BYTES = 32 << 20
 MAX_LAYERS = 3_000
@@ -34,12 +36,21 @@ _OLD_KEYS = {  # of Keras 1, by what they are called since
 
 
 class Spec(NamedTuple):
-    """One layer of the file: name, class, settings, and the names of the layers that it reads."""
+    """One layer of the file: name, class, settings, and the names of the layers that it reads.
+
+    ``operands`` are, in order, the layers and the constants that an operation of arithmetic combines.
+    """
 
     name: str
     kind: str
     config: Fields
     inputs: tuple[str, ...]
+    operands: tuple[str | Constant, ...] = ()
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether it is an operation that combines a value with a constant."""
+        return len(self.operands) > len(self.inputs)
 
     def check_read(self) -> None:
         """Raise for a setting that nobody asked for, unless it is harmless."""
@@ -117,17 +128,21 @@ def parse_config(text: str) -> Mapping[str, Any]:
 
 
 def class_of(entry: Mapping[str, Any]) -> str:
-    """Return the class of a layer; of one that somebody registered, with its package before it."""
-    return str(entry.get("class_name"))
+    """Return the class of a layer; of TensorFlow's arithmetic, that of the same operation in Keras 3."""
+    kind, config = str(entry.get("class_name")), entry.get("config")
+    if kind == "TFOpLambda" and isinstance(config, dict):
+        return TENSORFLOW.get(str(config.get("function")), kind)
+    return kind
 
 
-def decode_model(description: Mapping[str, Any]) -> Model:
-    """Return the layers of a Sequential or functional model, in the order of the file.
+def decode_model(description: Mapping[str, Any], ends: Ends = ONLY) -> Model:
+    """Return the layers of a Sequential or functional model, in the order of the file, and the chosen ends.
 
     Raises
     ------
     WeightsError
-        If it is another kind of model, or has several inputs or outputs, or a layer is used more than once.
+        If it is another kind of model, or has several inputs or outputs of which none is chosen, or a layer
+        is used more than once.
 
     """
     kind, config = class_of(description), description.get("config")
@@ -149,8 +164,15 @@ def decode_model(description: Mapping[str, Any]) -> Model:
         raise WeightsError("two layers of a model have one name, or it has none; expected distinct names")
     if kind == "Sequential":
         source, target = "".join(specs[0].inputs) if specs[0].inputs else specs[0].name, specs[-1].name
+        ends.find_input([source or "input"], "its model")
+        ends.find_output([target], "its model")
         return Model(specs, source, target, _input_shape(config, specs[0]))
-    source, target = (_single_endpoint(config.get(key), key) for key in ("input_layers", "output_layers"))
+    target = ends.find_output(_endpoints(config.get("output_layers"), "output_layers"), "its model")
+    sources, needed = _endpoints(config.get("input_layers"), "input_layers"), find_needed(specs, target)
+    # an input that the output does not depend on needs no choice
+    source = ends.find_input([name for name in sources if name in needed] or sources, "its model")
+    if ends.constants:
+        raise WeightsError("input: a value is given to another input, which is not read of a Keras file")
     return Model(specs, source, target, _input_shape(config, *(s for s in specs if s.name == source)))
 
 
@@ -185,8 +207,12 @@ def _functional_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or len(nodes) > 1:
             raise spec.error("is used in several places; minicnn's networks share no layers")
-        inputs = tuple(_read_inputs(nodes[0], spec)) if nodes else ()
-        yield spec._replace(inputs=inputs)
+        try:
+            operands = tuple(read_operands(nodes[0], spec.kind)) if nodes else ()
+        except WeightsError as error:
+            raise spec.error(str(error)) from None
+        inputs = tuple(operand for operand in operands if isinstance(operand, str))
+        yield spec._replace(inputs=inputs, operands=operands)
 
 
 def _layer_name(layer: Mapping[str, Any], i: int) -> str:
@@ -202,40 +228,28 @@ def _layer_config(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     return layer if nested or not isinstance(layer["config"], dict) else layer["config"]
 
 
-def _read_inputs(node: Any, spec: Spec) -> Iterator[str]:
-    """Yield the names of the layers that a node reads, from [name, node, tensor] or Keras 3's tensors."""
-    if isinstance(node, dict):
-        # Keras 3 keeps the arguments of the call, tensors anywhere among them
-        tensors = list(find_tensors(node.get("args")))
-        what = check_call(node.get("args"), {**(node.get("kwargs") or {}), **_other_items(node)})
-        if what:
-            raise spec.error(what)
-        histories = [t.get("keras_history") if isinstance(t, dict) else None for t in tensors]
-    else:
-        histories = node if isinstance(node, list) else [None]
-    for history in histories:
-        # the name of a layer, the number of its call, and the first of its outputs
-        match history:
-            case [str(name), int(), 0, *keywords] if len(keywords) <= 1:
-                what = check_call(None, keywords[0] if keywords else {})
-                if what:
-                    raise spec.error(what)
-                yield name
-            case _:
-                raise spec.error("reads something other than the one output of another layer")
+def find_needed(specs: list[Spec], target: str) -> set[str]:
+    """Return the names of the layers that one of them depends on, and its own."""
+    inputs, needed, pending = {spec.name: spec.inputs for spec in specs}, {target}, [target]
+    while pending:
+        new = set(inputs.get(pending.pop(), ())) - needed
+        needed |= new
+        pending += new
+    return needed
 
 
-def _other_items(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in ("args", "kwargs")}
+def _endpoints(value: Any, key: str) -> list[str]:
+    """Return the names in [name, 0, 0], or in [[name, 0, 0], ...], or in a dictionary of such."""
+    value = list(value.values()) if isinstance(value, dict) else value
+    ends = [value] if isinstance(value, list) and value and isinstance(value[0], str) else value
+    if isinstance(ends, list) and ends and all(_is_endpoint(end) for end in ends):
+        return [end[0] for end in ends]
+    raise WeightsError(f"{key}: expected names of layers, found {escape(value)}")
 
 
-def _single_endpoint(value: Any, key: str) -> str:
-    """Return the one name in [[name, 0, 0]] or [name, 0, 0]."""
-    while isinstance(value, list) and len(value) == 1:
-        (value,) = value
-    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[0], str):
-        raise WeightsError(f"{key}: expected a model with one input and one output, found {escape(value)}")
-    return value[0]
+def _is_endpoint(value: Any) -> bool:
+    """Return whether it is [name, call, output] of a first call's first output."""
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str) and value[2] == 0
 
 
 def _input_shape(config: Mapping[str, Any], first: Spec | None = None) -> tuple[int | None, ...] | None:

@@ -117,3 +117,15 @@ def test_depthwise_convolutions_of_forks(kind, tmp_path):
 def test_refused(text, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
         read(tmp_path, text)
+
+
+def test_one_of_several_outputs(tmp_path):
+    text = layer("AbsVal", "data", "a") + layer("Power", "data", "b", "power_param { scale: -2 }")
+    with pytest.raises(WeightsError, match=r"2 outputs \(a, b\); choose one"):
+        read(tmp_path, text)
+    x = np.random.default_rng(0).standard_normal((2, 4, 6, 5))
+    nets = {
+        name: minicnn.load(tmp_path / "net.prototxt", tmp_path / "net.caffemodel", output=name) for name in "ab"
+    }
+    np.testing.assert_array_equal(nets["a"](x), abs(x))
+    np.testing.assert_array_equal(nets["b"](x), -2 * x)

@@ -220,6 +220,89 @@ def test_functional_model_in_another_order(tmp_path):
     assert_same(minicnn.load(keras(tmp_path / "net.keras", model)), forward, (2, 3, 16, 16))
 
 
+def tensors(*names):
+    return [
+        {"class_name": "__keras_tensor__", "config": {"keras_history": [n, 0, 0]}} if isinstance(n, str) else n
+        for n in names
+    ]
+
+
+def operation(kind, name, *operands):
+    """An operation of Keras 3 on values and constants; lists stand for constant tensors."""
+    constants = [
+        {"class_name": "__tensor__", "config": {"value": o, "dtype": "float32"}} if isinstance(o, list) else o
+        for o in operands
+    ]
+    return layer(kind, name) | {"node": {"args": tensors(*constants), "kwargs": {}}}
+
+
+def lambda_of_tensorflow(function, name, first, second):
+    """The same in a file of Keras 2."""
+    history = ["_CONSTANT_VALUE", -1, first] if not isinstance(first, str) else [first, 0, 0]
+    second = [second, 0, 0] if isinstance(second, str) else second
+    return layer("TFOpLambda", name, function=function) | {"node": [[*history, {"y": second, "name": None}]]}
+
+
+def test_arithmetic_with_constants(tmp_path):
+    kernel = floats(np.random.default_rng(0), 3, 3, 3, 2)
+    ends = [
+        layer("Conv2D", "c", kernel, reads=["y"], use_bias=False),
+        layer("GlobalAveragePooling2D", "p", reads=["c"]),
+    ]
+    new = [
+        operation("TrueDivide", "a", "input", 128.0),
+        operation("Add", "b", "a", [[[[0.5, -0.25, 2.0]]]]),
+        operation("Subtract", "d", 3, "b"),
+        operation("Negative", "e", "d"),
+        operation("Multiply", "y", "e", "a"),
+    ]
+    old = [
+        lambda_of_tensorflow("math.truediv", "a", "input", 128.0),
+        lambda_of_tensorflow("__operators__.add", "b", "a", [0.5, -0.25, 2.0]),
+        lambda_of_tensorflow("math.subtract", "d", 3, "b"),
+        lambda_of_tensorflow("math.multiply", "e", "d", -1.0),
+        lambda_of_tensorflow("math.multiply", "y", "e", "a"),
+    ]
+
+    def forward(x):
+        a = x / 128
+        return conv(-(3 - (a + tensor([0.5, -0.25, 2.0])[:, None, None])) * a, kernel).mean((2, 3))
+
+    for path in (
+        keras(tmp_path / "net.keras", functional(*new, *ends, shape=(8, 9, 3))),
+        h5(tmp_path / "net.h5", functional(*old, *ends, shape=(8, 9, 3))),
+    ):
+        assert_same(minicnn.load(path), forward, (2, 3, 8, 9))
+
+
+@pytest.mark.parametrize(
+    "item, message",
+    {
+        "by zero": (operation("TrueDivide", "y", "input", 0), "divides by 0"),
+        "by the value": (operation("TrueDivide", "y", 1.0, "input"), "no division by the value"),
+        "of another shape": (operation("Add", "y", "input", [1.0, 2.0]), "do not fit an input"),
+        "of an image each": (operation("Add", "y", "input", [[[[1.0]]], [[[2.0]]]]), "does not fit images"),
+        "of text": (operation("Add", "y", "input", [["a"]]), "is called with"),
+    }.values(),
+    ids=str,
+)
+def test_arithmetic_that_is_refused(tmp_path, item, message):
+    path = keras(tmp_path / "net.keras", functional(item, shape=(4, 4, 3)))
+    with pytest.raises(WeightsError, match=message):
+        minicnn.load(path)
+
+
+def test_one_of_several_outputs(write):
+    layers, forward = graph(np.random.default_rng(0))
+    path = write(functional(*layers, shape=(16, 16, 3), output=["prob", "cat"]))
+    with pytest.raises(WeightsError, match=r"2 outputs \(prob, cat\); choose one"):
+        minicnn.load(path)
+    with pytest.raises(WeightsError, match="no output 'fc'; there are prob, cat"):
+        minicnn.load(path, output="fc")
+    assert_same(minicnn.load(path, output="prob"), forward, (2, 3, 16, 16))
+    assert minicnn.load(path, output="cat", input="input").names[-1] == "cat"
+
+
 def test_input_of_any_size(write):
     layers, forward = graph(np.random.default_rng(0))
     net = minicnn.load(write(functional(*layers, shape=(None, None, 3))))
@@ -637,7 +720,7 @@ DESCRIPTIONS = {
     "one name twice": (lambda c: of(c, "n2").update(config={"name": "n1"}), "one name"),
     "two inputs": (
         lambda c: c["config"].update(input_layers=[["a", 0, 0], ["b", 0, 0]]),
-        "one input and one output",
+        r"2 inputs \(a, b\); choose one",
     ),
     "no such output": (lambda c: c["config"].update(output_layers=["none", 0, 0]), "'none' is none of its"),
     "a cycle": (lambda c: reads(c, "c1", ("r2", 0, 0)), "cycle, a gap"),
@@ -694,7 +777,7 @@ def test_containers_that_are_refused(tmp_path):
         with pytest.raises(WeightsError, match=f"a zip archive without {without}"):
             minicnn.load(keras(tmp_path / "net.keras", model, without=(without,)))
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(WeightsError, match="found text that begins 'hello'"):
+    with pytest.raises(WeightsError, match="text that begins 'hello'"):
         minicnn.load(tmp_path / "text.h5")
     with pytest.raises(WeightsError, match="no such file"):
         minicnn.load(tmp_path / "none.keras")
