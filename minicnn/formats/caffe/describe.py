@@ -23,6 +23,7 @@ HARMLESS = frozenset(
         # how and on which device it is computed
         *("engine", "cudnn_math_override", "force_nd_im2col", "stable_prod_grad", "debug_info"),
         # what only training has: first values, rates, losses
+        *("scale_filler", "shift_filler", "slope_filler", "momentum", "frozen"),
         *("weight_filler", "bias_filler", "filler", "lr_mult", "decay_mult", "blobs_lr", "weight_decay"),
         *("share_mode", "blob_share_mode"),
         *("propagate_down", "loss_weight", "loss_param", "force_backward", "moving_average_fraction", "phase"),
@@ -45,6 +46,7 @@ _V1 = {
     "HDF5_OUTPUT": "HDF5Output",
     "ARGMAX": "ArgMax",
     "ABSVAL": "AbsVal",
+    "BN": "BN",
     "BNLL": "BNLL",
     "MVN": "MVN",
 }

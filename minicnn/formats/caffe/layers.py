@@ -50,7 +50,7 @@ from minicnn.layers import (
 from minicnn.layers.base import Shape
 from minicnn.shapes import IntPair, Sides
 
-__all__ = ["LAYERS", "BoundLayer"]
+__all__ = ["LAYERS", "BoundLayer", "padding_of", "straight_line", "window_size"]
 
 MAX_TAPS, MAX_LOCAL_SIZE = 1 << 16, 255
 
@@ -103,7 +103,8 @@ def _pair(bound: BoundLayer, fields: Fields, name: str, default: int | None = No
     return values[0], values[-1]
 
 
-def _padding(pad: IntPair) -> Sides:
+def padding_of(pad: IntPair) -> Sides:
+    """Return how much is added on each side: above and below, left and right."""
     return (pad[0], pad[0]), (pad[1], pad[1])
 
 
@@ -124,7 +125,7 @@ def _convolution(bound: BoundLayer) -> list[Layer]:
     kernel = _pair(bound, fields, "kernel_size")
     geometry: dict[str, Any] = {
         "stride": _pair(bound, fields, "stride", 1),
-        "padding": _padding(_pair(bound, fields, "pad", 0)),
+        "padding": padding_of(_pair(bound, fields, "pad", 0)),
         "dilation": _pair(bound, fields, "dilation", 1),
         "groups": groups,
     }
@@ -170,7 +171,7 @@ def _pooling(bound: BoundLayer) -> list[Layer]:
         raise bound.error(f"a window of {kernel} with stride {stride}")
     _check_windows(bound, kernel, stride, pad, ceil_mode)
     kind = MaxPool2d if method == "MAX" else AvgPool2d
-    return [kind(kernel, stride, _padding(pad), ceil_mode=ceil_mode)]
+    return [kind(kernel, stride, padding_of(pad), ceil_mode=ceil_mode)]
 
 
 def _rounds_up(bound: BoundLayer, fields: Fields) -> bool:
@@ -192,18 +193,19 @@ def _check_windows(bound: BoundLayer, kernel: IntPair, stride: IntPair, pad: Int
 
 def _local_response_norm(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("lrn_param")
-    size = fields.integer("local_size", 5)
-    within = fields.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) == "WITHIN_CHANNEL"
-    if not 1 <= size <= MAX_LOCAL_SIZE or size % 2 == 0:
-        raise bound.error(f"local_size {size}; expected an odd number")
+    size = window_size(bound, fields)
     constants: dict[str, Any] = {
         name: fields.real(name, default) for name, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
     }
-    if within:
-        # what multiplies x: (1 + alpha mean of x^2 over a square of pixels)^-beta; Caffe passes over k here
-        pool = AvgPool2d(size, 1, _padding(((size - 1) // 2,) * 2))
-        return [Pow(2.0), pool, *_line(bound, constants["alpha"], 1.0), Pow(-constants["beta"])]
     return [LocalResponseNorm(size, **constants)]
+
+
+def window_size(bound: BoundLayer, fields: Fields) -> int:
+    """Return the size of a response normalisation's window."""
+    size = fields.integer("local_size", 5)
+    if not 1 <= size <= MAX_LOCAL_SIZE or size % 2 == 0:
+        raise bound.error(f"local_size {size}; expected an odd number")
+    return size
 
 
 def _relu(bound: BoundLayer) -> list[Layer]:
@@ -226,19 +228,19 @@ def _swish(bound: BoundLayer) -> list[Layer]:
     if beta == 0:
         raise bound.error("beta 0, which makes it half of its input")
     # x sigmoid(beta x) = silu(beta x) / beta
-    return [*_line(bound, beta, 0.0), SiLU(), *_line(bound, 1 / beta, 0.0)]
+    return [*straight_line(bound, beta, 0.0), SiLU(), *straight_line(bound, 1 / beta, 0.0)]
 
 
 def _exponential(bound: BoundLayer) -> list[Layer]:
     # y = base^(scale x + shift), where base -1 stands for e
     factor, scale, shift = _base_scale_shift(bound, "exp_param")
-    return [*_line(bound, factor * scale, factor * shift), Exp()]
+    return [*straight_line(bound, factor * scale, factor * shift), Exp()]
 
 
 def _logarithm(bound: BoundLayer) -> list[Layer]:
     # y = log_base(scale x + shift)
     factor, scale, shift = _base_scale_shift(bound, "log_param")
-    return [*_line(bound, scale, shift), Log(), *_line(bound, 1 / factor, 0.0)]
+    return [*straight_line(bound, scale, shift), Log(), *straight_line(bound, 1 / factor, 0.0)]
 
 
 def _base_scale_shift(bound: BoundLayer, name: str) -> tuple[float, float, float]:
@@ -280,6 +282,18 @@ def _batch_norm(bound: BoundLayer) -> list[Layer]:
     return _wrap_maps(bound, BatchNorm2d(channels, eps=fields.real("eps", 1e-5), affine=False, **statistics))
 
 
+def _segmentation_norm(bound: BoundLayer) -> list[Layer]:
+    """Return the layer BN of forks: PSPNet's has statistics, SegNet's is a scale and a shift once it is merged."""
+    fields, one = bound.layer.param("bn_param"), (bound.shape[0], *(1 for _ in bound.shape[1:]))
+    merged, eps = fields.choice("bn_mode", ("LEARN", "INFERENCE")) == "INFERENCE", fields.real("eps", 1e-5)
+    if not merged and len(bound.blobs) == 2:
+        raise bound.error("bn_mode LEARN takes the statistics of each batch; merge them, as SegNet's script does")
+    weight, bias, *statistics = (a.ravel() for a in bound.arrays(*[one] * (2 if merged else 4)))
+    mean, variance = statistics or (np.zeros_like(weight), np.ones_like(weight))
+    parameters: dict[str, Any] = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
+    return _wrap_maps(bound, BatchNorm2d(len(weight), eps=0.0 if merged else eps, **parameters))
+
+
 def _wrap_maps(bound: BoundLayer, layer: Layer) -> list[Layer]:
     """Return a layer of maps, for features as maps of one pixel."""
     if len(bound.shape) == 1:
@@ -309,13 +323,13 @@ def _power(bound: BoundLayer) -> list[Layer]:
     power, scale, shift = (fields.real(name, default) for name, default in _POWER)
     if power == 0:
         raise bound.error("power 0, which leaves nothing of its input")
-    return [*_line(bound, scale, shift, keep=power == 1), *([] if power == 1 else [Pow(power)])]
+    return [*straight_line(bound, scale, shift, keep=power == 1), *([] if power == 1 else [Pow(power)])]
 
 
 _POWER = (("power", 1.0), ("scale", 1.0), ("shift", 0.0))
 
 
-def _line(bound: BoundLayer, scale: float, shift: float, keep: bool = False) -> list[Layer]:
+def straight_line(bound: BoundLayer, scale: float, shift: float, keep: bool = False) -> list[Layer]:
     """Return y = scale x + shift as a normalisation with mean 0 and variance 1; nothing, unless ``keep``, of x."""
     if (scale, shift) == (1, 0) and not keep:
         return []
@@ -357,6 +371,7 @@ def _zero_pad(bound: BoundLayer) -> list[Layer]:
 
 LAYERS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
     "AbsVal": lambda bound: [Abs()],
+    "BN": _segmentation_norm,
     "BNLL": lambda bound: [Softplus()],
     "BatchNorm": _batch_norm,
     "Bias": _scale,

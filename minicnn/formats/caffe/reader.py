@@ -13,6 +13,7 @@ import numpy as np
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.caffe import blobs, describe, text
+from minicnn.formats.caffe.branches import BRANCHES, Branch, mean_variance_norm
 from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.entry import SOURCES, build_preprocess, find_entry
 from minicnn.formats.caffe.layers import LAYERS, BoundLayer
@@ -21,7 +22,7 @@ from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
-from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Pow, Scale, Subtract
+from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Scale, Subtract
 from minicnn.layers.base import Shape
 from minicnn.layers.joins import Join
 from minicnn.network import Network
@@ -161,21 +162,36 @@ def _build_nodes(
         elif layer.kind in ("Slice", "Crop"):
             layers, shape = _cut(connection, [shapes[value] for value in connection.inputs])
             node = GraphNode(layer.tops[connection.part], connection.inputs[:1], tuple(layers))
+        elif branch := _find_branch(connection, [shapes[value] for value in connection.inputs], arrays):
+            joined = f"{connection.output}, branch"
+            inputs = connection.inputs[0], joined
+            nodes[joined] = GraphNode(f"{layer.name}_branch", (connection.inputs[branch.source],), branch.layers)
+            node, shape = GraphNode(layer.name, inputs, (branch.join, *branch.after)), shapes[inputs[0]]
         else:
             layers, shape = _build_layers(connection, shapes[connection.inputs[0]], arrays.get(layer.name, []))
             # a Scale may only be merged into a normalisation whose output nothing else reads
             previous = nodes.get(connection.inputs[0]) if reads[connection.inputs[0]] == 1 else None
             node = _merge_scale(layer, previous, layers) or GraphNode(layer.name, connection.inputs, tuple(layers))
-            if layer.kind == "LRN" and isinstance(layers[0], Pow):
-                # within channels: its layers give the factors of its input
-                factors = f"{connection.output}, factors"
-                nodes[factors] = node._replace(name=f"{layer.name}_factors")
-                node = GraphNode(layer.name, (connection.inputs[0], factors), (Multiply(),))
         if prod(shape) > MAX_VALUES:
             raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
         layer.check_read()
         nodes[connection.output], shapes[connection.output] = node, shape
     return nodes, shapes[target]
+
+
+def _find_branch(
+    connection: _Connection, shapes: list[Shape], arrays: dict[str, list[blobs.Blob]]
+) -> Branch | None:
+    """Return the layer as a join of its input and a branch, None of most layers."""
+    layer, find = connection.layer, BRANCHES.get(connection.layer.kind)
+    if find is None:
+        return None
+    try:
+        return find(BoundLayer(layer, shapes[0], arrays.get(layer.name, [])), shapes[1:])
+    except WeightsError:
+        raise
+    except MinicnnError as error:
+        raise layer.error(str(error)) from None
 
 
 def _prune(connections: list[_Connection], target: str) -> list[_Connection]:
@@ -230,7 +246,9 @@ def _combine(layer: LayerParameter, shapes: list[Shape]) -> tuple[Layer, ...]:
 
 def _build_layers(connection: _Connection, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:
     layer = connection.layer
-    known = LAYERS | MAP_LAYERS
+    known = {**LAYERS, **MAP_LAYERS, "MVN": mean_variance_norm}
+    if layer.kind == "Python":
+        raise layer.error("needs its program, in Python, which is never run; cut the net before it")
     if layer.kind not in known:
         raise layer.error("no layer does this; cut the net before it in the .prototxt")
     if len(connection.inputs) != 1:

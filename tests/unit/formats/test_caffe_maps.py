@@ -112,6 +112,9 @@ def test_depthwise_convolutions_of_forks(kind, tmp_path):
             "into 2 parts",
         ),
         (layer("Tile", "data", "y", "tile_param { tiles: 99999 }"), "99999 tiles"),
+        (layer("Python", "data", "y", 'python_param { module: "a" }'), "needs its program"),
+        (layer("ReLU", "data", "f") + layer("Scale", "data f", "y"), "expected axis: 0"),
+        (layer("MVN", "data", "y", "mvn_param { eps: 0.1 }"), "added to the deviation"),
     ],
 )
 def test_refused(text, message, tmp_path):
@@ -119,11 +122,81 @@ def test_refused(text, message, tmp_path):
         read(tmp_path, text)
 
 
+def of_channels(seed, positive=False):
+    values = np.random.default_rng(seed).standard_normal(4).astype(np.float32)
+    return abs(values) if positive else values
+
+
+def norm(x, dims, eps):
+    return ((x * x).sum(dims, keepdim=True) + eps).sqrt()
+
+
+S, T, M, V = (torch.from_numpy(of_channels(seed, seed == 3))[:, None, None] for seed in range(4))
+EXCITED = (
+    'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: AVE global_pooling: true } } '
+)
+NORMS = {
+    "a factor for each channel": (
+        EXCITED + layer("Flatten", "p", "f") + layer("Scale", "data f", "y", "scale_param { axis: 0 }"),
+        [],
+        lambda x: x * x.mean((2, 3), keepdim=True),
+    ),
+    "a factor for each value": (
+        layer("TanH", "data", "f") + layer("Scale", "data f", "y", "scale_param { axis: 0 }"),
+        [],
+        lambda x: x * x.tanh(),
+    ),
+    "BN of PSPNet": (
+        layer("BN", "data", "y", "bn_param { eps: 1e-3 momentum: 0.95 frozen: true slope_filler { value: 1 } }"),
+        [S, T, M, V],
+        lambda x: (x - M) / (V + 1e-3).sqrt() * S + T,
+    ),
+    "BN of SegNet": (
+        layer("BN", "data", "y", "bn_param { bn_mode: INFERENCE }"),
+        [S, T],
+        lambda x: x * S + T,
+    ),
+    "Normalize": (
+        layer("Normalize", "data", "y", "norm_param { across_spatial: false channel_shared: false eps: 0.5 }"),
+        [S[:, 0, 0]],
+        lambda x: x / norm(x, 1, 0.5) * S,
+    ),
+    "Normalize, all": (
+        layer("Normalize", "data", "y", "norm_param { scale_filler { value: 20 } }"),
+        [S[0, 0, 0]],
+        lambda x: x / norm(x, (1, 2, 3), 1e-10) * S[0, 0, 0],
+    ),
+    "MVN": (layer("MVN", "data", "y"), [], lambda x: F.instance_norm(x, eps=0)),
+    "MVN across channels": (
+        layer("MVN", "data", "y", "mvn_param { across_channels: true }"),
+        [],
+        lambda x: F.group_norm(x, 1, eps=0),
+    ),
+    "MVN, mean alone": (
+        layer("MVN", "data", "y", "mvn_param { normalize_variance: false }"),
+        [],
+        lambda x: x - x.mean((2, 3), keepdim=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_and_second_inputs(name, tmp_path):
+    text, arrays, oracle = NORMS[name]
+    net = read(
+        tmp_path, text, {"y": [a.numpy()[None] if a.ndim == 3 else a.numpy() for a in arrays]} if arrays else None
+    )
+    x = np.random.default_rng(0).standard_normal((2, *SHAPE))
+    expected = oracle(torch.from_numpy(x)).numpy()
+    # Caffe adds its eps of 1e-9 to the deviation, and that of 0.5 is a float32
+    np.testing.assert_allclose(net(x), expected, rtol=0, atol=1e-7)
+
+
 def test_one_of_several_outputs(tmp_path):
     text = layer("AbsVal", "data", "a") + layer("Power", "data", "b", "power_param { scale: -2 }")
     with pytest.raises(WeightsError, match=r"2 outputs \(a, b\); choose one"):
         read(tmp_path, text)
-    x = np.random.default_rng(0).standard_normal((2, 4, 6, 5))
+    x = np.random.default_rng(0).standard_normal((2, *SHAPE))
     nets = {
         name: minicnn.load(tmp_path / "net.prototxt", tmp_path / "net.caffemodel", output=name) for name in "ab"
     }
