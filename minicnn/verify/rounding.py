@@ -126,7 +126,8 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
         scale, _ = _scale_and_shift(layer)
         return {"input": gradient_scales(layer.convolution, x, dy * scale)["input"] * 2}
     size, (input_terms, parameter_terms) = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
-    if layer.kind >= Kind.SMOOTH:
+    # of a user's own curved layer with kinks no more is known than of one that is linear between them
+    if layer.kind == Kind.SMOOTH or isinstance(layer, Pointwise):
         scales = {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
         if isinstance(layer, Standardisation):
             z, _, affine = _standardised(layer, x, np.abs(x))

@@ -93,7 +93,7 @@ def cubic_taps(
     Examples
     --------
     >>> cubic_taps(4, 8, 1 / 2, "half_pixel").weight[3].round(3).tolist()
-    [-0.035, 0.262, 0.879, -0.105]
+    [-0.105, 0.879, 0.262, -0.035]
 
     """
     x = _positions(size, out, ratio, coordinates)

@@ -152,11 +152,12 @@ def test_labels_are_permuted_where_there_are_several(net, images):
 
 
 def test_a_class_more_or_less_is_nothing_to_a_net_that_is_one_row():
-    """With one score there is no other class; its map is compared with itself."""
+    """With one score the other class is its negation, whose map is the same."""
     net = minicnn.Network([Conv2d(1, 2, 3), ReLU(), Flatten(), Linear(8, 1)], input_shape=(1, 4, 4), seed=1)
     net.preprocess = minicnn.Preprocess(size=(4, 4), channels="L", mean=(0.0,), std=(1.0,))
     picture = np.random.default_rng(0).integers(0, 255, (4, 4), np.uint8)
-    check = sanity_check(net, [picture], ("gradient",))
+    with pytest.warns(UserWarning, match="taken as the logit of a positive class"):
+        check = sanity_check(net, [picture], ("gradient",))
     assert check.rows[0]["similarity"]["gradient"]["another class"][0] == pytest.approx(1)
 
 

@@ -119,7 +119,7 @@ def test_unknown_device_is_refused_with_those_there_are():
 
 # Values.
 
-EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)}
+EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int64)}
 
 
 def tolerance_of(name, dtype):
