@@ -106,7 +106,12 @@ def _merge(net: Network, settings: dict[str, Any]) -> Preprocess:
         settings["mean"] = _crop_mean(settings["mean"], tuple(net.input_shape[1:]))
     if net.preprocess is not None:
         return replace(net.preprocess, **_spread(settings, net.preprocess.depth))
-    if net.input_shape is None or len(net.input_shape) != 3:
+    if net.input_shape is not None and len(net.input_shape) not in (1, 3):
+        raise MinicnnError(
+            f"{net.name}: takes inputs of {net.input_shape}, such as signals, which no picture becomes; "
+            "give it arrays from Python"
+        )
+    if net.input_shape is None or len(net.input_shape) == 1:
         what = "does not say the size of its input" if net.input_shape is None else "takes vectors"
         raise MinicnnError(f"{net.name}: {what}, so that it can't be preprocessed for; give --input-size H,W")
     depth, height, width = net.input_shape

@@ -30,6 +30,7 @@ __all__ = [
     "Outputs",
     "Region",
     "as_classifier",
+    "both_labels",
     "classifier_of_region",
     "describe_outputs",
     "score_layers",
@@ -148,7 +149,7 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
                 stacklevel=2,
             )
         layers.append(Linear(1, 2, bias=False, weight=np.array([[-1], [1]], np.float32)))
-        labels = _both_labels(labels)
+        labels = both_labels(labels)
     # outside of the scores, it says what a probability is
     layers += [Sigmoid()] if is_sigmoid or outputs.classes == 1 else []
     named = [(f"{ADDED}_{i}" if i else ADDED, layer) for i, layer in enumerate(layers)]
@@ -157,7 +158,7 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
     )
 
 
-def _both_labels(labels: list[str] | None) -> list[str]:
+def both_labels(labels: list[str] | None) -> list[str]:
     """Return the labels of the negation and of the positive class."""
     if labels is None:
         return ["negative", "positive"]
