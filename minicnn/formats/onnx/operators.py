@@ -83,8 +83,13 @@ def _is_per_channel(op: BoundNode, array: np.ndarray) -> bool:
     """Return whether a constant is one number, or one for each channel, as it is broadcast to the input."""
     # broadcasting aligns the last axes: ones in front
     full = (1,) * (op.rank - array.ndim) + array.shape
-    # no axis but that of the channels may be longer than 1
-    return len(full) == op.rank and prod(full) == full[1] and full[1] in (1, op.shape[0])
+    # no axis but that of the channels may be longer than 1, and what is open is none
+    return (
+        op.shape[:1] == op.other[:1]
+        and len(full) == op.rank
+        and prod(full) == full[1]
+        and full[1] in (1, op.shape[0])
+    )
 
 
 def _per_channel(op: BoundNode, array: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
+from minicnn.formats.fields import Fields
 from minicnn.formats.graph import flatten_scores, list_layers
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
 from minicnn.formats.onnx.maps.gather_nd import split_gathers
@@ -23,11 +25,13 @@ from minicnn.images import Preprocess
 from minicnn.layers.base import Shape
 from minicnn.network import Network
 
-__all__ = ["LABELS", "PREPROCESS", "PRODUCER", "SIZES", "read"]
+__all__ = ["FRONT", "LABELS", "PREPROCESS", "PRODUCER", "SIZES", "read"]
 
 # our writer's name, and the keys of the metadata where it keeps what ONNX has no place for
 PRODUCER = "minicnn"
 LABELS, PREPROCESS = "minicnn.labels", "minicnn.preprocess"
+# what is done with an image whose channels come last, before they are put first
+FRONT = ("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Clip", "Identity", "Gather", "Slice", "Pad", "Resize")
 FLOATS = (1, 10, 11, 16)
 # stand-ins for sizes that the file leaves open, twice: primes
 SIZES = (1009, 1013, 1019, 1021), (1031, 1033, 1039, 1049)
@@ -38,7 +42,8 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
 
     Layers are called as their nodes are, or as the nodes' outputs where those have no name; a layer that stands
     for several nodes has the last one's name.  Scores of shape (N, K, 1, 1) come out as (N, K).  A transposition
-    from N x H x W x C that begins the graph is left out: inputs are N x C x H x W here.  What an input means is
+    from N x H x W x C that begins the graph is left out: inputs are N x C x H x W here; if arithmetic comes before
+    it, the channels are first put last.  What an input means is
     not in the file: ``preprocess`` and ``labels`` are None unless minicnn wrote it.  ``ends`` chooses among
     several inputs and outputs.
 
@@ -58,11 +63,15 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     source = _describe_input(model, info, nodes)
     shapes = _standin_shapes(source)
     batch = source.dims[0] or BATCH
-    lowering = Lowering(model, nodes, source.name, target, batch, shapes, source.channels_last)
+    name, channels_last = source.name, source.channels_last
+    if source.has_steps:
+        (name, transposition), channels_last = _channels_first(source, model.path), False
+        nodes = [transposition, *nodes]
+    lowering = Lowering(model, nodes, name, target, batch, shapes, channels_last)
     if target not in lowering.shapes or (target in lowering.squares and target not in lowering.graph):
         raise WeightsError(f"{path}: the output {escape(target)!r} does not come from the input through layers")
     try:
-        chain = flatten_scores(list_layers(lowering.graph, source.name, target), lowering.shapes[target][0])
+        chain = flatten_scores(list_layers(lowering.graph, name, target), lowering.shapes[target][0])
         preprocess, labels = _parse_metadata(model)
         input_shape = None if lowering.open else shapes[0]
         return Network(chain, input_shape, preprocess, labels, name=model.path.stem)
@@ -77,11 +86,15 @@ def _check_not_quantised(nodes: Iterable[Node]) -> None:
 
 
 class _Input(NamedTuple):
-    """The input: its name, its dimensions with the channels first, None where open, and whether they were last."""
+    """The input: its name, its dimensions with the channels first, None where open, and whether they were last.
+
+    ``has_steps`` says that the file computes with the channels last before it puts them first.
+    """
 
     name: str
     dims: tuple[int | None, ...]
     channels_last: bool
+    has_steps: bool
 
 
 def _find_input(model: Model, nodes: list[Node], ends: Ends) -> ValueInfo:
@@ -117,19 +130,34 @@ def _describe_input(model: Model, info: ValueInfo, nodes: list[Node]) -> _Input:
             f"{where}: element type {info.kind}, dimensions {info.dims}; expected floating-point numbers "
             "of shape N x C x H x W"
         )
-    # channels come last if all that reads the input is one transposition that puts them first
-    readers = [node for node in nodes if info.name in node.reads]
-    channels_last = (
-        len(info.dims) == 4
-        and model.producer != PRODUCER  # who means what it says
-        and len(readers) == 1
-        and readers[0].op_type == "Transpose"
-        and readers[0].attributes.get("perm") == [0, 3, 1, 2]
-    )
+    # minicnn's own files mean what they say
+    steps = _steps_before_transposition(info.name, nodes)
+    channels_last = len(info.dims) == 4 and model.producer != PRODUCER and steps is not None
     dims = tuple(info.dims[i] for i in (0, 3, 1, 2)) if channels_last else info.dims
     if dims[1] is None or any(n is not None and n > MAX_VALUES for n in dims):
         raise WeightsError(f"{where}: its channels are not said, or too many; export the model with a fixed size")
-    return _Input(info.name, dims, channels_last)
+    return _Input(info.name, dims, channels_last, bool(channels_last and steps))
+
+
+def _steps_before_transposition(name: str, nodes: list[Node]) -> int | None:
+    """Return how many steps lie between the input and the one transposition that puts its channels first.
+
+    None if it has other readers, or what is done with it first is no change of its values or its border.
+    """
+    for steps in range(len(nodes)):
+        readers = [node for node in nodes if name in node.reads]
+        if len(readers) == 1 and readers[0].op_type == "Transpose":
+            return steps if readers[0].attributes.get("perm") == [0, 3, 1, 2] else None
+        if len(readers) != 1 or readers[0].op_type not in FRONT:
+            return None
+        name = readers[0].outputs[0]
+    return None
+
+
+def _channels_first(source: _Input, path: Path) -> tuple[str, Node]:
+    """Return a name for the image with its channels first, and the transposition that puts them last."""
+    name, perm = f"{source.name}, channels first", Fields({"perm": [0, 2, 3, 1]})
+    return name, Node("Transpose", "channels_last", (name,), (source.name,), perm, path)
 
 
 def _standin_shapes(source: _Input) -> tuple[Shape, Shape]:

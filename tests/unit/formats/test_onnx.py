@@ -252,6 +252,25 @@ def test_channels_last_input_becomes_channels_first(tmp_path):
     np.testing.assert_allclose(y, expected(proto.SerializeToString(), x), atol=CLOSE * np.abs(y).max())
 
 
+@pytest.mark.parametrize("size", [(5, 6), (None, None)])
+def test_steps_before_the_channels_are_put_first(tmp_path, size):
+    nodes = [
+        ("Gather", "x order", "bgr", {"axis": 3}),
+        ("Div", "bgr scale", "unit", {}),
+        ("Sub", "unit mean", "centred", {}),
+        ("Transpose", "centred", "a", {"perm": [0, 3, 1, 2]}),
+        ("Conv", "a w", "c", {}),
+        ("GlobalAveragePool", "c", "p", {}),
+        ("Flatten", "p", "y", {}),
+    ]
+    constants = {"order": np.array([2, 1, 0]), "scale": np.float32(127.5), "mean": np.float32([1, 2, 3])}
+    proto, x = model(nodes, (*size, 3), {"w": normal(4, 3, 2, 2), **constants}), normal(2, 5, 6, 3)
+    net = load_model(proto, tmp_path)
+    assert net.input_shape == (None if None in size else (3, 5, 6))
+    y = net(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(y, expected(proto.SerializeToString(), x), atol=CLOSE * np.abs(y).max())
+
+
 def test_scores_of_one_pixel_come_as_rows(tmp_path):
     nodes = [("GlobalAveragePool", "x", "a", {}), ("Softmax", "a", "y", {"axis": 1})]
     net = check(model(nodes, (3, 4, 5), opset=11), tmp_path, normal(2, 3, 4, 5), "GlobalAvgPool2d Flatten Softmax")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.formats.onnx.reader import FRONT
 from minicnn.network import Network
 
 __all__ = ["Feed", "describe_feed"]
 
 _DTYPES = {"float": "float32", "double": "float64"}  # ONNX Runtime's words, where they are not NumPy's
 # what may come between the input and its transposition
-_ELEMENTWISE = ("Add", "Cast", "Div", "Identity", "Mul", "Sub")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _fits(dims: list[int | None], shape: tuple[int, ...]) -> bool:
 def _transposes(model: Any, name: str) -> bool:
     """Return whether what is done with the input first, but for arithmetic, is to put the channels first."""
     readers = [node for node in model.graph.node if name in node.input]
-    if len(readers) == 1 and readers[0].op_type in _ELEMENTWISE:
+    if len(readers) == 1 and readers[0].op_type in FRONT:
         return _transposes(model, readers[0].output[0])
     axes = [list(a.ints) for node in readers for a in node.attribute if node.op_type == "Transpose"]
     return len(readers) == 1 and axes == [[0, 3, 1, 2]]
