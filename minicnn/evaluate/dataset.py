@@ -16,6 +16,7 @@ import numpy as np
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.datasets.annotation import CONVENTIONS, Annotation, Box, Skipped
+from minicnn.evaluate.datasets.class_folders import list_class_folders, read_class_folders
 from minicnn.evaluate.datasets.class_names import Classes, ClassNames
 from minicnn.evaluate.datasets.coco import read_coco
 from minicnn.evaluate.datasets.picture_list import picture_name, read_picture_list
@@ -37,7 +38,7 @@ class Example:
     ----------
     image : Path
     classes : ints, any one is right
-    boxes : (xmin, ymin, xmax, ymax) of each thing of that class, pixels from 0, the last two exclusive
+    boxes : (xmin, ymin, xmax, ymax) of each thing of that class, pixels from 0, the last two exclusive; () unknown
     mask : Path of a picture that is 0 outside of the object, or None
     group : str, what it shares with other pictures (the object that it shows); its own name if it shares nothing
     size : (width, height) of the picture that the boxes are drawn on, if the labels say it; (1, 1) for fractions
@@ -78,6 +79,7 @@ def read_dataset(
     pictures: PathLike | None = None,
     listed: PathLike | None = None,
     skip: Skip | None = None,
+    needs_boxes: bool = True,
 ) -> list[Example]:
     r"""Pictures with known objects, in the order of the file or of the files' names.
 
@@ -85,7 +87,8 @@ def read_dataset(
     ----------
     data : a folder with labels and pictures, or the file of labels
         ``labels.csv``, the only CSV or JSON file of the folder (or of ``annotations`` in it), or ``*.xml`` in
-        ``annotations``, ``Annotations`` or the folder itself; the first of these that there is.
+        ``annotations``, ``Annotations`` or the folder itself; the first of these that there is.  Else, where no
+        boxes are needed, a folder for each class, called by its label, WordNet id or number.
     convention : "exclusive", "voc" or None
         How boxes are written: pixels counted from 0, xmax and ymax just outside; or from 1, xmax and ymax inside,
         which is PASCAL VOC's way.  None: "voc" for XML, else "exclusive".
@@ -94,6 +97,7 @@ def read_dataset(
     pictures : folder of the pictures, if it is not that of the labels
     listed : file of pictures to use, one a line, each with its class behind it or without
     skip : called with each picture that is left out, and why; None: an error is raised
+    needs_boxes : bool, whether to refuse pictures of which the class alone is known
 
     Returns
     -------
@@ -134,8 +138,12 @@ def read_dataset(
         raise MinicnnError(problems[0].reason)
     if not examples:
         first = f" is left; the first of {len(problems)} problems: {problems[0].reason}" if problems else ""
+        expected = "; expected boxes as CSV, COCO json or VOC xml, or a folder for each class"
+        raise MinicnnError(f"{data}: no labelled picture{first or expected}")
+    if needs_boxes and not any(example.boxes or example.mask for example in examples):
         raise MinicnnError(
-            f"{data}: no labelled picture{first or '; expected boxes as CSV, COCO json or VOC xml'}"
+            f"{data}: says which class each picture shows and not where; this needs boxes, as CSV, COCO json or "
+            "VOC xml (evaluate curves needs none)"
         )
     if skip is not None:
         for problem in problems:
@@ -173,6 +181,8 @@ def read_truth(example: Example, size: tuple[int, int]) -> Truth:
     """
     boxes = tuple(_fit_box(example, box, size) for box in example.boxes)
     mask = read_mask(example)
+    if mask is None and not boxes:
+        raise ImageError(f"{example.image}: has no boxes and no mask, so that nobody knows where its object is")
     if mask is not None and mask.shape != size:
         raise ImageError(f"{example.mask}: a mask of {mask.shape} for a picture of {size} (height, width)")
     return Truth(boxes, mask)
@@ -195,6 +205,8 @@ def _read(data: Path, pictures: PictureFolder, convention: str | None) -> Iterat
     """Read what a folder or a file of labels holds."""
     table = _find_table(data) if data.is_dir() else data
     folder = data if data.is_dir() else data.parent
+    if table is None and not list_annotations(folder) and (folders := list_class_folders(folder)):
+        return read_class_folders(folders)
     if table is None:
         return read_voc(list_annotations(folder), folder, pictures, convention or "voc")
     if table.suffix.lower() == ".xml":

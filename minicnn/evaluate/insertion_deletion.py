@@ -193,7 +193,7 @@ def evaluate_insertion_deletion(
     ['gradient', 'random order', 'centre first']
 
     """
-    net, examples = as_classifier(net), load_examples(dataset, "evaluate_insertion_deletion")
+    net, examples = as_classifier(net), load_examples(dataset, "evaluate_insertion_deletion", needs_boxes=False)
     settings = {"methods": select_compared_methods(net, methods), "steps": steps, "seed": seed}
     # the random order of a picture's pixels follows from its place in the set, and so do its results
     places = {example: n for n, example in enumerate(examples)}

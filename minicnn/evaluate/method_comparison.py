@@ -94,9 +94,9 @@ def summarise(
     return MethodComparison(title, rows, estimates, per_cent, dict(settings))
 
 
-def load_examples(dataset: PathLike | Sequence[Example], where: str) -> list[Example]:
+def load_examples(dataset: PathLike | Sequence[Example], where: str, needs_boxes: bool = True) -> list[Example]:
     """Return the examples of a folder, or those given; MinicnnError if there are none."""
-    examples = list(read_dataset(dataset) if isinstance(dataset, PathLike) else dataset)
+    examples = list(read_dataset(dataset, needs_boxes=needs_boxes) if isinstance(dataset, PathLike) else dataset)
     if not examples:
         raise MinicnnError(f"{where}: expected at least one picture, got none")
     return examples

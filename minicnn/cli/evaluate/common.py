@@ -111,7 +111,9 @@ class LeftOut:
         return 1 if strict and self.skipped else 0
 
 
-def read_examples(arguments: Namespace, net: Network, left_out: LeftOut) -> list[Example]:
+def read_examples(
+    arguments: Namespace, net: Network, left_out: LeftOut, needs_boxes: bool = True
+) -> list[Example]:
     """Read the labelled data set that was named, or the first ``--images`` examples of it."""
     from minicnn.evaluate.dataset import read_dataset
     from minicnn.evaluate.datasets.class_names import ILSVRC as FILE
@@ -128,6 +130,7 @@ def read_examples(arguments: Namespace, net: Network, left_out: LeftOut) -> list
         pictures=arguments.pictures,
         listed=arguments.list,
         skip=left_out.skipped.append,
+        needs_boxes=needs_boxes,
     )
     return examples[: arguments.images]
 

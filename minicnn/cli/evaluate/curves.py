@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     left_out = LeftOut()
-    examples = read_examples(arguments, net, left_out)
+    examples = read_examples(arguments, net, left_out, needs_boxes=False)
     folder = Path(arguments.output)
     make_folder(folder)
     with resumable(arguments.output):

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from minicnn.errors import ImageError, MinicnnError
-from minicnn.evaluate.dataset import read_dataset, read_mask
-from minicnn.evaluate.datasets.class_names import read_classes
+from minicnn.evaluate.dataset import read_dataset, read_mask, read_truth
+from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
 
 HEAD = "image,mask,class_indices,xmin,ymin,xmax,ymax,object"
 XML = (
@@ -124,3 +124,18 @@ def test_what_else_is_missing(tmp_path):
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MinicnnError, match="no text; expected a file of labels"):
         read_dataset(tmp_path)
+
+
+def test_class_folders_are_labels_without_boxes(tmp_path):
+    for folder, name in (("7", "b.png"), ("n02123045", "a.JPEG"), ("notes", "a.txt"), ("unknown", "c.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(b"")
+    skipped = []
+    names = ClassNames([*(f"class {i}" for i in range(8)), "n02123045 tabby"])
+    examples = read_dataset(tmp_path, classes=names, skip=skipped.append, needs_boxes=False)
+    assert [(e.image.name, e.classes, e.boxes) for e in examples] == [("b.png", (7,), ()), ("a.JPEG", (8,), ())]
+    assert len(skipped) == 1 and "unknown" in skipped[0].reason
+    with pytest.raises(MinicnnError, match="which class each picture shows and not where"):
+        read_dataset(tmp_path, classes=names, skip=skipped.append)
+    with pytest.raises(ImageError, match="no boxes and no mask"):
+        read_truth(examples[0], (4, 4))
