@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.datasets.class_list import read_class_list
 from minicnn.images import Preprocess
 from minicnn.images.units import unlikely_units
 from minicnn.network import Network
@@ -137,6 +136,9 @@ def _spread(settings: dict[str, Any], depth: int) -> dict[str, Any]:
 def _set_labels(net: Network, path: str) -> None:
     """Set the labels to the names that a file lists."""
     try:
+        # the package of measures takes time to import, which only a list of labels is worth
+        from minicnn.evaluate.datasets.class_list import read_class_list
+
         net.labels = read_class_list(path)
     except MinicnnError as error:
         raise MinicnnError(f"--labels: {error}") from None
