@@ -76,6 +76,8 @@ def _open_mask(op: _ConstantOperation, inputs: list[Constant | None], value: np.
     if op.node.op_type not in _MOVING:
         return np.ones(value.shape, bool)
     count = len(inputs) if op.node.op_type == "Concat" else 1
+    if any(c is not None and c.is_open for c in inputs[count:]):  # where it moves to is open
+        return np.ones(value.shape, bool)
     # the operator runs again on the masks of what it moves; indices and shapes stay as they are
     arrays = [None if c is None else c.mask if i < count else c.array for i, c in enumerate(inputs)]
     return np.asarray(FOLDED[op.node.op_type](replace(op, inputs=arrays))).astype(bool)
@@ -249,10 +251,29 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return quotient + ((quotient < 0) & (quotient * b != a))
 
 
-def _reduce_prod(op: _ConstantOperation) -> np.ndarray:
-    axes = op.optional_integers("axes", 1)
-    keepdims = bool(op.attribute("keepdims", 1))
-    return np.prod(op[0], None if axes is None else tuple(axes), dtype=op[0].dtype, keepdims=keepdims)
+def _reduce(function: Callable[..., np.ndarray]) -> _Fold:
+    def fold_operation(op: _ConstantOperation) -> np.ndarray:
+        axes, keepdims = op.optional_integers("axes", 1), bool(op.attribute("keepdims", 1))
+        noop = op.attribute("noop_with_empty_axes", 0)
+        if not axes and noop:
+            return op[0]
+        return function(op[0], axis=tuple(axes) if axes else None, keepdims=keepdims).astype(op[0].dtype)
+
+    return fold_operation
+
+
+def _clip(op: _ConstantOperation) -> np.ndarray:
+    # bounds are attributes in old files
+    low, high = (
+        op.attribute(name) if op.get(i) is None else op[i].reshape(()) for i, name in ((1, "min"), (2, "max"))
+    )
+    op.take(op[0].size, op[0].itemsize)
+    return np.clip(op[0], low, high).astype(op[0].dtype)
+
+
+def _mod(op: _ConstantOperation) -> np.ndarray:
+    # fmod has the dividend's sign, the other the divisor's
+    return _elementwise(np.fmod if op.attribute("fmod", 0) else np.mod)(op)
 
 
 FOLDED: dict[str, _Fold] = {
@@ -260,6 +281,7 @@ FOLDED: dict[str, _Fold] = {
     "Add": _elementwise(np.add),
     "Cast": _cast,
     "Ceil": _elementwise(np.ceil),
+    "Clip": _clip,
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
@@ -269,14 +291,20 @@ FOLDED: dict[str, _Fold] = {
     "Flatten": _flatten,
     "Floor": _elementwise(np.floor),
     "Gather": _gather,
+    "Greater": _elementwise(np.greater),
     "Identity": lambda op: op[0],
+    "Less": _elementwise(np.less),
     "Max": _elementwise(lambda *arrays: reduce(np.maximum, arrays)),
     "Min": _elementwise(lambda *arrays: reduce(np.minimum, arrays)),
+    "Mod": _mod,
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
+    "Pow": _elementwise(lambda x, y: np.power(x, y).astype(x.dtype)),
     "Range": _range,
     "Reciprocal": _elementwise(lambda x: (1 / x).astype(x.dtype)),
-    "ReduceProd": _reduce_prod,
+    "ReduceMean": _reduce(np.mean),
+    "ReduceProd": _reduce(np.prod),
+    "ReduceSum": _reduce(np.sum),
     "Reshape": _reshape,
     "Shape": lambda op: shape_constant(op.node, op[0].shape, (False,) * op[0].ndim).array,
     "Slice": _slice,
