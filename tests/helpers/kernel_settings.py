@@ -183,7 +183,7 @@ SETTINGS = {
     "constant_pad2d": _maps(padding=_number_or_pair(0, 3) | st.tuples(_pair, _pair) | _cropped, value=_slope),
     "amax": _maps("normal", "ties", axes=st.sets(st.integers(0, 2), min_size=1).map(sorted).map(tuple)),
     "adaptive_max_pool2d": _maps("normal", "ties", output_size=st.tuples(st.integers(1, 5), st.integers(1, 5))),
-    "resample": _maps(taps=st.tuples(*[st.tuples(st.booleans(), _small, st.integers(1, 7))] * 3)),
+    "resample": _maps(taps=st.tuples(*[st.tuples(st.sampled_from((True, False)), _small, st.integers(1, 7))] * 3)),
     "reshape": _maps(),
     "permute": _maps(axes=st.permutations(range(3)).map(tuple)),
     "concatenate": _maps(sizes=st.lists(_small, min_size=1, max_size=4), axis=st.integers(1, 3)),
