@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -80,6 +81,8 @@ def import_frameworks(source: str) -> None:
 
 def import_files(source: str):
     """Return the function of a net and a folder that yields its files: (kind of file, path or error, peer)."""
+    # torch and Keras may take this folder from the path as they are imported
+    sys.path.insert(0, str(Path(__file__).parent))
     if source == "keras":
         from coverage_keras import keras_files as files
     elif source == "tf2onnx":

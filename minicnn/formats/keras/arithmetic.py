@@ -20,7 +20,7 @@ def _line(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[L
     if not np.isfinite(scale).all():
         raise spec.error("divides by 0")
     scale, offset = np.broadcast_arrays(*(_orient(spec, a, context) for a in (scale, offset)))
-    weight, bias = (np.array(a, np.float32) for a in (scale, offset))
+    weight, bias = (np.array(a, spec.dtype) for a in (scale, offset))
     return [Scale(weight.shape, bias if bias.any() else False, weight=weight)]
 
 

@@ -167,7 +167,7 @@ class _Builder:
         kind = _join_kind(spec)
         join = Cat(self.axis(spec, axis, len(shapes[0]))) if kind == "Concatenate" else _JOINS[kind]
         shape = _joined_shape(spec, join, shapes)
-        mean = (Scale((), bias=False, weight=np.array(1 / len(inputs), np.float32)),) if kind == "Average" else ()
+        mean = (Scale((), bias=False, weight=np.array(1 / len(inputs), spec.dtype)),) if kind == "Average" else ()
         return self.add_node(value, GraphNode(value, inputs, (join, *mean)), shape)
 
     def axis(self, spec: Spec, axis: object, rank: int) -> int:

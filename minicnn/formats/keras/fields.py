@@ -17,6 +17,7 @@ __all__ = [
     "ENTRY",
     "HARMLESS",
     "check_entry",
+    "dtype_name",
     "unread_settings",
 ]
 
@@ -68,14 +69,14 @@ def unread_settings(kind: str, config: Fields) -> Iterator[str]:
         return
     for name in config.unread({*COMMON, *HARMLESS.get(kind, ())}):
         value = dict(config.items())[name]
-        if name == "dtype" and _dtype_name(value) in _DTYPES:
+        if name == "dtype" and dtype_name(value) in _DTYPES:
             continue
         if value is not None and not name.endswith(_SUFFIXES):
             yield name
 
 
-def _dtype_name(value: Any) -> Any:
-    """Return the name of a type, which newer files wrap into a policy."""
+def dtype_name(value: Any) -> Any:
+    """Return the name of a type, which newer files wrap into a policy; another value as it is."""
     if isinstance(value, dict) and value.get("class_name") in ("DTypePolicy", "Policy"):
         value = value.get("config")
         value = value.get("name") if isinstance(value, dict) else value

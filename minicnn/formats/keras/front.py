@@ -60,5 +60,5 @@ def _affine(spec: Spec, context: BuildContext, scale: np.ndarray, offset: np.nda
     channels = count_channels(spec, context)
     if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
         raise spec.error("expected a scale and an offset, numbers or one a channel")
-    weight, bias = (np.broadcast_to(a.ravel(), channels).astype(np.float32) for a in (scale, offset))
+    weight, bias = (np.broadcast_to(a.ravel(), channels).astype(spec.dtype) for a in (scale, offset))
     return Conv2d(channels, channels, 1, groups=channels, bias=bias, weight=weight.reshape(-1, 1, 1, 1))

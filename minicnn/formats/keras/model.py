@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import Fields, describe_unread
 from minicnn.formats.keras.calls import TENSORFLOW, Constant, read_operands
-from minicnn.formats.keras.fields import check_entry, unread_settings
+from minicnn.formats.keras.fields import check_entry, dtype_name, unread_settings
 
 __all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "find_needed", "parse_config"]
 
@@ -72,6 +74,13 @@ class Spec(NamedTuple):
         value = self.get(key)
         if value is not None and value not in known:
             raise self.error(f"{key}: expected {escape(known[0])}, found {escape(value)}")
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the layer's values here: float64 if the file says so, else float32."""
+        # looked at without asking for it: what else it may be is still checked
+        stated = dtype_name(dict(self.config.items()).get("dtype"))
+        return np.dtype(np.float64 if stated == "float64" else np.float32)
 
     def number(self, key: str, default: float) -> float:
         """Return a setting that is a number."""
