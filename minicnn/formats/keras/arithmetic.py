@@ -55,4 +55,13 @@ def _orient(spec: Spec, values: np.ndarray, context: BuildContext) -> np.ndarray
     return values[0] if context.channels_first or rank != 3 else values[0].transpose(2, 0, 1)
 
 
-ARITHMETIC_LAYERS = dict.fromkeys(ARITHMETIC, _line)
+def _layer_scale(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Return ConvNeXt's product with one number for each channel (Liu et al. 2022)."""
+    spec.get("init_values"), spec.get("projection_dim")  # first values, and their number
+    if len(arrays) != 1 or arrays[0].ndim != 1:
+        raise spec.error("expected one number for each channel")
+    weight = np.ascontiguousarray(_orient(spec, arrays[0].astype(spec.dtype), context))
+    return [Scale(weight.shape, bias=False, weight=weight)]
+
+
+ARITHMETIC_LAYERS = {**dict.fromkeys(ARITHMETIC, _line), "LayerScale": _layer_scale}

@@ -32,6 +32,7 @@ _JOINS: dict[str, Join] = {
     "Maximum": Maximum(),
     "Minimum": Minimum(),
     "Concatenate": Cat(),
+    "CustomScaleLayer": Add(),  # Inception-ResNet's, of the second value times a number
 }
 # of Keras 1
 _MERGE_MODES = {"sum": "Add", "mul": "Multiply", "max": "Maximum", "ave": "Average", "concat": "Concatenate"}
@@ -158,7 +159,12 @@ class _Builder:
         """Add a sum or a concatenation of several values."""
         spec.get("function")  # of TensorFlow, by which its class is known
         axis = spec.get("axis", -1) if _join_kind(spec) == "Concatenate" else None
+        factor = spec.number("scale", 1.0) if spec.kind == "CustomScaleLayer" else 1.0
         spec.check_read()
+        if spec.kind == "CustomScaleLayer":
+            if len(inputs) != 2:
+                raise spec.error(f"reads {len(inputs)} values, expected two")
+            inputs = inputs[0], self.add_scaled(spec, inputs[1], factor)
         if len(inputs) == 1:
             return inputs[0]
         shapes = [self.shapes[name] for name in inputs]
@@ -169,6 +175,14 @@ class _Builder:
         shape = _joined_shape(spec, join, shapes)
         mean = (Scale((), bias=False, weight=np.array(1 / len(inputs), spec.dtype)),) if kind == "Average" else ()
         return self.add_node(value, GraphNode(value, inputs, (join, *mean)), shape)
+
+    def add_scaled(self, spec: Spec, source: str, factor: float) -> str:
+        """Add a value times a number, as part of a layer of the file."""
+        scale = Scale((), bias=False, weight=np.array(factor, spec.dtype))
+        name = f"{spec.name}_scale"
+        return self.add_node(
+            f"{source}, scaled for {spec.name}", GraphNode(name, (source,), (scale,)), self.shapes[source]
+        )
 
     def axis(self, spec: Spec, axis: object, rank: int) -> int:
         """Return which of our axes one of the file's is, the batch's being 0."""

@@ -275,6 +275,32 @@ def test_arithmetic_with_constants(tmp_path):
         assert_same(minicnn.load(path), forward, (2, 3, 8, 9))
 
 
+@pytest.mark.parametrize("write", [keras, h5])
+def test_scales_of_published_models(tmp_path, write):
+    """ConvNeXt's layer scale, and Inception-ResNet's sum with the second value times a number."""
+    gamma = floats(np.random.default_rng(0), 3)
+    layers = [
+        layer("LayerScale", "a", gamma, reads=["input"], init_values=1e-6, projection_dim=3),
+        layer("CustomScaleLayer", "b", reads=["input", "a"], scale=0.5),
+        layer("GlobalAveragePooling2D", "p", reads=["b"]),
+    ]
+    net = minicnn.load(write(tmp_path / f"net.{write.__name__}", functional(*layers, shape=(8, 9, 3))))
+    assert_same(net, lambda x: (x + 0.5 * tensor(gamma)[:, None, None] * x).mean((2, 3)), (2, 3, 8, 9))
+
+
+@pytest.mark.parametrize("reads", [["a"], ["input", "a", "a"]])
+def test_a_scaled_sum_has_two_terms(tmp_path, reads):
+    layers = [layer("ReLU", "a", reads=["input"]), layer("CustomScaleLayer", "b", reads=reads, scale=0.5)]
+    with pytest.raises(WeightsError, match=f"reads {len(reads)} values, expected two"):
+        minicnn.load(keras(tmp_path / "net.keras", functional(*layers, shape=(8, 9, 3))))
+
+
+def test_constants_of_a_float64_model_keep_its_precision(tmp_path):
+    layers = [layer("Rescaling", "a", reads=["input"], scale=1 / 255, offset=0.1, dtype="float64")]
+    net = minicnn.load(keras(tmp_path / "net.keras", functional(*layers, shape=(8, 9, 3))))
+    assert net["a"].weight.ravel().tolist() == [1 / 255] * 3 and net["a"].bias.tolist() == [0.1] * 3
+
+
 @pytest.mark.parametrize(
     "item, message",
     {

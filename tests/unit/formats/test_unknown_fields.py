@@ -173,7 +173,7 @@ def call(entry, value):
             lambda layers: layers["b"]["inbound_nodes"][0]["kwargs"].update(training=True),
             "called with training=True",
         ),
-        (lambda layers: call(layers["a"], 2.0), "called with 2.0"),
+        (lambda layers: call(layers["a"], 2.0), "reads 2 values, expected one"),
         (lambda layers: layers["c"]["config"].update(filters=5), "filters: expected 4, found 5"),
         (lambda layers: layers["c"]["config"].update(groups=3), "groups: expected 1, found 3"),
         (
