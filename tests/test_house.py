@@ -3,6 +3,7 @@
 import ast
 import configparser
 import functools
+import importlib
 import inspect
 import subprocess
 import sys
@@ -156,6 +157,35 @@ def loaded(module):
 )
 def test_importing_loads_numpy_alone(module):
     assert module in loaded(module)
+
+
+@pytest.mark.parametrize("package", ["layers", "explain"])
+def test_names_that_are_imported_on_use_are_those_that_a_type_checker_sees(package):
+    module = getattr(minicnn, package)
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+    seen = {a.name: n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    homes = {name: home for name, home in vars(module)["_home"].items() if name in seen}
+    assert homes == {name: seen[name] for name in homes} and set(module.__all__) == set(vars(module)["_home"])
+    for name in module.__all__:
+        importlib.import_module(vars(module)["_home"][name])
+        assert not inspect.ismodule(getattr(module, name)), name
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = module.nonsense
+
+
+def test_an_answer_needs_what_the_network_is_made_of_alone():
+    script = """if True:
+        import sys, minicnn
+        net = minicnn.load("digits")
+        minicnn.explain.predict(net, sys.argv[1], top=1)
+        print(*(name for name in sys.modules if name.startswith("minicnn.")))
+    """
+    image = ROOT.parent / "notebooks" / "images" / "seven.png"
+    done = subprocess.run([sys.executable, "-c", script, image], capture_output=True, text=True, check=True)
+    assert "minicnn.layers.linear" in done.stdout
+    for name in ("minicnn.zoo", "minicnn.layers.joins", "minicnn.explain.saliency", "minicnn.formats.pytorch"):
+        assert name not in done.stdout.split()
 
 
 def test_every_package_is_shipped():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
 
 __all__ = ["did_you_mean"]
 
@@ -24,6 +23,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     'known are deconvnet, guided, saliency'
 
     """
+    from difflib import get_close_matches
+
     known = sorted(set(known))
     folded = {k.casefold(): k for k in known if _is_near(_family(name), _family(k))}
     # the very family, where there is one: resnext35 is no resnet, although the two words are alike
@@ -46,5 +47,7 @@ def _is_near(family: str, other: str) -> bool:
         return family == other
     if family.startswith(other) or other.startswith(family):
         return True
+    from difflib import SequenceMatcher
+
     ends = family[0] == other[0] and family[-1] == other[-1]
     return ends and SequenceMatcher(None, family, other).ratio() > 0.85

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,8 @@ def _parse_resize(text: str) -> int | tuple[int, ...] | None:
 
 
 def _parse_number(text: str) -> float:
-    return float(Fraction(text)) if "/" in text else float(text)
+    above, has_below, below = text.partition("/")
+    return float(above) / float(below) if has_below else float(text)
 
 
 def _parse_numbers(text: str) -> tuple[float, ...]:

@@ -33,12 +33,6 @@ _VERSION = 1
 _KEYS = ("format", "version", "name", "input_shape", "preprocess", "layers", "labels")
 _HALF_LIMIT = 50_000
 _WORDS = ("approximate", "padding", "mode", "coordinates", "rounding")
-# what a description may name: the layers of minicnn.layers and nothing else
-_LAYERS = {
-    name: kind
-    for name, kind in ((name, getattr(minicnn.layers, name)) for name in minicnn.layers.__all__)
-    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
-}
 
 
 def write(path: PathLike, net: Network, half: bool = False) -> None:
@@ -163,18 +157,25 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
 
 
 def _build_layer(name: str, kind: str, arguments: Any, inputs: Any = ()) -> tuple[str, Layer, Any]:
-    if kind not in _LAYERS:
-        raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
+    layer = _layer_class(name, kind)
     # the arguments of a block are its branches, lists of entries like this one
-    if issubclass(_LAYERS[kind], Block):
+    if issubclass(layer, Block):
         branches = [[_build_layer(*entry) for entry in branch] for branch in arguments]
-        return str(name), _LAYERS[kind](*branches), inputs
+        return str(name), layer(*branches), inputs
     arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
     # the few settings that are words, which the layer itself checks
     for key, value in arguments.items():
         if not _is_numeric(value) and not (key in _WORDS and isinstance(value, str)):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
-    return str(name), _LAYERS[kind](**arguments), inputs
+    return str(name), layer(**arguments), inputs
+
+
+def _layer_class(name: str, kind: str) -> Any:
+    """Return the class that a description names: a layer of minicnn.layers and nothing else."""
+    public = getattr(minicnn.layers, kind) if kind in minicnn.layers.__all__ else None
+    if not isinstance(public, type) or not issubclass(public, Layer) or public is Layer:
+        raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")
+    return public
 
 
 def _is_numeric(value: Any) -> bool:

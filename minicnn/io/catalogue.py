@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minicnn import zoo
 from minicnn._utils.suggest import did_you_mean
 from minicnn.errors import MinicnnError
 
@@ -42,7 +41,9 @@ def find_weights(name: str) -> Path:
     """
     known = read_entries()
     if name not in known:
-        if name in zoo.ARCHITECTURES:
+        from minicnn.zoo import ARCHITECTURES
+
+        if name in ARCHITECTURES:
             raise MinicnnError(
                 f"{name!r}: an architecture whose weights don't come with minicnn; give a file of them and "
                 f"architecture={name!r} (--architecture {name}), or take zoo.build({name!r}) with random ones"

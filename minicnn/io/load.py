@@ -7,18 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn import zoo
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.ends import ONLY, Ends
-from minicnn.formats.shards import find_index
 from minicnn.formats.table import Format, find_format, writable_suffixes
-from minicnn.io.fit import fit
 from minicnn.io.input_size import with_input_size
 from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
-from minicnn.zoo.keras_applications import translate
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
 
@@ -27,9 +23,11 @@ class ArchitectureNeeded(WeightsError):
     """A state dictionary was read, but nobody said which architecture it belongs to; ``arrays`` holds it."""
 
     def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]):
+        from minicnn.zoo import ARCHITECTURES
+
         super().__init__(
             f"{path}: holds weights and no architecture; name one, such as architecture="
-            f"{next(iter(zoo.ARCHITECTURES))!r} (known: {', '.join(zoo.ARCHITECTURES)})"
+            f"{next(iter(ARCHITECTURES))!r} (known: {', '.join(ARCHITECTURES)})"
             f"{name_architecture(path)}"
         )
         self.arrays = arrays
@@ -218,6 +216,11 @@ def _read_arrays(kind: Format, path: Path, entry: str | None) -> dict[str, np.nd
 
 
 def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
+    # here, since a file that holds its architecture needs none of the zoo
+    from minicnn.formats.shards import find_index
+    from minicnn.io.fit import fit
+    from minicnn.zoo.keras_applications import translate
+
     arrays, preprocess = translate(name, arrays)
     built, arrays = fit(path, arrays, name)
     built = built if preprocess is None else built._replace(preprocess=preprocess)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minicnn import zoo
 from minicnn._utils.missing import is_address, missing_file
 from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import PathLike
@@ -132,6 +131,8 @@ def name_architecture(path: Path) -> str:
     named = settings.get("architecture") or settings.get("architectures") or settings.get("model_type")
     if not named:
         return ""
-    if isinstance(named, str) and named in zoo.ARCHITECTURES:
+    from minicnn.zoo import ARCHITECTURES
+
+    if isinstance(named, str) and named in ARCHITECTURES:
         return f"; the config.json beside it says {named!r}"
     return f"; the config.json beside it says {escape(named)}"

@@ -287,6 +287,7 @@ class Softmax(Layer, capturable=True):
     """
 
     kind = Kind.SMOOTH
+    is_posterior = True
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         # dx = y (dy - <dy, y>): the output is all that is kept
@@ -320,6 +321,7 @@ class LogSoftmax(Layer, capturable=True):
     """
 
     kind = Kind.SMOOTH
+    is_posterior = True
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         # dx = dy - exp(y) sum dy: the output is all that is kept

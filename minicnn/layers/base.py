@@ -124,6 +124,8 @@ class Layer:
 
     inputs: tuple[str, ...] = field(default=(), kw_only=True)
 
+    input_count: ClassVar[int] = 1  # how many values it reads; 0 for two or more
+    is_posterior: ClassVar[bool] = False  # as a network's last layer it is outside of the scores: a softmax
     _only_calls_kernels: ClassVar[bool] = False
     # parameters, which ``config`` leaves out; a bias is in it as True or False
     _arrays: ClassVar[tuple[str, ...]] = ("weight", "running_mean", "running_var")

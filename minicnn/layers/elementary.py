@@ -32,6 +32,7 @@ class Sigmoid(Pointwise, capturable=True):
 
     function = "sigmoid"
     rectifies = False
+    is_posterior = True
 
 
 @dataclass(frozen=True, eq=False, repr=False)

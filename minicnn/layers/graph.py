@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicnn.errors import MinicnnError
-from minicnn.layers.activation import LogSoftmax, Softmax
 from minicnn.layers.base import Layer, NamedLayers
-from minicnn.layers.elementary import Sigmoid
-from minicnn.layers.joins import Join
 
 __all__ = [
     "INPUT",
@@ -94,9 +91,8 @@ def _check_inputs(layers: NamedLayers) -> None:
 
 def _check_count(name: str, layer: Layer) -> None:
     """Raise MinicnnError unless a layer has as many inputs as it takes."""
-    count, least, most = len(layer.inputs), 0, 1
-    if isinstance(layer, Join):
-        least, most = 2, layer.input_count or max(count, 3)
+    count, takes_one = len(layer.inputs), layer.input_count == 1
+    least, most = (0, 1) if takes_one else (2, layer.input_count or max(count, 3))
     if not least <= count <= most:
         takes = {1: "one input", 2: "two inputs"}.get(most, "two inputs or more")
         raise MinicnnError(f"layer {name!r}: {type(layer).__name__} takes {takes}, got {layer.inputs!r}")
@@ -182,7 +178,7 @@ def before_softmax(layers: NamedLayers) -> NamedLayers:
     if not layers:
         return []
     name, last = layers[-1]
-    return needed_for(layers, read_by(layers)[-1][0] if isinstance(last, Softmax | LogSoftmax | Sigmoid) else name)
+    return needed_for(layers, read_by(layers)[-1][0] if last.is_posterior else name)
 
 
 def truncate_at(layers: NamedLayers, path: str) -> NamedLayers:

@@ -22,7 +22,7 @@ class Join(Layer):
     ``output_shape`` takes a tuple of shapes.
     """
 
-    input_count: ClassVar[int] = 0  # how many inputs it has; 0 for two or more
+    input_count = 0
 
     def output_shape(self, shape: Any) -> Shape:
         raise NotImplementedError

@@ -11,7 +11,7 @@ from minicnn import rules
 from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.kernels import choose, send
-from minicnn.layers import Keep, Layer, Sigmoid, Softmax, sequence
+from minicnn.layers import Keep, Layer, LogSoftmax, Softmax, sequence
 from minicnn.layers.sequence import NamedLayers
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.network import loss, summary
@@ -150,7 +150,9 @@ class Network:
 
         """
         last = self.layers[-1] if self._layers else None
-        return last if isinstance(last, Softmax | Sigmoid) else Softmax()
+        if last is None or not last.is_posterior or isinstance(last, LogSoftmax):
+            return Softmax()
+        return last
 
     def __getitem__(self, name: str) -> Any:
         """Return the layer of that name; a dotted name reaches into blocks.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +75,7 @@ def make_folder(path: PathLike) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         # permissions do not tell of read-only file systems: only writing does
-        probe = path / f".{secrets.token_hex(8)}.part"
+        probe = path / f".{os.urandom(8).hex()}.part"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -111,7 +110,7 @@ def write_atomically(path: PathLike, data: bytes, where: str) -> None:
     """
     path = Path(path)
     # beside the file, since a rename replaces a file only within one file system
-    partial = path.parent / f".{secrets.token_hex(8)}.part"
+    partial = path.parent / f".{os.urandom(8).hex()}.part"
     try:
         with open(partial, "xb") as file:
             file.write(data)

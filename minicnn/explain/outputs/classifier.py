@@ -21,7 +21,7 @@ import numpy as np
 from minicnn._utils.types import ImageLike, Shape
 from minicnn.errors import MinicnnError
 from minicnn.images import View, load_image
-from minicnn.layers import Conv2d, Flatten, Linear, Permute, Reshape, Sigmoid, Softmax, sequence
+from minicnn.layers import Conv2d, Flatten, Linear, Permute, Reshape, Softmax, sequence
 from minicnn.layers.sequence import NamedLayers
 from minicnn.network import Network
 
@@ -139,6 +139,8 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
             "names of the classes (--labels) would decide",
             stacklevel=2,
         )
+    from minicnn.layers import Sigmoid  # here, since most networks give plain scores, and it takes a while
+
     is_sigmoid, labels = isinstance(net.layers[-1], Sigmoid), net.labels
     layers: list[Any] = [*_pool(outputs, cells)]
     if outputs.classes == 1:

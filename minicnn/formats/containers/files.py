@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -98,7 +97,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     if "\0" in str(path):
         raise WeightsError(f"{escape(str(path))}: no name of a file; check the path")
     # in the same folder: a rename replaces a file only within one file system
-    temporary = Path(path).parent / f".{secrets.token_hex(8)}.part"
+    temporary = Path(path).parent / f".{os.urandom(8).hex()}.part"
     try:
         with open(temporary, "xb") as file:
             yield file
