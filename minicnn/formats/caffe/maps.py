@@ -1,41 +1,18 @@
-"""Caffe's layers that resize, cut, reorder and reduce maps, many of them from its forks, as ours."""
+"""Caffe's layers that resize, reorder and reduce maps, many of them from its forks, as ours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from math import prod
 
-from minicnn.formats.caffe.layers import BoundLayer
+from minicnn import layers as nn
+from minicnn.formats.caffe.bound import BoundLayer
 from minicnn.formats.containers.files import escape
-from minicnn.layers import (
-    Abs,
-    ChannelShuffle,
-    Flatten,
-    IndexSelect,
-    Layer,
-    Mean,
-    Permute,
-    Pow,
-    Reshape,
-    Slice,
-    Sum,
-    Upsample,
-    ZeroPad2d,
-)
-from minicnn.layers.base import Shape
+from minicnn.layers import Layer
 
-__all__ = ["MAP_LAYERS", "crop", "slice_part"]
+__all__ = ["MAPS"]
 
 MAX_ZOOM = 1 << 10
-
-
-def _axis(bound: BoundLayer, axis: int) -> int:
-    """Return an axis counted from the first, the batch's; negative ones count from the last."""
-    rank = len(bound.shape) + 1
-    if not -rank <= axis < rank or axis % rank == 0:
-        raise bound.error(f"axis {axis}; expected one after the batch of {rank}")
-    return axis % rank
 
 
 def _interp(bound: BoundLayer) -> list[Layer]:
@@ -52,8 +29,8 @@ def _interp(bound: BoundLayer) -> list[Layer]:
     # first one of ``shrink``, then ``zoom`` steps between two, with both ends
     sizes = [(n - 1) // shrink + 1 for n in sizes]
     height, width = given if any(given) else [(n - 1) * zoom + 1 for n in sizes]
-    cut = [ZeroPad2d((before, after, before, after))] if before or after else []
-    return [*cut, Upsample((height, width), mode="bilinear", align_corners=True)]
+    cut = [nn.ZeroPad2d((before, after, before, after))] if before or after else []
+    return [*cut, nn.Upsample((height, width), mode="bilinear", align_corners=True)]
 
 
 def _upsample(bound: BoundLayer) -> list[Layer]:
@@ -61,7 +38,7 @@ def _upsample(bound: BoundLayer) -> list[Layer]:
     scale = bound.layer.param("upsample_param").integer("scale", 2)
     if not 1 <= scale <= MAX_ZOOM:
         raise bound.error(f"scale {scale}; expected a whole number >= 1")
-    return [Upsample(scale_factor=scale)]
+    return [nn.Upsample(scale_factor=scale)]
 
 
 def _permute(bound: BoundLayer) -> list[Layer]:
@@ -70,83 +47,70 @@ def _permute(bound: BoundLayer) -> list[Layer]:
     order = [*order, *(axis for axis in range(rank) if axis not in order)]
     if sorted(order) != list(range(rank)) or order[0] != 0:
         raise bound.error(f"order {escape(order)}; expected each of {rank} axes once, the batch first")
-    return [Permute(tuple(axis - 1 for axis in order[1:]))]
+    return [nn.Permute(tuple(axis - 1 for axis in order[1:]))]
 
 
 def _flatten(bound: BoundLayer) -> list[Layer]:
     fields, rank = bound.layer.param("flatten_param"), len(bound.shape) + 1
-    first, last = _axis(bound, fields.integer("axis", 1)), _axis(bound, fields.integer("end_axis", -1))
+    first, last = bound.axis(fields, 1), bound.axis(fields, -1, "end_axis")
     if first > last:
         raise bound.error(f"axis {first} after end_axis {last}")
     shape = bound.shape[: first - 1], bound.shape[first - 1 : last], bound.shape[last:]
     if (first, last) == (1, rank - 1):
-        return [Flatten()] if rank > 2 else []
-    return [Reshape((*shape[0], prod(shape[1]), *shape[2]))] if first < last else []
+        return [nn.Flatten()] if rank > 2 else []
+    return [nn.Reshape((*shape[0], prod(shape[1]), *shape[2]))] if first < last else []
 
 
 def _reduction(bound: BoundLayer) -> list[Layer]:
     """Reduce all axes from one on."""
     fields = bound.layer.param("reduction_param")
     operation = fields.choice("operation", ("SUM", "ASUM", "SUMSQ", "MEAN"), "SUM")
-    axis = _axis(bound, fields.integer("axis", 0))
+    axis = bound.axis(fields, 0)
     if fields.real("coeff", 1.0) != 1:
         raise bound.error("coeff other than 1; put a Scale behind it")
     dims = tuple(range(axis, len(bound.shape) + 1))
-    before: dict[str, list[Layer]] = {"ASUM": [Abs()], "SUMSQ": [Pow(2.0)]}
-    return [*before.get(operation, []), Mean(dims) if operation == "MEAN" else Sum(dims)]
+    before: dict[str, list[Layer]] = {"ASUM": [nn.Abs()], "SUMSQ": [nn.Pow(2.0)]}
+    return [*before.get(operation, []), nn.Mean(dims) if operation == "MEAN" else nn.Sum(dims)]
 
 
 def _shuffle(bound: BoundLayer) -> list[Layer]:
-    return [ChannelShuffle(bound.layer.param("shuffle_channel_param").integer("group", 1))]
+    return [nn.ChannelShuffle(bound.layer.param("shuffle_channel_param").integer("group", 1))]
 
 
 def _tile(bound: BoundLayer) -> list[Layer]:
     fields = bound.layer.param("tile_param")
-    axis, tiles = _axis(bound, fields.integer("axis", 1)), fields.integer("tiles")
+    axis, tiles = bound.axis(fields, 1), fields.integer("tiles")
     if not 1 <= tiles * bound.shape[axis - 1] <= 1 << 16:
         raise bound.error(f"{tiles} tiles of an axis of {bound.shape[axis - 1]}")
-    return [IndexSelect(axis, tuple(range(bound.shape[axis - 1])) * tiles)]
+    return [nn.IndexSelect(axis, tuple(range(bound.shape[axis - 1])) * tiles)]
 
 
-def crop(bound: BoundLayer, reference: Shape) -> list[Layer]:
-    """Return the layers of a Crop, which cuts its first input to the size of its second: ``reference``."""
-    fields = bound.layer.param("crop_param")
-    axis, offsets = _axis(bound, fields.integer("axis", 2)), fields.integers("offset") or [0]
-    axes = range(axis, len(bound.shape) + 1)
-    if len(reference) != len(bound.shape) or len(offsets) not in (1, len(axes)):
-        raise bound.error(f"cuts {bound.shape} to {reference} from {escape(offsets)} on")
-    # one offset is that of all axes
-    offsets = offsets * len(axes) if len(offsets) == 1 else offsets
-    layers: list[Layer] = []
-    for dim, offset in zip(axes, offsets, strict=True):
-        size, wanted = bound.shape[dim - 1], reference[dim - 1]
-        if not 0 <= offset <= size - wanted:
-            raise bound.error(f"{wanted} places from {offset} on of an axis of {size}")
-        if size != wanted:
-            layers.append(Slice(dim, offset, offset + wanted))
-    return layers
+def _reshape(bound: BoundLayer) -> list[Layer]:
+    fields = bound.layer.param("reshape_param")
+    dims = fields.message("shape").integers("dim")
+    if fields.integer("axis", 0) == 1:
+        # from axis 1 on the dims leave the batch out: put its 0 in front
+        dims = [0, *dims]
+    elif fields.integer("axis", 0) != 0:
+        raise bound.error("axis other than 0 or 1")
+    if fields.integer("num_axes", -1) != -1 or len(dims) < 2 or dims[0] != 0:
+        raise bound.error("expected a shape that begins with dim: 0, the batch")
+    rest = [bound.shape[i] if n == 0 and i < len(bound.shape) else n for i, n in enumerate(dims[1:])]
+    # one -1 is what is left of an image's values
+    if rest.count(-1) == 1:
+        known = prod(n for n in rest if n != -1)
+        rest[rest.index(-1)] = prod(bound.shape) // known if known > 0 else 0
+    if min(rest) < 1 or prod(rest) != prod(bound.shape):
+        raise bound.error(f"{bound.shape} does not become {rest}")
+    return [nn.Flatten() if len(rest) == 1 else nn.Reshape(tuple(rest))]
 
 
-def slice_part(bound: BoundLayer, part: int) -> list[Layer]:
-    """Return the layer of one output of a Slice."""
-    fields, count = bound.layer.param("slice_param"), len(bound.layer.tops)
-    if "axis" in fields and "slice_dim" in fields:
-        raise bound.error("has axis and slice_dim; expected one of them")
-    axis = _axis(bound, fields.integer("axis", fields.integer("slice_dim", 1)))
-    size, points = bound.shape[axis - 1], fields.integers("slice_point")
-    if not points and size % count == 0:
-        points = [size // count * i for i in range(1, count)]
-    edges = [0, *points, size]
-    if len(points) != count - 1 or any(a >= b for a, b in pairwise(edges)):
-        raise bound.error(f"cuts an axis of {size} into {count} parts at {escape(points)}")
-    return [Slice(axis, edges[part], edges[part + 1])] if count > 1 else []
-
-
-MAP_LAYERS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
+MAPS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
     "Flatten": _flatten,
     "Interp": _interp,
     "Permute": _permute,
     "Reduction": _reduction,
+    "Reshape": _reshape,
     "ShuffleChannel": _shuffle,
     "Tile": _tile,
     "Upsample": _upsample,

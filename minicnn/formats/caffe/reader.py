@@ -6,23 +6,26 @@ from collections import Counter
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.caffe import blobs, describe, text
-from minicnn.formats.caffe.branches import BRANCHES, Branch, mean_variance_norm
+from minicnn.formats.caffe.bound import BoundLayer, Branch
 from minicnn.formats.caffe.describe import LayerParameter
 from minicnn.formats.caffe.entry import SOURCES, build_preprocess, find_entry
-from minicnn.formats.caffe.layers import LAYERS, BoundLayer
-from minicnn.formats.caffe.maps import MAP_LAYERS, crop, slice_part
+from minicnn.formats.caffe.joins import JOINS
+from minicnn.formats.caffe.maps import MAPS
+from minicnn.formats.caffe.norms import NORMS
+from minicnn.formats.caffe.pointwise import POINTWISE
+from minicnn.formats.caffe.windows import WINDOWS
 from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import describe_unread
 from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
-from minicnn.layers import Add, BatchNorm2d, Cat, Layer, Maximum, Multiply, Scale, Subtract
+from minicnn.layers import BatchNorm2d, Layer
 from minicnn.layers.base import Shape
 from minicnn.layers.joins import Join
 from minicnn.network import Network
@@ -31,6 +34,8 @@ __all__ = ["read"]
 
 MAX_VALUES = 1 << 31  # values of one image in one layer
 TRAINING = ("Accuracy", "Silence", "HDF5Output")
+_LAYERS = {**WINDOWS, **NORMS, **POINTWISE, **MAPS, **JOINS}
+_OF_SEVERAL = ("Concat", "Crop", "Eltwise", "Scale")  # inputs
 
 
 def read(
@@ -56,8 +61,7 @@ def read(
     Raises
     ------
     WeightsError
-        If a file is missing or damaged, they do not fit each other, a layer has no counterpart here, or the
-        graph is no list of layers and blocks.
+        If a file is missing or damaged, they do not fit each other, or a layer has no counterpart here.
 
     """
     path = Path(path)
@@ -153,45 +157,25 @@ def _build_nodes(
     shapes = {source: shape}
     nodes: dict[str, GraphNode] = {}
     reads = Counter(value for connection in connections for value in connection.inputs)
-    for connection in _prune(connections, target):
-        layer = connection.layer
+    for layer, inputs, output, part in _prune(connections, target):
         if len(layer.tops) != 1 and layer.kind != "Slice":
             raise layer.error(f"{len(layer.tops)} outputs; expected one")
-        if layer.kind in ("Concat", "Eltwise"):
-            node, shape = _join(connection, [shapes[value] for value in connection.inputs])
-        elif layer.kind in ("Slice", "Crop"):
-            layers, shape = _cut(connection, [shapes[value] for value in connection.inputs])
-            node = GraphNode(layer.tops[connection.part], connection.inputs[:1], tuple(layers))
-        elif branch := _find_branch(connection, [shapes[value] for value in connection.inputs], arrays):
-            joined = f"{connection.output}, branch"
-            inputs = connection.inputs[0], joined
-            nodes[joined] = GraphNode(f"{layer.name}_branch", (connection.inputs[branch.source],), branch.layers)
-            node, shape = GraphNode(layer.name, inputs, (branch.join, *branch.after)), shapes[inputs[0]]
-        else:
-            layers, shape = _build_layers(connection, shapes[connection.inputs[0]], arrays.get(layer.name, []))
-            # a Scale may only be merged into a normalisation whose output nothing else reads
-            previous = nodes.get(connection.inputs[0]) if reads[connection.inputs[0]] == 1 else None
-            node = _merge_scale(layer, previous, layers) or GraphNode(layer.name, connection.inputs, tuple(layers))
-        if prod(shape) > MAX_VALUES:
-            raise layer.error(f"gives {shape} for each image, more values than {MAX_VALUES:,}")
+        bound = BoundLayer(layer, [shapes[value] for value in inputs], arrays.get(layer.name, []), part)
+        layers, shapes[output] = _convert(bound)
+        if isinstance(layers, Branch):
+            joined = f"{output}, branch"
+            nodes[joined] = GraphNode(f"{layer.name}_branch", (inputs[layers.source],), tuple(layers.layers))
+            inputs, layers = (inputs[0], joined), [layers.join, *layers.after]
+        # a Crop's second input only says how large
+        inputs = inputs if layers and isinstance(layers[0], Join) else inputs[:1]
+        name = layer.tops[part] if layer.kind in ("Slice", "Crop") else layer.name
+        # a Scale may only be merged into a normalisation whose output nothing else reads
+        previous = nodes.get(inputs[0]) if layer.kind == "Scale" and reads[inputs[0]] == 1 else None
+        nodes[output] = _merge_scale(name, previous, layers) or GraphNode(name, inputs, tuple(layers))
+        if prod(shapes[output]) > MAX_VALUES:
+            raise layer.error(f"gives {shapes[output]} for each image, more values than {MAX_VALUES:,}")
         layer.check_read()
-        nodes[connection.output], shapes[connection.output] = node, shape
     return nodes, shapes[target]
-
-
-def _find_branch(
-    connection: _Connection, shapes: list[Shape], arrays: dict[str, list[blobs.Blob]]
-) -> Branch | None:
-    """Return the layer as a join of its input and a branch, None of most layers."""
-    layer, find = connection.layer, BRANCHES.get(connection.layer.kind)
-    if find is None:
-        return None
-    try:
-        return find(BoundLayer(layer, shapes[0], arrays.get(layer.name, [])), shapes[1:])
-    except WeightsError:
-        raise
-    except MinicnnError as error:
-        raise layer.error(str(error)) from None
 
 
 def _prune(connections: list[_Connection], target: str) -> list[_Connection]:
@@ -205,58 +189,19 @@ def _prune(connections: list[_Connection], target: str) -> list[_Connection]:
     return live[::-1]
 
 
-def _join(connection: _Connection, shapes: list[Shape]) -> tuple[GraphNode, Shape]:
-    layer = connection.layer
-    if layer.kind == "Concat":
-        fields = layer.param("concat_param")
-        if "axis" in fields and "concat_dim" in fields:
-            raise layer.error("has axis and concat_dim; expected one of them")
-        axis = fields.integer("axis", fields.integer("concat_dim", 1))
-        axis += (len(shapes[0]) + 1) * (axis < 0)
-        if not 1 <= axis <= len(shapes[0]):
-            raise layer.error(f"concatenates along axis {axis}; expected one behind the batch's, such as 1")
-        layers: tuple[Layer, ...] = (Cat(axis),)
-    else:
-        layers = _combine(layer, shapes)
-    # of one value it is the value itself
-    if len(shapes) == 1:
-        return GraphNode(layer.name, connection.inputs), shapes[0]
-    try:
-        return GraphNode(layer.name, connection.inputs, layers), cast(Join, layers[0]).output_shape(tuple(shapes))
-    except MinicnnError as error:
-        raise layer.error(str(error)) from None
-
-
-def _combine(layer: LayerParameter, shapes: list[Shape]) -> tuple[Layer, ...]:
-    """Return the layers of an Eltwise: a product, a maximum, or a sum with coefficients."""
-    fields = layer.param("eltwise_param")
-    operation, factors = fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM"), fields.reals("coeff")
-    if len(set(shapes)) > 1 or len(shapes) < 2:
-        raise layer.error(f"joins {shapes}; expected two values or more of one shape")
-    if operation != "SUM" and not factors:
-        return (Multiply() if operation == "PROD" else Maximum(),)
-    if operation == "SUM" and set(factors) <= {1.0}:
-        return (Add(),)
-    if operation == "SUM" and factors == [1.0, -1.0] and len(shapes) == 2:
-        return (Subtract(),)
-    if operation == "SUM" and len(factors) == len(shapes) and len(set(factors)) == 1:
-        return Add(), Scale((), bias=False, weight=np.array(factors[0], np.float32))
-    raise layer.error(f"{operation} with coefficients {factors}; expected equal ones, or 1 and -1, of a sum")
-
-
-def _build_layers(connection: _Connection, shape: Shape, arrays: list[blobs.Blob]) -> tuple[list[Layer], Shape]:
-    layer = connection.layer
-    known = {**LAYERS, **MAP_LAYERS, "MVN": mean_variance_norm}
+def _convert(bound: BoundLayer) -> tuple[list[Layer] | Branch, Shape]:
+    """Return our layers for one of the file, and the shape of what they give."""
+    layer, shape = bound.layer, bound.shape
     if layer.kind == "Python":
         raise layer.error("needs its program, in Python, which is never run; cut the net before it")
-    if layer.kind not in known:
+    if layer.kind not in _LAYERS:
         raise layer.error("no layer does this; cut the net before it in the .prototxt")
-    if len(connection.inputs) != 1:
-        raise layer.error(f"{len(connection.inputs)} inputs; expected one")
+    if len(bound.shapes) != 1 and layer.kind not in _OF_SEVERAL:
+        raise layer.error(f"{len(bound.shapes)} inputs; expected one")
     try:
-        layers = known[layer.kind](BoundLayer(layer, shape, arrays))
-        for part in layers:
-            shape = part.output_shape(shape)
+        layers = _LAYERS[layer.kind](bound)
+        for part in [] if isinstance(layers, Branch) else layers:
+            shape = part.output_shape(tuple(bound.shapes)) if isinstance(part, Join) else part.output_shape(shape)
     except WeightsError:
         raise
     except MinicnnError as error:
@@ -264,24 +209,12 @@ def _build_layers(connection: _Connection, shape: Shape, arrays: list[blobs.Blob
     return layers, shape
 
 
-def _cut(connection: _Connection, shapes: list[Shape]) -> tuple[list[Layer], Shape]:
-    """Return the layers of one output of a Slice, or of a Crop, whose second input only says how large."""
-    bound = BoundLayer(connection.layer, shapes[0], [])
-    if len(shapes) != (2 if connection.layer.kind == "Crop" else 1):
-        raise bound.error(f"{len(shapes)} inputs")
-    layers = crop(bound, shapes[1]) if connection.layer.kind == "Crop" else slice_part(bound, connection.part)
-    shape = shapes[0]
-    for layer in layers:
-        shape = layer.output_shape(shape)
-    return layers, shape
-
-
-def _merge_scale(layer: LayerParameter, previous: GraphNode | None, layers: list[Layer]) -> GraphNode | None:
+def _merge_scale(name: str, previous: GraphNode | None, layers: list[Layer]) -> GraphNode | None:
     """Return the node of a BatchNorm that only this Scale reads, with its weight and bias."""
-    if layer.kind != "Scale" or previous is None or len(previous.layers) != 1:
+    if previous is None or len(previous.layers) != 1:
         return None
     norm, scale = previous.layers[0], layers[0]
     if not isinstance(norm, BatchNorm2d) or norm.affine or not isinstance(scale, BatchNorm2d):
         return None
     parameters: dict[str, Any] = norm.state() | {"weight": scale.weight, "bias": scale.bias}
-    return GraphNode(layer.name, previous.inputs, (BatchNorm2d(norm.num_features, eps=norm.eps, **parameters),))
+    return GraphNode(name, previous.inputs, (BatchNorm2d(norm.num_features, eps=norm.eps, **parameters),))

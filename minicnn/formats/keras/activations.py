@@ -8,62 +8,39 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields
 from minicnn.formats.keras.fields import check_entry
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    Exp,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    Layer,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
-    Threshold,
-)
+from minicnn.layers import Layer
 
 __all__ = ["ACTIVATION_LAYERS", "activation", "rectifier_with_slopes"]
 
 _FUNCTIONS: dict[str, Layer | None] = {
-    "celu": CELU(),
-    "elu": ELU(),
-    "exponential": Exp(),
-    "gelu": GELU(),
-    "hard_sigmoid": Hardsigmoid(),
-    "hard_silu": Hardswish(),
-    "hard_swish": Hardswish(),
-    "hard_tanh": Hardtanh(),
-    "leaky_relu": LeakyReLU(0.2),
+    "celu": nn.CELU(),
+    "elu": nn.ELU(),
+    "exponential": nn.Exp(),
+    "gelu": nn.GELU(),
+    "hard_sigmoid": nn.Hardsigmoid(),
+    "hard_silu": nn.Hardswish(),
+    "hard_swish": nn.Hardswish(),
+    "hard_tanh": nn.Hardtanh(),
+    "leaky_relu": nn.LeakyReLU(0.2),
     "linear": None,
-    "log_sigmoid": LogSigmoid(),
-    "log_softmax": LogSoftmax(),
-    "mish": Mish(),
-    "relu": ReLU(),
-    "relu6": ReLU6(),
-    "selu": SELU(),
-    "sigmoid": Sigmoid(),
-    "silu": SiLU(),
-    "softmax": Softmax(),
-    "softplus": Softplus(),
-    "softsign": Softsign(),
-    "swish": SiLU(),
-    "tanh": Tanh(),
+    "log_sigmoid": nn.LogSigmoid(),
+    "log_softmax": nn.LogSoftmax(),
+    "mish": nn.Mish(),
+    "relu": nn.ReLU(),
+    "relu6": nn.ReLU6(),
+    "selu": nn.SELU(),
+    "sigmoid": nn.Sigmoid(),
+    "silu": nn.SiLU(),
+    "softmax": nn.Softmax(),
+    "softplus": nn.Softplus(),
+    "softsign": nn.Softsign(),
+    "swish": nn.SiLU(),
+    "tanh": nn.Tanh(),
 }
 
 
@@ -97,7 +74,7 @@ def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]
             raise spec.error(
                 "hard_sigmoid differs between Keras 2 and 3, and the file does not say which wrote it"
             )
-        return [Hardsigmoid(0.2)]
+        return [nn.Hardsigmoid(0.2)]
     layer = _FUNCTIONS[name]
     return [] if layer is None else [layer]
 
@@ -109,22 +86,22 @@ def _rectifier(spec: Spec) -> list[Layer]:
     if threshold:
         if slope or ceiling < inf:
             raise spec.error("expected a threshold of 0 beside a slope or a ceiling")
-        return [Threshold(threshold, 0.0)]
+        return [nn.Threshold(threshold, 0.0)]
     if slope:
-        return [LeakyReLU(slope), *([Hardtanh(-inf, ceiling)] if ceiling < inf else [])]
-    return [ReLU() if ceiling == inf else ReLU6() if ceiling == 6 else Hardtanh(0.0, ceiling)]
+        return [nn.LeakyReLU(slope), *([nn.Hardtanh(-inf, ceiling)] if ceiling < inf else [])]
+    return [nn.ReLU() if ceiling == inf else nn.ReLU6() if ceiling == 6 else nn.Hardtanh(0.0, ceiling)]
 
 
 def _leaky_rectifier(spec: Spec) -> list[Layer]:
     """Return ``LeakyReLU``, whose slope is called alpha up to Keras 2."""
-    return [LeakyReLU(_number(spec, "negative_slope" if "negative_slope" in spec.config else "alpha", 0.3))]
+    return [nn.LeakyReLU(_number(spec, "negative_slope" if "negative_slope" in spec.config else "alpha", 0.3))]
 
 
 ACTIVATION_LAYERS: dict[str, Callable[[Spec], list[Layer]]] = {
-    "ELU": lambda spec: [ELU(_number(spec, "alpha", 1.0))],
+    "ELU": lambda spec: [nn.ELU(_number(spec, "alpha", 1.0))],
     "LeakyReLU": _leaky_rectifier,
     "ReLU": _rectifier,
-    "ThresholdedReLU": lambda spec: [Threshold(_number(spec, "theta", 1.0), 0.0)],
+    "ThresholdedReLU": lambda spec: [nn.Threshold(_number(spec, "theta", 1.0), 0.0)],
 }
 
 
@@ -136,7 +113,7 @@ def rectifier_with_slopes(
     channels = slopes.shape[0 if channels_first else -1]
     if slopes.size != channels or channels not in (1, shape[0]):
         raise spec.error(f"slopes of {slopes.shape} differ from pixel to pixel; expected shared_axes=[1, 2]")
-    return [PReLU(channels, weight=np.ascontiguousarray(slopes).ravel())]
+    return [nn.PReLU(channels, weight=np.ascontiguousarray(slopes).ravel())]
 
 
 def _number(spec: Spec, key: str, default: float) -> float:

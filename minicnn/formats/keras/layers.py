@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.activations import (
@@ -27,17 +28,7 @@ from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.norms import NORMS
 from minicnn.formats.keras.weights import to_filters
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    Reshape,
-    Softmax,
-)
+from minicnn.layers import Layer
 from minicnn.shapes import IntPair, span
 
 __all__ = ["convert_layer"]
@@ -103,11 +94,11 @@ def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[L
     return [_convolution(spec, to_filters(kernel), bias, channels, channels // kernel.shape[2])]
 
 
-def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> Conv2d:
+def _convolution(spec: Spec, weight: np.ndarray, bias: list[np.ndarray], channels: int, groups: int) -> nn.Conv2d:
     if bias and bias[0].shape != weight.shape[:1]:
         raise spec.error(f"a bias of {bias[0].shape} does not fit {len(weight)} filters")
     _check_kernel_size(spec, weight)
-    return Conv2d(
+    return nn.Conv2d(
         channels,
         len(weight),
         weight.shape[2:],
@@ -133,7 +124,7 @@ def _depthwise(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> l
     return [_depthwise_conv(spec, arrays, context)]
 
 
-def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> Conv2d:
+def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> nn.Conv2d:
     kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     channels = count_channels(spec, context)
     if kernel.shape[2] != channels:
@@ -153,7 +144,7 @@ def _separable(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> l
     spec.check_value("filters", len(weight))
     return [
         depthwise,
-        Conv2d(depthwise.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight),
+        nn.Conv2d(depthwise.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight),
     ]
 
 
@@ -173,7 +164,7 @@ def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
         for k, d, s, e in zip(weight.shape[2:], dilation, stride, extra, strict=True)
     ]
     return [
-        ConvTranspose2d(
+        nn.ConvTranspose2d(
             weight.shape[0],
             weight.shape[1],
             weight.shape[2:],
@@ -211,8 +202,8 @@ def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[
     spec.check_value("units", columns)
     row = bias[0] if bias else False
     if over_channels:
-        return [Conv2d(rows, columns, 1, bias=row, weight=kernel.T.reshape(columns, rows, 1, 1))]
-    return [Linear(rows, columns, bias=row, weight=kernel.T)]
+        return [nn.Conv2d(rows, columns, 1, bias=row, weight=kernel.T.reshape(columns, rows, 1, 1))]
+    return [nn.Linear(rows, columns, bias=row, weight=kernel.T)]
 
 
 def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -231,19 +222,19 @@ def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> 
     if any(a.shape != (channels,) for a in values.values()) or channels != context.shape[0]:
         raise spec.error(f"{channels} means do not fit an input of {escape(context.shape)}")
     spec.check_value("mode", 0)  # of Keras 1, whose other modes have the batch's own statistics
-    norm = BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
-    return [norm] if rank == 3 else [Reshape((channels, 1, 1)), norm, Flatten()]
+    norm = nn.BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
+    return [norm] if rank == 3 else [nn.Reshape((channels, 1, 1)), norm, nn.Flatten()]
 
 
 def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     axis = spec.get("axis", -1)
     if axis not in ((1, -3) if context.channels_first and len(context.shape) == 3 else (-1, len(context.shape))):
         raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
-    return [Softmax()]
+    return [nn.Softmax()]
 
 
 def _dropout(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    return [Dropout(float(spec.number("rate", 0.5)))]
+    return [nn.Dropout(float(spec.number("rate", 0.5)))]
 
 
 def _prelu(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:

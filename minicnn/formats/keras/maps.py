@@ -7,22 +7,11 @@ from math import prod
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.context import BuildContext, count_channels, map_size, padding_mode, sizes
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import (
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool2d,
-    AvgPool2d,
-    Flatten,
-    GlobalAvgPool2d,
-    Layer,
-    MaxPool2d,
-    Permute,
-    Reshape,
-    Upsample,
-    ZeroPad2d,
-)
+from minicnn.layers import Layer
 from minicnn.shapes import Sides, same_padding
 
 __all__ = ["MAP_LAYERS"]
@@ -35,20 +24,20 @@ def _pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[L
     if padding_mode(spec) == "same":
         padding = same_padding(map_size(spec, context), kernel, stride, (1, 1))
     if spec.kind.startswith("Max"):
-        return [MaxPool2d(kernel, stride=stride, padding=padding)]
-    return [AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
+        return [nn.MaxPool2d(kernel, stride=stride, padding=padding)]
+    return [nn.AvgPool2d(kernel, stride=stride, padding=padding, count_include_pad=False)]
 
 
 def _global_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     count_channels(spec, context)
-    pool: Layer = GlobalAvgPool2d()
+    pool: Layer = nn.GlobalAvgPool2d()
     if "Max" in spec.kind:
-        pool = AdaptiveMaxPool2d(1) if None in context.shape else MaxPool2d(map_size(spec, context))
-    return [pool] if spec.get("keepdims", False) else [pool, Flatten()]
+        pool = nn.AdaptiveMaxPool2d(1) if None in context.shape else nn.MaxPool2d(map_size(spec, context))
+    return [pool] if spec.get("keepdims", False) else [pool, nn.Flatten()]
 
 
 def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    return [ZeroPad2d(_border(spec, "padding", 1))]
+    return [nn.ZeroPad2d(_border(spec, "padding", 1))]
 
 
 def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -60,9 +49,9 @@ def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
     shape = tuple(total // max(known, 1) if n == -1 else n for n in target)
     moves_channels = not context.channels_first
     # Keras counts values in the order H, W, C: go there, reshape, come back
-    before: list[Layer] = [Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
-    after: list[Layer] = [Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
-    return [*before, Reshape(shape), *after]
+    before: list[Layer] = [nn.Permute((1, 2, 0))] if moves_channels and len(context.shape) == 3 else []
+    after: list[Layer] = [nn.Permute((2, 0, 1))] if moves_channels and len(shape) == 3 else []
+    return [*before, nn.Reshape(shape), *after]
 
 
 def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -74,7 +63,9 @@ def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
         return []
     moves_channels = first is True or not context.channels_first
     # maps of one pixel are the same vector in either order
-    return [Permute((1, 2, 0)), Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [Flatten()]
+    return (
+        [nn.Permute((1, 2, 0)), nn.Flatten()] if moves_channels and context.shape[1:] != (1, 1) else [nn.Flatten()]
+    )
 
 
 def _border(spec: Spec, key: str, default: int) -> tuple[int, int, int, int]:
@@ -96,7 +87,7 @@ def _border(spec: Spec, key: str, default: int) -> tuple[int, int, int, int]:
 
 def _cropping(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     left, right, top, bottom = _border(spec, "cropping", 0)
-    return [ZeroPad2d((-left, -right, -top, -bottom))]
+    return [nn.ZeroPad2d((-left, -right, -top, -bottom))]
 
 
 def _up_sampling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -105,7 +96,7 @@ def _up_sampling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) ->
         raise spec.error(f"interpolation {escape(mode)}, which backends compute differently; there is bilinear")
     if mode == "bilinear" and context.old_backend:
         raise spec.error("interpolation 'bilinear' of Keras before 2.4, which placed pixels by their corners")
-    return [Upsample(scale_factor=factors, mode=mode)]
+    return [nn.Upsample(scale_factor=factors, mode=mode)]
 
 
 def _resizing(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -118,7 +109,7 @@ def _resizing(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> li
         spec.check_value(key, False)
     spec.get("fill_mode"), spec.get("fill_value")  # of a padding that there is not
     size = spec.pair("height")[0], spec.pair("width")[0]
-    return [Upsample(size, mode=modes[mode])]
+    return [nn.Upsample(size, mode=modes[mode])]
 
 
 def _permute(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
@@ -131,13 +122,13 @@ def _permute(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
         # from C, H, W to H, W, C, there the file's order, and back
         there, back = (1, 2, 0), (2, 0, 1)
         axes = tuple(there[axes[axis]] for axis in back)
-    return [Permute(axes)]
+    return [nn.Permute(axes)]
 
 
 def _adaptive_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     count_channels(spec, context)
     size = spec.pair("output_size")
-    return [AdaptiveAvgPool2d(size) if "Average" in spec.kind else AdaptiveMaxPool2d(size)]
+    return [nn.AdaptiveAvgPool2d(size) if "Average" in spec.kind else nn.AdaptiveMaxPool2d(size)]
 
 
 MAP_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {

@@ -8,23 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.matconvnet.blocks import Block, first_numbers
-from minicnn.layers import (
-    AvgPool2d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Layer,
-    LeakyReLU,
-    LocalResponseNorm,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Softmax,
-)
+from minicnn.layers import Layer
 
 __all__ = ["convert_block"]
 
@@ -66,7 +54,7 @@ def _conv(block: Block, channels: int | None) -> Layer:
         raise block.error(f"filters of {height} x {width} x {depth} x {filters} do not fit {channels} channels")
     if bias is not None and len(bias) != filters:
         raise block.error(f"{len(bias)} biases do not fit {filters} filters")
-    return Conv2d(
+    return nn.Conv2d(
         channels,
         filters,
         (height, width),
@@ -89,7 +77,7 @@ def _conv_transpose(block: Block, channels: int | None) -> Layer:
         raise block.error(f"filters of {height} x {width} x {filters} x {depth} do not fit {channels} channels")
     if bias is not None and len(bias) != filters * groups:
         raise block.error(f"{len(bias)} biases do not fit {filters * groups} filters")
-    return ConvTranspose2d(
+    return nn.ConvTranspose2d(
         depth,
         filters * groups,
         (height, width),
@@ -106,9 +94,9 @@ def _pool(block: Block, channels: int | None) -> Layer:
     size = block.pair("poolSize" if "poolSize" in block.fields else "pool")
     window: dict[str, Any] = {"stride": block.pair("stride"), "padding": block.sides("pad")}
     if method == "max":
-        return MaxPool2d(size, **window)
+        return nn.MaxPool2d(size, **window)
     if method == "avg":
-        return AvgPool2d(size, **window, count_include_pad=False)
+        return nn.AvgPool2d(size, **window, count_include_pad=False)
     raise block.error(f"method: expected 'max' or 'avg', found {escape(method)!r}")
 
 
@@ -120,7 +108,7 @@ def _relu(block: Block, channels: int | None) -> Layer:
     if len(slopes) != 1 or len(given) < options.count("leak"):
         raise block.error("leak: expected one number")
     (slope,) = slopes
-    return LeakyReLU(slope) if slope else ReLU()
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()
 
 
 def _local_response_norm(block: Block, channels: int | None) -> Layer:
@@ -130,7 +118,7 @@ def _local_response_norm(block: Block, channels: int | None) -> Layer:
         raise block.error(f"param: expected [N kappa alpha beta] with an odd N, found {escape(values)}")
     size, k, alpha, beta = int(values[0]), *values[1:]
     # there kappa + alpha times the sum of squares, here k + alpha / size times it
-    return LocalResponseNorm(size, alpha=alpha * size, beta=beta, k=k)
+    return nn.LocalResponseNorm(size, alpha=alpha * size, beta=beta, k=k)
 
 
 def _batch_norm(block: Block, channels: int | None) -> Layer:
@@ -142,7 +130,7 @@ def _batch_norm(block: Block, channels: int | None) -> Layer:
         raise block.error("has deviations of 0: the moments were not kept; run the network in training mode first")
     # the second column holds deviations, not variances
     moments = arrays[2].astype(np.float64)
-    return BatchNorm2d(
+    return nn.BatchNorm2d(
         n,
         eps=0.0,
         weight=arrays[0].ravel(),
@@ -154,7 +142,7 @@ def _batch_norm(block: Block, channels: int | None) -> Layer:
 
 def _dropout(block: Block, channels: int | None) -> Layer:
     (rate,) = first_numbers(block.fields.get("rate", 0.5)) or [0.5]
-    return Dropout(rate)
+    return nn.Dropout(rate)
 
 
 _LAYERS: dict[str, Callable[[Block, int | None], Layer]] = {
@@ -166,6 +154,6 @@ _LAYERS: dict[str, Callable[[Block, int | None], Layer]] = {
     "lrn": _local_response_norm,
     "bnorm": _batch_norm,
     "dropout": _dropout,
-    "sigmoid": lambda block, channels: Sigmoid(),
-    "softmax": lambda block, channels: Softmax(),
+    "sigmoid": lambda block, channels: nn.Sigmoid(),
+    "softmax": lambda block, channels: nn.Softmax(),
 }
