@@ -148,9 +148,9 @@ class BatchNorm2d(Layer, capturable=True):
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (scale, shift), of shape (C,), with y = scale x + shift; rounded once, from float64."""
         # y = weight (x - mean) / sqrt(var + eps) + bias, multiplied out
-        state = {name: a.astype(np.float64) for name, a in self.state().items()}
-        scale = state.get("weight", 1.0) / np.sqrt(state["running_var"] + self.eps)
-        shift = state.get("bias", 0.0) - scale * state["running_mean"]
+        weight, bias = (self.weight, self.bias) if self.affine else (1.0, 0.0)
+        scale = weight / np.sqrt(self.running_var.astype(np.float64) + self.eps)
+        shift = bias - scale * self.running_mean
         return scale.astype(self.running_var.dtype), shift.astype(self.running_var.dtype)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:

@@ -90,14 +90,15 @@ def forward(
     layers: NamedLayers, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None
 ) -> tuple[np.ndarray, list[Any]]:
     """Output of the last layer, and the tape: what each layer's backward needs."""
-    tape, values, reads = [], {INPUT: x}, read_by(layers)
-    last_reader = {value: i for i, inputs in enumerate(reads) for value in inputs}
-    for i, ((name, layer), inputs) in enumerate(zip(layers, reads, strict=True)):
-        x = _arguments(values, inputs)
-        # a value goes with its last reader, so that a map lives on only if some layer keeps it
-        for value in inputs:
-            if last_reader[value] == i:
-                values.pop(value, None)  # one may read it twice
+    # a layer that names nothing reads x, what the one before it gave; other values are kept under their names
+    last_reader = {value: name for name, layer in layers for value in layer.inputs}
+    tape, values = [], {INPUT: x} if INPUT in last_reader else {}
+    for name, layer in layers:
+        if layer.inputs:
+            x = _arguments(values, layer.inputs)
+            # a value goes with its last reader, so that a map lives on only if some layer keeps it
+            for value in {value for value in layer.inputs if last_reader[value] == name}:
+                del values[value]
         x, saved = layer.forward(x, kernels, keep, rng)
         tape.append(saved)
         if name in last_reader:
@@ -119,30 +120,42 @@ def backward(
     weights: bool = False,
 ) -> Backward:
     """Gradient with respect to the list's input, and {name: gradient} of the parameters if ``weights``."""
-    cotangents = {layers[-1][0] if layers else INPUT: dy}
-    steps = list(zip(layers, read_by(layers), tape, strict=True))
-    gradients = _send_back(steps, cotangents, kernels, rule, weights)
-    return cotangents[INPUT], gradients
+    named: dict[str, np.ndarray] = {}
+    dx, gradients = _send_back(layers, dy, tape, kernels, rule, weights, named)
+    return _add(named.get(INPUT), dx, kernels), gradients
 
 
 def _send_back(
-    steps: list[Any], cotangents: dict[str, np.ndarray], kernels: Kernels, rule: Rule, weights: bool
-) -> dict[str, np.ndarray]:
-    """Take the ``cotangents`` of values to those of what the steps read; {name: gradient} if ``weights``.
+    layers: NamedLayers,
+    dy: Any,
+    tape: list[Any],
+    kernels: Kernels,
+    rule: Rule,
+    weights: bool,
+    named: dict[str, np.ndarray],
+) -> Backward:
+    """Take dy, of the last output, back to what the first layer reads; ``named`` gets what is read by name.
 
-    A step is ((name, layer), the names of what it read, what its forward saved).
+    dy is None where no layer that counts reads a value as the one behind it.
     """
     gradients: dict[str, np.ndarray] = {}
-    for (name, layer), inputs, saved in reversed(steps):
-        # what has no cotangent is read by nothing that counts
-        if name in cotangents:
-            dx, own = layer.backward(cotangents.pop(name), saved, kernels, rule, weights)
+    for (name, layer), saved in zip(reversed(layers), reversed(tape), strict=True):
+        if name in named:
+            dy = _add(named.pop(name), dy, kernels)
+        if dy is not None:
+            dx, own = layer.backward(dy, saved, kernels, rule, weights)
             if own:
                 gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
-            for value, part in zip(inputs, dx if len(inputs) > 1 else (dx,), strict=True):
-                # where a value is read twice the parts are added
-                cotangents[value] = kernels.add(cotangents[value], part) if value in cotangents else part
-    return gradients
+            dy = None if layer.inputs else dx
+            if layer.inputs:
+                for value, part in zip(layer.inputs, dx if len(layer.inputs) > 1 else (dx,), strict=True):
+                    named[value] = _add(named.get(value), part, kernels)
+    return dy, gradients
+
+
+def _add(a: Any, b: Any, kernels: Kernels) -> Any:
+    """Return the sum of what two readers of a value send back; None is nothing."""
+    return b if a is None else a if b is None else kernels.add(a, b)
 
 
 class Pass:
@@ -180,10 +193,11 @@ def parameter_gradients(
     if first is None:
         return {}
     # backward ends above the first layer with parameters, and of that one dx is not computed either
-    steps, cotangents = list(zip(layers, read_by(layers), tape, strict=True)), {layers[-1][0]: dy}
-    gradients = _send_back(steps[first + 1 :], cotangents, kernels, GRADIENT, weights=True)
-    (name, layer), _, saved = steps[first]
-    own = layer.parameter_gradients(cotangents[name], saved, kernels) if name in cotangents else {}
+    (name, layer), saved = layers[first], tape[first]
+    named: dict[str, np.ndarray] = {}
+    dy, gradients = _send_back(layers[first + 1 :], dy, tape[first + 1 :], kernels, GRADIENT, True, named)
+    dy = _add(named.get(name), dy, kernels)
+    own = {} if dy is None else layer.parameter_gradients(dy, saved, kernels)
     return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}
 
 
