@@ -31,6 +31,8 @@ __all__ = [
 
 def _sum_to(dy: np.ndarray, shape: Shape) -> np.ndarray:
     """Sum of dy over the axes along which an array of ``shape`` was repeated, in that shape."""
+    if shape == dy.shape:
+        return dy
     axes = tuple(axis for axis, size in enumerate(shape) if size < dy.shape[axis])
     return dy.sum(axis=axes, keepdims=True) if axes else dy
 
