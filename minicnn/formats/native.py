@@ -102,7 +102,7 @@ def _describe_layer(name: str, layer: Layer) -> list[Any]:
 
 def is_native(path: PathLike) -> bool:
     """Return whether the file is one of ours, rather than arrays alone; WeightsError if it is no .npz at all."""
-    return MEMBER in npz.read(path, check=False)[1]
+    return MEMBER in npz.member_names(path)
 
 
 def read(path: PathLike, check: bool | None = None) -> Network:

@@ -247,7 +247,7 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
-def identify(path: PathLike) -> Format | None:
+def identify(path: PathLike, sample: Sample | None = None) -> Format | None:
     """Return the format of a file by its bytes, by its name where they say nothing; None if it is none of these.
 
     Examples
@@ -256,7 +256,7 @@ def identify(path: PathLike) -> Format | None:
     'ONNX'
 
     """
-    sample = take_sample(Path(path))
+    sample = sample or take_sample(Path(path))
     rows = [row for row in FORMATS if sample is not None and row.recognise is not None and row.recognise(sample)]
     return rows[0] if rows else find_format(path)
 

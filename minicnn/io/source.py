@@ -70,7 +70,7 @@ def find_kind(path: Path) -> Format:
         if kind is None or kind.read_arrays is None:
             raise _describe_missing(path)
         return kind
-    known = identify(path)
+    known = identify(path, sample)
     # of a format without marks its name is all that is known
     if known is not None and (known.recognise is None or known.recognise(sample)):
         return known

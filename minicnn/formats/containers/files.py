@@ -215,4 +215,4 @@ def escape(value: object, limit: int = 80) -> str:
     except (RecursionError, ValueError):
         text = f"a nested or vast {type(value).__name__}"
     text = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -7,8 +7,10 @@ begin at multiples of 64 bytes, so opening half a gigabyte takes no longer than 
 from __future__ import annotations
 
 import ast
+import mmap
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -19,7 +21,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.files import escape
 
-__all__ = ["read", "read_header", "read_npy", "write"]
+__all__ = ["member_names", "read", "read_header", "read_npy", "write"]
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 10_000
@@ -111,9 +113,7 @@ def read(path: PathLike, check: bool | None = None) -> tuple[dict[str, np.ndarra
         is not what its header says, or compressed members fill more than 64 MiB and 20 times the file.
 
     """
-    data = files.map_file(path, "an .npz file")
-    if data[:4] != b"PK\x03\x04":
-        raise WeightsError(f"{path}: expected an .npz file (a zip archive), found {files.guess_file_type(data)}")
+    data = _map(path)
     check = len(data) <= files.CHECK_LIMIT if check is None else check
     arrays, text = {}, {}
     for name, member in zip_archive.list_members(data, path).items():
@@ -124,6 +124,18 @@ def read(path: PathLike, check: bool | None = None) -> tuple[dict[str, np.ndarra
         else:
             text[name] = _decode_text(view, where)
     return arrays, text
+
+
+def member_names(path: PathLike) -> list[str]:
+    """Return the names in a file, those of arrays with their .npy; WeightsError if it is damaged or no .npz."""
+    return list(zip_archive.list_members(_map(path), path))
+
+
+def _map(path: PathLike) -> mmap.mmap:
+    data = files.map_file(path, "an .npz file")
+    if data[:4] != b"PK\x03\x04":
+        raise WeightsError(f"{path}: expected an .npz file (a zip archive), found {files.guess_file_type(data)}")
+    return data
 
 
 def read_npy(path: PathLike) -> np.ndarray:
@@ -196,6 +208,7 @@ def read_header(view: memoryview, where: str) -> tuple[str, bool, tuple[int, ...
     return descr, fortran, shape, start
 
 
+@lru_cache(maxsize=256)  # many arrays of a network have one shape
 def _parse_literal(source: bytes) -> Any:
     """Return the Python literal in ``source``, or None if it is none; nothing in it is run."""
     if b"\\" in source:
