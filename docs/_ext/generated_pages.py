@@ -116,8 +116,11 @@ def operation_pages() -> None:
 
 def help_text(parser: argparse.ArgumentParser) -> str:
     """Return a parser's help at a fixed width, whatever the terminal."""
-    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, max_help_position=26, width=78)
-    return parser.format_help()
+    from minicnn.cli.parsing.parser import Help, format_folded
+
+    parser.formatter_class = lambda prog: Help(prog, max_help_position=26, width=78)
+    folded = format_folded(parser)
+    return parser.format_help() + (f"\n{folded}" if folded else "")
 
 
 def command_pages() -> None:

@@ -7,14 +7,16 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from minicnn.cli.parsing.loudness import loudness
+from minicnn.cli.parsing.parser import Overview, Parser
 from minicnn.errors import MinicnnError
 
-__all__ = ["COMMANDS", "build_parser", "main"]
+__all__ = ["COMMANDS", "GROUPS", "build_parser", "main"]
 
 # What each does, in the order of --help.  The module of "warm-up" is minicnn.cli.warm_up; it is imported when the
 # command is typed, so that the others do not slow it down.
@@ -37,6 +39,15 @@ COMMANDS = {
     "devices": "say where the engine can compute here, and why not elsewhere",
 }
 
+# Titles of --help, and the commands below each.
+GROUPS = {
+    "Explain": "demo predict saliency localise deconvnet class-model",
+    "Evaluate": "evaluate reproduce",
+    "Verify": "check compare diagnose validity",
+    "Models": "inspect convert",
+    "System": "warm-up devices",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all went well, 1 if something failed, 2 for wrong use.
@@ -57,12 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if "_ARGCOMPLETE" in os.environ:
         _complete()
+    if not words:
+        build_parser(()).print_help()
+        return 0
     arguments = build_parser(words).parse_args(words)
     from minicnn.cli.common import complain
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
+        with warnings.catch_warnings(), loudness(arguments):
+            warnings.simplefilter("ignore" if "quiet" in arguments else "always", UserWarning)
             warnings.showwarning = lambda message, *_, **__: complain(message)
             status: int = _module(arguments.command).run(arguments)
         sys.stdout.flush()
@@ -99,17 +113,28 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     3
 
     """
-    parser = argparse.ArgumentParser(
+    parser = Overview(
         prog="minicnn",
         description="What a convolutional network sees: classes, saliency maps, and the gradients behind them.",
     )
+    parser.groups = _group(COMMANDS)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    # commands are made by the same class as the parser of their names, but one that lists no groups
+    commands = parser.add_subparsers(
+        prog="minicnn", metavar="COMMAND", dest="command", required=True, parser_class=Parser
+    )
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose)
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         if words is None or name in words:
             _module(name).configure(command)
     return parser
+
+
+def _group(commands: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the commands under the titles of their groups; those of none come last."""
+    grouped = {title: {name: commands[name] for name in names.split()} for title, names in GROUPS.items()}
+    others = {name: commands[name] for name in commands.keys() - " ".join(GROUPS.values()).split()}
+    return {**grouped, "Others": others} if others else grouped
 
 
 def _module(command: str) -> ModuleType:
@@ -122,7 +147,8 @@ def _complete() -> None:
         import argcomplete
     except ImportError:
         return
-    argcomplete.autocomplete(build_parser())
+    # options that --help leaves out are completed
+    argcomplete.autocomplete(build_parser(), print_suppressed=True)
 
 
 class _Version(argparse.Action):

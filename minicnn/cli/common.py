@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn._utils.json import nan_to_none
+from minicnn.cli.parsing.loudness import is_quiet, mention
+from minicnn.cli.parsing.parser import fold
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ def add_preprocessing(parser: argparse.ArgumentParser) -> None:
     )
     add("--std", metavar="S,S,S", help="divided by, one number a channel")
     add("--labels", metavar="FILE", help="class names: one a line, CSV, or JSON, in the order of their numbers")
+    fold(parser, group)
 
 
 def add_output(parser: argparse.ArgumentParser, folder: str = ".") -> None:
@@ -240,7 +243,9 @@ def load_network(
     from minicnn.io.load import load
 
     net = apply_preprocessing(load(source, **(loading or {})), preprocessing or {})
-    return net if device is None else net.to(device)
+    net = net if device is None else net.to(device)
+    mention(f"{source}: {net!r}, {net.preprocess!r}")
+    return net
 
 
 def load_with_origin(
@@ -282,7 +287,7 @@ def run_for_each(
 
 def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
     """Show a bar for many items, where there is a person to see it."""
-    if not isinstance(items, Sized) or len(items) < 2 or not sys.stderr.isatty():
+    if is_quiet() or not isinstance(items, Sized) or len(items) < 2 or not sys.stderr.isatty():
         return items
     try:
         from tqdm import tqdm

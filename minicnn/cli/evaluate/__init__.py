@@ -22,7 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the measures."""
     measures = parser.add_subparsers(title="measures", metavar="MEASURE", dest="measure", required=True)
     for name, module, purpose in MEASURES:
-        module.configure(measures.add_parser(name, help=purpose))
+        module.configure(measures.add_parser(name, help=purpose, description=f"Measure {purpose}."))
 
 
 def run(arguments: Namespace) -> int:

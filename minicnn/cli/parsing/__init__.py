@@ -1,0 +1,1 @@
+"""What is typed: parsers and their help, examples, how loud commands are."""

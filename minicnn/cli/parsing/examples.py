@@ -1,0 +1,73 @@
+"""Examples of each command, as its ``--help`` shows them: what is typed after "minicnn", and what it does."""
+
+from __future__ import annotations
+
+__all__ = ["EXAMPLES"]
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        ("predict photo.jpg", "what is in a photograph"),
+        ("saliency photo.jpg", "and which pixels say so"),
+        ("saliency --help", "all about one command"),
+    ),
+    "demo": (("demo", "see what minicnn does, on photographs that come with it"),),
+    "predict": (
+        ("predict photo.jpg", "the five most probable classes"),
+        ("predict photos --crops ten --json", "of every picture in a folder, by ten views, for a program"),
+        ("predict photo.jpg --net net.onnx --labels names.txt", "by a network of your own"),
+    ),
+    "saliency": (
+        ("saliency photo.jpg", "the map of the most probable class, in a figure beside the photograph"),
+        ("saliency photo.jpg --target tabby -o maps", "of a class by its name, into a folder"),
+        ("saliency photo.jpg --method grad-cam", "the map of a later method"),
+    ),
+    "localise": (
+        ("localise photo.jpg", "box and mask of the most probable class"),
+        ("localise photo.jpg --method paper --top 3", "by the paper's own method, of three classes"),
+    ),
+    "deconvnet": (
+        (
+            "deconvnet photos --layer features.8.expand3x3",
+            "which patches of a folder's pictures excite a feature map",
+        ),
+        ("deconvnet photo.jpg --table", "what the three backward rules do at each kind of layer"),
+    ),
+    "class-model": (
+        ("class-model goose", "the image that the class score likes most, as in the paper"),
+        ("class-model goose --style natural", "closer to a photograph"),
+        ("class-model 5 --layer features.8.expand3x3 --net squeezenet1_1", "of a feature map"),
+    ),
+    "reproduce": (("reproduce photos --images 4", "every experiment of the paper on four pictures, quickly"),),
+    "evaluate": (("evaluate localisation photos", "how well objects are found in pictures with boxes"),),
+    "evaluate localisation": (("evaluate localisation photos --images 20", "on twenty pictures with boxes"),),
+    "evaluate pointing": (("evaluate pointing photos --methods gradient,grad-cam", "two methods side by side"),),
+    "evaluate curves": (("evaluate curves photos --images 20", "on twenty labelled pictures"),),
+    "evaluate methods": (("evaluate methods photos --limit 4", "everything, on four pictures"),),
+    "evaluate sanity": (
+        ("evaluate sanity digits seven.png", "whether maps of a net depend on what it has learnt"),
+    ),
+    "classes": (
+        ("classes cat", "the classes whose names contain a word, with their numbers"),
+        ("classes --net net.onnx --labels names.txt", "all classes of a network of your own"),
+    ),
+    "inspect": (
+        ("inspect net.onnx", "layers, sizes and preprocessing of a network"),
+        ("inspect photo.saliency.png --verify", "where a figure comes from, and whether that is so"),
+    ),
+    "convert": (("convert net.pth net.onnx --architecture resnet18 --check", "write a file and compare both"),),
+    "validity": (("validity photo.jpg", "how far the linear model of a class score holds"),),
+    "check": (
+        ("check digits", "every gradient of a shipped network"),
+        ("check net.onnx photo.jpg --device cpu", "of your own, at a photograph, as the fast kernels compute it"),
+    ),
+    "compare": (
+        ("compare net.npz photo.jpg --with net.onnx", "with a file that onnxruntime runs"),
+        ("compare net.npz --with peer.py:scores", "with a function of your own program"),
+    ),
+    "diagnose": (
+        ("diagnose net.onnx photo.jpg --label tabby", "why a class that is known does not come out"),
+        ("diagnose net.npz photo.jpg --reference net.onnx", "where it leaves the reference"),
+    ),
+    "warm-up": (("warm-up", "now, so that no later command waits for a compiler"),),
+    "devices": (("devices", "processors and GPUs"),),
+}

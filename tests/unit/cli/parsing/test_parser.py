@@ -1,0 +1,84 @@
+"""What the command line says of itself: help, examples, near names, and how loud it is."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from minicnn.cli import COMMANDS, GROUPS, build_parser, main
+from minicnn.cli.parsing.examples import EXAMPLES
+from minicnn.cli.parsing.parser import format_folded
+from tests.unit.cli.test_cli import SEVEN, run  # noqa: F401  # a fixture
+
+MEASURES = "localisation pointing curves methods sanity".split()
+
+
+@pytest.mark.parametrize("words", [(), ("--help",)])
+def test_help_lists_each_command_once_in_its_group(run, words):  # noqa: F811
+    status, out, err = run(*words)
+    assert status == 0 and err == ""
+    lines = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line[2] != " "]
+    for name in COMMANDS:
+        assert lines.count(name) == 1
+    assert [line[:-1] for line in out.splitlines() if line.removesuffix(":") in GROUPS] == list(GROUPS)
+    assert " ".join(GROUPS.values()).split() and set(" ".join(GROUPS.values()).split()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS, *(f"evaluate {measure}" for measure in MEASURES)])
+def test_examples_are_as_the_command_takes_them(name):
+    for line, purpose in EXAMPLES[name]:
+        assert line.startswith(name) and purpose
+        if "--help" not in line:
+            arguments = build_parser().parse_args(shlex.split(line))
+            assert arguments.command == line.split()[0]
+
+
+def test_help_has_the_examples_and_leaves_preprocessing_out(run):  # noqa: F811
+    _, out, _ = run("predict", "--help")
+    assert "minicnn predict photo.jpg\n" in out and "--help-preprocessing" in out and "--mean" not in out
+    status, listed, _ = run("predict", "--help-preprocessing")
+    assert status == 0 and "--mean M,M,M" in listed and "--top" not in listed
+    assert "--mean M,M,M" in format_folded(build_parser(["predict"]).parse_args(["predict", "x"]).parser)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("salency x.png", "there is no 'salency'; did you mean 'saliency'? (see minicnn --help)"),
+        ("paint x.png", "there is no 'paint'; choose from demo, predict"),
+        ("saliency x.png --trget 3", "unexpected '--trget'; did you mean '--target'?"),
+        ("saliency x.png --method grad_cam", "there is no 'grad_cam'; did you mean 'grad-cam'?"),
+        ("evaluate pointng x", "evaluate: argument MEASURE: there is no 'pointng'; did you mean 'pointing'?"),
+        (
+            "evaluate pointing x --tolerence=3",
+            "did you mean '--tolerance'? (see minicnn evaluate pointing --help)",
+        ),
+        ("devices x", "devices: unexpected 'x' (see minicnn devices --help)"),
+    ],
+)
+def test_near_names(run, words, message):  # noqa: F811
+    status, out, err = run(*words.split())
+    assert status == 2 and out == "" and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("-q", "predict", SEVEN), ("predict", SEVEN, "-q")])
+def test_quiet_is_without_warnings(run, words):  # noqa: F811
+    doubtful = ("--net", "digits", "--mean", "127")
+    status, _, err = run("predict", SEVEN, *doubtful)
+    assert status == 0 and "mean" in err
+    status, out, err = run(*words, *doubtful)
+    assert status == 0 and err == "" and SEVEN in out
+
+
+def test_verbose_says_what_is_loaded_and_where_an_error_arises(run, capsys):  # noqa: F811
+    status, _, err = run("predict", SEVEN, "--net", "digits", "-v")
+    assert status == 0 and "digits: <Network digits: 13 layers" in err and err.endswith(" s\n")
+    assert main(["inspect", "nowhere.npz", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_but_what_it_needs():
+    script = "import sys; from minicnn.cli import main; main([]); print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
