@@ -234,8 +234,10 @@ def main():
     specialisations = launches()
     labels = {label(kernel, types) for kernel, types in specialisations}
     print(f"{len(specialisations)} specialisations under {len(labels)} names", flush=True)
+    # of those with one name, the one whose arguments are the largest
+    ordered = sorted(specialisations.items(), key=lambda each: -len(str(each[0][1])))
     for capability in arguments.cc:
-        for (kernel, types), threads in specialisations.items():
+        for (kernel, types), threads in ordered:
             name = label(kernel, types)
             if arguments.only not in name or capability in results.get(name, {}):
                 continue

@@ -92,11 +92,13 @@ def closed_over(kernel) -> dict:
 
 
 def name_of(kernel, dtypes: set[str]) -> str:
-    """Return module and kernel, its tile where it has one, and the dtype among those of its arguments."""
+    """Return module and kernel, its tile or function where it has one, and the dtype among its arguments' own."""
     closed = closed_over(kernel)
     tile = f" {closed['bm']}x{closed['bn']}" if "bm" in closed else ""
     tile += "".join(f" of {closed[few]}" for few in ("filters", "channels") if few in closed)
     tile += "".join(f" {word}" for word in ("dense", "split") if closed.get(word))
+    functions = (closed[name] for name in ("function", "value", "slope") if name in closed)
+    tile += "".join(f" {source(function).__name__.strip('_')}" for function in functions)
     dtype = "float64" if "float64" in dtypes else "float32" if "float32" in dtypes else "any"
     switches = " (uint16)" if "uint16" in dtypes else ""
     module = source(kernel).__module__.split(".")[-1]

@@ -30,7 +30,7 @@ from minicnn.layers import (
 )
 from tests.helpers.kernel_arrays import assert_close
 from tests.helpers.kernel_cases import calls_of
-from tests.helpers.kernel_settings import CONVOLUTIONS, SETTINGS, drawn
+from tests.helpers.kernel_settings import CONVOLUTIONS, ELEMENTWISE, SETTINGS, drawn
 
 BARRIERS = (
     "conv2d",
@@ -41,14 +41,16 @@ BARRIERS = (
     "softmax",
     "log_softmax",
     "global_avg_pool2d",
+    "amax",
 )
 SUMS = (
     "batch_norm2d",
     "cross_entropy",
     "prelu",
     "scale_and_shift",
+    *ELEMENTWISE,
 )  # whose sums have barriers, among much that has none
-EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)}
+EXACT = {np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int64)}
 
 
 def parts(result):
@@ -308,6 +310,8 @@ def order():
     for operation in SETTINGS:
         if operation != "conv2d":  # below
             same(operation, drawn(operation, 2)[1])
+    # one number for all channels of a pixel: its gradient is summed across the maps
+    same("add", drawn("add", 2)[1] | {"shape": (2, 5, 3, 4), "repeated": ((1,), ())})
     split_k.MIN_STEPS = 1
     same(*_shared()[0])
     _by_winograd(convolution)

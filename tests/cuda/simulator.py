@@ -161,12 +161,13 @@ class _NumPy:
 
 
 def _shared(self, shape, dtype, alignment=None):
-    """Array in a block's shared memory, all NaN at first, told apart by the kernel's line that asks for it."""
+    """Array in a block's shared memory, at first NaN or the least number; each line that asks has its own."""
     frame = sys._getframe(1)
     place = frame.f_code, frame.f_lineno, tuple(threading.current_thread().blockIdx)
     if place not in self._allocations:
-        dtype = numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype
-        self._allocations[place] = np.full(shape, np.nan, dtype)
+        dtype = np.dtype(numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype)
+        unset = np.nan if dtype.kind == "f" else np.iinfo(dtype).min
+        self._allocations[place] = np.full(shape, unset, dtype)
     return self._allocations[place]
 
 

@@ -28,7 +28,29 @@ from minicnn.kernels.cuda.convolution import (
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
 )
+from minicnn.kernels.cuda.extrema import (
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_input_grad,
+    amax,
+    amax_input_grad,
+)
 from minicnn.kernels.cuda.fused import conv2d_relu, conv2d_relu_input_grad
+from minicnn.kernels.cuda.joins import (
+    add,
+    add_input_grad,
+    concatenate,
+    concatenate_input_grad,
+    divide,
+    divide_input_grad,
+    maximum,
+    maximum_input_grad,
+    minimum,
+    minimum_input_grad,
+    multiply,
+    multiply_input_grad,
+    subtract,
+    subtract_input_grad,
+)
 from minicnn.kernels.cuda.linear import (
     linear,
     linear_bias_grad,
@@ -36,10 +58,6 @@ from minicnn.kernels.cuda.linear import (
     linear_weight_grad,
 )
 from minicnn.kernels.cuda.movement import (
-    add,
-    add_input_grad,
-    concatenate,
-    concatenate_input_grad,
     constant_pad2d,
     constant_pad2d_input_grad,
     dropout,

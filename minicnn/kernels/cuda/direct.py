@@ -15,7 +15,7 @@ from numba import cuda, float32, float64, int32, uint32
 from minicnn.kernels.cuda.epilogue import clip_with_mask
 from minicnn.kernels.cuda.gemm.gather_gemm import BIAS
 from minicnn.kernels.cuda.launch import divmod_u32
-from minicnn.kernels.cuda.reduction import WIDTH, block_sum
+from minicnn.kernels.cuda.reduction import WARPS, WIDTH, block_sum
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["FEW", "direct", "direct_input_grad", "direct_weight", "input_grad_geometry"]
@@ -158,7 +158,7 @@ def _make_direct_weight(real):
     @cuda.jit
     def direct_weight(dy, x, pixels, taps, dweight, g):
         """One weight a block, dweight[k, (c, r, s)] = sum of dy[n, k, pixel] x[n, c, pixel + tap]."""
-        partials = cuda.shared.array(WIDTH, real)
+        partials = cuda.shared.array(WARPS, real)
         # block (k, c): filter k and the column c = (channel, r, s) of its group
         k, c, t = cuda.blockIdx.x // g.columns, cuda.blockIdx.x % g.columns, cuda.threadIdx.x
         # the first map of k's group within an image of x
@@ -177,10 +177,9 @@ def _make_direct_weight(real):
                 # the table's offset counts from the window's corner
                 value = x[maps + image * g.x_image + row * g.width + column + int32(taps[c])]
                 total += dy[image * g.dy_image + k * g.area + pixel] * value
-        partials[t] = total
-        block_sum(partials, t)
+        total = block_sum(total, partials)
         if t == 0:
-            dweight[k * g.columns + c] = partials[0]
+            dweight[k * g.columns + c] = total
 
     return direct_weight
 

@@ -12,7 +12,7 @@ from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.convolution import convolve, convolve_input_grad
 from minicnn.kernels.cuda.gemm.split_k import reduce_partials
 from minicnn.kernels.cuda.launch import THREADS, divmod_u32, launch_per_value, optional
-from minicnn.kernels.cuda.reduction import WIDTH, block_sum, sum_per_channel
+from minicnn.kernels.cuda.reduction import WARPS, WIDTH, block_sum, sum_per_channel
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["linear", "linear_bias_grad", "linear_input_grad", "linear_weight_grad"]
@@ -25,17 +25,16 @@ def _make_gemv(real):
     @cuda.jit
     def gemv(x, weight, bias, y, images, length):
         """One output a block: y[n, o] = bias[o] + weight[o] . x[n], the threads along the row."""
-        partials = cuda.shared.array(WIDTH, real)
+        partials = cuda.shared.array(WARPS, real)
         o, n = divmod_u32(cuda.blockIdx.x, images)  # neighbours share the row, which they find in the cache
         t = cuda.threadIdx.x
         total = real(0)
         # neighbouring threads read neighbouring weights of row o
         for i in range(t, length, WIDTH):
             total += weight[o * length + i] * x[n * length + i]
-        partials[t] = total
-        block_sum(partials, t)
+        total = block_sum(total, partials)
         if t == 0:
-            y[n * (cuda.gridDim.x // images) + o] = partials[0] + bias.values[o] if bias.given else partials[0]
+            y[n * (cuda.gridDim.x // images) + o] = total + bias.values[o] if bias.given else total
 
     return gemv
 

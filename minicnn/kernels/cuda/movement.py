@@ -1,25 +1,18 @@
-"""What only moves, adds or drops values; see ``minicnn.kernels.reference.movement``.
+"""What only moves or drops values; see ``minicnn.kernels.reference.movement``.
 
 Every copy is one gather: thread i writes value i of the result.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import cuda
 
-from minicnn.kernels import reference
-from minicnn.kernels.cuda.arrays import empty, on_device, on_host, upload
+from minicnn.kernels.cuda.arrays import empty, on_device, upload
 from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
 from minicnn.shapes import sides
 
 __all__ = [
-    "add",
-    "add_input_grad",
-    "concatenate",
-    "concatenate_input_grad",
     "constant_pad2d",
     "constant_pad2d_input_grad",
     "dropout",
@@ -48,15 +41,6 @@ def _shift(x, y, x_size, y_size, offset, value, size):
 
 
 @cuda.jit
-def _copy_rows(x, y, x_length, x_start, y_length, y_start, length, size):
-    """Row by row, y[y_start + j] = x[x_start + j] for ``length`` values j."""
-    i = cuda.grid(1)
-    if i < size:
-        row, j = divmod_u32(i, length)
-        y[row * y_length + y_start + j] = x[row * x_length + x_start + j]
-
-
-@cuda.jit
 def _permute(x, y, lengths, steps, size):
     i = cuda.grid(1)
     if i < size:
@@ -66,13 +50,6 @@ def _permute(x, y, lengths, steps, size):
             rest, place = divmod_u32(rest, lengths[axis])
             at += place * steps[axis]
         y[i] = x[at]
-
-
-@cuda.jit
-def _add(x, other, y, size):
-    i = cuda.grid(1)
-    if i < size:
-        y[i] = x[i] + other[i]
 
 
 @cuda.jit
@@ -140,53 +117,6 @@ def permute(x, axes):
 def permute_input_grad(dy, axes):
     """Gradient with respect to the input of a permutation: ``reference.permute_input_grad``."""
     return permute(dy, tuple(int(axis) for axis in np.argsort(axes)))
-
-
-@on_device
-def concatenate(arrays, axis=1):
-    """Several arrays one after the other along an axis: ``reference.concatenate``."""
-    before, behind = arrays[0].shape[:axis], arrays[0].shape[axis + 1 :]
-    y = empty((*before, sum(x.shape[axis] for x in arrays), *behind), arrays[0].dtype)
-    # a row of x, its axes from this one on, is a run of ``length`` values in a row of y, from ``start`` on
-    start, row_length = 0, math.prod(y.shape[axis:])
-    for x in arrays:
-        length = math.prod(x.shape[axis:])
-        launch_per_value(_copy_rows, x.size, x.memory, y.memory, length, 0, row_length, start, length)
-        start += length
-    return y
-
-
-@on_device
-def concatenate_input_grad(dy, sizes, axis=1):
-    """Gradients with respect to the arrays of a concatenation: ``reference.concatenate_input_grad``."""
-    before, behind = dy.shape[:axis], dy.shape[axis + 1 :]
-    pieces, start, row_length = [], 0, math.prod(dy.shape[axis:])
-    for count in sizes:
-        piece = empty((*before, count, *behind), dy.dtype)
-        length = math.prod(piece.shape[axis:])
-        launch_per_value(_copy_rows, piece.size, dy.memory, piece.memory, row_length, start, length, 0, length)
-        pieces.append(piece)
-        start += length
-    return tuple(pieces)
-
-
-@on_device
-def add(x, other):
-    """Sum of two arrays: ``reference.add``."""
-    if x.shape != other.shape:
-        return _add_broadcast(x, other)
-    y = empty(x.shape, x.dtype)
-    launch_per_value(_add, x.size, x.memory, other.memory, y.memory)
-    return y
-
-
-@on_device
-def add_input_grad(dy, x_shape, other_shape):
-    """Gradients with respect to both terms of a sum: ``reference.add_input_grad``."""
-    return (dy, dy) if x_shape == other_shape else _add_broadcast_input_grad(dy, x_shape, other_shape)
-
-
-_add_broadcast, _add_broadcast_input_grad = on_host(reference.add), on_host(reference.add_input_grad)
 
 
 @on_device

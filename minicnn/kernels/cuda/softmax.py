@@ -12,7 +12,7 @@ from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.launch import divmod_u32, launch_per_value, scalar_like
-from minicnn.kernels.cuda.reduction import WIDTH, block_max, block_sum
+from minicnn.kernels.cuda.reduction import WARPS, WIDTH, block_max, block_sum, first_of_line, larger
 
 __all__ = [
     "cross_entropy",
@@ -24,35 +24,21 @@ __all__ = [
 ]
 
 
-@cuda.jit(device=True)
-def _first_class(area, classes):
-    """Where the block's image and pixel has its first class."""
-    image, pixel = divmod_u32(cuda.blockIdx.x, area)
-    return image * classes * area + pixel
-
-
 def _make_softmax(real):
     @cuda.jit
     def softmax_kernel(x, y, classes, area, logarithm):
-        partials = cuda.shared.array(WIDTH, real)
-        t = cuda.threadIdx.x
-        base = _first_class(area, classes)
+        partials = cuda.shared.array(WARPS, real)
+        t, base = cuda.threadIdx.x, first_of_line(classes, area)
         # classes of one pixel lie ``area`` apart; a thread without a class has the first one's score
         largest = x[base]
         for c in range(t, classes, WIDTH):
-            largest = max(largest, x[base + c * area])
-        partials[t] = largest
-        block_max(partials, t)
-        largest = partials[0]
-        # all have read the maximum before the shared values are overwritten
-        cuda.syncthreads()
+            largest = larger(largest, x[base + c * area])
+        largest = block_max(largest, partials)
         total = real(0)
         for c in range(t, classes, WIDTH):
             # shifted by the maximum, so that nothing overflows
             total += math.exp(x[base + c * area] - largest)
-        partials[t] = total
-        block_sum(partials, t)
-        total = partials[0]
+        total = block_sum(total, partials)
         for c in range(t, classes, WIDTH):
             shifted = x[base + c * area] - largest
             # the logarithm of the sum, not of the quotient, which may underflow to 0
@@ -64,17 +50,14 @@ def _make_softmax(real):
 def _make_softmax_grad(real):
     @cuda.jit
     def softmax_grad_kernel(dy, y, dx, classes, area, logarithm):
-        partials = cuda.shared.array(WIDTH, real)
-        t = cuda.threadIdx.x
-        base = _first_class(area, classes)
+        partials = cuda.shared.array(WARPS, real)
+        t, base = cuda.threadIdx.x, first_of_line(classes, area)
         total = real(0)
         for c in range(t, classes, WIDTH):
             at = base + c * area
             # sum_j dy_j y_j for the softmax, sum_j dy_j for its logarithm
             total += dy[at] if logarithm else dy[at] * y[at]
-        partials[t] = total
-        block_sum(partials, t)
-        total = partials[0]
+        total = block_sum(total, partials)
         for c in range(t, classes, WIDTH):
             at = base + c * area
             # log-softmax: dy - exp(y) sum dy; softmax: y (dy - sum dy y)

@@ -10,8 +10,8 @@ import math
 from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
-from minicnn.kernels.cuda.launch import channel_index, divmod_u32, launch_per_value, optional, scalar_like
-from minicnn.kernels.cuda.reduction import WIDTH, block_sum, sum_per_channel
+from minicnn.kernels.cuda.launch import channel_index, launch_per_value, optional, scalar_like
+from minicnn.kernels.cuda.reduction import WARPS, WIDTH, block_sum, first_of_line, sum_per_channel
 
 __all__ = [
     "scale_and_shift",
@@ -23,35 +23,20 @@ __all__ = [
 ]
 
 
-@cuda.jit(device=True)
-def _first_of_line(depth, breadth):
-    """Where the block's line has its first value."""
-    a, b = divmod_u32(cuda.blockIdx.x, breadth)
-    return a * depth * breadth + b
-
-
 def _make_standardise(real):
     @cuda.jit
     def standardise_kernel(x, y, inverse, depth, breadth, eps, centred):
-        partials = cuda.shared.array(WIDTH, real)
-        t = cuda.threadIdx.x
-        base, mean = _first_of_line(depth, breadth), real(0)
+        partials = cuda.shared.array(WARPS, real)
+        t, base = cuda.threadIdx.x, first_of_line(depth, breadth)
+        mean, total = real(0), real(0)
         if centred:
-            total = real(0)
             for d in range(t, depth, WIDTH):
                 total += x[base + d * breadth]
-            partials[t] = total
-            block_sum(partials, t)
-            mean = partials[0] / real(depth)
-            # all have read the sum before the shared values are overwritten
-            cuda.syncthreads()
-        total = real(0)
+            mean, total = block_sum(total, partials) / real(depth), real(0)
         for d in range(t, depth, WIDTH):
             value = x[base + d * breadth] - mean
             total += value * value
-        partials[t] = total
-        block_sum(partials, t)
-        scale = real(1) / real(math.sqrt(partials[0] / real(depth) + eps))
+        scale = real(1) / real(math.sqrt(block_sum(total, partials) / real(depth) + eps))
         for d in range(t, depth, WIDTH):
             y[base + d * breadth] = (x[base + d * breadth] - mean) * scale
         if t == 0:
@@ -63,23 +48,15 @@ def _make_standardise(real):
 def _make_standardise_grad(real):
     @cuda.jit
     def standardise_grad_kernel(dy, y, inverse, dx, depth, breadth, centred):
-        partials = cuda.shared.array(WIDTH, real)
-        t = cuda.threadIdx.x
-        base, mean = _first_of_line(depth, breadth), real(0)
-        if centred:
-            total = real(0)
-            for d in range(t, depth, WIDTH):
-                total += dy[base + d * breadth]
-            partials[t] = total
-            block_sum(partials, t)
-            mean = partials[0] / real(depth)
-            cuda.syncthreads()
-        total = real(0)
+        partials = cuda.shared.array(WARPS, real)
+        t, base = cuda.threadIdx.x, first_of_line(depth, breadth)
+        total, product = real(0), real(0)
         for d in range(t, depth, WIDTH):
-            total += dy[base + d * breadth] * y[base + d * breadth]
-        partials[t] = total
-        block_sum(partials, t)
-        product, scale = partials[0] / real(depth), inverse[cuda.blockIdx.x]
+            at = base + d * breadth
+            total += dy[at]
+            product += dy[at] * y[at]
+        mean = block_sum(total, partials) / real(depth) if centred else real(0)
+        product, scale = block_sum(product, partials) / real(depth), inverse[cuda.blockIdx.x]
         for d in range(t, depth, WIDTH):
             at = base + d * breadth
             dx[at] = (dy[at] - mean - y[at] * product) * scale
