@@ -23,6 +23,8 @@ from minicnn.kernels.cuda.convolution import (
     conv2d,
     conv2d_bias_grad,
     conv2d_input_grad,
+    conv2d_relu,
+    conv2d_relu_input_grad,
     conv2d_weight_grad,
     conv_transpose2d,
     conv_transpose2d_input_grad,
@@ -34,7 +36,6 @@ from minicnn.kernels.cuda.extrema import (
     amax,
     amax_input_grad,
 )
-from minicnn.kernels.cuda.fused import conv2d_relu, conv2d_relu_input_grad
 from minicnn.kernels.cuda.joins import (
     add,
     add_input_grad,

@@ -1,12 +1,12 @@
-"""Convolution, its gradients and its transpose: which kernel, and its launch.
+"""Convolution, alone or rectified, its gradients and its transpose: which kernel, and its launch.
 
-See ``minicnn.kernels.reference.convolution``; the kernels are in ``gemm``, ``direct`` and ``winograd``.
+See ``reference.convolution`` and ``reference.fused``; the kernels are in ``gemm``, ``direct`` and ``winograd``.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, float64
+from numba import cuda, float32, float64
 
 from minicnn.kernels.cuda.arrays import empty, on_device
 from minicnn.kernels.cuda.direct import FEW, direct, direct_input_grad, direct_weight, input_grad_geometry
@@ -17,7 +17,7 @@ from minicnn.kernels.cuda.gemm.split_k import reduce_partials, reduce_partials_w
 from minicnn.kernels.cuda.gemm.tap_tables import backward_plans, forward_plan, weight_plan
 from minicnn.kernels.cuda.gemm.tiles import BK, LARGE, SMALL, choose_tile
 from minicnn.kernels.cuda.gemm.weight_gemm import WeightGeometry, make_weight_gemm
-from minicnn.kernels.cuda.launch import launch_per_value, optional
+from minicnn.kernels.cuda.launch import channel_index, launch_per_value, optional
 from minicnn.kernels.cuda.reduction import sum_per_channel
 from minicnn.kernels.cuda.winograd import fits, winograd
 from minicnn.kernels.reference.windows import Windows
@@ -27,6 +27,8 @@ __all__ = [
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",
+    "conv2d_relu",
+    "conv2d_relu_input_grad",
     "conv2d_weight_grad",
     "conv_transpose2d",
     "conv_transpose2d_input_grad",
@@ -205,3 +207,43 @@ def conv_transpose2d_input_grad(dy, weight, *, stride=1, padding=0, dilation=1, 
 def conv_transpose2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the weight of a transposed one: ``reference.conv_transpose2d_weight_grad``."""
     return conv2d_weight_grad(dy, x, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+@cuda.jit
+def _scaled_rectify_grad(dy, mask, scale, dx, rule, channels, area, size):
+    i = cuda.grid(1)
+    if i < size:
+        zero = dy.dtype.type(0)
+        value = dy[i]
+        where_input, where_cotangent = rule
+        # the rule of the rectifier, as in ``activation``
+        kept = (mask[i] or not where_input) and (value > zero or not where_cotangent)
+        # selected, not multiplied by the mask: 0 times an infinite cotangent is NaN
+        value = value if kept else zero
+        dx[i] = value * scale.values[channel_index(i, area, channels)] if scale.given else value
+
+
+@on_device
+def conv2d_relu(
+    x, weight, scale, shift, *, clip_max=None, stride=1, padding=0, dilation=1, groups=1, keep_mask=True
+):
+    """Rectified convolution and its mask, written once: ``reference.conv2d_relu``."""
+    windows = Windows.over(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    # one kernel for ReLU and ReLU6: no value lies above infinity
+    ceiling = np.inf if clip_max is None else clip_max
+    y, mask = convolve(x, weight, windows, groups, scale, shift, rectify=True, clip_max=ceiling)
+    return y, mask if keep_mask else None
+
+
+@on_device
+def conv2d_relu_input_grad(
+    dy, mask, rule, weight, scale, input_size, *, stride=1, padding=0, dilation=1, groups=1
+):
+    """Gradient with respect to the input: ``reference.conv2d_relu_input_grad``."""
+    windows = Windows.over(tuple(input_size), weight.shape[2:], stride, padding, dilation)
+    # dy behind the rectifier and the scale, (N, K, P, Q)
+    through, area = empty(dy.shape, dy.dtype), dy.shape[2] * dy.shape[3]
+    where = int(rule.where_input_positive), int(rule.where_cotangent_positive)
+    arrays = dy.memory, mask.memory, optional(scale, dy), through.memory
+    launch_per_value(_scaled_rectify_grad, dy.size, *arrays, where, dy.shape[1], area)
+    return convolve_input_grad(through, weight, windows, groups)
