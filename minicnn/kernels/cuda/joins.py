@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numba import cuda, float32
@@ -34,6 +35,14 @@ __all__ = [
 ]
 
 _device = cuda.jit(device=True)
+
+
+class _Layout(NamedTuple):
+    """Lengths of the result's axes, and how far apart neighbours along each lie in the two arrays; 0: repeated."""
+
+    lengths: tuple[int, ...]
+    x_steps: tuple[int, ...]
+    other_steps: tuple[int, ...]
 
 
 @_device
@@ -93,22 +102,22 @@ def _minimum_slopes(dy, a, b):
 
 
 @_device
-def _places(i, lengths, x_steps, other_steps):
+def _places(i, layout):
     """Where value i of the result has its two operands."""
     left, right = 0, 0
-    for axis in range(len(lengths) - 1, -1, -1):
-        i, place = divmod_u32(i, lengths[axis])
-        left += place * x_steps[axis]
-        right += place * other_steps[axis]
+    for axis in range(len(layout.lengths) - 1, -1, -1):
+        i, place = divmod_u32(i, layout.lengths[axis])
+        left += place * layout.x_steps[axis]
+        right += place * layout.other_steps[axis]
     return left, right
 
 
 def _make_join(function):
     @cuda.jit
-    def join(x, other, y, lengths, x_steps, other_steps, size):
+    def join(x, other, y, layout, size):
         i = cuda.grid(1)
         if i < size:
-            left, right = _places(i, lengths, x_steps, other_steps)
+            left, right = _places(i, layout)
             y[i] = function(x[left], other[right])
 
     return join
@@ -116,10 +125,10 @@ def _make_join(function):
 
 def _make_join_grad(function):
     @cuda.jit
-    def join_grad(dy, x, other, dx, dother, lengths, x_steps, other_steps, size):
+    def join_grad(dy, x, other, dx, dother, layout, size):
         i = cuda.grid(1)
         if i < size:
-            left, right = _places(i, lengths, x_steps, other_steps)
+            left, right = _places(i, layout)
             dx[i], dother[i] = function(dy[i], x[left], other[right])
 
     return join_grad
@@ -130,11 +139,11 @@ _GRADIENTS = {f: _make_join_grad(f) for f in (_product_slopes, _quotient_slopes,
 
 
 def _layout(x_shape, other_shape):
-    """Lengths of the result's axes, merged where both arrays are read alike, and the steps of each array."""
+    """Return the ``_Layout``, axes merged where both arrays are read alike."""
     axes = [(max(a, b), a >= b, b >= a) for a, b in zip(x_shape, other_shape, strict=True)]
     merged = [(math.prod(n for n, *_ in group), own) for own, group in groupby(axes, lambda axis: axis[1:])]
     lengths = tuple(n for n, _ in merged)
-    return lengths, *(_steps(lengths, [own[which] for _, own in merged]) for which in (0, 1))
+    return _Layout(lengths, *(_steps(lengths, [own[which] for _, own in merged]) for which in (0, 1)))
 
 
 def _steps(lengths, own):
@@ -145,14 +154,14 @@ def _steps(lengths, own):
 
 def _join(function, x, other):
     y = empty(np.broadcast_shapes(x.shape, other.shape), x.dtype)
-    launch_per_value(_JOINS[function], y.size, x.memory, other.memory, y.memory, *_layout(x.shape, other.shape))
+    launch_per_value(_JOINS[function], y.size, x.memory, other.memory, y.memory, _layout(x.shape, other.shape))
     return y
 
 
 def _gradients(function, dy, x, other):
     dx, dother = empty(dy.shape, dy.dtype), empty(dy.shape, dy.dtype)
     arrays = [a.memory for a in (dy, x, other, dx, dother)]
-    launch_per_value(_GRADIENTS[function], dy.size, *arrays, *_layout(x.shape, other.shape))
+    launch_per_value(_GRADIENTS[function], dy.size, *arrays, _layout(x.shape, other.shape))
     return _sum_to(dx, x.shape), _sum_to(dother, other.shape)
 
 
