@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,7 +20,19 @@ from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import check_array
 from minicnn.verify.rounding import round_to, terms, unit
 
-__all__ = ["Log", "Value", "insert_probes", "run"]
+__all__ = ["Log", "Norm", "Value", "insert_probes", "run"]
+
+
+class Norm(NamedTuple):
+    """What a batch normalisation of another program computes with, arrays of shape (C,).
+
+    y = weight (x - mean) / sqrt(var + eps) + bias.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    var: np.ndarray
+    eps: float
 
 
 class Value(NamedTuple):
@@ -32,6 +44,7 @@ class Value(NamedTuple):
     kind : of layer, in the words of torch.nn, such as "Conv2d"; "" where it is not known
     array : array of shape (N, ...)
     given : the shape in which another program gave it, where it is read in ours
+    norm : of another program's batch normalisation, where it tells
 
     """
 
@@ -39,6 +52,7 @@ class Value(NamedTuple):
     kind: str
     array: np.ndarray
     given: Shape = ()
+    norm: Norm | None = None
 
 
 @dataclass
@@ -50,6 +64,7 @@ class Log:
     substitutes : values by layer; they are passed on instead of the layer's own
     values, gradients : of the layers' outputs, in the order of the computation
     terms : how many roundings lie between each layer's input and its values
+    reads : names of the values that each layer's value is made of; "input" for the network's own
     rounded_to : a coarser dtype that each value is rounded to, or ""
     near, units : how many rectifiers' inputs are so near to a kink that rounding in float32 may take them across,
         of how many
@@ -60,9 +75,29 @@ class Log:
     values: dict[str, Value] = field(default_factory=dict)
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     terms: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rounded_to: str = ""
     near: int = 0
     units: int = 0
+
+    def made_since(self, name: str, seen: Container[str]) -> list[str]:
+        """Return the names of what a value is made of since the values that are seen; "input" where that is all.
+
+        Examples
+        --------
+        >>> log = Log(reads={"conv": ("input",), "norm": ("conv",), "relu": ("norm",)})
+        >>> log.made_since("relu", ["conv"]), log.made_since("relu", [])
+        (['norm'], ['input', 'conv', 'norm'])
+
+        """
+        made: set[str] = set()
+        pending = list(self.reads.get(name, ()))
+        while pending:
+            value = pending.pop()
+            if value not in seen and value not in made:
+                made.add(value)
+                pending += self.reads.get(value, ())
+        return [value for value in (sequence.INPUT, *self.reads) if value in made]
 
     def write(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
         """Write down a layer's value, and how far rounding may have taken it."""
@@ -114,14 +149,30 @@ def _substitute(y: np.ndarray, other: np.ndarray | None) -> np.ndarray:
     return (other.reshape(y.shape) if other.size == y.size else other).astype(y.dtype, copy=False)
 
 
-def insert_probes(layers: sequence.NamedLayers, log: Log, prefix: str = "") -> sequence.NamedLayers:
-    """Return the layers with a probe around each, blocks and what is inside of them included."""
+def insert_probes(
+    layers: sequence.NamedLayers, log: Log, prefix: str = "", source: str = sequence.INPUT
+) -> sequence.NamedLayers:
+    """Return the layers with a probe around each, blocks and what is inside of them included.
 
-    def insert(name: str, layer: Layer) -> Layer:
-        inside = layer.map_branches(lambda branch: insert_probes(branch, log, f"{name}."))
-        return _Probe(inside, name, log).reading(*layer.inputs)
+    Parameters
+    ----------
+    layers : of a network, or of a branch of a block
+    log : what they are written to
+    prefix, source : what the names of a branch begin with, and the name of what the branch reads
 
-    return [(name, insert(prefix + name, layer)) for name, layer in layers]
+    """
+
+    def insert(name: str, layer: Layer, inputs: tuple[str, ...]) -> Layer:
+        reads = tuple(source if value == sequence.INPUT else prefix + value for value in inputs)
+        branches = layer.branches()
+        # what a block gives is made of what its branches end in, and where one is empty of what it reads
+        ends = tuple(f"{prefix}{name}.{branch[-1][0]}" if branch else reads[0] for branch in branches)
+        log.reads[prefix + name] = ends or reads
+        inside = layer.map_branches(lambda branch: insert_probes(branch, log, f"{prefix}{name}.", reads[0]))
+        return _Probe(inside, prefix + name, log).reading(*layer.inputs)
+
+    read_by = sequence.read_by(layers)
+    return [(name, insert(name, layer, inputs)) for (name, layer), inputs in zip(layers, read_by, strict=True)]
 
 
 def run(

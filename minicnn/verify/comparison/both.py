@@ -16,7 +16,8 @@ from minicnn.layers import LogSoftmax, Softmax
 from minicnn.network import Network
 from minicnn.verify import probe
 from minicnn.verify.comparison.distance import relative_error
-from minicnn.verify.comparison.matching import match
+from minicnn.verify.comparison.matching import common_kind, match
+from minicnn.verify.comparison.merged import HEADS, NORMS
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.device import rounding_factor
 from minicnn.verify.probe import Log, Value
@@ -76,6 +77,15 @@ class Both(NamedTuple):
     def answer(self) -> Value | None:
         """What the peer answers; None where its values end at a layer in the middle of ours, as dumps may."""
         return find_answer(self.theirs, self.net, self.ours.values)
+
+    @property
+    def merged(self) -> dict[str, Value]:
+        """The pairs of a convolution that holds its normalisation on one side, and that normalisation."""
+        pairs = (
+            (name, theirs, {common_kind(v.kind) for v in (self.ours.values[name], theirs)})
+            for name, theirs in self.pairs.items()
+        )
+        return {name: theirs for name, theirs, kinds in pairs if kinds & NORMS and kinds & HEADS}
 
     @property
     def exact_values(self) -> dict[str, Value]:

@@ -108,6 +108,7 @@ def compare(
         answer="" if answer is None or answer.ok else explain_answer(run),
         obstacle=find_obstacle(run, answer, values, backward),
         remarks=(*peer.remarks, *list_remarks(run, answer, dx)),
+        merged=tuple(run.merged),
     )
 
 
@@ -123,7 +124,8 @@ def _compare_values(run: Both) -> tuple[list[ComparedValue], ComparedValue | Non
     for name, theirs in run.pairs.items():
         arbiter = exact[name].array if name in exact else run.ours.values[name].array
         value = compare_value(run.ours.values[name], theirs, arbiter, run.limits[name])
-        values.append(replace(value, caused=caused.get(name)))
+        since = tuple(run.ours.made_since(name, run.pairs))
+        values.append(replace(value, caused=caused.get(name), since=since))
     given = run.answer
     if given is None:
         return values, None

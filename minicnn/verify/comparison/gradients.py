@@ -23,12 +23,12 @@ __all__ = ["compare_gradients"]
 def compare_gradients(run: Both, target: int) -> tuple[list[ComparedValue], DTypeLike, np.ndarray | None]:
     """Return the gradients compared, from the scores back, their dtype, and ours at the input where there are any.
 
-    The dtype is float64 where both sides can have it.
+    The dtype is float64 where both sides can have it: not where one side has merged layers, and rounded weights.
     """
     net, peer, last = run.net, run.peer, list(run.ours.values.values())[-1]
     if peer.gradient is None or last.array.ndim != 2:
         return [], np.float32, None
-    in_float64 = peer.float64 and is_reference(run.device)
+    in_float64 = peer.float64 and is_reference(run.device) and not run.merged
     dtype = np.float64 if in_float64 else np.float32
     x = run.peer_x.astype(dtype)
     theirs = peer.run_gradient(x, target)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from minicnn._utils.types import Shape
 from minicnn.verify.comparison.distance import read_as, readable_as
+from minicnn.verify.comparison.merged import find_chains, judge_merged
 from minicnn.verify.probe import Value
 
-__all__ = ["align", "match"]
+__all__ = ["align", "chains", "common_kind", "match"]
 
 SAMPLE = 256  # entries compared to see whether two values may be the same
 CLOSE = 1e-3
 MIN_WEIGHT = 1.5  # of a pair
 
+Pair: TypeAlias = tuple[int, int]
+
 # our word for what programs call otherwise: torch's modules and functions, ONNX's operators, our blocks
 _KINDS = {
     "conv": "conv2d",
+    "convrelu2d": "conv2d",
     "convtranspose": "convtranspose2d",
     "gemm": "linear",
     "matmul": "linear",
@@ -33,6 +38,7 @@ _KINDS = {
     "globalaveragepool": "globalavgpool2d",
     "adaptiveavgpool2d": "globalavgpool2d",
     "batchnormalization": "batchnorm2d",
+    "frozenbatchnorm2d": "batchnorm2d",
     "lrn": "localresponsenorm",
     "swish": "silu",
     "thresholdedrelu": "threshold",
@@ -52,15 +58,17 @@ def match(ours: Sequence[Value], theirs: Sequence[Value]) -> dict[str, Value]:
     return {ours[i].name: read_as(theirs[j], ours[i].array.shape) for i, j in align(ours, theirs)}
 
 
-def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int]]:
+def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[Pair]:
     """Return the pairs (i, j) of ``ours[i]`` and ``theirs[j]`` that are the same step of the computation.
 
     Both run in the order of the computation, and so do the pairs.  Of all such lists it is the one of the largest
     weight: 6 for values that agree, 3 for the same name, 1 for the same kind of layer, 1 for the same shape.  A
     pair without a common name that differs although what comes after it agrees is no pair: another program may
-    have merged layers.  Where the two orders differ, as branches may run in either, names alone decide.
+    have merged layers, and where a convolution holds what follows it on the other side, ``judge_merged`` says
+    which value that is.  Where the two orders differ, as branches may run in either, names alone decide.
     """
-    weights = _weights(ours, theirs)
+    merged, ruled_out = judge_merged(ours, theirs, _kinds(ours), _kinds(theirs))
+    weights = _weights(ours, theirs, merged, ruled_out)
     # best[i, j]: the largest weight of any list of pairs out of ours[i:] and theirs[j:]
     best = np.zeros((len(ours) + 1, len(theirs) + 1))
     for i in range(len(ours) - 1, -1, -1):
@@ -76,19 +84,21 @@ def align(ours: Sequence[Value], theirs: Sequence[Value]) -> list[tuple[int, int
             i += 1
         else:
             j += 1
-    return _add_namesakes(_drop_merged(pairs, ours, theirs), ours, theirs)
+    return _add_namesakes(_drop_merged(pairs, ours, theirs, merged), ours, theirs, ruled_out)
 
 
 def _add_namesakes(
-    pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
-) -> list[tuple[int, int]]:
+    pairs: list[Pair], ours: Sequence[Value], theirs: Sequence[Value], ruled_out: set[Pair]
+) -> list[Pair]:
     """Return the pairs with those of the same name that lie out of order, in our order."""
     places: dict[str, list[int]] = {}
     for j, value in enumerate(theirs):
         places.setdefault(value.name, []).append(j)
     namesakes = {i: places[v.name][0] for i, v in enumerate(ours) if v.name and len(places.get(v.name, ())) == 1}
     # numbers are names too, and may be of other layers
-    namesakes = {i: j for i, j in namesakes.items() if _may_be_the_same(ours[i], theirs[j])}
+    namesakes = {
+        i: j for i, j in namesakes.items() if (i, j) not in ruled_out and _may_be_the_same(ours[i], theirs[j])
+    }
     # a pair without a common name gives way to one with it
     kept = [(i, j) for i, j in pairs if namesakes.get(i, j) == j or _is_close(ours[i], theirs[j])]
     used = {i for i, _ in kept}, {j for _, j in kept}
@@ -106,18 +116,19 @@ def _is_close(a: Value, b: Value) -> bool:
     return _agree(_sample(a.array), _sample(read_as(b, a.array.shape).array))
 
 
-def _weights(ours: Sequence[Value], theirs: Sequence[Value]) -> np.ndarray:
+def _weights(
+    ours: Sequence[Value], theirs: Sequence[Value], merged: Mapping[Pair, bool], ruled_out: set[Pair]
+) -> np.ndarray:
     our_samples = [_sample(v.array) for v in ours]
     # of maps, in both layouts
     samples = [(_sample(v.array), _sample(np.moveaxis(v.array, -1, 1 % v.array.ndim))) for v in theirs]
     weights = np.zeros((len(ours), len(theirs)))
     for i, a in enumerate(ours):
         for j, b in enumerate(theirs):
-            total = (
-                3.0 * (a.name == b.name != "")
-                + _kind_weight(a.kind, b.kind)
-                + _shape_weight(a.array.shape, b.array.shape)
-            )
+            same_name = merged.get((i, j), a.name == b.name != "")
+            total = 3.0 * same_name + (1.0 if (i, j) in merged else _kind_weight(a.kind, b.kind))
+            # the kind and the name speak for another pair there
+            total = 0.0 if (i, j) in ruled_out else total + _shape_weight(a.array.shape, b.array.shape)
             how = readable_as(b.array.shape, a.array.shape)
             if how is not None and _agree(our_samples[i], samples[j][how == "channels last"]):
                 total += 6.0
@@ -140,8 +151,21 @@ def _kind_weight(a: str, b: str) -> float:
     # a side that does not say its kind speaks neither for the pair nor against it
     if not a or not b:
         return 0.5
-    a, b = (_KINDS.get(kind, kind) for kind in (a.lower(), b.lower()))
-    return 1.0 if a == b else -1.0
+    return 1.0 if common_kind(a) == common_kind(b) else -1.0
+
+
+def common_kind(kind: str) -> str:
+    """Return our word for a kind of layer, in small letters, whatever program it is of."""
+    return _KINDS.get(kind.lower(), kind.lower())
+
+
+def chains(values: Sequence[Value]) -> list[list[int]]:
+    """Return the places of each convolution or full layer, and of what was applied to it behind it."""
+    return find_chains(values, _kinds(values))
+
+
+def _kinds(values: Sequence[Value]) -> list[str]:
+    return [common_kind(value.kind) for value in values]
 
 
 def _shape_weight(a: Shape, b: Shape) -> float:
@@ -151,9 +175,13 @@ def _shape_weight(a: Shape, b: Shape) -> float:
 
 
 def _drop_merged(
-    pairs: list[tuple[int, int]], ours: Sequence[Value], theirs: Sequence[Value]
-) -> list[tuple[int, int]]:
+    pairs: list[Pair], ours: Sequence[Value], theirs: Sequence[Value], merged: Mapping[Pair, bool]
+) -> list[Pair]:
     agreeing = [(i, j) for i, j in pairs if _is_close(ours[i], theirs[j])]
     # before the last pair that agrees a difference is a merged step, behind it a divergence
     last = agreeing[-1] if agreeing else (-1, -1)
-    return [(i, j) for i, j in pairs if (i, j) in agreeing or i > last[0] or ours[i].name == theirs[j].name]
+    return [
+        (i, j)
+        for i, j in pairs
+        if (i, j) in agreeing or i > last[0] or (i, j) in merged or ours[i].name == theirs[j].name
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
+from minicnn.layers.graph import INPUT
 from minicnn.verify.comparison.distance import (
     BINS,
     largest_ulps,
@@ -19,7 +21,7 @@ from minicnn.verify.comparison.distance import (
 from minicnn.verify.gradcheck.report import format_table
 from minicnn.verify.probe import Value
 
-__all__ = ["ANSWER", "ComparedValue", "Comparison", "compare_value"]
+__all__ = ["ANSWER", "ComparedValue", "Comparison", "compare_value", "locate"]
 
 ANSWER = "answer"  # the name of what a peer answers, where that is no layer's value of ours
 
@@ -40,6 +42,9 @@ class ComparedValue:
     histogram : how many entries differ by 0, at most 1, 4, 16, 64, 256, 4096, and by more such units
     ours, theirs : error of each side against our float64; theirs says nothing where the two diverge
     caused : error where the layers before it take the peer's values; None where it is not known
+    peer_kind : the peer's word for its kind of layer
+    since : names of our layers whose values the peer does not have, between this one and those before that are
+        compared, and which may be at fault as well; "input" among them where no value before it is compared
 
     """
 
@@ -55,6 +60,8 @@ class ComparedValue:
     ours: float
     theirs: float
     caused: float | None = None
+    peer_kind: str = ""
+    since: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,10 +69,20 @@ class ComparedValue:
         return self.error <= self.tolerance
 
     @property
-    def arises_here(self) -> bool:
-        """Whether the difference arises here: it is there for the peer's own input too."""
+    def arises(self) -> bool:
+        """Whether the difference is there for the peer's own values before it too."""
         # not <=, rather than >, so that NaN counts as beyond the tolerance
         return not self.ok and self.caused is not None and not self.caused <= self.tolerance
+
+    @property
+    def arises_here(self) -> bool:
+        """Whether the difference arises in this layer: what it reads is compared, too."""
+        return self.arises and not set(self.since) - {INPUT}
+
+    @property
+    def where(self) -> str:
+        """Where a difference comes about: at this value, or since those before it that are compared."""
+        return locate(self.name, self.since)
 
     @property
     def nearer(self) -> str:
@@ -93,6 +110,7 @@ class Comparison:
     answer : how the peer's answer is made of ours, in words, where it is another and a simple rule makes it
     obstacle : what keeps agreeing values from meaning that the programs agree, or ""
     remarks : what somebody who relies on an agreement should know
+    merged : names of our values that are compared with a normalisation that only one side has folded
 
     See Also
     --------
@@ -113,6 +131,7 @@ class Comparison:
     answer: str = ""
     obstacle: str = ""
     remarks: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -126,8 +145,8 @@ class Comparison:
 
     @property
     def causes(self) -> list[ComparedValue]:
-        """Values whose difference arises in their layer and is not passed on from an earlier one."""
-        return [value for value in self.values if value.arises_here]
+        """Values whose difference is not passed on from an earlier one: it arises in their layer, or ``since``."""
+        return [value for value in self.values if value.arises]
 
     def verdict(self) -> str:
         """One sentence."""
@@ -148,11 +167,15 @@ class Comparison:
             count = len(self.values) - 1
             layers = f"all {count} layers agree, but " if count > 1 else "one layer agrees, but " if count else ""
             return f"DIVERGE: {layers}the peer's answer {self._describe_answer(first)}"
-        others = [value.name for value in self.causes if value is not first]
-        more = f"; differences arise in {', '.join(others[:5])} as well" if others else ""
+        others = [value.where.removeprefix("first ") for value in self.causes if value is not first]
+        more = f"; differences arise {', '.join(others[:5])} as well" if others else ""
         answer = f"; the peer's answer is {self.answer}" if self.answer else ""
         size = f"{first.error:.2g} ({_explain_size(first)})"
-        return f"DIVERGE: first at {first.name} ({first.kind}), by {size}{more}{answer}"
+        return f"DIVERGE: {first.where} ({self._describe_kind(first)}), by {size}{more}{answer}"
+
+    def _describe_kind(self, value: ComparedValue) -> str:
+        theirs = f"; theirs is {value.peer}, {value.peer_kind}" if value.name in self.merged else ""
+        return f"{value.kind}{theirs}"
 
     def _describe_answer(self, answer: ComparedValue) -> str:
         source = f"({answer.peer}) " if answer.peer else ""
@@ -191,6 +214,11 @@ class Comparison:
             for v in self.values
             if v.peer_shape != v.shape and readable_as(v.peer_shape, v.shape)
         ]
+        if self.merged:
+            count = "one place" if len(self.merged) == 1 else f"{len(self.merged)} places"
+            lines.append(
+                f"At {count} one side has folded a normalisation into its convolution: compared behind it."
+            )
         if self.unmatched:
             lines.append(f"Without a counterpart: {', '.join(self.unmatched)}.")
         return lines
@@ -220,12 +248,33 @@ class Comparison:
             "answer": self.answer,
             "remarks": list(self.remarks),
             "unmatched": self.unmatched,
+            "merged": list(self.merged),
             "kinks": self.kinks,
             "first": None if self.first is None else self.first.name,
             "ulps_bins": [*BINS, None],
             "steps": [_to_dict(value) for value in self.values],
             "gradients": [_to_dict(value) for value in self.gradients],
         }
+
+
+def locate(name: str, since: Sequence[str]) -> str:
+    """Return where the first difference comes about, in words.
+
+    Parameters
+    ----------
+    name : of the value
+    since : what it is made of since the values that agree; "input" among it where there are none
+
+    Examples
+    --------
+    >>> locate("fc", []), locate("fc", ["input", "conv"]), locate("relu", ["conv", "norm"])
+    ('first at fc', 'somewhere up to fc', 'first from conv to relu')
+
+    """
+    layers = [value for value in since if value != INPUT]
+    if not layers:
+        return f"first at {name}"
+    return f"somewhere up to {name}" if INPUT in since else f"first from {layers[0]} to {name}"
 
 
 def compare_value(ours: Value, theirs: Value, exact: np.ndarray, tolerance: float) -> ComparedValue:
@@ -235,6 +284,7 @@ def compare_value(ours: Value, theirs: Value, exact: np.ndarray, tolerance: floa
         name=ours.name,
         kind=ours.kind,
         peer=theirs.name,
+        peer_kind=theirs.kind,
         shape=ours.array.shape,
         peer_shape=theirs.given or theirs.array.shape,
         error=relative_error(ours.array, theirs.array),
@@ -259,7 +309,7 @@ def _cells(value: ComparedValue, prefix: str = "") -> list[str]:
     shares = [f"{100 * n / total:.0f}%" if n else "" for n in value.histogram]
     caused = "" if value.caused is None else f"{value.caused:.1e}"
     shape = "x".join(map(str, value.shape[1:]))
-    verdict = "ok" if value.ok else "ARISES HERE" if value.arises_here else "differs"
+    verdict = "ok" if value.ok else "ARISES HERE" if value.arises_here else "ARISES" if value.arises else "differs"
     numbers = [f"{value.error:.1e}", f"{value.tolerance:.1e}", caused, value.nearer, f"{value.ulps:.3g}"]
     return [prefix + value.name, value.kind, value.peer, shape, *numbers, *shares, verdict]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,8 @@ class Divergence(NamedTuple):
     x : our input
     agreeing : how many of the peer's values agree before it; -1 where the input does not
     score : error of the scores
+    where : the first value that does, in words: what it is made of may be at fault, too
+    pairs : the peer's value for each of ours that has a counterpart
 
     """
 
@@ -41,6 +45,8 @@ class Divergence(NamedTuple):
     x: np.ndarray
     agreeing: int
     score: float
+    where: str = ""
+    pairs: Mapping[str, Value] = MappingProxyType({})
 
     @property
     def progress(self) -> tuple[bool, int]:

@@ -21,6 +21,8 @@ class Diagnosis:
     subject, reference : what was compared with what
     evidence : what the reference gave, in words
     first : the value that diverged first, or None
+    where : where the difference comes about, in words: layers before ``first`` may make it as well that the
+        reference does not show
     changes : list of Change, in the order of the layers; empty where there is no fault or none was found
     before, after : error of the scores relative to the largest, or minus the logarithm of the class's probability
     healed : whether rounding explains what is left; for a photograph, whether its class is on top
@@ -49,6 +51,7 @@ class Diagnosis:
     net: Network = field(repr=False)
     weak: str = ""
     answer: str = ""
+    where: str = ""
 
     @property
     def sound(self) -> bool:
@@ -65,7 +68,8 @@ class Diagnosis:
                 f"no change of {self.subject} explains it"
             )
         if not self.changes:
-            return f"NOT FOUND: differs first at {self.first}; none of {self.tried} known changes explains it"
+            place = self.where or f"first at {self.first}"
+            return f"NOT FOUND: differs {place}; none of {self.tried} known changes explains it"
         what = " and ".join(map(str, self.changes))
         size = f"{self.before:.3g} -> {self.after:.3g}"
         answer = f"; what {self.reference} answers is {self.answer}" if self.answer else ""
@@ -76,7 +80,7 @@ class Diagnosis:
         """Return the verdict and what a reader needs to weigh it."""
         lines = [f"{self.subject} against {self.reference}: {self.evidence}."]
         if self.first is not None:
-            lines.append(f"First difference: {self.first}.")
+            lines.append(f"They differ {self.where}." if self.where else f"First difference: {self.first}.")
         lines.append(self.verdict())
         if self.equivalent:
             lines.append(f"Explains as much: {'; '.join(map(str, self.equivalent))}.")
@@ -89,6 +93,7 @@ class Diagnosis:
             "reference": self.reference,
             "evidence": self.evidence,
             "first": self.first,
+            "where": self.where,
             "weak": self.weak,
             "answer": self.answer,
             "no_fault": self.sound,

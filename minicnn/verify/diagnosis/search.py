@@ -33,7 +33,7 @@ from minicnn.verify.comparison.inputs import fix_shape, input_for
 from minicnn.verify.comparison.matching import match
 from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.registry import as_peer
-from minicnn.verify.comparison.result import ANSWER
+from minicnn.verify.comparison.result import ANSWER, locate
 from minicnn.verify.diagnosis.changes import (
     INPUT,
     Change,
@@ -44,6 +44,7 @@ from minicnn.verify.diagnosis.changes import (
     preprocessing_changes,
 )
 from minicnn.verify.diagnosis.divergence import Candidate, Divergence, describe_end
+from minicnn.verify.diagnosis.epsilon import epsilon_changes
 from minicnn.verify.diagnosis.from_image import diagnose_from_image
 from minicnn.verify.diagnosis.ranking import merge, pair_variants, pairs, prioritise
 from minicnn.verify.diagnosis.result import Diagnosis
@@ -148,6 +149,7 @@ class _Search:
             reference=self.peer.name,
             evidence=self._describe_evidence(),
             first=start.name,
+            where=start.where,
             changes=merge(self.best.changes),
             before=start.score,
             after=self.best.divergence.score,
@@ -209,16 +211,25 @@ class _Search:
         errors = {name: relative_error(log.values[name].array, value.array) for name, value in matches.items()}
         # matches come in the order of the computation, the scores last
         score = errors[next(reversed(errors))] if errors else float("inf")
-        # without the peer's input nothing before the first value shows wrong preprocessing
-        suspects: set[str] = {INPUT} if self.image is not None and self.peer.x is None else set()
-        agreeing = 0
-        for name in log.values:
-            suspects.add(name)
-            # the first divergence: all layers since the last value that agrees may be at fault
-            if name in matches and errors[name] > limits[name]:
-                return Divergence(name, matches[name].array, limits[name], suspects, log, x, agreeing, score)
-            if name in matches:
-                agreeing, suspects = agreeing + 1, set()
+        for agreeing, name in enumerate(matches):
+            # the first divergence: all layers since the values before it, which agree, may be at fault
+            if errors[name] > limits[name]:
+                since = log.made_since(name, matches)
+                # without the peer's input nothing before the first value shows wrong preprocessing
+                hidden = set() if self.image is not None and self.peer.x is None else {INPUT}
+                return Divergence(
+                    name,
+                    matches[name].array,
+                    limits[name],
+                    {name, *since} - hidden,
+                    log,
+                    x,
+                    agreeing,
+                    score,
+                    locate(name, since),
+                    matches,
+                )
+        agreeing = len(matches)
         # the layers may agree, and what comes after them not
         if (answer := find_answer(self.theirs, net, log.values)) is not None:
             ours = min(our_answers(net, log.values).values(), key=lambda value: distance(value.array, answer))
@@ -263,6 +274,9 @@ class _Search:
         names = divergence.suspects - {INPUT}
         if names:
             changes += [*layer_changes(net, names), *order_changes(net, names | _neighbours(net, divergence.name))]
+            seen = epsilon_changes(net, divergence.x, self.theirs, divergence.pairs)
+            known = [(change.what, change.layers) for change in changes]
+            changes += [c for c in seen if names & set(c.layers) and (c.what, c.layers) not in known]
         last = next(reversed(divergence.log.values), None)
         if last is not None and divergence.name == last:
             ours = divergence.log.values[last].array

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer, message, require_package
-from minicnn.verify.probe import Value
+from minicnn.verify.probe import Norm, Value
 
 __all__ = ["from_file", "from_model", "is_model"]
 
@@ -60,7 +60,8 @@ def from_model(model: Any, net: Network, name: str = "") -> Peer:
         arrays = [_to_numpy(y, keras) for y in outputs]
         kept = zip(layers if outputs else (), arrays, strict=True)
         answer = _to_numpy(model(np.array(x), training=False), keras)
-        return [*(Value(layer.name, type(layer).__name__, a) for layer, a in kept), Value("", "", answer)]
+        named = [Value(layer.name, type(layer).__name__, a, norm=_read_norm(layer, keras)) for layer, a in kept]
+        return [*named, Value("", "", answer)]
 
     return Peer(name, values, input_shape=(shape[-1], *shape[:-1]) if channels_last and shape else shape)
 
@@ -71,6 +72,17 @@ def _expose(model: Any, layers: list[Any], keras: Any) -> Any:
         return keras.Model(model.inputs, [layer.output for layer in layers])
     except Exception:  # a model whose forward pass is code does not know its layers' outputs
         return None
+
+
+def _read_norm(layer: Any, keras: Any) -> Norm | None:
+    """Return what a layer of batch normalisation computes with; None for any other."""
+    if type(layer).__name__ != "BatchNormalization":
+        return None
+    var = _to_numpy(layer.moving_variance, keras)
+    gamma, beta = getattr(layer, "gamma", None), getattr(layer, "beta", None)
+    weight = np.ones_like(var) if gamma is None else _to_numpy(gamma, keras)
+    bias = np.zeros_like(var) if beta is None else _to_numpy(beta, keras)
+    return Norm(weight, bias, var, float(layer.epsilon))
 
 
 def _to_numpy(y: Any, keras: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from minicnn.formats import onnx
 from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer, message, require_package
 from minicnn.verify.comparison.peers.onnx_input import Feed, describe_feed
-from minicnn.verify.probe import Value
+from minicnn.verify.probe import Norm, Value
 
 __all__ = ["from_file", "from_network"]
 
@@ -24,6 +24,7 @@ class _Output(NamedTuple):
 
     name: str
     operator: str
+    norm: Norm | None = None
 
 
 def from_network(net: Network) -> Peer:
@@ -69,7 +70,10 @@ def from_file(
 
     def values(x: np.ndarray) -> list[Value]:
         arrays = _run(session, [output.name for output in outputs], feed, x)
-        *before, last = [Value(*output, array) for output, array in zip(outputs, arrays, strict=True)]
+        *before, last = [
+            Value(output.name, output.operator, array, norm=output.norm)
+            for output, array in zip(outputs, arrays, strict=True)
+        ]
         return [value for value in before if value.array.dtype.kind == "f" and value.array.ndim > 1] + [last]
 
     return Peer(
@@ -109,8 +113,20 @@ def _expose_outputs(model: Any, answer: _Output, package: Any) -> list[_Output]:
     added = [node.output[0] for node in nodes if node.output[0] not in known]
     # without a type: the runtime infers it
     model.graph.output.extend(package.ValueInfoProto(name=name) for name in added)
-    steps = [_Output(node.output[0], node.op_type) for node in nodes]
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    steps = [_Output(node.output[0], node.op_type, _read_norm(node, stored, package)) for node in nodes]
     return [step for step in steps if step.name != answer.name] + [answer]
+
+
+def _read_norm(node: Any, stored: Mapping[str, Any], package: Any) -> Norm | None:
+    """Return what a batch normalisation computes with, if the file stores it; None for any other node."""
+    names = (node.input[1], node.input[2], node.input[4]) if node.op_type == "BatchNormalization" else ()
+    if not names or any(name not in stored for name in names):
+        return None
+    weight, bias, var = (package.numpy_helper.to_array(stored[name]) for name in names)
+    eps = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
+    # a file holds it in float32
+    return Norm(weight, bias, var, float(f"{eps:.6g}"))
 
 
 def _open_session(model: Any, runtime: Any, path: Path, merge_steps: bool) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 from minicnn.verify.comparison.peers.base import Peer, require_package
-from minicnn.verify.probe import Value
+from minicnn.verify.probe import Norm, Value
 
 __all__ = ["from_module", "from_network"]
 
@@ -66,6 +66,7 @@ class _Output(NamedTuple):
     kind: str
     tensor: Any
     values: Any
+    norm: Norm | None
 
 
 class _Run(NamedTuple):
@@ -98,7 +99,7 @@ def from_module(module: Any, name: str = "") -> Peer:
 
     def values(x: np.ndarray) -> list[Value]:
         run = _run(module, x, own)
-        outputs = [Value(output.name, output.kind, _to_numpy(output.values)) for output in run.outputs]
+        outputs = [Value(o.name, o.kind, _to_numpy(o.values), norm=o.norm) for o in run.outputs]
         if run.returned > 1 and len(remarks) == training:
             remarks.append(f"of the {run.returned} tensors that it returns the first is compared")
         # what follows the last module, such as an argmax, is in no module's output
@@ -188,8 +189,9 @@ class _Recorder:
         """Return the hook that keeps the output of a module, and passes on a copy."""
 
         def hook(module: Any, _: Any, y: Any) -> Any:
+            kept = self._keep(name, type(module).__name__, y) if _is_float(y) else None
             self.running.pop()
-            return self._keep(name, type(module).__name__, y) if _is_float(y) else None
+            return kept
 
         return hook
 
@@ -206,9 +208,22 @@ class _Recorder:
         calls = sum(other.name.partition(" ")[0] == name for other in self.outputs) if name else 0
         # a module may be called twice
         # a module may keep its output, and write into it when it is called again
-        self.outputs.append(_Output(f"{name} ({calls + 1})" if calls else name, kind, y, y.detach().clone()))
+        name = f"{name} ({calls + 1})" if calls else name
+        norm = _read_norm(self.running[-1]) if self.running else None
+        self.outputs.append(_Output(name, kind, y, y.detach().clone(), norm))
         # what works in place on the copy leaves the kept value alone
         return y.clone()
+
+
+def _read_norm(module: Any) -> Norm | None:
+    """Return what a module of batch normalisation computes with; None for any other."""
+    var, eps = getattr(module, "running_var", None), getattr(module, "eps", None)
+    if var is None or eps is None:
+        return None
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    weight = var.new_ones(len(var)) if weight is None else weight
+    bias = var.new_zeros(len(var)) if bias is None else bias
+    return Norm(_to_numpy(weight), _to_numpy(bias), _to_numpy(var), float(eps))
 
 
 def _is_float(y: Any) -> bool:
