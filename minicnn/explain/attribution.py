@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.methods import complete_settings, get_method
 from minicnn.explain.outputs.classifier import Region, classifier_of_region
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
-from minicnn.images import View, average_views
+from minicnn.images import PlacedMaps, View
 from minicnn.network import Network
 
 __all__ = ["Attribution", "attribution", "input_maps", "maps_by_method"]
@@ -25,8 +26,7 @@ class Attribution:
 
     Attributes
     ----------
-    map : float32 array of shape (H, W) of the original image, not negative; 0 where no view looked
-    signed : float32 array of shape (H, W), the same with its sign
+    placed, placed_signed : PlacedMaps, the views' maps at the network's scale, and the same with their signs
     target, label, score, probability, views, crops : as of ``Saliency``
     method : str, a name of ``minicnn.explain.methods.METHODS``
     settings : dict, every setting of the method
@@ -39,8 +39,8 @@ class Attribution:
 
     """
 
-    map: np.ndarray
-    signed: np.ndarray
+    placed: PlacedMaps
+    placed_signed: PlacedMaps
     target: int
     label: str | None
     score: float
@@ -50,6 +50,16 @@ class Attribution:
     method: str
     settings: dict[str, Any]
     facts: dict[str, float]
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        """Map of the whole image, computed when first asked for: float32 (H, W), >= 0; 0 where no view looked."""
+        return self.placed.at()
+
+    @cached_property
+    def signed(self) -> np.ndarray:
+        """The same with its sign."""
+        return self.placed_signed.at()
 
 
 def attribution(
@@ -118,8 +128,8 @@ def attribution(
     c = int(probability.argmax()) if target is None else class_index(net, target, scores.shape[1])
     maps = input_maps(net, x, c, method, settings, progress)
     return Attribution(
-        map=average_views(maps.map, views),
-        signed=average_views(maps.signed, views),
+        placed=PlacedMaps(maps.map, views),
+        placed_signed=PlacedMaps(maps.signed, views),
         target=c,
         label=class_label(net, c),
         score=float(scores[:, c].mean()),

@@ -20,6 +20,7 @@ from minicnn.explain.prediction import load_views
 from minicnn.explain.receptive_field import Box, receptive_field
 from minicnn.explain.top_images import OnUnreadable, largest_values
 from minicnn.images import View, load_image
+from minicnn.images.reduced import reduce_picture
 from minicnn.network import Network
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Reconstruction:
     layer, channel, position : whose it is; position is (row, column), None for layers of features
     receptive_field : Box in pixels of the network's input
     box : (xmin, ymin, xmax, ymax) of the receptive field in the original image's coordinates, floats
-    patch : uint8 array of shape (h, w, 3), the image inside of ``box``
+    patch : uint8 array of shape (h, w, 3), the image inside of ``box``, reduced to 2^20 pixels if it has more
     rule : str
 
     See Also
@@ -229,5 +230,5 @@ def _to_image_box(field: Box, view: View) -> tuple[float, float, float, float]:
 def _patch(picture: Image, box: tuple[float, float, float, float]) -> np.ndarray:
     """Cut the whole pixels that a box touches out of a picture."""
     xmin, ymin, xmax, ymax = box
-    pixels = np.asarray(picture)
-    return pixels[int(ymin) : int(np.ceil(ymax)), int(xmin) : int(np.ceil(xmax))].copy()
+    right, bottom = min(int(np.ceil(xmax)), picture.width), min(int(np.ceil(ymax)), picture.height)
+    return np.array(reduce_picture(picture.crop((int(xmin), int(ymin), right, bottom))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from minicnn.explain.attribution_maps import max_abs_over_channels
 from minicnn.explain.outputs.classifier import Region, as_classifier, classifier_of_region
 from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
 from minicnn.explain.smooth_gradient import smooth_gradients
-from minicnn.images import View, average_views
+from minicnn.images import PlacedMaps, View
 from minicnn.network import Network
 
 __all__ = ["ChooseClasses", "MapSettings", "Saliency", "choose_named", "choose_top", "saliencies", "saliency"]
@@ -27,7 +28,7 @@ class Saliency:
 
     Attributes
     ----------
-    map : float32 array of shape (H, W) of the original image, not negative; 0 where no view looked
+    placed : PlacedMaps, the views' maps at the network's scale; ``placed.at(size)`` draws them at any size
     target : int, the class
     label : str, or None if the network has no labels
     score : float, the unnormalised class score, mean over the views
@@ -42,7 +43,7 @@ class Saliency:
 
     """
 
-    map: np.ndarray
+    placed: PlacedMaps
     target: int
     label: str | None
     score: float
@@ -51,6 +52,11 @@ class Saliency:
     views: list[View]
     rule: str
     crops: str
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        """Map of the whole image, computed when first asked for: float32 (H, W), >= 0; 0 where no view looked."""
+        return self.placed.at()
 
 
 def saliency(
@@ -221,7 +227,7 @@ def saliencies(
     probabilities = mean_probabilities(net, scores)
     return [
         Saliency(
-            map=average_views(max_abs_over_channels(gradient), views),
+            placed=PlacedMaps(max_abs_over_channels(gradient), views),
             target=c,
             label=class_label(net, c),
             score=float(scores[:, c].mean()),

@@ -12,6 +12,7 @@ from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.images import load_image
+from minicnn.images.reduced import reduce_picture
 from minicnn.network import Network
 from minicnn.network.targets import unit_cotangent
 
@@ -27,7 +28,7 @@ class TopImage(NamedTuple):
     ----------
     image : as it was given
     value : float, the unit's
-    view : uint8 array of shape (h, w, 3), the part of the image that the network sees
+    view : uint8 array of shape (h, w, 3), the part of the image that the network sees, at most 2^20 pixels
 
     See Also
     --------
@@ -133,4 +134,5 @@ def _crop(net: Network, image: Any) -> np.ndarray:
     _, (view,) = load_views(net, picture, "one")
     xmin, ymin, xmax, ymax = (round(edge) for edge in view.box)
     # rounding may leave nothing of a view narrower than a pixel: one is kept at least
-    return np.asarray(picture.crop((xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1))))
+    part = picture.crop((xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1)))
+    return np.asarray(reduce_picture(part))

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name
-from minicnn.images import load_image
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -43,7 +40,8 @@ def write_attribution(
         If the file can't be written; nothing is left behind.
 
     """
-    photograph, strength = np.asarray(load_image(image)), normalise(attribution.map)
+    photograph, map = draw_photograph(image), draw_map(attribution.placed)
+    strength, signed = normalise(map), normalise(draw_map(attribution.placed_signed))
     # the record keeps these, and ``recompute`` passes them on as arguments
     settings = {"method": attribution.method, "crops": attribution.crops, **attribution.settings}
     settings |= {} if region is None else {"region": list(region)}
@@ -51,7 +49,7 @@ def write_attribution(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
             (colour_map(strength), attribution.method),
-            (colour_map(normalise(attribution.signed), "signed"), "for the class in orange, against it in blue"),
+            (colour_map(signed, "signed"), "for the class in orange, against it in blue"),
             (overlay(photograph, strength), "overlay"),
         ],
         title=f"{class_name(attribution)}: score {attribution.score:.2f}, "
@@ -59,7 +57,7 @@ def write_attribution(
         subtitle=", ".join([origin["name"], *_format(settings), *_format(attribution.facts)]),
     )
     numbers = {"score": attribution.score, "probability": attribution.probability, **attribution.facts}
-    arrays = {"map": attribution.map}
+    arrays = {"map": map}
     record = provenance.make_record("attribution", origin, [image], attribution, settings, arrays, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
     return {
@@ -77,7 +75,7 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
     """Compute the map that a record describes."""
     attribution = explain.attribution(net, images[0], record["class"]["target"], **record["settings"])
     facts = {name: getattr(attribution, name) for name in ("label", "score", "probability")}
-    return Recomputed({"map": attribution.map}, facts | attribution.facts)
+    return Recomputed({"map": draw_map(attribution.placed)}, facts | attribution.facts)
 
 
 def _format(values: Mapping[str, Any]) -> list[str]:

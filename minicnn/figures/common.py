@@ -1,4 +1,4 @@
-"""What kinds of figures share: the name of a class, and what comes of computing a figure anew."""
+"""What kinds of figures share: the name of a class, the photograph, and what comes of computing a figure anew."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Recomputed", "class_name"]
+from minicnn._utils.types import ImageLike
+from minicnn.images import PlacedMaps, load_image
+from minicnn.images.reduced import reduce_picture, reduced_size
+
+__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph"]
 
 
 class Recomputed(NamedTuple):
@@ -21,6 +25,16 @@ class Recomputed(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
+
+
+def draw_photograph(image: ImageLike) -> np.ndarray:
+    """Return an image as uint8 (h, w, 3), with at most 2^20 pixels: a panel of a figure shows fewer."""
+    return np.asarray(reduce_picture(load_image(image)))
+
+
+def draw_map(placed: PlacedMaps) -> np.ndarray:
+    """Return a map at the size of `draw_photograph`, float32 (h, w)."""
+    return placed.at(reduced_size(placed.image_size))
 
 
 def class_name(explanation: Any) -> str:

@@ -20,10 +20,10 @@ from minicnn.explain.localise import (
     saliency_seeds,
 )
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name
-from minicnn.images import load_image
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
 from minicnn.network import Network
 from minicnn.report import colour_map, draw_box, normalise, panels, save_png
+from minicnn.segmentation.graph_cut import resize_mask
 
 __all__ = ["recompute", "write_detection"]
 
@@ -53,29 +53,31 @@ def write_detection(
         If the file can't be written; nothing is left behind.
 
     """
-    photograph, saliency = np.asarray(load_image(image)), detection.saliency
+    photograph, saliency = draw_photograph(image), detection.saliency
+    map, mask = draw_map(saliency.placed), resize_mask(detection.mask, photograph.shape[:2])
+    scale = photograph.shape[1] / detection.mask.shape[1]
     name = class_name(detection)
     numbers = {"score": detection.score, "probability": detection.probability}
     trust = _trust(detection)
     mask_pixels = int(detection.mask.sum())
     if isinstance(settings, MaskSettings):
         how = {"rule": saliency.rule, "crops": saliency.crops, "method": detection.method}
-        seeds = _draw_seeds(photograph, *saliency_seeds(saliency.map, settings))
+        seeds = _draw_seeds(photograph, *saliency_seeds(map, settings))
         evidence = (seeds, "seeds: object orange, background blue")
         words, map_name = f"rule: {saliency.rule}, crops: {saliency.crops}", "saliency map"
     else:
         how = {"method": detection.method}
         evidence = (
-            _draw_candidates(photograph, detection.candidates),
+            _draw_candidates(photograph, [_scale_box(box, scale) for box in detection.candidates]),
             f"boxes of {len(detection.candidates)} cuts",
         )
         words, map_name = _sentence(detection), "class activation map"
     figure = panels(
         [
-            (draw_box(photograph, detection.box, label=name), f"box {detection.box}"),
-            (colour_map(normalise(saliency.map)), map_name),
+            (draw_box(photograph, _scale_box(detection.box, scale), label=name), f"box {detection.box}"),
+            (colour_map(normalise(map)), map_name),
             evidence,
-            (_cut_out(photograph, detection.mask), "mask"),
+            (_cut_out(photograph, mask), "mask"),
         ],
         title=f"{name}: score {detection.score:.2f}, probability {detection.probability:.1%}",
         subtitle=f"{origin['name']}, method: {detection.method}, {words}",
@@ -118,7 +120,13 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
 
 
 def _name_arrays(detection: Detection) -> dict[str, np.ndarray]:
-    return {"map": detection.saliency.map, "mask": detection.mask}
+    map = draw_map(detection.saliency.placed)
+    return {"map": map, "mask": resize_mask(detection.mask, map.shape)}
+
+
+def _scale_box(box: Sequence[float], scale: float) -> list[float]:
+    """Return a box in the pixels of the drawing: outwards, so that of the smallest one a pixel is left."""
+    return [*np.floor(np.multiply(box[:2], scale)), *np.ceil(np.multiply(box[2:], scale))]
 
 
 def _trust(detection: Detection) -> dict[str, Any]:

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name
-from minicnn.images import load_image
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -49,7 +46,8 @@ def write_saliency(
     minicnn.figures.verification.verify_figure : computes the map anew from the file's record
 
     """
-    photograph, strength = np.asarray(load_image(image)), normalise(saliency.map)
+    photograph, map = draw_photograph(image), draw_map(saliency.placed)
+    strength = normalise(map)
     # the record keeps these, and ``recompute`` passes them on as arguments
     settings: dict[str, Any] = {"rule": saliency.rule, "crops": saliency.crops, "of": of}
     settings |= {} if region is None else {"region": list(region)}
@@ -63,9 +61,7 @@ def write_saliency(
         subtitle=", ".join([origin["name"], *(f"{name}: {value}" for name, value in settings.items())]),
     )
     numbers = {"score": saliency.score, "probability": saliency.probability}
-    record = provenance.make_record(
-        "saliency", origin, [image], saliency, settings, {"map": saliency.map}, **numbers
-    )
+    record = provenance.make_record("saliency", origin, [image], saliency, settings, {"map": map}, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
     return {
         "image": str(image),
@@ -82,4 +78,4 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
     """Compute the map that a record describes."""
     saliency = explain.saliency(net, images[0], record["class"]["target"], **record["settings"])
     facts = {name: getattr(saliency, name) for name in ("label", "score", "probability")}
-    return Recomputed({"map": saliency.map}, facts)
+    return Recomputed({"map": draw_map(saliency.placed)}, facts)

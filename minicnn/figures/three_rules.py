@@ -11,8 +11,7 @@ import numpy as np
 from minicnn.explain import saliency
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name
-from minicnn.images import load_image
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, panels, save_png
 
@@ -40,9 +39,9 @@ def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str
     settings: dict[str, Any] = {"crops": "one", "of": "score"}
     # each rule explains the same class, as the forward pass does not depend on the rule
     saliencies = _compute(net, image, None, settings)
-    maps = [(colour_map(normalise(s.map)), rule) for rule, s in saliencies.items()]
+    maps = [(colour_map(normalise(draw_map(s.placed))), rule) for rule, s in saliencies.items()]
     title = f"{image.name}: {class_name(saliencies['gradient'])}"
-    figure = panels([(np.asarray(load_image(image)), image.name), *maps], title=title)
+    figure = panels([(draw_photograph(image), image.name), *maps], title=title)
     record = provenance.make_record(
         "three-rules", origin, [image], saliencies["gradient"], settings, _name_arrays(saliencies)
     )
@@ -60,4 +59,4 @@ def _compute(net: Network, image: Path, target: int | None, settings: Mapping[st
 
 
 def _name_arrays(saliencies: Mapping[str, Saliency]) -> dict[str, np.ndarray]:
-    return {rule: s.map for rule, s in saliencies.items()}
+    return {rule: draw_map(s.placed) for rule, s in saliencies.items()}

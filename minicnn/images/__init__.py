@@ -3,6 +3,15 @@
 from minicnn.images.files import MAX_PIXELS, load_image
 from minicnn.images.folder import list_images
 from minicnn.images.preprocess import Preprocess
-from minicnn.images.views import View, average_views, coverage
+from minicnn.images.views import PlacedMaps, View, average_views, coverage
 
-__all__ = ["MAX_PIXELS", "Preprocess", "View", "average_views", "coverage", "list_images", "load_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "PlacedMaps",
+    "Preprocess",
+    "View",
+    "average_views",
+    "coverage",
+    "list_images",
+    "load_image",
+]

@@ -43,7 +43,8 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = Fa
     EXIF orientation is applied, palettes are resolved, transparency lies over white, 16 bits a channel are scaled
     to 8, grey and CMYK become RGB; of an animation the first frame counts.  An EXIF block that is damaged is
     ignored; PostScript is refused, since Pillow would have a program run it.  A JPEG of up to four times
-    ``max_pixels`` is decoded at half its size.
+    ``max_pixels`` is decoded at half its size.  The answer shares the
+    pixels of a picture that is all this already, until one of the two is drawn on.
 
     Parameters
     ----------
@@ -209,8 +210,14 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Pictur
     if picture.has_transparency_data and not alpha:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    upright = picture.convert("RGBA" if alpha else "RGB")
-    # the copy inherits what the file says of itself, and would be turned again wherever it is loaded again
+    mode = "RGBA" if alpha else "RGB"
+    if picture.mode == mode:
+        # a copy of a large photograph would take as much memory again; Pillow makes one before it draws
+        upright = picture._new(picture.im)
+        upright.readonly = 1
+    else:
+        upright = picture.convert(mode)
+    # it inherits what the file says of itself, and would be turned again wherever it is loaded again
     upright.info.clear()
     return upright
 

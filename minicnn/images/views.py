@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
@@ -11,7 +11,9 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 
-__all__ = ["View", "average_views", "coverage"]
+__all__ = ["PlacedMaps", "View", "average_views", "coverage", "resize_in_blocks"]
+
+BLOCK = 1 << 20  # pixels that are resampled at a time
 
 Size: TypeAlias = tuple[int, int]
 _ViewAndMap: TypeAlias = "tuple[View, np.ndarray]"
@@ -77,7 +79,39 @@ class View:
         return self.left * x, self.top * y, (self.left + self.size[1]) * x, (self.top + self.size[0]) * y
 
 
-def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class PlacedMaps:
+    """Maps of a picture's views at the network's scale, until they are asked for or drawn at another.
+
+    A map of a photograph of 50 million pixels takes 200 MB, those of its ten views 2.
+
+    Attributes
+    ----------
+    maps : float array of shape (V, h, w)
+    views : V views of one picture, each of size (h, w)
+
+    Examples
+    --------
+    >>> whole = PlacedMaps(np.ones((1, 2, 2)), [View((4, 6), (2, 2), 0, 0, (2, 2))])
+    >>> whole.at().shape, whole.at((2, 3)).shape
+    ((4, 6), (2, 3))
+
+    """
+
+    maps: np.ndarray
+    views: Sequence[View]
+
+    @property
+    def image_size(self) -> Size:
+        """(H, W) of the picture."""
+        return self.views[0].image_size
+
+    def at(self, size: Size | None = None) -> np.ndarray:
+        """Return their mean as one map (H, W) of the picture, at its own size unless another is given."""
+        return average_views(self.maps, self.views, size)
+
+
+def average_views(maps: np.ndarray, views: Sequence[View], size: Size | None = None) -> np.ndarray:
     """Combine maps of several views to one map of the original picture.
 
     Every map is mirrored back where its view was mirrored and put back at its crop's place; where views overlap
@@ -90,6 +124,7 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
     ----------
     maps : float array of shape (V, h, w); added up in float64, resampled in float32
     views : V views of one picture, each of size (h, w)
+    size : (H, W) of the map; the original picture's unless given
 
     Returns
     -------
@@ -121,15 +156,20 @@ def average_views(maps: np.ndarray, views: Sequence[View]) -> np.ndarray:
     # groupby joins neighbours only, so that views of one resized picture have to stand together
     pairs = sorted(zip(views, maps, strict=True), key=lambda pair: pair[0].resized)
     groups = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].resized)]
-    if len(groups) == 1:
-        return _average_on_original(groups[0])[0]
-    # means weighed by how many views they are of, summed where all pictures have the same grid
-    total, weight = np.zeros((2, *views[0].image_size), np.float32)
-    for group in groups:
-        mean, counts = _average_on_original(group)
-        total += mean * counts
-        weight += counts
-    return np.divide(total, weight, out=total, where=weight > 0)
+    size = views[0].image_size if size is None else size
+    result = np.empty(size, np.float32)
+    # block by block, so that a large picture takes no more memory than its map
+    for blocks in zip(*(_average_on_original(group, size) for group in groups), strict=True):
+        columns, mean, weight = blocks[0]
+        if len(blocks) > 1:
+            # means weighed by how many views they are of, summed where all pictures have the same grid
+            total = mean * weight
+            for _, mean, counts in blocks[1:]:
+                total += mean * counts
+                weight = weight + counts
+            mean = np.divide(total, weight, out=total, where=weight > 0)
+        result[:, columns] = mean
+    return result
 
 
 def coverage(views: Sequence[View]) -> np.ndarray:
@@ -147,15 +187,17 @@ def coverage(views: Sequence[View]) -> np.ndarray:
     return average_views(ones, views) > 0
 
 
-def _average_on_original(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the maps, and how many there are, on the original picture's grid; 0 where there are none."""
-    size = pairs[0][0].image_size
+def _average_on_original(
+    pairs: Sequence[_ViewAndMap], size: Size
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield blocks of columns: mean of the maps on a grid of that size, and how many there are; 0 without any."""
     mean, counts = _average_on_resized(pairs)
     # resampled beside zeros, the mean fades at the border of what was seen, and ``seen`` as much
-    mean, seen, counts = (_resample(values, size) for values in (mean, counts > 0, counts))
-    inside = seen >= 0.5
-    mean = np.divide(mean, seen, out=np.zeros_like(mean), where=inside)
-    return mean, np.where(inside, counts, np.float32(0))
+    resampled = (resize_in_blocks(values, size) for values in (mean, counts > 0, counts))
+    for (columns, mean), (_, seen), (_, counts) in zip(*resampled, strict=True):
+        inside = seen >= 0.5
+        mean = np.divide(mean, seen, out=np.zeros_like(mean), where=inside)
+        yield columns, mean, np.where(inside, counts, np.float32(0))
 
 
 def _average_on_resized(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.ndarray]:
@@ -168,12 +210,32 @@ def _average_on_resized(pairs: Sequence[_ViewAndMap]) -> tuple[np.ndarray, np.nd
     return np.divide(total, counts, out=total, where=counts > 0), counts
 
 
-def _resample(values: np.ndarray, size: Size) -> np.ndarray:
+def resize_in_blocks(values: np.ndarray, size: Size) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield blocks of columns of a map (h, w) brought to (H, W) bilinearly, float32; one block unless large.
+
+    Examples
+    --------
+    >>> [(columns, block)] = resize_in_blocks(np.eye(2), (2, 4))
+    >>> columns, block[0].tolist()
+    (slice(0, 4, None), [1.0, 0.75, 0.25, 0.0])
+
+    """
+    height, width = size
+    step = max(1, BLOCK // height)
+    values = values.astype(np.float32)  # Pillow's only kind of real numbers
+    if step >= width:
+        yield slice(0, width), _resize_picture(values, size)
+        return
+    # one axis after the other, rows first, is what Pillow does at once where it enlarges both
+    wide = _resize_picture(values, (values.shape[0], width))
+    for start in range(0, width, step):
+        block = np.ascontiguousarray(wide[:, start : start + step])
+        yield slice(start, start + block.shape[1]), _resize_picture(block, (height, block.shape[1]))
+
+
+def _resize_picture(values: np.ndarray, size: Size) -> np.ndarray:
     from PIL import Image
 
-    # the one floating point type that Pillow resizes
-    values = values.astype(np.float32)
     if values.shape == tuple(size):
         return values
-    picture = Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR))

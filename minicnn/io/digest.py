@@ -55,10 +55,19 @@ def digest_image(image: Any) -> dict[str, Any]:
     """Return which image this is: its file's name and digest; of an image in memory, the digest of its pixels."""
     if isinstance(image, str | Path):
         try:
-            return {"name": str(image), "sha256": hashlib.sha256(Path(image).read_bytes()).hexdigest()}
+            return {"name": str(image), "sha256": _digest_file(image)}
         except OSError as error:
             raise ImageError(f"{image}: can't be read ({error.strerror or error})") from error
     return {"name": None, "sha256": digest_pixels(image)}
+
+
+def _digest_file(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        # in parts, since a photograph of a hundred megabytes is not needed whole
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def digest_pixels(image: Any) -> str:

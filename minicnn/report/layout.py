@@ -29,6 +29,7 @@ def to_rgb(image: Picture, where: str) -> Image:
     """Convert a picture of any accepted kind to RGB, or raise an ImageError that begins with the caller's name.
 
     Accepted are (H, W, 3) and (H, W) uint8 arrays, (H, W) boolean masks and `PIL.Image`; transparency shows white.
+    A picture that is RGB already is returned as it is.
     """
     from PIL import Image
 
@@ -49,6 +50,8 @@ def to_rgb(image: Picture, where: str) -> Image:
 def _on_white(image: Image, where: str) -> Image:
     from PIL import Image
 
+    if image.mode == "RGB" and not image.has_transparency_data and 0 not in image.size:
+        return image
     try:
         layers = image.convert("RGBA")
     except (OSError, ValueError) as error:

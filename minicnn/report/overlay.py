@@ -110,7 +110,7 @@ def draw_box(image: Picture, box: Sequence[float], colour: Sequence[int] = ORANG
     """
     from PIL import ImageDraw
 
-    result = to_rgb(image, "draw_box")
+    result = to_rgb(image, "draw_box").copy()
     width, height = result.size
     left, top, right, bottom = _clip_box(box, width, height)
     draw, line = ImageDraw.Draw(result), max(2, round(min(width, height) / 100))

@@ -48,7 +48,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     edges = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
     edges[row[largest], start[largest]] += 1
     edges[row[largest], end[largest]] -= 1
-    return edges.cumsum(axis=1)[:, :-1] > 0
+    return edges.cumsum(axis=1, dtype=np.int8)[:, :-1] > 0
 
 
 def component_boxes(mask: np.ndarray, corners: bool = True) -> np.ndarray:

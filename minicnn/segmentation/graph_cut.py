@@ -34,6 +34,7 @@ __all__ = [
     "minimise",
     "minimise_each",
     "region_term",
+    "resize_mask",
     "segment",
 ]
 
@@ -174,7 +175,7 @@ def segment(
             break
         # the next round fits the models to the two sides of the cut
         weights = np.stack([mask, ~mask])
-    mask = _resize_mask(mask, size)
+    mask = resize_mask(mask, size)
     # resizing the mask may lose a thin seed, so seeds are set once more at full size
     return mask if clamped is None else (mask | sides[0]) & ~sides[1]
 
@@ -219,8 +220,10 @@ def _colours(picture: Picture, size: tuple[int, int], space: str) -> np.ndarray:
     return rgb_to_lab(pixels) if space == "lab" else pixels.astype(np.float64)
 
 
-def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a mask to (H, W) by nearest neighbour."""
+    if mask.shape == size:
+        return mask
     (height, width), (rows, columns) = size, mask.shape
     # row y of the result is row floor(y rows / height) of the mask
     return mask[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]

@@ -90,7 +90,7 @@ class ClassMapper:
 
         ``closer`` leaves out the largest of several scales, whose details an enlarged part shows already.
         """
-        part = picture.crop(box)
+        part = picture if box == (0, 0, *picture.size) else picture.crop(box)
         scales = (self.scales[:-1] if closer else ()) or self.scales
         kept = min(self._features, len(scales) - 1)
         maps: list[list[np.ndarray]] = [[] for _ in classes]

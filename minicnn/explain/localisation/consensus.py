@@ -17,6 +17,8 @@ from minicnn.explain.localisation.confidence import box_confidence
 from minicnn.explain.localisation.detection import Box, Detection
 from minicnn.explain.prediction import class_label, load_views, mean_probabilities
 from minicnn.explain.saliency import ChooseClasses, Saliency
+from minicnn.images import PlacedMaps, View
+from minicnn.images.views import resize_in_blocks
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
 
@@ -73,7 +75,7 @@ class Consensus:
 
     Attributes
     ----------
-    map : float32 array of shape (H, W) in [0, 1], the class activation of the whole picture
+    map : PlacedMaps, the class activation of the whole picture, in [0, 1]
     mask : bool array of shape (H, W), one component; empty if the map is zero everywhere
     box : Box around it
     candidates : boxes of all cuts
@@ -84,7 +86,7 @@ class Consensus:
 
     """
 
-    map: np.ndarray
+    map: PlacedMaps
     mask: np.ndarray
     box: Box
     candidates: list[Box]
@@ -115,7 +117,7 @@ class ConsensusMethod:
         detections = []
         for c, located in zip(classes, locate(net, picture, classes, self.settings), strict=True):
             saliency = Saliency(
-                map=located.map,
+                placed=located.map,
                 target=c,
                 label=class_label(net, c),
                 score=float(scores[:, c].mean()),
@@ -191,21 +193,22 @@ def _answer(
     picture: Image, map: np.ndarray, candidates: list[Candidate], settings: ConsensusSettings
 ) -> Consensus:
     size = (picture.height, picture.width)
-    full_map = np.maximum(resize_maps(map[None], size)[0], 0)
+    placed = PlacedMaps(map[None], [View(size, map.shape, 0, 0, map.shape)])
     mask, agreement = np.zeros(size, bool), 0.0
     if candidates:
         best, agreement = agree(candidates)
         xmin, ymin, xmax, ymax = best.part
-        inside = resize_maps(best.mask[None], (ymax - ymin, xmax - xmin))[0] > 0.5
-        mask[ymin:ymax, xmin:xmax] = inside
+        for columns, cover in resize_in_blocks(best.mask, (ymax - ymin, xmax - xmin)):
+            mask[ymin:ymax, xmin:xmax][:, columns] = cover > 0.5
     thresholded = not mask.any()
     if thresholded:
         # the peak is above every level; a map that is zero marks nothing, and the mask stays empty
-        mask, agreement = full_map > np.median(settings.levels) * full_map.max(), 0.0
+        full_map, agreement = placed.at(), 0.0
+        mask = full_map > np.median(settings.levels) * full_map.max()
     largest = largest_component(mask)
     box = bounding_box(largest) if largest.any() else (0, 0, 0, 0)
     return Consensus(
-        map=full_map,
+        map=placed,
         mask=largest,
         box=box,
         candidates=[_whole_pixels(candidate.box, picture) for candidate in candidates],

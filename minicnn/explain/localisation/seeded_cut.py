@@ -34,10 +34,11 @@ from minicnn.errors import MinicnnError
 from minicnn.explain.localisation.detection import Detection
 from minicnn.explain.saliency import ChooseClasses, MapSettings, Saliency, saliencies
 from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.images.reduced import reduce_picture
 from minicnn.network import Network
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.components import largest_component
-from minicnn.segmentation.graph_cut import segment
+from minicnn.segmentation.graph_cut import resize_mask, segment
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -152,10 +153,12 @@ class LocalisationMethod:
         return smooth_map(map, self.settings)
 
     def _cut(self, picture: Image, saliency: Saliency, name: str) -> Detection:
-        map = saliency.map
+        size, small = (picture.height, picture.width), reduce_picture(picture)
+        # the cut itself is at ``working_size``; seeds have the picture's size, or, of a large one, a smaller
+        map = saliency.placed.at((small.height, small.width))
         marks = bool(np.isfinite(map).all() and map.min() < map.max())
-        mask = object_mask(picture, map, self.settings) if marks else np.zeros(map.shape, bool)
-        return Detection.of(saliency, mask, name)
+        mask = object_mask(small, map, self.settings) if marks else np.zeros(map.shape, bool)
+        return Detection.of(saliency, resize_mask(mask, size), name)
 
 
 def smooth_map(map: np.ndarray, settings: MaskSettings) -> np.ndarray:

@@ -19,8 +19,11 @@ from minicnn.explain.localise import (
 )
 from minicnn.explain.smooth_gradient import smooth_gradient
 from minicnn.figures import provenance
+from minicnn.figures.localisation import write_detection
+from minicnn.images import load_image
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.io import catalogue
+from minicnn.io.digest import digest_network
 
 IMAGES = catalogue.folder("images")
 PLAIN = MaskSettings(smoothing=0.0, foreground_smoothing=0.0)
@@ -210,3 +213,15 @@ def test_a_gradient_that_vanishes_is_said():
     for method in ("paper", "smooth"):
         with pytest.raises(MinicnnError, match="gradient vanish"):
             localise(net, IMAGES / "seven.png", [7], method=method)
+
+
+def test_a_large_picture_is_cut_smaller_and_the_box_is_in_its_own_pixels(tmp_path):
+    seven = load_image(IMAGES / "seven.png")
+    large = seven.resize((1400, 1400))
+    net = minicnn.load("digits").to("reference")
+    (small_answer,), (answer,) = (localise(net, p, [7], method="paper") for p in (seven, large))
+    assert answer.mask.shape == answer.saliency.map.shape == (1400, 1400)
+    np.testing.assert_allclose(answer.box, 5 * np.array(small_answer.box), atol=40)
+    record = write_detection(tmp_path / "a.png", large, answer, digest_network(net, "digits"), MaskSettings())
+    assert record["box"] == list(answer.box)
+    assert provenance.read(tmp_path / "a.png")["arrays"]["mask"]["shape"] == [1024, 1024]

@@ -6,7 +6,9 @@ from PIL import Image
 
 from minicnn import Preprocess
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
-from minicnn.images import View, average_views, coverage, load_image
+from minicnn.images import PlacedMaps, View, average_views, coverage, load_image
+from minicnn.images import views as image_views
+from minicnn.images.reduced import MOST_DRAWN, reduced_size
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 9, 3), np.uint8)
@@ -110,6 +112,15 @@ def test_pictures_and_arrays_are_taken_too():
     np.testing.assert_array_equal(array(load_image(GREY)), three(GREY))
     np.testing.assert_array_equal(array(load_image(Image.fromarray(COLOURS))), COLOURS)
     np.testing.assert_array_equal(array(load_image(COLOURS[:, ::-1])), COLOURS[:, ::-1])
+
+
+def test_a_picture_that_is_rgb_already_is_shared_and_not_drawn_on(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "a.png")
+    given = Image.open(tmp_path / "a.png")
+    loaded = load_image(given)
+    assert loaded.im is given.im and loaded.info == {}
+    loaded.paste((0, 0, 0), (0, 0, 9, 6))
+    np.testing.assert_array_equal(array(given), COLOURS)
 
 
 def bad_files(folder):
@@ -352,6 +363,35 @@ def test_views_of_several_sizes_are_weighted_by_how_often_they_looked():
     maps = np.concatenate([np.zeros((10, 224, 224)), np.ones((1, 224, 224))])
     back = average_views(maps, views)
     assert back[0, 0] == pytest.approx(1 / 3, abs=0.01) and back[128, 128] == pytest.approx(1 / 11, abs=0.01)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((7, 9), (40, 61)), ((30, 40), (300, 61)), ((7, 9), (7, 20))])
+def test_blocks_of_a_resized_map_are_those_of_the_whole(monkeypatch, shape, size):
+    monkeypatch.setattr(image_views, "BLOCK", 100)
+    map = RNG.random(shape).astype(np.float32)
+    blocks = list(image_views.resize_in_blocks(map, size))
+    expected = np.asarray(Image.fromarray(map).resize(size[::-1], Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks], axis=1), expected)
+    assert len(blocks) > 1 and blocks[-1][0].stop == size[1]
+
+
+def test_placed_maps_are_drawn_at_any_size():
+    views = Preprocess(size=(5, 5), resize=8).views((40, 60), "all")
+    maps = PlacedMaps(RNG.random((len(views), 5, 5)), views)
+    np.testing.assert_array_equal(maps.at(), average_views(maps.maps, views))
+    # a block of the large map covers a pixel of the small one
+    coarse = maps.at().reshape(20, 2, 30, 2).mean(axis=(1, 3))
+    assert (
+        maps.at((20, 30)).shape == (20, 30) and np.corrcoef(coarse.ravel(), maps.at((20, 30)).ravel())[0, 1] > 0.97
+    )
+
+
+@pytest.mark.parametrize("size", [(375, 500), (6250, 8000), (1, 10**8), (3, 10**7)])
+def test_large_pictures_are_drawn_smaller(size):
+    height, width = reduced_size(size)
+    assert height >= 1 and height * width <= MOST_DRAWN
+    if np.prod(size) <= MOST_DRAWN:
+        assert (height, width) == size
 
 
 def test_maps_that_do_not_belong_are_named():

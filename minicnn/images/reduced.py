@@ -1,0 +1,41 @@
+"""Large pictures at a size that is enough to draw them, or to cut an object out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from minicnn.images.views import Size
+
+__all__ = ["MOST_DRAWN", "reduce_picture", "reduced_size"]
+
+MOST_DRAWN = 1 << 20  # pixels of a picture that is drawn or cut: six times what a figure's panel shows
+
+
+def reduced_size(size: Size) -> Size:
+    """Return the size (H, W) of a picture's aspect with at most 2^20 pixels; its own if it has no more.
+
+    Examples
+    --------
+    >>> reduced_size((375, 500)), reduced_size((6250, 8000))
+    ((375, 500), (905, 1158))
+
+    """
+    scale = (MOST_DRAWN / (size[0] * size[1])) ** 0.5
+    if scale >= 1:
+        return size
+    height, width = (max(1, int(n * scale)) for n in size)
+    # of a very long picture one side is a pixel, and the other has to be bounded by itself
+    return min(height, MOST_DRAWN), min(width, MOST_DRAWN)
+
+
+def reduce_picture(picture: Picture) -> Picture:
+    """Return a picture brought to `reduced_size`; the picture itself if it has that size."""
+    from PIL import Image
+
+    height, width = reduced_size((picture.height, picture.width))
+    if (width, height) == picture.size:
+        return picture
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
