@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,14 @@ from minicnn.evaluate.dataset import Box, Example, read_truth
 from minicnn.evaluate.localisation import Drawing
 from minicnn.evaluate.localisation_result import LOCALISATION_MEASURES, PER_CENT, Evaluation
 from minicnn.explain.localise import saliency_seeds
+from minicnn.figures.common import draw_map
 from minicnn.images import load_image
 from minicnn.report import Section, draw_box, normalise, overlay, write_page
 from minicnn.report.files import make_folder, sanitise_filename, write_atomically
+from minicnn.segmentation.graph_cut import resize_mask
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["ORDERS", "write_answer", "write_localisation_pages"]
 
@@ -42,9 +47,9 @@ def write_answer(folder: Path, drawing: Drawing) -> None:
 
     """
     answer = drawing.answer
-    photograph, scale = _shrink(np.asarray(drawing.picture))
+    photograph, scale = _shrink(drawing.picture)
     views = [_draw_boxes(photograph, scale, drawing.example.boxes, answer.box)]
-    saliency = answer.saliency.map
+    saliency = draw_map(answer.saliency.placed)
     if saliency.max() > saliency.min():
         views.append(overlay(photograph, normalise(_shrink_map(saliency, photograph))))
         if answer.settings is not None:
@@ -53,7 +58,7 @@ def write_answer(folder: Path, drawing: Drawing) -> None:
         elif answer.candidates:
             views.append(_draw_candidates(photograph, scale, answer.candidates))
     if answer.mask is not None:
-        inside = _shrink_map(answer.mask, photograph)[..., None] > 0.5
+        inside = _shrink_map(resize_mask(answer.mask, saliency.shape), photograph)[..., None] > 0.5
         views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
     _write_views(_path(folder, drawing.example), views)
 
@@ -135,7 +140,7 @@ def _existing(folder: Path, example: Example, row: dict[str, Any]) -> Path:
     path = _path(folder, example)
     if not path.is_file():
         picture = load_image(example.image)
-        photograph, scale = _shrink(np.asarray(picture))
+        photograph, scale = _shrink(picture)
         truth = read_truth(example, picture.size[::-1]).boxes
         _write_views(path, [_draw_boxes(photograph, scale, truth, row["box"])])
     return path
@@ -166,14 +171,13 @@ def _draw_candidates(photograph: np.ndarray, scale: float, boxes: Sequence[Seque
     return grey
 
 
-def _shrink(photograph: np.ndarray) -> tuple[np.ndarray, float]:
+def _shrink(picture: Picture) -> tuple[np.ndarray, float]:
     """Return a photograph whose longer side is at most SIDE, and its scale."""
     from PIL import Image
 
-    height, width = photograph.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(photograph).resize(size, Image.Resampling.BILINEAR)), scale
+    scale = min(1.0, SIDE / max(picture.size))
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR)), scale
 
 
 def _shrink_map(map: np.ndarray, photograph: np.ndarray) -> np.ndarray:

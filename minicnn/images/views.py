@@ -101,6 +101,12 @@ class PlacedMaps:
     maps: np.ndarray
     views: Sequence[View]
 
+    @classmethod
+    def of_whole(cls, map: np.ndarray, image_size: Size) -> PlacedMaps:
+        """Return a map (h, w) of the whole picture (H, W)."""
+        size = (map.shape[0], map.shape[1])
+        return cls(map[None], [View(image_size, size, 0, 0, size)])
+
     @property
     def image_size(self) -> Size:
         """(H, W) of the picture."""

@@ -17,7 +17,7 @@ from minicnn.explain.localisation.confidence import box_confidence
 from minicnn.explain.localisation.detection import Box, Detection
 from minicnn.explain.prediction import class_label, load_views, mean_probabilities
 from minicnn.explain.saliency import ChooseClasses, Saliency
-from minicnn.images import PlacedMaps, View
+from minicnn.images import PlacedMaps
 from minicnn.images.views import resize_in_blocks
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
@@ -193,7 +193,7 @@ def _answer(
     picture: Image, map: np.ndarray, candidates: list[Candidate], settings: ConsensusSettings
 ) -> Consensus:
     size = (picture.height, picture.width)
-    placed = PlacedMaps(map[None], [View(size, map.shape, 0, 0, map.shape)])
+    placed = PlacedMaps.of_whole(map, size)
     mask, agreement = np.zeros(size, bool), 0.0
     if candidates:
         best, agreement = agree(candidates)

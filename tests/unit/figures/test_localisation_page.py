@@ -16,7 +16,7 @@ from minicnn.evaluate.localisation import Drawing
 from minicnn.explain.localise import LOCALISATION_METHODS
 from minicnn.figures import localisation_page
 from minicnn.figures.localisation_page import write_answer, write_localisation_pages
-from minicnn.images import load_image
+from minicnn.images import PlacedMaps, load_image
 from minicnn.io import catalogue
 
 BOX = (20, 18, 66, 69)
@@ -97,7 +97,9 @@ def test_the_views_show_truth_box_map_seeds_and_mask(answer, tmp_path):
     grey = Image.new("RGB", (84, 84), (120, 120, 120))
     truth = replace(answer.example, boxes=((4, 4, 24, 24),))
     own = answer.answer._replace(
-        saliency=replace(answer.answer.saliency, map=map), mask=mask, box=(40, 44, 82, 80)
+        saliency=replace(answer.answer.saliency, placed=PlacedMaps.of_whole(map, map.shape)),
+        mask=mask,
+        box=(40, 44, 82, 80),
     )
     write_answer(tmp_path, Drawing(truth, grey, own))
     with Image.open(next(tmp_path.iterdir())) as picture:
@@ -138,7 +140,9 @@ def test_a_long_page_says_what_it_leaves_out(folder, tmp_path, monkeypatch):
 
 def test_maps_that_mark_nothing_methods_without_seeds_and_tiny_boxes_are_drawn(answer, tmp_path):
     marked, flat = answer.answer.saliency, np.zeros((84, 84), np.float32)
-    nothing = answer.answer._replace(saliency=replace(marked, map=flat), mask=None, box=None)
+    nothing = answer.answer._replace(
+        saliency=replace(marked, placed=PlacedMaps.of_whole(flat, flat.shape)), mask=None, box=None
+    )
     for own, count in ((nothing, 1), (answer.answer._replace(settings=None), 3)):
         write_answer(tmp_path, answer._replace(answer=own))
         with Image.open(next(tmp_path.iterdir())) as picture:
