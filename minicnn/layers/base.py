@@ -224,13 +224,19 @@ class Layer:
     def with_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Return the same layer with other parameters."""
         changes: dict[str, Any] = dict(state)
-        return replace(self, **changes) if changes else self
+        if not changes or "__dataclass_fields__" in vars(type(self)):
+            return replace(self, **changes) if changes else self
+        # a class with a constructor of its own may take other arguments
+        layer = copy(self)
+        for name, value in changes.items():
+            object.__setattr__(layer, name, value)
+        return layer
 
     def initialise(self, rng: np.random.Generator) -> Self:
         """Return the layer with its unset parameters drawn as torch draws them."""
         shapes = self.parameter_shapes()
         # what is not drawn yet is None, or True for a bias
-        unset = [name for name in shapes if not isinstance(getattr(self, name), np.ndarray)]
+        unset = [name for name, value in self.state().items() if not isinstance(value, np.ndarray)]
         return self.with_state({name: self._draw(name, shapes[name], rng) for name in unset})
 
     def _draw(self, name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:

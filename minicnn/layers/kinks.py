@@ -5,7 +5,8 @@ at 0 after |t| = |x_i / v_i|; in a pool tap j overtakes the maximum m after (x_m
 computed from the values alone: the masks and switches that the layers keep for their backward are not trusted
 here, they are what is checked.
 
-What a layer's kind does not tell is in ``piecewise``: a new layer with kinks is registered there.
+What a layer's kind does not tell is in ``piecewise``: a function of each value says its ``kinks``, other layers
+are registered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from minicnn._utils.derivative import differentiate
 from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
@@ -25,7 +27,6 @@ from minicnn.kernels.reference.windows import Windows
 from minicnn.layers import (
     AdaptiveMaxPool2d,
     Amax,
-    Hardtanh,
     Kind,
     Layer,
     LeakyReLU,
@@ -36,9 +37,9 @@ from minicnn.layers import (
     ReLU6,
     ZeroPad2d,
 )
-from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.layers.transforms.fuse import ConvReLU2d
+from minicnn.layers.transforms.own import check_kinks, has_rule, is_own, says_kinks
 from minicnn.layers.transforms.pack import Packed
 from minicnn.shapes import adaptive_windows
 
@@ -72,7 +73,7 @@ def complex_step(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def tangent(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Directional derivative J v of a layer at x, from its forward pass alone.
+    """Directional derivative J v of a layer at x, from its forward pass alone; of one's own layer extrapolated.
 
     Raises
     ------
@@ -80,11 +81,14 @@ def tangent(layer: Layer, x: np.ndarray, v: np.ndarray) -> np.ndarray:
         If it is not known how this class of layer behaves.
 
     """
+    if is_own(layer):
+        size = (np.abs(x).max(initial=0.0) or 1.0) / (np.abs(v).max(initial=0.0) or 1.0)
+        return differentiate(lambda t: layer.forward(x + t * v, reference)[0], size).value
     if layer.kind <= Kind.AFFINE:
         return linear_part(layer).forward(v, reference)[0]
     if layer.kind == Kind.SMOOTH:
         return complex_step(layer, x, v)
-    return piecewise(layer).tangent(x, v)
+    return _rule(layer).tangent(x, v)
 
 
 def parameter_tangent(layer: Layer, x: np.ndarray, moves: Mapping[str, np.ndarray]) -> np.ndarray | float:
@@ -114,7 +118,9 @@ def affine_piece(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """
     if layer.kind <= Kind.AFFINE:
         return layer.forward(z, reference)[0]
-    return piecewise(layer).affine_piece(x, z)
+    if is_own(layer) and not (says_kinks(layer) or has_rule(piecewise, layer)):
+        return layer.forward(x, reference)[0] + tangent(layer, x, z - x)
+    return _rule(layer).affine_piece(x, z)
 
 
 def distance_to_kink(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = False) -> np.ndarray | float:
@@ -131,17 +137,24 @@ def distance_to_kink(layer: Layer, x: np.ndarray, v: np.ndarray, ahead: bool = F
     t : array of the shape of y, >= 0, or infinity for a layer without kinks
 
     """
-    return piecewise(layer).distance_to_kink(x, v, ahead) if _has_kinks(layer) else inf
+    return _rule(layer).distance_to_kink(x, v, ahead) if _has_kinks(layer) else inf
 
 
 def clearance(layer: Layer, x: np.ndarray) -> np.ndarray | float:
     """How far each output's pre-activation is from a kink: |x|, or the gap between a window's two largest."""
-    return piecewise(layer).clearance(x) if _has_kinks(layer) else inf
+    return _rule(layer).clearance(x) if _has_kinks(layer) else inf
 
 
 def _has_kinks(layer: Layer) -> bool:
-    """Return whether the layer may have kinks: then ``piecewise`` must know them."""
+    """Return whether the layer has kinks, at places that can be told: ``piecewise`` knows them."""
+    if is_own(layer) and not (says_kinks(layer) or has_rule(piecewise, layer)):
+        return False
     return layer.kind in (Kind.PIECEWISE_LINEAR, Kind.NONLINEAR)
+
+
+def _rule(layer: Layer) -> Piecewise:
+    check_kinks(layer, repr(layer), piecewise)
+    return piecewise(layer) if has_rule(piecewise, layer) else _Bent(layer)
 
 
 def pool_gaps(layer: MaxPool2d | Packed, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,15 +218,15 @@ class _Rectifier(NamedTuple):
 class _Bent(NamedTuple):
     """A function of each value that bends or jumps at some ``kinks``; curved in between or not."""
 
-    layer: Hardtanh | Pointwise
+    layer: Any  # with ``kinks``
 
     def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return complex_step(self.layer, x, v)
+        return tangent(self.layer, x, v) if is_own(self.layer) else complex_step(self.layer, x, v)
 
     def affine_piece(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         if self.layer.kind != Kind.PIECEWISE_LINEAR:
             raise MinicnnError(f"{self.layer!r} is curved between its kinks: it is nowhere affine")
-        return self.layer.forward(x, reference)[0] + complex_step(self.layer, x, z - x)
+        return self.layer.forward(x, reference)[0] + self.tangent(x, z - x)
 
     def distance_to_kink(self, x: np.ndarray, v: np.ndarray, ahead: bool) -> np.ndarray:
         steps = (_steps_to(kink, x, v, ahead) for kink in self.layer.kinks)
@@ -330,16 +343,14 @@ class _RectifiedConvolution(NamedTuple):
 
 @singledispatch
 def piecewise(layer: Layer) -> Piecewise:
-    """Return what is known of a layer between its kinks; MinicnnError if its class is not registered."""
-    raise MinicnnError(f"no rule for {type(layer).__name__}; add it to minicnn/layers/kinks.py")
+    """Return what is known of a layer between its kinks: a function of each value, unless registered."""
+    return _Bent(layer)
 
 
 piecewise.register(ReLU, lambda layer: _Rectifier())
 piecewise.register(ReLU6, lambda layer: _Rectifier(ceiling=6))
 piecewise.register(LeakyReLU, lambda layer: _Rectifier(layer.negative_slope))
 piecewise.register(PReLU, lambda layer: _Rectifier(layer.weight))
-piecewise.register(Hardtanh, _Bent)
-piecewise.register(Pointwise, _Bent)
 piecewise.register(MaxPool2d, _MaxPool)
 piecewise.register(AdaptiveMaxPool2d, _MaxPool)
 piecewise.register(Amax, _MaxPool)

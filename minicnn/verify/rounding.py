@@ -50,6 +50,7 @@ from minicnn.layers.layer_norm import Standardisation
 from minicnn.layers.pointwise import Pointwise
 from minicnn.layers.resampling.base import Resample, Taps
 from minicnn.layers.transforms.fuse import ConvReLU2d
+from minicnn.layers.transforms.own import is_own
 from minicnn.layers.transforms.pack import Packed
 
 __all__ = [
@@ -62,11 +63,13 @@ __all__ = [
     "terms",
     "tolerance",
     "unit",
+    "unknown_scale",
 ]
 
 SIGMAS = 8.0
 UNDERFLOW = 1.5e-154  # squares of smaller numbers underflow
 UNITS = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff of what is coarser than float32
+UNKNOWN = 128  # roundings in units of u, of a layer of which nothing is known
 ELEMENTARY = 16  # roundings of an exponential, a power or a hyperbolic tangent, generously
 
 
@@ -104,6 +107,8 @@ def inner(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 def forward_scale(layer: Layer, x: np.ndarray, reach: np.ndarray | float = 0.0) -> np.ndarray:
     """Error of each output value in units of u: sqrt(n) A, for inputs up to |x| + reach."""
     size = np.abs(x) + reach
+    if is_own(layer):
+        return unknown_scale(layer.forward(x, reference)[0])
     if isinstance(layer, ConvReLU2d):
         scale, shift = _scale_and_shift(layer)
         return forward_scale(layer.convolution, x, reach) * scale + 4 * shift
@@ -125,8 +130,10 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
     if isinstance(layer, ConvReLU2d):
         scale, _ = _scale_and_shift(layer)
         return {"input": gradient_scales(layer.convolution, x, dy * scale)["input"] * 2}
+    if is_own(layer):
+        _, saved = layer.forward(x, reference, Keep.MASKS)
+        return {"input": unknown_scale(layer.backward(dy, saved, reference)[0])}
     size, (input_terms, parameter_terms) = np.abs(dy), _gradient_terms(layer, x.shape, dy.shape)
-    # of a user's own curved layer with kinks no more is known than of one that is linear between them
     if layer.kind == Kind.SMOOTH or isinstance(layer, Pointwise):
         scales = {"input": np.sqrt(input_terms) * _smooth_gradient_size(layer, x, size)}
         if isinstance(layer, Standardisation):
@@ -144,6 +151,12 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
     dx, others = layer.backward(size, saved, reference, weights=True)
     scales = {"input": np.sqrt(input_terms) * np.abs(dx)}
     return scales | {name: np.sqrt(parameter_terms) * np.abs(value) for name, value in others.items()}
+
+
+def unknown_scale(values: np.ndarray) -> np.ndarray:
+    """Error of each value of an array of which only the sizes are known, generously, in units of u."""
+    size = np.abs(values.astype(np.float64))
+    return UNKNOWN * (size + (np.sqrt(np.mean(size * size)) if size.size else 0.0))
 
 
 def absolute(layer: Layer) -> Layer:

@@ -14,6 +14,10 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import class_index, class_label, load_views
+from minicnn.layers import Kind, sequence
+from minicnn.layers.joins import Join
+from minicnn.layers.kinks import piecewise
+from minicnn.layers.transforms.own import check_kinks, is_own
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 from minicnn.network.linear_piece import piecewise_linear_layers, scores_at_zero
@@ -117,6 +121,9 @@ def validity(net: Network, image: ImageLike, target: int | str | None = None) ->
     check_weights(net.state_dict())
     net = as_classifier(net)
     layers, exact = piecewise_linear_layers(net, "validity"), net.to("reference")
+    for name, own in sequence.walk(layers):
+        if own.kind == Kind.PIECEWISE_LINEAR and (is_own(own) or not isinstance(own, Join)):
+            check_kinks(own, f"validity: layer {name!r}", piecewise)
     x, _ = load_views(net, image, "one")
     assert net.preprocess is not None  # load_views refuses a network without
     x = x.astype(np.float64)

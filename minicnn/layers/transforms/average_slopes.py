@@ -13,16 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 from math import inf
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from minicnn.errors import MinicnnError
 from minicnn.kernels.reference.windows import Windows
 from minicnn.layers import (
-    Abs,
-    Hardsigmoid,
-    Hardtanh,
     Kind,
     Layer,
     LeakyReLU,
@@ -33,7 +29,8 @@ from minicnn.layers import (
     sequence,
 )
 from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng
-from minicnn.layers.kinks import complex_step
+from minicnn.layers.kinks import tangent
+from minicnn.layers.transforms.own import check_kinks, has_rule
 from minicnn.layers.transforms.pack import with_one_input
 from minicnn.rules import GRADIENT, Rule
 
@@ -90,11 +87,7 @@ def average_slopes(layers: sequence.NamedLayers, record_kinks: RecordKinks) -> s
     def averaged(name: str, layer: Layer) -> Layer:
         if layer.kind <= Kind.AFFINE:
             return layer
-        if average_slope.dispatch(type(layer)) is average_slope.dispatch(Layer):
-            raise MinicnnError(
-                f"layer {name!r}: where a {type(layer).__name__} bends is not known; add it to "
-                "minicnn/layers/transforms/average_slopes.py"
-            )
+        check_kinks(layer, f"layer {name!r}", average_slope)
         return _Averaged(layer, record_kinks)
 
     return sequence.map_layers(layers, averaged)
@@ -110,7 +103,8 @@ class _Averaged(Layer):
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         layer, x = with_one_input(self.layer, x)
         y, _ = layer.forward(x, kernels)
-        average = average_slope(layer, x[:-1], x[1:])
+        rule = average_slope if has_rule(average_slope, layer) else _average_lines
+        average = rule(layer, x[:-1], x[1:])
         self.record_kinks(average.kinks)
         return y, average
 
@@ -125,13 +119,9 @@ class _Averaged(Layer):
 def average_slope(layer: Layer, a: np.ndarray, b: np.ndarray) -> AverageSlope:
     """Return the derivative of a layer with kinks, on average along segments from inputs a to b, both (N, ...).
 
-    Raises
-    ------
-    MinicnnError
-        If its class is not registered.
-
+    A class that is not registered has ``kinks``, as ``average_slopes`` checks.
     """
-    raise MinicnnError(f"no average slope of {type(layer).__name__}")
+    return _average_lines(layer, a, b)
 
 
 class _RectifierSlope(NamedTuple):
@@ -164,15 +154,12 @@ average_slope.register(LeakyReLU, lambda layer, a, b: _average_rectifier(a, b, l
 average_slope.register(PReLU, lambda layer, a, b: _average_rectifier(a, b, layer.weight))
 
 
-@average_slope.register(Abs)
-@average_slope.register(Hardsigmoid)
-@average_slope.register(Hardtanh)
-def _average_lines(layer: Abs | Hardsigmoid | Hardtanh, a: np.ndarray, b: np.ndarray) -> AverageSlope:
+def _average_lines(layer: Any, a: np.ndarray, b: np.ndarray) -> AverageSlope:
     """Average slope of a function made of lines between its kinks."""
     ends = np.array(layer.kinks, a.dtype)
     # a point on each line: before the first kink, between two, behind the last
     points = np.concatenate([ends[:1] - 1, (ends[:-1] + ends[1:]) / 2, ends[-1:] + 1])
-    slopes = complex_step(layer, points, np.ones_like(points))
+    slopes = tangent(layer, points[None], np.ones_like(points[None]))[0]
     slope, kinks = np.full_like(a, slopes[-1]), []
     for kink, step in zip(ends, slopes[:-1] - slopes[1:], strict=True):
         below, crossed = share_below(kink, a, b)

@@ -8,11 +8,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minicnn._utils.derivative import differentiate
 from minicnn._utils.types import Shape
 from minicnn.verify.gradcheck.report import UNDECIDED, Row, RowLabel
 from minicnn.verify.rounding import inner, tolerance
 
-__all__ = ["Claim", "Derivative", "Measured", "Sampling", "check_claim", "step_within"]
+__all__ = ["Claim", "Derivative", "Measured", "Sampling", "check_claim", "extrapolate", "failed", "step_within"]
 
 WORK = 500_000_000  # multiply-adds spent on the entries of one tensor: about a second
 
@@ -78,6 +79,15 @@ class _Error(NamedTuple):
         return np.inf if self.error > 0 else 0.0
 
 
+def extrapolate(f: Callable[[float], np.ndarray], dy: np.ndarray, reach: float) -> Measured | None:
+    """Return <J v, dy> for f(t) = y(x + t v), extrapolated; None if outputs that count lie on a kink."""
+    slope, counts = differentiate(f, reach), dy != 0
+    if not slope.resolved[counts].all():
+        return None
+    value, summation = inner(np.where(counts, slope.value, 0.0), dy)
+    return Measured(value, float((slope.error[counts] * np.abs(dy[counts])).sum()) + summation)
+
+
 def check_claim(
     label: RowLabel,
     claim: Claim,
@@ -90,17 +100,17 @@ def check_claim(
     array, gradient, scale = claim
     if gradient is None or gradient.shape != array.shape or gradient.dtype != dtype:
         got = "missing" if gradient is None else f"{gradient.dtype} {gradient.shape}"
-        return _failed(label, f"gradient is {got}, expected {array.shape}")
+        return failed(label, f"gradient is {got}, expected {array.shape}")
     gradient = gradient.astype(np.float64)
     if not np.isfinite(gradient).all():
-        return _failed(label, "gradient is not finite")
+        return failed(label, "gradient is not finite")
     every_entry = array.size <= sampling.entries
     directions = list(_unit_vectors(array.shape)) if every_entry else []
     directions += _random_directions(array.shape, rng, sampling.directions)
     measured = [_measure(d, gradient, scale, derivative, dtype) for d in directions]
     errors = [error for error in measured if error is not None]
     if not errors:
-        return _failed(label, UNDECIDED)
+        return failed(label, UNDECIDED)
     worst = max(errors, key=lambda error: error.severity)
     norm = float(np.linalg.norm(gradient))
     # the Gaussian directions are the last ones
@@ -117,7 +127,8 @@ def check_claim(
     )
 
 
-def _failed(label: RowLabel, where: str) -> Row:
+def failed(label: RowLabel, where: str) -> Row:
+    """Return the row of what could not be compared, or need not be: ``where`` says why."""
     return Row(
         *label,
         probes=0,

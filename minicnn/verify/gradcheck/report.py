@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from minicnn._utils.json import nan_to_none
 
-__all__ = ["UNDECIDED", "Report", "Row", "RowLabel", "format_table"]
+__all__ = ["EXTRAPOLATED", "UNDECIDED", "Report", "Row", "RowLabel", "format_table"]
 
 UNDECIDED = "on a kink in every direction"
+EXTRAPOLATED = "Richardson"
 
 
 class RowLabel(NamedTuple):
@@ -158,14 +159,15 @@ class Report:
                 f"passed: {len(self.rows)} gradients, {checks} checks, every error within its rounding tolerance"
             )
         worst = self.failures[0]
+        # what could not be compared has no error, but a reason
+        by = f"by {worst.ratio:.3g} tolerances at {worst.where}" if worst.probes else worst.where
         return (
-            f"FAILED: {len(self.failures)} of {len(self.rows)} gradients; worst: {worst.layer}, {worst.what}, by "
-            f"{worst.ratio:.3g} tolerances at {worst.where}"
+            f"FAILED: {len(self.failures)} of {len(self.rows)} gradients; worst: {worst.layer}, {worst.what}, {by}"
         )
 
     def notes(self) -> list[str]:
         """Return what a reader needs to weigh the table."""
-        return [
+        notes = [
             f"{self.subject}: gradients of device {self.device} in {self.dtype}, against the reference's forward "
             f"pass in float64; seed {self.seed}, {self.seconds:.1f} s.",
             "Tolerances are derived from the rounding of the operations, none is chosen: "
@@ -173,6 +175,15 @@ class Report:
             f"{self.directions} Gaussian directions for each gradient: an error of 1000 tolerances, in one entry "
             f"or spread, is missed with probability below {self.missed():.0e}; small tensors go by entry too.",
         ]
+        own = [row for row in self.rows if row.how.startswith(EXTRAPOLATED) and row.probes and row.what != "loss"]
+        if own:
+            kinds = ", ".join(dict.fromkeys(row.kind for row in own))
+            notes.append(
+                f"Richardson ({kinds}): nothing is known of code of one's own, so that its derivatives are "
+                "differences at many steps, extrapolated. The tolerance adds what that leaves open, here up to "
+                f"{max(row.sees for row in own):.0e} of a gradient. Outputs on a kink are checked beside x."
+            )
+        return notes
 
     def text(self) -> str:
         """Return notes, table and verdict for people."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.raised import describe_raised
+from minicnn.errors import MinicnnError
 from minicnn.layers import Keep, Layer
 from minicnn.rules import GRADIENT, Rule
 
@@ -36,7 +38,13 @@ class _Recorder(Layer):
         self, x: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
     ) -> tuple[np.ndarray, Any]:
         self.trace.inputs[self.name] = x
-        return self.layer.forward(x, kernels, keep, rng)
+        try:
+            return self.layer.forward(x, kernels, keep, rng)
+        except MinicnnError:
+            raise
+        except Exception as error:  # of somebody's own layer
+            kind = type(self.layer).__name__
+            raise MinicnnError(f"layer {self.name!r} ({kind}): forward raised {describe_raised(error)}") from error
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: ModuleType, rule: Rule = GRADIENT, weights: bool = False

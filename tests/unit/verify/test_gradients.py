@@ -10,8 +10,7 @@ from minicnn.cli import main
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.io.catalogue import folder
 from minicnn.kernels import reference
-from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, ReLU, Sequential, Tanh
-from minicnn.layers.kinks import piecewise
+from minicnn.layers import Conv2d, MaxPool2d, ReLU, Sequential, Tanh
 from minicnn.verify import gradients
 from tests.helpers.verify_cases import JOINS, LAYERS, MAPS, NETWORKS, normal, random_case
 
@@ -80,49 +79,6 @@ def test_random_configurations_pass():
         assert report.ok, report.text()
 
 
-class Hardswish(Layer):
-    """y = x min(max(x + 3, 0), 6) / 6: curved, with kinks of its slope at -3 and 3."""
-
-    kind = Kind.NONLINEAR
-
-    def forward(self, x, kernels, keep=Keep.NOTHING, rng=None):
-        return x * np.clip(x + 3, 0, 6) / 6, x
-
-    def backward(self, dy, saved, kernels, rule=None, weights=False):
-        return dy * HardswishPieces.slope(saved), {}
-
-
-class HardswishPieces:
-    """What is registered for it."""
-
-    def __init__(self, layer):
-        pass
-
-    @staticmethod
-    def slope(x):
-        return np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6))
-
-    def tangent(self, x, v):
-        return self.slope(x) * v
-
-    def distance_to_kink(self, x, v, ahead):
-        return np.minimum(np.abs((x - 3) / v), np.abs((x + 3) / v))
-
-    def clearance(self, x):
-        return np.minimum(np.abs(x - 3), np.abs(x + 3))
-
-
-def test_a_curved_layer_with_kinks_is_registered_in_one_place(monkeypatch):
-    net = minicnn.Network([Conv2d(4, 8, 3), Hardswish(), Flatten(), Linear(160, 5)])
-    with pytest.raises(MinicnnError, match=r"no rule for Hardswish; add it to minicnn/layers/kinks\.py"):
-        gradients(net, normal(MAPS))
-    piecewise.register(Hardswish, HardswishPieces)
-    report = gradients(net, 3 * normal(MAPS))
-    assert report.ok, report.text()
-    monkeypatch.setattr(Hardswish, "backward", lambda self, dy, x, *rest, **also: (dy * (x > 0), {}))
-    assert not gradients(net, 3 * normal(MAPS)).ok
-
-
 def wrong(monkeypatch, name, change):
     """Put ``change`` of its result behind a kernel."""
     right = getattr(reference, name)
@@ -189,7 +145,7 @@ def test_a_report_is_plain_values():
 
 
 def test_wrong_use():
-    with pytest.raises(MinicnnError, match="expected a Network or a layer"):
+    with pytest.raises(MinicnnError, match="expected a Network, a layer or a pair of functions"):
         gradients("conv", normal(MAPS))
     with pytest.raises(ShapeError, match="dtype float32 or float64"):
         gradients(ReLU(), np.ones(MAPS, int))
