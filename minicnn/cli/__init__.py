@@ -29,6 +29,7 @@ COMMANDS = {
     "class-model": "draw the image that maximises a class score, or a unit of any layer",
     "reproduce": "run every experiment of the paper on a folder of images, and write a page",
     "evaluate": "measure maps, masks and boxes on labelled pictures",
+    "classes": "list the classes of a network, or search them for a word",
     "inspect": "say what a weight file is and holds, or where a figure comes from",
     "convert": "write a network in another format",
     "validity": "say how far along its gradient a class score is exactly linear, in grey levels",
@@ -44,7 +45,7 @@ GROUPS = {
     "Explain": "demo predict saliency localise deconvnet class-model",
     "Evaluate": "evaluate reproduce",
     "Verify": "check compare diagnose validity",
-    "Models": "inspect convert",
+    "Models": "classes inspect convert",
     "System": "warm-up devices",
 }
 

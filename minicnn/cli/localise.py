@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.counted import counted
 from minicnn.cli import common
 
 __all__ = ["configure", "run"]
@@ -69,7 +70,8 @@ def run(arguments: Namespace) -> int:
 def format_detections(records: list[dict[str, Any]]) -> str:
     """Return one line a detection: class, probability, box and the figure's path."""
     return "\n".join(
-        f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%}, box {d['box']}"
+        f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%} "
+        f"({counted(d['views'], 'view')}), box {d['box']}"
         f"{_format_trust(d)} -> {d['figure']}"
         for record in records
         for d in record["detections"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from minicnn._utils.counted import counted
 from minicnn.cli import common
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def run(arguments: Namespace) -> int:
 
     def describe(path: str) -> dict[str, Any]:
         predictions = predict(net, path, crops=arguments.crops, top=arguments.top)
-        record = {"image": path, "net": net.name, "predictions": [p._asdict() for p in predictions]}
+        views = predictions[0].view_count
+        record: dict[str, Any] = {"image": path, "net": net.name, "crops": arguments.crops, "views": views}
+        record["predictions"] = [p._asdict() for p in predictions]
         if arguments.class_map is not None or (arguments.crops in ("one", "whole") and gives_maps(net)):
             regions = class_map(net, path, arguments.crops)
             record["shares"] = [share._asdict() for share in regions.shares[: arguments.top]]
@@ -65,7 +68,7 @@ def format_predictions(records: list[dict[str, Any]]) -> str:
     """Return one block an image: probability, score and name of each class; of maps, its share of the pixels."""
     lines = []
     for record in records:
-        lines.append(f"{record['image']}  ({record['net']})")
+        lines.append(f"{record['image']}  ({record['net']}, {counted(record['views'], 'view')})")
         lines += [
             f"  {p['probability']:7.2%}  {p['score']:8.3f}  {common.class_name(p)}" for p in record["predictions"]
         ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.counted import counted
 from minicnn.cli import common
 from minicnn.errors import MinicnnError
 
@@ -110,7 +111,7 @@ def format_saliencies(records: list[dict[str, Any]]) -> str:
     for record in records:
         lines.append(
             f"{record['image']}: {common.class_name(record)}, score {record['score']:.3f}, "
-            f"probability {record['probability']:.2%} -> {record['figure']}"
+            f"probability {record['probability']:.2%} ({counted(record['views'], 'view')}) -> {record['figure']}"
         )
         if "score change" in record:
             lines += _format_completeness(record)

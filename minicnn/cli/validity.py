@@ -40,7 +40,7 @@ def _format_validity(r: dict[str, Any]) -> list[str]:
     where = "nowhere" if r["layer"] is None else f"{r['layer']} {r['unit']}"
     name = common.class_name(r)
     return [
-        f"{r['image']}  ({r['net']}): {name}, score {r['score']:.6g} = w.I0 + b, b = {r['bias']:.6g}",
+        f"{r['image']}  ({r['net']}): {name} (1 view), score {r['score']:.6g} = w.I0 + b, b = {r['bias']:.6g}",
         f"  closure w.I0 + b - S(I0): {r['closure']:.2g}",
         f"  exactly linear for {r['uphill']:.3g} grey levels along the gradient, {r['downhill']:.3g} against it",
         f"  first kink: {where}; {r['kinks']:,} units have one, {r['ties']:,} lie on theirs already",

@@ -195,6 +195,7 @@ def _measure(net: Network, example: Example, method: Method, draw: Draw | None =
         "group": example.group,
         "target": answer.saliency.target,
         "label": class_label(net, answer.saliency.target),
+        "views": answer.saliency.view_count,
         "top1": top1,
         "top5": top5,
         "iou": ious.box,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.counted import counted
 from minicnn.evaluate.confidence import Calibration, Estimate, bootstrap_mean, calibration
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.max_box_acc import IOUS, MaxBoxAcc, max_box_acc
@@ -85,10 +86,18 @@ class Evaluation:
             "caution": CAUTION,
             "localisation": {k: {m: asdict(f) for m, f in v.items()} for k, v in self.estimates.items()},
             "max_box_acc_v2": asdict(self.map_accuracy),
+            "views": self.view_count,
             "classification": {name: asdict(estimate) for name, estimate in self.classification.items()},
             "calibration": None if self.calibration is None else asdict(self.calibration),
             "seconds": self.seconds,
         }
+
+    @property
+    def view_count(self) -> int | None:
+        """Over how many views probabilities are means; None where pictures had different numbers of them."""
+        # rows that were kept by an earlier version don't say
+        counts = {row.get("views") for row in self.rows}
+        return counts.pop() if len(counts) == 1 else None
 
     def text(self) -> str:
         """Return the estimates as a table, with what they do not say."""
@@ -100,7 +109,8 @@ class Evaluation:
             lines.append(f"{name:<30}" + "".join(f"{cell:>24}" for cell in cells))
         lines.append(self.map_accuracy.text())
         errors = ", ".join(f"{name} {f.text(per_cent=True)}" for name, f in self.classification.items())
-        lines.append(f"classification: {errors}")
+        views = "" if self.view_count is None else f" by the mean of {counted(self.view_count, 'view')}"
+        lines.append(f"classification{views}: {errors}")
         lines += [] if self.calibration is None else [self.calibration.text()]
         lines.append("; ".join(f"{name}: {s:.2f} s a picture" for name, s in self.seconds.items()))
         return "\n".join([*lines, CAUTION])

@@ -13,7 +13,8 @@ from minicnn._utils.types import ImageLike, Progress
 from minicnn.explain.attribution_maps import AttributionMaps
 from minicnn.explain.methods import complete_settings, get_method
 from minicnn.explain.outputs.classifier import Region, classifier_of_region
-from minicnn.explain.prediction import class_index, class_label, load_views, mean_probabilities
+from minicnn.explain.prediction import class_label, load_views, mean_probabilities
+from minicnn.explain.saliency import choose_named, choose_top
 from minicnn.images import PlacedMaps, View
 from minicnn.network import Network
 
@@ -27,7 +28,7 @@ class Attribution:
     Attributes
     ----------
     placed, placed_signed : PlacedMaps, the views' maps at the network's scale, and the same with their signs
-    target, label, score, probability, views, crops : as of ``Saliency``
+    target, label, score, probability, views, crops, view_count : as of ``Saliency``
     method : str, a name of ``minicnn.explain.methods.METHODS``
     settings : dict, every setting of the method
     facts : dict of what else the method reports: of integrated gradients "score change" and "completeness error",
@@ -60,6 +61,11 @@ class Attribution:
     def signed(self) -> np.ndarray:
         """The same with its sign."""
         return self.placed_signed.at()
+
+    @property
+    def view_count(self) -> int:
+        """Over how many views score and probability are means."""
+        return len(self.views)
 
 
 def attribution(
@@ -120,12 +126,13 @@ def attribution(
 
     """
     net = classifier_of_region(net, image, crops, region)
+    choose = choose_top(1) if target is None else choose_named(net, [target])
     x, views = load_views(net, image, crops)
     settings = complete_settings(net, method, x.shape[1:], settings)
     # (V, K)
     scores = np.concatenate([net(view[None]) for view in x])
     probability = mean_probabilities(net, scores)
-    c = int(probability.argmax()) if target is None else class_index(net, target, scores.shape[1])
+    (c,) = choose(probability)
     maps = input_maps(net, x, c, method, settings, progress)
     return Attribution(
         placed=PlacedMaps(maps.map, views),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +20,15 @@ __all__ = [
     "Prediction",
     "class_index",
     "class_label",
+    "find_classes",
     "get_preprocess",
     "load_views",
     "mean_probabilities",
     "predict",
 ]
+
+
+SHOWN = 8  # labels in a message
 
 
 class Prediction(NamedTuple):
@@ -34,6 +40,7 @@ class Prediction(NamedTuple):
     label : str, or None if the network has no labels
     score : float, the unnormalised class score, mean over the views
     probability : float, the class's softmax probability, mean over the views
+    view_count : int, over how many views these are means
 
     See Also
     --------
@@ -45,6 +52,7 @@ class Prediction(NamedTuple):
     label: str | None
     score: float
     probability: float
+    view_count: int = 1
 
 
 def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) -> list[Prediction]:
@@ -91,7 +99,7 @@ def predict(net: Network, image: ImageLike, crops: str = "one", top: int = 5) ->
     mean, probability = scores.mean(axis=0), mean_probabilities(net, scores)
     # stable, so that of equally probable classes the lower number comes first
     best = np.argsort(-probability, kind="stable")[:top]
-    return [Prediction(int(c), class_label(net, c), float(mean[c]), float(probability[c])) for c in best]
+    return [Prediction(int(c), class_label(net, c), float(mean[c]), float(probability[c]), len(x)) for c in best]
 
 
 def load_views(net: Network, image: ImageLike, crops: str) -> tuple[np.ndarray, list[View]]:
@@ -174,7 +182,7 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
     Raises
     ------
     MinicnnError
-        If there is no such class; the range or the nearest labels are in the message.
+        If there is no such class; the range is in the message, or labels that hold the word, or the nearest.
 
     Examples
     --------
@@ -193,5 +201,28 @@ def class_index(net: Network, target: int | str, classes: int) -> int:
         if not 0 <= int(target) < classes:
             raise MinicnnError(f"target: class {target} is out of range; {net.name} has 0 to {classes - 1}")
         return int(target)
-    hint = did_you_mean(target, net.labels) if net.labels else f"give a number from 0 to {classes - 1}"
-    raise MinicnnError(f"target: {net.name} has no class {target!r}; {hint}")
+    raise MinicnnError(f"target: {net.name} has no class {target!r}; {_hint(net.labels, target, classes)}")
+
+
+def _hint(labels: list[str] | None, word: str, classes: int) -> str:
+    """Return what may have been meant."""
+    if not labels:
+        return f"give a number from 0 to {classes - 1}"
+    near = [f"{labels[c]!r} ({c})" for c in find_classes(labels, word)]
+    if not near:
+        return did_you_mean(word, labels)
+    return f"did you mean {', '.join(near[:SHOWN])}{', ...' if len(near) > SHOWN else ''}?"
+
+
+def find_classes(labels: Sequence[str], word: str) -> list[int]:
+    """Return the classes whose labels contain a word, whatever its case; first those where it stands by itself.
+
+    Examples
+    --------
+    >>> find_classes(["catamaran", "tiger cat", "dog"], "Cat")
+    [1, 0]
+
+    """
+    alone = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    classes = [c for c, label in enumerate(labels) if word.casefold() in label.casefold()]
+    return sorted(classes, key=lambda c: alone.search(labels[c]) is None)

@@ -36,6 +36,7 @@ class Saliency:
     gradient : float32 array of shape (V, C, h, w), the gradient of each view in the network's coordinates
     views : list of V ``View``, where in the image each gradient belongs
     rule, crops : as asked for
+    view_count : int, over how many views score and probability are means; the map may be of others
 
     See Also
     --------
@@ -52,6 +53,7 @@ class Saliency:
     views: list[View]
     rule: str
     crops: str
+    view_count: int = 1
 
     @cached_property
     def map(self) -> np.ndarray:
@@ -161,8 +163,18 @@ def choose_top(count: int) -> ChooseClasses:
 
 
 def choose_named(net: Network, targets: Iterable[int | str]) -> ChooseClasses:
-    """Choose these classes, by number or label, whatever their probability."""
-    return lambda probabilities: [class_index(net, target, len(probabilities)) for target in targets]
+    """Choose these classes, by number or label, whatever their probability.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such class: here, before the network runs, where it has labels.
+
+    """
+    named = list(targets)
+    if net.labels is not None:
+        named = [class_index(net, target, len(net.labels)) for target in named]
+    return lambda probabilities: [class_index(net, target, len(probabilities)) for target in named]
 
 
 @dataclass(frozen=True)
@@ -236,6 +248,7 @@ def saliencies(
             views=views,
             rule=settings.rule,
             crops=settings.crops,
+            view_count=len(scores),
         )
         for c, gradient in zip(classes, gradients, strict=True)
     ]

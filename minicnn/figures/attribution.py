@@ -10,7 +10,7 @@ from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -52,11 +52,15 @@ def write_attribution(
             (colour_map(signed, "signed"), "for the class in orange, against it in blue"),
             (overlay(photograph, strength), "overlay"),
         ],
-        title=f"{class_name(attribution)}: score {attribution.score:.2f}, "
-        f"probability {attribution.probability:.1%}",
+        title=f"{class_name(attribution)}: {score_text(attribution)}",
         subtitle=", ".join([origin["name"], *_format(settings), *_format(attribution.facts)]),
     )
-    numbers = {"score": attribution.score, "probability": attribution.probability, **attribution.facts}
+    numbers = {
+        "score": attribution.score,
+        "probability": attribution.probability,
+        "views": attribution.view_count,
+        **attribution.facts,
+    }
     arrays = {"map": map}
     record = provenance.make_record("attribution", origin, [image], attribution, settings, arrays, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))

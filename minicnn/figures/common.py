@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.counted import counted
 from minicnn._utils.types import ImageLike
 from minicnn.images import PlacedMaps, load_image
 from minicnn.images.reduced import reduce_picture, reduced_size
 
-__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph"]
+__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph", "score_text"]
 
 
 class Recomputed(NamedTuple):
@@ -35,6 +36,18 @@ def draw_photograph(image: ImageLike) -> np.ndarray:
 def draw_map(placed: PlacedMaps) -> np.ndarray:
     """Return a map at the size of `draw_photograph`, float32 (h, w)."""
     return placed.at(reduced_size(placed.image_size))
+
+
+def score_text(explanation: Any) -> str:
+    """Return score and probability of a class, and over how many views they are means.
+
+    Parameters
+    ----------
+    explanation : has ``score``, ``probability`` and ``view_count``, such as a Saliency or a Detection
+
+    """
+    views = counted(explanation.view_count, "view")
+    return f"score {explanation.score:.2f}, probability {explanation.probability:.1%} ({views})"
 
 
 def class_name(explanation: Any) -> str:

@@ -20,7 +20,7 @@ from minicnn.explain.localise import (
     saliency_seeds,
 )
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, draw_box, normalise, panels, save_png
 from minicnn.segmentation.graph_cut import resize_mask
@@ -57,7 +57,7 @@ def write_detection(
     map, mask = draw_map(saliency.placed), resize_mask(detection.mask, photograph.shape[:2])
     scale = photograph.shape[1] / detection.mask.shape[1]
     name = class_name(detection)
-    numbers = {"score": detection.score, "probability": detection.probability}
+    numbers = {"score": detection.score, "probability": detection.probability, "views": detection.view_count}
     trust = _trust(detection)
     mask_pixels = int(detection.mask.sum())
     if isinstance(settings, MaskSettings):
@@ -79,7 +79,7 @@ def write_detection(
             evidence,
             (_cut_out(photograph, mask), "mask"),
         ],
-        title=f"{name}: score {detection.score:.2f}, probability {detection.probability:.1%}",
+        title=f"{name}: {score_text(detection)}",
         subtitle=f"{origin['name']}, method: {detection.method}, {words}",
     )
     record = provenance.make_record(

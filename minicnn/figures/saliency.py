@@ -10,7 +10,7 @@ from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -57,10 +57,10 @@ def write_saliency(
             (colour_map(strength), "saliency map"),
             (overlay(photograph, strength), "overlay"),
         ],
-        title=f"{class_name(saliency)}: score {saliency.score:.2f}, probability {saliency.probability:.1%}",
+        title=f"{class_name(saliency)}: {score_text(saliency)}",
         subtitle=", ".join([origin["name"], *(f"{name}: {value}" for name, value in settings.items())]),
     )
-    numbers = {"score": saliency.score, "probability": saliency.probability}
+    numbers = {"score": saliency.score, "probability": saliency.probability, "views": saliency.view_count}
     record = provenance.make_record("saliency", origin, [image], saliency, settings, {"map": map}, **numbers)
     save_png(figure, path, provenance.metadata(record, figure))
     return {

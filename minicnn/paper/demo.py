@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.counted import counted
 from minicnn.explain import localise, predict, saliency
 from minicnn.explain.localise import DEFAULT_METHOD, get_localisation_method
 from minicnn.figures.localisation import write_detection
@@ -120,7 +121,7 @@ def _section(record: dict[str, Any]) -> Section:
     return Section(
         f"{record['image']}: {name}",
         figures=tuple(figures),
-        table=(("class", "probability", "score"), rows),
+        table=(("class", f"probability ({counted(record['views'], 'view')})", "score"), rows),
     )
 
 

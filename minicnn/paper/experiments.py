@@ -123,7 +123,7 @@ def saliencies(task: Task) -> list[Section]:
         "is |w|, the largest over the colour channels; the mean over ten crops, each put back at its place.",
         "The class is the most probable one, over the ten crops together.",
     )
-    header = ("image", "class", "score", "probability")
+    header = ("image", "class", "score", "probability (10 views)")
     return [Section("Saliency maps (section 3.1)", words, tuple(figures), (header, rows))]
 
 

@@ -126,6 +126,7 @@ class ConsensusMethod:
                 views=[],
                 rule="gradient",
                 crops="scales",
+                view_count=len(scores),
             )
             detection = Detection.of(saliency, located.mask, name)
             detections.append(

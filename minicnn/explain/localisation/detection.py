@@ -56,6 +56,11 @@ class Detection:
     thresholded: bool = False
 
     @property
+    def view_count(self) -> int:
+        """Over how many views score and probability are means."""
+        return self.saliency.view_count
+
+    @property
     def localised(self) -> bool:
         """Whether the confidence, where there is one, is at least 0.4; a box of less is a guess."""
         return self.confidence is None or self.confidence >= LEAST_CONFIDENCE

@@ -131,7 +131,7 @@ def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
 
     def saliencies(net, picture, choose, settings):
         return [
-            SimpleNamespace(target=c, map=map_of(marked[c]), label=None, score=0.0, probability=0.0)
+            SimpleNamespace(target=c, map=map_of(marked[c]), label=None, score=0.0, probability=0.0, view_count=10)
             for c in choose(probability)
         ]
 
