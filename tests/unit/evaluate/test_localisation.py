@@ -131,7 +131,12 @@ def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
 
     def saliencies(net, picture, choose, settings):
         return [
-            SimpleNamespace(target=c, map=map_of(marked[c]), label=None, score=0.0, probability=0.0, view_count=10)
+            SimpleNamespace(
+                target=c,
+                map=map_of(marked[c]),
+                placed=SimpleNamespace(at=lambda size, c=c: map_of(marked[c])),
+                **dict(label=None, score=0.0, probability=0.0, view_count=10),
+            )
             for c in choose(probability)
         ]
 
