@@ -29,6 +29,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--target", metavar="CLASS", help="whose gradient, label or number (default: the best)")
     parser.add_argument("--forward", action="store_true", help="leave the gradients out")
+    parser.add_argument("--wide", action="store_true", help="the table with all its columns, however wide")
     parser.add_argument("--save", metavar="DUMP.npz", help="keep the peer's values in a file")
     parser.add_argument(
         "--print-dumper",
@@ -69,7 +70,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         common.print_json(comparison.record())
     else:
-        print(comparison.text())
+        print(comparison.text(arguments.wide))
     return 0 if comparison.ok else 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
+from minicnn._utils.table import WIDTH, format_table
 from minicnn.layers.graph import INPUT
 from minicnn.verify.comparison.distance import (
     BINS,
@@ -18,7 +19,6 @@ from minicnn.verify.comparison.distance import (
     relative_error,
     ulps_histogram,
 )
-from minicnn.verify.gradcheck.report import format_table
 from minicnn.verify.probe import Value
 
 __all__ = ["ANSWER", "ComparedValue", "Comparison", "compare_value", "locate"]
@@ -223,16 +223,18 @@ class Comparison:
             lines.append(f"Without a counterpart: {', '.join(self.unmatched)}.")
         return lines
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and cells."""
-        header = ["value", "kind", "theirs", "shape", "error", "tolerance", "given theirs", "nearer", "ulps"]
-        header += ["0", *(f"<={b}" for b in BINS[1:]), "more", ""]
+    def table(self, wide: bool = True) -> tuple[list[str], list[list[str]]]:
+        """Header and cells; narrow, without the columns from which a difference is understood once it is seen."""
+        header = ["value", "kind", "theirs", "shape", "error", "tolerance", "", "given theirs", "nearer", "ulps"]
+        header += ["0", *(f"<={b}" for b in BINS[1:]), "more"]
         rows = [_cells(value) for value in self.values]
-        return header, rows + [_cells(value, "gradient at ") for value in self.gradients]
+        rows += [_cells(value, "gradient at ") for value in self.gradients]
+        columns = len(header) if wide else header.index("") + 1
+        return header[:columns], [row[:columns] for row in rows]
 
-    def text(self) -> str:
-        """Return notes, table and verdict for people."""
-        return format_table(self.notes(), *self.table(), self.verdict())
+    def text(self, wide: bool = False) -> str:
+        """Return verdict, table and notes for people, in 100 columns or, wide, with all that is known."""
+        return format_table(self.verdict(), *self.table(wide), self.notes(), None if wide else WIDTH)
 
     def record(self) -> dict[str, Any]:
         """Return everything as JSON can hold it, None for what is not finite."""
@@ -310,8 +312,8 @@ def _cells(value: ComparedValue, prefix: str = "") -> list[str]:
     caused = "" if value.caused is None else f"{value.caused:.1e}"
     shape = "x".join(map(str, value.shape[1:]))
     verdict = "ok" if value.ok else "ARISES HERE" if value.arises_here else "ARISES" if value.arises else "differs"
-    numbers = [f"{value.error:.1e}", f"{value.tolerance:.1e}", caused, value.nearer, f"{value.ulps:.3g}"]
-    return [prefix + value.name, value.kind, value.peer, shape, *numbers, *shares, verdict]
+    numbers = [f"{value.error:.1e}", f"{value.tolerance:.1e}", verdict, caused, value.nearer, f"{value.ulps:.3g}"]
+    return [prefix + value.name, value.kind, value.peer, shape, *numbers, *shares]
 
 
 def _to_dict(value: ComparedValue) -> dict[str, Any]:

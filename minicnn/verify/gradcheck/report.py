@@ -7,8 +7,9 @@ from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from minicnn._utils.json import nan_to_none
+from minicnn._utils.table import format_table
 
-__all__ = ["EXTRAPOLATED", "UNDECIDED", "Report", "Row", "RowLabel", "format_table"]
+__all__ = ["EXTRAPOLATED", "UNDECIDED", "Report", "Row", "RowLabel"]
 
 UNDECIDED = "on a kink in every direction"
 EXTRAPOLATED = "Richardson"
@@ -186,8 +187,8 @@ class Report:
         return notes
 
     def text(self) -> str:
-        """Return notes, table and verdict for people."""
-        return format_table(self.notes(), *self.table(), self.verdict())
+        """Return verdict, table and notes for people."""
+        return format_table(self.verdict(), *self.table(), self.notes())
 
     def record(self) -> dict[str, Any]:
         """Return everything as JSON can hold it, None for what is not finite."""
@@ -204,13 +205,6 @@ class Report:
             "missed_at_1000_tolerances": self.missed(),
             "rows": nan_to_none(rows),
         }
-
-
-def format_table(notes: list[str], header: list[str], rows: list[list[str]], verdict: str) -> str:
-    """Return notes, a table in columns and a verdict, for people."""
-    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in [header, *rows]]
-    return "\n".join([*notes, "", *(line.rstrip() for line in lines), "", verdict])
 
 
 def _cells(row: Row) -> list[str]:

@@ -250,7 +250,8 @@ def test_another_layout_is_read_and_said():
 
 STRANGE = {
     "a tuple": (lambda y: (y, y), "has the shape (2, 1, 4), and ours (1, 4)"),
-    "a dictionary": (lambda y: {"scores": y}, "returns dict; expected scores"),
+    "a dictionary of words": (lambda y: {"scores": "cat"}, "returns str; expected scores"),
+    "an empty dictionary": (lambda y: {}, "found none"),
     "nothing": (lambda y: None, "returns NoneType; expected scores"),
     "a word": (lambda y: "cat", "returns str; expected scores"),
     "complex numbers": (lambda y: 1j * y, "expected scores"),

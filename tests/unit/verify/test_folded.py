@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Network
+from minicnn.errors import MinicnnError
 from minicnn.layers import Add, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, sequence
 from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.verify import compare, diagnose, probe
@@ -109,3 +110,27 @@ def test_scores_alone_accuse_no_layer():
     assert "somewhere up to fc" in comparison.verdict()
     assert "ARISES HERE" not in comparison.text() and not comparison.values[0].arises_here
     assert "first at" not in diagnose(net, lambda x: -(other(x) ** 3)).text()
+
+
+def test_a_function_may_return_its_intermediate_values():
+    net = make_net()
+    values = {key: a for key, a in dump(net).items() if key != "input"}
+    comparison = compare(net, lambda x: {v.name: v.array for v in probe.run(net, x).values.values()})
+    assert comparison.ok and len(comparison.values) == len(values)
+
+
+def test_a_peers_exception_shows_where_it_arose():
+    def scores(x):
+        return np.reshape(x, (3, 7))
+
+    with pytest.raises(MinicnnError, match=r"ValueError: .*test_folded.py, line \d+, in scores"):
+        compare(make_net(), scores)
+
+
+def test_the_table_fits_a_terminal_and_is_whole_if_asked_for():
+    comparison = compare(
+        make_net(), dump(fold(make_net(1e-3)), lambda name: f"a/very/long/name/of/{name}/output_0")
+    )
+    verdict, _, *table = comparison.text().split("\n")
+    assert verdict == comparison.verdict() and max(map(len, table)) <= 100
+    assert "a/long/name/of/conv1/output_0" in comparison.text(wide=True)

@@ -15,7 +15,7 @@ from minicnn.kernels import DEVICES
 from minicnn.network import Network
 from minicnn.verify.comparison.inputs import fix_shape
 from minicnn.verify.comparison.peers import dump, keras_model, onnx_runtime, pytorch
-from minicnn.verify.comparison.peers.base import Peer, message
+from minicnn.verify.comparison.peers.base import Peer, describe_error
 from minicnn.verify.comparison.peers.device import from_device
 from minicnn.verify.comparison.peers.function import from_function
 
@@ -97,7 +97,7 @@ def _import_object(name: str) -> Any:
     except Exception as error:  # of whatever kind: it is somebody else's program
         missing = isinstance(error, ModuleNotFoundError) and error.name in FRAMEWORKS
         remedy = "; pip install 'minicnn-engine[verify]'" if missing else ""
-        reason = f"{type(error).__name__}: {message(error)}{remedy}"
+        reason = f"{describe_error(error)}{remedy}"
         raise MinicnnError(f"{name}: can't be imported from here: {reason}") from None
     finally:
         sys.path.remove(folder)
