@@ -8,18 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import (
-    Backward,
-    Forward,
-    Keep,
-    Kernels,
-    Kind,
-    Layer,
-    Parameter,
-    Rng,
-    Shape,
-    check_maps,
-)
+from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Parameter, Rng, Shape, check_maps
 from minicnn.rules import GRADIENT, Rule
 
 __all__ = ["BatchNorm2d", "LocalResponseNorm"]

@@ -8,18 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import (
-    Backward,
-    Forward,
-    IntOrPair,
-    Keep,
-    Kernels,
-    Kind,
-    Layer,
-    Rng,
-    Shape,
-    check_maps,
-)
+from minicnn.layers.base import Backward, Forward, IntOrPair, Keep, Kernels, Kind, Layer, Rng, Shape, check_maps
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import output_size, pair, sides, span
 

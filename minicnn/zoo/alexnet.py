@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.layers import (
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    ReLU,
-)
+from minicnn.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture, Draw
 from minicnn.zoo.initialisation import normal, parameters

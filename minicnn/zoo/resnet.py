@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Flatten,
-    GlobalAvgPool2d,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Residual,
-)
+from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Residual
 from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_draw

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.layers import (
-    Concat,
-    Conv2d,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
-    Linear,
-    MaxPool2d,
-    ReLU,
-)
+from minicnn.layers import Concat, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
 from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_uniform, normal, parameters

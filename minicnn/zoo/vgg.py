@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    ReLU,
-)
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_normal, normal, parameters
 from minicnn.zoo.inputs import torchvision_preprocess

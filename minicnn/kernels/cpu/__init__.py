@@ -28,12 +28,8 @@ from minicnn.kernels.cpu.normalisation import (
     local_response_norm_input_grad,
 )
 from minicnn.kernels.cpu.pointwise import pointwise, pointwise_input_grad
-from minicnn.kernels.cpu.pool.pooling import (
-    avg_pool2d,
-    avg_pool2d_input_grad,
-    max_pool2d,
-    max_pool2d_input_grad,
-)
+from minicnn.kernels.cpu.pool.avg_pool import avg_pool2d, avg_pool2d_input_grad
+from minicnn.kernels.cpu.pool.max_pool import max_pool2d, max_pool2d_input_grad
 
 __all__ = reference.__all__
 

@@ -32,9 +32,7 @@ PIXELS = 128  # a thread takes the channels of this many pixels at a time: they 
 
 @capturable
 @float32_or(reference.local_response_norm)
-def local_response_norm(
-    x: np.ndarray, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> np.ndarray:
+def local_response_norm(x, size, *, alpha=0.0001, beta=0.75, k=1.0):
     """Local response normalisation, as ``reference.local_response_norm``."""
     y = empty(x.shape)
     _normalise(_channels(x), size, alpha / size, beta, k, _channels(y))
@@ -43,9 +41,7 @@ def local_response_norm(
 
 @capturable
 @float32_or(reference.local_response_norm_input_grad)
-def local_response_norm_input_grad(
-    x: np.ndarray, dy: np.ndarray, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> np.ndarray:
+def local_response_norm_input_grad(x, dy, size, *, alpha=0.0001, beta=0.75, k=1.0):
     """Gradient with respect to the input, as ``reference.local_response_norm_input_grad``."""
     dx = empty(x.shape)
     _normalise_input_grad(_channels(x), _channels(dy), size, alpha / size, beta, k, _channels(dx))
@@ -53,15 +49,7 @@ def local_response_norm_input_grad(
 
 
 @float32_or(reference.batch_norm2d)
-def batch_norm2d(
-    x: np.ndarray,
-    running_mean: np.ndarray,
-    running_var: np.ndarray,
-    weight: np.ndarray | None = None,
-    bias: np.ndarray | None = None,
-    *,
-    eps: float = 1e-5,
-) -> np.ndarray:
+def batch_norm2d(x, running_mean, running_var, weight=None, bias=None, *, eps=1e-05):
     """Batch normalisation with fixed statistics, as ``reference.batch_norm2d``, as one y = scale x + shift."""
     # y = weight (x - mean) / sqrt(var + eps) + bias: four numbers a channel become two, in float64
     scale = _scale(running_var, weight, eps)
@@ -70,9 +58,7 @@ def batch_norm2d(
 
 
 @float32_or(reference.batch_norm2d_input_grad)
-def batch_norm2d_input_grad(
-    dy: np.ndarray, running_var: np.ndarray, weight: np.ndarray | None = None, *, eps: float = 1e-5
-) -> np.ndarray:
+def batch_norm2d_input_grad(dy, running_var, weight=None, *, eps=1e-05):
     """Gradient with respect to the input, as ``reference.batch_norm2d_input_grad``."""
     scale = _scale(running_var, weight, eps)
     # y is linear in x once the statistics are fixed: dx = scale dy

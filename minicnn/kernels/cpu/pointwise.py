@@ -35,9 +35,7 @@ def pointwise(x: np.ndarray, function: str, constants: tuple[float, ...] = ()) -
 
 @capturable
 @float32_or(reference.pointwise_input_grad)
-def pointwise_input_grad(
-    dy: np.ndarray, x: np.ndarray, function: str, constants: tuple[float, ...] = ()
-) -> np.ndarray:
+def pointwise_input_grad(dy, x, function, constants=()):
     """Gradient with respect to the input, as ``reference.pointwise_input_grad``."""
     if dy.size <= BLOCK:
         return record_result(reference.pointwise_input_grad, dy, x, function, constants)

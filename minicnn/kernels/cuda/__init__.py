@@ -30,12 +30,7 @@ from minicnn.kernels.cuda.convolution import (
     conv_transpose2d_input_grad,
     conv_transpose2d_weight_grad,
 )
-from minicnn.kernels.cuda.extrema import (
-    adaptive_max_pool2d,
-    adaptive_max_pool2d_input_grad,
-    amax,
-    amax_input_grad,
-)
+from minicnn.kernels.cuda.extrema import adaptive_max_pool2d, adaptive_max_pool2d_input_grad, amax, amax_input_grad
 from minicnn.kernels.cuda.joins import (
     add,
     add_input_grad,
@@ -52,12 +47,7 @@ from minicnn.kernels.cuda.joins import (
     subtract,
     subtract_input_grad,
 )
-from minicnn.kernels.cuda.linear import (
-    linear,
-    linear_bias_grad,
-    linear_input_grad,
-    linear_weight_grad,
-)
+from minicnn.kernels.cuda.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from minicnn.kernels.cuda.movement import (
     constant_pad2d,
     constant_pad2d_input_grad,

@@ -64,12 +64,7 @@ from minicnn.kernels.reference.joins import (
     subtract,
     subtract_input_grad,
 )
-from minicnn.kernels.reference.linear import (
-    linear,
-    linear_bias_grad,
-    linear_input_grad,
-    linear_weight_grad,
-)
+from minicnn.kernels.reference.linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from minicnn.kernels.reference.movement import (
     constant_pad2d,
     constant_pad2d_input_grad,

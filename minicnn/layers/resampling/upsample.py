@@ -11,13 +11,7 @@ from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers.base import IntOrPair, Shape, check_maps
 from minicnn.layers.resampling.base import Resample, Taps
-from minicnn.layers.resampling.coordinates import (
-    COORDINATES,
-    ROUNDINGS,
-    cubic_taps,
-    linear_taps,
-    nearest_taps,
-)
+from minicnn.layers.resampling.coordinates import COORDINATES, ROUNDINGS, cubic_taps, linear_taps, nearest_taps
 from minicnn.shapes import IntPair, pair
 
 __all__ = ["Upsample"]

@@ -13,7 +13,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.conv.geometry import ceil_div
 from minicnn.kernels.cpu.runtime.jit import inner
+from minicnn.kernels.cpu.runtime.work_stealing import take
 from minicnn.kernels.cpu.simd.pointers import offset
 from minicnn.kernels.cpu.simd.vector import (
     FLOAT,
@@ -32,9 +34,11 @@ from minicnn.kernels.cpu.simd.vector import (
     vector_pointer,
 )
 
-__all__ = ["ROWS", "TAP_BY_TAP", "Window", "choose_method", "sum_rows"]
+__all__ = ["ROWS", "TAP_BY_TAP", "Window", "band_rows", "choose_method", "sum_rows", "take_planes"]
 
 ROWS = 8  # of outputs at a time: as many sums as hide a multiplication's delay
+PLANES = 8  # that a thread takes at a time
+BAND = 2048  # outputs whose sums wait in the first-level cache for the epilogue
 
 # ways to sum: unrolled for a kernel's side and stride, or tap by tap
 TAP_BY_TAP, SIDE_3, SIDE_3_STRIDE_2, SIDE_5, SIDE_5_STRIDE_2 = range(5)
@@ -167,3 +171,18 @@ def _sum_tap_by_tap(window, weights, plane, width, sums):
         store(sums, width + q, row_1)
         store(sums, 2 * width + q, row_2)
         store(sums, 3 * width + q, row_3)
+
+
+@inner
+def take_planes(counter, thread, planes):
+    """Return the first and last of the next planes for a thread."""
+    # when no set is left, ``take`` returns their number: both ends become ``planes``, an empty range
+    first = PLANES * take(counter, thread, ceil_div(planes, PLANES))
+    return min(first, planes), min(first + PLANES, planes)
+
+
+@inner
+def band_rows(height, width):
+    """Rows of a band of outputs, in whole sets of ROWS."""
+    # one set of rows at least, where a single one exceeds BAND already, and no more sets than there are rows for
+    return min(ceil_div(height, ROWS), max(1, BAND // (ROWS * max(1, width)))) * ROWS

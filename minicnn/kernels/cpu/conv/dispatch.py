@@ -168,16 +168,7 @@ def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
 
 @capturable
 @float32_or(reference.conv2d)
-def conv2d(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    *,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> np.ndarray:
+def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
     plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
     # im2col skips an epilogue that is made of these constants
@@ -217,16 +208,7 @@ def _forward(x, weight, epilogue, plan):
 
 @capturable
 @float32_or(reference.conv2d_input_grad)
-def conv2d_input_grad(
-    dy: np.ndarray,
-    weight: np.ndarray,
-    input_size: tuple[int, int],
-    *,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> np.ndarray:
+def conv2d_input_grad(dy, weight, input_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the input, as ``reference.conv2d_input_grad``, by the adjoint algorithm."""
     prologue = Prologue(constant(1, len(weight)))
     return _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups)
@@ -262,16 +244,7 @@ def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, gro
 
 
 @float32_or(reference.conv2d_weight_grad)
-def conv2d_weight_grad(
-    x: np.ndarray,
-    dy: np.ndarray,
-    kernel_size: Pair,
-    *,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> np.ndarray:
+def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, groups=1):
     """Gradient with respect to the weight, as ``reference.conv2d_weight_grad``."""
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)

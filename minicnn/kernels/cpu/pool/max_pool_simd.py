@@ -4,7 +4,7 @@ Schedule: LANES windows of a row at a time; each tap is one load that takes ever
 and switches stay in registers.  Rows are written in order, so that what a vector writes beyond the end of a short
 row is overwritten by the next row, and beyond a map by the next map.
 Memory: none but inputs and outputs, with memory for two vectors behind a map.
-Gain: no buffers are written and read between a row's taps, as ``pooling`` does; few networks have other max-pools.
+Gain: no buffers are written and read between a row's taps, as ``max_pool`` does; few networks have others.
 Reference: ``reference.max_pool2d`` and ``reference.max_pool2d_input_grad``.
 """
 

@@ -1,25 +1,23 @@
-"""Max-pool with its switches, and average pool: a few maps to a thread, rows as vectors.
+"""Max-pool with its switches: a few maps to a thread, rows as vectors.
 
-Schedule: a map belongs to one thread, so that overlapping windows add in a fixed order.  Taps are visited in row
-order, as in the reference, so that equal maxima have the same switch and sums round the same.  A max-pool reduces
-each row of windows first down its columns, then along them: R + S comparisons instead of R S.
+Schedule: a map belongs to one thread, so that overlapping windows add in a fixed order.  Each row of windows is
+reduced first down its columns, then along them: R + S comparisons instead of R S.  Of equal maxima the first in
+row order has the switch, as in the reference.
 Memory: two buffers of a row's length a map, which stay in cache.
 Gain: one row of a tap is one loop over the row's outputs, which the compiler turns into vector instructions; where
 all windows lie on the map, two columns apart, ``max_pool_simd`` is faster still.
-Reference: ``reference.max_pool2d``, ``reference.avg_pool2d`` and their gradients.
+Reference: ``reference.max_pool2d`` and its gradient.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import int32, int64, types, uint8
+from numba import int32, uint8
 
-from minicnn._utils.types import Padding, Pair
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.dtype import dense, float32_or
+from minicnn.kernels.cpu.dtype import float32_or
 from minicnn.kernels.cpu.pool.max_pool_simd import can_unpool, max_pool_map, max_unpool_map
+from minicnn.kernels.cpu.pool.window import WINDOW, Window, as_maps, as_window
 from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
@@ -28,50 +26,16 @@ from minicnn.kernels.cpu.simd.pointers import float_pointer
 from minicnn.kernels.cpu.simd.vector import LANES, address
 from minicnn.kernels.reference.windows import Windows
 
-__all__ = [
-    "avg_pool2d",
-    "avg_pool2d_input_grad",
-    "max_pool2d",
-    "max_pool2d_input_grad",
-]
+__all__ = ["max_pool2d", "max_pool2d_input_grad"]
 
 # tap of a value that lies on padding: any other wins
 PADDING = np.int32(1 << 20)
 SMALL_MAPS = 64  # that go to a thread together, where a vector writes beyond the end of a map into the next
 
 
-class Window(NamedTuple):
-    """Where the taps of a pool lie, as its kernels take it.
-
-    Tap (r, s) of window (p, q) reads pixel ``(p stride_h + r dilation_h - padding_top,
-    q stride_w + s dilation_w - padding_left)``.
-    """
-
-    height: int
-    width: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    padding_top: int
-    padding_left: int
-
-
-# what a kernel takes is a plain tuple; it names the members again, ``Window(*window)``: see ``simd.epilogue``
-WINDOW = types.UniTuple(int64, len(Window._fields))
-
-
 @capturable
 @float32_or(reference.max_pool2d)
-def max_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    *,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
     """Max-pool, as ``reference.max_pool2d``."""
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     windows = Windows.over(x.shape[2:], kernel_size, **geometry)
@@ -80,23 +44,15 @@ def max_pool2d(
     # (N, C, P, Q), and below a switch for each: its tap's number r S + s
     y = empty(x.shape[:2] + windows.output_size)
     switches = empty(y.shape, np.uint8)
-    _max_pool(_maps(x), _maps(y), _maps(switches), _window(windows))
+    _max_pool(as_maps(x), as_maps(y), as_maps(switches), as_window(windows))
     return y, switches
 
 
 @capturable
 @float32_or(reference.max_pool2d_input_grad)
 def max_pool2d_input_grad(
-    dy: np.ndarray,
-    switches: np.ndarray,
-    input_size: tuple[int, int],
-    kernel_size: Pair,
-    *,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-) -> np.ndarray:
+    dy, switches, input_size, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False
+):
     """Gradient with respect to the input of a max-pool, as ``reference.max_pool2d_input_grad``.
 
     One visit to each window, whose switch says which pixel its gradient is added to.
@@ -106,74 +62,8 @@ def max_pool2d_input_grad(
         return record_result(reference.max_pool2d_input_grad, dy, switches, input_size, kernel_size, **geometry)
     windows = Windows.over(tuple(input_size), kernel_size, **geometry)
     dx = empty(dy.shape[:2] + windows.size)
-    _max_pool_input_grad(_maps(dy), _maps(switches), _maps(dx), _window(windows))
+    _max_pool_input_grad(as_maps(dy), as_maps(switches), as_maps(dx), as_window(windows))
     return dx
-
-
-@capturable
-@float32_or(reference.avg_pool2d)
-def avg_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    *,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> np.ndarray:
-    """Average pool, as ``reference.avg_pool2d``."""
-    windows = Windows.over(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    y = empty(x.shape[:2] + windows.output_size)
-    rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
-    _avg_pool(_maps(x), _maps(y), rows, columns, _window(windows))
-    return y
-
-
-@float32_or(reference.avg_pool2d_input_grad)
-def avg_pool2d_input_grad(
-    dy: np.ndarray,
-    input_size: tuple[int, int],
-    kernel_size: Pair,
-    *,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> np.ndarray:
-    """Gradient with respect to the input of an average pool, as ``reference.avg_pool2d_input_grad``."""
-    windows = Windows.over(tuple(input_size), kernel_size, stride, padding, 1, ceil_mode)
-    dx = empty(dy.shape[:2] + windows.size)
-    rows, columns = (_counts(windows, axis, count_include_pad) for axis in (0, 1))
-    # what each tap of a window gets: dy over the number of taps that count
-    share = dy / (rows[:, None] * columns)
-    _avg_pool_input_grad(_maps(share), _maps(dx), _window(windows))
-    return dx
-
-
-def _maps(array):
-    """(N, C, H, W) as (N C, H, W)."""
-    return dense(array).reshape(-1, *array.shape[2:])
-
-
-def _window(windows):
-    """Return what a kernel takes as a ``WINDOW``."""
-    (top, _), (left, _) = windows.padding
-    return tuple(map(int, (*windows.kernel_size, *windows.stride, *windows.dilation, top, left)))
-
-
-def _positions(windows, axis):
-    """Where tap r of window p reads, on the axis: p stride + r dilation - padding, of shape (P, R)."""
-    p = np.arange(windows.output_size[axis])[:, None] * windows.stride[axis]
-    r = np.arange(windows.kernel_size[axis]) * windows.dilation[axis]
-    return p + r - windows.padding[axis][0]
-
-
-def _counts(windows, axis, count_include_pad):
-    """How many taps of each window count, on one axis; 1 for a window that lies on uncounted padding alone."""
-    positions, (before, after) = _positions(windows, axis), windows.padding[axis]
-    # a window of ``ceil_mode`` may reach beyond the padding as well: taps there never count
-    low, high = (-before, windows.size[axis] + after) if count_include_pad else (0, windows.size[axis])
-    return np.maximum(((positions >= low) & (positions < high)).sum(axis=1), 1).astype(np.float32)
 
 
 @inner
@@ -324,57 +214,3 @@ def _max_pool_input_grad(dy, switches, dx, window):
     maps = _maps_per_task(dy)
     arguments = maps, dy, switches, dx, Window(*window)
     parallel_for(_max_pool_input_grad_task, (len(dx) + maps - 1) // maps, arguments)
-
-
-@inner
-def _inside(count, stride, offset, size):
-    """Range of outputs q with 0 <= q stride + offset < size."""
-    # -(a // b) is -a / b rounded up
-    first = max(0, -(offset // stride))
-    return first, max(first, min(count, (size - 1 - offset) // stride + 1))
-
-
-@inner
-def _avg_pool_map(c, maps, sums, rows, columns, window):
-    x, y = maps[c], sums[c]
-    for p in range(y.shape[0]):
-        y[p] = 0
-        for r in range(window.height):
-            h = p * window.stride_h + r - window.padding_top
-            if 0 <= h < x.shape[0]:
-                # one tap for a whole row of windows: the inner loop adds consecutive sums
-                for s in range(window.width):
-                    offset = s - window.padding_left
-                    first, last = _inside(y.shape[1], window.stride_w, offset, x.shape[1])
-                    for q in range(first, last):
-                        y[p, q] += x[h, q * window.stride_w + offset]
-        for q in range(y.shape[1]):
-            # of a window's taps, rows[p] columns[q] count: padding cuts rows and columns independently
-            y[p, q] /= rows[p] * columns[q]
-
-
-@kernel(reads(3), writes(3), reads(1), reads(1), WINDOW)
-def _avg_pool(x, y, rows, columns, window):
-    parallel_for(_avg_pool_map, len(x), (x, y, rows, columns, Window(*window)))
-
-
-@inner
-def _avg_pool_input_grad_map(c, shares, maps, window):
-    share, dx = shares[c], maps[c]
-    for h in range(dx.shape[0]):
-        dx[h] = 0
-        # by rows of dx, not of share: each is finished before the next begins
-        for r in range(window.height):
-            # row h of dx lies under tap r of window row p where p stride + r - padding = h
-            p, rest = divmod(h + window.padding_top - r, window.stride_h)
-            if rest == 0 and 0 <= p < share.shape[0]:
-                for s in range(window.width):
-                    offset = s - window.padding_left
-                    first, last = _inside(share.shape[1], window.stride_w, offset, dx.shape[1])
-                    for q in range(first, last):
-                        dx[h, q * window.stride_w + offset] += share[p, q]
-
-
-@kernel(reads(3), writes(3), WINDOW)
-def _avg_pool_input_grad(share, dx, window):
-    parallel_for(_avg_pool_input_grad_map, len(dx), (share, dx, Window(*window)))
