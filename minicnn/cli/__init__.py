@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,8 @@ GROUPS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all went well, 1 if something failed, 2 for wrong use.
 
-    Errors are one sentence on stderr.  argparse itself exits with 2.
+    Errors are one sentence on stderr.  argparse itself exits with 2.  Stopped by Ctrl-C or SIGTERM it returns 130
+    or 143; what was printed until then is valid.
 
     Parameters
     ----------
@@ -73,10 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         build_parser(()).print_help()
         return 0
     arguments = build_parser(words).parse_args(words)
-    from minicnn.cli.common import complain
+    from minicnn.cli.common import UsageError, complain
+    from minicnn.cli.loop.signals import raising_stopped
 
     try:
-        with warnings.catch_warnings(), loudness(arguments):
+        with warnings.catch_warnings(), loudness(arguments), raising_stopped():
             warnings.simplefilter("ignore" if "quiet" in arguments else "always", UserWarning)
             warnings.showwarning = lambda message, *_, **__: complain(message)
             status: int = _module(arguments.command).run(arguments)
@@ -85,12 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # whoever read our output, such as head, has gone; Python must not complain when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UsageError as error:
+        complain(error)
+        return 2
     except (MinicnnError, OSError) as error:
         complain(error)
     except MemoryError as error:
         complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
-    except KeyboardInterrupt as interrupt:
-        complain(str(interrupt) or "interrupted")
+    except KeyboardInterrupt as stop:
+        complain(str(stop) or "stopped by Ctrl-C")
+        # as shells say that a signal ended it: 130 for Ctrl-C, 143 for SIGTERM
+        return 128 + getattr(stop, "number", signal.SIGINT)
     return 1
 
 

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     if arguments.html:
         _write_page(arguments.html, report)
     if arguments.json:
-        common.print_json(report.record())
+        common.print_json(report.record(), arguments.json)
     else:
         print(report.text())
     return 0 if report.ok else 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.cli import common
+from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.results import add_overwrite, prepare
+from minicnn.cli.loop.sources import HELP, Failure, read_sources
 from minicnn.errors import ImageError, MinicnnError
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from minicnn.network import Network
 
 __all__ = ["configure", "run"]
+
+Unit: TypeAlias = int | tuple[int, ...]  # a class or channel, or (channel, row, column)
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -29,8 +34,10 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--layer", metavar="NAME", help="units of that layer, as 'minicnn inspect' names it")
     parser.add_argument(
         "--stimuli",
-        metavar="FOLDER",
-        help="show beneath, of a folder's images, those that activate the unit most",
+        metavar="IMAGES",
+        action="append",
+        default=[],
+        help=f"show beneath, those of these images that activate the unit most: {HELP}; repeat for several",
     )
     parser.add_argument(
         "--top",
@@ -40,6 +47,7 @@ def configure(parser: ArgumentParser) -> None:
         help="for --stimuli: how many (default: %(default)s)",
     )
     common.add_output(parser)
+    add_overwrite(parser)
     parser.add_argument(
         "--style",
         choices=("paper", "natural"),
@@ -90,42 +98,56 @@ def _add_ascent(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Draw each class or unit, with the history of its ascent and, where asked for, its strongest images."""
-    from minicnn.explain import class_model, maximise
     from minicnn.explain.top_images import top_images
     from minicnn.figures.class_model import write_class_model
-    from minicnn.images import list_images
-    from minicnn.report.files import make_folder
 
+    stimuli, unreadable = read_sources(arguments.stimuli), dict[str, Failure]()
+    if arguments.stimuli:
+        stimuli.check_any()
+    settings = _make_settings(arguments.style, arguments.settings)
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     if net.preprocess is None:
         raise ImageError(f"{net.name}: has no preprocessing that would turn its input into a picture; see --mean")
-    make_folder(arguments.output)
-    settings = _make_settings(arguments.style, arguments.settings)
-    ascent: dict[str, Any] = {"style": arguments.style, "settings": settings, "seed": arguments.seed}
-    ascent["progress"] = _step_progress
-    images = [] if arguments.stimuli is None else list_images(arguments.stimuli)
-    is_ball = arguments.constraint == "l2_ball"
-    is_class_model = arguments.layer is None and not is_ball
+    units = _parse_units(net, arguments.targets, arguments.layer)
+    figures = _name_figures(units, arguments)
+    prepare(arguments.output, figures.values(), arguments.overwrite)
+    ascend = _ascent(net, settings, arguments)
 
-    def draw(typed: str) -> dict[str, Any]:
-        layer: str | None
-        unit: int | tuple[int, ...]
-        if is_class_model:
-            chosen, model = None, class_model(net, typed, **ascent)
-            layer, unit = None, model.target
-        else:
-            layer, unit = arguments.layer, _parse_unit(net, typed, arguments.layer)
-            chosen = {"layer": layer, "unit": unit, "constraint": arguments.constraint}
-            model = maximise(net, layer, unit, arguments.constraint, **ascent)
-        searched = common.with_progress(images, "image")
-        strongest = top_images(net, searched, layer, unit, arguments.top, common.complain) if images else []
-        suffix = ".ball" if is_ball else ".natural" if arguments.style == "natural" else ""
-        path = Path(arguments.output) / f"{_stem(layer, unit)}{suffix}.png"
-        return write_class_model(path, model, origin, arguments.seed, chosen, strongest, len(images))
+    def leave_out(error: MinicnnError) -> None:
+        unreadable[str(error)] = Failure("", str(error))
 
-    return common.run_for_each(arguments.targets, draw, format_class_models, arguments.json)
+    def draw(text: str) -> dict[str, Any]:
+        model, chosen = ascend(units[text])
+        searched = common.with_progress(stimuli.paths, "image")
+        how = arguments.layer, units[text], arguments.top, leave_out
+        strongest = top_images(net, searched, *how) if stimuli.files else []
+        return write_class_model(
+            figures[text], model, origin, arguments.seed, chosen, strongest, len(stimuli.files)
+        )
+
+    unit = "class" if arguments.layer is None else "unit"
+    status = common.run_for_each(list(units), draw, format_class_models, arguments.json, unit)
+    failures = [*stimuli.failures, *unreadable.values()]
+    return status | list_failures(failures, stimuli.total, "image")
+
+
+def _ascent(net: Network, settings: Ascent | NaturalAscent, arguments: Namespace) -> Callable[[Unit], Any]:
+    """Return a function of a unit that gives its image, and what was chosen unless it is a plain class model."""
+    from minicnn.explain import class_model, maximise
+
+    layer, constraint = arguments.layer, arguments.constraint
+    how: dict[str, Any] = {"style": arguments.style, "settings": settings, "seed": arguments.seed}
+    how["progress"] = _step_progress
+
+    def ascend(unit: Unit) -> Any:
+        if layer is None and constraint != "l2_ball" and isinstance(unit, int):
+            return class_model(net, unit, **how), None
+        chosen = {"layer": layer, "unit": unit, "constraint": constraint}
+        return maximise(net, layer, unit, constraint, **how), chosen
+
+    return ascend
 
 
 def _make_settings(style: str, typed: dict[str, Any]) -> Ascent | NaturalAscent:
@@ -136,7 +158,7 @@ def _make_settings(style: str, typed: dict[str, Any]) -> Ascent | NaturalAscent:
         return Ascent(**typed)
     foreign = [f"--{name.replace('_', '-')}" for name in typed if name != "steps"]
     if foreign:
-        raise MinicnnError(
+        raise common.UsageError(
             f"{foreign[0]}: belongs to --style paper; of the natural style --steps and --seed can be set"
         )
     return NaturalAscent(**typed)
@@ -146,25 +168,43 @@ def _step_progress(steps: Iterable[int]) -> Iterable[int]:
     return common.with_progress(steps, "step")
 
 
-def _parse_unit(net: Network, text: str, layer: str | None) -> int | tuple[int, ...]:
-    """Return the unit that was typed: of a layer, a channel or (channel, row, column); of the scores, a class."""
-    from minicnn.explain.prediction import class_index
-
+def _parse_units(net: Network, texts: list[str], layer: str | None) -> dict[str, Unit]:
+    """Return the units that were typed, each once: channels of a layer or places in them; without one, classes."""
+    units: list[Unit] | list[int] | None
     if layer is None:
-        return class_index(net, text, net.summary_rows()[-1]["output_shape"][-1])
+        units = common.check_classes(net, texts)
+        if units is None:
+            raise common.UsageError(f"{net.name}: does not say the size of its input; give --input-size H,W")
+    else:
+        units = [_parse_unit(net, text, layer) for text in texts]
+    # of a unit that was typed twice the first
+    return {text: unit for n, (text, unit) in enumerate(zip(texts, units, strict=True)) if unit not in units[:n]}
+
+
+def _parse_unit(net: Network, text: str, layer: str) -> Unit:
+    """Return a channel or (channel, row, column)."""
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts) or len(parts) not in (1, 3):
-        raise MinicnnError(f"{text!r}: with --layer, expected CHANNEL or CHANNEL,ROW,COLUMN, such as 5 or 5,7,7")
+        raise common.UsageError(
+            f"{text!r}: with --layer, expected CHANNEL or CHANNEL,ROW,COLUMN, such as 5 or 5,7,7"
+        )
     unit = tuple(int(part) for part in parts)
+    common.check_unit(net, layer, unit[0])
     return unit if len(unit) > 1 else unit[0]
 
 
-def _stem(layer: str | None, unit: int | tuple[int, ...]) -> str:
-    """Return the stem of a figure's file."""
+def _name_figures(units: dict[str, Unit], arguments: Namespace) -> dict[str, Path]:
+    """Return each unit's figure."""
     from minicnn.report.files import sanitise_filename
 
-    indices = "-".join(str(index) for index in (unit if isinstance(unit, tuple) else (unit,)))
-    return f"class-{indices}" if layer is None else f"{sanitise_filename(layer)}-{indices}"
+    stem = "class" if arguments.layer is None else sanitise_filename(arguments.layer)
+    is_ball = arguments.constraint == "l2_ball"
+    suffix = ".ball" if is_ball else ".natural" if arguments.style == "natural" else ""
+    figures = {}
+    for text, unit in units.items():
+        indices = "-".join(str(index) for index in (unit if isinstance(unit, tuple) else (unit,)))
+        figures[text] = Path(arguments.output) / f"{stem}-{indices}{suffix}.png"
+    return figures
 
 
 def format_class_models(records: list[dict[str, Any]]) -> str:

@@ -1,17 +1,18 @@
-"""What several commands have: options, the network that they name, printing, progress, complaints."""
+"""What several commands have: options, and the network that they name."""
 
 from __future__ import annotations
 
 import argparse
 import functools
-import json
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sized
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from minicnn._utils.json import nan_to_none
-from minicnn.cli.parsing.loudness import is_quiet, mention
+from minicnn.cli.loop import sources
+from minicnn.cli.loop.each import run_for_each
+from minicnn.cli.loop.printing import complain, print_json, print_result, with_progress
+from minicnn.cli.parsing.loudness import mention
 from minicnn.cli.parsing.parser import fold
 from minicnn.errors import MinicnnError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from minicnn.network import Network
 
 __all__ = [
+    "UsageError",
     "add_crops",
     "add_device",
     "add_image_options",
@@ -30,10 +32,11 @@ __all__ = [
     "add_output",
     "add_preprocessing",
     "add_seed",
+    "check_classes",
+    "check_unit",
     "class_name",
     "complain",
     "ends",
-    "expand_folders",
     "integer_from",
     "load_network",
     "load_with_origin",
@@ -42,6 +45,7 @@ __all__ = [
     "print_result",
     "run_for_each",
     "with_progress",
+    "wrong_use",
 ]
 
 Record = dict[str, Any]
@@ -52,7 +56,7 @@ DEFAULT_NET = "efficientnet-lite0"
 # options
 
 
-def add_image_options(parser: argparse.ArgumentParser, help: str = "image files", has_device: bool = True) -> None:
+def add_image_options(parser: argparse.ArgumentParser, help: str = sources.HELP, has_device: bool = True) -> None:
     """Add image files, and what all commands on images have."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=help)
     add_network_options(parser)
@@ -182,8 +186,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add results for programs."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    """Add results for programs: "json" or "jsonl" as ``json``."""
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_const", const="json", help="print JSON")
+    forms.add_argument(
+        "--jsonl", dest="json", action="store_const", const="jsonl", help="print JSON, a line for each result"
+    )
 
 
 def integer_from(minimum: int, word: str | None = None) -> Callable[[str], int | str]:
@@ -258,78 +266,58 @@ def load_with_origin(
     return net, digest_network(net, source, **loading)
 
 
-# doing and printing
+# wrong use
 
 
-def run_for_each(
-    items: Iterable[str],
-    describe: Callable[[str], Record],
-    format_text: Callable[[list[Record]], str],
-    as_json: bool,
-) -> int:
-    """Describe every item and print the records; a bad one is complained about and left out.
+class UsageError(MinicnnError):
+    """Something that was typed can't be meant, whatever the inputs hold: exit status 2."""
 
-    Returns
-    -------
-    status : 1 if one was left out, else 0
+
+@contextmanager
+def wrong_use() -> Iterator[None]:
+    """Raise as UsageError what is raised inside."""
+    try:
+        yield
+    except MinicnnError as error:
+        raise UsageError(str(error)) from None
+
+
+def check_classes(net: Network, targets: Iterable[str]) -> list[int] | None:
+    """Return the classes that were typed; None if the network does not say how many it has.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class; once, before any input is read.
 
     """
-    records, status = [], 0
-    for item in items:
-        try:
-            records.append(describe(item))
-        except MinicnnError as error:
-            complain(error)
-            status = 1
-    print_result(records, format_text, as_json)
-    return status
+    from minicnn.explain.outputs.classifier import as_classifier, describe_outputs
+    from minicnn.explain.prediction import class_index
+
+    with warnings.catch_warnings():
+        # each input's turn says what there is to say
+        warnings.simplefilter("ignore")
+        net = as_classifier(net)
+    outputs = describe_outputs(net)
+    if outputs is None:
+        return None
+    with wrong_use():
+        return [class_index(net, target, outputs.classes) for target in targets]
 
 
-def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
-    """Show a bar for many items, where there is a person to see it."""
-    if is_quiet() or not isinstance(items, Sized) or len(items) < 2 or not sys.stderr.isatty():
-        return items
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return items
-    return tqdm(items, unit=unit, leave=False)
+def check_unit(net: Network, layer: str, channel: int | None) -> None:
+    """Raise UsageError if there is no such layer, or its maps have no such channel, before any input is read."""
+    from minicnn.layers.sequence import output_shape, truncate_at
 
-
-def expand_folders(paths: Iterable[str]) -> list[str]:
-    """Return image files, those of folders in the folders' place."""
-    from minicnn.images import list_images
-
-    return [str(image) for path in paths for image in (list_images(path) if Path(path).is_dir() else [path])]
+    with wrong_use():
+        layers = truncate_at(net.named_layers, layer)
+    if net.input_shape is None or channel is None:
+        return
+    (channels, *_) = output_shape(layers, net.input_shape)
+    if not 0 <= channel < channels:
+        raise UsageError(f"channel {channel} is out of range; {layer!r} has channels 0 to {channels - 1}")
 
 
 def class_name(record: Record) -> str:
     """Return a class's label, or its number where the network has no labels."""
     return f"class {record['target']}" if record["label"] is None else record["label"]
-
-
-def print_result(record: Any, format_text: Callable[[Any], str], as_json: bool) -> None:
-    """Print a result as JSON for programs or as text for people; nothing where there is none."""
-    if not record:
-        return
-    if as_json:
-        print_json(record)
-    else:
-        print(format_text(record))
-
-
-def print_json(record: Any) -> None:
-    """Print a result for programs."""
-    print(json.dumps(nan_to_none(record), indent=2, ensure_ascii=False))
-
-
-def complain(error: Exception | Warning | str) -> None:
-    """Say what went wrong, in one line on stderr."""
-    text = f"minicnn: {' '.join(str(error).split())}"
-    if "tqdm" in sys.modules:
-        from tqdm import tqdm
-
-        # above a bar, if one is shown
-        tqdm.write(text, file=sys.stderr)
-    else:
-        print(text, file=sys.stderr)

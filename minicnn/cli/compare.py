@@ -68,7 +68,7 @@ def run(arguments: Namespace) -> int:
         dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))
     comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
     if arguments.json:
-        common.print_json(comparison.record())
+        common.print_json(comparison.record(), arguments.json)
     else:
         print(comparison.text(arguments.wide))
     return 0 if comparison.ok else 1

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.sources import Failure, Sources, read_sources
+from minicnn.errors import ImageError
 
 if TYPE_CHECKING:
     from minicnn.network import Network
@@ -16,10 +20,11 @@ __all__ = ["configure", "run"]
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    common.add_image_options(parser, help="image files, or folders of them")
+    common.add_image_options(parser)
     # of the shipped networks the one with max-pools, whose switches a deconvnet needs
     parser.set_defaults(net="squeezenet1_1")
     common.add_output(parser)
+    add_overwrite(parser)
     shown = parser.add_mutually_exclusive_group(required=True)
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")
     shown.add_argument(
@@ -40,7 +45,13 @@ def configure(parser: ArgumentParser) -> None:
         help="an activation of it (default: each image's largest)",
     )
     parser.add_argument("--rule", default="deconvnet", choices=("gradient", "deconvnet", "guided"))
-    parser.add_argument("--top", type=int, default=9, metavar="N", help="how many images (default: %(default)s)")
+    parser.add_argument(
+        "--top",
+        type=common.integer_from(1),
+        default=9,
+        metavar="N",
+        help="how many images (default: %(default)s)",
+    )
 
 
 def _parse_position(text: str) -> tuple[int, int]:
@@ -53,48 +64,71 @@ def _parse_position(text: str) -> tuple[int, int]:
 
 def run(arguments: Namespace) -> int:
     """Write the contact sheet of a feature map over all images, or each image's table of the three rules."""
-    from minicnn.report.files import make_folder
-
+    sources = read_sources(arguments.images)
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    make_folder(arguments.output)
     if arguments.table:
-        return _draw_rules(net, origin, arguments.images, Path(arguments.output), arguments.json)
+        return _draw_rules(net, origin, sources, arguments)
+    return _draw_feature_map(net, origin, sources, arguments)
 
+
+def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, arguments: Namespace) -> int:
+    """Write the contact sheet of the images that activate a feature map most."""
     from minicnn.explain import deconvnet, top_activations
-    from minicnn.explain.deconvnet import most_active_channel
     from minicnn.figures.deconvnet import write_reconstructions
     from minicnn.report.files import sanitise_filename
 
-    images = common.expand_folders(arguments.images)
     layer, channel, position = arguments.layer, arguments.channel, arguments.position
+    sources.check_any()
+    common.check_unit(net, layer, channel)
+    failures = list(sources.failures)
+    images = sources.paths
     if channel is None:
-        channel = most_active_channel(net, images[0], layer)
+        channel, images = _choose_channel(net, images, layer, failures)
+    figure = Path(arguments.output) / f"{sanitise_filename(layer)}-{channel}.{arguments.rule}.png"
+    prepare(arguments.output, [figure], arguments.overwrite)
     strongest = top_activations(
-        net, common.with_progress(images, "image"), layer, channel, arguments.top, common.complain, position
+        net,
+        common.with_progress(images, "image"),
+        layer,
+        channel,
+        arguments.top,
+        lambda error: failures.append(Failure("", str(error))),
+        position,
     )
     reconstructions = [
         (path, deconvnet(net, path, layer, channel, position, arguments.rule)) for path, _ in strongest
     ]
-    figure = Path(arguments.output) / f"{sanitise_filename(layer)}-{channel}.{arguments.rule}.png"
     record = write_reconstructions(figure, reconstructions, origin, len(images))
     common.print_result(record, format_reconstructions, arguments.json)
-    return 0
+    return list_failures(failures, sources.total, "image")
 
 
-def _draw_rules(net: Network, origin: dict[str, Any], images: list[str], folder: Path, as_json: bool) -> int:
+def _choose_channel(net: Network, images: list[str], layer: str, failures: list[Failure]) -> tuple[int, list[str]]:
+    """Return the strongest channel of the first image that can be read, and the images from there on."""
+    from minicnn.explain.deconvnet import most_active_channel
+
+    for n, image in enumerate(images):
+        try:
+            return most_active_channel(net, image, layer), images[n:]
+        except ImageError as error:
+            failures.append(Failure(image, str(error)))
+    raise ImageError(failures[-1].reason)
+
+
+def _draw_rules(net: Network, origin: dict[str, Any], sources: Sources, arguments: Namespace) -> int:
     """Write section 4's table for each image."""
     from minicnn.explain.rules_table import group_by_kind, rules_by_layer
     from minicnn.figures.rules_table import write_rules_table
-    from minicnn.report.files import distinct_names
 
-    figures = distinct_names(images, folder, "rules")
+    figures = figure_paths(sources.files, arguments.output, "rules")
+    prepare(arguments.output, figures.values(), arguments.overwrite)
 
     def draw(image: str) -> dict[str, Any]:
         return write_rules_table(figures[image], image, group_by_kind(rules_by_layer(net, image)), origin)
 
-    return common.run_for_each(common.with_progress(images, "image"), draw, format_rules, as_json)
+    return common.run_for_each(sources.paths, draw, format_rules, arguments.json, failures=sources.failures)
 
 
 def format_reconstructions(record: dict[str, Any]) -> str:

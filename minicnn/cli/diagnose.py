@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
     elif arguments.save is not None:
         print(f"nothing was healed, so that {arguments.save} was not written", file=sys.stderr)
     if arguments.json:
-        common.print_json(diagnosis.record())
+        common.print_json(diagnosis.record(), arguments.json)
     else:
         print(diagnosis.text())
     return 0 if diagnosis.sound or diagnosis.healed else 1

@@ -8,6 +8,8 @@ from typing import Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.sources import read_sources
 
 __all__ = ["configure", "run"]
 
@@ -16,9 +18,16 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_image_options(parser)
     common.add_output(parser)
+    add_overwrite(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
-    which.add_argument("--top", type=int, default=1, metavar="N", help="so many of the most probable classes")
+    which.add_argument(
+        "--top",
+        type=common.integer_from(1),
+        default=1,
+        metavar="N",
+        help="so many of the most probable classes",
+    )
     parser.add_argument(
         "--method",
         metavar="NAME",
@@ -40,31 +49,39 @@ def run(arguments: Namespace) -> int:
     from minicnn.explain import localise
     from minicnn.explain.localise import DEFAULT_METHOD, configure_method, configure_settings
     from minicnn.figures.localisation import write_detection
-    from minicnn.report.files import distinct_names, make_folder
 
     given = {"crops": arguments.crops, "rule": arguments.rule}
     given = {name: value for name, value in given.items() if value is not None}
     method = arguments.method or ("paper" if given or arguments.settings else DEFAULT_METHOD)
     # what the method lacks is refused before the net is loaded
-    settings = configure_settings(method, arguments.settings)
-    configure_method(method, {**given, "settings": settings})
+    with common.wrong_use():
+        settings = configure_settings(method, arguments.settings)
+        configure_method(method, {**given, "settings": settings})
+    sources = read_sources(arguments.images)
+    figures = figure_paths(sources.files, arguments.output, "localisation")
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    make_folder(arguments.output)
+    if arguments.target is not None:
+        common.check_classes(net, [arguments.target])
     targets = arguments.top if arguments.target is None else [arguments.target]
-    figures = distinct_names(arguments.images, Path(arguments.output), "localisation")
+    count = arguments.top if arguments.target is None else 1
+    planned = [_number(figure, n + 1) for figure in figures.values() for n in range(count)]
+    prepare(arguments.output, planned, arguments.overwrite)
     options = {**given, "settings": settings, "method": method}
 
     def draw(path: str) -> dict[str, Any]:
         records = []
         for n, detection in enumerate(localise(net, path, targets, **options), 1):
-            figure = figures[path] if n == 1 else figures[path].with_suffix(f".{n}.png")
-            records.append(write_detection(figure, path, detection, origin, settings))
+            records.append(write_detection(_number(figures[path], n), path, detection, origin, settings))
         return {"image": path, "net": net.name, "detections": records}
 
-    images = common.with_progress(arguments.images, "image")
-    return common.run_for_each(images, draw, format_detections, arguments.json)
+    return common.run_for_each(sources.paths, draw, format_detections, arguments.json, failures=sources.failures)
+
+
+def _number(figure: Path, n: int) -> Path:
+    """Return the figure of an image's n-th class."""
+    return figure if n == 1 else figure.with_suffix(f".{n}.png")
 
 
 def format_detections(records: list[dict[str, Any]]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, refuse_existing
+from minicnn.cli.loop.sources import read_sources
 
 if TYPE_CHECKING:
     from minicnn.explain.outputs.class_map import ClassMap
@@ -17,23 +19,32 @@ __all__ = ["configure", "format_predictions", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_image_options(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many classes (default: %(default)s)")
+    parser.add_argument(
+        "--top",
+        type=common.integer_from(1),
+        default=5,
+        metavar="N",
+        help="how many classes (default: %(default)s)",
+    )
     parser.add_argument(
         "--class-map",
         metavar="FILE",
         help="of a network of maps, such as a segmentation: draw the class at each pixel of the image, as PNG",
     )
+    add_overwrite(parser)
     common.add_crops(parser, "one")
 
 
 def run(arguments: Namespace) -> int:
     """Print the most probable classes of each image."""
-    from minicnn.errors import MinicnnError
     from minicnn.explain import predict
     from minicnn.explain.outputs.class_map import class_map, gives_maps
 
-    if arguments.class_map is not None and len(arguments.images) != 1:
-        raise MinicnnError(f"--class-map: expected one image, got {len(arguments.images)}")
+    sources = read_sources(arguments.images)
+    if arguments.class_map is not None:
+        if len(sources.files) != 1:
+            raise common.UsageError(f"--class-map: expected one image, got {len(sources.files)}")
+        refuse_existing([arguments.class_map], arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
 
     def describe(path: str) -> dict[str, Any]:
@@ -48,8 +59,9 @@ def run(arguments: Namespace) -> int:
                 _draw(path, regions, net.name, arguments.class_map)
         return record
 
-    images = common.with_progress(arguments.images, "image")
-    return common.run_for_each(images, describe, format_predictions, arguments.json)
+    return common.run_for_each(
+        sources.paths, describe, format_predictions, arguments.json, failures=sources.failures
+    )
 
 
 def _draw(path: str, regions: ClassMap, name: str, target: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
-from minicnn.errors import MinicnnError
+from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.sources import read_sources
 
 __all__ = ["configure", "run"]
 
@@ -18,6 +18,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_image_options(parser)
     common.add_output(parser)
+    add_overwrite(parser)
     parser.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     parser.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
     parser.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
@@ -68,23 +69,25 @@ def run(arguments: Namespace) -> int:
     from minicnn.explain import attribution, saliency
     from minicnn.figures.attribution import write_attribution
     from minicnn.figures.saliency import write_saliency
-    from minicnn.report.files import distinct_names, make_folder
 
+    is_later = arguments.method != "gradient" or bool(arguments.settings)
+    if is_later and arguments.of != "score":
+        raise common.UsageError(f"--of {arguments.of}: is the gradient's; {arguments.method} explains the score")
+    sources = read_sources(arguments.images)
+    kind = arguments.method if is_later else "saliency"
+    figures = figure_paths(sources.files, arguments.output, kind)
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    make_folder(arguments.output)
-    is_later = arguments.method != "gradient" or bool(arguments.settings)
-    kind = arguments.method if is_later else "saliency"
-    figures = distinct_names(arguments.images, Path(arguments.output), kind)
+    if arguments.target is not None:
+        common.check_classes(net, [arguments.target])
+    prepare(arguments.output, figures.values(), arguments.overwrite)
     settings = {"crops": arguments.crops or ("one" if arguments.region is None else "whole"), **arguments.settings}
     if arguments.rule != "gradient":
         settings["rule"] = arguments.rule
     region = arguments.region
     # ten views show ten places; a picture that is warped is in one of them whole
     crops = arguments.crops or ("ten" if region is None else "whole")
-    if is_later and arguments.of != "score":
-        raise MinicnnError(f"--of {arguments.of}: is the gradient's; {arguments.method} explains the score")
 
     def draw_saliency(path: str) -> dict[str, Any]:
         explained = saliency(net, path, arguments.target, crops, arguments.rule, arguments.of, region)
@@ -96,9 +99,8 @@ def run(arguments: Namespace) -> int:
         )
         return write_attribution(figures[path], path, explained, origin, region)
 
-    images = common.with_progress(arguments.images, "image")
     draw = draw_attribution if is_later else draw_saliency
-    return common.run_for_each(images, draw, format_saliencies, arguments.json)
+    return common.run_for_each(sources.paths, draw, format_saliencies, arguments.json, failures=sources.failures)
 
 
 def _step_progress(steps: Iterable[int]) -> Iterable[int]:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.sources import read_sources
 
 __all__ = ["configure", "run"]
 
@@ -24,11 +25,16 @@ def run(arguments: Namespace) -> int:
 
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
 
+    if arguments.target is not None:
+        common.check_classes(net, [arguments.target])
+
     def describe(path: str) -> dict[str, Any]:
         return {"image": path, "net": net.name, **asdict(validity(net, path, arguments.target))}
 
-    images = common.with_progress(arguments.images, "image")
-    return common.run_for_each(images, describe, format_validities, arguments.json)
+    sources = read_sources(arguments.images)
+    return common.run_for_each(
+        sources.paths, describe, format_validities, arguments.json, failures=sources.failures
+    )
 
 
 def format_validities(records: list[dict[str, Any]]) -> str:

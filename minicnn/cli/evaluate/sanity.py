@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import add_methods, image_progress, split_methods
+from minicnn.cli.loop.sources import read_sources
 
 __all__ = ["configure", "run"]
 
@@ -36,7 +37,9 @@ def run(arguments: Namespace) -> int:
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     methods = split_methods(arguments.methods)
-    images = common.expand_folders(arguments.images)
+    sources = read_sources(arguments.images)
+    sources.check_any()
+    images = sources.paths
     folder = Path(arguments.output)
     make_folder(folder)
     check = sanity_check(net, images, methods, seed=arguments.seed, keep=folder, progress=image_progress)

@@ -268,7 +268,7 @@ def test_the_command_prints_what_maps_add_up_to(tmp_path, capsys):
     assert main([*typed, "integrated-gradients", "--steps", "exact"]) == 0
     printed = capsys.readouterr().out
     assert "(50 steps miss it by" in printed and "segments cross" in printed
-    assert main([*typed, "integrated-gradients", "--steps", "exact", "--json"]) == 0
+    assert main([*typed, "integrated-gradients", "--steps", "exact", "--json", "--overwrite"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert record["steps"] == "exact" and record["completeness error"] < 1e-10 * record["score change"]
     assert record["completeness error of 50 steps"] > 1e-5 and record["kinks"] > record["segments"] > 10

@@ -199,7 +199,7 @@ def test_the_command_draws_in_the_natural_style(digits, tmp_path, capsys):
     assert record["scores"] == expected.scores and record["shown"] is None
     assert record["settings"]["style"] == "natural" and record["figure"].endswith("class-3.natural.png")
     assert verification.verify_figure(record["figure"]).match
-    assert main([*words, "--jitter", "2"]) == 1
+    assert main([*words, "--jitter", "2"]) == 2
     assert "--jitter: belongs to --style paper" in capsys.readouterr().err
 
 

@@ -176,7 +176,7 @@ def test_the_command_writes_the_table(tmp_path, capsys):
     words = ["deconvnet", "--table", SEVEN, "--net", "digits", "-o", str(tmp_path)]
     assert main(words) == 0
     assert "3 MaxPool2d" in capsys.readouterr().out
-    assert main([*words, "--json"]) == 0
+    assert main([*words, "--json", "--overwrite"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     for kind in record["kinds"]:
         assert (kind["deconvnet"] > 0 and kind["guided"] > 0) == (kind["kind"] == "ReLU")

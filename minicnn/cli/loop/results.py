@@ -1,0 +1,99 @@
+"""Where results lie: one file an input, never one over another, and never over what was there before."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from minicnn._utils.types import PathLike
+from minicnn.cli.loop.sources import Source
+from minicnn.errors import MinicnnError
+from minicnn.report.files import make_folder
+
+__all__ = ["add_overwrite", "figure_paths", "prepare", "refuse_existing"]
+
+
+def add_overwrite(parser: ArgumentParser) -> None:
+    """Add whether files that are there already may be replaced."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+
+
+def figure_paths(sources: Sequence[Source], folder: PathLike, kind: str) -> dict[str, Path]:
+    """Return each input's figure, ``folder/<place>/<stem>.<kind>.png``, by the input's path.
+
+    The place is that below the folder which was typed.  Inputs of one place and stem are told apart by the folders
+    that they lie in, and by their suffixes where they lie in one.
+
+    Raises
+    ------
+    MinicnnError
+        If two inputs would still have one figure.
+
+    Examples
+    --------
+    >>> sources = [Source("photos/2024/cat.jpg", "2024/cat.jpg"), Source("dog.jpg", "dog.jpg")]
+    >>> [path.as_posix() for path in figure_paths(sources, "out", "saliency").values()]
+    ['out/2024/cat.saliency.png', 'out/dog.saliency.png']
+    >>> sources = [Source("a/cat.jpg", "cat.jpg"), Source("b/cat.jpg", "cat.jpg")]
+    >>> [path.as_posix() for path in figure_paths(sources, "out", "saliency").values()]
+    ['out/a/cat.saliency.png', 'out/b/cat.saliency.png']
+
+    """
+    alike = defaultdict(list)
+    for source in sources:
+        alike[_without_suffix(source.place)].append(source)
+    stems = {}
+    for place, group in alike.items():
+        stems.update({group[0].path: place} if len(group) == 1 else _tell_apart([s.path for s in group]))
+    figures = {path: Path(folder) / f"{stem}.{kind}.png" for path, stem in stems.items()}
+    inputs: dict[Path, str] = {}
+    for path, figure in figures.items():
+        if (other := inputs.setdefault(figure, path)) != path:
+            raise MinicnnError(f"{other} and {path}: both would be drawn as {figure}; give them to two commands")
+    return {source.path: figures[source.path] for source in sources}
+
+
+def _without_suffix(place: str) -> str:
+    head, name = os.path.split(place)
+    return os.path.join(head, Path(name).stem or "image")
+
+
+def _tell_apart(paths: Sequence[str]) -> dict[str, str]:
+    """Return each path from the folder that holds all of them, without its suffix if it is told apart without."""
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+    places = {path: os.path.relpath(os.path.abspath(path), root) for path in paths}
+    stems = [_without_suffix(place) for place in places.values()]
+    return {
+        path: place if stems.count(stem) > 1 else stem
+        for (path, place), stem in zip(places.items(), stems, strict=True)
+    }
+
+
+def prepare(folder: PathLike, files: Iterable[PathLike], overwrite: bool) -> None:
+    """Make the folders of files that will be written, before the work that fills them.
+
+    Raises
+    ------
+    ImageError
+        If a folder can't be made or written to.
+    MinicnnError
+        If a file is there already and may not be replaced.
+
+    """
+    paths = [Path(file) for file in files]
+    refuse_existing(paths, overwrite)
+    for place in dict.fromkeys([Path(folder), *(path.parent for path in paths)]):
+        make_folder(place)
+
+
+def refuse_existing(files: Iterable[PathLike], overwrite: bool) -> None:
+    """Raise MinicnnError if a file is there already and may not be replaced."""
+    there = [] if overwrite else [str(file) for file in files if os.path.lexists(file)]
+    if there:
+        others = f", as do {len(there) - 1} more of its figures" if len(there) > 1 else ""
+        raise MinicnnError(
+            f"{there[0]}: exists already{others}; --overwrite replaces what is there, --out names another folder"
+        )
