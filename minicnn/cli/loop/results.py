@@ -47,7 +47,7 @@ def figure_paths(sources: Sequence[Source], folder: PathLike, kind: str) -> dict
         alike[_without_suffix(source.place)].append(source)
     stems = {}
     for place, group in alike.items():
-        stems.update({group[0].path: place} if len(group) == 1 else _tell_apart([s.path for s in group]))
+        stems.update({group[0].path: place} if len(group) == 1 else _distinguish([s.path for s in group]))
     figures = {path: Path(folder) / f"{stem}.{kind}.png" for path, stem in stems.items()}
     inputs: dict[Path, str] = {}
     for path, figure in figures.items():
@@ -61,7 +61,7 @@ def _without_suffix(place: str) -> str:
     return os.path.join(head, Path(name).stem or "image")
 
 
-def _tell_apart(paths: Sequence[str]) -> dict[str, str]:
+def _distinguish(paths: Sequence[str]) -> dict[str, str]:
     """Return each path from the folder that holds all of them, without its suffix if it is told apart without."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
     places = {path: os.path.relpath(os.path.abspath(path), root) for path in paths}
