@@ -86,11 +86,11 @@ def read_sources(words: Iterable[str]) -> Sources:
     files: dict[str, Source] = {}
     failures: list[Failure] = []
     for word in words:
-        for found in _read_word(word):
-            if isinstance(found, Failure):
-                failures.append(found)
+        for source in _read_word(word):
+            if isinstance(source, Failure):
+                failures.append(source)
             else:
-                files.setdefault(found.path, found)
+                files.setdefault(source.path, source)
     return Sources(list(files.values()), failures)
 
 
@@ -139,15 +139,15 @@ def _list_folder(folder: str) -> Iterator[Source | Failure]:
     def fail(error: OSError) -> None:
         failures.append(Failure(folder, f"{error.filename}: can't be read ({error.strerror})"))
 
-    found = []
+    images_below = []
     for here, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         images = (name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-        found += [path for path in (os.path.join(here, name) for name in images) if not _is_figure(path)]
-    if not found and not failures:
+        images_below += [path for path in (os.path.join(here, name) for name in images) if not _is_figure(path)]
+    if not images_below and not failures:
         yield Failure(folder, f"{folder}: holds no images; expected files that end in {', '.join(SUFFIXES)}")
     yield from failures
-    for path in sorted(found, key=lambda path: path.split(os.sep)):
+    for path in sorted(images_below, key=lambda path: path.split(os.sep)):
         yield Source(path, os.path.relpath(path, folder))
 
 
