@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if "_ARGCOMPLETE" in os.environ:
         _complete()
-    if not words:
+    if list(words) in ([], ["help"]):
         build_parser(()).print_help()
         return 0
     arguments = build_parser(words).parse_args(words)

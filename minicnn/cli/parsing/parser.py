@@ -75,7 +75,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             choices = list(map(str, action.choices))
             near = _nearest(str(value), choices) or f"; choose from {', '.join(choices)}"
-            raise argparse.ArgumentError(action, f"there is no {value!r}{near}")
+            # what stands for itself is called what it is: a command, a measure
+            what = "" if action.option_strings else f"{action.metavar or 'value'} ".lower()
+            named = action if action.option_strings else None
+            raise argparse.ArgumentError(named, f"there is no {what}{value!r}{near}")
 
 
 class Overview(Parser):
@@ -114,8 +117,10 @@ def fold(parser: Any, group: Any) -> None:
     for action in group._group_actions:
         action.help = argparse.SUPPRESS
     group.description = None
-    option, purpose = f"--help-{group.title}", f"list the options of {group.title}"
-    parser.add_argument(option, action=_ListGroup, nargs=0, const=section, help=purpose)
+    names = ", ".join(action.option_strings[0] for action in group._group_actions)
+    parser.add_argument(
+        f"--help-{group.title}", action=_ListGroup, nargs=0, const=section, help=f"explain {names}"
+    )
 
 
 def format_folded(parser: argparse.ArgumentParser) -> str:

@@ -14,7 +14,7 @@ from tests.unit.cli.test_cli import SEVEN, run  # noqa: F401  # a fixture
 MEASURES = "localisation pointing curves methods sanity".split()
 
 
-@pytest.mark.parametrize("words", [(), ("--help",)])
+@pytest.mark.parametrize("words", [(), ("--help",), ("help",)])
 def test_help_lists_each_command_once_in_its_group(run, words):  # noqa: F811
     status, out, err = run(*words)
     assert status == 0 and err == ""
@@ -36,7 +36,7 @@ def test_examples_are_as_the_command_takes_them(name):
 
 def test_help_has_the_examples_and_leaves_preprocessing_out(run):  # noqa: F811
     _, out, _ = run("predict", "--help")
-    assert "minicnn predict photo.jpg\n" in out and "--help-preprocessing" in out and "--mean" not in out
+    assert "minicnn predict photo.jpg\n" in out and "--help-preprocessing" in out and "--mean M,M,M" not in out
     status, listed, _ = run("predict", "--help-preprocessing")
     assert status == 0 and "--mean M,M,M" in listed and "--top" not in listed
     assert "--mean M,M,M" in format_folded(build_parser(["predict"]).parse_args(["predict", "x"]).parser)
@@ -45,11 +45,11 @@ def test_help_has_the_examples_and_leaves_preprocessing_out(run):  # noqa: F811
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("salency x.png", "there is no 'salency'; did you mean 'saliency'? (see minicnn --help)"),
-        ("paint x.png", "there is no 'paint'; choose from demo, predict"),
+        ("salency x.png", "there is no command 'salency'; did you mean 'saliency'? (see minicnn --help)"),
+        ("paint x.png", "there is no command 'paint'; choose from demo, predict"),
         ("saliency x.png --trget 3", "unexpected '--trget'; did you mean '--target'?"),
         ("saliency x.png --method grad_cam", "there is no 'grad_cam'; did you mean 'grad-cam'?"),
-        ("evaluate pointng x", "evaluate: argument MEASURE: there is no 'pointng'; did you mean 'pointing'?"),
+        ("evaluate pointng x", "evaluate: there is no measure 'pointng'; did you mean 'pointing'?"),
         (
             "evaluate pointing x --tolerence=3",
             "did you mean '--tolerance'? (see minicnn evaluate pointing --help)",
