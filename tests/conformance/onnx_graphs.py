@@ -15,7 +15,7 @@ def model(nodes, shape, constants=(), opset=17, batch="N", kind=onnx.TensorProto
     ``nodes`` are (operator, inputs, output, attributes) with the names of values divided by spaces.
     """
     made = [
-        helper.make_node(op, inputs.split(), [out], name=f"node {out}", **attributes)
+        helper.make_node(op, inputs.split(), out.split(), name=f"node {out}", **attributes)
         for op, inputs, out, attributes in nodes
     ]
     graph = helper.make_graph(

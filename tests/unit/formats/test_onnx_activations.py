@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from minicnn import layers
+from minicnn.errors import WeightsError
 from tests.conformance.onnx_graphs import expected, load_model, model, run_net
 
 CLOSE = 1e-5  # single precision on both sides, of the largest value
@@ -91,8 +92,22 @@ SPELT = {
         *[("Add", "x three", "a", {}), ("Clip", "a zero six", "b", {})],
         *[("Mul", "b sixth", "c", {}), ("Mul", "c x", "y", {})],
     ],
+    # with torch.onnx.export(dynamo=True)
+    "torch's softplus": [
+        *[("Softplus", "x", "a", {}), ("Greater", "x three", "b", {}), ("Where", "b x a", "y", {})],
+    ],
+    "torch's softplus, steep": [
+        *[("Mul", "x six", "a", {}), ("Softplus", "a", "b", {}), ("Div", "b six", "c", {})],
+        *[("Greater", "a three", "d", {}), ("Where", "d x c", "y", {})],
+    ],
+    "torch's threshold": [("LessOrEqual", "x half", "a", {}), ("Where", "a three x", "y", {})],
+    "a leaky choice": [
+        *[("Greater", "x zero", "a", {}), ("Mul", "sixth x", "b", {}), ("Where", "a x b", "y", {})],
+    ],
+    "a choice": [("GreaterOrEqual", "x zero", "a", {}), ("Where", "a x zero", "y", {})],
 }
 CONSTANTS = {"half": 0.5, "root": 0.5**0.5, "one": 1, "three": 3, "zero": 0, "six": 6, "sixth": 1 / 6}
+ONE_LAYER = (layers.GELU, layers.Hardswish, layers.Softplus, layers.Threshold, layers.LeakyReLU, layers.ReLU)
 
 
 @pytest.mark.parametrize("name", SPELT)
@@ -101,8 +116,16 @@ def test_formulas_of_other_exporters(name, tmp_path):
     proto = model(SPELT[name], (3, 5, 4), constants)
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 4), dtype=np.float32)
     net = load_model(proto, tmp_path)
-    assert [type(layer) for layer in net.layers] in ([layers.GELU], [layers.Hardswish])
+    assert [type(layer) in ONE_LAYER for layer in net.layers] == [True]
     np.testing.assert_allclose(run_net(net, x), expected(proto.SerializeToString(), x), rtol=0, atol=2e-6)
+
+
+def test_choice_of_two_scales_is_no_softplus(tmp_path):
+    nodes = [("Mul", "x six", "a", {}), ("Softplus", "a", "b", {}), ("Div", "b three", "c", {})]
+    nodes += [("Greater", "a three", "d", {}), ("Where", "d x c", "y", {})]
+    constants = {"three": np.float32(3), "six": np.float32(6)}
+    with pytest.raises(WeightsError, match=r"\(Greater\): no layer"):
+        load_model(model(nodes, (3, 5, 4), constants), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Activations and layer norms that a graph spells out in several nodes, as one: x sigmoid(x) is a Swish.
 
 A formula is an operator with its arguments, formulas in turn: ``X`` stands for the one value that it is a function
-of, a number for a constant, and a dictionary at the end for attributes.  Sums and products match in either order.
+of, a number for a constant, another name for a constant of any value, which becomes an attribute, and a dictionary
+at the end for attributes.  Sums and products match in either order.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _INNER += [
     for formula in _product(sqrt(2 / pi), X, ("Add", 1.0, ("Mul", 0.044715, square)))
 ]
 
+_SCALED = ("Mul", X, "beta")
+
 # the operator that takes its place and its attributes, and the ways in which it is spelt out
 _FORMULAS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
     ("Swish", {}, [("Mul", X, ("Sigmoid", X))]),
@@ -69,6 +72,19 @@ _FORMULAS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
         "Gelu",
         {"approximate": "tanh"},
         [f for inner in _INNER for f in _product(X, 0.5, ("Add", ("Tanh", inner), 1.0))],
+    ),
+    # as torch's newer exporter writes nn.Softplus and nn.Threshold
+    ("ThresholdedSoftplus", {}, [("Where", ("Greater", X, "threshold"), X, ("Softplus", X))]),
+    (
+        "ThresholdedSoftplus",
+        {},
+        [("Where", ("Greater", _SCALED, "threshold"), X, ("Div", ("Softplus", _SCALED), "beta"))],
+    ),
+    ("Threshold", {}, [("Where", ("LessOrEqual", X, "threshold"), "value", X)]),
+    *(
+        (op_type, {}, [("Where", (greater, X, 0.0), X, otherwise)])
+        for greater in ("Greater", "GreaterOrEqual")
+        for op_type, otherwise in (("LeakyRelu", ("Mul", X, "alpha")), ("Relu", 0.0))
     ),
 ]
 
@@ -100,15 +116,16 @@ class _Matcher:
 
     def merge(self, node: Node) -> Node:
         """Return the node that stands for the formula that ends in this one, or itself."""
-        if node.op_type not in ("Mul", "Div") or len(node.outputs) != 1:
+        if node.op_type not in ("Mul", "Div", "Where") or len(node.outputs) != 1:
             return node
         if (norm := self._layer_norm(node)) is not None:
             return norm
         for op_type, attributes, formulas in _FORMULAS:
             for formula in formulas:
-                x = self.match(node.outputs[0], formula, None)
-                if x is not None:
-                    return Node(op_type, node.name, (x,), node.outputs, Fields(attributes), node.path)
+                names = self.match(node.outputs[0], formula, {})
+                if names is not None:
+                    x = names.pop(X)
+                    return Node(op_type, node.name, (x,), node.outputs, Fields(attributes | names), node.path)
         return node
 
     def _layer_norm(self, node: Node) -> Node | None:
@@ -136,10 +153,16 @@ class _Matcher:
             node = node if node is not None and node.op_type == op_type else None
         return node
 
-    def match(self, value: str, formula: Any, x: str | None) -> str | None:
-        """Return the name of the value that is ``X``, given what it is so far; None where the formula differs."""
-        if formula == X:
-            return value if x in (None, value) else None
+    def match(self, value: str, formula: Any, names: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the name of the value that is ``X`` and the named constants; None where the formula differs.
+
+        ``names`` is what is known of them so far.
+        """
+        if isinstance(formula, float):
+            return names if self.is_number(value, formula) else None
+        if isinstance(formula, str):
+            meant = value if formula == X else self.number(value)
+            return None if meant is None or names.get(formula, meant) != meant else {**names, formula: meant}
         node = self.producers.get(value)
         if node is None or node.op_type != formula[0]:
             return None
@@ -149,28 +172,29 @@ class _Matcher:
             return None
         orders = [node.inputs, node.inputs[::-1]] if node.op_type in COMMUTATIVE else [node.inputs]
         for inputs in orders:
-            if (matched := self.match_all(inputs, arguments, x)) is not None:
+            if (matched := self.match_all(inputs, arguments, names)) is not None:
                 return matched
         return None
 
-    def match_all(self, inputs: Iterable[str], arguments: Iterable[Any], x: str | None) -> str | None:
-        """Match each argument in turn; numbers name no value, so that they leave x as it is."""
-        pairs = list(zip(inputs, arguments, strict=True))
-        if not all(self.is_number(value, number) for value, number in pairs if isinstance(number, float)):
-            return None
-        for value, argument in pairs:
-            if not isinstance(argument, float):
-                x = self.match(value, argument, x)
-                if x is None:
-                    return None
-        return x
+    def match_all(
+        self, inputs: Iterable[str], arguments: Iterable[Any], names: dict[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """Match each argument in turn, numbers first: they are soon seen not to fit."""
+        pairs = zip(inputs, arguments, strict=True)
+        for value, argument in sorted(pairs, key=lambda pair: not isinstance(pair[1], float)):
+            names = None if names is None else self.match(value, argument, names)
+        return names
+
+    def number(self, value: str) -> float | None:
+        """Return a constant that is one number, as the shortest decimal that gives it; None for other values."""
+        array = self._constant(value)
+        number = float(str(array.reshape(())[()])) if array is not None and array.dtype.kind in "fiu" else np.nan
+        return number if np.isfinite(number) else None
 
     def is_number(self, value: str, number: float) -> bool:
         """Return whether a value is a constant, and this one number."""
-        array = self._constant(value)
-        if array is None or array.size != 1 or array.dtype.kind not in "fiu":
-            return False
-        return abs(float(array.reshape(())) - number) <= CLOSE * abs(number)
+        given = self.number(value)
+        return given is not None and abs(given - number) <= CLOSE * abs(number)
 
     def _constant(self, value: str) -> np.ndarray | None:
         tensor, node = self.constants.get(value), self.producers.get(value)

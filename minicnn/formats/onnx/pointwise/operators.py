@@ -105,9 +105,11 @@ ACTIVATIONS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Selu": _selu,
     "Sigmoid": lambda op: [Sigmoid()],
     "Softplus": lambda op: [Softplus()],
+    "ThresholdedSoftplus": lambda op: [Softplus(op.node.real("beta", 1.0), op.node.real("threshold", 20.0))],
     "Softsign": lambda op: [Softsign()],
     "Sqrt": lambda op: [Pow(0.5)],
     "Swish": _swish,
     "Tanh": lambda op: [Tanh()],
+    "Threshold": lambda op: [Threshold(op.node.real("threshold", 1.0), op.node.real("value", 0.0))],
     "ThresholdedRelu": lambda op: [Threshold(_real(op, "alpha", 1.0), 0.0)],
 }
