@@ -11,7 +11,7 @@ from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.results import add_overwrite, prepare
 from minicnn.cli.loop.sources import HELP, Failure, read_sources
-from minicnn.errors import ImageError, MinicnnError
+from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
     from minicnn.explain import Ascent, NaturalAscent
@@ -108,8 +108,6 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    if net.preprocess is None:
-        raise ImageError(f"{net.name}: has no preprocessing that would turn its input into a picture; see --mean")
     units = _parse_units(net, arguments.targets, arguments.layer)
     figures = _name_figures(units, arguments)
     prepare(arguments.output, figures.values(), arguments.overwrite)

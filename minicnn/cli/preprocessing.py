@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.images import Preprocess
+from minicnn.images.preprocess import COLOURS
 from minicnn.images.units import unlikely_units
 from minicnn.network import Network
 
@@ -77,8 +78,6 @@ def _parse_mean(text: str) -> tuple[float, ...] | np.ndarray:
         return read_npy(text)
     return _parse_numbers(text)
 
-
-COLOURS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels; others are no picture's
 
 # in the order in which they are read, so that of several bad values the first of these is named
 PARSERS: dict[str, Callable[[str], Any]] = {

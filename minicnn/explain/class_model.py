@@ -19,7 +19,7 @@ contrast is stretched.  ``style="natural"`` is later work, see ``natural/ascent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from minicnn.explain.prediction import class_index, class_label, mean_probabilit
 from minicnn.images import Preprocess
 from minicnn.images.contrast import stretch_contrast
 from minicnn.images.input_range import input_limits, input_unit
+from minicnn.images.preprocess import COLOURS
 from minicnn.kernels import send
 from minicnn.kernels.reference import softmax
 from minicnn.layers import Softmax
@@ -50,9 +51,10 @@ class ClassModel:
 
     Attributes
     ----------
-    image : uint8 array of shape (H, W, 3), the picture; None without a ``preprocess``
+    image : uint8 array of shape (H, W, 3), the picture (of more channels three); None of signals
         The paper's style adds the mean and stretches the contrast; the natural picture is as the network sees it.
     shown : (black, white), the pixel values that the stretched picture shows as 0 and 255; None if not stretched
+    in_input_units : bool, whether ``shown`` is values of the input, as the network has no ``preprocess``
     x : float32 array of shape (C, H, W), the network's input
     target : int, the class, or the unit's channel
     label : str or None
@@ -78,6 +80,7 @@ class ClassModel:
     gradient_norms: list[float]
     stopped: str
     settings: Ascent | NaturalAscent
+    in_input_units: bool = False
 
     @property
     def style(self) -> str:
@@ -281,6 +284,7 @@ def _class_model(
         gradient_norms=ascent.gradient_norms,
         stopped=ascent.stopped,
         settings=settings,
+        in_input_units=net.preprocess is None,
     )
 
 
@@ -288,8 +292,12 @@ def _draw(
     preprocess: Preprocess | None, x: np.ndarray, stretched: bool
 ) -> tuple[np.ndarray | None, tuple[float, float] | None]:
     """Return the picture of an input and, where its contrast is stretched, its black and white."""
-    if preprocess is None:
+    if x.ndim != 3:
         return None, None
+    if preprocess is None:
+        depth, height, width = x.shape
+        neutral: dict[str, Any] = {"mean": (0.0,) * depth, "std": (1.0,) * depth, "scale": 1.0}
+        preprocess = Preprocess((height, width), channels=COLOURS.get(depth) or depth, **neutral)
     return stretch_contrast(preprocess, x) if stretched else (preprocess.to_image(x), None)
 
 

@@ -130,6 +130,14 @@ def load_views(net: Network, image: ImageLike, crops: str) -> tuple[np.ndarray, 
 def get_preprocess(net: Network) -> Preprocess:
     """Return how an image becomes the network's input; MinicnnError if the network does not say."""
     if net.preprocess is None:
+        depth = 3 if net.input_shape is None or len(net.input_shape) != 3 else net.input_shape[0]
+        if depth not in (1, 3):
+            also = f" Pictures with transparency have {depth} too: --scale 1/255." if depth in (2, 4) else ""
+            raise MinicnnError(
+                f"{net.name}: takes {depth} channels and does not say what they are; give NumPy files (.npy) of "
+                f"H x W x {depth} numbers, and set net.preprocess = minicnn.Preprocess(..., channels={depth}), or "
+                f"--scale and so on where you type.{also}"
+            )
         raise MinicnnError(
             f"{net.name}: this network does not say how an image becomes its input; "
             "set net.preprocess = minicnn.Preprocess(...), or --mean, --scale and so on where you type"

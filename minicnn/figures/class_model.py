@@ -39,7 +39,7 @@ def write_class_model(
     Parameters
     ----------
     path : Path of the file
-    model : ClassModel with an image
+    model : ClassModel with an image; of a network without preprocessing it shows the input's own values
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
     seed : int
     unit : what ``maximise`` was given, {"layer", "unit", "constraint"}; None for a class
@@ -53,7 +53,7 @@ def write_class_model(
 
     """
     if model.image is None:
-        raise ImageError(f"{origin['name']}: has no preprocessing that would turn its input into a picture")
+        raise ImageError(f"{origin['name']}: takes inputs of {model.x.shape}, which are no picture; take model.x")
     settings = asdict(model.settings) | {"seed": seed, "style": model.style} | dict(unit or {})
     numbers = {"score": model.scores[-1], "probability": model.probability, "stopped": model.stopped}
     images, values = [image.image for image in strongest], [image.value for image in strongest]
@@ -111,7 +111,11 @@ def format_shown(model: ClassModel) -> str:
     if model.shown is None:
         return "as the network sees it"
     black, white = model.shown
-    return f"mean added, contrast stretched: {black:.0f} to {white:.0f} shown as 0 to 255"
+    depth = len(model.x)
+    part = "" if depth in (1, 3) else f", channel 1 of {depth}" if depth == 2 else f", channels 1 to 3 of {depth}"
+    if model.in_input_units:
+        return f"contrast stretched: input {black:.3g} to {white:.3g} shown as 0 to 255{part}"
+    return f"mean added, contrast stretched: {black:.0f} to {white:.0f} shown as 0 to 255{part}"
 
 
 def _format_title(model: ClassModel, unit: Mapping[str, Any] | None) -> str:

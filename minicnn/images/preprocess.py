@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
 from minicnn.images.files import MAX_PIXELS, load_image
 from minicnn.images.planes import as_planes, is_numpy_file, read_array, resize_planes
+from minicnn.images.units import mean_of_other_unit
 from minicnn.images.views import Size, View
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ __all__ = ["Preprocess"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("RGB", "BGR", "L", "RGBA", "BGRA", "LA")
+COLOURS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels; others are no picture's
 CROPS = ("one", "ten", "whole", "pair", "all")
 LIMIT = 1e9  # of the numbers: what is larger, or as small, overflows float32 a few layers on
 
@@ -58,6 +62,11 @@ class Preprocess:
     ------
     MinicnnError
         If an argument is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        If the mean is of values of 0..255 and ``scale`` makes them 0..1, so that the input is all but constant.
 
     See Also
     --------
@@ -115,6 +124,8 @@ class Preprocess:
             f"invert: expected True, False or 'auto', got {self.invert!r}",
         )
         self._freeze()
+        if doubt := mean_of_other_unit(self.scale, self.mean):
+            _warn_once(doubt)
 
     @property
     def depth(self) -> int:
@@ -333,6 +344,13 @@ class Preprocess:
             return cls(**description)
         except MinicnnError as error:
             raise WeightsError(f"not a description of preprocessing: {str(error)[:300]}") from None
+
+
+@cache
+def _warn_once(doubt: str) -> None:
+    """Warn where a Preprocess is made; not of each copy of another size that is made of it."""
+    # above this function: __post_init__, __init__ and the caller
+    warnings.warn(f"Preprocess: {doubt}", stacklevel=4)
 
 
 def _size(picture: Picture | np.ndarray) -> Size:

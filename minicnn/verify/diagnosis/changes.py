@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -242,7 +243,10 @@ def _replace_preprocessing(fields: Mapping[str, Any]) -> Edit:
         if net.preprocess is None:
             raise MinicnnError(f"{net.name}: does not say how an image becomes its input")
         changed = net.with_layers(net.named_layers)
-        changed.preprocess = replace(net.preprocess, **fields)
+        with warnings.catch_warnings():
+            # what is tried out may be unlikely
+            warnings.simplefilter("ignore")
+            changed.preprocess = replace(net.preprocess, **fields)
         return changed
 
     return apply

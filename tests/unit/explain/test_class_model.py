@@ -35,7 +35,12 @@ def test_a_linear_score_s_optimum_is_known_in_closed_form():
     expected = net["1"].weight[2].reshape(3, 4, 4) / (2 * 0.1)
     model = class_model(net, 2, settings=Ascent(steps=600, step=0.05, l2=0.1))
     np.testing.assert_allclose(model.x, expected, atol=2e-3 * np.abs(expected).max())
-    assert model.image is None and model.label is None and model.stopped == "steps done"
+    assert (
+        model.image.shape == (4, 4, 3)
+        and model.in_input_units
+        and model.label is None
+        and model.stopped == "steps done"
+    )
 
 
 def test_on_the_ball_the_optimum_is_the_weight_s_direction():
