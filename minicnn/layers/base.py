@@ -261,8 +261,10 @@ class Layer:
 
         """
         arguments = {field.name: getattr(self, field.name) for field in fields(self)}
-        # as an argument a bias is a yes or no; as a field it may be the array
-        if "bias" in arguments:
+        # as an argument a bias is a yes or no, or ``affine`` says it; as a field it may be the array
+        if "affine" in arguments:
+            del arguments["bias"]
+        elif "bias" in arguments:
             arguments["bias"] = "bias" in self.parameter_shapes()
         return {name: value for name, value in arguments.items() if name not in ("inputs", *self._arrays)}
 

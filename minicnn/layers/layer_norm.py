@@ -32,8 +32,8 @@ class Standardisation(Layer):
         raise NotImplementedError
 
     def affine_view(self, shape: Shape) -> View:
-        """Return (A, D, B), as which one image is seen: it has D weights."""
-        raise NotImplementedError
+        """Return (A, D, B), as which one image is seen: it has D weights, unless otherwise said one a channel."""
+        return 1, shape[0], prod(shape[1:])
 
     def added(self, dtype: np.dtype) -> float:
         """Return what is added to the variance."""
@@ -74,21 +74,38 @@ class Standardisation(Layer):
         return (images * a, rest[0], rest[1]), (images * b, others[0], others[1])
 
 
-def _as_shape(normalized_shape: int | Shape, layer: str) -> Shape:
-    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
-        raise ShapeError(f"{layer}: normalized_shape: expected whole numbers >= 1, got {normalized_shape!r}")
-    return sizes
+@dataclass(frozen=True, eq=False, repr=False)
+class _OfLastAxes(Standardisation):
+    """One whose statistics, and weights, are those of the last axes."""
 
+    normalized_shape: Any
 
-def _check_end(shape: Shape, sizes: Shape, layer: str) -> Shape:
-    if tuple(shape[len(shape) - len(sizes) :]) != sizes:
-        raise ShapeError(f"{layer}: expected an input that ends in {sizes}, got {tuple(shape)} for each image")
-    return shape
+    def __post_init__(self) -> None:
+        given = self.normalized_shape
+        sizes = (given,) if isinstance(given, int) else tuple(given)
+        if not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
+            raise ShapeError(
+                f"{type(self).__name__}: normalized_shape: expected whole numbers >= 1, got {given!r}"
+            )
+        object.__setattr__(self, "normalized_shape", sizes)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        sizes = self.normalized_shape
+        if tuple(shape[len(shape) - len(sizes) :]) != sizes:
+            raise ShapeError(
+                f"{type(self).__name__}: expected an input that ends in {sizes}, got {tuple(shape)} for each image"
+            )
+        return shape
+
+    def statistics_view(self, shape: Shape) -> View:
+        depth = prod(self.normalized_shape)
+        return prod(shape) // depth, depth, 1
+
+    affine_view = statistics_view
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerNorm(Standardisation, capturable=True):
+class LayerNorm(_OfLastAxes, capturable=True):
     """Layer normalisation over the last axes: y = weight (x - mean) / sqrt(var + eps) + bias.
 
     Parameters
@@ -121,28 +138,15 @@ class LayerNorm(Standardisation, capturable=True):
 
     """
 
-    normalized_shape: Any
     eps: float = 1e-5
     elementwise_affine: bool = True
     bias: Parameter = True
     _: KW_ONLY
     weight: Parameter = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "normalized_shape", _as_shape(self.normalized_shape, "LayerNorm"))
-
     def parameter_shapes(self) -> dict[str, Shape]:
         names = ("weight", "bias") if self.bias is not False and self.bias is not None else ("weight",)
         return dict.fromkeys(names, self.normalized_shape) if self.elementwise_affine else {}
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return _check_end(shape, self.normalized_shape, "LayerNorm")
-
-    def statistics_view(self, shape: Shape) -> View:
-        depth = prod(self.normalized_shape)
-        return prod(shape) // depth, depth, 1
-
-    affine_view = statistics_view
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,16 +185,11 @@ class LayerNorm2d(Standardisation, capturable=True):
     def parameter_shapes(self) -> dict[str, Shape]:
         return dict.fromkeys(("weight", "bias"), (self.num_channels,)) if self.affine else {}
 
-    def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("num_channels", "eps", "affine")}
-
     def output_shape(self, shape: Shape) -> Shape:
         return check_maps(shape, "LayerNorm2d", self.num_channels)
 
     def statistics_view(self, shape: Shape) -> View:
-        return 1, shape[0], prod(shape[1:])
-
-    affine_view = statistics_view
+        return self.affine_view(shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -240,9 +239,6 @@ class GroupNorm(Standardisation, capturable=True):
     def parameter_shapes(self) -> dict[str, Shape]:
         return dict.fromkeys(("weight", "bias"), (self.num_channels,)) if self.affine else {}
 
-    def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("num_groups", "num_channels", "eps", "affine")}
-
     def output_shape(self, shape: Shape) -> Shape:
         if not shape or shape[0] != self.num_channels:
             raise ShapeError(f"GroupNorm: expected {self.num_channels} channels, got an input {tuple(shape)}")
@@ -250,9 +246,6 @@ class GroupNorm(Standardisation, capturable=True):
 
     def statistics_view(self, shape: Shape) -> View:
         return self.num_groups, prod(shape) // self.num_groups, 1
-
-    def affine_view(self, shape: Shape) -> View:
-        return 1, shape[0], prod(shape[1:])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -294,21 +287,15 @@ class InstanceNorm2d(Standardisation, capturable=True):
     def parameter_shapes(self) -> dict[str, Shape]:
         return dict.fromkeys(("weight", "bias"), (self.num_features,)) if self.affine else {}
 
-    def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("num_features", "eps", "momentum", "affine")}
-
     def output_shape(self, shape: Shape) -> Shape:
         return check_maps(shape, "InstanceNorm2d", self.num_features)
 
     def statistics_view(self, shape: Shape) -> View:
         return shape[0], prod(shape[1:]), 1
 
-    def affine_view(self, shape: Shape) -> View:
-        return 1, shape[0], prod(shape[1:])
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RMSNorm(Standardisation, capturable=True):
+class RMSNorm(_OfLastAxes, capturable=True):
     """Root mean square normalisation over the last axes: y = weight x / sqrt(mean(x^2) + eps).
 
     Parameters
@@ -334,7 +321,6 @@ class RMSNorm(Standardisation, capturable=True):
 
     """
 
-    normalized_shape: Any
     eps: float | None = None
     elementwise_affine: bool = True
     _: KW_ONLY
@@ -342,20 +328,8 @@ class RMSNorm(Standardisation, capturable=True):
 
     centred = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "normalized_shape", _as_shape(self.normalized_shape, "RMSNorm"))
-
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"weight": self.normalized_shape} if self.elementwise_affine else {}
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return _check_end(shape, self.normalized_shape, "RMSNorm")
-
     def added(self, dtype: np.dtype) -> float:
         return float(np.finfo(dtype).eps) if self.eps is None else self.eps
-
-    def statistics_view(self, shape: Shape) -> View:
-        depth = prod(self.normalized_shape)
-        return prod(shape) // depth, depth, 1
-
-    affine_view = statistics_view

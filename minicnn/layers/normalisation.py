@@ -125,9 +125,6 @@ class BatchNorm2d(Layer, capturable=True):
         names = ("weight", "bias") if self.affine else ()
         return dict.fromkeys((*names, "running_mean", "running_var"), (self.num_features,))
 
-    def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("num_features", "eps", "momentum", "affine")}
-
     def output_shape(self, shape: Shape) -> Shape:
         return check_maps(shape, "BatchNorm2d", self.num_features)
 

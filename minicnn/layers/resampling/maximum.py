@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Layer, Rng, Shape, check_maps
-from minicnn.layers.resampling.reduction import adaptive_size, reduced_axes, reduced_dims, reduced_shape
+from minicnn.layers.base import Backward, Forward, Keep, Kernels, Kind, Rng
+from minicnn.layers.resampling.reduction import AdaptivePool, OverAxes
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import IntPair
 
@@ -18,7 +18,7 @@ MAX_TAPS = 1 << 16  # of a window that the kernel for equal windows can number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Amax(Layer, capturable=True):
+class Amax(OverAxes, capturable=True):
     """Largest value over one axis or several; by every rule dy goes back to it, to the first of equals.
 
     Parameters
@@ -46,20 +46,7 @@ class Amax(Layer, capturable=True):
 
     """
 
-    dim: Any  # given as a number or several, kept as several
-    keepdim: bool = False
-
     kind = Kind.PIECEWISE_LINEAR
-
-    def __post_init__(self) -> None:
-        reduced_dims(self)
-
-    def axes(self, shape: Shape) -> tuple[int, ...]:
-        """Return the axes of an image of ``shape`` that are compared, 0 the first."""
-        return reduced_axes("Amax", self.dim, shape)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return reduced_shape("Amax", self.dim, self.keepdim, shape)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, switches = kernels.amax(x, self.axes(x.shape[1:]))
@@ -74,7 +61,7 @@ class Amax(Layer, capturable=True):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdaptiveMaxPool2d(Layer, capturable=True):
+class AdaptiveMaxPool2d(AdaptivePool, capturable=True):
     """Max-pool over as many windows as wanted: (N, C, H, W) to (N, C, P, Q).
 
     Window p has the rows from floor(p H / P) to before ceil((p + 1) H / P), so that windows overlap, and differ in
@@ -103,20 +90,11 @@ class AdaptiveMaxPool2d(Layer, capturable=True):
 
     """
 
-    output_size: Any  # given as a number or two, kept as two
-
     kind = Kind.PIECEWISE_LINEAR
 
-    def __post_init__(self) -> None:
-        adaptive_size(self)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        c, h, w = check_maps(shape, "AdaptiveMaxPool2d")
-        p, q = self.output_size
-        return c, p or h, q or w
-
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        size, out = self._sizes(x)
+        (_, h, w), (_, p, q) = x.shape[1:], self.output_shape(x.shape[1:])
+        size, out = (h, w), (p, q)
         window = _equal_windows(size, out)
         y, switches = kernels.max_pool2d(x, window) if window else kernels.adaptive_max_pool2d(x, out)
         return y, (size, switches) if keep else None
@@ -130,11 +108,6 @@ class AdaptiveMaxPool2d(Layer, capturable=True):
         if window:
             return kernels.max_pool2d_input_grad(dy, switches, size, window), {}
         return kernels.adaptive_max_pool2d_input_grad(dy, switches, size, out), {}
-
-    def _sizes(self, x: np.ndarray) -> tuple[IntPair, IntPair]:
-        _, _, h, w = x.shape
-        p, q = self.output_size
-        return (h, w), (p or h, q or w)
 
 
 def _equal_windows(size: IntPair, out: IntPair) -> IntPair | None:

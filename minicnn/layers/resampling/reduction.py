@@ -10,21 +10,13 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
-from minicnn.layers.base import Backward, Forward, Keep, Kernels, Rng, Shape, check_maps
+from minicnn.layers.base import Backward, Forward, Keep, Kernels, Layer, Rng, Shape, check_maps
 from minicnn.layers.resampling.base import Resample, Taps, check_length
 from minicnn.layers.resampling.selection import image_axis
 from minicnn.rules import GRADIENT, Rule
 from minicnn.shapes import adaptive_windows
 
-__all__ = ["AdaptiveAvgPool2d", "Mean", "Sum", "adaptive_size", "reduced_axes", "reduced_dims", "reduced_shape"]
-
-
-def reduced_dims(layer: Any) -> None:
-    """Keep a layer's ``dim`` as several whole numbers."""
-    dims = (layer.dim,) if isinstance(layer.dim, int) else layer.dim
-    if not isinstance(dims, tuple | list) or not all(isinstance(d, int) for d in dims):
-        raise ShapeError(f"{type(layer).__name__}: dim: expected whole numbers, got {layer.dim!r}")
-    object.__setattr__(layer, "dim", tuple(dims))
+__all__ = ["AdaptiveAvgPool2d", "AdaptivePool", "Mean", "OverAxes", "Sum", "reduced_axes"]
 
 
 def reduced_axes(layer: str, dim: Any, shape: Shape) -> tuple[int, ...]:
@@ -37,24 +29,48 @@ def reduced_axes(layer: str, dim: Any, shape: Shape) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Reduction(Resample):
-    """A weighted sum over axes, which stay with length 1 or go."""
+class OverAxes(Layer):
+    """A layer that makes one value of all along some axes, which stay with length 1 or go."""
 
     dim: Any  # given as a number or several, kept as several
     keepdim: bool = False
 
     def __post_init__(self) -> None:
-        reduced_dims(self)
+        dims = (self.dim,) if isinstance(self.dim, int) else self.dim
+        if not isinstance(dims, tuple | list) or not all(isinstance(d, int) for d in dims):
+            raise ShapeError(f"{type(self).__name__}: dim: expected whole numbers, got {self.dim!r}")
+        object.__setattr__(self, "dim", tuple(dims))
+
+    def axes(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axes of an image of ``shape`` that go, 0 the first."""
+        return reduced_axes(type(self).__name__, self.dim, shape)
+
+    def kept_shape(self, shape: Shape) -> Shape:
+        """Return ``shape`` with length 1 along these axes."""
+        axes = self.axes(shape)
+        return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axes = self.axes(shape)
+        if self.keepdim:
+            return self.kept_shape(shape)
+        if len(axes) == len(shape):
+            raise ShapeError(
+                f"{type(self).__name__}: over all axes of {shape} leaves no axis for an image; use keepdim=True"
+            )
+        return tuple(n for axis, n in enumerate(shape) if axis not in axes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _WeightedSum(OverAxes, Resample):
+    """A sum over axes, each value times a weight that depends on how many there are."""
 
     def _weight(self, size: int) -> float:
         raise NotImplementedError
 
     def taps(self, shape: Shape) -> Taps:
-        axes = reduced_axes(type(self).__name__, self.dim, shape)
+        axes = self.axes(shape)
         return tuple(_uniform_taps(n, self._weight(n)) if axis in axes else None for axis, n in enumerate(shape))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return reduced_shape(type(self).__name__, self.dim, self.keepdim, shape)
 
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
         y, shape = super().forward(x, kernels, keep, rng)
@@ -63,20 +79,11 @@ class _Reduction(Resample):
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        dy = kernels.reshape(dy, reduced_shape(type(self).__name__, self.dim, True, saved))
-        return super().backward(dy, saved, kernels, rule, weights)
-
-
-def reduced_shape(layer: str, dim: Any, keepdim: bool, shape: Shape) -> Shape:
-    """Return what is left of ``shape`` once the axes ``dim`` are reduced."""
-    axes = reduced_axes(layer, dim, shape)
-    if not keepdim and len(axes) == len(shape):
-        raise ShapeError(f"{layer}: over all axes of {shape} leaves no axis for an image; use keepdim=True")
-    return tuple(1 if axis in axes else n for axis, n in enumerate(shape) if keepdim or axis not in axes)
+        return super().backward(kernels.reshape(dy, self.kept_shape(saved)), saved, kernels, rule, weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mean(_Reduction, capturable=True):
+class Mean(_WeightedSum, capturable=True):
     """Mean over one axis or several.
 
     Parameters
@@ -109,7 +116,7 @@ class Mean(_Reduction, capturable=True):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sum(_Reduction, capturable=True):
+class Sum(_WeightedSum, capturable=True):
     """Sum over one axis or several.
 
     Parameters
@@ -146,17 +153,27 @@ def _uniform_taps(size: int, weight: float) -> AxisTaps:
     return AxisTaps(np.arange(size)[None], np.full((1, size), weight), size)
 
 
-def adaptive_size(layer: Any) -> None:
-    """Keep an adaptive pool's output size as a pair of numbers, None where it is the input's."""
-    size = layer.output_size
-    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(pair) != 2 or not all(n is None or (isinstance(n, int) and n >= 1) for n in pair):
-        raise ShapeError(f"{type(layer).__name__}: output_size: expected one or two numbers >= 1, got {size!r}")
-    object.__setattr__(layer, "output_size", pair)
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptivePool(Layer):
+    """A pool over as many windows as wanted."""
+
+    output_size: Any  # given as a number or two, kept as two; None where it is the input's
+
+    def __post_init__(self) -> None:
+        size = self.output_size
+        pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+        if len(pair) != 2 or not all(n is None or (isinstance(n, int) and n >= 1) for n in pair):
+            raise ShapeError(f"{type(self).__name__}: output_size: expected one or two numbers >= 1, got {size!r}")
+        object.__setattr__(self, "output_size", pair)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        c, h, w = check_maps(shape, type(self).__name__)
+        p, q = self.output_size
+        return c, p or h, q or w
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdaptiveAvgPool2d(Resample, capturable=True):
+class AdaptiveAvgPool2d(AdaptivePool, Resample, capturable=True):
     """Means over as many windows as wanted: (N, C, H, W) to (N, C, P, Q).
 
     Window p has the rows from floor(p H / P) to before ceil((p + 1) H / P), so that windows overlap, and differ in
@@ -185,17 +202,9 @@ class AdaptiveAvgPool2d(Resample, capturable=True):
 
     """
 
-    output_size: Any  # given as a number or two, kept as two
-
-    def __post_init__(self) -> None:
-        adaptive_size(self)
-
     def taps(self, shape: Shape) -> Taps:
-        sizes = check_maps(shape, "AdaptiveAvgPool2d")[1:]
-        return None, *(
-            None if out in (None, n) else _window_means(n, out)
-            for n, out in zip(sizes, self.output_size, strict=True)
-        )
+        sizes = zip(shape[1:], self.output_shape(shape)[1:], strict=True)
+        return None, *(None if out == n else _window_means(n, out) for n, out in sizes)
 
 
 @lru_cache(256)

@@ -1,6 +1,6 @@
 """Which published architectures minicnn reads from frameworks' files, and whether it answers as they do.
 
-    python benchmarks/coverage.py RESULTS.jsonl [--only WORDS] [--again refused,wrong] [--page FILE.md]
+    python benchmarks/coverage_run.py RESULTS.jsonl [--only WORDS] [--again refused,wrong] [--page FILE.md]
 
 Every net gets random weights, is written by each exporter of its framework, read by ``minicnn.load`` and compared
 with the framework: scores, input gradient, guided map.  A net has a process of its own, with limits on time and
