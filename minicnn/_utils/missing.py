@@ -5,8 +5,10 @@ from __future__ import annotations
 import glob
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from minicnn._utils.types import PathLike
+if TYPE_CHECKING:
+    from minicnn._utils.types import PathLike
 
 __all__ = ["is_address", "missing_file"]
 

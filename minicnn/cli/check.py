@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from minicnn.cli import common
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from minicnn.network import Network
 
 __all__ = ["configure", "run"]
@@ -58,6 +58,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _make_input(net: Network, image: str | None, seed: int) -> np.ndarray:
+    import numpy as np
+
     from minicnn.verify.comparison.inputs import choose_shape
 
     if image is not None:

@@ -7,11 +7,13 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from minicnn._utils.types import PathLike
 from minicnn.cli.loop.sources import Source
 from minicnn.errors import MinicnnError
-from minicnn.report.files import make_folder
+
+if TYPE_CHECKING:
+    from minicnn._utils.types import PathLike
 
 __all__ = ["add_overwrite", "figure_paths", "prepare", "refuse_existing"]
 
@@ -83,6 +85,8 @@ def prepare(folder: PathLike, files: Iterable[PathLike], overwrite: bool) -> Non
         If a file is there already and may not be replaced.
 
     """
+    from minicnn.report.files import make_folder
+
     paths = [Path(file) for file in files]
     refuse_existing(paths, overwrite)
     for place in dict.fromkeys([Path(folder), *(path.parent for path in paths)]):

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from minicnn._utils.missing import missing_file
 from minicnn.errors import ImageError
-from minicnn.images.folder import SUFFIXES
 
 __all__ = ["HELP", "Failure", "Source", "Sources", "read_sources"]
 
@@ -134,6 +133,8 @@ def _find(word: str) -> Iterator[Source | Failure]:
 
 def _list_folder(folder: str) -> Iterator[Source | Failure]:
     """List the images of a folder and of all below it; figures that minicnn wrote are none of them."""
+    from minicnn.images.folder import SUFFIXES
+
     failures: list[Failure] = []
 
     def fail(error: OSError) -> None:

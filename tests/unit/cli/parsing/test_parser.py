@@ -78,7 +78,9 @@ def test_verbose_says_what_is_loaded_and_where_an_error_arises(run, capsys):  # 
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_help_imports_nothing_but_what_it_needs():
-    script = "import sys; from minicnn.cli import main; main([]); print('numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("False\n")
+@pytest.mark.parametrize("words", ["", "predict -h", "check -h", "evaluate -h", "compare -h"])
+def test_help_imports_nothing_but_what_it_needs(words):
+    said = "atexit.register(lambda: print('numpy' in sys.modules))"
+    script = f"import atexit, sys; {said}; from minicnn.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, *words.split()]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("False\n")
