@@ -295,6 +295,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Transpose": reshape.transpose,
     "Unsqueeze": reshape.unsqueeze,
     "Upsample": resampling.resize,
+    "Where": resampling.where,
 }
 
 # attributes that change no answer of ours, whatever they say

@@ -17,7 +17,7 @@ from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import Fields
 from minicnn.formats.graph import flatten_scores, list_layers
 from minicnn.formats.onnx.lowering import BATCH, MAX_VALUES, Lowering
-from minicnn.formats.onnx.maps.gather_nd import split_gathers
+from minicnn.formats.onnx.maps.gathers import gather_behind_batch
 from minicnn.formats.onnx.model import Model, Node, ValueInfo, open_model
 from minicnn.formats.onnx.pointwise.formulas import merge_formulas
 from minicnn.formats.onnx.tensors import KINDS, Filled
@@ -57,9 +57,9 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     target = ends.find_output([info.name for info in model.outputs], path)
     nodes = _prune_nodes(model.nodes, target)
     nodes = _prune_nodes(merge_formulas(nodes, model), target)
-    nodes = split_gathers(nodes, model.constants)
     _check_not_quantised(nodes)
     info = _find_input(model, nodes, ends)
+    nodes = _prune_nodes(gather_behind_batch(nodes, model, (info.dims or (None,))[0]), target)
     source = _describe_input(model, info, nodes)
     shapes = _standin_shapes(source)
     batch = source.dims[0] or BATCH

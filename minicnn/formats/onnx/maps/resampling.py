@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.formats.onnx import norms
 from minicnn.formats.onnx.node import BoundNode, reshape_layers
 from minicnn.layers import (
     Expand,
@@ -20,7 +21,17 @@ from minicnn.layers.base import Shape
 from minicnn.layers.resampling.coordinates import COORDINATES, ROUNDINGS
 from minicnn.shapes import IntPair
 
-__all__ = ["depth_to_space", "expand", "gather", "resize", "slice_axes", "space_to_depth", "split_axis", "tile"]
+__all__ = [
+    "depth_to_space",
+    "expand",
+    "gather",
+    "resize",
+    "slice_axes",
+    "space_to_depth",
+    "split_axis",
+    "tile",
+    "where",
+]
 
 FAR = 1 << 31  # numbers beyond it mean the end of an axis
 
@@ -222,17 +233,30 @@ def split_axis(op: BoundNode, count: int) -> tuple[int, list[int]]:
 
 
 def gather(op: BoundNode) -> list[Layer]:
-    """Gather by constant places along one axis after the batch; a single place takes the axis away."""
+    """Gather by constant places along one axis after the batch, whose place the axes of the places take."""
     if op.data != 0:
         raise op.error("looks up rows of a table by computed numbers; inputs are floating-point numbers here")
     index, axis = op.array(1), op.axis(op.node.integer("axis", 0))
-    if index is None or index.dtype.kind not in "iu" or index.ndim > 1 or axis == 0:
-        raise op.error("expected a row of constant places along an axis after the batch")
-    layer = IndexSelect(axis, tuple(int(i) for i in index.reshape(-1)))
-    if index.ndim:
-        return [layer]
-    target = tuple(n for i, n in enumerate(op.shape, 1) if i != axis)
-    return [layer, *reshape_layers(op, layer.output_shape(op.shape), target)]
+    if index is None or index.dtype.kind not in "iu" or axis == 0:
+        raise op.error("expected constant places along an axis after the batch")
+    before, size, after = op.shape[: axis - 1], op.shape[axis - 1], op.shape[axis:]
+    places = tuple(index.reshape(-1).tolist())
+    whole = places == tuple(range(size)) and size == op.other[axis - 1]
+    layers: list[Layer] = [] if whole else [IndexSelect(axis, places)]
+    if index.ndim == 1:
+        return layers
+    return [*layers, *reshape_layers(op, (*before, len(places), *after), (*before, *index.shape, *after))]
+
+
+def where(op: BoundNode) -> list[Layer]:
+    """Where by a constant condition, and a constant in the other places: a product with 1 and 0, and a sum."""
+    condition, other = op.array(0), op.array(3 - op.data) if op.data else None
+    if condition is None or other is None:
+        raise op.error("chooses by something that is not constant, or there is no layer for its constants")
+    other = op.parameter(other)
+    kept = np.array(condition, bool) == (op.data == 1)
+    kept, rest = np.broadcast_arrays(kept, np.where(kept, np.zeros((), other.dtype), other))
+    return norms.scale(op, kept.astype(other.dtype), rest if rest.any() else None)
 
 
 def expand(op: BoundNode) -> list[Layer]:
