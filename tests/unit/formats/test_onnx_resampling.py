@@ -148,6 +148,43 @@ def test_places_of_several_axes(axes, tmp_path):
     assert len(net.layers) == len(axes)
 
 
+def test_windows_of_places(tmp_path):
+    """As torch's newer exporter writes an adaptive pool: windows by a grid, what lies outside of them set to 0."""
+    rows, columns = (ints(*range(n)).reshape(-1, 1) // 2 + ints(0, 1, 2) for n in (4, 5))
+    places = np.stack(np.broadcast_arrays(rows[:, :, None, None], columns), axis=-1)
+    nodes = [
+        ("Transpose", "x", "first", {"perm": [2, 3, 0, 1]}),
+        ("GatherND", "first places", "gathered", {"batch_dims": 0}),
+        ("Transpose", "gathered", "windows", {"perm": [4, 5, 0, 1, 2, 3]}),
+        ("Where", "outside zero windows", "inside", {}),
+        ("ReduceSum", "inside axes", "y", {"keepdims": 0}),
+    ]
+    outside = np.arange(3).reshape(3, 1, 1) >= ints(2, 3, 2, 3).reshape(4, 1, 1, 1)
+    check(tmp_path, nodes, constants={"places": places, "outside": outside, "zero": floats(), "axes": ints(3, 5)})
+
+
+@pytest.mark.parametrize("places", [np.arange(120).reshape(1, 4, 6, 5), np.arange(0, 120, 5).reshape(1, 6, 2, 2)])
+def test_views_of_the_values_of_one_image(places, tmp_path):
+    """As torch writes as_strided, if the batch is fixed to one."""
+    nodes = [("Reshape", "x row", "values", {}), ("Gather", "values places", "y", {"axis": 0})]
+    proto = model(nodes, SHAPE, {"row": ints(-1), "places": places})
+    with pytest.raises(WeightsError, match="no axis is left for the batch"):
+        load_model(proto, tmp_path)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    x = floats(2, *SHAPE)
+    y = run_net(load_model(proto, tmp_path), x)
+    reference = [expected(tmp_path / "model.onnx", image[None])[0] for image in x]
+    np.testing.assert_array_equal(y, np.stack(reference))
+
+
+def test_constant_choice(tmp_path):
+    constants = {"mask": RNG.random((6, 1)) > 0.5, "other": floats(4, 1, 5)}
+    check(tmp_path, [("Where", "mask other x", "a", {}), ("Where", "mask a other", "y", {})], constants=constants)
+    proto = model([("Where", "mask x x", "y", {})], SHAPE, {"mask": constants["mask"]})
+    with pytest.raises(WeightsError, match="two computed inputs"):
+        load_model(proto, tmp_path)
+
+
 @pytest.mark.parametrize("opset", (11, 13, 18))
 def test_split_and_shuffle(opset, tmp_path):
     """A ShuffleNet's unit: half of the channels pass, the others are mapped, and both are shuffled."""

@@ -2,8 +2,8 @@
 
 ``x[:, [3, 0, 1]]``, a resize to exact neighbours and the windows of an adaptive pool come from torch as a
 transposition, a GatherND and another transposition: the axes that are indexed go first, and the batch, which no
-layer moves, behind them.  Where the places of the axes form a grid, each axis is a Gather.  ``x.as_strided(...)`` of
-a batch that is fixed to one comes as a Gather among all of its values.
+layer moves, behind them.  Where the places of the axes form a grid, each axis is a Gather.  ``x.as_strided(...)``
+of a batch that is fixed to one comes as a Gather among all of its values.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _split_grid(last: Node, by_output: Mapping[str, Node], model: Model) -> list
     # the last axis first, so that the numbers of those before it stay
     for axis, k in sorted(zip(order, range(count), strict=False), reverse=True):
         places, output = f"{last.outputs[0]}, places {axis}", f"{last.outputs[0]}, axis {axis}"
-        kept = tuple(slice(None) if i in groups[k] else 0 for i in range(rank))
-        model.constants[places] = Filled(places, np.array(indices.array[(*kept, k)]))
+        kept = [slice(None) if i in groups[k] else 0 for i in range(rank)]
+        model.constants[places] = Filled(places, np.array(indices.array[..., k][tuple(kept)]))
         nodes.append(_node(last, "Gather", (source, places), output, axis=axis))
         source = output
     # the order of the axes now, and as the GatherND leaves them: those of its indices, then the others
