@@ -21,7 +21,7 @@ from minicnn.zoo.lenet import lenet5
 from minicnn.zoo.mtcnn import onet, pnet, rnet
 from minicnn.zoo.squeezenet import squeezenet
 from minicnn.zoo.torchvision import TORCHVISION
-from minicnn.zoo.vgg import vgg
+from minicnn.zoo.vgg import DEPTHS, vgg
 from minicnn.zoo.vgg_cnn import vgg_f, vgg_m, vgg_s
 from minicnn.zoo.zfnet import zfnet
 
@@ -38,14 +38,7 @@ ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "vgg-f": vgg_f,
     "vgg-m": vgg_m,
     "vgg-s": vgg_s,
-    "vgg11": partial(vgg, 11, False),
-    "vgg11_bn": partial(vgg, 11, True),
-    "vgg13": partial(vgg, 13, False),
-    "vgg13_bn": partial(vgg, 13, True),
-    "vgg16": partial(vgg, 16, False),
-    "vgg16_bn": partial(vgg, 16, True),
-    "vgg19": partial(vgg, 19, False),
-    "vgg19_bn": partial(vgg, 19, True),
+    **{f"vgg{depth}{suffix}": partial(vgg, depth, suffix == "_bn") for depth in DEPTHS for suffix in ("", "_bn")},
     "squeezenet1_0": partial(squeezenet, "1.0"),
     "squeezenet1_1": partial(squeezenet, "1.1"),
     **TORCHVISION,

@@ -30,15 +30,5 @@ def digits(num_classes: int = 10) -> Architecture:
         ("fc_layers.1", ReLU()),
         ("fc_layers.2", Linear(256, num_classes)),
     ]
-    preprocess = Preprocess(
-        size=(28, 28),
-        resize=None,
-        interpolation="bilinear",
-        channels="L",
-        scale=1 / 255,
-        mean=(0.1307,),
-        std=(0.3081,),
-        invert="auto",
-        mirror=False,
-    )
+    preprocess = Preprocess((28, 28), channels="L", mean=(0.1307,), std=(0.3081,), invert="auto", mirror=False)
     return Architecture(layers, (1, 28, 28), preprocess)

@@ -19,19 +19,9 @@ from minicnn.layers import (
 from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_normal, normal, parameters
+from minicnn.zoo.torchvision.efficientnet import B as STAGES
 
 __all__ = ["efficientnet_lite0"]
-
-# repeats, expansion, output channels, kernel size, stride of the first
-STAGES = (
-    (1, 1, 16, 3, 1),
-    (2, 6, 24, 3, 2),
-    (2, 6, 40, 5, 2),
-    (3, 6, 80, 3, 2),
-    (3, 6, 112, 5, 1),
-    (4, 6, 192, 5, 2),
-    (1, 6, 320, 3, 1),
-)
 
 
 def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
@@ -57,15 +47,7 @@ def efficientnet_lite0(num_classes: int = 1000) -> Architecture:
         ("_dropout", Dropout(0.2)),
         ("_fc", Linear(1280, num_classes)),
     ]
-    preprocess = Preprocess(
-        size=(224, 224),
-        resize=256,
-        interpolation="bicubic",
-        channels="RGB",
-        scale=1.0,
-        mean=(127.0, 127.0, 127.0),
-        std=(128.0, 128.0, 128.0),
-    )
+    preprocess = Preprocess((224, 224), 256, "bicubic", scale=1.0, mean=(127.0,) * 3, std=(128.0,) * 3)
     return Architecture(layers, (3, 224, 224), preprocess, _draw)
 
 

@@ -12,25 +12,9 @@ VGG_MEAN = (103.939, 116.779, 123.68)  # of the VGG networks; BGR
 
 def torchvision_preprocess(size: int = 224, resize: int = 256, interpolation: str = "bilinear") -> Preprocess:
     """torchvision's: RGB in 0..1, minus the mean, divided by the standard deviation of ImageNet's channels."""
-    return Preprocess(
-        size=(size, size),
-        resize=resize,
-        interpolation=interpolation,
-        channels="RGB",
-        scale=1 / 255,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    )
+    return Preprocess((size, size), resize, interpolation, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def caffe_preprocess(size: int, mean: tuple[float, float, float]) -> Preprocess:
     """Caffe's: BGR in 0..255 minus a mean pixel; files that come with a mean image replace it."""
-    return Preprocess(
-        size=(size, size),
-        resize=256,
-        interpolation="bilinear",
-        channels="BGR",
-        scale=1.0,
-        mean=mean,
-        std=(1.0, 1.0, 1.0),
-    )
+    return Preprocess((size, size), 256, channels="BGR", scale=1.0, mean=mean)

@@ -49,15 +49,7 @@ def lenet5(num_classes: int = 10) -> Architecture:
         ("output", Linear(84, num_classes)),
     ]
     preprocess = Preprocess(
-        size=(32, 32),
-        resize=None,
-        interpolation="bilinear",
-        channels="L",
-        scale=1.275 / 255,
-        mean=(0.1,),
-        std=(1.0,),
-        invert="auto",
-        mirror=False,
+        (32, 32), channels="L", scale=1.275 / 255, mean=(0.1,), std=(1.0,), invert="auto", mirror=False
     )
     return Architecture(layers, (1, 32, 32), preprocess, _draw)
 

@@ -79,14 +79,6 @@ def _linear_prelu(number: int, features: int, out: int) -> NamedLayers:
 
 
 def _architecture(layers: NamedLayers, size: int, heads: dict[str, str], head: str) -> Architecture:
-    preprocess = Preprocess(
-        size=(size, size),
-        resize=None,
-        interpolation="bilinear",
-        channels="RGB",
-        scale=1.0,
-        mean=(127.5, 127.5, 127.5),
-        std=(128.0, 128.0, 128.0),
-    )
+    preprocess = Preprocess((size, size), scale=1.0, mean=(127.5,) * 3, std=(128.0,) * 3)
     unused = tuple(name for other, name in heads.items() if other != head)
     return Architecture(layers, (3, size, size), preprocess, unused=unused)

@@ -8,12 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.layers import Conv2d, Dropout, Linear, Residual, Sequential, Sigmoid, SiLU
-from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_normal, parameters
 from minicnn.zoo.inputs import torchvision_preprocess
 from minicnn.zoo.torchvision.googlenet import inception_preprocess
-from minicnn.zoo.torchvision.units import conv_norm, global_mean, round_channels, squeeze_excite
+from minicnn.zoo.torchvision.units import (
+    Bottleneck,
+    conv_norm,
+    global_mean,
+    inverted_bottleneck,
+    residual_if_same,
+    round_channels,
+)
 
 __all__ = ["SIZES", "efficientnet"]
 
@@ -86,10 +92,13 @@ def efficientnet(name: str, num_classes: int = 1000) -> Architecture:
         out = round_channels(width * size.width)
         for repeat in range(math.ceil(repeats * size.depth)):
             stride = first_stride if repeat == 0 else 1
-            bottleneck = _fused if stage <= size.fused else _bottleneck
-            body = bottleneck((channels, channels * expansion, out), kernel_size, stride, eps)
-            same = stride == 1 and channels == out
-            layers.append((f"features.{stage}.{repeat}", Residual(body) if same else Sequential(body)))
+            wide = channels * expansion
+            if stage <= size.fused:
+                block = _fused((channels, wide, out), kernel_size, stride, eps)
+            else:
+                sizes = Bottleneck(channels, round_channels(wide), out, kernel_size, stride, max(1, channels // 4))
+                block = inverted_bottleneck(sizes, SiLU(), (SiLU(), Sigmoid()), eps)
+            layers.append((f"features.{stage}.{repeat}", block))
             channels = out
     head = 4 * channels if size.stages is B else 1280
     last = f"features.{len(size.stages) + 1}."
@@ -106,29 +115,14 @@ def efficientnet(name: str, num_classes: int = 1000) -> Architecture:
     return Architecture(layers, (3, size.crop, size.crop), preprocess, _draw)
 
 
-def _bottleneck(channels: tuple[int, int, int], kernel_size: int, stride: int, eps: float) -> NamedLayers:
-    """Widen by 1 x 1, filter each channel, gate, narrow by a linear 1 x 1."""
-    before, wide, out = channels
-    wide = round_channels(wide)
-    body: NamedLayers = []
-    if wide != before:
-        body += conv_norm("block.0.", Conv2d(before, wide, 1, bias=False), SiLU(), eps)
-    part, padding = len(body) // 3, kernel_size // 2
-    depthwise = Conv2d(wide, wide, kernel_size, stride=stride, padding=padding, groups=wide, bias=False)
-    body += conv_norm(f"block.{part}.", depthwise, SiLU(), eps)
-    squeezed = max(1, before // 4)
-    body += squeeze_excite(f"block.{part + 1}", f"block.{part}.2", (wide, squeezed), SiLU(), Sigmoid())
-    return [*body, *conv_norm(f"block.{part + 2}.", Conv2d(wide, out, 1, bias=False), eps=eps)]
-
-
-def _fused(channels: tuple[int, int, int], kernel_size: int, stride: int, eps: float) -> NamedLayers:
+def _fused(channels: tuple[int, int, int], kernel_size: int, stride: int, eps: float) -> Residual | Sequential:
     """Widen and filter at once, then narrow by a linear 1 x 1; where nothing is widened, filter alone."""
     before, wide, out = channels
     first = wide if wide != before else out
     conv = Conv2d(before, first, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
     body = conv_norm("block.0.", conv, SiLU(), eps)
     narrow = conv_norm("block.1.", Conv2d(wide, out, 1, bias=False), eps=eps) if wide != before else []
-    return [*body, *narrow]
+    return residual_if_same([*body, *narrow], before, out, stride)
 
 
 def _draw(name: str, layer: Conv2d | Linear, rng: np.random.Generator) -> dict[str, np.ndarray]:

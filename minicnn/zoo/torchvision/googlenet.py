@@ -81,15 +81,7 @@ def basic_conv(name: str, conv: Conv2d) -> NamedLayers:
 def inception_preprocess(size: int, resize: int, interpolation: str = "bilinear") -> Preprocess:
     """RGB in -1..1."""
     half = (0.5, 0.5, 0.5)
-    return Preprocess(
-        size=(size, size),
-        resize=resize,
-        interpolation=interpolation,
-        channels="RGB",
-        scale=1 / 255,
-        mean=half,
-        std=half,
-    )
+    return Preprocess((size, size), resize, interpolation, mean=half, std=half)
 
 
 def truncated_normal(std: float) -> Draw:

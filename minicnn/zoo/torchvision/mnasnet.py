@@ -7,7 +7,7 @@ from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_draw
 from minicnn.zoo.inputs import torchvision_preprocess
-from minicnn.zoo.torchvision.units import conv_norm, global_mean, round_channels
+from minicnn.zoo.torchvision.units import conv_norm, depthwise, global_mean, residual_if_same, round_channels
 
 __all__ = ["mnasnet"]
 
@@ -30,7 +30,7 @@ def mnasnet(alpha: float, num_classes: int = 1000, resize: int = 256) -> Archite
     first, channels = round_channels(32 * alpha), round_channels(16 * alpha)
     stem = [
         *_unit(Conv2d(3, first, 3, stride=2, padding=1, bias=False)),
-        *_unit(Conv2d(first, first, 3, padding=1, groups=first, bias=False)),
+        *_unit(depthwise(first)),
         *_unit(Conv2d(first, channels, 1, bias=False))[:-1],
     ]
     layers: NamedLayers = [(f"layers.{i}", layer) for i, layer in enumerate(stem)]
@@ -53,12 +53,10 @@ def _unit(conv: Conv2d) -> list[Layer]:
 def _bottleneck(channels: tuple[int, int, int], kernel_size: int, stride: int) -> Residual | Sequential:
     """Widen by 1 x 1, filter each channel, narrow by a linear 1 x 1; a residual where the shapes agree."""
     before, wide, out = channels
-    padding = kernel_size // 2
-    depthwise = Conv2d(wide, wide, kernel_size, stride=stride, padding=padding, groups=wide, bias=False)
     layers = [
         *_unit(Conv2d(before, wide, 1, bias=False)),
-        *_unit(depthwise),
+        *_unit(depthwise(wide, kernel_size, stride)),
         *_unit(Conv2d(wide, out, 1, bias=False))[:-1],
     ]
     body = [(f"layers.{i}", layer) for i, layer in enumerate(layers)]
-    return Residual(body) if stride == 1 and before == out else Sequential(body)
+    return residual_if_same(body, before, out, stride)

@@ -6,7 +6,7 @@ from minicnn.layers import Conv2d, Dropout, Linear, ReLU6, Residual, Sequential
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_draw
 from minicnn.zoo.inputs import torchvision_preprocess
-from minicnn.zoo.torchvision.units import conv_norm, global_mean
+from minicnn.zoo.torchvision.units import conv_norm, depthwise, global_mean, residual_if_same
 
 __all__ = ["mobilenet_v2"]
 
@@ -45,11 +45,10 @@ def _bottleneck(channels: int, out: int, expansion: int, stride: int) -> Residua
     wide = channels * expansion
     # the first stage has nothing to widen
     expand = conv_norm("conv.0.", Conv2d(channels, wide, 1, bias=False), ReLU6()) if expansion > 1 else []
-    depthwise = Conv2d(wide, wide, 3, stride=stride, padding=1, groups=wide, bias=False)
     place = 1 if expand else 0
     body = [
         *expand,
-        *conv_norm(f"conv.{place}.", depthwise, ReLU6()),
+        *conv_norm(f"conv.{place}.", depthwise(wide, stride=stride), ReLU6()),
         *conv_norm("conv.", Conv2d(wide, out, 1, bias=False), start=place + 1),
     ]
-    return Residual(body) if stride == 1 and channels == out else Sequential(body)
+    return residual_if_same(body, channels, out, stride)

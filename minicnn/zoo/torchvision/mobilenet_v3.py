@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minicnn.layers import Conv2d, Dropout, Hardsigmoid, Hardswish, Linear, ReLU, Residual, Sequential
-from minicnn.layers.sequence import NamedLayers
+from minicnn.layers import Conv2d, Dropout, Hardsigmoid, Hardswish, Linear, ReLU
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.initialisation import he_draw
 from minicnn.zoo.inputs import torchvision_preprocess
-from minicnn.zoo.torchvision.units import conv_norm, global_mean, round_channels, squeeze_excite
+from minicnn.zoo.torchvision.units import Bottleneck, conv_norm, global_mean, inverted_bottleneck, round_channels
 
 __all__ = ["mobilenet_v3"]
 
@@ -66,10 +65,12 @@ def mobilenet_v3(size: str, num_classes: int = 1000) -> Architecture:
     layers = conv_norm("features.0.", stem, Hardswish(), EPS)
     channels = 16
     for number, block in enumerate(BLOCKS[size], start=1):
-        body = _bottleneck(channels, block)
-        same = block.stride == 1 and channels == block.out
-        layers.append((f"features.{number}", Residual(body) if same else Sequential(body)))
-        channels = block.out
+        wide, out, kernel_size, stride, gated, relu = block
+        sizes = Bottleneck(channels, wide, out, kernel_size, stride, round_channels(wide // 4) if gated else 0)
+        activation = ReLU() if relu else Hardswish()
+        unit = inverted_bottleneck(sizes, activation, (ReLU(), Hardsigmoid()), EPS)
+        layers.append((f"features.{number}", unit))
+        channels = out
     last = f"features.{len(BLOCKS[size]) + 1}."
     layers += conv_norm(last, Conv2d(channels, 6 * channels, 1, bias=False), Hardswish(), EPS)
     layers += [
@@ -80,20 +81,3 @@ def mobilenet_v3(size: str, num_classes: int = 1000) -> Architecture:
         ("classifier.3", Linear(HIDDEN[size], num_classes)),
     ]
     return Architecture(layers, (3, 224, 224), torchvision_preprocess(), he_draw(0.01))
-
-
-def _bottleneck(channels: int, block: Block) -> NamedLayers:
-    """Widen by 1 x 1, filter each channel, gate, narrow by a linear 1 x 1."""
-    wide, out, kernel_size, stride, gated, relu = block
-    activation = ReLU() if relu else Hardswish()
-    body: NamedLayers = []
-    if wide != channels:
-        body += conv_norm("block.0.", Conv2d(channels, wide, 1, bias=False), activation, EPS)
-    part, padding = len(body) // 3, kernel_size // 2
-    depthwise = Conv2d(wide, wide, kernel_size, stride=stride, padding=padding, groups=wide, bias=False)
-    body += conv_norm(f"block.{part}.", depthwise, activation, EPS)
-    if gated:
-        squeezed = round_channels(wide // 4)
-        maps, part = f"block.{part}.2", part + 1
-        body += squeeze_excite(f"block.{part}", maps, (wide, squeezed), ReLU(), Hardsigmoid())
-    return [*body, *conv_norm(f"block.{part + 1}.", Conv2d(wide, out, 1, bias=False), eps=EPS)]

@@ -6,7 +6,7 @@ from minicnn.layers import ChannelShuffle, Concat, Conv2d, Linear, MaxPool2d, Re
 from minicnn.layers.sequence import NamedLayers
 from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.inputs import torchvision_preprocess
-from minicnn.zoo.torchvision.units import conv_norm, global_mean
+from minicnn.zoo.torchvision.units import conv_norm, depthwise, global_mean
 
 __all__ = ["SIZES", "shufflenet"]
 
@@ -51,7 +51,7 @@ def _halve(channels: int) -> Concat:
 
 def _downsample(channels: int, out: int) -> Concat:
     shortcut = [
-        *conv_norm("branch1.", _depthwise(channels, 2)),
+        *conv_norm("branch1.", depthwise(channels, stride=2)),
         *conv_norm("branch1.", Conv2d(channels, out // 2, 1, bias=False), ReLU(), start=2),
     ]
     return Concat(shortcut, _branch(channels, out // 2, 2))
@@ -60,10 +60,6 @@ def _downsample(channels: int, out: int) -> Concat:
 def _branch(channels: int, out: int, stride: int) -> NamedLayers:
     return [
         *conv_norm("branch2.", Conv2d(channels, out, 1, bias=False), ReLU()),
-        *conv_norm("branch2.", _depthwise(out, stride), start=3),
+        *conv_norm("branch2.", depthwise(out, stride=stride), start=3),
         *conv_norm("branch2.", Conv2d(out, out, 1, bias=False), ReLU(), start=5),
     ]
-
-
-def _depthwise(channels: int, stride: int) -> Conv2d:
-    return Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False)

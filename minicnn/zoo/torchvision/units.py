@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer, Multiply
+from typing import NamedTuple
+
+from minicnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer, Multiply, Residual, Sequential
 from minicnn.layers.sequence import NamedLayers
 
-__all__ = ["conv_norm", "global_mean", "round_channels", "squeeze_excite"]
+__all__ = [
+    "Bottleneck",
+    "conv_norm",
+    "depthwise",
+    "global_mean",
+    "inverted_bottleneck",
+    "residual_if_same",
+    "round_channels",
+    "squeeze_excite",
+]
 
 
 def conv_norm(
@@ -22,6 +33,45 @@ def conv_norm(
     """
     layers = [conv, BatchNorm2d(conv.out_channels, eps=eps), *([activation] if activation else [])]
     return [(f"{prefix}{i}", layer) for i, layer in enumerate(layers, start)]
+
+
+def depthwise(channels: int, kernel_size: int = 3, stride: int = 1) -> Conv2d:
+    """Return a convolution of one filter a channel, which keeps the maps' size but for its stride."""
+    padding = kernel_size // 2
+    return Conv2d(channels, channels, kernel_size, stride=stride, padding=padding, groups=channels, bias=False)
+
+
+def residual_if_same(body: NamedLayers, channels: int, out: int, stride: int) -> Residual | Sequential:
+    """Return a residual block where input and output have the same shape, else its body alone."""
+    return Residual(body) if stride == 1 and channels == out else Sequential(body)
+
+
+class Bottleneck(NamedTuple):
+    """Channels before, within and after an inverted bottleneck, its filters, and to how many its gate squeezes."""
+
+    before: int
+    wide: int
+    out: int
+    kernel_size: int
+    stride: int
+    squeezed: int = 0  # no gate
+
+
+def inverted_bottleneck(
+    sizes: Bottleneck, activation: Layer, gate: tuple[Layer, Layer], eps: float
+) -> Residual | Sequential:
+    """Widen by 1 x 1, filter each channel, gate, narrow by a linear 1 x 1; a residual where the shapes agree."""
+    before, wide, out, kernel_size, stride, squeezed = sizes
+    body: NamedLayers = []
+    if wide != before:
+        body += conv_norm("block.0.", Conv2d(before, wide, 1, bias=False), activation, eps)
+    part = len(body) // 3
+    body += conv_norm(f"block.{part}.", depthwise(wide, kernel_size, stride), activation, eps)
+    if squeezed:
+        body += squeeze_excite(f"block.{part + 1}", f"block.{part}.2", (wide, squeezed), *gate)
+        part += 1
+    body += conv_norm(f"block.{part + 1}.", Conv2d(wide, out, 1, bias=False), eps=eps)
+    return residual_if_same(body, before, out, stride)
 
 
 def global_mean() -> NamedLayers:
