@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn import formats
 from minicnn._utils.types import PathLike
-from minicnn.formats.ends import ONLY, Ends
+from minicnn.formats.containers import npz
+from minicnn.formats.ends import ONLY
 from minicnn.formats.sample import Sample, take_sample
 
 if TYPE_CHECKING:
@@ -76,160 +78,65 @@ class Format:
         return self.read is not None and (self.sniff is None or self.sniff(path))
 
 
-# readers are imported by the functions that call them: to import this table loads NumPy alone
-def _read_native(path: Path) -> Network:
-    from minicnn.formats import native
-
-    return native.read(path)
-
-
-def _read_npz(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats.checkpoint import strip_prefix, take_entry
-    from minicnn.formats.containers import npz
-
-    return take_entry(path, strip_prefix(npz.read(path)[0]), entry)
-
-
-def _write_native(path: PathLike, net: Network) -> None:
-    from minicnn.formats import native
-
-    native.write(path, net)
-
-
-def _sniff_native(path: Path) -> bool:
-    from minicnn.formats import native
-
-    return native.is_native(path)
-
-
-def _read_onnx(path: Path, ends: Ends = ONLY) -> Network:
-    from minicnn.formats import onnx
-
-    return onnx.read(path, ends)
-
-
-def _write_onnx(path: PathLike, net: Network) -> None:
-    from minicnn.formats import onnx
-
-    onnx.write(path, net)
-
-
-def _read_safetensors(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats import safetensors
+def _take_entry(path: Path, arrays: dict[str, np.ndarray], entry: str | None = None) -> dict[str, np.ndarray]:
     from minicnn.formats.checkpoint import strip_prefix, take_entry
 
-    return take_entry(path, strip_prefix(safetensors.read(path)), entry)
+    return take_entry(path, strip_prefix(arrays), entry)
 
 
-def _write_safetensors(path: PathLike, net: Network) -> None:
-    from minicnn.formats import safetensors
-
-    safetensors.write(path, net.state_dict())
-
-
-def _read_pytorch(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats import pytorch
-
-    return pytorch.read(path, entry=entry)
-
-
-def _write_pytorch(path: PathLike, net: Network) -> None:
-    from minicnn.formats import pytorch
-
-    pytorch.write(path, net.state_dict())
-
-
-def _read_numpy_pickle(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats import numpy_pickle
-
-    return numpy_pickle.read(path, entry)
-
-
-def _read_matconvnet(path: Path) -> Network:
-    from minicnn.formats import matconvnet
-
-    return matconvnet.read(path)
-
-
-def _read_keras(path: Path, ends: Ends = ONLY) -> Network:
-    from minicnn.formats import keras
-
-    return keras.read(path, ends=ends)
-
-
-def _read_keras_arrays(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats import keras
-    from minicnn.formats.checkpoint import take_entry
-
-    return take_entry(path, keras.read_state(path), entry)
-
-
-def _sniff_keras(path: Path) -> bool:
-    from minicnn.formats import keras
-
-    return keras.holds_network(path)
-
-
-def _read_caffe(path: Path, weights: PathLike, ends: Ends = ONLY) -> Network:
-    from minicnn.formats import caffe
-
-    return caffe.read(path, weights, ends=ends)
-
-
-def _read_keras_description(path: Path, weights: PathLike, ends: Ends = ONLY) -> Network:
-    from minicnn.formats import keras
-
-    return keras.read(path, weights, ends)
-
-
-def _read_shards(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
-    from minicnn.formats import shards
-    from minicnn.formats.checkpoint import strip_prefix, take_entry
-
-    return take_entry(path, strip_prefix(shards.read(path)), entry)
-
-
-# in the order in which a file's bytes are compared
+# in the order in which a file's bytes are compared; readers are imported where they are called, by ``formats``
 FORMATS: tuple[Format, ...] = (
     Format(
         "NumPy",
         (".npz",),
-        _read_native,
-        _read_npz,
-        _write_native,
-        sniff=_sniff_native,
+        lambda path: formats.native.read(path),
+        lambda path, entry=None: _take_entry(path, npz.read(path)[0], entry),
+        lambda path, net: formats.native.write(path, net),
+        sniff=lambda path: formats.native.is_native(path),
         recognise=Sample.is_numpy_archive,
     ),
-    Format("ONNX", (".onnx",), _read_onnx, write=_write_onnx, chooses_ends=True, recognise=Sample.is_onnx),
+    Format(
+        "ONNX",
+        (".onnx",),
+        lambda path, ends=ONLY: formats.onnx.read(path, ends),
+        write=lambda path, net: formats.onnx.write(path, net),
+        chooses_ends=True,
+        recognise=Sample.is_onnx,
+    ),
     Format(
         "safetensors",
         (".safetensors",),
-        read_arrays=_read_safetensors,
-        write=_write_safetensors,
+        read_arrays=lambda path, entry=None: _take_entry(path, formats.safetensors.read(path), entry),
+        write=lambda path, net: formats.safetensors.write(path, net.state_dict()),
         recognise=Sample.is_safetensors,
     ),
     Format(
         "PyTorch",
         (".pth", ".pt"),
-        read_arrays=_read_pytorch,
-        write=_write_pytorch,
+        read_arrays=lambda path, entry=None: formats.pytorch.read(path, entry=entry),
+        write=lambda path, net: formats.pytorch.write(path, net.state_dict()),
         recognise=Sample.is_pytorch,
     ),
-    Format("pickled NumPy", (".npy", ".pkl"), read_arrays=_read_numpy_pickle, recognise=Sample.is_pickle),
-    Format("MatConvNet", (".mat",), _read_matconvnet, recognise=Sample.is_matlab),
+    Format(
+        "pickled NumPy",
+        (".npy", ".pkl"),
+        read_arrays=lambda path, entry=None: formats.numpy_pickle.read(path, entry),
+        recognise=Sample.is_pickle,
+    ),
+    Format("MatConvNet", (".mat",), lambda path: formats.matconvnet.read(path), recognise=Sample.is_matlab),
     Format(
         "Keras",
         (".keras", ".h5", ".hdf5"),
-        _read_keras,
-        _read_keras_arrays,
-        sniff=_sniff_keras,
+        lambda path, ends=ONLY: formats.keras.read(path, ends=ends),
+        lambda path, entry=None: formats.keras.read_state(path, entry),
+        sniff=lambda path: formats.keras.holds_network(path),
         chooses_ends=True,
         recognise=Sample.is_keras,
     ),
     Format(
         "Caffe",
         (".prototxt",),
-        _read_caffe,
+        lambda path, weights, ends=ONLY: formats.caffe.read(path, weights, ends=ends),
         second_file=".caffemodel",
         chooses_ends=True,
         recognise=Sample.is_prototxt,
@@ -238,12 +145,17 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "Keras, description",
         (),
-        _read_keras_description,
+        lambda path, weights, ends=ONLY: formats.keras.read(path, weights, ends),
         second_file=".weights.h5",
         chooses_ends=True,
         recognise=Sample.is_keras_description,
     ),
-    Format("index of several files", (), read_arrays=_read_shards, recognise=Sample.is_index),
+    Format(
+        "index of several files",
+        (),
+        read_arrays=lambda path, entry=None: _take_entry(path, formats.shards.read(path), entry),
+        recognise=Sample.is_index,
+    ),
 )
 
 

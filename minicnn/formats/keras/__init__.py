@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
+from minicnn.formats.checkpoint import take_entry
 from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.hdf5 import Group
 from minicnn.formats.containers.hdf5 import read as read_hdf5
@@ -62,12 +63,13 @@ def read(path: PathLike, weights: PathLike | None = None, ends: Ends = ONLY) -> 
         raise WeightsError(f"{path}: {error}") from None
 
 
-def read_state(path: PathLike) -> dict[str, np.ndarray]:
+def read_state(path: PathLike, entry: str | None = None) -> dict[str, np.ndarray]:
     """Read the arrays alone, as a state dictionary: kernels as (K, C, R, S), full layers as (out, in).
 
-    Full layers stay as they are otherwise: on maps that Keras flattens as H, W, C.
+    Full layers stay as they are otherwise: on maps that Keras flattens as H, W, C.  ``entry`` chooses those whose
+    names begin with it.
     """
-    return read_state_dict(_open(path)[1])
+    return take_entry(path, read_state_dict(_open(path)[1]), entry)
 
 
 def _open(path: PathLike) -> tuple[str | None, Group, int | None]:

@@ -66,7 +66,9 @@ def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]
     # a function may be wrapped into a dictionary, and none stands for linear
     name = setting.get("config") if isinstance(setting, dict) else setting
     name = "linear" if name is None else name
-    if not isinstance(name, str) or name not in _FUNCTIONS or (over_width and "softmax" in name):
+    if over_width and name in ("softmax", "log_softmax"):
+        raise spec.error(f"activation: {name} goes over the last axis, which is not that of the channels")
+    if not isinstance(name, str) or name not in _FUNCTIONS:
         raise spec.error(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {escape(name)!r}")
     if name == "hard_sigmoid" and version != 3:
         # min(max(x / 5 + 1 / 2, 0), 1) up to Keras 2, with x / 6 in Keras 3

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.errors import MinicnnError, ShapeError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.graph import GraphNode, list_layers
-from minicnn.formats.keras.context import BuildContext, Shape
+from minicnn.formats.keras.context import BuildContext, Shape, find_axis
 from minicnn.formats.keras.layers import convert_layer
 from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model, find_needed
 from minicnn.formats.keras.weights import Weights
@@ -171,7 +171,8 @@ class _Builder:
         if not inputs or len({len(s) for s in shapes}) > 1:
             raise spec.error(f"can't join values of {escape(shapes)}")
         kind = _join_kind(spec)
-        join = Cat(self.axis(spec, axis, len(shapes[0]))) if kind == "Concatenate" else _JOINS[kind]
+        concat = kind == "Concatenate"
+        join = Cat(find_axis(spec, axis, len(shapes[0]), self.channels_first)) if concat else _JOINS[kind]
         shape = _joined_shape(spec, join, shapes)
         mean = (Scale((), bias=False, weight=np.array(1 / len(inputs), spec.dtype)),) if kind == "Average" else ()
         return self.add_node(value, GraphNode(value, inputs, (join, *mean)), shape)
@@ -183,14 +184,6 @@ class _Builder:
         return self.add_node(
             f"{source}, scaled for {spec.name}", GraphNode(name, (source,), (scale,)), self.shapes[source]
         )
-
-    def axis(self, spec: Spec, axis: object, rank: int) -> int:
-        """Return which of our axes one of the file's is, the batch's being 0."""
-        if not isinstance(axis, int) or not -rank <= axis <= rank or axis == 0:
-            raise spec.error(f"axis: expected one behind the batch's, found {escape(axis)}")
-        place = axis if axis > 0 else rank + 1 + axis
-        # N x H x W x C to N x C x H x W
-        return place if self.channels_first or rank != 3 else {3: 1, 1: 2, 2: 3}[place]
 
 
 def _join_kind(spec: Spec) -> str:

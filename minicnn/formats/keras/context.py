@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.model import Spec
 from minicnn.shapes import IntPair
 
-__all__ = ["BuildContext", "Shape", "count_channels", "map_size", "padding_mode", "sizes"]
+__all__ = [
+    "BuildContext",
+    "Shape",
+    "check_channels_axis",
+    "check_weights",
+    "count_channels",
+    "find_axis",
+    "map_size",
+    "padding_mode",
+    "sizes",
+]
 
 Shape = tuple[int | None, ...]
 
@@ -50,3 +62,28 @@ def padding_mode(spec: Spec) -> str:
     if padding not in ("valid", "same"):
         raise spec.error(f"padding: expected 'valid' or 'same', found {escape(padding)!r}")
     return padding
+
+
+def find_axis(spec: Spec, axis: object, rank: int, channels_first: bool) -> int:
+    """Return which of our axes one of the file's is, of images with ``rank`` axes; the batch's is 0."""
+    if not isinstance(axis, int) or not -rank <= axis <= rank or axis == 0:
+        raise spec.error(f"axis: expected one behind the batch's, found {escape(axis)}")
+    place = axis if axis > 0 else rank + 1 + axis
+    # N x H x W x C to N x C x H x W
+    return place if channels_first or rank != 3 else {3: 1, 1: 2, 2: 3}[place]
+
+
+def check_channels_axis(spec: Spec, context: BuildContext) -> None:
+    """Raise unless the setting ``axis`` is that of the channels, or of features."""
+    axis = spec.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if find_axis(spec, axis, len(context.shape), context.channels_first) != 1:
+        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
+
+
+def check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
+    """Return the arrays, float32 or float64, once there are as many as expected, of these numbers of axes."""
+    if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
+        given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
+        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}")
+    return [a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in arrays]

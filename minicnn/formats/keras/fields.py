@@ -23,26 +23,20 @@ __all__ = [
 
 # settings of layers of every class: names, first values, training; shapes follow from the input
 COMMON = frozenset(
-    (
-        *("name", "trainable", "seed", "input_dtype", "build_input_shape", "autocast", "momentum", "noise_shape"),
-        *("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "sparse", "ragged"),
-        *("optional", "init", "weights", "beta_init", "gamma_init"),
-    )
+    """
+    name trainable seed input_dtype build_input_shape autocast momentum noise_shape
+    batch_input_shape batch_shape input_shape input_dim input_length sparse ragged
+    optional init weights beta_init gamma_init
+    """.split()
 )
 # augmentation, which does nothing at inference whatever its settings
-AUGMENTATION = (
-    *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear", "RandomPerspective"),
-    *(
-        "RandomContrast",
-        "RandomBrightness",
-        "RandomHue",
-        "RandomSaturation",
-        "RandomColorJitter",
-        "RandomGrayscale",
-    ),
-    *("RandomColorDegeneration", "RandomSharpness", "RandomGaussianBlur", "RandomInvert"),
-    *("RandomErasing", "RandomElasticTransform", "RandomHeight", "RandomWidth"),
-    *("RandAugment", "AugMix", "MixUp", "CutMix"),
+AUGMENTATION = tuple(
+    """
+    RandomFlip RandomRotation RandomZoom RandomTranslation RandomShear RandomPerspective RandomContrast
+    RandomBrightness RandomHue RandomSaturation RandomColorJitter RandomGrayscale RandomColorDegeneration
+    RandomSharpness RandomGaussianBlur RandomInvert RandomErasing RandomElasticTransform RandomHeight
+    RandomWidth RandAugment AugMix MixUp CutMix
+    """.split()
 )
 _SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 HARMLESS: dict[str, tuple[str, ...]] = {
@@ -59,7 +53,6 @@ _DTYPES = (*_FLOATS, "uint8", "int32", "int64")  # whole numbers are those of in
 # what an entry of a model's list holds beside its settings, and a model's description beside its layers
 ENTRY = frozenset(("class_name", "config", "name", "inbound_nodes", "build_config", "shared_object_id"))
 ENTRY |= {"module", "registered_name", "compile_config", "keras_version", "backend"}
-_TENSOR = ("class_name", "config", "shape", "dtype", "keras_history", "name")  # of a tensor in a call
 _PACKAGES = ("keras", "tensorflow", "tf_keras", "builtins")
 
 

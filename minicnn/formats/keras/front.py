@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.formats.containers.files import escape
-from minicnn.formats.keras.context import BuildContext, count_channels
+from minicnn.formats.keras.context import BuildContext, check_channels_axis, count_channels
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import Conv2d, Layer
 
@@ -21,11 +21,9 @@ def rescaling(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> li
 
 def normalization(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Return the layers of a Normalization: y = (x - mean) / max(sqrt(variance), 1e-7), or its inverse."""
-    axis = spec.get("axis", -1)
-    axes = (1, -3, [1], [-3]) if context.channels_first else (-1, 3, [-1], [3])
     # none: one mean and one variance for all values
-    if axis not in (None, []) and axis not in axes:
-        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
+    if spec.get("axis", -1) not in (None, []):
+        check_channels_axis(spec, context)
     # what was given when the model was made is in its description, what was adapted to data in the weights
     stated = [spec.get("mean", None), spec.get("variance", None)]
     mean, variance = (

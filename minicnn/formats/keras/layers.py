@@ -8,20 +8,15 @@ full layer's kernel is (in, out); activations are settings of other layers; padd
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minicnn import layers as nn
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
-from minicnn.formats.keras.activations import (
-    ACTIVATION_LAYERS,
-    activation,
-    rectifier_with_slopes,
-)
+from minicnn.formats.keras.activations import ACTIVATION_LAYERS, activation, rectifier_with_slopes
 from minicnn.formats.keras.arithmetic import ARITHMETIC_LAYERS
-from minicnn.formats.keras.context import BuildContext, count_channels, padding_mode
+from minicnn.formats.keras.context import BuildContext, check_weights, count_channels, padding_mode
 from minicnn.formats.keras.fields import AUGMENTATION
 from minicnn.formats.keras.front import normalization, random_crop, rescaling
 from minicnn.formats.keras.maps import MAP_LAYERS
@@ -56,7 +51,8 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
         raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
         layers = _LAYERS[spec.kind](spec, arrays, context)
-        over_width = context.channels_first and len(context.shape) == 3
+        # of maps with their channels last the last axis is the channels', of rows of values it is not
+        over_width = len(context.shape) == 2 or (context.channels_first and len(context.shape) == 3)
         # the whole model has been asked for its order of axes; a nested one is read a second time here
         spec.channels_first()
         layers += activation(spec, over_width, context.version)
@@ -68,14 +64,6 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
         raise error if str(error).startswith("layer ") else spec.error(str(error)) from None
 
 
-def _check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.ndarray]:
-    """Return the arrays, float32 or float64, once there are as many as expected, of these numbers of axes."""
-    if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
-        given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
-        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}")
-    return [a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in arrays]
-
-
 def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.ndarray:
     """Return a kernel as R x S x C x K; Keras 1 has K x C x R x S where channels come first."""
     if spec.config.get("dim_ordering") == "th":
@@ -84,7 +72,7 @@ def _orient_kernel(spec: Spec, kernel: np.ndarray, context: BuildContext) -> np.
 
 
 def _conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    kernel, *bias = check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     kernel, channels = _orient_kernel(spec, kernel, context), count_channels(spec, context)
     # a kernel less deep than the input is that of a grouped convolution
     if channels % kernel.shape[2]:
@@ -120,12 +108,8 @@ def _check_kernel_size(spec: Spec, weight: np.ndarray) -> None:
     spec.check_value("nb_col", columns)
 
 
-def _depthwise(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    return [_depthwise_conv(spec, arrays, context)]
-
-
 def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> nn.Conv2d:
-    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    kernel, *bias = check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     channels = count_channels(spec, context)
     if kernel.shape[2] != channels:
         raise spec.error(f"kernels of depth {kernel.shape[2]} do not fit {channels} channels")
@@ -136,21 +120,19 @@ def _depthwise_conv(spec: Spec, arrays: list[np.ndarray], context: BuildContext)
 
 def _separable(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Depthwise, then 1 x 1 across channels; bias and activation belong to the second."""
-    first, second, *bias = _check_weights(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
+    first, second, *bias = check_weights(spec, arrays, 4, 4, *[1] * bool(spec.get("use_bias", True)))
     depthwise = _depthwise_conv(spec._replace(config=spec.config.replace(use_bias=False)), [first], context)
     weight = to_filters(second)
     if weight.shape[1:] != (depthwise.out_channels, 1, 1) or (bias and bias[0].shape != weight.shape[:1]):
         raise spec.error(f"a second kernel of {second.shape} does not fit {depthwise.out_channels} channels")
     spec.check_value("filters", len(weight))
-    return [
-        depthwise,
-        nn.Conv2d(depthwise.out_channels, len(weight), 1, bias=bias[0] if bias else False, weight=weight),
-    ]
+    channels, row = depthwise.out_channels, bias[0] if bias else False
+    return [depthwise, nn.Conv2d(channels, len(weight), 1, bias=row, weight=weight)]
 
 
 def _conv_transpose(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Transposed convolution; "same" makes the output stride times the input's size."""
-    kernel, *bias = _check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
+    kernel, *bias = check_weights(spec, arrays, 4, *[1] * bool(spec.get("use_bias", True)))
     weight, stride, dilation = to_filters(kernel), spec.pair("strides"), spec.pair("dilation_rate")
     if weight.shape[0] != count_channels(spec, context) or (bias and bias[0].shape != weight.shape[1:2]):
         raise spec.error(f"a kernel of {kernel.shape} does not fit {context.shape[0]} channels")
@@ -193,7 +175,7 @@ def _transposed_border(kernel: int, stride: int, same: bool, extra: int | None) 
 
 def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Full layer, over the last axis in the file's order: of maps H x W x C the channels, a 1 x 1 convolution."""
-    kernel, *bias = _check_weights(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
+    kernel, *bias = check_weights(spec, arrays, 2, *[1] * bool(spec.get("use_bias", True)))
     over_channels = len(context.shape) == 3 and not context.channels_first
     features = context.shape[0 if over_channels else -1]
     if kernel.shape[0] != features or (bias and bias[0].shape != kernel.shape[1:]):
@@ -206,53 +188,21 @@ def _dense(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[
     return [nn.Linear(rows, columns, bias=row, weight=kernel.T)]
 
 
-def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    """Normalise channels, or features as maps of one pixel."""
-    # gamma and beta are not in the file where scale and center are false
-    names = [n for n, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
-    names += ["running_mean", "running_var"]
-    values: dict[str, Any] = dict(zip(names, _check_weights(spec, arrays, *[1] * len(names)), strict=True))
-    axis, rank = spec.get("axis", -1), len(context.shape)
-    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in ((1, -3) if context.channels_first and rank == 3 else (rank, -1)):
-        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
-    channels = len(values["running_mean"])
-    dtype = values["running_mean"].dtype
-    values = {"weight": np.ones(channels, dtype), "bias": np.zeros(channels, dtype)} | values
-    if any(a.shape != (channels,) for a in values.values()) or channels != context.shape[0]:
-        raise spec.error(f"{channels} means do not fit an input of {escape(context.shape)}")
-    spec.check_value("mode", 0)  # of Keras 1, whose other modes have the batch's own statistics
-    norm = nn.BatchNorm2d(channels, eps=float(spec.number("epsilon", 1e-3)), **values)
-    return [norm] if rank == 3 else [nn.Reshape((channels, 1, 1)), norm, nn.Flatten()]
-
-
-def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    axis = spec.get("axis", -1)
-    if axis not in ((1, -3) if context.channels_first and len(context.shape) == 3 else (-1, len(context.shape))):
-        raise spec.error(f"axis: expected that of the channels, found {escape(axis)}")
-    return [nn.Softmax()]
-
-
-def _dropout(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    return [nn.Dropout(float(spec.number("rate", 0.5)))]
-
-
 def _prelu(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    (slopes,) = _check_weights(spec, arrays, len(context.shape))
+    (slopes,) = check_weights(spec, arrays, len(context.shape))
     return rectifier_with_slopes(spec, slopes, context.shape, context.channels_first)
 
 
 _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {
     **dict.fromkeys(_IDENTITIES, lambda spec, arrays, context: []),
     **dict.fromkeys(("Conv2D", "Convolution2D", "AtrousConvolution2D"), _conv),
-    "DepthwiseConv2D": _depthwise,
+    "DepthwiseConv2D": lambda spec, arrays, context: [_depthwise_conv(spec, arrays, context)],
     **dict.fromkeys(("SeparableConv2D", "SeparableConvolution2D"), _separable),
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
-    "BatchNormalization": _batch_norm,
     **NORMS,
     "Activation": lambda spec, arrays, context: [],
-    "Dropout": _dropout,
+    "Dropout": lambda spec, arrays, context: [nn.Dropout(float(spec.number("rate", 0.5)))],
     "Rescaling": rescaling,
     "Normalization": normalization,
     "RandomCrop": random_crop,
@@ -260,5 +210,4 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     **MAP_LAYERS,
     **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,
-    "Softmax": _softmax,
 }

@@ -1,4 +1,4 @@
-"""Normalisations of Keras by the statistics of their own input: layer, group and unit normalisation."""
+"""Normalisations of Keras: by running statistics, and by the statistics of their own input."""
 
 from __future__ import annotations
 
@@ -7,99 +7,106 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.containers.files import escape
-from minicnn.formats.keras.context import BuildContext
+from minicnn.formats.keras.context import (
+    BuildContext,
+    check_channels_axis,
+    check_weights,
+    count_channels,
+    find_axis,
+)
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import GroupNorm, Layer, LayerNorm, LayerNorm2d, Permute, RMSNorm
+from minicnn.layers import Layer
 
 __all__ = ["NORMS"]
 
-Shape = tuple[int | None, ...]
+
+def _parameters(
+    spec: Spec, arrays: list[np.ndarray], shape: tuple[int, ...], others: tuple[str, ...] = (), first: bool = True
+) -> dict[str, Any]:
+    """Return weight and bias of ``shape``, which the file may leave out, and ``others``, which it has behind them.
+
+    Without ``first`` they are H x W x C in the file.
+    """
+    # gamma and beta are not in the file where scale and center are false
+    names = [name for name, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
+    given = check_weights(spec, arrays, *[len(shape)] * (len(names) + len(others)))
+    given = given if first else [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in given]
+    dtype = given[-1].dtype if given else np.float32
+    parameters = {"weight": np.ones(shape, dtype), "bias": np.zeros(shape, dtype)}
+    parameters |= dict(zip((*names, *others), given, strict=True))
+    if any(a.shape != shape for a in parameters.values()):
+        raise spec.error(f"weights of {[a.shape for a in given]} do not fit values of {shape}")
+    return parameters
+
+
+def _count_values(spec: Spec, context: BuildContext) -> int:
+    """Return the channels of maps, or the length of a vector."""
+    (features, *_) = context.shape
+    return features if len(context.shape) == 1 and features is not None else count_channels(spec, context)
+
+
+def _epsilon(spec: Spec) -> float:
+    return float(spec.number("epsilon", 1e-3))
+
+
+def _batch_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Normalise channels, or features as maps of one pixel."""
+    check_channels_axis(spec, context)
+    channels = _count_values(spec, context)
+    values = _parameters(spec, arrays, (channels,), ("running_mean", "running_var"))
+    spec.check_value("mode", 0)  # of Keras 1, whose other modes have the batch's own statistics
+    norm = nn.BatchNorm2d(channels, eps=_epsilon(spec), **values)
+    return [norm] if len(context.shape) == 3 else [nn.Reshape((channels, 1, 1)), norm, nn.Flatten()]
 
 
 def _layer_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Return LayerNormalization over the channels, or over all of an image."""
-    shape = context.shape
-    axes, eps = _axes(spec, context), float(spec.number("epsilon", 1e-3))
+    given, rank, eps = spec.get("axis", -1), len(context.shape), _epsilon(spec)
+    given = given if isinstance(given, list) else [given]
+    axes = sorted(find_axis(spec, axis, rank, context.channels_first) for axis in given)
     spec.check_value("rms_scaling", False)
-    given = _parameters(spec, arrays)
-    if axes == [0]:
-        channels = _channels(spec, shape)
-        affine = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)} | given
-        _check_shapes(spec, affine, (channels,))
-        if len(shape) == 3:
-            return [LayerNorm2d(channels, eps, weight=affine["weight"], bias=affine["bias"])]
-        return [LayerNorm(channels, eps, bias=affine["bias"], weight=affine["weight"])]
-    sizes = tuple(n for n in shape if n is not None)
-    if axes != list(range(len(shape))) or len(sizes) < len(shape):
+    if axes == [1]:
+        channels = _count_values(spec, context)
+        kind: Any = nn.LayerNorm2d if rank == 3 else nn.LayerNorm
+        return [kind(channels, eps, **_parameters(spec, arrays, (channels,)))]
+    shape = tuple(n for n in context.shape if n is not None)
+    if axes != list(range(1, rank + 1)) or len(shape) < rank:
         raise spec.error("axis: expected the channels, or all axes of an input whose size is fixed")
-    if len(shape) == 3 and not context.channels_first:
-        # (H, W, C) to (C, H, W)
-        given = {name: a.transpose(2, 0, 1) for name, a in given.items() if a.ndim == 3}
-    affine = {"weight": np.ones(sizes, np.float32), "bias": np.zeros(sizes, np.float32)} | given
-    _check_shapes(spec, affine, sizes)
-    weight, bias = (np.ascontiguousarray(affine[name]) for name in ("weight", "bias"))
-    return [LayerNorm(sizes, eps, bias=bias, weight=weight)]
+    first = context.channels_first or rank != 3
+    return [nn.LayerNorm(shape, eps, **_parameters(spec, arrays, shape, first=first))]
 
 
 def _group_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    channels, groups = _channels(spec, context.shape), spec.get("groups", 32)
-    if _axes(spec, context) != [0]:
-        raise spec.error("axis: expected that of the channels")
+    check_channels_axis(spec, context)
+    channels, groups = _count_values(spec, context), spec.get("groups", 32)
     groups = channels if groups == -1 else groups
     if not isinstance(groups, int) or groups < 1 or channels % groups:
         raise spec.error(f"groups: {escape(groups)} groups of {channels} channels")
-    affine = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)}
-    affine |= _parameters(spec, arrays)
-    _check_shapes(spec, affine, (channels,))
-    eps = float(spec.number("epsilon", 1e-3))
-    return [GroupNorm(groups, channels, eps, weight=affine["weight"], bias=affine["bias"])]
+    return [nn.GroupNorm(groups, channels, _epsilon(spec), **_parameters(spec, arrays, (channels,)))]
 
 
 def _unit_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Return x / |x| along the channels as a root mean square normalisation, whose weight divides by sqrt(C)."""
-    channels = _channels(spec, context.shape)
-    if _axes(spec, context) != [0] or spec.get("order", 2) != 2:
-        raise spec.error("expected the 2-norm along the axis of the channels")
+    check_channels_axis(spec, context)
+    channels = _count_values(spec, context)
+    if spec.get("order", 2) != 2:
+        raise spec.error("expected the 2-norm")
     # eps only keeps what is 0 everywhere at 0
-    norm = RMSNorm(channels, eps=1e-30, weight=np.full(channels, channels**-0.5, np.float32))
-    return [Permute((1, 2, 0)), norm, Permute((2, 0, 1))] if len(context.shape) == 3 else [norm]
+    norm = nn.RMSNorm(channels, eps=1e-30, weight=np.full(channels, channels**-0.5, np.float32))
+    return [nn.Permute((1, 2, 0)), norm, nn.Permute((2, 0, 1))] if len(context.shape) == 3 else [norm]
 
 
-def _channels(spec: Spec, shape: Shape) -> int:
-    if len(shape) not in (1, 3) or shape[0] is None:
-        raise spec.error(f"expected maps or features, found an input of {escape(shape)}")
-    return shape[0]
-
-
-def _axes(spec: Spec, context: BuildContext) -> list[int]:
-    """Return the setting ``axis`` as axes of an image here, where the channels are the first."""
-    axis, rank = spec.get("axis", -1), len(context.shape)
-    axes = axis if isinstance(axis, list) else [axis]
-    if not all(isinstance(a, int) and -rank <= a <= rank and a for a in axes):
-        raise spec.error(f"axis: expected axes of an image, found {escape(axis)}")
-    # in the file, the batch is axis 0
-    theirs = [a - 1 if a > 0 else a + rank for a in axes]
-    last = rank == 3 and not context.channels_first
-    return sorted((a + 1) % rank if last else a for a in theirs)
-
-
-def _parameters(spec: Spec, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return gamma and beta, which are not in the file where scale and center are false."""
-    names = [name for name, key in (("weight", "scale"), ("bias", "center")) if spec.get(key, True)]
-    if len(arrays) != len(names) or any(a.dtype.kind != "f" for a in arrays):
-        raise spec.error(f"expected {len(names)} weights, found {len(arrays)}")
-    kept: dict[str, Any] = dict(zip(names, arrays, strict=True))
-    return {name: a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for name, a in kept.items()}
-
-
-def _check_shapes(spec: Spec, parameters: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
-    if any(a.shape != shape for a in parameters.values()):
-        raise spec.error(f"weights of {[a.shape for a in parameters.values()]} for values of {shape}")
+def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    check_channels_axis(spec, context)
+    return [nn.Softmax()]
 
 
 NORMS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {
+    "BatchNormalization": _batch_norm,
     "GroupNormalization": _group_norm,
     "LayerNormalization": _layer_norm,
+    "Softmax": _softmax,
     "UnitNormalization": _unit_norm,
 }

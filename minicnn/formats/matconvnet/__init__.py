@@ -17,11 +17,11 @@ from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import matlab
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
-from minicnn.formats.graph import GraphNode, list_layers
+from minicnn.formats.graph import GraphNode, flatten_scores, list_layers
 from minicnn.formats.matconvnet.blocks import INPUT, NET_FIELDS, Block, decode_blocks, first_numbers
 from minicnn.formats.matconvnet.layers import convert_block
 from minicnn.formats.matconvnet.meta import read_input_shape, read_labels, read_preprocess
-from minicnn.layers import Add, Cat, Flatten, Layer, Softmax, sequence
+from minicnn.layers import Add, Cat, Layer, sequence
 from minicnn.network import Network
 
 __all__ = ["read"]
@@ -66,7 +66,9 @@ def _build_network(net: Mapping[str, Any], name: str) -> Network:
         raise WeightsError(describe_unread(unknown))
     input_shape = read_input_shape(meta)
     target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
-    layers = _flatten_scores(list_layers(nodes, INPUT, target), input_shape)
+    layers = list_layers(nodes, INPUT, target)
+    # where the size of the input is open, the scores are taken for maps of one pixel
+    layers = flatten_scores(layers, sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1))
     scores = sequence.output_shape(layers, input_shape) if input_shape else None
     return Network(layers, input_shape, read_preprocess(meta), read_labels(meta, scores), name=name)
 
@@ -79,13 +81,13 @@ def _build_nodes(blocks: list[Block], channels: int | None) -> tuple[str, dict[s
     channels_of: dict[str, int | None] = {INPUT: channels}
     nodes: dict[str, GraphNode] = {}
     for block in _sort_blocks(blocks):
-        if block.type not in JOINS and len(block.inputs) != 1:
-            raise block.error(f"reads {len(block.inputs)} values, expected one")
         layers: tuple[Layer, ...]
-        if block.type not in JOINS:
-            layers = (convert_block(block, channels_of[block.inputs[0]]),)
-        else:  # of one value it is the value itself
+        if block.type in JOINS:  # of one value it is the value itself
             layers = (JOINS[block.type],) if len(block.inputs) > 1 else ()
+        elif len(block.inputs) != 1:
+            raise block.error(f"reads {len(block.inputs)} values, expected one")
+        else:
+            layers = (convert_block(block, channels_of[block.inputs[0]]),)
         # the depth of each value, by which a later convolution knows its groups
         channels_of[block.output] = _output_channels(block, layers, [channels_of[name] for name in block.inputs])
         block.check_read()
@@ -123,17 +125,3 @@ def _output_channels(block: Block, layers: tuple[Layer, ...], depths: list[int |
         known = [n for n in depths if n is not None]
         return sum(known) if len(known) == len(depths) else None
     return getattr(layers[0], "out_channels", depths[0]) if layers else depths[0]
-
-
-def _flatten_scores(
-    layers: sequence.NamedLayers, input_shape: tuple[int, int, int] | None
-) -> sequence.NamedLayers:
-    """Return the chain with a flatten before a last softmax, or at the end, where the maps are single pixels."""
-    out = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
-    if out[1:] != (1, 1):
-        return layers
-    # before a softmax at the end, else at the end
-    at = len(layers) - bool(layers and isinstance(layers[-1][1], Softmax))
-    names = [name for name, _ in layers]
-    name = next(n for i in range(len(names) + 1) if (n := f"flatten{i or ''}") not in names)
-    return [*layers[:at], (name, Flatten()), *layers[at:]]

@@ -20,46 +20,30 @@ __all__ = ["INPUT", "NET_FIELDS", "Block", "decode_blocks", "first_numbers"]
 MAX_LAYERS = 2_000
 INPUT = "the input"
 _LOSSES = ("loss", "softmaxloss")
-# fields that change no answer of ours, whatever they say
+# fields that change no answer of ours, whatever they say: what is read elsewhere, of training and of memory, and
+# the epsilon of a normalisation, which the moments of a file hold already
 HARMLESS = frozenset(
-    (
-        *(
-            "type",
-            "name",
-            "weights",
-            "filters",
-            "biases",
-            "hasBias",
-            "size",
-            "numChannels",
-            "numInputs",
-            "inputSizes",
-        ),
-        # training and memory
-        *(
-            "learningRate",
-            "weightDecay",
-            "momentum",
-            "precious",
-            "rememberOutput",
-            "frozen",
-            "rate",
-            "probabilities",
-        ),
-        *("net", "layerIndex", "exBackprop", "useShortCircuit"),
-        # the moments of a file hold it already
-        "epsilon",
-    )
+    """
+    type name weights filters biases hasBias size numChannels numInputs inputSizes
+    learningRate weightDecay momentum precious rememberOutput frozen rate probabilities
+    net layerIndex exBackprop useShortCircuit epsilon
+    """.split()
 )
 # of a network, and of its meta: what is read, and how it was trained and ran
 NET_FIELDS = frozenset(
-    ("layers", "params", "vars", "meta", "name", "classes", "normalization", "inputSize", "inputs")
+    """
+    layers params vars meta name classes normalization inputSize inputs
+    trainOpts augmentation mode device holdOn numPendingVarRefs numPendingParamRefs
+    accumulateParamDers conserveMemory parameterServer state stats info description
+    """.split()
 )
-NET_FIELDS |= {"trainOpts", "augmentation", "mode", "device", "holdOn", "numPendingVarRefs", "numPendingParamRefs"}
-NET_FIELDS |= {"accumulateParamDers", "conserveMemory", "parameterServer", "state", "stats", "info", "description"}
 # likewise of a DagNN's layer, beside its block, and among the options of a function
-_DAG_FIELDS = frozenset(("name", "type", "kind", "inputs", "outputs", "params", "block", "inputIndexes"))
-_DAG_FIELDS |= {"outputIndexes", "paramIndexes", "forwardTime", "backwardTime"}
+_DAG_FIELDS = frozenset(
+    """
+    name type kind inputs outputs params block
+    inputIndexes outputIndexes paramIndexes forwardTime backwardTime
+    """.split()
+)
 _OPTIONS = ("cudnn", "nocudnn", "cudnnworkspacelimit", "verbose", "epsilon")
 
 
@@ -164,18 +148,8 @@ def _decode_dag(layers: list[Mapping[str, Any]], params: list[Mapping[str, Any]]
 
 
 _DAG_TYPES = {
-    "Conv": "conv",
-    "ConvTranspose": "convt",
-    "Pooling": "pool",
-    "ReLU": "relu",
-    "Sigmoid": "sigmoid",
-    "LRN": "lrn",
-    "BatchNorm": "bnorm",
-    "DropOut": "dropout",
-    "SoftMax": "softmax",
-    "Loss": "loss",
-    "Sum": "sum",
-    "Concat": "concat",
+    **{name: name.lower() for name in "Conv ReLU Sigmoid LRN DropOut SoftMax Loss Sum Concat".split()},
+    **{"ConvTranspose": "convt", "Pooling": "pool", "BatchNorm": "bnorm"},
 }
 
 

@@ -18,17 +18,8 @@ __all__ = ["read_input_shape", "read_labels", "read_preprocess"]
 MAX_SIDE = 1 << 14  # pixels a side
 MAX_CHANNELS = 1 << 10
 # what a normalisation may say: what is read of it, and how training varies images
-_KEYS: tuple[str, ...] = (
-    "imageSize",
-    "averageImage",
-    "imageStd",
-    "interpolation",
-    "border",
-    "fullImageSize",
-    "cropSize",
-    "keepAspect",
-)
-_KEYS += ("rgbVariance", "transformation", "numAugments")
+_KEYS = "imageSize averageImage imageStd interpolation border fullImageSize cropSize keepAspect".split()
+_KEYS += "rgbVariance transformation numAugments".split()
 
 
 def read_input_shape(meta: Mapping[str, Any]) -> tuple[int, int, int] | None:

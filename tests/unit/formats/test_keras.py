@@ -685,7 +685,10 @@ FAULTS = {
         layer("BatchNormalization", "x", *[B[:3]] * 4, axis=1),
         "axis: expected that of the channels",
     ),
-    "another number of means": (layer("BatchNormalization", "x", *[B] * 4), "4 means do not fit"),
+    "another number of means": (
+        layer("BatchNormalization", "x", *[B] * 4),
+        r"weights of .*\(4,\).* do not fit values of",
+    ),
     "a ceiling below 0": (layer("ReLU", "x", max_value=-1), r"layer 'x' \(ReLU\): Hardtanh"),
     "a threshold and a ceiling": (layer("ReLU", "x", threshold=1.0, max_value=4), "expected a threshold of 0"),
     "slopes for each pixel": (layer("PReLU", "x", np.ones((9, 9, 3), np.float32)), "differ from pixel to pixel"),
@@ -710,6 +713,15 @@ def test_layers_that_are_refused_by_name(tmp_path, case, writer):
     with pytest.raises(WeightsError, match=message) as caught:
         minicnn.load(path)
     assert str(caught.value).startswith(str(path)) and str(caught.value).replace(str(path), "").isprintable()
+
+
+@pytest.mark.parametrize("last", [layer("Softmax", "x"), layer("Activation", "x", activation="softmax")])
+def test_softmax_over_rows_is_not_taken_for_one_over_channels(tmp_path, last):
+    """Maps that were reshaped to rows of values have the classes last, where ours have them first."""
+    rows = layer("Reshape", "r", target_shape=[27, 9])
+    path = h5(tmp_path / "net.h5", sequential(rows, last, shape=(9, 9, 3)))
+    with pytest.raises(WeightsError, match=r"layer 'x'.*axis.*channels"):
+        minicnn.load(path)
 
 
 def changed(tmp_path, change):
