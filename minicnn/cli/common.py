@@ -93,7 +93,12 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="which input of a file that has several is the image; NAME=VALUE for one that is always the same",
     )
-    add("--input-size", type=_parse_size, metavar="N", help="side of the input in pixels, or H,W, if it is open")
+    add(
+        "--input-size",
+        type=_parse_size,
+        metavar="N",
+        help="side of the input in pixels, or H,W, if it is open (default: 224, or the least above that fits)",
+    )
 
 
 def ends(loading: dict[str, Any]) -> dict[str, Any]:
@@ -247,13 +252,7 @@ def load_network(
     device : where to compute; where ``load`` leaves the network unless given
 
     """
-    from minicnn.cli.preprocessing import apply_preprocessing
-    from minicnn.io.load import load
-
-    net = apply_preprocessing(load(source, **(loading or {})), preprocessing or {})
-    net = net if device is None else net.to(device)
-    mention(f"{source}: {net!r}, {net.preprocess!r}")
-    return net
+    return _load(source, loading or {}, preprocessing or {}, device)[0]
 
 
 def load_with_origin(
@@ -262,8 +261,30 @@ def load_with_origin(
     """Load a network as `load_network` does; return with it which one it is, for the figures' records."""
     from minicnn.io.digest import digest_network
 
-    net = load_network(source, loading, preprocessing, device)
+    net, loading = _load(source, loading, preprocessing, device)
     return net, digest_network(net, source, **loading)
+
+
+def _load(
+    source: str, loading: Mapping[str, Any], preprocessing: Mapping[str, str], device: str | None
+) -> tuple[Network, Mapping[str, Any]]:
+    """Return the network, and what it was loaded with: a size too where images are meant and the file has none."""
+    from minicnn.cli.preprocessing import apply_preprocessing
+    from minicnn.io.input_size import with_usual_size
+    from minicnn.io.load import load
+
+    loading = dict(loading)
+    net = load(source, **loading)
+    if net.input_shape is None and net.preprocess is None and preprocessing.keys() - {"labels"}:
+        net = with_usual_size(net)
+        assert net.input_shape is not None
+        height, width = loading["input_size"] = net.input_shape[1:]
+        size = f"leaves the size of its input open; {height} x {width} is taken"
+        warnings.warn(f"{net.name}: {size}; --input-size H,W says another", stacklevel=2)
+    net = apply_preprocessing(net, preprocessing)
+    net = net if device is None else net.to(device)
+    mention(f"{source}: {net!r}, {net.preprocess!r}")
+    return net, loading
 
 
 # wrong use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from minicnn.errors import MinicnnError, ShapeError
@@ -9,9 +10,11 @@ from minicnn.images import Preprocess
 from minicnn.layers import Flatten, sequence
 from minicnn.network import Network
 
-__all__ = ["with_input_size"]
+__all__ = ["with_input_size", "with_usual_size"]
 
 MAX_CHANNELS = 512
+USUAL = 224  # pixels of a side, as nets for ImageNet take
+LARGEST = 512
 
 
 def with_input_size(net: Network, size: tuple[int, int]) -> Network:
@@ -48,6 +51,27 @@ def with_input_size(net: Network, size: tuple[int, int]) -> Network:
         raise MinicnnError(f"{net.name}: takes no input of {size[0]} x {size[1]}{takes}")
     preprocess = None if net.preprocess is None else _resize(net.preprocess, size)
     return Network(layers, (channels, *size), preprocess, net.labels, device=net.device, name=net.name)
+
+
+def with_usual_size(net: Network) -> Network:
+    """Return the network for square inputs of 224 pixels, or of the least size above that its layers take.
+
+    Raises
+    ------
+    MinicnnError
+        If they take none of up to 512.
+
+    Examples
+    --------
+    >>> from minicnn.layers import Conv2d
+    >>> with_usual_size(Network([Conv2d(3, 8, 3)])).input_shape
+    (3, 224, 224)
+
+    """
+    for side in range(USUAL, LARGEST):
+        with suppress(MinicnnError):
+            return with_input_size(net, (side, side))
+    return with_input_size(net, (LARGEST, LARGEST))
 
 
 def _fits(layers: sequence.NamedLayers, shape: tuple[int, ...]) -> bool:

@@ -7,7 +7,7 @@ import minicnn
 from minicnn import Network, Preprocess
 from minicnn.cli import main
 from minicnn.errors import MinicnnError, WeightsError
-from minicnn.io.input_size import with_input_size
+from minicnn.io.input_size import with_input_size, with_usual_size
 from minicnn.io.inspect import inspect
 from minicnn.io.load import load, save
 from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
@@ -98,6 +98,13 @@ def test_a_size_that_the_layers_do_not_take_is_refused():
         with_input_size(minicnn.load("digits"), (40, 40))
 
 
+def test_the_usual_size_is_the_least_that_the_layers_take():
+    layers = [Conv2d(1, 2, 250), GlobalAvgPool2d()]
+    assert with_usual_size(Network(layers)).input_shape == (1, 250, 250)
+    with pytest.raises(MinicnnError, match="takes no input of 512 x 512"):
+        with_usual_size(Network([Conv2d(1, 2, 600)]))
+
+
 def test_the_preprocessing_follows_the_size():
     net = Network(CONVOLUTIONS, (3, 16, 16), Preprocess((16, 16), resize=20))
     assert with_input_size(net, (32, 32)).preprocess == Preprocess((32, 32), resize=40)
@@ -105,8 +112,10 @@ def test_the_preprocessing_follows_the_size():
 
 def test_the_commands_take_both(two, tmp_path, capsys):
     words = ["--net", str(two), "--scale", "1/255"]
-    assert main(["predict", PICTURE, *words, "--output", "scores"]) == 1
-    assert "give --input-size H,W" in capsys.readouterr().err
+    assert main(["predict", PICTURE, *words, "--output", "scores"]) == 0
+    assert "224 x 224 is taken; --input-size H,W" in capsys.readouterr().err
+    assert main(["saliency", PICTURE, *words, "--output", "scores", "-o", str(tmp_path / "usual")]) == 0
+    assert main(["inspect", "--verify", str(tmp_path / "usual" / "seven.saliency.png")]) == 0
     words += ["--output", "aux", "--input", "x", "--input", "keep=0.5", "--input-size", "16,20"]
     assert main(["predict", PICTURE, *words]) == 0
     # a figure's record says all that it takes to compute it again
