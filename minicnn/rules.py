@@ -16,11 +16,12 @@ __all__ = ["DECONVNET", "GRADIENT", "GUIDED", "RULES", "Rule", "as_rule", "check
 
 
 class Rule(NamedTuple):
-    """A backward rule of ReLU: dx = dy [x > 0]^a [dy > 0]^b.
+    """A backward rule of ReLU: dx = dy [x > 0]^a [dy > 0]^b; one of your own wherever a rule is taken.
 
     Attributes
     ----------
     name : str
+        What results call it.
     where_input_positive : bool, the exponent a
     where_cotangent_positive : bool, the exponent b
 
@@ -30,11 +31,24 @@ class Rule(NamedTuple):
     >>> GUIDED.where_input_positive and GUIDED.where_cotangent_positive
     True
 
+    The fourth, which sends everything back:
+
+    >>> import numpy as np
+    >>> from minicnn import Network, layers
+    >>> x, dy = np.array([[-1.0, 2.0]]), np.array([[-3.0, 4.0]])
+    >>> Network([layers.ReLU()]).input_gradient(x, dy, Rule("everything", False, False)).tolist()
+    [[-3.0, 4.0]]
+
     """
 
     name: str
     where_input_positive: bool
     where_cotangent_positive: bool
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether it is the derivative, whatever it is called."""
+        return self[1:] == (True, False)
 
 
 GRADIENT = Rule("gradient", True, False)  # Simonyan et al. 2013
@@ -49,7 +63,7 @@ def as_rule(rule: str | Rule) -> Rule:
     Raises
     ------
     MinicnnError
-        If no rule has that name.
+        If no rule has that name, or the exponents are not two truth values.
 
     Examples
     --------
@@ -57,10 +71,15 @@ def as_rule(rule: str | Rule) -> Rule:
     Rule(name='deconvnet', where_input_positive=False, where_cotangent_positive=True)
 
     """
+    if isinstance(rule, Rule) and isinstance(rule.name, str) and all(value in (True, False) for value in rule[1:]):
+        return rule
     for known in RULES:
-        if rule in (known, known.name):
+        if rule == known.name:
             return known
-    raise MinicnnError(f"unknown rule {rule!r}; expected 'gradient', 'deconvnet' or 'guided'")
+    raise MinicnnError(
+        f"unknown rule {rule!r}; expected 'gradient', 'deconvnet', 'guided', or one of your own, "
+        "minicnn.rules.Rule('mine', True, False)"
+    )
 
 
 def check_is_gradient(layer: str, rule: Rule) -> None:
@@ -71,7 +90,7 @@ def check_is_gradient(layer: str, rule: Rule) -> None:
     >>> check_is_gradient("SiLU()", GRADIENT)
 
     """
-    if rule != GRADIENT:
+    if not rule.is_gradient:
         raise MinicnnError(
             f"{layer}: the rule {rule.name!r} is defined for rectifiers (ReLU, ReLU6, Hardtanh from 0) only; "
             "use rule='gradient' here"

@@ -125,10 +125,10 @@ def test_corridors_are_short():
         assert len(files) <= (3 if folder == ROOT else 18), folder
 
 
-# Operations and calls whose every argument has a name of torch's or the paper's, and _tensor_v3, whose arguments
-# the pickles of PyTorch fix.
+# Operations and calls whose every argument has a name of torch's or the paper's, load, which asks for what a file
+# leaves open, and _tensor_v3, whose arguments the pickles of PyTorch fix.
 MANY_PARAMETERS = {"conv2d_relu", "conv2d_relu_input_grad", "evaluate_pointing", "segment", "smooth_gradient"}
-MANY_PARAMETERS |= {"smooth_gradients", "_tensor_v3"}
+MANY_PARAMETERS |= {"load", "smooth_gradients", "_tensor_v3"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

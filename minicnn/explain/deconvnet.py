@@ -22,6 +22,7 @@ from minicnn.explain.top_images import OnUnreadable, largest_values
 from minicnn.images import View, load_image
 from minicnn.images.reduced import reduce_picture
 from minicnn.network import Network
+from minicnn.rules import Rule, as_rule
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +73,7 @@ def deconvnet(
     layer: str,
     channel: int,
     position: tuple[int, int] | None = None,
-    rule: str = "deconvnet",
+    rule: str | Rule = "deconvnet",
 ) -> Reconstruction:
     """Reconstruction of one activation of one feature map.
 
@@ -83,7 +84,7 @@ def deconvnet(
     layer : str, a layer's name; a dotted name reaches into blocks
     channel : int
     position : (row, column), optional; the map's largest activation unless given
-    rule : "deconvnet", "gradient" or "guided"
+    rule : "deconvnet", "gradient", "guided", or a ``minicnn.rules.Rule`` of your own
 
     Returns
     -------
@@ -134,7 +135,7 @@ def deconvnet(
     if not dx.any():
         warnings.warn(
             f"channel {channel} of {layer} is not active: its activation is {y[index]:.3g}, and by the rule "
-            f"{rule!r} its reconstruction is zero everywhere",
+            f"{as_rule(rule).name!r} its reconstruction is zero everywhere",
             stacklevel=2,
         )
     return Reconstruction(
@@ -146,7 +147,7 @@ def deconvnet(
         receptive_field=field,
         box=box,
         patch=_patch(picture, box),
-        rule=rule,
+        rule=as_rule(rule).name,
     )
 
 

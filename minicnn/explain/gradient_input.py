@@ -14,7 +14,7 @@ from minicnn.kernels import keeps_parameters, on
 from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.network.linear_piece import is_piecewise_linear, scores_at_zero
-from minicnn.rules import GRADIENT, Rule, as_rule
+from minicnn.rules import Rule, as_rule
 
 __all__ = ["LinearModel", "gradient_input_maps", "gradient_times_input", "linear_model"]
 
@@ -136,7 +136,7 @@ def gradient_input_maps(
     Of a net that is linear between kinks, by the gradient's rule, their facts are "constant" and "completeness
     error", means over the views: map and constant add up to the score.
     """
-    if as_rule(rule) != GRADIENT or not is_piecewise_linear(net):
+    if not as_rule(rule).is_gradient or not is_piecewise_linear(net):
         return AttributionMaps.from_contributions(gradient_times_input(net, x, target, rule=rule))
     model = linear_model(net, x, target)
     facts = {

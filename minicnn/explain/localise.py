@@ -33,6 +33,7 @@ from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.saliency import choose_named, choose_top
 from minicnn.images import load_image
 from minicnn.network import Network
+from minicnn.rules import Rule
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -91,7 +92,7 @@ def localise(
     image: ImageLike,
     targets: int | Sequence[int | str] = 5,
     crops: str | None = None,
-    rule: str | None = None,
+    rule: str | Rule | None = None,
     settings: MaskSettings | ConsensusSettings | None = None,
     method: str | None = None,
 ) -> list[Detection]:

@@ -18,6 +18,7 @@ from minicnn.explain.prediction import class_index, class_label, load_views, mea
 from minicnn.explain.smooth_gradient import smooth_gradients
 from minicnn.images import PlacedMaps, View
 from minicnn.network import Network
+from minicnn.rules import Rule, as_rule
 
 __all__ = ["ChooseClasses", "MapSettings", "Saliency", "choose_named", "choose_top", "saliencies", "saliency"]
 
@@ -66,7 +67,7 @@ def saliency(
     image: ImageLike,
     target: int | str | None = None,
     crops: str = "ten",
-    rule: str = "gradient",
+    rule: str | Rule = "gradient",
     of: str = "score",
     region: Region | None = None,
 ) -> Saliency:
@@ -84,7 +85,7 @@ def saliency(
     crops : "ten", "one" or "whole"
         Four corners and the centre, each with its mirror image; the centre alone; or the whole picture warped
         to the input's shape, for pictures that are far from square.
-    rule : "gradient", "deconvnet" or "guided"
+    rule : "gradient", "deconvnet", "guided", or a ``minicnn.rules.Rule`` of your own
         The paper's map is the gradient's.
     of : "score" or "probability"
         The paper's map is the score's; "probability" is Baehrens et al. 2010.
@@ -191,7 +192,7 @@ class MapSettings:
     """
 
     crops: str = "ten"
-    rule: str = "gradient"
+    rule: str | Rule = "gradient"
     of: str = "score"
     samples: int = 0
     noise: float = 0.15
@@ -246,7 +247,7 @@ def saliencies(
             probability=float(probabilities[c]),
             gradient=gradient,
             views=views,
-            rule=settings.rule,
+            rule=as_rule(settings.rule).name,
             crops=settings.crops,
             view_count=len(scores),
         )

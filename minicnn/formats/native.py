@@ -2,14 +2,16 @@
 
 The arrays are the members of the state dictionary, and the mean image that inputs may need; the member
 ``network.json`` holds everything else as text.
-Nothing in it is code: a layer is a name out of ``minicnn.layers`` and numbers for its arguments.
+Nothing in it is code: a layer is a name out of ``minicnn.layers``, or that of a class that the reader is handed,
+and arguments.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from minicnn.formats.containers import npz
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
 from minicnn.images import Preprocess
-from minicnn.layers import Layer
+from minicnn.layers import Layer, sequence
 from minicnn.layers.blocks import Block
 from minicnn.network import Network
 
@@ -30,6 +32,7 @@ __all__ = ["MEAN_IMAGE", "MEMBER", "describe", "describe_preprocess", "is_native
 MEMBER = "network.json"
 MEAN_IMAGE = "preprocess.mean"
 _VERSION = 1
+_OWN = "own."  # before the name of a class of somebody's own
 _KEYS = ("format", "version", "name", "input_shape", "preprocess", "layers", "labels")
 _HALF_LIMIT = 50_000
 _WORDS = ("approximate", "padding", "mode", "coordinates", "rounding")
@@ -49,9 +52,12 @@ def write(path: PathLike, net: Network, half: bool = False) -> None:
     Raises
     ------
     WeightsError
-        If the file can't be written; nothing is left behind.
+        If the file can't be written, or a layer of one's own can't be made again from its ``config``; nothing is
+        left behind.
 
     """
+    for name, layer in sequence.walk(net.named_layers):
+        _check_own(path, name, layer)
     arrays = net.state_dict()
     if half:
         arrays = {name: a.astype(np.float16) if a.size >= _HALF_LIMIT else a for name, a in arrays.items()}
@@ -93,11 +99,39 @@ def describe_preprocess(preprocess: Preprocess | None) -> dict[str, Any] | None:
 
 def _describe_layer(name: str, layer: Layer) -> list[Any]:
     # what it reads is written where it is not the layer before it
-    entry, inputs = [name, type(layer).__name__], [list(layer.inputs)] if layer.inputs else []
+    kind = type(layer).__name__ if _is_public(type(layer)) else f"{_OWN}{type(layer).__name__}"
+    entry, inputs = [name, kind], [list(layer.inputs)] if layer.inputs else []
     if not isinstance(layer, Block):
         return [*entry, layer.config(), *inputs]
     branches = [[_describe_layer(*pair) for pair in branch] for branch in layer.branches()]
     return [*entry, branches, *inputs]
+
+
+def _is_public(kind: type) -> bool:
+    """Return whether a class is one of minicnn.layers, and not one that may have the same name."""
+    return kind.__name__ in minicnn.layers.__all__ and getattr(minicnn.layers, kind.__name__) is kind
+
+
+def _check_own(path: PathLike, name: str, layer: Layer) -> None:
+    """Raise WeightsError unless a layer of one's own can be made again from what the file will say of it."""
+    kind = type(layer)
+    if _is_public(kind):
+        return
+    try:
+        config = json.loads(json.dumps(layer.config()))
+        made = kind(**{key: _to_tuple(value) for key, value in config.items()})
+        alike = made.parameter_shapes() == layer.parameter_shapes() and made.config() == layer.config()
+        unknown = (
+            [] if "config" in vars(kind) else [key for key in signature(kind).parameters if not hasattr(made, key)]
+        )
+        reason = f"it keeps no {unknown[0]}" if unknown else "" if alike else "another layer comes of it"
+    except Exception as error:  # of somebody's own constructor
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        raise WeightsError(
+            f"{path}: layer {name!r} can't be saved, since no {kind.__name__} can be made again from its config() "
+            f"({reason}); keep the constructor's arguments as attributes of the same names, or write config()"
+        )
 
 
 def is_native(path: PathLike) -> bool:
@@ -105,7 +139,7 @@ def is_native(path: PathLike) -> bool:
     return MEMBER in npz.member_names(path)
 
 
-def read(path: PathLike, check: bool | None = None) -> Network:
+def read(path: PathLike, check: bool | None = None, own: Iterable[type[Layer]] = ()) -> Network:
     """Read a network that ``write`` wrote; its weights are mapped from the file, not copied.
 
     Parameters
@@ -113,6 +147,7 @@ def read(path: PathLike, check: bool | None = None) -> Network:
     path : str or Path
     check : bool, optional
         Whether to read everything once for its checksums; by default files up to 64 MiB are checked.
+    own : classes of layers of one's own, which it may hold by their names
 
     Raises
     ------
@@ -127,12 +162,14 @@ def read(path: PathLike, check: bool | None = None) -> Network:
     if MEMBER not in texts:
         raise WeightsError(f"{path}: holds arrays but no architecture ({MEMBER}); name one with architecture=")
     try:
-        return _build_network(json.loads(texts[MEMBER]), arrays)
+        return _build_network(json.loads(texts[MEMBER]), arrays, {f"{_OWN}{kind.__name__}": kind for kind in own})
     except (MinicnnError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: {MEMBER} describes no network that minicnn can build: {error}") from None
 
 
-def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Network:
+def _build_network(
+    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], own: Mapping[str, type[Layer]]
+) -> Network:
     if description["format"] != "minicnn" or description["version"] != _VERSION:
         raise WeightsError(
             f"expected format 'minicnn', version {_VERSION}, got {description['format']!r}, "
@@ -140,7 +177,7 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
         )
     if unknown := [key for key in description if key not in _KEYS]:
         raise WeightsError(describe_unread(unknown))
-    layers = [_build_layer(*entry) for entry in description["layers"]]
+    layers = [_build_layer(own, *entry) for entry in description["layers"]]
     preprocess, arrays = description["preprocess"], dict(arrays)
     # the mean image comes back from its place among the arrays
     if MEAN_IMAGE in arrays:
@@ -156,22 +193,30 @@ def _build_network(description: Mapping[str, Any], arrays: Mapping[str, np.ndarr
     )
 
 
-def _build_layer(name: str, kind: str, arguments: Any, inputs: Any = ()) -> tuple[str, Layer, Any]:
-    layer = _layer_class(name, kind)
+def _build_layer(
+    own: Mapping[str, type[Layer]], name: str, kind: str, arguments: Any, inputs: Any = ()
+) -> tuple[str, Layer, Any]:
+    layer: Any = own.get(kind) or _layer_class(name, kind)
     # the arguments of a block are its branches, lists of entries like this one
     if issubclass(layer, Block):
-        branches = [[_build_layer(*entry) for entry in branch] for branch in arguments]
+        branches = [[_build_layer(own, *entry) for entry in branch] for branch in arguments]
         return str(name), layer(*branches), inputs
     arguments = {str(key): _to_tuple(value) for key, value in arguments.items()}
     # the few settings that are words, which the layer itself checks
     for key, value in arguments.items():
-        if not _is_numeric(value) and not (key in _WORDS and isinstance(value, str)):
+        if kind not in own and not _is_numeric(value) and not (key in _WORDS and isinstance(value, str)):
             raise WeightsError(f"layer {name!r}: {key}: expected numbers, got {value!r}")
     return str(name), layer(**arguments), inputs
 
 
 def _layer_class(name: str, kind: str) -> Any:
     """Return the class that a description names: a layer of minicnn.layers and nothing else."""
+    if str(kind).startswith(_OWN):
+        mine = escape(str(kind)[len(_OWN) :])
+        raise WeightsError(
+            f"layer {name!r} is of its author's own class {mine}; load it where that class is, in Python, with "
+            f"minicnn.load(path, layers=[{mine}])"
+        )
     public = getattr(minicnn.layers, kind) if kind in minicnn.layers.__all__ else None
     if not isinstance(public, type) or not issubclass(public, Layer) or public is Layer:
         raise WeightsError(f"layer {name!r} is of an unknown kind {kind!r}")

@@ -55,6 +55,8 @@ class Format:
         For a format that has both readers: ``sniff(path)`` tells whether a file holds its architecture.
     second_file : str, optional
         For a format in two files: the suffix of the one that holds the weights.
+    takes_layers : bool
+        Whether ``read(path, layers)`` takes classes of layers of one's own.
     chooses_ends : bool
         Whether ``read(path, ends)``, or ``read(path, weights, ends)``, reads what lies between one of several
         inputs and one of several outputs.
@@ -70,6 +72,7 @@ class Format:
     write: Callable[[PathLike, Network], None] | None = None
     sniff: Callable[[Path], bool] | None = None
     second_file: str | None = None
+    takes_layers: bool = False
     chooses_ends: bool = False
     recognise: Callable[[Sample], bool] | None = None
 
@@ -89,10 +92,11 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "NumPy",
         (".npz",),
-        lambda path: formats.native.read(path),
+        lambda path, own=(): formats.native.read(path, own=own),
         lambda path, entry=None: _take_entry(path, npz.read(path)[0], entry),
         lambda path, net: formats.native.write(path, net),
         sniff=lambda path: formats.native.is_native(path),
+        takes_layers=True,
         recognise=Sample.is_numpy_archive,
     ),
     Format(

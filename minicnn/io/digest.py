@@ -128,4 +128,4 @@ def canonical_json(value: Any) -> bytes:
     b'{"a":[2,3],"b":1}'
 
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.table import Format, find_format, writable_suffixes
 from minicnn.io.input_size import with_input_size
 from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
+from minicnn.layers import Layer
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 
@@ -43,6 +44,7 @@ def load(
     output: str | None = None,
     input_size: tuple[int, int] | None = None,
     allow_nonfinite: bool = False,
+    layers: Sequence[type[Layer]] = (),
 ) -> Network:
     """Load a network by name or from a file; no framework is needed and nothing in the file is executed.
 
@@ -70,6 +72,9 @@ def load(
     allow_nonfinite : bool
         Whether to load a network of which weights are NaN or infinite, such as a training that diverged leaves.
 
+    layers : sequence of classes, optional
+        The layers of your own that the file holds; nothing in it says what they compute.
+
     Returns
     -------
     net : Network
@@ -95,7 +100,7 @@ def load(
 
     """
     path = resolve(source)
-    net = _make_contiguous(open_network(path, weights, architecture, entry, Ends.choose(input, output)))
+    net = _make_contiguous(open_network(path, weights, architecture, entry, Ends.choose(input, output), layers))
     net = net if input_size is None else with_input_size(net, input_size)
     if not allow_nonfinite:
         check_weights(net.state_dict(), str(weights or path))
@@ -108,6 +113,7 @@ def open_network(
     architecture: str | None = None,
     entry: str | None = None,
     ends: Ends = ONLY,
+    layers: Sequence[type[Layer]] = (),
 ) -> Network:
     """Return the network of a file; parameters are views of the file, in its order.
 
@@ -120,7 +126,13 @@ def open_network(
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
         if entry is not None:
             raise WeightsError(f"{path}: holds one network and no entry {entry!r}; leave entry= (--entry) out")
-        return _read_network(kind, path, weights, ends)
+        if not layers:
+            return _read_network(kind, path, weights, ends)
+        if kind.takes_layers:
+            assert kind.read is not None
+            return kind.read(path, layers)
+    if layers:
+        raise WeightsError(f"{path}: only minicnn's own .npz holds layers of your own; leave layers= out")
     _refuse_ends(path, ends)
     arrays = _read_arrays(kind, path, entry)
     if architecture is None:

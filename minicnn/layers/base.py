@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
+from inspect import signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -224,7 +225,7 @@ class Layer:
     def with_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Return the same layer with other parameters."""
         changes: dict[str, Any] = dict(state)
-        if not changes or "__dataclass_fields__" in vars(type(self)):
+        if not changes or _is_dataclass(type(self)):
             return replace(self, **changes) if changes else self
         # a class with a constructor of its own may take other arguments
         layer = copy(self)
@@ -260,18 +261,27 @@ class Layer:
         {'negative_slope': 0.2}
 
         """
-        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        # a class with a constructor of its own keeps its arguments under their names, or writes its own ``config``
+        names = [f.name for f in fields(self)] if _is_dataclass(type(self)) else signature(type(self)).parameters
+        arguments = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        parameters = self.parameter_shapes()
         # as an argument a bias is a yes or no, or ``affine`` says it; as a field it may be the array
         if "affine" in arguments:
-            del arguments["bias"]
+            arguments.pop("bias", None)
         elif "bias" in arguments:
-            arguments["bias"] = "bias" in self.parameter_shapes()
-        return {name: value for name, value in arguments.items() if name not in ("inputs", *self._arrays)}
+            arguments["bias"] = "bias" in parameters
+        arrays = {"inputs", *self._arrays, *parameters} - {"bias"}
+        return {name: value for name, value in arguments.items() if name not in arrays}
 
     def __repr__(self) -> str:
         """Class, arguments and inputs, without the parameters' values."""
         arguments = self.config() | ({"inputs": self.inputs} if self.inputs else {})
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+
+def _is_dataclass(kind: type) -> bool:
+    """Return whether a class is one itself, and not by its base alone: then its fields are its arguments."""
+    return "__dataclass_fields__" in vars(kind)
 
 
 NamedLayers: TypeAlias = list[tuple[str, Layer]]

@@ -121,6 +121,16 @@ class Network:
         count = sum(a.size for a in self.state_dict().values())
         return f"<Network {self.name}: {len(self._layers)} layers, {count:,} parameters, on {self.device}>"
 
+    # a device's module can't be pickled or copied: it is looked up again
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but what runs it, which is made anew."""
+        return {name: value for name, value in vars(self).items() if name != "_executor"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what ``__getstate__`` gave."""
+        vars(self).update(state)
+        self._executor = Executor(self._layers, self.device)
+
     # what it is made of
 
     @property
@@ -405,8 +415,8 @@ class Network:
         x : array of shape (N, C, H, W), float32 or float64
         target : int, ints of shape (N,), or a float array shaped like the layer's output
             A class for all images, a class for each image, or the cotangent itself.
-        rule : "gradient", "deconvnet" or "guided"
-            What ReLU does backward, see ``minicnn.rules``.
+        rule : "gradient", "deconvnet", "guided", or a ``minicnn.rules.Rule`` of your own
+            What ReLU does backward.
         layer : str, optional
             Start at this layer's output instead of the scores.
         of : "score" or "probability"

@@ -36,6 +36,7 @@ from minicnn.explain.saliency import ChooseClasses, MapSettings, Saliency, salie
 from minicnn.images.gaussian_blur import gaussian_blur
 from minicnn.images.reduced import reduce_picture
 from minicnn.network import Network
+from minicnn.rules import Rule
 from minicnn.segmentation import colour_model
 from minicnn.segmentation.components import largest_component
 from minicnn.segmentation.graph_cut import resize_mask, segment
@@ -125,7 +126,7 @@ class LocalisationMethod:
 
     settings: MaskSettings = MaskSettings()
     crops: str = "ten"
-    rule: str = "gradient"
+    rule: str | Rule = "gradient"
     samples: int = 0
     noise: float = 0.15
     squared: bool = False

@@ -68,11 +68,12 @@ def test_it_is_in_summaries_and_state_dictionaries():
     assert net["3.body.0"].weight.dtype == np.float64
 
 
-def test_a_file_of_ours_does_not_name_it(tmp_path):
-    """A file says layers by name, and only names of minicnn.layers are known."""
-    native.write(tmp_path / "net.npz", network())
-    with pytest.raises(WeightsError, match="unknown kind 'ChannelScale'"):
+def test_a_file_of_ours_holds_it_for_those_who_have_its_class(tmp_path):
+    net, x = network(), np.random.default_rng(0).normal(size=(2, 3, 8, 8))
+    native.write(tmp_path / "net.npz", net)
+    with pytest.raises(WeightsError, match="its author's own class ChannelScale"):
         native.read(tmp_path / "net.npz")
+    assert np.array_equal(native.read(tmp_path / "net.npz", own=[ChannelScale])(x), net(x))
 
 
 class DoubledConv2d(Conv2d):
