@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, prepare
 from minicnn.cli.loop.sources import HELP, Failure, read_sources
 from minicnn.errors import MinicnnError
@@ -48,6 +49,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     common.add_output(parser)
     add_overwrite(parser)
+    add_raw(parser, "the input, C x H x W,")
     parser.add_argument(
         "--style",
         choices=("paper", "natural"),
@@ -110,7 +112,8 @@ def run(arguments: Namespace) -> int:
     )
     units = _parse_units(net, arguments.targets, arguments.layer)
     figures = _name_figures(units, arguments)
-    prepare(arguments.output, figures.values(), arguments.overwrite)
+    raw = RawFiles.asked_for(arguments, ("x",))
+    prepare(arguments.output, raw.planned(figures.values()), arguments.overwrite)
     ascend = _ascent(net, settings, arguments)
 
     def leave_out(error: MinicnnError) -> None:
@@ -121,9 +124,10 @@ def run(arguments: Namespace) -> int:
         searched = common.with_progress(stimuli.paths, "image")
         how = arguments.layer, units[text], arguments.top, leave_out
         strongest = top_images(net, searched, *how) if stimuli.files else []
-        return write_class_model(
+        record = write_class_model(
             figures[text], model, origin, arguments.seed, chosen, strongest, len(stimuli.files)
         )
+        return record | raw.write(figures[text], {"x": lambda: model.x})
 
     unit = "class" if arguments.layer is None else "unit"
     status = common.run_for_each(list(units), draw, format_class_models, arguments.json, unit)
@@ -215,7 +219,7 @@ def format_class_models(records: list[dict[str, Any]]) -> str:
             if "unit" in r
             else f"{common.class_name(r)}: score"
         )
-        lines.append(f"{unit} {r['score']:.4g}{probability}, {r['stopped']} -> {r['figure']}")
+        lines.append(f"{unit} {r['score']:.4g}{probability}, {r['stopped']} -> {r['figure']}{format_raw(r)}")
         shown = r.get("stimuli", {"values": [], "images": []})
         lines += [f"  {v:9.3f}  {image}" for v, image in zip(shown["values"], shown["images"], strict=True)]
     return "\n".join(lines)

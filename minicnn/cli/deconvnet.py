@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
 from minicnn.cli.loop.sources import Failure, Sources, read_sources
 from minicnn.errors import ImageError
@@ -25,6 +26,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.set_defaults(net="squeezenet1_1")
     common.add_output(parser)
     add_overwrite(parser)
+    add_raw(parser, "each reconstruction, C x H x W in the network's coordinates,")
     shown = parser.add_mutually_exclusive_group(required=True)
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")
     shown.add_argument(
@@ -87,7 +89,8 @@ def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, ar
     if channel is None:
         channel, images = _choose_channel(net, images, layer, failures)
     figure = Path(arguments.output) / f"{sanitise_filename(layer)}-{channel}.{arguments.rule}.png"
-    prepare(arguments.output, [figure], arguments.overwrite)
+    names = [f"{n}" for n in range(1, min(arguments.top, len(images)) + 1)]
+    prepare(arguments.output, RawFiles.asked_for(arguments, names).planned([figure]), arguments.overwrite)
     strongest = top_activations(
         net,
         common.with_progress(images, "image"),
@@ -101,6 +104,8 @@ def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, ar
         (path, deconvnet(net, path, layer, channel, position, arguments.rule)) for path, _ in strongest
     ]
     record = write_reconstructions(figure, reconstructions, origin, len(images))
+    arrays = {f"{n}": (lambda x=r.x: x) for n, (_, r) in enumerate(reconstructions, 1)}
+    record |= RawFiles.asked_for(arguments, list(arrays)).write(figure, arrays)
     common.print_result(record, format_reconstructions, arguments.json)
     return list_failures(failures, sources.total, "image")
 
@@ -133,7 +138,10 @@ def _draw_rules(net: Network, origin: dict[str, Any], sources: Sources, argument
 
 def format_reconstructions(record: dict[str, Any]) -> str:
     """Return the activation in each image, and the figure's path."""
-    lines = [f"{record['layer']}, channel {record['channel']}, rule {record['rule']} -> {record['figure']}"]
+    lines = [
+        f"{record['layer']}, channel {record['channel']}, rule {record['rule']} -> {record['figure']}"
+        f"{format_raw(record)}"
+    ]
     lines += [f"  {a['value']:9.3f}  {a['image']}  position {a['position']}" for a in record["activations"]]
     return "\n".join(lines)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
+from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
 from minicnn.cli.loop.sources import read_sources
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from minicnn.explain.localise import Detection
 
 __all__ = ["configure", "run"]
 
@@ -19,6 +27,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_image_options(parser)
     common.add_output(parser)
     add_overwrite(parser)
+    add_raw(parser, "map and mask")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     which.add_argument(
@@ -67,16 +76,23 @@ def run(arguments: Namespace) -> int:
     targets = arguments.top if arguments.target is None else [arguments.target]
     count = arguments.top if arguments.target is None else 1
     planned = [_number(figure, n + 1) for figure in figures.values() for n in range(count)]
-    prepare(arguments.output, planned, arguments.overwrite)
+    raw = RawFiles.asked_for(arguments, ("map", "mask"))
+    prepare(arguments.output, raw.planned(planned), arguments.overwrite)
     options = {**given, "settings": settings, "method": method}
 
     def draw(path: str) -> dict[str, Any]:
         records = []
         for n, detection in enumerate(localise(net, path, targets, **options), 1):
-            records.append(write_detection(_number(figures[path], n), path, detection, origin, settings))
+            figure = _number(figures[path], n)
+            record = write_detection(figure, path, detection, origin, settings)
+            records.append(record | raw.write(figure, _raw_arrays(detection)))
         return {"image": path, "net": net.name, "detections": records}
 
     return common.run_for_each(sources.paths, draw, format_detections, arguments.json, failures=sources.failures)
+
+
+def _raw_arrays(detection: Detection) -> dict[str, Callable[[], np.ndarray]]:
+    return {"map": lambda: detection.saliency.placed.at(outside=nan), "mask": lambda: detection.mask}
 
 
 def _number(figure: Path, n: int) -> Path:
@@ -89,7 +105,7 @@ def format_detections(records: list[dict[str, Any]]) -> str:
     return "\n".join(
         f"{record['image']}: {common.class_name(d)}, probability {d['probability']:.2%} "
         f"({counted(d['views'], 'view')}), box {d['box']}"
-        f"{_format_trust(d)} -> {d['figure']}"
+        f"{_format_trust(d)} -> {d['figure']}{format_raw(d)}"
         for record in records
         for d in record["detections"]
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
+from math import nan
 from typing import Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
+from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
 from minicnn.cli.loop.sources import read_sources
 
@@ -19,13 +21,15 @@ def configure(parser: ArgumentParser) -> None:
     common.add_image_options(parser)
     common.add_output(parser)
     add_overwrite(parser)
+    add_raw(parser)
     parser.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")
     parser.add_argument("--rule", default="gradient", choices=("gradient", "deconvnet", "guided"))
     parser.add_argument("--of", default="score", choices=("score", "probability"), help="what is differentiated")
     parser.add_argument(
         "--crops",
         choices=("one", "ten", "whole"),
-        help="the centre; corners and centre, each mirrored too; the whole picture (default: ten; methods: one)",
+        help="the centre; corners and centre, each mirrored too; the whole picture (default: ten; grad-cam: "
+        "whole; other methods: one)",
     )
     parser.add_argument(
         "--region",
@@ -81,8 +85,9 @@ def run(arguments: Namespace) -> int:
     )
     if arguments.target is not None:
         common.check_classes(net, [arguments.target])
-    prepare(arguments.output, figures.values(), arguments.overwrite)
-    settings = {"crops": arguments.crops or ("one" if arguments.region is None else "whole"), **arguments.settings}
+    raw = RawFiles.asked_for(arguments, ("map", "signed") if is_later else ("map",))
+    prepare(arguments.output, raw.planned(figures.values()), arguments.overwrite)
+    settings = {"crops": arguments.crops, **arguments.settings}
     if arguments.rule != "gradient":
         settings["rule"] = arguments.rule
     region = arguments.region
@@ -91,13 +96,17 @@ def run(arguments: Namespace) -> int:
 
     def draw_saliency(path: str) -> dict[str, Any]:
         explained = saliency(net, path, arguments.target, crops, arguments.rule, arguments.of, region)
-        return write_saliency(figures[path], path, explained, origin, arguments.of, region)
+        record = write_saliency(figures[path], path, explained, origin, arguments.of, region)
+        return record | raw.write(figures[path], {"map": lambda: explained.placed.at(outside=nan)})
 
     def draw_attribution(path: str) -> dict[str, Any]:
         explained = attribution(
             net, path, arguments.target, arguments.method, region=region, progress=_step_progress, **settings
         )
-        return write_attribution(figures[path], path, explained, origin, region)
+        record = write_attribution(figures[path], path, explained, origin, region)
+        signed = explained.placed_signed
+        maps = {"map": lambda: explained.placed.at(outside=nan), "signed": lambda: signed.at(outside=nan)}
+        return record | raw.write(figures[path], maps)
 
     draw = draw_attribution if is_later else draw_saliency
     return common.run_for_each(sources.paths, draw, format_saliencies, arguments.json, failures=sources.failures)
@@ -114,6 +123,7 @@ def format_saliencies(records: list[dict[str, Any]]) -> str:
         lines.append(
             f"{record['image']}: {common.class_name(record)}, score {record['score']:.3f}, "
             f"probability {record['probability']:.2%} ({counted(record['views'], 'view')}) -> {record['figure']}"
+            f"{format_raw(record)}"
         )
         if "score change" in record:
             lines += _format_completeness(record)

@@ -73,7 +73,7 @@ def attribution(
     image: ImageLike,
     target: int | str | None = None,
     method: str = "integrated-gradients",
-    crops: str = "one",
+    crops: str | None = None,
     *,
     region: Region | None = None,
     progress: Progress = iter,
@@ -89,7 +89,8 @@ def attribution(
         The class, by number or label; the most probable one, mean over the views, unless given.
     method : str
         "integrated-gradients", "grad-cam", ...: a name of ``minicnn.explain.methods.METHODS``.
-    crops : "one", "ten" or "whole", as for ``saliency``; these methods' authors look once
+    crops : "one", "ten" or "whole", as for ``saliency``
+        None: "whole" of Grad-CAM and where there is a ``region``, "one" of the others, whose authors look once.
     region : for a network of maps, as for ``saliency``
     progress : wraps the range of steps of a method that takes many
     **settings : of the method, see its entry
@@ -125,6 +126,7 @@ def attribution(
     ('7', (280, 280), {'layer': 'conv_layers.7'})
 
     """
+    crops = crops or ("whole" if region is not None else get_method(method).crops)
     net = classifier_of_region(net, image, crops, region)
     choose = choose_top(1) if target is None else choose_named(net, [target])
     x, views = load_views(net, image, crops)

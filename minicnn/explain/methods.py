@@ -94,6 +94,7 @@ class Method:
     settings : {name: Setting}
     signed : bool, whether the published map says what speaks against the class too
     passes : int, how many forward and backward passes of a view its defaults take, about
+    crops : str, the views unless others are asked for: what its authors look at
     rule : Rule, for the gradient by a backward rule; such methods share one forward pass
     choose_defaults : ``choose_defaults(net, shape, settings)`` returns the settings with those that are None
         chosen for inputs of ``shape`` (C, H, W)
@@ -106,6 +107,7 @@ class Method:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     signed: bool = False
     passes: int = 1
+    crops: str = "one"
     rule: Rule | None = None
     choose_defaults: Callable[[Network, Shape, dict[str, Any]], dict[str, Any]] | None = None
 
@@ -213,6 +215,8 @@ _ENTRIES = (
                 None, str, "whose maps are weighted", default_help="the last convolutional", metavar="NAME"
             )
         },
+        # coarse maps of the whole picture, and not of its centre alone
+        crops="whole",
         choose_defaults=choose_layer,
     ),
     Method(

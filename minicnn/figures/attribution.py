@@ -10,7 +10,7 @@ from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -40,7 +40,8 @@ def write_attribution(
         If the file can't be written; nothing is left behind.
 
     """
-    photograph, map = draw_photograph(image), draw_map(attribution.placed)
+    placed = attribution.placed
+    photograph, map = draw_photograph(image), draw_map(placed)
     strength, signed = normalise(map), normalise(draw_map(attribution.placed_signed))
     # the record keeps these, and ``recompute`` passes them on as arguments
     settings = {"method": attribution.method, "crops": attribution.crops, **attribution.settings}
@@ -48,8 +49,8 @@ def write_attribution(
     figure = panels(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
-            (colour_map(strength), attribution.method),
-            (colour_map(signed, "signed"), "for the class in orange, against it in blue"),
+            map_panel(colour_map(strength), placed, attribution.method),
+            map_panel(colour_map(signed, "signed"), placed, "for the class in orange, against it in blue"),
             (overlay(photograph, strength), "overlay"),
         ],
         title=f"{class_name(attribution)}: {score_text(attribution)}",

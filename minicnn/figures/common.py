@@ -10,8 +10,9 @@ from minicnn._utils.counted import counted
 from minicnn._utils.types import ImageLike
 from minicnn.images import PlacedMaps, load_image
 from minicnn.images.reduced import reduce_picture, reduced_size
+from minicnn.report import hatch
 
-__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph", "score_text"]
+__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph", "map_panel", "score_text"]
 
 
 class Recomputed(NamedTuple):
@@ -36,6 +37,14 @@ def draw_photograph(image: ImageLike) -> np.ndarray:
 def draw_map(placed: PlacedMaps) -> np.ndarray:
     """Return a map at the size of `draw_photograph`, float32 (h, w)."""
     return placed.at(reduced_size(placed.image_size))
+
+
+def map_panel(colours: np.ndarray, placed: PlacedMaps, caption: str) -> tuple[np.ndarray, str]:
+    """Return a panel of a map's colours (h, w, 3), hatched where no view looked, which its caption says."""
+    seen = placed.seen((colours.shape[0], colours.shape[1]))
+    if seen.all():
+        return colours, caption
+    return hatch(colours, ~seen), f"{caption}; hatched: not seen"
 
 
 def score_text(explanation: Any) -> str:

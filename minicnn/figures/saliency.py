@@ -10,7 +10,7 @@ from minicnn import explain
 from minicnn._utils.types import ImageLike
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
 
@@ -54,7 +54,7 @@ def write_saliency(
     figure = panels(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
-            (colour_map(strength), "saliency map"),
+            map_panel(colour_map(strength), saliency.placed, "saliency map"),
             (overlay(photograph, strength), "overlay"),
         ],
         title=f"{class_name(saliency)}: {score_text(saliency)}",

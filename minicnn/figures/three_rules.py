@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.explain import saliency
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, panels, save_png
 
@@ -39,7 +39,7 @@ def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str
     settings: dict[str, Any] = {"crops": "one", "of": "score"}
     # each rule explains the same class, as the forward pass does not depend on the rule
     saliencies = _compute(net, image, None, settings)
-    maps = [(colour_map(normalise(draw_map(s.placed))), rule) for rule, s in saliencies.items()]
+    maps = [map_panel(colour_map(normalise(draw_map(s.placed))), s.placed, rule) for rule, s in saliencies.items()]
     title = f"{image.name}: {class_name(saliencies['gradient'])}"
     figure = panels([(draw_photograph(image), image.name), *maps], title=title)
     record = provenance.make_record(

@@ -112,9 +112,19 @@ class PlacedMaps:
         """(H, W) of the picture."""
         return self.views[0].image_size
 
-    def at(self, size: Size | None = None) -> np.ndarray:
-        """Return their mean as one map (H, W) of the picture, at its own size unless another is given."""
-        return average_views(self.maps, self.views, size)
+    def at(self, size: Size | None = None, outside: float = 0.0) -> np.ndarray:
+        """Return their mean as one map (H, W) of the picture, at its own size unless another is given.
+
+        ``outside`` is the value where no view looked: NaN tells it from a map that is zero.
+        """
+        map = average_views(self.maps, self.views, size)
+        if outside != 0:
+            map[~self.seen(size)] = outside
+        return map
+
+    def seen(self, size: Size | None = None) -> np.ndarray:
+        """Return where a view looked, bool (H, W), at the picture's own size unless another is given."""
+        return coverage(self.views, size)
 
 
 def average_views(maps: np.ndarray, views: Sequence[View], size: Size | None = None) -> np.ndarray:
@@ -178,8 +188,8 @@ def average_views(maps: np.ndarray, views: Sequence[View], size: Size | None = N
     return result
 
 
-def coverage(views: Sequence[View]) -> np.ndarray:
-    """Where at least one view looked: bool array of shape (H, W) of the original picture.
+def coverage(views: Sequence[View], size: Size | None = None) -> np.ndarray:
+    """Where at least one view looked: bool array of shape (H, W), the original picture's unless given.
 
     Examples
     --------
@@ -190,7 +200,7 @@ def coverage(views: Sequence[View]) -> np.ndarray:
     if not views:
         raise ShapeError("coverage: expected at least one view, got none")
     ones = np.broadcast_to(np.float32(1), (len(views), *views[0].size))
-    return average_views(ones, views) > 0
+    return average_views(ones, views, size) > 0
 
 
 def _average_on_original(

@@ -6,7 +6,7 @@ Importing it loads NumPy; Pillow is imported by the functions that draw.
 from minicnn.report.colour_map import COLOUR_MAPS, colour_map, normalise
 from minicnn.report.contact_sheet import contact_sheet
 from minicnn.report.html import Section, write_page
-from minicnn.report.overlay import draw_box, overlay
+from minicnn.report.overlay import draw_box, hatch, overlay
 from minicnn.report.panels import panels
 from minicnn.report.png import save_png
 
@@ -16,6 +16,7 @@ __all__ = [
     "colour_map",
     "contact_sheet",
     "draw_box",
+    "hatch",
     "normalise",
     "overlay",
     "panels",

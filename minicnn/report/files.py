@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 
-__all__ = ["distinct_names", "make_folder", "sanitise_filename", "write_atomically"]
+__all__ = ["distinct_names", "make_folder", "open_atomically", "sanitise_filename", "write_atomically"]
 
 
 Image = TypeVar("Image", str, Path)
@@ -108,12 +108,19 @@ def write_atomically(path: PathLike, data: bytes, where: str) -> None:
     'all of it'
 
     """
+    with open_atomically(path, where) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: PathLike, where: str) -> Iterator[IO[bytes]]:
+    """Open a file beside `path` for writing, which gets its name once whole; errors as `write_atomically`."""
     path = Path(path)
     # beside the file, since a rename replaces a file only within one file system
     partial = path.parent / f".{os.urandom(8).hex()}.part"
     try:
         with open(partial, "xb") as file:
-            file.write(data)
+            yield file
         os.replace(partial, path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -15,7 +15,7 @@ from minicnn.report.text import font, wrap
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["draw_box", "overlay"]
+__all__ = ["draw_box", "hatch", "overlay"]
 
 # Rec. 709 weights: how much each primary adds to the brightness of a pixel.
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -75,6 +75,34 @@ def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "he
     opacity = alpha * np.clip(np.abs(values), 0, 1)[..., None] ** 0.7
     mixed = (1 - opacity) * background + opacity * colour_map(values, name)
     return np.rint(mixed).astype(np.uint8)
+
+
+def hatch(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Image with diagonal stripes where no view looked, so that "not seen" is not taken for zero.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    outside : (H, W) bool array
+
+    Returns
+    -------
+    (H, W, 3) uint8
+
+    Examples
+    --------
+    >>> black = np.zeros((8, 8, 3), np.uint8)
+    >>> hatch(black, np.eye(8, dtype=bool)).any(), hatch(black, np.zeros((8, 8), bool)).any()
+    (True, False)
+
+    """
+    height, width = outside.shape
+    # forty stripes a side, however large the image is
+    period = max(4, max(height, width) // 40)
+    phase = (np.arange(height)[:, None] + np.arange(width)) % period
+    result = image.copy()
+    result[outside] = np.where(phase[outside] < period / 3, 150, 215)[:, None]
+    return result
 
 
 def draw_box(image: Picture, box: Sequence[float], colour: Sequence[int] = ORANGE, label: str = "") -> np.ndarray:
