@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers import files
@@ -19,21 +20,10 @@ from minicnn.formats.containers.protobuf import (
     encode_packed,
     encode_text,
 )
+from minicnn.formats.onnx.context import ExportContext
 from minicnn.formats.onnx.export import NODES
 from minicnn.formats.onnx.reader import LABELS, PREPROCESS, PRODUCER, SIZES
-from minicnn.layers import (
-    Add,
-    Cat,
-    Concat,
-    Divide,
-    Layer,
-    Maximum,
-    Minimum,
-    Multiply,
-    Residual,
-    Sequential,
-    Subtract,
-)
+from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.layers.joins import Join
 from minicnn.layers.sequence import INPUT, NamedLayers, needed_for, read_by
@@ -44,12 +34,12 @@ __all__ = ["OPSET", "write"]
 OPSET, IR_VERSION = 17, 8
 MAX_BYTES = (1 << 31) - 1  # protobuf's limit
 JOINS: dict[type[Join], str] = {
-    Add: "Add",
-    Divide: "Div",
-    Maximum: "Max",
-    Minimum: "Min",
-    Multiply: "Mul",
-    Subtract: "Sub",
+    nn.Add: "Add",
+    nn.Divide: "Div",
+    nn.Maximum: "Max",
+    nn.Minimum: "Min",
+    nn.Multiply: "Mul",
+    nn.Subtract: "Sub",
 }
 _KINDS = {np.dtype(np.float32): 1, np.dtype(np.int64): 7, np.dtype(np.float64): 11}
 
@@ -117,7 +107,7 @@ class Graph:
         layers = net.named_layers
         shape = (_find_channels(layers), *SIZES[0][:2]) if net.input_shape is None else net.input_shape
         self.input, self.input_shape = self.unique_name("input"), shape
-        self.output, self.output_shape = self.add_chain(layers, ExportContext("", self.input, shape))
+        self.output, self.output_shape = self.add_chain(layers, ExportContext(self, "", self.input, shape))
         # no layer: the output still needs a name of its own
         if self.output == self.input:
             self.output = self.node("Identity", "identity", [self.input])
@@ -163,12 +153,15 @@ class Graph:
                 names, shapes = zip(*(values[value] for value in inputs), strict=True)
                 values[name] = self.add_join(layer, path, list(names)), layer.output_shape(shapes)
             else:
-                values[name] = self.add_layer(layer, ExportContext(path, x, shape)), layer.output_shape(shape)
+                values[name] = (
+                    self.add_layer(layer, ExportContext(self, path, x, shape)),
+                    layer.output_shape(shape),
+                )
         return values[end]
 
     def add_join(self, layer: Join, path: str, inputs: list[str]) -> str:
         """Add a layer of several inputs and return the name of its output."""
-        if isinstance(layer, Cat):
+        if isinstance(layer, nn.Cat):
             return self.node("Concat", path, inputs, axis=layer.dim)
         if type(layer) not in JOINS:
             raise WeightsError(f"layer {path!r}: no ONNX operator is known for {type(layer).__name__}")
@@ -180,16 +173,16 @@ class Graph:
 
     def add_layer(self, layer: Layer, context: ExportContext) -> str:
         """Add a layer and return the name of its output."""
-        if isinstance(layer, Sequential):
+        if isinstance(layer, nn.Sequential):
             return self.add_chain(layer.layers, context)[0]
-        if isinstance(layer, Residual | Concat):
+        if isinstance(layer, nn.Residual | nn.Concat):
             outputs = [self.add_chain(branch, context)[0] for branch in layer.branches()]
-            if isinstance(layer, Residual):
+            if isinstance(layer, nn.Residual):
                 return self.node("Add", context.path, outputs)
             return self.node("Concat", context.path, outputs, axis=1)
         if type(layer) not in NODES:
-            raise WeightsError(f"layer {context.path!r}: no ONNX operator is known for {type(layer).__name__}")
-        return NODES[type(layer)](self, layer, context)
+            raise context.error(f"no ONNX operator is known for {type(layer).__name__}")
+        return NODES[type(layer)](layer, context)
 
     def encode(self, name: str) -> Chunks:
         """Return the GraphProto."""
@@ -213,14 +206,6 @@ class Graph:
             dims += encode_message(1, size)
         tensor = [*encode_integer(1, _KINDS[self.dtype]), *encode_message(2, dims)]
         return [*encode_text(1, name), *encode_message(2, encode_message(1, tensor))]
-
-
-class ExportContext(NamedTuple):
-    """Where a layer stands: its dotted name, the name of its input, and that input's shape for one image."""
-
-    path: str
-    x: str
-    shape: Shape
 
 
 def _find_channels(layers: NamedLayers) -> int:

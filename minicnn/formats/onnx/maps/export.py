@@ -2,72 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from minicnn.errors import WeightsError
-from minicnn.layers import (
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool2d,
-    Amax,
-    ChannelShuffle,
-    CircularPad2d,
-    ConstantPad2d,
-    Expand,
-    IndexSelect,
-    Layer,
-    Mean,
-    PixelShuffle,
-    PixelUnshuffle,
-    ReflectionPad2d,
-    ReplicationPad2d,
-    Slice,
-    Sum,
-    Upsample,
-    ZeroPad2d,
-    ZeroPad3d,
-)
-from minicnn.layers.base import Shape
+from minicnn import layers as nn
+from minicnn.formats.onnx.context import Export, ExportContext
+from minicnn.layers import Layer
 from minicnn.layers.resampling.base import Resample
 from minicnn.layers.resampling.reduction import reduced_axes
 from minicnn.layers.resampling.selection import image_axis
 
-if TYPE_CHECKING:
-    from minicnn.formats.onnx.writer import ExportContext, Graph
-
-__all__ = ["NODES", "add_pad"]
-
-_Export: TypeAlias = "Callable[[Graph, Any, ExportContext], str]"
+__all__ = ["MAP_NODES"]
 
 
-def _integers(graph: Graph, context: ExportContext, name: str, values: Any) -> str:
-    return graph.constant(f"{context.path}.{name}", np.array(values, np.int64))
-
-
-def _fixed_shape(graph: Graph, context: ExportContext) -> Shape:
-    """Return the input's shape, which must be known."""
-    if graph.open_size:
-        raise WeightsError(f"layer {context.path!r}: needs the input's size; set the network's input_shape")
-    return context.shape
-
-
-def _upsample(graph: Graph, layer: Upsample, context: ExportContext) -> str:
-    attributes: dict[str, Any] = _convention(layer, context)
+def _upsample(layer: nn.Upsample, at: ExportContext) -> str:
+    attributes: dict[str, Any] = _convention(layer, at)
     if layer.scale_factor is not None and not layer.recompute_scale_factor:
         scales = np.array([1, 1, *layer.scale_factor], np.float32)
-        inputs = [context.x, "", graph.constant(f"{context.path}.scales", scales, weights=False)]
+        inputs = [at.x, "", at.constant("scales", scales, weights=False)]
     else:
-        size = layer.size or layer.output_shape(_fixed_shape(graph, context))[1:]
+        size = layer.size or layer.output_shape(at.fixed_shape())[1:]
         # sizes count the batch, which is open: it is read from the input
-        batch = graph.node("Shape", f"{context.path}_batch", [context.x], start=0, end=2)
-        size_name = _integers(graph, context, "size", size)
-        inputs = [context.x, "", "", graph.node("Concat", f"{context.path}_sizes", [batch, size_name], axis=0)]
-    return graph.node("Resize", context.path, inputs, **attributes)
+        batch = at.node("Shape", at.x, part="batch", start=0, end=2)
+        size_name = at.integers("size", size)
+        inputs = [at.x, "", "", at.node("Concat", batch, size_name, part="sizes", axis=0)]
+    return at.node("Resize", *inputs, **attributes)
 
 
-def _convention(layer: Upsample, context: ExportContext) -> dict[str, Any]:
+def _convention(layer: nn.Upsample, at: ExportContext) -> dict[str, Any]:
     """Return the attributes of Resize that say what place an output has; opset 17 has fewer than the layer."""
     exact, nearest = layer.mode == "nearest-exact", layer.mode.startswith("nearest")
     coordinates = layer.coordinates or ("align_corners" if layer.align_corners else "half_pixel")
@@ -78,7 +41,7 @@ def _convention(layer: Upsample, context: ExportContext) -> dict[str, Any]:
         # floor((p + 1/2) r) = round((p + 1/2) r - 1/2)
         coordinates, rounding = "half_pixel", "round_prefer_ceil"
     if coordinates in ("tf_half_pixel_for_nn", "half_pixel_symmetric"):
-        raise WeightsError(f"layer {context.path!r}: Resize of opset 17 has no coordinates {coordinates!r}")
+        raise at.error(f"Resize of opset 17 has no coordinates {coordinates!r}")
     attributes: dict[str, Any] = {"coordinate_transformation_mode": coordinates}
     if nearest:
         return attributes | {"mode": "nearest", "nearest_mode": rounding}
@@ -88,146 +51,131 @@ def _convention(layer: Upsample, context: ExportContext) -> dict[str, Any]:
     return attributes | {"mode": "cubic"} | cubic
 
 
-def add_pad(graph: Graph, path: str, x: str, pads: list[int], value: float = 0, mode: str | None = None) -> str:
-    """Add a Pad of maps by (top, left, bottom, right) and return its output."""
-    top, left, bottom, right = pads
-    # Pad counts N and C too: four beginnings, then four ends
-    inputs = [x, graph.constant(f"{path}.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))]
-    if value:
-        inputs.append(graph.constant(f"{path}.value", np.array(value, graph.dtype)))
-    return graph.node("Pad", path, inputs, **({"mode": mode} if mode else {}))
-
-
-def _pad(mode: str | None) -> _Export:
-    def export(graph: Graph, layer: Any, context: ExportContext) -> str:
+def _pad(mode: str | None) -> Export:
+    def export(layer: Any, at: ExportContext) -> str:
         left, right, top, bottom = layer.padding
         value = getattr(layer, "border", 0.0)
-        return add_pad(graph, context.path, context.x, [top, left, bottom, right], value, mode)
+        return at.pad(at.x, [top, left, bottom, right], value, mode)
 
     return export
 
 
-def _zero_pad3d(graph: Graph, layer: ZeroPad3d, context: ExportContext) -> str:
+def _zero_pad3d(layer: nn.ZeroPad3d, at: ExportContext) -> str:
     left, right, top, bottom, front, back = layer.padding
-    pads = _integers(graph, context, "pads", [0, front, top, left, 0, back, bottom, right])
-    return graph.node("Pad", context.path, [context.x, pads])
+    pads = at.integers("pads", [0, front, top, left, 0, back, bottom, right])
+    return at.node("Pad", at.x, pads)
 
 
-def _gather(graph: Graph, layer: Resample, context: ExportContext) -> str:
+def _gather(layer: Resample, at: ExportContext) -> str:
     """Write a selection of places, one axis after the other."""
-    x, axes = context.x, enumerate(layer.taps(_fixed_shape(graph, context)), start=1)
+    x, axes = at.x, enumerate(layer.taps(at.fixed_shape()), start=1)
     moved = [(axis, taps) for axis, taps in axes if taps is not None]
     for i, (axis, taps) in enumerate(moved, start=1):
-        path = context.path if i == len(moved) else f"{context.path}_{axis}"
-        places = graph.constant(f"{context.path}.places{axis}", taps.index[:, 0].astype(np.int64))
-        x = graph.node("Gather", path, [x, places], axis=axis)
-    return x if moved else graph.node("Identity", context.path, [x])
+        places = at.constant(f"places{axis}", taps.index[:, 0].astype(np.int64))
+        x = at.node("Gather", x, places, part="" if i == len(moved) else f"{axis}", axis=axis)
+    return x if moved else at.node("Identity", x)
 
 
-def _slice(graph: Graph, layer: Slice, context: ExportContext) -> str:
+def _slice(layer: nn.Slice, at: ExportContext) -> str:
     last = (1 << 62) if layer.step > 0 else -(1 << 62)
     start = (0 if layer.step > 0 else 1 << 62) if layer.start is None else layer.start
-    axis = image_axis("Slice", layer.dim, len(context.shape)) + 1
+    axis = image_axis("Slice", layer.dim, len(at.shape)) + 1
     stop = last if layer.stop is None else layer.stop
     values = (("start", start), ("stop", stop), ("axis", axis), ("step", layer.step))
-    inputs = [_integers(graph, context, name, [value]) for name, value in values]
-    return graph.node("Slice", context.path, [context.x, *inputs])
+    inputs = [at.integers(name, [value]) for name, value in values]
+    return at.node("Slice", at.x, *inputs)
 
 
-def _index_select(graph: Graph, layer: IndexSelect, context: ExportContext) -> str:
-    axis = image_axis("IndexSelect", layer.dim, len(context.shape)) + 1
-    return graph.node(
-        "Gather", context.path, [context.x, _integers(graph, context, "index", layer.index)], axis=axis
-    )
+def _index_select(layer: nn.IndexSelect, at: ExportContext) -> str:
+    axis = image_axis("IndexSelect", layer.dim, len(at.shape)) + 1
+    return at.node("Gather", at.x, at.integers("index", layer.index), axis=axis)
 
 
-def _expand(graph: Graph, layer: Expand, context: ExportContext) -> str:
+def _expand(layer: nn.Expand, at: ExportContext) -> str:
     # 1 keeps an axis as it is, the batch's too
     target = [1, *(max(n, 1) for n in layer.shape)]
-    return graph.node("Expand", context.path, [context.x, _integers(graph, context, "shape", target)])
+    return at.node("Expand", at.x, at.integers("shape", target))
 
 
-def _reduce(op_type: str) -> _Export:
-    def export(graph: Graph, layer: Mean | Amax, context: ExportContext) -> str:
-        axes = [axis + 1 for axis in reduced_axes(op_type, layer.dim, context.shape)]
-        return graph.node(op_type, context.path, [context.x], axes=axes, keepdims=int(layer.keepdim))
+def _reduce(op_type: str) -> Export:
+    def export(layer: nn.Mean | nn.Amax, at: ExportContext) -> str:
+        axes = [axis + 1 for axis in reduced_axes(op_type, layer.dim, at.shape)]
+        return at.node(op_type, at.x, axes=axes, keepdims=int(layer.keepdim))
 
     return export
 
 
-def _sum(graph: Graph, layer: Sum, context: ExportContext) -> str:
-    axes = _integers(graph, context, "axes", [a + 1 for a in reduced_axes("Sum", layer.dim, context.shape)])
-    return graph.node("ReduceSum", context.path, [context.x, axes], keepdims=int(layer.keepdim))
+def _sum(layer: nn.Sum, at: ExportContext) -> str:
+    axes = at.integers("axes", [a + 1 for a in reduced_axes("Sum", layer.dim, at.shape)])
+    return at.node("ReduceSum", at.x, axes, keepdims=int(layer.keepdim))
 
 
-def _adaptive_average(graph: Graph, layer: AdaptiveAvgPool2d, context: ExportContext) -> str:
+def _adaptive_average(layer: nn.AdaptiveAvgPool2d, at: ExportContext) -> str:
     """Write windows of one size as a pool, others as the two matrices that average rows and columns."""
-    shape = _fixed_shape(graph, context)
+    shape = at.fixed_shape()
     size, out = shape[1:], layer.output_shape(shape)[1:]
     if not any(n % p for n, p in zip(size, out, strict=True)):
         kernel = [n // p for n, p in zip(size, out, strict=True)]
-        return graph.node("AveragePool", context.path, [context.x], kernel_shape=kernel, strides=kernel)
-    matrices = [np.zeros((p, n), graph.dtype) for n, p in zip(size, out, strict=True)]
+        return at.node("AveragePool", at.x, kernel_shape=kernel, strides=kernel)
+    matrices = [np.zeros((p, n), at.dtype) for n, p in zip(size, out, strict=True)]
     for matrix, taps in zip(matrices, layer.taps(shape)[1:], strict=True):
         if taps is None:
             np.fill_diagonal(matrix, 1)
             continue
         rows, tap = np.nonzero(taps.index >= 0)
         matrix[rows, taps.index[rows, tap]] = taps.weight[rows, tap]
-    rows_name = graph.constant(f"{context.path}.rows", matrices[0])
-    columns = graph.constant(f"{context.path}.columns", np.ascontiguousarray(matrices[1].T))
-    inner = graph.node("MatMul", f"{context.path}_columns", [context.x, columns])
-    return graph.node("MatMul", context.path, [rows_name, inner])
+    rows_name = at.constant("rows", matrices[0])
+    columns = at.constant("columns", np.ascontiguousarray(matrices[1].T))
+    inner = at.node("MatMul", at.x, columns, part="columns")
+    return at.node("MatMul", rows_name, inner)
 
 
-def _adaptive_maximum(graph: Graph, layer: AdaptiveMaxPool2d, context: ExportContext) -> str:
+def _adaptive_maximum(layer: nn.AdaptiveMaxPool2d, at: ExportContext) -> str:
     if layer.output_size == (1, 1):
-        return graph.node("GlobalMaxPool", context.path, [context.x])
-    shape = _fixed_shape(graph, context)
+        return at.node("GlobalMaxPool", at.x)
+    shape = at.fixed_shape()
     sizes = list(zip(shape[1:], layer.output_shape(shape)[1:], strict=True))
     if any(n % p for n, p in sizes):
-        raise WeightsError(f"layer {context.path!r}: ONNX has no max-pool over windows of different sizes")
+        raise at.error("ONNX has no max-pool over windows of different sizes")
     kernel = [n // p for n, p in sizes]
-    return graph.node("MaxPool", context.path, [context.x], kernel_shape=kernel, strides=kernel)
+    return at.node("MaxPool", at.x, kernel_shape=kernel, strides=kernel)
 
 
-def _pixel_shuffle(graph: Graph, layer: PixelShuffle, context: ExportContext) -> str:
+def _pixel_shuffle(layer: nn.PixelShuffle, at: ExportContext) -> str:
     mode = "DCR" if layer.depth_first else "CRD"
-    return graph.node("DepthToSpace", context.path, [context.x], blocksize=layer.upscale_factor, mode=mode)
+    return at.node("DepthToSpace", at.x, blocksize=layer.upscale_factor, mode=mode)
 
 
-def _pixel_unshuffle(graph: Graph, layer: PixelUnshuffle, context: ExportContext) -> str:
+def _pixel_unshuffle(layer: nn.PixelUnshuffle, at: ExportContext) -> str:
     if layer.depth_first:
-        return graph.node("SpaceToDepth", context.path, [context.x], blocksize=layer.downscale_factor)
-    return _shuffle(graph, layer, context)
+        return at.node("SpaceToDepth", at.x, blocksize=layer.downscale_factor)
+    return _shuffle(layer, at)
 
 
-def _shuffle(graph: Graph, layer: Any, context: ExportContext) -> str:
-    split, axes, output = layer.move(_fixed_shape(graph, context))
-    x = graph.node(
-        "Reshape", f"{context.path}_split", [context.x, _integers(graph, context, "split", [0, *split])]
-    )
-    x = graph.node("Transpose", f"{context.path}_order", [x], perm=[0, *(axis + 1 for axis in axes)])
-    return graph.node("Reshape", context.path, [x, _integers(graph, context, "shape", [0, *output])])
+def _shuffle(layer: Any, at: ExportContext) -> str:
+    split, axes, output = layer.move(at.fixed_shape())
+    x = at.node("Reshape", at.x, at.integers("split", [0, *split]), part="split")
+    x = at.node("Transpose", x, part="order", perm=[0, *(axis + 1 for axis in axes)])
+    return at.node("Reshape", x, at.integers("shape", [0, *output]))
 
 
-NODES: dict[type[Layer], _Export] = {
-    AdaptiveAvgPool2d: _adaptive_average,
-    AdaptiveMaxPool2d: _adaptive_maximum,
-    Amax: _reduce("ReduceMax"),
-    ChannelShuffle: _shuffle,
-    CircularPad2d: _gather,
-    ConstantPad2d: _pad(None),
-    Expand: _expand,
-    IndexSelect: _index_select,
-    Mean: _reduce("ReduceMean"),
-    PixelShuffle: _pixel_shuffle,
-    PixelUnshuffle: _pixel_unshuffle,
-    ReflectionPad2d: _pad("reflect"),
-    ReplicationPad2d: _pad("edge"),
-    Slice: _slice,
-    Sum: _sum,
-    Upsample: _upsample,
-    ZeroPad2d: _pad(None),
-    ZeroPad3d: _zero_pad3d,
+MAP_NODES: dict[type[Layer], Export] = {
+    nn.AdaptiveAvgPool2d: _adaptive_average,
+    nn.AdaptiveMaxPool2d: _adaptive_maximum,
+    nn.Amax: _reduce("ReduceMax"),
+    nn.ChannelShuffle: _shuffle,
+    nn.CircularPad2d: _gather,
+    nn.ConstantPad2d: _pad(None),
+    nn.Expand: _expand,
+    nn.IndexSelect: _index_select,
+    nn.Mean: _reduce("ReduceMean"),
+    nn.PixelShuffle: _pixel_shuffle,
+    nn.PixelUnshuffle: _pixel_unshuffle,
+    nn.ReflectionPad2d: _pad("reflect"),
+    nn.ReplicationPad2d: _pad("edge"),
+    nn.Slice: _slice,
+    nn.Sum: _sum,
+    nn.Upsample: _upsample,
+    nn.ZeroPad2d: _pad(None),
+    nn.ZeroPad3d: _zero_pad3d,
 }
