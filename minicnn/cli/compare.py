@@ -38,6 +38,7 @@ def configure(parser: ArgumentParser) -> None:
         help="print lines that write a dump with that framework alone, and exit",
     )
     parser.add_argument("--device", default="reference", help="where ours runs (default: %(default)s)")
+    parser.add_argument("--html", metavar="PAGE", help="write the result as a page too, what differs first drawn")
     common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_json(parser)
@@ -67,6 +68,8 @@ def run(arguments: Namespace) -> int:
         x = input_for(net, peer, x)
         dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))
     comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
+    if arguments.html is not None:
+        comparison.write_page(arguments.html)
     if arguments.json:
         common.print_json(comparison.record(), arguments.json)
     else:

@@ -18,6 +18,7 @@ def configure(parser: ArgumentParser) -> None:
     truth.add_argument("--reference", metavar="PEER", help="FILE.onnx, FILE.keras, DUMP.npz, or module:function")
     truth.add_argument("--label", metavar="CLASS", help="without a reference: the image's class, label or number")
     parser.add_argument("--save", metavar="FILE.npz", help="write the healed network")
+    parser.add_argument("--html", metavar="PAGE", help="write the result as a page too, what differs first drawn")
     common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_json(parser)
@@ -42,6 +43,8 @@ def run(arguments: Namespace) -> int:
         save(diagnosis.net, arguments.save)
     elif arguments.save is not None:
         print(f"nothing was healed, so that {arguments.save} was not written", file=sys.stderr)
+    if arguments.html is not None:
+        diagnosis.write_page(arguments.html)
     if arguments.json:
         common.print_json(diagnosis.record(), arguments.json)
     else:

@@ -108,16 +108,13 @@ def _introduction(crops: str) -> Section:
 def _section(record: dict[str, Any]) -> Section:
     name = record["label"]
     rows = [(p["label"], f"{p['probability']:.1%}", f"{p['score']:.2f}") for p in record["predictions"]]
-    caption = f"{record['image']}: the map of {name}, {record['net']}, rule {record['rule']}"
-    alt = f"Photograph, saliency map and overlay of {record['image']} for the class {name}"
+    caption = f"{record['net']}, rule {record['rule']}"
+    alt = f"{record['image']} for the class {name}"
     figures = [(record["figure"], alt, caption)]
     if "localisation" in record:
         box = record["localisation"]
-        alt = f"Box, class activation map, candidates and mask of the {name} in {record['image']}"
-        caption = f"{record['image']}: where the {name} is, method {box['method']}, no box was learnt"
-        figures.append(
-            (box["figure"], alt, f"{caption}; confidence {box['confidence']:.0%}{BOXED[record['image']]}")
-        )
+        caption = f"Where it is, by {box['method']}; no box was learnt; confidence {box['confidence']:.0%}"
+        figures.append((box["figure"], f"Where the {name} is", caption + BOXED[record["image"]]))
     return Section(
         f"{record['image']}: {name}",
         figures=tuple(figures),
@@ -131,6 +128,6 @@ def _rules_section(figure: Path) -> Section:
         "what is positive on the way back. Guided backpropagation keeps what is positive both ways. They draw "
         "outlines well, and nearly the same ones for every class: the gradient answers the question above.",
     )
-    alt = f"{RULES_IMAGE} and its maps by gradient, deconvnet and guided backpropagation"
+    alt = f"Three rules on {RULES_IMAGE}"
     caption = f"{RULES_IMAGE}, centre crop, {RULES_NET}"
     return Section("Three ways back to the pixels", words, figures=((figure, alt, caption),))

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: headings, paragraphs, figures and tables; no script, nothing fetched."""
+"""One self-contained HTML page: headings, verdicts, figures and tables; no script, nothing fetched."""
 
 from __future__ import annotations
 
@@ -8,52 +8,34 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 from urllib.parse import quote
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
-from minicnn.report.files import write_atomically
+from minicnn.report.files import make_folder, sanitise_filename, write_atomically
+from minicnn.report.page_pictures import encode, split_figure
+from minicnn.report.style import STYLE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["HeatCell", "Section", "write_page"]
 
-PageFigure: TypeAlias = tuple[PathLike, str, str]  # path, alternative text, caption
+PageFigure: TypeAlias = tuple[Union[PathLike, "Image"], str, str]  # file or picture, alternative text, caption
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 
 # Control characters, halves of surrogate pairs and code points that are no characters.
 FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #181a1f; --soft: #626772; --line: #dee0e4; --paper: #fff; --plate: #fff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ec; --soft: #9aa0ac; --line: #33373f; --paper: #15171b; --plate: #fff; }
-  img { filter: brightness(.92); }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55; overflow-wrap: break-word;
-  font-family: system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: clamp(1.25rem, 5vw, 4rem) clamp(1rem, 4vw, 2.5rem); }
-h1 { margin: 0 0 2rem; font-size: clamp(1.6rem, 4vw, 2.3rem); line-height: 1.2; letter-spacing: -.015em; }
-h2 { margin: 0 0 .75rem; font-size: 1.3rem; line-height: 1.3; }
-section { padding: 2rem 0; border-top: 1px solid var(--line); }
-p { max-width: 44rem; margin: 0 0 1rem; }
-.figures { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1.25rem 0; }
-figure { margin: 0; flex: 0 1 auto; min-width: min(12rem, 100%); max-width: 100%; }
-figure img { display: block; max-width: 100%; height: auto; background: var(--plate); border-radius: .4rem;
-  border: 1px solid var(--line); }
-figcaption { margin-top: .5rem; width: 0; min-width: 100%; color: var(--soft); font-size: .9rem; }
-.table { overflow-x: auto; margin: 1.25rem 0; }
-table { border-collapse: collapse; font-size: .95rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem 1.5rem .45rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
-.number { text-align: right; white-space: nowrap; }
-.wide { font-size: .8rem; }
-.wide th, .wide td { padding-right: .7rem; }
-tr > :last-child { padding-right: 0; }
-"""
+# Words of results that stand in cells, and whether they are good.
+MARKS = {"ok": True, "yes": True, "FAILED": False, "differs": False, "ARISES": False, "ARISES HERE": False}
+SIGNS = {True: ("good", "\u2713"), False: ("bad", "\u2717"), None: ("open", "\u25cf")}
+LINKED = re.compile(r"[\w.,+() -]+\.(png|jpg|svg|pdf|csv|json|npz|npy|html|md)")
+FEW_COLUMNS = 5  # of a table that stands beside figures
+SMALL = 200  # pixels: pictures of a contact sheet
 
 
 class HeatCell(NamedTuple):
@@ -89,12 +71,15 @@ class Section:
     paragraphs : sequence of str
         Plain text; no markup is read.
     figures : sequence of (path, alt, caption)
-        Paths of pictures from where the program runs; `alt` says in words what the picture shows.
+        Paths of pictures from where the program runs, or figures that are no files, such as `panels` returns;
+        `alt` says in words what the picture shows.
     table : (header, rows), optional
         Column names and rows of cells; a column whose cells are all numbers is set flush right, and the ground of
         a HeatCell is coloured.
     links : sequence of (text, file)
         Other pages, by their path from this page's folder.
+    verdict : (good, sentence), optional
+        A result in a colour and with a sign; `good` is True, False or, undecided, None.
 
     Examples
     --------
@@ -108,19 +93,23 @@ class Section:
     figures: Sequence[PageFigure] = ()
     table: Table | None = None
     links: Sequence[tuple[str, str]] = ()
+    verdict: tuple[bool | None, str] | None = None
 
 
 def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: bool = False) -> None:
     """Write one HTML page that needs nothing but its pictures.
 
     The page has no script, fetches nothing from elsewhere, follows the reader's choice of light or dark and fits
-    narrow screens. Every text is escaped: markup in a label is shown as it was written.
+    screens from 400 to 2560 pixels. Every text is escaped: markup in a label is shown as it was written.  A figure
+    that minicnn composed is taken apart: its pictures stand side by side or below each other as there is room, as
+    files of a folder beside the page, and the figure itself is linked.  A cell that names a file beside the page
+    links to it.
 
     Parameters
     ----------
     path : str or Path
     title : str
-    sections : sequence of Section
+    sections : sequence of Section; of three or more there is a table of contents
     embed : bool
         True puts the pictures (PNG, JPEG, GIF) into the page; False names them by their path from the page's
         folder.
@@ -141,8 +130,8 @@ def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: b
     True
 
     """
-    folder = Path(path).parent
-    parts = [_section(section, folder, embed) for section in sections]
+    sections, pictures = list(sections), _Pictures(Path(path), embed)
+    parts = [_section(section, i, pictures) for i, section in enumerate(sections, start=1)]
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -153,13 +142,22 @@ def write_page(path: PathLike, title: str, sections: Iterable[Section], embed: b
 <style>{STYLE}</style>
 </head>
 <body>
-<main>
-<h1>{_safe(title)}</h1>
+<div class="page">
+<header><h1>{_safe(title)}</h1></header>
+{_contents(sections)}<main>
 {"".join(parts)}</main>
+</div>
 </body>
 </html>
 """
     write_atomically(path, page.encode("utf-8", "replace"), "write_page")
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    if len(sections) < 3:
+        return ""
+    items = "".join(f'<li><a href="#s{i}">{_safe(s.title)}</a></li>\n' for i, s in enumerate(sections, start=1))
+    return f'<nav aria-label="Contents">\n<ol>\n{items}</ol>\n</nav>\n'
 
 
 def _safe(text: object) -> str:
@@ -167,20 +165,92 @@ def _safe(text: object) -> str:
     return escape(re.sub(FORBIDDEN, "\ufffd", str(text)))
 
 
-def _section(section: Section, folder: Path, embed: bool) -> str:
+def _section(section: Section, number: int, pictures: _Pictures) -> str:
+    verdict = _verdict(*section.verdict) if section.verdict else ""
     paragraphs = "".join(f"<p>{_safe(text)}</p>\n" for text in section.paragraphs)
-    figures = "".join(_figure(*figure, folder, embed) for figure in section.figures)
-    figures = f'<div class="figures">\n{figures}</div>\n' if figures else ""
-    table = _table(*section.table) if section.table else ""
+    figures = "".join(
+        _figure(figure, f"s{number}f{i}", pictures) for i, figure in enumerate(section.figures, start=1)
+    )
+    table = _table(*section.table, pictures.folder) if section.table else ""
+    if figures and section.table and len(section.table[0]) <= FEW_COLUMNS:
+        figures, table = f'<div class="beside">\n<div>\n{figures}</div>\n', f"{table}</div>\n"
     links = " \u00b7 ".join(f'<a href="{quote(file)}">{_safe(text)}</a>' for text, file in section.links)
     links = f"<p>{links}</p>\n" if links else ""
-    return f"<section>\n<h2>{_safe(section.title)}</h2>\n{paragraphs}{links}{figures}{table}</section>\n"
+    head = f'<section id="s{number}">\n<h2>{_safe(section.title)}</h2>\n'
+    return f"{head}{verdict}{paragraphs}{links}{figures}{table}</section>\n"
 
 
-def _figure(path: PathLike, alt: str, caption: str, folder: Path, embed: bool) -> str:
-    source = _embedded(path) if embed else _relative(path, folder)
-    words = f"<figcaption>{_safe(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{source}" alt="{_safe(alt)}" loading="lazy" />{words}</figure>\n'
+def _verdict(good: bool | None, text: str) -> str:
+    kind, sign = SIGNS[good]
+    return f'<p class="verdict {kind}"><span aria-hidden="true">{sign}</span> {_safe(text)}</p>\n'
+
+
+class _Pictures:
+    """Where the pictures of a page are: files beside it, or in the page itself."""
+
+    def __init__(self, page: Path, embed: bool):
+        self.folder, self.embed = page.parent, embed
+        self.own = page.parent / f"{page.stem}-pictures"
+
+    def locate(self, path: PathLike) -> str:
+        """Return the source of a picture that is a file."""
+        return _embedded(path) if self.embed else _relative(path, self.folder)
+
+    def add(self, image: Image, name: str) -> str:
+        """Return the source of a picture that is none yet."""
+        data, suffix = encode(image)
+        if self.embed:
+            kind = "jpeg" if suffix == "jpg" else suffix
+            return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+        make_folder(self.own)
+        path = self.own / f"{sanitise_filename(name)}.{suffix}"
+        write_atomically(path, data, "write_page")
+        return _relative(path, self.folder)
+
+
+def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
+    """Return a figure: the pictures that it was composed of, or itself."""
+    picture, alt, caption = figure
+    file = picture if isinstance(picture, str | Path) else None
+    parts = list(enumerate(split_figure(picture), start=1))
+    if not parts:
+        source = pictures.locate(picture) if isinstance(picture, str | Path) else pictures.add(picture, name)
+        panel = _panel(source, alt, "", (name, f"{name}p1"))
+        return _group(name, f'<div class="panels one">\n{panel}</div>\n', _safe(caption))
+    stem = name if file is None else Path(file).stem
+    largest = max(max(part.image.size) for _, part in parts)
+    kind = "panels one" if len(parts) == 1 else "panels small" if largest <= SMALL else "panels"
+    rows = []
+    for heading, some in groupby(parts, key=lambda part: part[1].heading):
+        panels = "".join(
+            _panel(
+                pictures.add(part.image, f"{stem}-{i}"),
+                f"{alt}: {part.caption}" if part.caption else f"{alt}, {i} of {len(parts)}",
+                part.caption,
+                (name, f"{name}p{i}"),
+            )
+            for i, part in some
+        )
+        words = f'<p class="heading">{_safe(heading)}</p>\n' if heading else ""
+        rows.append(f'{words}<div class="{kind}">\n{panels}</div>\n')
+    link = ""
+    if file is not None and not pictures.embed:
+        link = f' <a href="{_relative(file, pictures.folder)}">{_safe(Path(file).name)}</a>'
+    return _group(name, "".join(rows), f"{_safe(caption)}{link}".strip())
+
+
+def _group(name: str, panels: str, caption: str) -> str:
+    words = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f'<figure class="group" id="{name}">\n{panels}{words}</figure>\n'
+
+
+def _panel(source: str, alt: str, caption: str, names: tuple[str, str]) -> str:
+    """Return a picture that fills the window where it is clicked, as the target of a link."""
+    group, own = names
+    words = f'<span class="caption">{_safe(caption)}</span>' if caption else ""
+    zoom = f'<a class="zoom" href="#{own}"><img src="{source}" alt="{_safe(alt)}" loading="lazy" /></a>'
+    close = f'<a class="close" href="#{group}">Close</a>'
+    return f'<div class="panel" id="{own}">{zoom}{words}{close}</div>\n'
 
 
 def _relative(path: PathLike, folder: Path) -> str:
@@ -210,7 +280,7 @@ def _is_number(cell: object) -> bool:
     return True
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], folder: Path) -> str:
     rows = [list(row) for row in rows]
     if any(len(row) != len(header) for row in rows):
         raise ShapeError(
@@ -218,18 +288,31 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         )
     # a column is set to the right only if each of its cells is a number
     numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
-    marks = [' class="number"' if n else "" for n in numeric]
-    head = _row("th", header, marks)
-    body = "".join(_row("td", row, marks) for row in rows)
-    wide = ' class="wide"' if len(header) > 8 else ""
-    return f'<div class="table"><table{wide}>\n<thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
-
-
-def _row(tag: str, cells: Sequence[Any], marks: Sequence[str]) -> str:
-    inside = "".join(
-        f"<{tag}{mark}{_ground(cell)}>{_safe(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True)
+    head = "".join(
+        f'<th scope="col"{_mark(None, n)}>{_safe(cell)}</th>' for cell, n in zip(header, numeric, strict=True)
     )
-    return f"<tr>{inside}</tr>\n"
+    body = "".join(
+        f"<tr>{''.join(_cell(cell, n, folder) for cell, n in zip(row, numeric, strict=True))}</tr>\n"
+        for row in rows
+    )
+    wide = ' class="wide"' if len(header) > 8 else ""
+    # a table that is wider than its place is scrolled, by keys too
+    frame = '<div class="table" tabindex="0" role="region" aria-label="Table">'
+    return f"{frame}<table{wide}>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
+
+
+def _cell(cell: Any, numeric: bool, folder: Path) -> str:
+    good, text = MARKS.get(str(cell)), _safe(cell)
+    if good is not None:
+        text = f'<span aria-hidden="true">{SIGNS[good][1]}</span> {text}'
+    elif isinstance(cell, str) and LINKED.fullmatch(cell) and (folder / cell).is_file():
+        text = f'<a href="{quote(cell)}">{text}</a>'
+    return f"<td{_mark(good, numeric)}{_ground(cell)}>{text}</td>"
+
+
+def _mark(good: bool | None, numeric: bool) -> str:
+    kind = "number" if numeric else "" if good is None else SIGNS[good][0]
+    return f' class="{kind}"' if kind else ""
 
 
 def _ground(cell: Any) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import numpy as np
 
 from minicnn.errors import ImageError
+from minicnn.report.page_pictures import describe_panels
 from minicnn.report.text import font, wrap
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def tile(image: Image, caption: str, width: int, height: int, size: int = CAPTIO
     result.paste(image, (0, top))
     ImageDraw.Draw(result).rectangle((0, top, image.width - 1, height - 1), outline=HAIRLINE)
     result.paste(words, (0, height + size // 2))
+    result.info["panel"] = {"box": [0, top, image.width, height], "caption": caption}
     return result
 
 
@@ -119,6 +121,7 @@ def compose(
     for i, row in enumerate(rows):
         heading = headings[i] if i < len(headings) else ""
         words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=2)
+        words.info["heading"] = heading
         stack += [(GAP, [words]), (GAP // 2 if words.height else GAP, row)]
     # texts that are empty have no height, and take the space above them with them
     paper = _stack([(space, row) for space, row in stack if any(tile.height for tile in row)], inner)
@@ -133,11 +136,17 @@ def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int) -> Image:
     heights = [max(tile.height for tile in row) for _, row in stack]
     spaces = [0] + [space for space, _ in stack[1:]]
     paper = Image.new("RGB", (inner + 2 * MARGIN, sum(heights) + sum(spaces) + 2 * MARGIN), PAPER)
-    y = MARGIN
+    y, heading, panels = MARGIN, "", []
     for (_, row), space, height in zip(stack, spaces, heights, strict=True):
         x, y = MARGIN, y + space
         for tile in row:
             paper.paste(tile, (x, y))
+            heading = tile.info.get("heading", heading)
+            if panel := tile.info.get("panel"):
+                box = [a + b for a, b in zip(panel["box"], (x, y, x, y), strict=True)]
+                panels.append({"box": box, "caption": panel["caption"], "heading": heading})
             x += tile.width + GAP
         y += height
+    # where the pictures are, so that a page can lay them out itself
+    paper.info.update(describe_panels(panels))
     return paper

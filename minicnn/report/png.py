@@ -11,6 +11,7 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.report.files import write_atomically
 from minicnn.report.layout import Picture, to_rgb
+from minicnn.report.page_pictures import KEY
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -44,6 +45,8 @@ def save_png(image: Picture, path: PathLike, metadata: Mapping[str, str] | None 
     """
     if metadata is None:
         metadata = {key: text for key, text in getattr(image, "info", {}).items() if isinstance(text, str)}
+    elif KEY in getattr(image, "info", {}):
+        metadata = {KEY: image.info[KEY], **metadata}  # type: ignore[union-attr]  # an array has no info
     buffer = BytesIO()
     # the default level 6 takes three times as long, a tenth of a command, for a tenth of the bytes
     to_rgb(image, "save_png").save(buffer, "PNG", compress_level=2, pnginfo=_text_chunks(metadata), dpi=(144, 144))

@@ -15,7 +15,7 @@ from minicnn.verify import probe
 from minicnn.verify.comparison.both import FACTOR, Both, our_answers, run_both
 from minicnn.verify.comparison.caveats import explain_answer, find_obstacle, list_remarks
 from minicnn.verify.comparison.distance import distance, read_as, relative_error
-from minicnn.verify.comparison.gradients import compare_gradients
+from minicnn.verify.comparison.gradients import Gradients, compare_gradients
 from minicnn.verify.comparison.inputs import fix_shape, input_for
 from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import ANSWER, ComparedValue, Comparison, compare_value
@@ -93,23 +93,36 @@ def compare(
     values, answer = _compare_values(run)
     inputs = [] if peer.x is None or own_x is None else [_compare_inputs(x, peer.x)]
     target, comparable = _choose_target(run, target), answer is None or answer.error < np.inf
-    backward, dtype, dx = compare_gradients(run, target) if gradient and comparable else ([], np.float32, None)
+    backward = compare_gradients(run, target) if gradient and comparable else Gradients()
+    first = next((value for value in [*inputs, *values] if not value.ok), None)
     return Comparison(
         subject=net.name,
         peer=peer.name,
         device=device,
         values=[*inputs, *values],
-        gradients=backward,
-        gradient_dtype=np.dtype(dtype).name,
+        gradients=list(backward.values),
+        gradient_dtype=np.dtype(backward.dtype).name,
         target=target,
         unmatched=[name for name in run.ours.values if name not in run.pairs],
         kinks=run.exact.near,
         dtype=run.dtype,
         answer="" if answer is None or answer.ok else explain_answer(run),
-        obstacle=find_obstacle(run, answer, values, backward),
-        remarks=(*peer.remarks, *list_remarks(run, answer, dx)),
+        obstacle=find_obstacle(run, answer, values, backward.values),
+        remarks=(*peer.remarks, *list_remarks(run, answer, backward.dx)),
         merged=tuple(run.merged),
+        tensors=backward.tensors if first is None else _tensors(run, x, first),
     )
+
+
+def _tensors(run: Both, x: np.ndarray, value: ComparedValue) -> tuple[np.ndarray, np.ndarray]:
+    """Return ours and the peer's of a compared value."""
+    if value.name in run.pairs:
+        return run.ours.values[value.name].array, run.pairs[value.name].array
+    if value.name != ANSWER or run.answer is None:
+        return x, run.peer_x
+    answer = run.answer
+    ours = min(our_answers(run.net, run.ours.values).values(), key=lambda own: distance(own.array, answer))
+    return ours.array, read_as(answer, ours.array.shape).array
 
 
 def _compare_inputs(x: np.ndarray, peer_x: np.ndarray) -> ComparedValue:

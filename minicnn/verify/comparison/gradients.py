@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,23 +17,41 @@ from minicnn.verify.comparison.result import ComparedValue, compare_value
 from minicnn.verify.probe import Value
 from minicnn.verify.rounding import UNITS, unit
 
-__all__ = ["compare_gradients"]
+__all__ = ["Gradients", "compare_gradients"]
 
 
-def compare_gradients(run: Both, target: int) -> tuple[list[ComparedValue], DTypeLike, np.ndarray | None]:
-    """Return the gradients compared, from the scores back, their dtype, and ours at the input where there are any.
+class Gradients(NamedTuple):
+    """Gradients compared, from the scores back.
+
+    Attributes
+    ----------
+    values : ComparedValues; empty where the peer has none
+    dtype : in which they were computed
+    dx : ours at the input, or None
+    tensors : ours and the peer's where they diverge first, or None
+
+    """
+
+    values: Sequence[ComparedValue] = ()
+    dtype: DTypeLike = np.float32
+    dx: np.ndarray | None = None
+    tensors: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def compare_gradients(run: Both, target: int) -> Gradients:
+    """Return the gradients compared.
 
     The dtype is float64 where both sides can have it: not where one side has merged layers, and rounded weights.
     """
     net, peer, last = run.net, run.peer, list(run.ours.values.values())[-1]
     if peer.gradient is None or last.array.ndim != 2:
-        return [], np.float32, None
+        return Gradients()
     in_float64 = peer.float64 and is_reference(run.device) and not run.merged
     dtype = np.float64 if in_float64 else np.float32
     x = run.peer_x.astype(dtype)
     theirs = peer.run_gradient(x, target)
     if not theirs:
-        return [], dtype, None
+        return Gradients(dtype=dtype)
     exact = probe.run(net, x, dtype=np.float64, target=target).gradients
     ours = exact if in_float64 else probe.run(net, x, device=run.device, target=target).gradients
     at_reference = in_float64 or is_reference(run.device)
@@ -46,13 +64,15 @@ def compare_gradients(run: Both, target: int) -> tuple[list[ComparedValue], DTyp
     # forwards and back again
     terms = 2 * sum(run.ours.terms.values())
     rounding = peer.rounding * float(np.sqrt(terms + 1)) * unit(dtype)
-    gradients = []
+    gradients, tensors = [], None
     for name, its_name in _pair_gradients(run, ours, theirs):
         measured = 0.0 if in_float64 else finite_error(size, reference[name], exact[name])
         pair = Value(name, "", ours[name]), Value(its_name, "", theirs[its_name])
         value = compare_value(*pair, exact[name], FACTOR * max(rounding, measured) + slack)
         gradients.append(replace(value, error=size(ours[name], theirs[its_name])))
-    return gradients, dtype, ours["input"]
+        if tensors is None and not gradients[-1].ok:
+            tensors = ours[name], theirs[its_name]
+    return Gradients(gradients, dtype, ours["input"], tensors)
 
 
 def _pair_gradients(run: Both, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from minicnn._utils.json import nan_to_none
 from minicnn._utils.table import WIDTH, format_table
+from minicnn._utils.types import PathLike
 from minicnn.layers.graph import INPUT
 from minicnn.verify.comparison.distance import (
     BINS,
@@ -111,6 +112,7 @@ class Comparison:
     obstacle : what keeps agreeing values from meaning that the programs agree, or ""
     remarks : what somebody who relies on an agreement should know
     merged : names of our values that are compared with a normalisation that only one side has folded
+    tensors : ours and the peer's of the first value that diverges, or None
 
     See Also
     --------
@@ -132,6 +134,7 @@ class Comparison:
     obstacle: str = ""
     remarks: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
+    tensors: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -235,6 +238,12 @@ class Comparison:
     def text(self, wide: bool = False) -> str:
         """Return verdict, table and notes for people, in 100 columns or, wide, with all that is known."""
         return format_table(self.verdict(), *self.table(wide), self.notes(), None if wide else WIDTH)
+
+    def write_page(self, path: PathLike) -> None:
+        """Write the verdict, the table and the tensors that differ first as one HTML page."""
+        from minicnn.verify.page import write_comparison
+
+        write_comparison(path, self)
 
     def record(self) -> dict[str, Any]:
         """Return everything as JSON can hold it, None for what is not finite."""

@@ -13,7 +13,7 @@ from minicnn.verify.comparison.answer import describe_answer
 from minicnn.verify.comparison.both import find_answer, our_answers
 from minicnn.verify.comparison.distance import readable_as
 from minicnn.verify.comparison.result import ANSWER
-from minicnn.verify.diagnosis.changes import Change
+from minicnn.verify.diagnosis.changes import INPUT, Change
 from minicnn.verify.probe import Log, Value
 
 __all__ = ["Candidate", "Divergence", "describe_end"]
@@ -47,6 +47,13 @@ class Divergence(NamedTuple):
     score: float
     where: str = ""
     pairs: Mapping[str, Value] = MappingProxyType({})
+
+    @property
+    def tensors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ours and the peer's value that diverges, where it is a layer's or the input."""
+        if self.name in self.log.values:
+            return self.log.values[self.name].array, self.value
+        return (self.x, self.value) if self.name == INPUT else None
 
     @property
     def progress(self) -> tuple[bool, int]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from minicnn._utils.json import nan_to_none
+from minicnn._utils.types import PathLike
 from minicnn.network import Network
 from minicnn.verify.diagnosis.changes import Change
 
@@ -31,6 +34,7 @@ class Diagnosis:
     net : the healed network
     weak : why the evidence does not prove it, or ""
     answer : what the reference answers, in words, where that is not what the healed network's last layer gives
+    tensors : ours and the reference's of the first value that diverges, or None
 
     See Also
     --------
@@ -52,6 +56,7 @@ class Diagnosis:
     weak: str = ""
     answer: str = ""
     where: str = ""
+    tensors: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
     def sound(self) -> bool:
@@ -85,6 +90,12 @@ class Diagnosis:
         if self.equivalent:
             lines.append(f"Explains as much: {'; '.join(map(str, self.equivalent))}.")
         return "\n".join([*lines, *([self.weak] if self.weak else [])])
+
+    def write_page(self, path: PathLike) -> None:
+        """Write the verdict, the changes and the tensors that differ first as one HTML page."""
+        from minicnn.verify.page import write_diagnosis
+
+        write_diagnosis(path, self)
 
     def record(self) -> dict[str, Any]:
         """Return everything as JSON can hold it, None for what is not finite."""

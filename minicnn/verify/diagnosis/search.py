@@ -150,6 +150,7 @@ class _Search:
             evidence=self._describe_evidence(),
             first=start.name,
             where=start.where,
+            tensors=start.tensors,
             changes=merge(self.best.changes),
             before=start.score,
             after=self.best.divergence.score,

@@ -1,0 +1,76 @@
+"""Pictures of a page: a figure's panels by themselves, each as a file of bounded size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from minicnn._utils.types import PathLike
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["KEY", "PagePicture", "describe_panels", "encode", "split_figure"]
+
+KEY = "minicnn panels"  # the text chunk that says where a figure's pictures are
+LONGEST = 1280  # pixels of the longer side
+COLOURS = 256  # up to so many a picture is kept exactly
+
+
+class PagePicture(NamedTuple):
+    """One picture of a figure, and what stands above and below it."""
+
+    image: Image
+    caption: str
+    heading: str
+
+
+def describe_panels(panels: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the text chunk that says where the pictures of a figure are; see ``split_figure``."""
+    return {KEY: json.dumps(list(panels))} if panels else {}
+
+
+def split_figure(figure: PathLike | Image) -> list[PagePicture]:
+    """Return the pictures of a figure that minicnn composed; none of any other file or picture."""
+    from PIL import Image
+
+    if isinstance(figure, Image.Image):
+        return _crop(figure)
+    try:
+        with Image.open(figure) as image:
+            return _crop(image)
+    except (OSError, ValueError, TypeError, KeyError):
+        return []  # whoever shows the file says what is wrong with it
+
+
+def _crop(figure: Image) -> list[PagePicture]:
+    text = figure.info.get(KEY)
+    panels = json.loads(text) if isinstance(text, str) else []
+    return [
+        PagePicture(figure.crop(tuple(panel["box"])), str(panel["caption"]), str(panel["heading"]))
+        for panel in panels
+    ]
+
+
+def encode(image: Image) -> tuple[bytes, str]:
+    """Return a picture as the bytes of a file and its suffix: PNG of few colours, JPEG of many.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> encode(Image.new("RGB", (90, 60)))[1]
+    'png'
+
+    """
+    from PIL.Image import Dither, Quantize
+
+    image = image.convert("RGB")
+    image.thumbnail((LONGEST, LONGEST))
+    data = BytesIO()
+    if image.getcolors(COLOURS) is not None:
+        image.quantize(COLOURS, Quantize.FASTOCTREE, dither=Dither.NONE).save(data, "PNG", optimize=True)
+        return data.getvalue(), "png"
+    image.save(data, "JPEG", quality=88, subsampling=0)
+    return data.getvalue(), "jpg"
