@@ -35,6 +35,7 @@ MARKS = {"ok": True, "yes": True, "FAILED": False, "differs": False, "ARISES": F
 SIGNS = {True: ("good", "\u2713"), False: ("bad", "\u2717"), None: ("open", "\u25cf")}
 LINKED = re.compile(r"[\w.,+() -]+\.(png|jpg|svg|pdf|csv|json|npz|npy|html|md)")
 FEW_COLUMNS = 5  # of a table that stands beside figures
+MANY = 8  # figures, which then share lines
 SMALL = 200  # pixels: pictures of a contact sheet
 
 
@@ -171,6 +172,8 @@ def _section(section: Section, number: int, pictures: _Pictures) -> str:
     figures = "".join(
         _figure(figure, f"s{number}f{i}", pictures) for i, figure in enumerate(section.figures, start=1)
     )
+    if len(section.figures) > MANY:
+        figures = f'<div class="many">\n{figures}</div>\n'
     table = _table(*section.table, pictures.folder) if section.table else ""
     if figures and section.table and len(section.table[0]) <= FEW_COLUMNS:
         figures, table = f'<div class="beside">\n<div>\n{figures}</div>\n', f"{table}</div>\n"

@@ -34,7 +34,8 @@ p { max-width: 46rem; margin: 0 0 1rem; }
   font-weight: 600; max-width: 60rem; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
 .group { margin: 1.25rem 0; }
-.panels { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.panels { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
+.many { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 32rem), 1fr)); }
 .panels.one { display: block; } .panels.one .panel { max-width: min(100%, 80rem); width: fit-content; }
 .panels.small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 10rem), 1fr)); }
 figure { margin: 0; min-width: 0; }

@@ -128,9 +128,7 @@ def test_a_peers_exception_shows_where_it_arose():
 
 
 def test_the_table_fits_a_terminal_and_is_whole_if_asked_for():
-    comparison = compare(
-        make_net(), dump(fold(make_net(1e-3)), lambda name: f"a/very/long/name/of/{name}/output_0")
-    )
+    comparison = compare(make_net(), dump(fold(make_net(1e-3)), lambda name: f"a/long/name/of/{name}/output_0"))
     verdict, _, *table = comparison.text().split("\n")
     assert verdict == comparison.verdict() and max(map(len, table)) <= 100
     assert "a/long/name/of/conv1/output_0" in comparison.text(wide=True)
