@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields
@@ -19,20 +20,7 @@ from minicnn.formats.onnx.maps.resampling import split_axis
 from minicnn.formats.onnx.model import Branch, Model, Node
 from minicnn.formats.onnx.node import BoundNode
 from minicnn.formats.onnx.operators import HARMLESS, LAYERS, add_features, scale_and_shift
-from minicnn.layers import (
-    Add,
-    Cat,
-    Conv2d,
-    ConvTranspose2d,
-    Divide,
-    Layer,
-    Linear,
-    Maximum,
-    Minimum,
-    Multiply,
-    Slice,
-    Subtract,
-)
+from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.layers.joins import Join
 
@@ -41,14 +29,14 @@ __all__ = ["BATCH", "MAX_VALUES", "Lowering"]
 MAX_VALUES = 1 << 31  # values of one image in one layer
 BATCH = 1_000_003  # stands for a batch that the file leaves open: a prime
 JOINS: dict[str, Join] = {
-    "Add": Add(),
-    "Concat": Cat(),
-    "Div": Divide(),
-    "Max": Maximum(),
-    "Min": Minimum(),
-    "Mul": Multiply(),
-    "Sub": Subtract(),
-    "Sum": Add(),
+    "Add": nn.Add(),
+    "Concat": nn.Cat(),
+    "Div": nn.Divide(),
+    "Max": nn.Maximum(),
+    "Min": nn.Minimum(),
+    "Mul": nn.Multiply(),
+    "Sub": nn.Subtract(),
+    "Sum": nn.Add(),
 }
 
 
@@ -206,11 +194,11 @@ class Lowering:
         if self.channels_last and self.source in node.inputs:
             raise node.error("reads the input as N x H x W x C; only the transposition of such an input is read")
         layer = JOINS[node.op_type]
-        if isinstance(layer, Cat):
+        if isinstance(layer, nn.Cat):
             axis, rank = node.integer("axis", 1), len(shapes[0]) + 1
             if not -rank < axis < rank or axis == 0:
                 raise node.error(f"concatenates along axis {axis}; expected one of 1 .. {rank - 1}")
-            layer = Cat(axis % rank)
+            layer = nn.Cat(axis % rank)
         first, second = (layer.output_shape(tuple(of)) for of in zip(*shape_pairs, strict=True))
         self._record(node, GraphNode(node.name, tuple(node.inputs), (layer,)), (first, second))
         # x * x may begin a local response normalisation that is written out in nodes
@@ -238,7 +226,7 @@ class Lowering:
         node.check_read(())
         start = 0
         for output, length in zip(node.outputs, lengths, strict=True):
-            layer = Slice(axis, start, start + length)
+            layer = nn.Slice(axis, start, start + length)
             start += length
             if output:
                 part = node._replace(outputs=(output,))
@@ -251,9 +239,9 @@ class Lowering:
         if op.node.op_type != "Add" or previous is None or not previous.layers or self.uses[source] != 1:
             return None
         layer = previous.layers[-1]
-        if not isinstance(layer, Conv2d | ConvTranspose2d | Linear) or layer.bias is not None:
+        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or layer.bias is not None:
             return None
-        bias = add_features(op) if isinstance(layer, Linear) and len(op.shape) > 1 else scale_and_shift(op)[1]
+        bias = add_features(op) if isinstance(layer, nn.Linear) and len(op.shape) > 1 else scale_and_shift(op)[1]
         if bias is None:
             return None
         assert layer.weight is not None

@@ -12,22 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.onnx import norms, reshape, windows
 from minicnn.formats.onnx.maps import resampling
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.formats.onnx.pointwise.operators import ACTIVATIONS
-from minicnn.layers import (
-    BatchNorm2d,
-    Dropout,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    LogSoftmax,
-    Permute,
-    PReLU,
-    Scale,
-    Softmax,
-)
+from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 
 __all__ = ["HARMLESS", "LAYERS", "add_features", "scale_and_shift"]
@@ -49,7 +39,7 @@ def _dropout(op: BoundNode) -> list[Layer]:
     if (training is not None and training.any()) or (op.opset < 7 and not op.node.integer("is_test", 0)):
         raise op.error("is in training mode; export the model in evaluation mode")
     p = op.number(1, op.node.real("ratio", 0.5))
-    return [Dropout(p)] if 0 <= p < 1 else []
+    return [nn.Dropout(p)] if 0 <= p < 1 else []
 
 
 # rectifiers and what ends a network
@@ -60,7 +50,7 @@ def _prelu(op: BoundNode) -> list[Layer]:
     # before opset 7 slopes (C,) are those of the channels; later they would broadcast to the last axis
     per_channel = slope.reshape(-1, *[1] * (len(op.shape) - 1)) if op.opset < 7 and slope.ndim == 1 else slope
     slope = _per_channel(op, per_channel)
-    return [PReLU(len(slope), weight=slope)]
+    return [nn.PReLU(len(slope), weight=slope)]
 
 
 def _make_softmax(layer: Layer) -> Callable[[BoundNode], list[Layer]]:
@@ -160,7 +150,7 @@ def _batch_norm_layers(op: BoundNode, parameters: dict[str, Any], eps: float) ->
     if not op.shape:
         raise op.error("an input of shape (N,): no channels")
     maps = op.shape if len(op.shape) == 3 else (op.shape[0], prod(op.shape[1:]), 1)
-    return wrap_reshape(op, maps, [BatchNorm2d(op.shape[0], eps=eps, **parameters)])
+    return wrap_reshape(op, maps, [nn.BatchNorm2d(op.shape[0], eps=eps, **parameters)])
 
 
 def _batch_norm(op: BoundNode) -> list[Layer]:
@@ -177,7 +167,7 @@ def _local_response_norm(op: BoundNode) -> list[Layer]:
     if size % 2 == 0:
         raise op.error(f"a window of {size} channels; an even window lies differently here, expected an odd one")
     constants: dict[str, Any] = {ours: op.node.real(theirs, d) for ours, theirs, d in _LRN}
-    return wrap_reshape(op, _map_shape(op), [LocalResponseNorm(size, **constants)])
+    return wrap_reshape(op, _map_shape(op), [nn.LocalResponseNorm(size, **constants)])
 
 
 _LRN = (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
@@ -233,11 +223,11 @@ def _transposed_weight(op: BoundNode, index: int) -> np.ndarray:
     return op.parameter(array.T)
 
 
-def _linear(op: BoundNode, features: int, weight: np.ndarray, bias: np.ndarray | None) -> Linear:
+def _linear(op: BoundNode, features: int, weight: np.ndarray, bias: np.ndarray | None) -> nn.Linear:
     if weight.ndim != 2 or weight.shape[1] != features:
         raise op.error(f"weights of shape {weight.shape} (out, in) on an input of {features} features")
     row = False if bias is None else np.ascontiguousarray(bias, weight.dtype)
-    return Linear(features, len(weight), row, weight=weight)
+    return nn.Linear(features, len(weight), row, weight=weight)
 
 
 def _matmul(op: BoundNode) -> list[Layer]:
@@ -247,7 +237,7 @@ def _matmul(op: BoundNode) -> list[Layer]:
     if len(op.shape) < 2:
         raise op.error(f"multiplies a constant by N x {op.shape}, which mixes the images of a batch")
     axes = list(range(len(op.shape)))
-    swap = Permute((*axes[:-2], axes[-1], axes[-2]))
+    swap = nn.Permute((*axes[:-2], axes[-1], axes[-2]))
     return [swap, _linear(op, op.sized()[-2], _matrix(op, 0), None), swap]
 
 
@@ -274,11 +264,11 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Identity": _identity,
     "LRN": _local_response_norm,
     "LpPool": windows.lp_pool,
-    "LogSoftmax": _make_softmax(LogSoftmax()),
+    "LogSoftmax": _make_softmax(nn.LogSoftmax()),
     "MatMul": _matmul,
     "MaxPool": windows.max_pool,
     "Mul": _affine,
-    "Neg": lambda op: [Scale((), False, weight=np.array(-1, np.float32))],
+    "Neg": lambda op: [nn.Scale((), False, weight=np.array(-1, np.float32))],
     "PRelu": _prelu,
     "Pad": reshape.pad,
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMax", "ReduceMean"), windows.reduce_axes),
@@ -287,7 +277,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "Resize": resampling.resize,
     "Slice": resampling.slice_axes,
     "SpaceToDepth": resampling.space_to_depth,
-    "Softmax": _make_softmax(Softmax()),
+    "Softmax": _make_softmax(nn.Softmax()),
     "Squeeze": reshape.squeeze,
     "Sub": _affine,
     "Sum": _identity,

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+from minicnn import layers as nn
 from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
-from minicnn.layers import (
-    CircularPad2d,
-    ConstantPad2d,
-    Layer,
-    Permute,
-    ReflectionPad2d,
-    ReplicationPad2d,
-    ZeroPad2d,
-    ZeroPad3d,
-)
+from minicnn.layers import Layer
 
 __all__ = ["flatten", "pad", "reshape", "squeeze", "transpose", "unsqueeze"]
 
@@ -96,7 +88,7 @@ def transpose(op: BoundNode) -> list[Layer]:
     if sorted(order) != list(range(op.rank)) or order[0] != 0:
         raise op.error(f"orders axes as {order}, which moves the batch; expected 0 first")
     axes = tuple(axis - 1 for axis in order[1:])
-    return [] if axes == tuple(range(len(axes))) else [Permute(axes)]
+    return [] if axes == tuple(range(len(axes))) else [nn.Permute(axes)]
 
 
 def pad(op: BoundNode) -> list[Layer]:
@@ -112,7 +104,7 @@ def pad(op: BoundNode) -> list[Layer]:
     if any(channels):
         if mode != "constant" or value:
             raise op.error(f"pads channels in mode {mode!r} with {value}; there is a layer for zeros")
-        layer: Layer = ZeroPad3d((*width, *rows, *channels))
+        layer: Layer = nn.ZeroPad3d((*width, *rows, *channels))
     else:
         layer = _border(op, mode, value, (*width, *rows))
     maps = op.shape if len(op.shape) == 3 else (op.shape[0], 1, op.shape[1])
@@ -132,8 +124,8 @@ def _pad_sides(op: BoundNode) -> dict[int, tuple[int, int]]:
 
 def _border(op: BoundNode, mode: str, value: float, padding: tuple[int, ...]) -> Layer:
     if mode == "constant":
-        return ConstantPad2d(padding, value) if value else ZeroPad2d(padding)
-    kinds = {"reflect": ReflectionPad2d, "edge": ReplicationPad2d, "wrap": CircularPad2d}
+        return nn.ConstantPad2d(padding, value) if value else nn.ZeroPad2d(padding)
+    kinds = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
     if mode not in kinds:
         raise op.error(f"pads in mode {mode!r}; expected constant, reflect, edge or wrap")
     if mode == "wrap" and min(padding) < 0:

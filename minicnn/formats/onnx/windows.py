@@ -7,22 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
-from minicnn.layers import (
-    Abs,
-    AdaptiveMaxPool2d,
-    Amax,
-    AvgPool2d,
-    Conv2d,
-    ConvTranspose2d,
-    GlobalAvgPool2d,
-    Layer,
-    Log,
-    MaxPool2d,
-    Mean,
-    Pow,
-    Sum,
-)
+from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.shapes import IntPair, Sides, same_padding, span
 
@@ -144,7 +131,7 @@ def conv(op: BoundNode) -> list[Layer]:
         geometry = _geometry(op, kernel)
     # a filter sees the C / groups channels of its group
     channels = shape[1] * max(groups, 1)
-    layer = Conv2d(channels, shape[0], kernel, groups=groups, weight=weight, bias=_or_false(bias), **geometry)
+    layer = nn.Conv2d(channels, shape[0], kernel, groups=groups, weight=weight, bias=_or_false(bias), **geometry)
     return _wrap_maps(op, layer)
 
 
@@ -159,7 +146,7 @@ def conv_transpose(op: BoundNode) -> list[Layer]:
         padding, output_padding = _solve_padding(op, kernel, stride, dilation, output_padding, mode)
     else:
         padding = _padding(op, kernel, stride, dilation)
-    layer = ConvTranspose2d(
+    layer = nn.ConvTranspose2d(
         shape[0],
         shape[1] * groups,
         kernel,
@@ -219,7 +206,7 @@ def _pool_geometry(op: BoundNode) -> tuple[IntPair, dict[str, Any]]:
 def max_pool(op: BoundNode) -> list[Layer]:
     """MaxPool."""
     kernel, geometry = _pool_geometry(op)
-    return _wrap_maps(op, MaxPool2d(kernel, **geometry))
+    return _wrap_maps(op, nn.MaxPool2d(kernel, **geometry))
 
 
 def average_pool(op: BoundNode) -> list[Layer]:
@@ -227,19 +214,19 @@ def average_pool(op: BoundNode) -> list[Layer]:
     kernel, geometry = _pool_geometry(op)
     if geometry.pop("dilation") != (1, 1):
         raise op.error("dilations in an average pool have no layer")
-    return _wrap_maps(op, AvgPool2d(kernel, count_include_pad=op.node.flag("count_include_pad"), **geometry))
+    return _wrap_maps(op, nn.AvgPool2d(kernel, count_include_pad=op.node.flag("count_include_pad"), **geometry))
 
 
 def global_average_pool(op: BoundNode) -> list[Layer]:
     """GlobalAveragePool, over all axes after the channels."""
-    return _pool_globally(op, GlobalAvgPool2d(), keep=True)
+    return _pool_globally(op, nn.GlobalAvgPool2d(), keep=True)
 
 
 def global_max_pool(op: BoundNode) -> list[Layer]:
     """GlobalMaxPool, a MaxPool whose window is the map where its size is known."""
     height, width = _global_map_shape(op)[1:]
     fixed = not op.open_size and height * width <= MAX_TAPS
-    return _pool_globally(op, MaxPool2d((height, width)) if fixed else AdaptiveMaxPool2d(1), keep=True)
+    return _pool_globally(op, nn.MaxPool2d((height, width)) if fixed else nn.AdaptiveMaxPool2d(1), keep=True)
 
 
 def lp_pool(op: BoundNode) -> list[Layer]:
@@ -248,7 +235,7 @@ def lp_pool(op: BoundNode) -> list[Layer]:
     if op.node.flag("ceil_mode") or prod(kernel) > MAX_TAPS:
         raise op.error(f"a window of {kernel} with ceil_mode, or of more than {MAX_TAPS} pixels")
     ones = np.ones((channels, 1, *kernel), np.float32)
-    pool = Conv2d(channels, channels, kernel, groups=channels, bias=False, weight=ones, **_geometry(op, kernel))
+    pool = nn.Conv2d(channels, channels, kernel, groups=channels, bias=False, weight=ones, **_geometry(op, kernel))
     powers, roots = _powers(op, p)
     return [*powers, *_wrap_maps(op, pool), *roots]
 
@@ -256,15 +243,15 @@ def lp_pool(op: BoundNode) -> list[Layer]:
 def global_lp_pool(op: BoundNode) -> list[Layer]:
     """GlobalLpPool, over all axes after the channels."""
     powers, roots = _powers(op, op.node.integer("p", 2))
-    return [*powers, Sum(tuple(range(2, op.rank)), True), *roots]
+    return [*powers, nn.Sum(tuple(range(2, op.rank)), True), *roots]
 
 
 def _powers(op: BoundNode, p: int) -> tuple[list[Layer], list[Layer]]:
     """Return what raises |x| to the p-th power, and what takes the root."""
     if p < 1:
         raise op.error(f"p = {p}; expected a whole number >= 1")
-    before: list[Layer] = [Abs()] if p % 2 else []
-    return (before, []) if p == 1 else ([*before, Pow(float(p))], [Pow(1 / p)])
+    before: list[Layer] = [nn.Abs()] if p % 2 else []
+    return (before, []) if p == 1 else ([*before, nn.Pow(float(p))], [nn.Pow(1 / p)])
 
 
 def reduce_axes(op: BoundNode) -> list[Layer]:
@@ -275,16 +262,16 @@ def reduce_axes(op: BoundNode) -> list[Layer]:
     if not dims or dims[0] == 0:
         raise op.error(f"reduces the axes {axes} of an input with {op.rank}, the batch among them")
     if kind == "ReduceMean" and dims == list(range(2, op.rank)):
-        return _pool_globally(op, GlobalAvgPool2d(), keep)
+        return _pool_globally(op, nn.GlobalAvgPool2d(), keep)
     if kind == "ReduceMax":
-        return [Amax(tuple(dims), keep)]
+        return [nn.Amax(tuple(dims), keep)]
     powers, roots = _powers(op, 1 if kind == "ReduceL1" else 2)
-    total = Sum(tuple(dims), keep)
+    total = nn.Sum(tuple(dims), keep)
     layers: dict[str, list[Layer]] = {
         "ReduceL1": [*powers, total],
         "ReduceL2": [*powers, total, *roots],
-        "ReduceLogSum": [total, Log()],
-        "ReduceMean": [Mean(tuple(dims), keep)],
+        "ReduceLogSum": [total, nn.Log()],
+        "ReduceMean": [nn.Mean(tuple(dims), keep)],
         "ReduceSum": [total],
         "ReduceSumSquare": [*powers, total],
     }

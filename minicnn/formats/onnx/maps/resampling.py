@@ -6,17 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn.formats.onnx import norms
 from minicnn.formats.onnx.node import BoundNode, reshape_layers
-from minicnn.layers import (
-    Expand,
-    IndexSelect,
-    Layer,
-    PixelShuffle,
-    PixelUnshuffle,
-    Slice,
-    Upsample,
-)
+from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.layers.resampling.coordinates import COORDINATES, ROUNDINGS
 from minicnn.shapes import IntPair
@@ -43,7 +36,7 @@ def resize(op: BoundNode) -> list[Layer]:
     scales, size = _scales(op), _size(op)
     if (scales is None) == (size is None):
         raise op.error("has neither scales nor sizes, or both")
-    layer = Upsample(size, scales, **_convention(op))
+    layer = nn.Upsample(size, scales, **_convention(op))
     _check_corners(op, layer)
     if len(op.shape) == 3:
         return [_like_torch(layer, op)]
@@ -57,7 +50,7 @@ def resize(op: BoundNode) -> list[Layer]:
     ]
 
 
-def _check_corners(op: BoundNode, layer: Upsample) -> None:
+def _check_corners(op: BoundNode, layer: nn.Upsample) -> None:
     """Raise where corners are aligned in maps of a size that is no whole number before it is rounded."""
     if layer.coordinates == "align_corners" and layer.scale_factor is not None:
         sizes = zip(op.shape[:0:-1], layer.scale_factor[::-1], strict=False)  # width first, the only axis of some
@@ -99,7 +92,7 @@ def _convention(op: BoundNode) -> dict[str, Any]:
 _TORCH_NEAREST = {"nearest": ("asymmetric", "floor"), "nearest-exact": ("half_pixel", "round_prefer_ceil")}
 
 
-def _like_torch(layer: Upsample, op: BoundNode) -> Upsample:
+def _like_torch(layer: nn.Upsample, op: BoundNode) -> nn.Upsample:
     """Return the layer in torch's words where they say the same."""
     arguments = layer.config()
     out = layer.output_shape(op.shape)[1:]
@@ -110,9 +103,9 @@ def _like_torch(layer: Upsample, op: BoundNode) -> Upsample:
     if layer.mode == "nearest":
         for mode, words in _TORCH_NEAREST.items():
             if (place, rounding) == words:
-                return Upsample(**arguments | {"mode": mode, "coordinates": None, "rounding": None})
+                return nn.Upsample(**arguments | {"mode": mode, "coordinates": None, "rounding": None})
     elif place in ("half_pixel", "align_corners"):
-        return Upsample(**arguments | {"coordinates": None, "align_corners": place == "align_corners"})
+        return nn.Upsample(**arguments | {"coordinates": None, "align_corners": place == "align_corners"})
     return layer
 
 
@@ -177,12 +170,12 @@ def depth_to_space(op: BoundNode) -> list[Layer]:
     mode = op.node.text("mode", "DCR")
     if mode not in ("DCR", "CRD"):
         raise op.error(f"mode {mode!r}; expected DCR or CRD")
-    return [PixelShuffle(op.node.integer("blocksize", 0), depth_first=mode == "DCR")]
+    return [nn.PixelShuffle(op.node.integer("blocksize", 0), depth_first=mode == "DCR")]
 
 
 def space_to_depth(op: BoundNode) -> list[Layer]:
     """SpaceToDepth, whose channels are those of each place of a block in turn."""
-    return [PixelUnshuffle(op.node.integer("blocksize", 0), depth_first=True)]
+    return [nn.PixelUnshuffle(op.node.integer("blocksize", 0), depth_first=True)]
 
 
 def slice_axes(op: BoundNode) -> list[Layer]:
@@ -204,7 +197,7 @@ def slice_axes(op: BoundNode) -> list[Layer]:
         if axis == 0 and not whole and end != op.batch:
             raise op.error("takes part of the batch")
         if axis and not whole:
-            layers.append(Slice(axis, _near(start), _near(end), step))
+            layers.append(nn.Slice(axis, _near(start), _near(end), step))
     return layers
 
 
@@ -242,7 +235,7 @@ def gather(op: BoundNode) -> list[Layer]:
     before, size, after = op.shape[: axis - 1], op.shape[axis - 1], op.shape[axis:]
     places = tuple(index.reshape(-1).tolist())
     whole = places == tuple(range(size)) and size == op.other[axis - 1]
-    layers: list[Layer] = [] if whole else [IndexSelect(axis, places)]
+    layers: list[Layer] = [] if whole else [nn.IndexSelect(axis, places)]
     if index.ndim == 1:
         return layers
     return [*layers, *reshape_layers(op, (*before, len(places), *after), (*before, *index.shape, *after))]
@@ -274,7 +267,7 @@ def expand(op: BoundNode) -> list[Layer]:
         raise op.error("repeats the batch")
     wanted: Shape = tuple(full[1:])
     shape = tuple(-1 if n in (1, old) else n for n, old in zip(wanted, op.shape, strict=True))
-    return [] if set(shape) == {-1} else [Expand(shape)]
+    return [] if set(shape) == {-1} else [nn.Expand(shape)]
 
 
 def tile(op: BoundNode) -> list[Layer]:
@@ -288,5 +281,5 @@ def tile(op: BoundNode) -> list[Layer]:
             size = size if size == op.other[axis - 1] else op.sized()[axis - 1]
             if count * size > 1 << 16:
                 raise op.error(f"repeats an axis of {size} {count} times")
-            layers.append(IndexSelect(axis, tuple(range(size)) * count))
+            layers.append(nn.IndexSelect(axis, tuple(range(size)) * count))
     return layers
