@@ -83,10 +83,7 @@ class Hardsigmoid(Pointwise, capturable=True):
 
     function = "hardsigmoid"
     rectifies = False
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.PIECEWISE_LINEAR
+    kind = Kind.PIECEWISE_LINEAR
 
     @property
     def constants(self) -> tuple[float, ...]:
@@ -112,14 +109,8 @@ class Abs(Pointwise, capturable=True):
 
     function = "abs"
     rectifies = False
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.PIECEWISE_LINEAR
-
-    @property
-    def kinks(self) -> tuple[float, ...]:
-        return (0.0,)
+    kind = Kind.PIECEWISE_LINEAR
+    kinks = (0.0,)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -102,10 +102,7 @@ class Hardswish(Pointwise, capturable=True):
     """
 
     function = "hardswish"
-
-    @property
-    def kinks(self) -> tuple[float, ...]:
-        return (-3.0, 3.0)
+    kinks = (-3.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

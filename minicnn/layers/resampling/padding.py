@@ -26,42 +26,41 @@ __all__ = [
 ]
 
 
-def _set_padding(layer: Any) -> None:
-    """Keep a layer's padding as (left, right, top, bottom)."""
-    given = (layer.padding,) * 4 if isinstance(layer.padding, int) else tuple(layer.padding)
-    if len(given) != 4 or not all(isinstance(p, int) and abs(p) <= MAX_BORDER for p in given):
-        raise ShapeError(
-            f"{type(layer).__name__}: padding: expected a whole number or (left, right, top, bottom), "
-            f"got {layer.padding!r}"
-        )
-    object.__setattr__(layer, "padding", given)
+@dataclass(frozen=True, eq=False, repr=False)
+class _Border(Layer):
+    """Rows and columns around maps; a side below 0 takes some away."""
 
+    padding: Any  # given as a number or (left, right, top, bottom), kept as four
 
-def _sides(padding: tuple[int, int, int, int]) -> Sides:
-    left, right, top, bottom = padding
-    return (top, bottom), (left, right)
+    def __post_init__(self) -> None:
+        given = (self.padding,) * 4 if isinstance(self.padding, int) else tuple(self.padding)
+        if len(given) != 4 or not all(isinstance(p, int) and abs(p) <= MAX_BORDER for p in given):
+            raise ShapeError(
+                f"{type(self).__name__}: padding: expected a whole number or (left, right, top, bottom), "
+                f"got {self.padding!r}"
+            )
+        object.__setattr__(self, "padding", given)
 
+    @property
+    def sides(self) -> Sides:
+        """The borders as the kernels take them: ((top, bottom), (left, right))."""
+        left, right, top, bottom = self.padding
+        return (top, bottom), (left, right)
 
-def _padded_shape(layer: Any, shape: Shape) -> Shape:
-    c, h, w = check_maps(shape, type(layer).__name__)
-    left, right, top, bottom = layer.padding
-    # no side may take away more than there is
-    if (
-        min(top + h + bottom, left + w + right, h + min(top, 0) + min(bottom, 0), w + min(left, 0) + min(right, 0))
-        < 1
-    ):
-        raise ShapeError(f"{type(layer).__name__}: padding {layer.padding} leaves nothing of maps of {h} x {w}")
-    return c, top + h + bottom, left + w + right
+    def output_shape(self, shape: Shape) -> Shape:
+        c, *size = check_maps(shape, type(self).__name__)
+        height, width = (before + n + after for n, (before, after) in zip(size, self.sides, strict=True))
+        kept = [n + min(before, 0) + min(after, 0) for n, (before, after) in zip(size, self.sides, strict=True)]
+        # no side may take away more than there is
+        if min(height, width, *kept) < 1:
+            h, w = size
+            raise ShapeError(f"{type(self).__name__}: padding {self.padding} leaves nothing of maps of {h} x {w}")
+        return c, height, width
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ValueBorder(Layer):
+class ValueBorder(_Border):
     """Borders of one value, 0 unless the layer has another."""
-
-    padding: Any  # given as a number or four, kept as four
-
-    def __post_init__(self) -> None:
-        _set_padding(self)
 
     @property
     def border(self) -> float:
@@ -72,16 +71,13 @@ class ValueBorder(Layer):
     def kind(self) -> Kind:
         return Kind.AFFINE if self.border else Kind.LINEAR
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return _padded_shape(self, shape)
-
     def forward(self, x: np.ndarray, kernels: Kernels, keep: Keep = Keep.NOTHING, rng: Rng = None) -> Forward:
-        return kernels.constant_pad2d(x, _sides(self.padding), value=self.border), None
+        return kernels.constant_pad2d(x, self.sides, value=self.border), None
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: Kernels, rule: Rule = GRADIENT, weights: bool = False
     ) -> Backward:
-        return kernels.constant_pad2d_input_grad(dy, _sides(self.padding)), {}
+        return kernels.constant_pad2d_input_grad(dy, self.sides), {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,23 +143,15 @@ class ZeroPad2d(ValueBorder, capturable=True):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _CopiedBorder(Resample):
+class _CopiedBorder(Resample, _Border):
     """Borders made of the map's own pixels."""
-
-    padding: Any  # given as a number or four, kept as four
 
     _mode: ClassVar[str]
 
-    def __post_init__(self) -> None:
-        _set_padding(self)
-
     def taps(self, shape: Shape) -> Taps:
-        _padded_shape(self, shape)
-        name = type(self).__name__
-        return None, *(
-            _border_taps(name, n, both, self._mode)
-            for n, both in zip(shape[1:], _sides(self.padding), strict=True)
-        )
+        _Border.output_shape(self, shape)  # checks the sides
+        both_sides, name = zip(shape[1:], self.sides, strict=True), type(self).__name__
+        return None, *(_border_taps(name, n, both, self._mode) for n, both in both_sides)
 
 
 @lru_cache(256)

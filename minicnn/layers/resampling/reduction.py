@@ -173,7 +173,7 @@ class AdaptivePool(Layer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdaptiveAvgPool2d(AdaptivePool, Resample, capturable=True):
+class AdaptiveAvgPool2d(Resample, AdaptivePool, capturable=True):
     """Means over as many windows as wanted: (N, C, H, W) to (N, C, P, Q).
 
     Window p has the rows from floor(p H / P) to before ceil((p + 1) H / P), so that windows overlap, and differ in
@@ -203,7 +203,7 @@ class AdaptiveAvgPool2d(AdaptivePool, Resample, capturable=True):
     """
 
     def taps(self, shape: Shape) -> Taps:
-        sizes = zip(shape[1:], self.output_shape(shape)[1:], strict=True)
+        sizes = zip(shape[1:], AdaptivePool.output_shape(self, shape)[1:], strict=True)
         return None, *(None if out == n else _window_means(n, out) for n, out in sizes)
 
 
