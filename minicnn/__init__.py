@@ -22,6 +22,7 @@ __all__ = [
     "rules",
     "save",
     "segmentation",
+    "training",
     "verify",
     "zoo",
 ]

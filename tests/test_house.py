@@ -94,6 +94,8 @@ PUBLIC = {  # the interface that outside programs call by name: function, and th
     "explain.segment": "image foreground background",
     "explain.localise": "net image targets",
     "explain.evaluate_localisation": "net dataset",
+    "training.fit": "net dataset recipe validation epochs seed checkpoint resume workers on_epoch",
+    "training.read_dataset": "path",
     "verify.gradients": "net_or_layer x",
     "verify.compare": "net peer x",
 }
@@ -128,7 +130,7 @@ def test_corridors_are_short():
 # Operations and calls whose every argument has a name of torch's or the paper's, load, which asks for what a file
 # leaves open, and _tensor_v3, whose arguments the pickles of PyTorch fix.
 MANY_PARAMETERS = {"conv2d_relu", "conv2d_relu_input_grad", "evaluate_pointing", "segment", "smooth_gradient"}
-MANY_PARAMETERS |= {"load", "smooth_gradients", "_tensor_v3"}
+MANY_PARAMETERS |= {"fit", "load", "smooth_gradients", "_tensor_v3"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -200,6 +200,7 @@ PACKAGES = {
     "minicnn": "Networks",
     "minicnn.layers": "Layers",
     "minicnn.explain": "The paper's methods, and later ones",
+    "minicnn.training": "Training",
     "minicnn.evaluate": "Evaluation",
     "minicnn.segmentation": "Segmentation",
     "minicnn.verify": "Verification",

@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": "run every experiment of the paper on a folder of images, and write a page",
     "evaluate": "measure maps, masks and boxes on labelled pictures",
     "classes": "list the classes of a network, or search them for a word",
+    "train": "train a network on a data set, and go on where it was left",
     "inspect": "say what a weight file is and holds, or where a figure comes from",
     "convert": "write a network in another format",
     "validity": "say how far along its gradient a class score is exactly linear, in grey levels",
@@ -46,7 +47,7 @@ GROUPS = {
     "Explain": "demo predict saliency localise deconvnet class-model",
     "Evaluate": "evaluate reproduce",
     "Verify": "check compare diagnose validity",
-    "Models": "classes inspect convert",
+    "Models": "classes train inspect convert",
     "System": "warm-up devices",
 }
 

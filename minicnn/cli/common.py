@@ -269,7 +269,7 @@ def _load(
     source: str, loading: Mapping[str, Any], preprocessing: Mapping[str, str], device: str | None
 ) -> tuple[Network, Mapping[str, Any]]:
     """Return the network, and what it was loaded with: a size too where images are meant and the file has none."""
-    from minicnn.cli.preprocessing import apply_preprocessing
+    from minicnn.cli.parsing.preprocessing import apply_preprocessing
     from minicnn.io.input_size import with_usual_size
     from minicnn.io.load import load
 

@@ -266,14 +266,50 @@ class Preprocess:
 
     def _crop(self, resized: Picture | np.ndarray, view: View) -> np.ndarray:
         """Return one view of a resized picture as an input (C, H, W)."""
-        pixels = np.asarray(resized, np.float32)[view.rows, view.columns]
-        # (H, W) or (H, W, 3), mirrored left to right
-        pixels = pixels[:, ::-1] if view.mirrored else pixels
-        # (C, H, W)
-        planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        planes = self._swap(planes)
+        pixels = self._cut(resized, view)
+        # mirrored left to right
+        return self.normalise(pixels[:, ::-1] if view.mirrored else pixels)
+
+    @staticmethod
+    def _cut(resized: Picture | np.ndarray, view: View) -> np.ndarray:
+        """Return the pixels (H, W, C) that a view shows."""
+        pixels = np.asarray(resized)[view.rows, view.columns]
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+
+    def pixels(self, image: ImageLike) -> np.ndarray:
+        """Return the pixels (H, W, C) that the centre view shows: what ``normalise`` makes an input of.
+
+        Errors are those of ``__call__``.
+        """
+        picture = self._load(image)
+        view = self.views(_size(picture), "one")[0]
+        return np.ascontiguousarray(self._cut(self._resize(picture, view.resized), view))
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the input (C, H, W), float32, of pixels (H, W, C) of its size: (scale v - mean) / std.
+
+        Examples
+        --------
+        >>> preprocess = Preprocess((1, 2), channels="L", mean=(0.5,), std=(1.0,))
+        >>> preprocess.normalise(np.array([[[0.0], [255.0]]])).tolist()
+        [[[-0.5, 0.5]]]
+
+        """
+        planes = self._swap(np.asarray(pixels, np.float32).transpose(2, 0, 1))
         mean, std = self._planes(self.mean), self._planes(self.std)
         return np.ascontiguousarray((planes * np.float32(self.scale) - mean) / std)
+
+    def zero_pixel(self) -> np.ndarray:
+        """Return the pixel (C,), float32, that becomes 0; the mean colour, of a mean image too.
+
+        Examples
+        --------
+        >>> Preprocess((1, 1), channels="BGR", scale=1.0, mean=(104, 117, 123)).zero_pixel().tolist()
+        [123.0, 117.0, 104.0]
+
+        """
+        mean = self._planes(self.mean).mean(axis=(1, 2))
+        return np.asarray(self._swap(mean) / np.float32(self.scale), np.float32)
 
     def _swap(self, planes: np.ndarray) -> np.ndarray:
         """Return the planes of RGB in the network's order, and the other way round."""

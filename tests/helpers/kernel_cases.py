@@ -209,6 +209,21 @@ def _batch_norm2d(setting, dtype):
     }
 
 
+def _batch_norm2d_training(setting, dtype):
+    make, channels, eps = Arrays(setting, dtype), setting["shape"][1], _take(setting, "eps")
+    x, dy = make.input(*setting["shape"]), make.normal(*setting["shape"])
+    weight = make.normal(channels) if setting["weight"] else None
+    bias = make.normal(channels) if setting["bias"] else None
+    _, mean, var = reference.batch_norm2d_training(x, weight, bias, **eps)
+    own = reference.batch_norm2d_training_weight_grad(x, dy, mean, var, **eps), dy.sum(axis=(0, 2, 3))
+    return {
+        "batch_norm2d_training": call(x, weight, bias, **eps),
+        "batch_norm2d_training_input_grad": call(x, dy, mean, var, weight, *own, **eps),
+        "batch_norm2d_training_weight_grad": call(x, dy, mean, var, **eps),
+        "batch_norm2d_training_bias_grad": call(dy),
+    }
+
+
 def _with_output(setting, dtype, name):
     """An operation of x alone whose gradient is computed from its output."""
     make = Arrays(setting, dtype)
@@ -355,6 +370,7 @@ CASES = {
     "prelu": _prelu,
     "local_response_norm": _local_response_norm,
     "batch_norm2d": _batch_norm2d,
+    "batch_norm2d_training": _batch_norm2d_training,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "cross_entropy": _cross_entropy,

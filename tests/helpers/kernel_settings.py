@@ -176,6 +176,7 @@ SETTINGS = {
     "prelu": _maps_or_rows("normal", "kinks", shared=st.booleans()),
     "local_response_norm": _maps(**_lrn),
     "batch_norm2d": _maps(**_norm),
+    "batch_norm2d_training": _maps(**_norm | {"eps": st.sampled_from((1e-2, 0.5))}),
     "softmax": _maps_or_rows(),
     "log_softmax": _maps_or_rows(),
     "cross_entropy": _setting(shape=st.tuples(st.integers(1, 5), st.integers(1, 12))),

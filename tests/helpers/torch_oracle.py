@@ -233,6 +233,21 @@ def batch_norm2d(calls):
     return by_kernel(calls, "batch_norm2d", differentiate(norm, dy, x, weight, bias))
 
 
+def batch_norm2d_training(calls):
+    (x, weight, bias), eps = calls["batch_norm2d_training"]
+    weight = np.ones(x.shape[1]) if weight is None else weight
+    bias = np.zeros(x.shape[1]) if bias is None else bias
+
+    def norm(x, weight, bias):
+        # torch refuses one value a channel, which is normalised to 0
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+        return (x - mean) / (var + eps["eps"]).sqrt() * weight[:, None, None] + bias[:, None, None]
+
+    y, *gradients = differentiate(norm, calls["batch_norm2d_training_bias_grad"].args[0], x, weight, bias)
+    statistics = tensor(x).mean((0, 2, 3)).numpy(), tensor(x).var((0, 2, 3), unbiased=False).numpy()
+    return by_kernel(calls, "batch_norm2d_training", ((y, *statistics), *gradients))
+
+
 def direct(name, f):
     """Oracle of an operation for which torch has a function ``f`` of the same arguments."""
 
@@ -311,6 +326,7 @@ ORACLES = {
     "prelu": prelu,
     "local_response_norm": local_response_norm,
     "batch_norm2d": batch_norm2d,
+    "batch_norm2d_training": batch_norm2d_training,
     "softmax": direct("softmax", lambda x: F.softmax(x, dim=1)),
     "log_softmax": direct("log_softmax", lambda x: F.log_softmax(x, dim=1)),
     "cross_entropy": cross_entropy,

@@ -50,6 +50,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("classes cat", "the classes whose names contain a word, with their numbers"),
         ("classes --net net.onnx --labels names.txt", "all classes of a network of your own"),
     ),
+    "train": (
+        ("train fashion-mnist --net lenet5 -o lenet5-fashion", "LeNet-5 on a folder of idx files, 20 epochs"),
+        ("train photos --net efficientnet-lite0 --recipe mine.toml", "as a recipe of your own says"),
+        ("train digits.csv --net lenet5 --overfit 64", "can it learn 64 images by heart? If not, it has a fault"),
+    ),
     "inspect": (
         ("inspect net.onnx", "layers, sizes and preprocessing of a network"),
         ("inspect photo.saliency.png --verify", "where a figure comes from, and whether that is so"),

@@ -8,6 +8,14 @@ bits on any number of them.
 
 from minicnn.kernels import reference
 from minicnn.kernels.cpu.activation import hardtanh, relu, relu_input_grad
+from minicnn.kernels.cpu.batch_statistics import (
+    batch_norm2d_bias_grad,
+    batch_norm2d_training,
+    batch_norm2d_training_bias_grad,
+    batch_norm2d_training_input_grad,
+    batch_norm2d_training_weight_grad,
+    batch_norm2d_weight_grad,
+)
 from minicnn.kernels.cpu.conv.bias_grad import conv2d_bias_grad
 from minicnn.kernels.cpu.conv.dispatch import (
     conv2d,

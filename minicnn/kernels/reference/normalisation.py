@@ -1,4 +1,4 @@
-"""Local response normalisation across channels, and batch normalisation as inference uses it."""
+"""Local response normalisation across channels; batch normalisation as inference and as training use it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ __all__ = [
     "batch_norm2d",
     "batch_norm2d_bias_grad",
     "batch_norm2d_input_grad",
+    "batch_norm2d_training",
+    "batch_norm2d_training_bias_grad",
+    "batch_norm2d_training_input_grad",
+    "batch_norm2d_training_weight_grad",
     "batch_norm2d_weight_grad",
     "local_response_norm",
     "local_response_norm_input_grad",
@@ -177,6 +181,93 @@ def batch_norm2d_bias_grad(dy: np.ndarray) -> np.ndarray:
 
     """
     return dy.sum(axis=(0, 2, 3))
+
+
+def batch_norm2d_training(
+    x: np.ndarray, weight: np.ndarray | None = None, bias: np.ndarray | None = None, *, eps: float = 1e-5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Batch normalisation with the batch's own statistics, each a channel's, over images and pixels.
+
+    mean = sum x / M,  var = sum (x - mean)^2 / M,  y = weight (x - mean) / sqrt(var + eps) + bias,  M = N H W.
+
+    Parameters
+    ----------
+    x : array of shape (N, C, H, W)
+    weight, bias : arrays of shape (C,), or None for 1 and 0
+    eps : float
+
+    Returns
+    -------
+    y : array of shape (N, C, H, W)
+    mean, var : arrays of shape (C,); of the M values, not of M - 1
+
+    See Also
+    --------
+    batch_norm2d_training_input_grad, batch_norm2d_training_weight_grad : its gradients
+    torch.nn.functional.batch_norm : the same in PyTorch, with training=True
+
+    References
+    ----------
+    Ioffe, Szegedy 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> y, mean, var = batch_norm2d_training(np.array([[[[1.0, 5.0]]]]), eps=0)
+    >>> y.tolist(), mean.tolist(), var.tolist()
+    ([[[[-1.0, 1.0]]]], [3.0], [4.0])
+
+    """
+    mean, var = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+    return batch_norm2d(x, mean, var, weight, bias, eps=eps), mean, var
+
+
+def batch_norm2d_training_input_grad(
+    x: np.ndarray,
+    dy: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    weight: np.ndarray | None,
+    dweight: np.ndarray,
+    dbias: np.ndarray,
+    *,
+    eps: float = 1e-5,
+) -> np.ndarray:
+    """Gradient with respect to the input, which moves the statistics too, from those of weight and bias.
+
+    With z = (x - mean) / sqrt(var + eps), dweight = sum dy z and dbias = sum dy over the M values of a channel:
+    dx = weight / sqrt(var + eps) (dy - (dbias + z dweight) / M).  What dy has in common with a shift or a stretch
+    of the channel, which the normalisation undoes, is taken out.
+
+    References
+    ----------
+    Ioffe, Szegedy 2015, section 3, the equations of the chain rule, multiplied out.
+
+    Examples
+    --------
+    >>> x, dy = np.array([[[[1.0, 5.0, 3.0]]]]), np.array([[[[1.0, 0.0, 0.0]]]])
+    >>> y, mean, var = batch_norm2d_training(x, eps=0)
+    >>> dweight, dbias = batch_norm2d_training_weight_grad(x, dy, mean, var, eps=0), dy.sum(axis=(0, 2, 3))
+    >>> dx = batch_norm2d_training_input_grad(x, dy, mean, var, None, dweight, dbias, eps=0)
+    >>> dx.round(4).ravel().tolist()
+    [0.1021, 0.1021, -0.2041]
+
+    """
+    values = x.dtype.type(x.size // x.shape[1])
+    shared = dbias[:, None, None] + _standardise(x, mean, var, eps) * dweight[:, None, None]
+    # as if the statistics were fixed, of what is left of dy
+    return batch_norm2d_input_grad(dy - shared / values, var, weight, eps=eps)
+
+
+def batch_norm2d_training_weight_grad(
+    x: np.ndarray, dy: np.ndarray, mean: np.ndarray, var: np.ndarray, *, eps: float = 1e-5
+) -> np.ndarray:
+    """Gradient with respect to the weight, which moves no statistics: as with fixed ones, of shape (C,)."""
+    return batch_norm2d_weight_grad(x, dy, mean, var, eps=eps)
+
+
+def batch_norm2d_training_bias_grad(dy: np.ndarray) -> np.ndarray:
+    """Gradient with respect to the bias: sum over n, h, w of dy, of shape (C,)."""
+    return batch_norm2d_bias_grad(dy)
 
 
 def _standardise(x: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float) -> np.ndarray:

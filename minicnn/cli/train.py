@@ -1,0 +1,223 @@
+"""``minicnn train DATA --net NAME``: a network learns a data set, and goes on where it was left."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.cli import common
+from minicnn.cli.loop.printing import print_result
+from minicnn.errors import MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
+    from minicnn.training import Dataset, Epoch, Recipe
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "data", metavar="DATA", help="idx files, a folder of class folders, a CSV of paths and classes, or an .npz"
+    )
+    parser.add_argument(
+        "--net",
+        required=True,
+        metavar="NAME",
+        help="a trained network, by name or file, to go on from, or an architecture to draw anew",
+    )
+    parser.add_argument("--anew", action="store_true", help="draw the weights of a network that is trained, too")
+    parser.add_argument("--recipe", metavar="FILE", help="how to train (TOML); what it leaves out has its default")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        type=_parse_setting,
+        metavar="NAME=VALUE",
+        help="another value for a setting of the recipe, such as optimiser.learning_rate=0.05",
+    )
+    parser.add_argument("--epochs", type=common.integer_from(1), metavar="N", help="instead of the recipe's")
+    common.add_seed(parser, "of weights, order and augmentation")
+    parser.add_argument("--validation", metavar="DATA", help="images that are not learnt, measured each epoch")
+    parser.add_argument(
+        "--hold-out",
+        type=_parse_share,
+        default=0.1,
+        metavar="SHARE",
+        help="share of DATA that is not learnt, where there is no --validation (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--overfit",
+        type=common.integer_from(1),
+        metavar="N",
+        help="learn N images by heart, unchanged, for 100 epochs or --epochs: a network that can't has a fault",
+    )
+    parser.add_argument("--workers", type=common.integer_from(0), metavar="N", help="threads that read images")
+    parser.add_argument("--no-resume", action="store_true", help="start again where the folder holds a run")
+    common.add_output(parser, "training")
+    common.add_device(parser)
+    common.add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Train, print each epoch as it is done, and write network, recipe, metrics and checkpoints."""
+    from minicnn import training
+    from minicnn.report.files import make_folder
+
+    recipe = training.Recipe() if arguments.recipe is None else training.read_recipe(arguments.recipe)
+    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    recipe = recipe.with_settings({**dict(arguments.settings), **epochs})
+    train, validation = _split(arguments, training.read_dataset(arguments.data))
+    if arguments.overfit:
+        recipe = _by_heart(recipe, arguments.epochs)
+    net = _find_network(arguments, train.labels)
+    make_folder(arguments.output)
+    folder = Path(arguments.output)
+    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+
+    def report(epoch: Epoch) -> None:
+        _append(folder / "metrics.csv", epoch)
+        if not arguments.json:
+            print(_format(epoch, recipe.epochs), flush=True)
+
+    result = training.fit(
+        net,
+        train,
+        recipe,
+        validation=validation,
+        seed=arguments.seed,
+        checkpoint=folder,
+        resume=not arguments.no_resume,
+        workers=arguments.workers,
+        on_epoch=report,
+        on_step=_progress(recipe, len(train)),
+    )
+    record = {
+        "net": str(folder / "best.npz"),
+        "best_epoch": result.best_epoch,
+        "history": [asdict(epoch) for epoch in result.history],
+    }
+    print_result(record, _format_result, arguments.json)
+    if arguments.overfit and result.history[-1].accuracy < 1:
+        raise MinicnnError(
+            f"learnt only {result.history[-1].accuracy:.1%} of {len(train)} images by heart; a network that can't "
+            "has a fault, or too small a learning rate"
+        )
+    return 0
+
+
+def _parse_setting(text: str) -> tuple[str, Any]:
+    """Return (name, value) of NAME=VALUE: numbers, true and false, lists with commas; anything else is a word."""
+    name, given, value = text.partition("=")
+    if not given:
+        raise ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    words = [_parse_word(word) for word in value.split(",")]
+    return name, words[0] if len(words) == 1 and name != "freeze" else words
+
+
+def _parse_word(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _parse_share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share < 1:
+        raise ArgumentTypeError(f"expected a share from 0 up to 1, got {text!r}")
+    return share
+
+
+def _split(arguments: Namespace, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Return what is learnt and what is measured."""
+    from minicnn import training
+
+    if arguments.overfit:
+        return dataset.subset(range(min(arguments.overfit, len(dataset)))), None
+    if arguments.validation is not None:
+        return dataset, training.read_dataset(arguments.validation, "test")
+    return dataset.split(arguments.hold_out, arguments.seed) if arguments.hold_out else (dataset, None)
+
+
+def _by_heart(recipe: Recipe, epochs: int | None) -> Recipe:
+    """Return the recipe without all that keeps a network from learning images by heart."""
+    from minicnn.training import Augment, Loss
+
+    plain = {f"augment.{name}": value for name, value in vars(Augment()).items()}
+    plain |= {f"loss.{name}": value for name, value in vars(Loss()).items()}
+    plain |= {"optimiser.weight_decay": 0.0, "average": 0.0, "patience": 0, "epochs": epochs or 100}
+    return recipe.with_settings(plain)
+
+
+def _find_network(arguments: Namespace, labels: list[str]) -> Network:
+    """Return a trained network with a last layer for these classes, or an architecture drawn anew."""
+    from minicnn import Network, zoo
+    from minicnn.io.catalogue import read_entries
+    from minicnn.training import replace_head
+
+    if arguments.net in zoo.ARCHITECTURES and (arguments.anew or arguments.net not in read_entries()):
+        net = zoo.build(arguments.net, len(labels), arguments.seed)
+        net = Network(net.named_layers, net.input_shape, net.preprocess, labels, name=net.name)
+        return net.to(arguments.device)
+    net = common.load_network(arguments.net, device=arguments.device)
+    return net if net.labels == labels else replace_head(net, labels, arguments.seed)
+
+
+def _progress(recipe: Recipe, images: int) -> Any:
+    """Return what is told of each step, which moves a bar where there is a person to see it."""
+    batches = -(-images // recipe.batch_size)
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def move(batch: int, result: Any) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=images, unit="image", leave=False)
+        bar.n = min(batch * recipe.batch_size, images)
+        bar.set_postfix(loss=f"{result.loss:.3f}", accuracy=f"{result.correct / result.images:.0%}")
+        if batch == batches:
+            bar.close()
+            bar = None
+
+    return move
+
+
+def _append(path: Path, epoch: Epoch) -> None:
+    """Add a line to the metrics, below their names if it is the first."""
+    values = asdict(epoch)
+    first = epoch.epoch == 1 or not path.exists()
+    with open(path, "w" if first else "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(values))
+        if first:
+            writer.writeheader()
+        writer.writerow(values)
+
+
+def _format(epoch: Epoch, epochs: int) -> str:
+    measured = ""
+    if epoch.validation_loss is not None:
+        measured = f"   validation {epoch.validation_loss:.4f} {epoch.validation_accuracy:7.2%}"
+    return (
+        f"epoch {epoch.epoch:3}/{epochs}   loss {epoch.loss:.4f} {epoch.accuracy:7.2%}{measured}   "
+        f"rate {epoch.learning_rate:.2g}   {epoch.seconds:.1f} s"
+    )
+
+
+def _format_result(record: dict[str, Any]) -> str:
+    return f"{record['net']}: the network as epoch {record['best_epoch']} left it"

@@ -1,0 +1,30 @@
+"""A network learns: data sets, augmentation, optimisers, and runs that go on where they were left.
+
+>>> from minicnn import training
+>>> training.Recipe().epochs
+20
+"""
+
+from minicnn.training.dataset import Dataset, read_dataset
+from minicnn.training.fit import fit
+from minicnn.training.head import replace_head
+from minicnn.training.measure import Measured, measure
+from minicnn.training.recipe import Augment, Loss, Optimiser, Recipe, Schedule, read_recipe
+from minicnn.training.run import Epoch, Training
+
+__all__ = [
+    "Augment",
+    "Dataset",
+    "Epoch",
+    "Loss",
+    "Measured",
+    "Optimiser",
+    "Recipe",
+    "Schedule",
+    "Training",
+    "fit",
+    "measure",
+    "read_dataset",
+    "read_recipe",
+    "replace_head",
+]

@@ -1,0 +1,166 @@
+"""Data sets: images, each of one class, from the layouts that people have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minicnn._utils.missing import missing_file
+from minicnn._utils.types import PathLike
+from minicnn.errors import MinicnnError
+from minicnn.images import load_image
+from minicnn.training import layouts
+
+__all__ = ["Dataset", "read_dataset"]
+
+
+class Dataset:
+    """Images, each of one class: ``len(dataset)``, ``dataset[i]``.
+
+    Parameters
+    ----------
+    images : array of shape (N, H, W) or (N, H, W, C), uint8, or a list of N paths
+        Files are read when they are asked for.
+    classes : ints of shape (N,), 0 .. K - 1
+    labels : list of K str, optional
+        Names of the classes; numbers unless given.
+
+    Raises
+    ------
+    MinicnnError
+        If images and classes do not belong together, or there are none.
+
+    Examples
+    --------
+    >>> dataset = Dataset(np.zeros((2, 28, 28), np.uint8), [7, 1])
+    >>> image, number = dataset[0]
+    >>> len(dataset), image.shape, number, len(dataset.labels)
+    (2, (28, 28, 1), 7, 8)
+
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | Sequence[PathLike],
+        classes: Sequence[int] | np.ndarray,
+        labels: Sequence[str] = (),
+    ) -> None:
+        self.images, self.classes = images, _check_classes(classes, len(images), len(labels))
+        self.labels = list(labels) or [str(n) for n in range(int(self.classes.max()) + 1)]
+        if isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim not in (3, 4)):
+            raise MinicnnError(
+                f"data set: images: expected uint8 of shape (N, H, W) or (N, H, W, C), got {images.dtype} of "
+                f"shape {images.shape}"
+            )
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.classes)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        """Return (image of shape (H, W, C), uint8, its class); ImageError where a file can't be read."""
+        image = self.images[i]
+        pixels = image if isinstance(image, np.ndarray) else np.asarray(load_image(image))
+        return pixels[..., None] if pixels.ndim == 2 else pixels, int(self.classes[i])
+
+    def name(self, i: int) -> str:
+        """Return what image i is called in messages: its path, or its number."""
+        return f"image {i}" if isinstance(self.images, np.ndarray) else str(self.images[i])
+
+    def subset(self, numbers: Sequence[int] | np.ndarray) -> Dataset:
+        """Return the data set of some of the images, the classes kept.
+
+        Examples
+        --------
+        >>> Dataset(np.zeros((3, 4, 4), np.uint8), [0, 1, 2]).subset([2, 0]).classes.tolist()
+        [2, 0]
+
+        """
+        chosen = np.asarray(numbers, np.int64)
+        images = self.images
+        picked = images[chosen] if isinstance(images, np.ndarray) else [images[i] for i in chosen]
+        return Dataset(picked, self.classes[chosen], self.labels)
+
+    def split(self, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Return two data sets, the second of ``share`` of each class's images, chosen by ``seed``.
+
+        Examples
+        --------
+        >>> train, held_out = Dataset(np.zeros((20, 4, 4), np.uint8), [0] * 10 + [1] * 10).split(0.2)
+        >>> len(train), held_out.classes.tolist()
+        (16, [0, 0, 1, 1])
+
+        """
+        rng = np.random.default_rng(seed)
+        of_class = (rng.permutation(np.flatnonzero(self.classes == k)) for k in range(len(self.labels)))
+        held_out = np.sort(np.concatenate([numbers[: round(share * len(numbers))] for numbers in of_class]))
+        return self.subset(np.setdiff1d(np.arange(len(self)), held_out)), self.subset(held_out)
+
+    def digest(self) -> str:
+        """Return sha256 of classes and pixels, or of classes and the files' names and sizes."""
+        digest = hashlib.sha256(self.classes.tobytes() + "\n".join(self.labels).encode())
+        if isinstance(self.images, np.ndarray):
+            digest.update(np.ascontiguousarray(self.images).data)
+        else:
+            for path in map(Path, self.images):
+                # the last two names: a data set that was moved is still the same
+                digest.update(f"{'/'.join(path.parts[-2:])} {_size(path)}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def read_dataset(path: PathLike, part: str = "train") -> Dataset:
+    """Read a data set; which layout it has is seen from what is there.
+
+    ==========================  ====================================================================
+    a folder of idx files       ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``, or gzipped
+    a folder of folders         one for each class, of image files; or ``train/`` and ``val/`` or ``test/``
+                                that hold these
+    a CSV                       a line an image: path, class; a first line of names is skipped
+    an .npz                     arrays ``images`` and ``labels``, or ``x_train``, ``y_train`` and
+                                ``x_test``, ``y_test``
+    ==========================  ====================================================================
+
+    Parameters
+    ----------
+    path : str or Path
+    part : "train" or "test"
+        Which part, of a data set that has two.
+
+    Returns
+    -------
+    dataset : Dataset
+
+    Raises
+    ------
+    MinicnnError
+        If there is nothing there, or none of these.
+
+    """
+    place = Path(path)
+    if part not in ("train", "test"):
+        raise MinicnnError(f"part: expected 'train' or 'test', got {part!r}")
+    if not place.exists():
+        raise MinicnnError(missing_file(path))
+    return Dataset(*layouts.read(place, part))
+
+
+def _check_classes(classes: Sequence[int] | np.ndarray, images: int, labels: int) -> np.ndarray:
+    numbers = np.asarray(classes)
+    if numbers.ndim != 1 or len(numbers) != images or not images:
+        raise MinicnnError(f"data set: expected a class for each of {images} images, got shape {numbers.shape}")
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or (labels and numbers.max() >= labels):
+        highest = labels - 1 if labels else "K - 1"
+        raise MinicnnError(
+            f"data set: classes: expected whole numbers 0 to {highest}, got {numbers.min()} to {numbers.max()}"
+        )
+    return numbers.astype(np.int64)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1  # it is named when it is read

@@ -1,0 +1,181 @@
+"""Batches, made by background threads while the last one trains.
+
+Which images a batch has, and how each is changed, follow from the seed, the epoch and the image's number alone:
+the number of workers changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import prod
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from minicnn.errors import ImageError, MinicnnError
+from minicnn.images import Preprocess
+from minicnn.layers import sequence
+from minicnn.network import Network
+from minicnn.training.augment import augment, mix, principal_colours
+from minicnn.training.dataset import Dataset
+from minicnn.training.loss import make_targets
+from minicnn.training.recipe import Recipe
+
+__all__ = ["Batch", "Loader", "generator"]
+
+Made = TypeVar("Made")
+
+AHEAD = 4  # batches that are made before they are asked for
+KEPT = 1 << 31  # bytes of resized images that are kept, so that later epochs need not read files again
+
+
+class Batch(NamedTuple):
+    """What a pass is given.
+
+    Attributes
+    ----------
+    x : array of shape (N, C, H, W)
+    targets : array of shape (N, K), what is wanted of each image
+    classes : ints of shape (N,)
+    numbers : ints of shape (N,), the images' in the data set
+
+    """
+
+    x: np.ndarray
+    targets: np.ndarray
+    classes: np.ndarray
+    numbers: np.ndarray
+
+
+def generator(seed: int, *place: int) -> np.random.Generator:
+    """Return a random generator that belongs to a place: an epoch, an image, a step."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *place])))
+
+
+class Loader:
+    """Makes batches of a data set for a network.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    net : Network, which says how an image becomes an input, and how many scores there are
+    recipe : Recipe
+    seed : int
+    workers : int
+        Threads; 0 makes each batch when it is asked for.
+
+    Raises
+    ------
+    MinicnnError
+        If the network has no preprocessing, or fewer scores than the data set has classes.
+
+    """
+
+    def __init__(self, dataset: Dataset, net: Network, recipe: Recipe, seed: int, workers: int) -> None:
+        self.dataset, self.recipe, self.seed, self.workers = dataset, recipe, seed, workers
+        num_classes, self._preprocess = _check_fit(net, dataset)
+        self._weights = _class_weights(dataset.classes, num_classes, recipe.loss.class_weights)
+        size = len(dataset) * prod(self._preprocess.size) * self._preprocess.depth
+        self._images: dict[int, np.ndarray] | None = {} if size <= KEPT else None
+        self._fill = self._preprocess.zero_pixel()
+        self._colours = self._find_colours() if recipe.augment.colour else None
+
+    def batches_per_epoch(self) -> int:
+        """How many batches an epoch has, the last of which may be smaller."""
+        return -(-len(self.dataset) // self.recipe.batch_size)
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch in order, from batch ``first`` on."""
+        order, size = generator(self.seed, epoch).permutation(len(self.dataset)), self.recipe.batch_size
+        parts = [order[i * size : (i + 1) * size] for i in range(first, self.batches_per_epoch())]
+        return self._made_ahead(lambda numbers: self._batch(epoch, numbers), parts)
+
+    def in_order(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (x, classes) of all images in their own order, none changed."""
+        size = self.recipe.batch_size
+        parts = np.split(np.arange(len(self.dataset)), range(size, len(self.dataset), size))
+
+        def plain(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            x = np.stack([self._preprocess.normalise(self._resized(int(i))) for i in numbers])
+            return x, self.dataset.classes[numbers]
+
+        return self._made_ahead(plain, parts)
+
+    def _made_ahead(self, make: Callable[[np.ndarray], Made], parts: list[np.ndarray]) -> Iterator[Made]:
+        """Yield what is made of each part, in order; by threads, a few parts ahead, where there are workers."""
+        if not self.workers:
+            yield from map(make, parts)
+            return
+        with ThreadPoolExecutor(self.workers, "minicnn-loader") as pool:
+            # results are taken in order, whoever finishes first
+            waiting: deque[Future[Made]] = deque()
+            try:
+                for part in parts:
+                    waiting.append(pool.submit(make, part))
+                    if len(waiting) > max(AHEAD, self.workers):
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _batch(self, epoch: int, numbers: np.ndarray) -> Batch:
+        x = np.stack([self._example(epoch, int(i)) for i in numbers])
+        classes = self.dataset.classes[numbers]
+        targets = make_targets(classes, self._weights, self.recipe.loss.label_smoothing)
+        if self.recipe.augment.mixup:
+            # the batch's first image stands for it
+            rng = generator(self.seed, epoch, len(self.dataset) + int(numbers[0]))
+            x, targets = mix(x, targets, rng, self.recipe.augment.mixup)
+        return Batch(x, targets, classes, numbers)
+
+    def _example(self, epoch: int, i: int) -> np.ndarray:
+        rng = generator(self.seed, epoch, i)
+        image = augment(self._resized(i), rng, self.recipe.augment, self._fill, self._colours)
+        return self._preprocess.normalise(image)
+
+    def _resized(self, i: int) -> np.ndarray:
+        """Return an image at the input's size, (H, W, C) uint8."""
+        if self._images is not None and i in self._images:
+            return self._images[i]
+        try:
+            image, _ = self.dataset[i]
+            image = self._preprocess.pixels(image[..., 0] if image.shape[2] == 1 else image)
+        except ImageError as error:
+            raise MinicnnError(f"{self.dataset.name(i)}: {error}") from None
+        if self._images is not None:
+            self._images[i] = image
+        return image
+
+    def _find_colours(self) -> np.ndarray:
+        """Principal colours of at most a thousand images, evenly spaced."""
+        chosen = np.unique(np.linspace(0, len(self.dataset) - 1, 1000).astype(np.int64))
+        return principal_colours([self._resized(int(i)) for i in chosen])
+
+
+def _check_fit(net: Network, dataset: Dataset) -> tuple[int, Preprocess]:
+    """Return how many scores there are, and how an image becomes an input; MinicnnError where these do not fit."""
+    if net.preprocess is None or net.input_shape is None:
+        raise MinicnnError(
+            "training: the network has no preprocessing or no input shape, which say how an image becomes its "
+            "input; give Network(..., input_shape=..., preprocess=...)"
+        )
+    scores = sequence.output_shape(sequence.before_softmax(net.named_layers), net.input_shape)
+    classes = int(dataset.classes.max()) + 1
+    if len(scores) != 1 or classes > scores[0]:
+        raise MinicnnError(
+            f"training: the network gives scores of shape {scores}, and the data set has {classes} classes; "
+            "expected one score a class: replace its last layer"
+        )
+    return scores[0], net.preprocess
+
+
+def _class_weights(classes: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
+    counts = np.bincount(classes, minlength=num_classes)
+    if kind == "none":
+        return np.ones(num_classes)
+    # an image counts as much less as its class has more; a class without images has no say
+    return np.divide(len(classes), num_classes * counts, out=np.zeros(num_classes), where=counts > 0)

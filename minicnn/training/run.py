@@ -1,0 +1,231 @@
+"""A run: epochs of steps, and where it goes on after it was left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicnn.formats import native
+from minicnn.io.digest import digest_network
+from minicnn.network import Network
+from minicnn.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from minicnn.training.dataset import Dataset
+from minicnn.training.loader import Batch, Loader, generator
+from minicnn.training.measure import measure_batches
+from minicnn.training.recipe import Recipe
+from minicnn.training.schedule import learning_rate
+from minicnn.training.step import StepResult, Trainer
+
+__all__ = ["Data", "Epoch", "Run", "Training"]
+
+LAST, BEST = "last.npz", "best.npz"
+SAVE_EVERY = 60.0  # seconds, within a long epoch
+DROPOUT = 1 << 40  # parts dropout's generators from those of images
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch measured.
+
+    Attributes
+    ----------
+    epoch : int, from 1
+    loss, accuracy : float, of the images as they were learnt, each before the step that learnt it
+    validation_loss, validation_accuracy : float, None without validation
+    learning_rate : float, of the last step
+    seconds : float
+
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    seconds: float
+
+
+class Training(NamedTuple):
+    """What training gave.
+
+    Attributes
+    ----------
+    net : Network, trained: as the best epoch left it, where there was validation, or else the last
+    history : list of Epoch
+    best_epoch : int, from 1: of the lowest validation loss, or the last
+
+    """
+
+    net: Network
+    history: list[Epoch]
+    best_epoch: int
+
+
+class Data(NamedTuple):
+    """What a run learns from and is measured on.
+
+    Attributes
+    ----------
+    train : Dataset
+    validation : Dataset, or None
+    workers : int, threads that make batches
+
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    workers: int
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Sums over the images of an epoch so far, and the seconds that it took."""
+
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+    def plus(self, result: StepResult, seconds: float) -> _Totals:
+        loss = self.loss + result.loss * result.images
+        return _Totals(loss, self.correct + result.correct, self.images + result.images, self.seconds + seconds)
+
+
+class Run:
+    """A run; ``epoch`` does one, and returns what it measured.
+
+    Parameters
+    ----------
+    net : Network
+    data : Data
+    recipe : Recipe
+    seed : int
+    folder : Path, optional
+        Where checkpoints are written.
+
+    """
+
+    def __init__(self, net: Network, data: Data, recipe: Recipe, seed: int, folder: Path | None) -> None:
+        self.trainer, self.recipe, self.seed, self.folder = Trainer(net, recipe), recipe, seed, folder
+        self.history: list[Epoch] = []
+        self._loader = Loader(data.train, net, recipe, seed, data.workers)
+        self._validation: Loader | None = None
+        if data.validation is not None:
+            self._validation = Loader(data.validation, net, recipe, seed, data.workers)
+        self._best = self.trainer.net_arrays()
+        self._batch, self._totals = 0, _Totals()
+        self._described = json.loads(json.dumps(_describe(net, data, recipe, seed)))
+
+    # epochs
+
+    @property
+    def best_epoch(self) -> int:
+        """Number, from 1, of the epoch of the lowest validation loss, the first of equal ones; or of the last."""
+        if self._validation is None:
+            return len(self.history)
+        return (
+            min(self.history, key=lambda epoch: (epoch.validation_loss, epoch.epoch)).epoch if self.history else 0
+        )
+
+    def is_done(self) -> bool:
+        """Return whether all epochs are, or none has been better for as long as the recipe's patience."""
+        waited = len(self.history) - self.best_epoch
+        return len(self.history) >= self.recipe.epochs or 0 < self.recipe.patience <= waited
+
+    def epoch(self, stop: Callable[[], bool], on_step: Callable[[int, StepResult], Any] | None) -> Epoch:
+        """Do what is left of the next epoch; where ``stop`` says so, keep all and raise KeyboardInterrupt."""
+        number, saved = len(self.history), time.monotonic()
+        batches = self._loader.epoch(number, self._batch)
+        rate = 0.0
+        while together := list(islice(batches, self.recipe.accumulate)):
+            start = time.perf_counter()
+            rate, result = self._step(number, together)
+            self._batch += len(together)
+            self._totals = self._totals.plus(result, time.perf_counter() - start)
+            if on_step is not None:
+                on_step(self._batch, result)
+            if stop():
+                self._save()
+                raise KeyboardInterrupt
+            if time.monotonic() - saved > SAVE_EVERY:
+                self._save()
+                saved = time.monotonic()
+        return self._finish(number, rate)
+
+    def _step(self, epoch: int, together: list[Batch]) -> tuple[float, StepResult]:
+        """Make a step from batches of an epoch; return its learning rate and what it measured."""
+        at = epoch + self._batch / self._loader.batches_per_epoch()
+        rate = learning_rate(self.recipe.schedule, self.recipe.optimiser.learning_rate, at, self.recipe.epochs)
+        rngs = [generator(self.seed, epoch, DROPOUT + self._batch + i) for i in range(len(together))]
+        return rate, self.trainer.step(together, rate, rngs)
+
+    def _finish(self, number: int, rate: float) -> Epoch:
+        """Measure the epoch that is done, and keep where the run is."""
+        totals, start = self._totals, time.perf_counter()
+        measured = None if self._validation is None else measure_batches(self.trainer.net, self._validation)
+        epoch = Epoch(
+            number + 1,
+            totals.loss / totals.images,
+            totals.correct / totals.images,
+            None if measured is None else measured.loss,
+            None if measured is None else measured.accuracy,
+            rate,
+            round(totals.seconds + time.perf_counter() - start, 3),
+        )
+        self.history.append(epoch)
+        self._batch, self._totals = 0, _Totals()
+        if self.best_epoch == epoch.epoch:
+            self._best = self.trainer.net_arrays()
+            if self.folder is not None:
+                native.write(self.folder / BEST, self.result().net)
+        self._save()
+        return epoch
+
+    def result(self) -> Training:
+        """Return the network of the best epoch and what all epochs measured."""
+        return Training(self.trainer.net_of(self._best), list(self.history), self.best_epoch)
+
+    # where it goes on
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint, if it has one of this run; return whether it has."""
+        kept = None if self.folder is None else read_checkpoint(self.folder / LAST, self._described)
+        if kept is None:
+            return False
+        self.trainer.restore(kept.arrays, kept.steps)
+        self._best = {name: kept.arrays[f"best {name}"] for name in self._best}
+        self.history = [Epoch(**epoch) for epoch in kept.history]
+        self._batch, self._totals = kept.batch, _Totals(**kept.totals)
+        return True
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        best = {f"best {name}": array for name, array in self._best.items()}
+        where = Checkpoint(
+            arrays=self.trainer.arrays() | best,
+            batch=self._batch,
+            steps=self.trainer.steps,
+            history=[asdict(epoch) for epoch in self.history],
+            totals=asdict(self._totals),
+            run=self._described,
+        )
+        write_checkpoint(self.folder / LAST, where)
+
+
+def _describe(net: Network, data: Data, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Say what must be the same for a run to go on from a checkpoint."""
+    return {
+        "network": digest_network(net)["sha256"],
+        "data": data.train.digest(),
+        "validation": data.validation and data.validation.digest(),
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "device": net.device,
+    }

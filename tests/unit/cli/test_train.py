@@ -1,0 +1,81 @@
+"""``minicnn train``: what is printed and written, and what is refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from minicnn import load
+from minicnn.cli import main
+from minicnn.training import read_recipe
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Twenty images of a bar and twenty of none, by number."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(40) % 2
+    images = rng.integers(0, 60, (40, 32, 32), np.uint8)
+    images[classes == 1, 10:20, 12:16] = 250
+    np.savez(tmp_path / "data.npz", images=images, labels=classes)
+    return tmp_path / "data.npz"
+
+
+def train(data, *words):
+    return main(
+        ["train", str(data), "--net", "lenet5", "--device", "reference", "--workers", "0", *map(str, words)]
+    )
+
+
+def test_epochs_are_printed_and_kept(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = "--epochs", 3, "-o", out, "--hold-out", 0.25, "--set", "optimiser.learning_rate=0.05"
+    assert train(data, *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["1/3", "2/3", "3/3"] and "validation" in lines[0]
+    rows = list(csv.DictReader((out / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert read_recipe(out / "recipe.toml").optimiser.learning_rate == 0.05
+    assert load(out / "best.npz").labels == ["0", "1"]
+    # the same run again has nothing left to do, and one that went further is another run
+    assert train(data, *words, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
+    assert len((out / "metrics.csv").read_text().splitlines()) == 4
+
+
+def test_a_net_that_can_learn_by_heart_does(data, tmp_path, capsys):
+    heart = "--overfit", 8, "--set", "optimiser.learning_rate=0.1", "--set", "batch_size=4", "--epochs", 40
+    assert train(data, "-o", tmp_path / "a", *heart) == 0
+    assert "100.00%" in capsys.readouterr().out
+    assert train(data, "-o", tmp_path / "b", *heart, "--set", "optimiser.learning_rate=0") == 1
+    assert "by heart" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("--set", "momentum=0.5"), 1, "no setting 'momentum'"),
+        (("--set", "epochs"), 2, "expected NAME=VALUE"),
+        (("--hold-out", "1"), 2, "expected a share from 0 up to 1"),
+        (("--recipe", "nowhere.toml"), 1, "nowhere.toml: no such file"),
+        (("--validation", "nowhere"), 1, "nowhere: no such file"),
+    ],
+)
+def test_wrong_use_is_one_sentence(data, tmp_path, capsys, words, status, message):
+    try:
+        got = train(data, "-o", tmp_path / "run", *words)
+    except SystemExit as error:
+        got = error.code
+    err = capsys.readouterr().err
+    assert got == status and message in err and "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_s_network_gets_a_last_layer_for_the_classes(data, tmp_path):
+    words = ["train", str(data), "--net", "digits", "--device", "reference", "--workers", "0", "--epochs", "1"]
+    assert main([*words, "-o", str(tmp_path / "run"), "--set", "freeze=conv_layers"]) == 0
+    before, after = load("digits"), load(tmp_path / "run" / "best.npz")
+    assert after.labels == ["0", "1"] and after.layers[-1].out_features == 2
+    assert (after["conv_layers.0"].weight == before["conv_layers.0"].weight).all()
