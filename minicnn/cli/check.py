@@ -75,5 +75,8 @@ def _write_page(path: str, report: Any) -> None:
     write_page(
         path,
         f"Gradients of {report.subject}",
-        [Section(report.verdict(), tuple(report.notes())), Section("Worst of each layer", table=report.table())],
+        [
+            Section("Result", tuple(report.notes()), verdict=(report.ok, report.verdict())),
+            Section("Worst of each layer", table=report.table()),
+        ],
     )

@@ -116,7 +116,7 @@ def saliencies(task: Task) -> list[Section]:
         explained = saliency(task.net, image)
         path = names[image]
         write_saliency(path, image, explained, task.origin)
-        figures.append((path.name, f"Photograph, map and overlay of {image.name}", image.name))
+        figures.append((path.name, f"Saliency of {image.name}", class_name(explained)))
         rows.append((image.name, class_name(explained), f"{explained.score:.2f}", f"{explained.probability:.1%}"))
     words = (
         "Near one image the score is almost linear, S_c(I) = w.I + b with w = dS_c/dI: one backward pass. The map "

@@ -292,7 +292,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], folder: Path) -
     # a column is set to the right only if each of its cells is a number
     numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
     head = "".join(
-        f'<th scope="col"{_mark(None, n)}>{_safe(cell)}</th>' for cell, n in zip(header, numeric, strict=True)
+        f'<th scope="col"{_mark(None, n)}>{_safe(cell)}</th>' if cell else "<td></td>"
+        for cell, n in zip(header, numeric, strict=True)
     )
     body = "".join(
         f"<tr>{''.join(_cell(cell, n, folder) for cell, n in zip(row, numeric, strict=True))}</tr>\n"
@@ -300,7 +301,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], folder: Path) -
     )
     wide = ' class="wide"' if len(header) > 8 else ""
     # a table that is wider than its place is scrolled, by keys too
-    frame = '<div class="table" tabindex="0" role="region" aria-label="Table">'
+    frame = '<div class="table" tabindex="0" role="group" aria-label="Table">'
     return f"{frame}<table{wide}>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
 
 

@@ -7,7 +7,7 @@ __all__ = ["STYLE"]
 STYLE = """
 :root { color-scheme: light dark; --ink: #181a1f; --soft: #575d68; --line: #d9dce1; --paper: #fff;
   --raised: #f5f6f8;
-  --link: #0b57b0; --good: #0a6b45; --bad: #b3261e; --open: #7a5200; --veil: #fffe; }
+  --link: #0b57b0; --good: #0a6b45; --bad: #b3261e; --open: #7a5200; --veil: #fffffff7; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e8ec; --soft: #a4aab6; --line: #363a43; --paper: #15171b; --raised: #1d2026;
     --link: #8ab8ff;
@@ -34,10 +34,10 @@ p { max-width: 46rem; margin: 0 0 1rem; }
   font-weight: 600; max-width: 60rem; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
 .group { margin: 1.25rem 0; }
-.panels { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
+.panels { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); }
 .many { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 32rem), 1fr)); }
 .panels.one { display: block; } .panels.one .panel { max-width: min(100%, 80rem); width: fit-content; }
-.panels.small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 10rem), 1fr)); }
+.panels.small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 7rem), 1fr)); max-width: 80rem; }
 figure { margin: 0; min-width: 0; }
 .panel img { display: block; max-width: 100%; height: auto; border-radius: .3rem; border: 1px solid var(--line);
   background: #fff; }
