@@ -66,14 +66,16 @@ def run(arguments: Namespace) -> int:
 
 def _draw(path: str, regions: ClassMap, name: str, target: str) -> None:
     """Write the picture with its classes, and a legend."""
-    from minicnn.images import load_image
+    from minicnn.figures.common import draw_photograph
     from minicnn.report import save_png
     from minicnn.report.class_regions import class_regions
 
     legend = [
         (share.target, f"{common.class_name(share._asdict())}  {share.share:.1%}") for share in regions.shares
     ]
-    save_png(class_regions(load_image(path), regions.classes, legend, f"{path} · {name}"), target)
+    photograph = draw_photograph(path)
+    classes = regions.at((photograph.shape[0], photograph.shape[1]))
+    save_png(class_regions(photograph, classes, legend, f"{path} · {name}"), target)
 
 
 def format_predictions(records: list[dict[str, Any]]) -> str:

@@ -35,8 +35,10 @@ from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import class_label
 from minicnn.explain.saliency import ChooseClasses, Saliency
 from minicnn.images import load_image
+from minicnn.images.reduced import reduced_size, scale_boxes
 from minicnn.network import Network
 from minicnn.segmentation.components import bounding_box, largest_component
+from minicnn.segmentation.graph_cut import resize_mask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,7 +54,7 @@ class Answer(NamedTuple):
     Attributes
     ----------
     saliency : Saliency, its map
-    smooth : array of shape (H, W), the map as it is thresholded
+    smooth : array of shape (H, W), the map as it is thresholded, of a large picture smaller
     mask : bool array of shape (H, W), or None for a map that marks nothing, which counts as a miss
     box : (xmin, ymin, xmax, ymax) around the mask, or None
     settings : of the seeds; None for a method that has none
@@ -189,6 +191,9 @@ def _measure(net: Network, example: Example, method: Method, draw: Draw | None =
     ious = _compare_mask(answer.mask, boxes, truth)
     if draw is not None:
         draw(Drawing(replace(example, boxes=boxes), picture, answer))
+    # the map of a large picture is thresholded at a smaller size
+    near = boxes if answer.smooth.shape == size else scale_boxes(boxes, size, answer.smooth.shape)
+    small = None if truth is None else resize_mask(truth, answer.smooth.shape)
     top1, top5 = order[0] in example.classes, bool(set(order[:5]) & set(example.classes))
     return {
         "image": str(example.image.name),
@@ -206,8 +211,8 @@ def _measure(net: Network, example: Example, method: Method, draw: Draw | None =
         "confidence": answer.confidence,
         "seconds": seconds,
         # rounded down, so that a hit at a level of 0.3, 0.5 or 0.7 stays what it is
-        "iou_by_level": (best_ious(answer.smooth, boxes) * 1000).astype(int).tolist(),
-        "thresholded map": _threshold(answer.smooth, boxes, truth),
+        "iou_by_level": (best_ious(answer.smooth, near) * 1000).astype(int).tolist(),
+        "thresholded map": _threshold(answer.smooth, near, small),
         "centre box": [_compare_mask(_centre_box(size, share), boxes, truth) for share in SHARES],
         "whole picture": [_compare_mask(np.ones(size, bool), boxes, truth)],
     }
@@ -222,7 +227,8 @@ def _answer(
     seconds = {"map and cut": time.perf_counter() - start}
     answers = []
     for detection in detections:
-        smooth = method.smooth(detection.saliency.map)
+        placed = detection.saliency.placed
+        smooth = method.smooth(placed.at(reduced_size(placed.image_size)))
         marked = detection.mask.any()
         mask, box = (detection.mask, detection.box) if marked else (None, None)
         settings = method.settings if isinstance(method.settings, MaskSettings) else None

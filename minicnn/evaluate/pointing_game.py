@@ -25,6 +25,7 @@ from minicnn.explain.outputs.classifier import as_classifier
 from minicnn.explain.prediction import load_views
 from minicnn.images import average_views, load_image
 from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.images.reduced import MOST_DRAWN, reduced_size
 from minicnn.network import Network
 
 __all__ = ["evaluate_pointing", "hits_box", "hits_mask", "random_hit_probability"]
@@ -128,8 +129,11 @@ def hits_box(point: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance
 
 def hits_mask(point: tuple[int, int], mask: np.ndarray, tolerance: float) -> bool:
     """Return whether a pixel (row, column) is at most ``tolerance`` pixels away from one of the mask (H, W)."""
-    rows, columns = np.nonzero(mask)
-    return bool((np.hypot(rows - point[0], columns - point[1]) <= tolerance).any())
+    reach = int(min(tolerance, max(mask.shape))) + 1
+    top, left = (max(0, p - reach) for p in point)
+    # pixels that are further away along an axis are further away
+    rows, columns = np.nonzero(mask[top : point[0] + reach + 1, left : point[1] + reach + 1])
+    return bool((np.hypot(rows + top - point[0], columns + left - point[1]) <= tolerance).any())
 
 
 def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float]], tolerance: float) -> float:
@@ -141,14 +145,19 @@ def random_hit_probability(size: tuple[int, int], boxes: Sequence[Sequence[float
     0.5
 
     """
-    # (H, 1) and (1, W): the gaps broadcast to (H, W)
-    rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
-    hit = np.zeros(size, bool)
-    for left, top, right, bottom in boxes:
-        dx = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
-        dy = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
-        hit |= np.hypot(dx, dy) <= tolerance
-    return float(hit.mean())
+    columns, step = np.arange(size[1])[None], max(1, MOST_DRAWN // size[1])
+    hits = 0
+    # rows in parts, so that a large picture takes no more memory than a small one
+    for start in range(0, size[0], step):
+        # (h, 1) and (1, W): the gaps broadcast to (h, W)
+        rows = np.arange(start, min(start + step, size[0]))[:, None]
+        hit = np.zeros((len(rows), size[1]), bool)
+        for left, top, right, bottom in boxes:
+            dx = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
+            dy = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
+            hit |= np.hypot(dx, dy) <= tolerance
+        hits += int(hit.sum())
+    return hits / (size[0] * size[1])
 
 
 def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +169,8 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dic
     target = true_class(net, example, x)
     points: dict[str, Any] = {}
     for method, maps in maps_by_method(net, x, target, settings["methods"]).items():
-        points[method] = _argmax(average_views(maps.map, views), settings["smoothing"])
+        map = average_views(maps.map, views, reduced_size(size))
+        points[method] = _argmax(map, settings["smoothing"], size)
     points["centre"] = [size[0] // 2, size[1] // 2]
     # a map that is the same everywhere points at no pixel, which counts as a miss
     tolerance = settings["tolerance"]
@@ -173,9 +183,11 @@ def _measure(net: Network, example: Example, settings: Mapping[str, Any]) -> dic
     return {**facts, "box": box, "mask": {name: mask.get(name) for name in box}}
 
 
-def _argmax(map: np.ndarray, smoothing: float) -> list[int] | None:
-    """Row and column of the first largest value of a map, blurred; None of a map that is the same everywhere."""
+def _argmax(map: np.ndarray, smoothing: float, size: tuple[int, int]) -> list[int] | None:
+    """Row and column, in a picture (H, W), of the first largest value of its map, blurred; None of a constant."""
     if map.max() <= map.min():
         return None
     smooth = gaussian_blur(map, smoothing * max(map.shape))
-    return [int(n) for n in np.unravel_index(smooth.argmax(), smooth.shape)]
+    place = np.unravel_index(smooth.argmax(), smooth.shape)
+    # the middle of a pixel of the map, which is the picture's own unless that is large
+    return [int((p + 0.5) * full / n) for p, full, n in zip(place, size, map.shape, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
 
     from minicnn.images.views import Size
 
-__all__ = ["MOST_DRAWN", "reduce_picture", "reduced_size"]
+__all__ = ["MOST_DRAWN", "reduce_picture", "reduced_size", "scale_boxes"]
 
 MOST_DRAWN = 1 << 20  # pixels of a picture that is drawn or cut: six times what a figure's panel shows
 
@@ -39,3 +40,18 @@ def reduce_picture(picture: Picture) -> Picture:
     if (width, height) == picture.size:
         return picture
     return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def scale_boxes(
+    boxes: Sequence[Sequence[float]], size: Size, other: Size
+) -> list[tuple[float, float, float, float]]:
+    """Return boxes (xmin, ymin, xmax, ymax) of a picture (H, W) in the pixels of the same at another size.
+
+    Examples
+    --------
+    >>> scale_boxes([(0, 10, 20, 40)], (100, 200), (50, 100))
+    [(0.0, 5.0, 10.0, 20.0)]
+
+    """
+    y, x = (to / full for full, to in zip(size, other, strict=True))
+    return [(xmin * x, ymin * y, xmax * x, ymax * y) for xmin, ymin, xmax, ymax in boxes]

@@ -28,6 +28,7 @@ from minicnn.explain.methods import Method
 from minicnn.explain.prediction import load_views
 from minicnn.images import View, average_views, load_image
 from minicnn.images.gaussian_blur import gaussian_blur
+from minicnn.images.reduced import reduced_size, scale_boxes
 from minicnn.io.digest import digest_image
 from minicnn.network import Network
 
@@ -112,13 +113,17 @@ def photograph_part(net: Network, examples: Sequence[Example], settings: TableSe
         start = time.process_time()
         maps = method.function(net, x, target, **own)
         seconds = time.process_time() - start
-        map = average_views(maps.map, views)
+        full = views[0].image_size
+        size = reduced_size(full)
+        map = average_views(maps.map, views, size)
+        # of a large picture all is measured at a smaller size
+        near = boxes if size == full else scale_boxes(boxes, full, size)
         map = gaussian_blur(map, settings.smoothing * max(map.shape))
         return {
-            "pointing": _points_at(map, boxes, settings.tolerance),
-            "ious": threshold_ious(map, boxes),
+            "pointing": _points_at(map, near, settings.tolerance * size[0] / full[0]),
+            "ious": threshold_ious(map, near),
             # rounded down, so that a hit at a level of 0.3, 0.5 or 0.7 stays what it is
-            "component ious": (np.floor(best_ious(map, boxes) * 1000) / 1000).tolist(),
+            "component ious": (np.floor(best_ious(map, near) * 1000) / 1000).tolist(),
             "seconds": round(seconds, 4),
         }
 

@@ -11,6 +11,7 @@ from minicnn.errors import MinicnnError
 from minicnn.explain.outputs.classifier import both_labels, describe_outputs, score_layers
 from minicnn.explain.prediction import load_views
 from minicnn.images import View
+from minicnn.images.reduced import scale_boxes
 from minicnn.network import Network
 
 __all__ = ["ClassMap", "Share", "class_map", "gives_maps"]
@@ -29,13 +30,24 @@ class ClassMap(NamedTuple):
 
     Attributes
     ----------
-    classes : int array of shape (H, W), -1 where the network's view does not reach
+    cells : int array of shape (P, Q), the class of each cell of the network's maps
+    view : View, where in the image they lie
     shares : list of Share, of the classes that occur, largest first
 
     """
 
-    classes: np.ndarray
+    cells: np.ndarray
+    view: View
     shares: list[Share]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Class at each pixel of the image, int (H, W); -1 where the network's view does not reach."""
+        return self.at(self.view.image_size)
+
+    def at(self, size: tuple[int, int]) -> np.ndarray:
+        """Return ``classes`` of the image brought to another size (H, W)."""
+        return _at_pixels(self.cells, self.view, size)
 
 
 def gives_maps(net: Network) -> bool:
@@ -87,14 +99,14 @@ def class_map(net: Network, image: ImageLike, crops: str = "one") -> ClassMap:
         for c in np.argsort(-counts, kind="stable")
         if counts[c]
     ]
-    return ClassMap(_at_pixels(cells, views[0]), shares)
+    return ClassMap(cells, views[0], shares)
 
 
-def _at_pixels(cells: np.ndarray, view: View) -> np.ndarray:
-    """Return the cell (P, Q) that covers the middle of each of the picture's pixels (H, W), -1 outside."""
-    left, top, right, bottom = view.box
-    rows = _covering(view.image_size[0], top, bottom, cells.shape[0])
-    columns = _covering(view.image_size[1], left, right, cells.shape[1])
+def _at_pixels(cells: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
+    """Return the cell (P, Q) that covers the middle of each of a picture's pixels (H, W), -1 outside."""
+    ((left, top, right, bottom),) = scale_boxes([view.box], view.image_size, size)
+    rows = _covering(size[0], top, bottom, cells.shape[0])
+    columns = _covering(size[1], left, right, cells.shape[1])
     # a row and a column of -1 behind the last stand for what is outside
     padded = np.pad(cells[:, ::-1] if view.mirrored else cells, ((0, 1), (0, 1)), constant_values=-1)
     return padded[rows[:, None], columns]

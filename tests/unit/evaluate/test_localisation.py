@@ -21,7 +21,7 @@ from minicnn.explain import evaluate_localisation, localise
 from minicnn.explain.localisation import seeded_cut
 from minicnn.explain.localise import get_localisation_method
 from minicnn.figures import provenance, verification
-from minicnn.images import load_image
+from minicnn.images import PlacedMaps, load_image
 from minicnn.io import catalogue
 from minicnn.io.digest import digest_network
 
@@ -133,8 +133,7 @@ def test_the_protocol(monkeypatch, net, order, right, boxes, marked, expected):
         return [
             SimpleNamespace(
                 target=c,
-                map=map_of(marked[c]),
-                placed=SimpleNamespace(at=lambda size, c=c: map_of(marked[c])),
+                placed=PlacedMaps.of_whole(map_of(marked[c]), (HEIGHT, WIDTH)),
                 **dict(label=None, score=0.0, probability=0.0, view_count=10),
             )
             for c in choose(probability)
