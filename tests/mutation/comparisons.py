@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.verify.comparison.gradients import Gradients
+
 COMPARISON = "minicnn.verify.comparison."
 
 
@@ -72,7 +74,7 @@ RUN = "peers.base:Peer.run"
 
 
 def _only_agreeing(right):
-    return lambda pairs, a, b: [(i, j) for i, j in pairs if np.allclose(a[i].array, b[j].array)]
+    return lambda pairs, a, b, *_: [(i, j) for i, j in pairs if np.allclose(a[i].array, b[j].array)]
 
 
 def _reshaped(right):
@@ -140,7 +142,7 @@ NOTICED = {
     ],
     "test_whole_numbers": [("fractions are fed as whole numbers", "inputs:_holds", _constant(True))],
     "test_a_wrong_gradient": [
-        ("the gradient is not asked for", "compare:compare_gradients", _constant(([], np.float32, None))),
+        ("the gradient is not asked for", "compare:compare_gradients", _constant(Gradients())),
         ("gradients are compared with themselves", "gradients:relative_error", _constant(0.0)),
     ],
     "test_an_input_of_another_program": [

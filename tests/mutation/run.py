@@ -21,10 +21,13 @@ import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.verify import gradients
 from tests.helpers.verify_cases import LAYERS, NETWORKS, normal, random_case
+from tests.mutation import comparisons
 from tests.mutation.mutations import applied, mutants
+from tests.unit.verify import test_answers
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "measurements" / "mutations.md"
+COMPARISONS = "## Comparison with other programs"
 RIGHT = "- false alarms of `check` on right layers"
 FILES = ("kernels/test_reference", "kernels/test_derivatives", "kernels/test_rectifier_rules")
 FILES += ("layers/test_fuse", "test_shapes", "network/test_network")
@@ -139,17 +142,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configurations", type=int, default=10_000)
     parser.add_argument("--only", nargs="*", help="names of mutants: the page keeps the rows of the others")
-    parser.add_argument("--part", choices=("mutants", "configurations"), help="one of the two (default: both)")
+    parser.add_argument(
+        "--part", choices=("mutants", "configurations", "comparisons"), help="one of them (default: all)"
+    )
     arguments = parser.parse_args()
     settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate])  # no shrinking
     settings.load_profile("mutation")
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*PYTEST, "--collect-only"])  # the tests must hold right kernels before any is replaced
     start, wrong = time.perf_counter(), False
-    if arguments.part != "configurations":
+    if arguments.part in (None, "mutants"):
         wrong |= judge_all([m for m in mutants() if not arguments.only or m.name in arguments.only])
-    if arguments.part != "mutants" and not arguments.only:
+    if arguments.part in (None, "configurations") and not arguments.only:
         wrong |= count_false_alarms(arguments.configurations)
+    if arguments.part in (None, "comparisons") and not arguments.only:
+        wrong |= judge_comparisons()
     print(f"{time.perf_counter() - start:.0f} s")
     sys.exit(wrong)
 
@@ -162,11 +169,13 @@ def judge_all(chosen):
     alive = [row.name for row in rows if not row.killed]
     missed = [m.name for m, row in zip(chosen, rows, strict=True) if m.gradient and row.check == "-"]
     print(f"{len(rows)} mutants; alive: {alive}; gradients that check does not notice: {missed}")
-    lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
+    lines, _, after = (PAGE.read_text(encoding="utf-8") if PAGE.exists() else "").partition(COMPARISONS)
+    lines = lines.splitlines()
     right = next((line for line in lines if line.startswith(RIGHT)), f"{RIGHT}: not counted")
     known = {row.name: row for row in (Row(*cells(line)) for line in lines if len(cells(line)) == 5)}
     known |= {row.name: row for row in rows}
-    PAGE.write_text(page([known[m.name] for m in mutants() if m.name in known], right), encoding="utf-8")
+    text = page([known[m.name] for m in mutants() if m.name in known], right)
+    PAGE.write_text(f"{text}\n{COMPARISONS}{after}" if after else text, encoding="utf-8")
     return bool(alive or missed)
 
 
@@ -183,6 +192,39 @@ def count_false_alarms(count):
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     PAGE.write_text("\n".join(line if old.startswith(RIGHT) else old for old in lines) + "\n", encoding="utf-8")
     return bool(alarms)
+
+
+def judge_comparisons():
+    """Put the faults of the comparison into the page, and which test notices; return whether one survives."""
+    rows = [(fault.what, fault.test if is_noticed(fault) else "-") for fault in comparisons.FAULTS]
+    killed = sum(test != "-" for _, test in rows)
+    lines = [
+        COMPARISONS,
+        "",
+        'Faults that make `minicnn compare` say "agree" falsely, or miss that two programs agree',
+        "(`tests/mutation/comparisons.py`), and the test of `tests/unit/verify/test_answers.py` that notices.",
+        "",
+        f"- killed: {killed} of {len(rows)}",
+        "",
+        *("| what is wrong | test that notices |", "| --- | --- |"),
+        *(f"| {what} | {test} |" for what, test in rows),
+    ]
+    before = PAGE.read_text(encoding="utf-8").partition(COMPARISONS)[0].rstrip()
+    PAGE.write_text("\n".join([before, "", *lines]) + "\n", encoding="utf-8")
+    print(f"{len(rows)} faults of the comparison; killed: {killed}")
+    return killed < len(rows)
+
+
+def is_noticed(fault):
+    """Whether the test that is named beside a fault of the comparison fails with it, and only with it."""
+    test = getattr(test_answers, fault.test)
+    test()
+    try:
+        with comparisons.applied(fault):
+            test()
+    except (AssertionError, pytest.fail.Exception):
+        return True
+    return False
 
 
 if __name__ == "__main__":
