@@ -27,6 +27,7 @@ COMMANDS = {
     "saliency": "write saliency maps: photograph, map and overlay in one figure",
     "localise": "find objects: box, confidence, map and mask in one figure",
     "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
+    "filters": "draw the filters of a layer and, of an image, its feature maps",
     "class-model": "draw the image that maximises a class score, or a unit of any layer",
     "reproduce": "run every experiment of the paper on a folder of images, and write a page",
     "evaluate": "measure maps, masks and boxes on labelled pictures",
@@ -44,7 +45,7 @@ COMMANDS = {
 
 # Titles of --help, and the commands below each.
 GROUPS = {
-    "Explain": "demo predict saliency localise deconvnet class-model",
+    "Explain": "demo predict saliency localise deconvnet filters class-model",
     "Evaluate": "evaluate reproduce",
     "Verify": "check compare diagnose validity",
     "Models": "classes train inspect convert",

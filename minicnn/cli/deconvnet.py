@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
 def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, arguments: Namespace) -> int:
     """Write the contact sheet of the images that activate a feature map most."""
     from minicnn.explain import deconvnet, top_activations
-    from minicnn.figures.deconvnet import write_reconstructions
+    from minicnn.figures.features.deconvnet import write_reconstructions
     from minicnn.report.files import sanitise_filename
 
     layer, channel, position = arguments.layer, arguments.channel, arguments.position

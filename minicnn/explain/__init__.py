@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from minicnn.explain.attribution import Attribution, attribution
     from minicnn.explain.class_model import ClassModel, class_model, maximise
     from minicnn.explain.deconvnet import Reconstruction, deconvnet, top_activations
+    from minicnn.explain.features.feature_maps import FeatureMaps, feature_maps
+    from minicnn.explain.features.filters import Filters, filters
     from minicnn.explain.grad_cam import grad_cam
     from minicnn.explain.gradient_ascent import Ascent
     from minicnn.explain.gradient_input import LinearModel, gradient_times_input, linear_model
@@ -30,6 +32,8 @@ __all__ = [
     "Box",
     "ClassModel",
     "Detection",
+    "FeatureMaps",
+    "Filters",
     "LinearModel",
     "NaturalAscent",
     "Prediction",
@@ -40,6 +44,8 @@ __all__ = [
     "class_model",
     "deconvnet",
     "evaluate_localisation",
+    "feature_maps",
+    "filters",
     "grad_cam",
     "gradient_times_input",
     "integrated_gradients",
@@ -62,6 +68,8 @@ import_on_use(
         "attribution": "Attribution attribution",
         "class_model": "ClassModel class_model maximise",
         "deconvnet": "Reconstruction deconvnet top_activations",
+        "features.feature_maps": "FeatureMaps feature_maps",
+        "features.filters": "Filters filters",
         "grad_cam": "grad_cam",
         "gradient_ascent": "Ascent",
         "gradient_input": "LinearModel gradient_times_input linear_model",

@@ -10,7 +10,6 @@ from minicnn.figures import (
     attribution,
     class_model,
     class_models,
-    deconvnet,
     localisation,
     rules_table,
     saliency,
@@ -18,6 +17,7 @@ from minicnn.figures import (
     three_rules,
 )
 from minicnn.figures.common import Recomputed
+from minicnn.figures.features import deconvnet, filters
 from minicnn.network import Network
 
 __all__ = ["RECOMPUTE"]
@@ -31,6 +31,7 @@ RECOMPUTE: dict[str, Callable[[Network, Sequence[Path], Mapping[str, Any]], Reco
     "class-model": class_model.recompute,
     "class-models": class_models.recompute,
     "deconvnet": deconvnet.recompute,
+    "filters": filters.recompute,
     "rules": rules_table.recompute,
     "three-rules": three_rules.recompute,
 }

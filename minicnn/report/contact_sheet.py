@@ -67,9 +67,12 @@ def contact_sheet(
         raise ImageError(f"contact_sheet: expected a cell of 32 pixels or more, got {cell}")
     # captions shrink with the cells, within what can be read
     size = max(11, min(16, cell // 11))
-    tiles = [[_tile(image, caption, cell, size) for image, caption in row] for row in rows]
+    tiles = [_draw_row(row, cell, size) for row in rows]
     return compose(tiles, title, subtitle, headings, metadata)
 
 
-def _tile(image: Picture, caption: str, cell: int, size: int) -> Image:
-    return tile(fit(to_rgb(image, "contact_sheet"), cell, cell), caption, cell, cell, size)
+def _draw_row(row: Sequence[tuple[Picture, str]], cell: int, size: int) -> list[Image]:
+    pictures = [fit(to_rgb(image, "contact_sheet"), cell, cell) for image, _ in row]
+    # as high as the highest picture, so that a row of wide ones leaves no gap above
+    height = max((picture.height for picture in pictures), default=0)
+    return [tile(p, caption, cell, height, size) for p, (_, caption) in zip(pictures, row, strict=True)]

@@ -51,9 +51,10 @@ def to_rgb(image: Picture, where: str) -> Image:
 def _on_white(image: Image, where: str) -> Image:
     from PIL import Image
 
-    if image.mode == "RGB" and not image.has_transparency_data and 0 not in image.size:
-        return image
     try:
+        image.load()
+        if image.mode == "RGB" and not image.has_transparency_data and 0 not in image.size:
+            return image
         layers = image.convert("RGBA")
     except (OSError, ValueError) as error:
         raise ImageError(

@@ -32,6 +32,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("deconvnet photo.jpg --table", "what the three backward rules do at each kind of layer"),
     ),
+    "filters": (
+        ("filters squeezenet1_1", "the filters of the first layer, in colour"),
+        (
+            "filters squeezenet1_1 photo.jpg --layer features.1",
+            "the maps that a later layer gives of a photograph",
+        ),
+    ),
     "class-model": (
         ("class-model goose", "the image that the class score likes most, as in the paper"),
         ("class-model goose --style natural", "closer to a photograph"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.class_model.units import Unit, name_figures, parse_units
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, prepare
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from minicnn.network import Network
 
 __all__ = ["configure", "run"]
-
-Unit: TypeAlias = int | tuple[int, ...]  # a class or channel, or (channel, row, column)
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -110,8 +108,8 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    units = _parse_units(net, arguments.targets, arguments.layer)
-    figures = _name_figures(units, arguments)
+    units = parse_units(net, arguments.targets, arguments.layer)
+    figures = name_figures(units, arguments)
     raw = RawFiles.asked_for(arguments, ("x",))
     prepare(arguments.output, raw.planned(figures.values()), arguments.overwrite)
     ascend = _ascent(net, settings, arguments)
@@ -168,45 +166,6 @@ def _make_settings(style: str, typed: dict[str, Any]) -> Ascent | NaturalAscent:
 
 def _step_progress(steps: Iterable[int]) -> Iterable[int]:
     return common.with_progress(steps, "step")
-
-
-def _parse_units(net: Network, texts: list[str], layer: str | None) -> dict[str, Unit]:
-    """Return the units that were typed, each once: channels of a layer or places in them; without one, classes."""
-    units: list[Unit] | list[int] | None
-    if layer is None:
-        units = common.check_classes(net, texts)
-        if units is None:
-            raise common.UsageError(f"{net.name}: does not say the size of its input; give --input-size H,W")
-    else:
-        units = [_parse_unit(net, text, layer) for text in texts]
-    # of a unit that was typed twice the first
-    return {text: unit for n, (text, unit) in enumerate(zip(texts, units, strict=True)) if unit not in units[:n]}
-
-
-def _parse_unit(net: Network, text: str, layer: str) -> Unit:
-    """Return a channel or (channel, row, column)."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts) or len(parts) not in (1, 3):
-        raise common.UsageError(
-            f"{text!r}: with --layer, expected CHANNEL or CHANNEL,ROW,COLUMN, such as 5 or 5,7,7"
-        )
-    unit = tuple(int(part) for part in parts)
-    common.check_unit(net, layer, unit[0])
-    return unit if len(unit) > 1 else unit[0]
-
-
-def _name_figures(units: dict[str, Unit], arguments: Namespace) -> dict[str, Path]:
-    """Return each unit's figure."""
-    from minicnn.report.files import sanitise_filename
-
-    stem = "class" if arguments.layer is None else sanitise_filename(arguments.layer)
-    is_ball = arguments.constraint == "l2_ball"
-    suffix = ".ball" if is_ball else ".natural" if arguments.style == "natural" else ""
-    figures = {}
-    for text, unit in units.items():
-        indices = "-".join(str(index) for index in (unit if isinstance(unit, tuple) else (unit,)))
-        figures[text] = Path(arguments.output) / f"{stem}-{indices}{suffix}.png"
-    return figures
 
 
 def format_class_models(records: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from minicnn.explain.deconvnet import Reconstruction
 from minicnn.explain.receptive_field import Box
-from minicnn.figures.deconvnet import write_reconstructions
+from minicnn.figures.features.deconvnet import write_reconstructions
 
 SIDE = 20
 

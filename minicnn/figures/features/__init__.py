@@ -1,0 +1,1 @@
+"""Figures of what layers hold and compute."""
