@@ -1,7 +1,7 @@
 """Pictures whose objects are known: class, boxes and, where there are any, masks.
 
-The format is told by what the files hold: a table of boxes, COCO's JSON, the XML of PASCAL VOC and ILSVRC; each is
-read by a file of ``datasets``, where ``class_names.py`` makes numbers of what they call classes.
+Labels come from ``datasets/labels.py``, whatever their format, as annotations; ``datasets/class_names.py`` makes
+numbers of what they call classes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ import numpy as np
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.datasets.annotation import CONVENTIONS, Annotation, Box, Skipped
-from minicnn.evaluate.datasets.class_folders import list_class_folders, read_class_folders
 from minicnn.evaluate.datasets.class_names import Classes, ClassNames
-from minicnn.evaluate.datasets.coco import read_coco
+from minicnn.evaluate.datasets.labels import read_labels
 from minicnn.evaluate.datasets.picture_list import picture_name, read_picture_list
 from minicnn.evaluate.datasets.pictures import PictureFolder
-from minicnn.evaluate.datasets.table import is_table, read_table
-from minicnn.evaluate.datasets.voc import list_annotations, read_voc
 from minicnn.images import load_image
 
-__all__ = ["Box", "Example", "Skip", "Truth", "has_annotations", "read_dataset", "read_mask", "read_truth"]
+__all__ = ["Box", "Example", "Skip", "Truth", "read_dataset", "read_mask", "read_truth"]
 
 Skip: TypeAlias = Callable[[Skipped], None]
 
@@ -127,7 +124,7 @@ def read_dataset(
     place = PictureFolder(Path(pictures) if pictures else data if data.is_dir() else data.parent)
     broken: list[Skipped] = []
     unknown: list[Skipped] = []
-    examples = _merge_boxes(list(_resolve(_read(data, place, convention), names, broken, unknown)))
+    examples = _merge_boxes(list(_resolve(read_labels(data, place, convention), names, broken, unknown)))
     # what is broken in one place can't be scored against the rest, which would be less than the truth
     left_out = {name for name, _ in broken}
     examples = [example for example in examples if str(example.image) not in left_out]
@@ -149,11 +146,6 @@ def read_dataset(
         for problem in problems:
             skip(problem)
     return examples
-
-
-def has_annotations(folder: PathLike) -> bool:
-    """Return whether a folder has labels that ``read_dataset`` would read."""
-    return _find_table(Path(folder)) is not None or bool(list_annotations(Path(folder)))
 
 
 def read_truth(example: Example, size: tuple[int, int]) -> Truth:
@@ -196,53 +188,6 @@ def read_mask(example: Example) -> np.ndarray | None:
     if not mask.any():
         raise ImageError(f"{example.mask}: the mask is empty; expected the object's pixels above 0")
     return mask
-
-
-# formats
-
-
-def _read(data: Path, pictures: PictureFolder, convention: str | None) -> Iterator[Annotation | Skipped]:
-    """Read what a folder or a file of labels holds."""
-    table = _find_table(data) if data.is_dir() else data
-    folder = data if data.is_dir() else data.parent
-    if table is None and not list_annotations(folder) and (folders := list_class_folders(folder)):
-        return read_class_folders(folders)
-    if table is None:
-        return read_voc(list_annotations(folder), folder, pictures, convention or "voc")
-    if table.suffix.lower() == ".xml":
-        return read_voc([table], folder, pictures, convention or "voc")
-    if _looks_like_json(table):
-        return read_coco(table, pictures)
-    return read_table(table, folder, pictures, convention)
-
-
-def _find_table(folder: Path) -> Path | None:
-    """Return the table or JSON file of a folder, None if there is none; MinicnnError if there are several."""
-    if (folder / "labels.csv").is_file():
-        return folder / "labels.csv"
-    for place in (folder, folder / "annotations", folder / "Annotations"):
-        files = sorted(p for p in place.glob("*") if p.suffix.lower() in (".csv", ".tsv", ".json"))
-        files = [p for p in files if p.suffix.lower() == ".json" or is_table(p)]
-        # COCO's own name for the files that hold boxes
-        files = [p for p in files if p.name.startswith("instances")] or files
-        if len(files) > 1:
-            shown = ", ".join(p.name for p in files[:4])
-            raise MinicnnError(
-                f"{place}: {len(files)} files of labels ({shown}); name one of them instead of the folder"
-            )
-        if files:
-            return files[0]
-    return None
-
-
-def _looks_like_json(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
-    except OSError as error:
-        raise MinicnnError(
-            f"{path}: can't be read ({error.strerror or error}); expected labels or a folder"
-        ) from None
 
 
 # from annotations to examples

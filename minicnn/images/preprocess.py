@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
 from minicnn.images.files import MAX_PIXELS, load_image
 from minicnn.images.planes import as_planes, is_numpy_file, read_array, resize_planes
+from minicnn.images.settings import check_settings
 from minicnn.images.units import mean_of_other_unit
 from minicnn.images.views import Size, View
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Preprocess"]
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-CHANNELS = ("RGB", "BGR", "L", "RGBA", "BGRA", "LA")
 COLOURS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # of so many channels; others are no picture's
 CROPS = ("one", "ten", "whole", "pair", "all")
-LIMIT = 1e9  # of the numbers: what is larger, or as small, overflows float32 a few layers on
 
 
 @dataclass(frozen=True)
@@ -96,33 +93,8 @@ class Preprocess:
     mirror: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse arguments that are out of their range."""
-        _require(
-            _is_size(self.channels) or self.channels in CHANNELS,
-            f"channels: expected one of {CHANNELS} or a number, got {self.channels!r}",
-        )
-        depth = self.depth
-        _require(
-            self._has_size(), f"size: expected (height, width), at most {MAX_PIXELS:,} pixels, got {self.size!r}"
-        )
-        self._check_resize()
-        _require(
-            self.interpolation in INTERPOLATIONS,
-            f"interpolation: expected one of {INTERPOLATIONS}, got {self.interpolation!r}",
-        )
-        _require(_is_number(self.scale, 1 / LIMIT), f"scale: expected 1e-9 to 1e9 in size, got {self.scale!r}")
-        _require(
-            self._has_mean(depth), f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape"
-        )
-        _require(
-            _are_numbers(self.std, depth, 1 / LIMIT),
-            f"std: expected {depth} numbers of 1e-9 to 1e9, got {self.std!r}",
-        )
-        _require(isinstance(self.mirror, bool), f"mirror: expected True or False, got {self.mirror!r}")
-        _require(
-            isinstance(self.invert, bool) or (isinstance(self.invert, str) and self.invert == "auto"),
-            f"invert: expected True, False or 'auto', got {self.invert!r}",
-        )
+        """Refuse arguments that are out of their range, and keep plain numbers."""
+        check_settings(self)
         self._freeze()
         if doubt := mean_of_other_unit(self.scale, self.mean):
             _warn_once(doubt)
@@ -131,27 +103,6 @@ class Preprocess:
     def depth(self) -> int:
         """How many channels an input has."""
         return len(self.channels) if isinstance(self.channels, str) else self.channels
-
-    def _has_size(self) -> bool:
-        return _is_area(self.size)
-
-    def _check_resize(self) -> None:
-        _require(
-            self.resize is None or _is_size(self.resize) or _is_area(self.resize),
-            f"resize: expected pixels, (height, width) or None, got {self.resize!r}",
-        )
-        if self.resize is not None:
-            smallest = self.resize if isinstance(self.resize, tuple | list) else (self.resize, self.resize)
-            _require(
-                smallest[0] >= self.size[0] and smallest[1] >= self.size[1],
-                f"resize: {self.resize} is smaller than the input {self.size!r}",
-            )
-
-    def _has_mean(self, depth: int) -> bool:
-        if isinstance(self.mean, np.ndarray) and self.mean.ndim == 3:
-            numeric = self.mean.dtype.kind in "fiu" and self.mean.shape == (depth, *self.size)
-            return numeric and bool((np.abs(self.mean) <= LIMIT).all())
-        return _are_numbers(self.mean, depth)
 
     def _freeze(self) -> None:
         """Store plain Python numbers, which JSON can write, and a read-only copy of the mean image."""
@@ -416,35 +367,7 @@ def _resized(image_size: Size, resize: int | Size) -> Size:
     return height, width
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise MinicnnError(f"Preprocess: {message}")
-
-
-def _is_area(value: Any) -> bool:
-    """Return whether a value is (height, width) of a picture that fits into memory."""
-    listed = isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_size, value))
-    return listed and value[0] * value[1] <= MAX_PIXELS
-
-
 def _to_ints(resize: Any) -> Any:
     if isinstance(resize, tuple | list):
         return tuple(map(int, resize))
     return None if resize is None else int(resize)
-
-
-def _is_size(value: Any) -> bool:
-    # bool is an Integral too, and True no size
-    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= 1 << 16
-
-
-def _is_number(value: Any, smallest: float = 0.0) -> bool:
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    magnitude: Any = abs(value)  # of whatever type, and compared as such: a large int has no float
-    return bool(smallest <= magnitude <= LIMIT)
-
-
-def _are_numbers(values: Any, count: int, smallest: float = 0.0) -> bool:
-    listed = isinstance(values, tuple | list) or (isinstance(values, np.ndarray) and values.ndim == 1)
-    return listed and len(values) == count and all(_is_number(v, smallest) for v in values)

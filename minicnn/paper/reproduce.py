@@ -12,9 +12,10 @@ from typing import Any
 
 import minicnn
 from minicnn.errors import MinicnnError
-from minicnn.evaluate.dataset import Example, has_annotations, read_dataset
+from minicnn.evaluate.dataset import Example, read_dataset
 from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.evaluate.datasets.class_names import Classes, ClassNames
+from minicnn.evaluate.datasets.labels import has_annotations
 from minicnn.images import list_images
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network

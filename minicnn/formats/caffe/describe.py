@@ -17,59 +17,33 @@ __all__ = ["LayerParameter", "list_layers", "read_input_dims"]
 
 MAX_LAYERS = 5000
 
-# fields that change no answer of ours, whatever they say, of messages of every kind
+# fields that change no answer of ours, whatever they say, of messages of every kind: how and on which device it is
+# computed, what only training has (first values, rates, losses), stages that a rule excludes, as there are none,
+# and where data come from
 HARMLESS = frozenset(
-    (
-        # how and on which device it is computed
-        *("engine", "cudnn_math_override", "force_nd_im2col", "stable_prod_grad", "debug_info"),
-        # what only training has: first values, rates, losses
-        *("scale_filler", "shift_filler", "slope_filler", "momentum", "frozen"),
-        *("weight_filler", "bias_filler", "filler", "lr_mult", "decay_mult", "blobs_lr", "weight_decay"),
-        *("share_mode", "blob_share_mode"),
-        *("propagate_down", "loss_weight", "loss_param", "force_backward", "moving_average_fraction", "phase"),
-        # stages that a rule excludes: there are none
-        "not_stage",
-        # where data come from
-        *("source", "batchsize", "batch_size", "mean_file", "meanfile", "mirror", "rand_skip", "data_param"),
-        *("image_data_param", "hdf5_data_param", "window_data_param", "dummy_data_param"),
-    )
+    """
+    engine cudnn_math_override force_nd_im2col stable_prod_grad debug_info
+    scale_filler shift_filler slope_filler momentum frozen
+    weight_filler bias_filler filler lr_mult decay_mult blobs_lr weight_decay share_mode blob_share_mode
+    propagate_down loss_weight loss_param force_backward moving_average_fraction phase
+    not_stage
+    source batchsize batch_size mean_file meanfile mirror rand_skip data_param
+    image_data_param hdf5_data_param window_data_param dummy_data_param
+    """.split()
 )
 
 # V1's enumeration in today's names, where they differ by more than capitals
 _V1 = {
-    "RELU": "ReLU",
-    "LRN": "LRN",
-    "TANH": "TanH",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "IMAGE_DATA": "ImageData",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "ARGMAX": "ArgMax",
-    "ABSVAL": "AbsVal",
-    "BN": "BN",
-    "BNLL": "BNLL",
-    "MVN": "MVN",
+    **{name: name for name in ("BN", "BNLL", "LRN", "MVN")},
+    **{"ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "RELU": "ReLU", "TANH": "TanH", "SOFTMAX_LOSS": "SoftmaxWithLoss"},
+    **{"IMAGE_DATA": "ImageData", "HDF5_DATA": "HDF5Data", "HDF5_OUTPUT": "HDF5Output"},
 }
 _V0 = {
-    "conv": "Convolution",
-    "pool": "Pooling",
-    "relu": "ReLU",
-    "lrn": "LRN",
-    "innerproduct": "InnerProduct",
-    "dropout": "Dropout",
-    "softmax": "Softmax",
-    "softmax_loss": "SoftmaxWithLoss",
-    "concat": "Concat",
-    "flatten": "Flatten",
-    "padding": "Padding",
-    "split": "Split",
-    "tanh": "TanH",
-    "sigmoid": "Sigmoid",
-    "accuracy": "Accuracy",
-    "data": "Data",
-    "images": "ImageData",
-    "window_data": "WindowData",
-    "hdf5_data": "HDF5Data",
+    **{name: name.capitalize() for name in "accuracy concat data dropout flatten padding sigmoid".split()},
+    **{"softmax": "Softmax", "split": "Split"},
+    **{"conv": "Convolution", "pool": "Pooling", "innerproduct": "InnerProduct", "lrn": "LRN"},
+    **{"relu": "ReLU", "tanh": "TanH", "softmax_loss": "SoftmaxWithLoss"},
+    **{"images": "ImageData", "window_data": "WindowData", "hdf5_data": "HDF5Data"},
 }
 # V0's fields, all of one message: the message and the name that each has today
 _V0_FIELDS = {

@@ -11,7 +11,7 @@ from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
 from minicnn.images import Preprocess
-from minicnn.images.preprocess import INTERPOLATIONS
+from minicnn.images.settings import INTERPOLATIONS
 
 __all__ = ["read_input_shape", "read_labels", "read_preprocess"]
 
