@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn._utils.types import ImageLike, PathLike, Progress
-from minicnn.errors import MinicnnError
+from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.checkpoint import digest, map_with_checkpoint
+from minicnn.evaluate.dataset import Skip
+from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.evaluate.randomise import fit_last_layer, replace_parameters, shuffle_parameters, stages
 from minicnn.evaluate.sanity_result import SanityCheck
 from minicnn.evaluate.similarity import rank_correlation, structural_similarity
@@ -36,6 +38,7 @@ def sanity_check(
     seed: int = 0,
     keep: PathLike | None = None,
     progress: Progress = iter,
+    skip: Skip | None = None,
 ) -> SanityCheck:
     """Comparison of a network's maps with those of the same network once its parameters or labels are destroyed.
 
@@ -59,6 +62,7 @@ def sanity_check(
     seed : int, of what is drawn
     keep : folder, optional; each picture's result is kept there, and the same call goes on from there
     progress : wraps the list of pictures that are left
+    skip : called with each picture that can't be read, and why; None: the error is raised
 
     Returns
     -------
@@ -67,7 +71,7 @@ def sanity_check(
     Raises
     ------
     ImageError
-        If a picture can't be read.
+        If a picture can't be read and ``skip`` is not given, or none can.
     MinicnnError
         If there are no pictures, or a method is unknown.
 
@@ -89,6 +93,7 @@ def sanity_check(
     if not images:
         raise MinicnnError("sanity_check: expected at least one picture, got none")
     net = as_classifier(net)
+    images = images if skip is None else _readable(net, images, skip)
     inputs = _Inputs(net, images)
     settings = select_methods(net, inputs[0].shape[1:], methods, CHECKED_PASSES)
     fits, labels = _fit_labels(net, inputs, seed)
@@ -105,7 +110,23 @@ def sanity_check(
 
     path = None if keep is None else Path(keep) / f"sanity-{digest(net, images, settings, seed)}.jsonl"
     rows = map_with_checkpoint(path, len(images), measure, progress)
-    return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed)
+    return SanityCheck([stage.name for stage in stages(net)], settings, rows, labels, seed, images)
+
+
+def _readable(net: Network, images: list[Any], skip: Skip) -> list[Any]:
+    """Return the images that can be read; all are shown to the same nets, so that this is to be known before."""
+    readable, first = [], None
+    for image in images:
+        try:
+            load_views(net, image, "one")
+        except ImageError as error:
+            first = first or error
+            skip(Skipped(str(image), str(error)))
+        else:
+            readable.append(image)
+    if first is not None and not readable:
+        raise ImageError(f"none of {len(images)} pictures can be read; the first: {first}")
+    return readable
 
 
 class _Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ class SanityCheck:
         three ``SIMILARITY_MEASURES``
     labels : str, how well the last layer's fits to labels went, or why there are none
     seed : int
+    images : the pictures of the rows, as they were given
 
     """
 
@@ -45,6 +47,7 @@ class SanityCheck:
     rows: list[dict[str, Any]]
     labels: str
     seed: int
+    images: Sequence[Any] = ()
 
     def estimate(
         self, method: str, check: str, stage: int | None = None, measure: str = "absolute"

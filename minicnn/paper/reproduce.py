@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import minicnn
-from minicnn.errors import MinicnnError
-from minicnn.evaluate.dataset import Example, read_dataset
+from minicnn.errors import ImageError, MinicnnError
+from minicnn.evaluate.dataset import Example, Skip, read_dataset
 from minicnn.evaluate.datasets.annotation import Skipped
 from minicnn.evaluate.datasets.class_names import Classes, ClassNames
 from minicnn.evaluate.datasets.labels import has_annotations
-from minicnn.images import list_images
+from minicnn.images import list_images, load_image
 from minicnn.io.digest import digest_image, digest_network
 from minicnn.network import Network
 from minicnn.paper import choices
@@ -25,6 +24,10 @@ from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder, write_atomically
 
 __all__ = ["read_examples", "reproduce"]
+
+SHOWN = 50  # reasons why images are left out
+
+Follow: TypeAlias = Callable[[Iterable[Any], str], Iterable[Any]]  # wraps what takes long, with a word for it
 
 
 def reproduce(
@@ -35,7 +38,7 @@ def reproduce(
     steps: int = 200,
     origin: dict[str, Any] | None = None,
     classes: Classes | None = None,
-    progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
+    progress: Follow = lambda items, _: items,
 ) -> dict[str, Any]:
     """Run the experiments and write ``index.html``.
 
@@ -57,13 +60,15 @@ def reproduce(
 
     Returns
     -------
-    record : {"page", "net", "images", "experiments": {name: {"seconds", "figures", "tables", "failed"}}}
-        Under "failed" stands why an experiment could not be done, or None.
+    record : dict
+        "page", "net", "images", "skipped": the images and annotations that are left out, each with the reason,
+        and "experiments": {name: {"seconds", "figures", "tables", "failed"}}, where under "failed" stands why an
+        experiment could not be done, or None.
 
     Raises
     ------
     ImageError
-        If there are no images, or the folder can't be written.
+        If there are no images, none can be read, or the folder can't be written.
     MinicnnError
         If ``images`` or ``steps`` is less than 1.
 
@@ -76,10 +81,14 @@ def reproduce(
         if value is not None and value < 1:
             raise MinicnnError(f"{name}: expected at least 1, got {value}")
     output = Path(output)
-    examples, unlabelled = read_examples(data, ClassNames.of_network(net) if classes is None else classes)
+    skipped: list[Skipped] = []
+    names = ClassNames.of_network(net) if classes is None else classes
+    examples, unlabelled = read_examples(data, names, skipped.append)
     examples = examples[:images]
     paths = list(dict.fromkeys(e.image for e in examples)) or list_images(data)[:images]
     make_folder(output)
+    paths = _readable(paths, progress, skipped)
+    examples = [example for example in examples if example.image in paths]
     origin = origin or digest_network(net)
     task = Task(net, origin, paths, output, examples, unlabelled, steps, progress=progress)
     key = _key(task)
@@ -88,21 +97,38 @@ def reproduce(
     sections = [_locate_figures(section, output) for section in sections]
     page = output / "index.html"
     write_page(
-        page, "Deep inside convolutional networks", [_introduction(task, results), *sections, _table_of_choices()]
+        page,
+        "Deep inside convolutional networks",
+        [_introduction(task, results, skipped), *sections, _table_of_choices()],
     )
-    return {"page": str(page), "net": origin["name"], "images": len(paths), "experiments": _summarise(results)}
+    left_out = [picture._asdict() for picture in skipped]
+    counts = {"images": len(paths), "skipped": left_out}
+    return {"page": str(page), "net": origin["name"], **counts, "experiments": _summarise(results)}
 
 
-def read_examples(data: str | Path, classes: Classes) -> tuple[list[Example], str]:
-    """Read images whose objects are known; return them, and why there are none."""
+def _readable(
+    paths: list[Path], progress: Callable[[Iterable[Any], str], Iterable[Any]], skipped: list[Skipped]
+) -> list[Path]:
+    """Return the images that can be read; a broken one costs itself, not the experiments that would meet it."""
+    readable = []
+    for path in progress(paths, "image"):
+        try:
+            load_image(path)
+        except ImageError as error:
+            skipped.append(Skipped(str(path), str(error)))
+        else:
+            readable.append(path)
+    if not readable:
+        raise ImageError(f"none of {len(paths)} images can be read; the first: {skipped[-len(paths)].reason}")
+    return readable
 
-    def warn(skipped: Skipped) -> None:
-        warnings.warn(skipped.reason, stacklevel=2)
 
+def read_examples(data: str | Path, classes: Classes, skip: Skip) -> tuple[list[Example], str]:
+    """Read images whose objects are known; return them, and why there are none; ``skip`` gets what is left out."""
     try:
         if not has_annotations(data):
             return [], "The images came without boxes"
-        return read_dataset(data, classes=classes, skip=warn), ""
+        return read_dataset(data, classes=classes, skip=skip), ""
     except MinicnnError as error:
         return [], f"The images have annotations that can't be used ({error})"
 
@@ -154,7 +180,7 @@ def _figure_names(result: dict[str, Any]) -> list[str]:
     return [figure[0] for section in result["sections"] for figure in section["figures"]]
 
 
-def _introduction(task: Task, results: dict[str, Any]) -> Section:
+def _introduction(task: Task, results: dict[str, Any], skipped: Sequence[Skipped]) -> Section:
     net, version, seconds = task.origin, minicnn.__version__, sum(result["seconds"] for result in results.values())
     return Section(
         "What this is",
@@ -163,6 +189,8 @@ def _introduction(task: Task, results: dict[str, Any]) -> Section:
             f"{net['name']} and {len(task.images)} images in {seconds:.0f} s by minicnn {version}. The "
             "paper's own net was never released and its images are not these: figures here are not the paper's.",
             "Every figure holds what made it; minicnn inspect FIGURE --verify computes it again and compares.",
+            *([f"{len(skipped)} images or annotations are left out:"] if skipped else []),
+            *(picture.reason for picture in skipped[:SHOWN]),
         ),
         table=(
             ("what", "value"),

@@ -126,7 +126,7 @@ class TestPictures:
         assert np.isfinite(value) and seen.size > 0
 
 
-PROGRESS = re.compile(r"(class model|map|cut|activation): \d+")
+PROGRESS = re.compile(r"minicnn: (image|class model|map|cut|activation): \d+")
 COMMANDS = {
     "saliency": ["saliency"],
     "localise": ["localise"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.printing import counted
+from minicnn.cli.loop.signals import Stopped
+from minicnn.cli.loop.sources import Failure
 
 if TYPE_CHECKING:
     from minicnn._utils.types import Progress
@@ -23,8 +26,6 @@ __all__ = [
     "add_data",
     "add_labels",
     "add_methods",
-    "follow",
-    "image_progress",
     "print_written",
     "read_examples",
     "resumable",
@@ -82,9 +83,6 @@ def add_labels(parser: ArgumentParser) -> None:
     group.add_argument(
         "--list", metavar="FILE", help="the pictures to use, one a line, with their class behind or without"
     )
-    group.add_argument(
-        "--strict", action="store_true", help="exit with 1 if a picture was left out, as broken or unknown"
-    )
 
 
 class LeftOut:
@@ -97,18 +95,15 @@ class LeftOut:
         """Return them as values for JSON."""
         return [{"image": image, "reason": reason} for image, reason in self.skipped]
 
-    def complain(self) -> None:
-        """List them on stderr, each with the reason; of very many the first."""
+    def complain(self) -> int:
+        """List them on stderr, of very many the first, with the reasons; return 1 if there are some, else 0."""
         if self.skipped:
             common.complain(f"{len({s.image for s in self.skipped})} pictures or annotations are left out:")
-        for image, reason in self.skipped[:SHOWN]:
-            common.complain(reason if image in reason else f"{image}: {reason}")
+        shown = [Failure(*skipped) for skipped in self.skipped[:SHOWN]]
+        status = list_failures(shown)
         if len(self.skipped) > SHOWN:
             common.complain(f"and {len(self.skipped) - SHOWN} more; --json lists all")
-
-    def status(self, strict: bool) -> int:
-        """Return the exit status: 1 if some were left out and none should be."""
-        return 1 if strict and self.skipped else 0
+        return status
 
 
 def read_examples(
@@ -146,29 +141,29 @@ def print_written(record: dict[str, Any], text: str, files: Sequence[Path], as_j
     common.print_result(record, lambda _: f"{text}\nwrote {listed}", as_json)
 
 
-def image_progress(items: Iterable[Any]) -> Iterable[Any]:
-    """Show a bar over images."""
-    return common.with_progress(items, "image")
+@contextmanager
+def resumable(folder: str, count: int | None, unit: str = "picture") -> Iterator[Progress]:
+    """Yield what shows progress over what is left of ``count``, where it is known, and says what is kept already.
 
-
-def follow(count: int, folder: str) -> Progress:
-    """Return what shows a bar over the pictures that are left of ``count``, and says what an earlier run kept."""
+    Stopped, it says how many are measured, and that the same command continues.
+    """
+    done, total = 0, count or 0
 
     def progress(items: Sequence[Any]) -> Iterable[Any]:
-        if kept := count - len(items):
+        nonlocal done, total
+        total = len(items) if count is None else count
+        if done := total - len(items):
             rest = f"continuing with {len(items)}" if items else "nothing is left to measure"
-            print(f"minicnn: {kept} of {count} pictures are kept in {folder}; {rest}", file=sys.stderr)
-        yield from image_progress(items)
+            common.complain(f"{done} of {counted(total, unit)} are kept in {folder}; {rest}")
+        for item in common.with_progress(items, unit):
+            yield item
+            done += 1
 
-    return progress
-
-
-@contextmanager
-def resumable(folder: str) -> Iterator[None]:
-    """Say, when a long measurement is interrupted, that it can be continued."""
     try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; what was measured is kept in {folder}, and the same command continues"
+        yield progress
+    except KeyboardInterrupt as stop:
+        raise Stopped(
+            getattr(stop, "number", Stopped.DEFAULT),
+            f"{str(stop) or 'stopped'}: {done} of {counted(total, unit)} done; what was measured is kept in "
+            f"{folder}, and the same command continues",
         ) from None

@@ -10,7 +10,6 @@ from minicnn.cli.evaluate.common import (
     LeftOut,
     add_data,
     add_labels,
-    follow,
     print_written,
     read_examples,
     resumable,
@@ -51,14 +50,14 @@ def run(arguments: Namespace) -> int:
     folder, method = Path(arguments.output), arguments.method
     pictures = folder / f"{method}-pictures"
     make_folder(pictures)
-    with resumable(arguments.output):
+    with resumable(arguments.output, len(examples)) as progress:
         evaluation = evaluate_localisation(
             net,
             examples,
             method,
             seed=arguments.seed,
             keep=folder,
-            progress=follow(len(examples), arguments.output),
+            progress=progress,
             skip=left_out.skipped.append,
             draw=(lambda drawing: write_answer(pictures, drawing)) if len(examples) <= DRAWN else None,
         )
@@ -69,5 +68,4 @@ def run(arguments: Namespace) -> int:
     files = {"table": str(table), "sheet": str(sheet), "page": str(page)}
     record = {**evaluation.record(), "skipped": left_out.record(), "net": origin["name"], **files}
     print_written(record, evaluation.text(), (table, sheet, page), arguments.json)
-    left_out.complain()
-    return left_out.status(arguments.strict)
+    return left_out.complain()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -78,33 +77,34 @@ def run(arguments: Namespace) -> int:
         truth_pictures=arguments.truth_pictures,
         seed=arguments.seed,
     )
-    with resumable(arguments.output):
+    with resumable(arguments.output, None, "measurement") as follow:
         table = evaluate_methods(
             net,
             examples,
             split_methods(arguments.methods),
             settings=settings,
             keep=folder / "measured",
-            progress=(lambda tasks: ()) if arguments.kept else _follow(folder / "measured"),
+            progress=(lambda tasks: ()) if arguments.kept else _say_kept(folder / "measured", follow),
             skip=left_out.skipped.append,
         )
     facts = {"origin": origin, "date": date.today().isoformat(), "version": minicnn.__version__}
     record = {**table.record(), **facts, "skipped": left_out.record()}
     maps = folder / "methods.png"
-    write_method_maps(maps, net, examples[:SHOWN], table.methods, table.settings["methods"], origin)
+    broken = {name for name, _ in left_out.skipped}
+    shown = [example for example in examples if example.image.name not in broken][:SHOWN]
+    write_method_maps(maps, net, shown, table.methods, table.settings["methods"], origin)
     paths = write_method_table(folder, record, maps)
     print_written(record, format_table(record), [*paths.values(), maps], arguments.json)
-    left_out.complain()
-    return left_out.status(arguments.strict)
+    return left_out.complain()
 
 
-def _follow(folder: Path) -> Progress:
-    """Return what shows a bar over measurements, and says that earlier ones are kept."""
+def _say_kept(folder: Path, follow: Progress) -> Progress:
+    """Return what follows measurements, and says before that earlier ones are kept."""
 
     def progress(tasks: Sequence[Any]) -> Iterable[Any]:
         if any(folder.iterdir()):
             rest = f"continuing with {len(tasks)}" if tasks else "nothing is left to measure"
-            print(f"minicnn: earlier measurements are kept in {folder}; {rest}", file=sys.stderr)
-        return common.with_progress(tasks, "measurement")
+            common.complain(f"earlier measurements are kept in {folder}; {rest}")
+        return follow(tasks)
 
     return progress

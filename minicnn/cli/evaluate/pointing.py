@@ -9,7 +9,6 @@ from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
     LeftOut,
     add_comparison_options,
-    follow,
     print_written,
     read_examples,
     resumable,
@@ -48,7 +47,7 @@ def run(arguments: Namespace) -> int:
     examples = read_examples(arguments, net, left_out)
     folder = Path(arguments.output)
     make_folder(folder)
-    with resumable(arguments.output):
+    with resumable(arguments.output, len(examples)) as progress:
         comparison = evaluate_pointing(
             net,
             examples,
@@ -58,7 +57,7 @@ def run(arguments: Namespace) -> int:
             methods=split_methods(arguments.methods),
             seed=arguments.seed,
             keep=folder,
-            progress=follow(len(examples), arguments.output),
+            progress=progress,
             skip=left_out.skipped.append,
         )
     table, figure = folder / "pointing.csv", folder / "pointing.png"
@@ -72,5 +71,4 @@ def run(arguments: Namespace) -> int:
         "figure": str(figure),
     }
     print_written(record, comparison.text(), (table, figure), arguments.json)
-    left_out.complain()
-    return left_out.status(arguments.strict)
+    return left_out.complain()

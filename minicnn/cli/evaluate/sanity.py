@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import add_methods, image_progress, split_methods
-from minicnn.cli.loop.sources import read_sources
+from minicnn.cli.evaluate.common import LeftOut, add_methods, resumable, split_methods
+from minicnn.cli.loop.sources import HELP, read_sources
 
 __all__ = ["configure", "run"]
 
@@ -17,7 +17,7 @@ IMAGES_SHOWN = 3
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=HELP)
     common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_output(parser, "minicnn-sanity")
@@ -29,6 +29,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the table; write it, a chart, and a figure with its verdict for each method."""
+    from minicnn.evaluate.datasets.annotation import Skipped
     from minicnn.evaluate.sanity_checks import sanity_check
     from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities_csv
     from minicnn.report.files import make_folder
@@ -39,16 +40,33 @@ def run(arguments: Namespace) -> int:
     methods = split_methods(arguments.methods)
     sources = read_sources(arguments.images)
     sources.check_any()
-    images = sources.paths
+    left_out = LeftOut()
+    left_out.skipped += [Skipped(*failure) for failure in sources.failures]
     folder = Path(arguments.output)
     make_folder(folder)
-    check = sanity_check(net, images, methods, seed=arguments.seed, keep=folder, progress=image_progress)
+    with resumable(arguments.output, len(sources.files)) as progress:
+        check = sanity_check(
+            net,
+            sources.paths,
+            methods,
+            seed=arguments.seed,
+            keep=folder,
+            progress=progress,
+            skip=left_out.skipped.append,
+        )
+    images = check.images
     table, chart = folder / "sanity.csv", folder / "sanity.png"
     write_similarities_csv(table, check)
     write_cascade_chart(chart, check, images, origin)
     sheets = write_cascade_sheets(folder, net, images[:IMAGES_SHOWN], check, origin)
-    record = {**check.record(), "net": origin["name"], "table": str(table), "chart": str(chart)}
+    record = {
+        **check.record(),
+        "skipped": left_out.record(),
+        "net": origin["name"],
+        "table": str(table),
+        "chart": str(chart),
+    }
     record["figures"] = [str(path) for path in sheets]
     written = f"wrote {table}, {chart} and {', '.join(path.name for path in sheets)}"
     common.print_result(record, lambda _: f"{check.text()}\n{written}", arguments.json)
-    return 0
+    return left_out.complain()

@@ -79,7 +79,7 @@ def _explain(error: Exception) -> str:
     return f"an unforeseen {type(error).__name__} ({error}), which is minicnn's fault; please report it"
 
 
-def list_failures(failures: Sequence[Failure], count: int, unit: str) -> int:
+def list_failures(failures: Sequence[Failure], count: int = 1, unit: str = "image") -> int:
     """Name on stderr what failed and why, and of several how many; return 1 if something failed, else 0."""
     if count > 1 and failures:
         complain(f"{len(failures)} of {counted(count, unit)} failed:")

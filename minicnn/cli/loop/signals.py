@@ -18,7 +18,9 @@ NOBODYS = (signal.SIG_DFL, signal.default_int_handler)
 class Stopped(KeyboardInterrupt):
     """Somebody stopped the command; ``number`` is the signal's, and the text says what was done until then."""
 
-    def __init__(self, number: int = signal.SIGINT, text: str | None = None) -> None:
+    DEFAULT = signal.SIGINT
+
+    def __init__(self, number: int = DEFAULT, text: str | None = None) -> None:
         super().__init__(text or f"stopped by {NAMES[signal.Signals(number)]}")
         self.number = number
 

@@ -121,7 +121,7 @@ def run(folder, tmp_path, *options):
 
 
 def test_the_rest_is_measured_and_what_is_broken_is_listed(folder, tmp_path, capsys):
-    assert run(folder, tmp_path) == 0
+    assert run(folder, tmp_path) == 1
     done = capsys.readouterr()
     record = json.loads(done.out)
     assert record["images"] == len(GOOD)
@@ -140,8 +140,8 @@ def test_the_rest_is_measured_and_what_is_broken_is_listed(folder, tmp_path, cap
     assert all(row.split(",")[4] == "True" for row in rows)
 
 
-def test_strict_exits_with_1_and_a_mended_picture_alone_is_measured(folder, tmp_path, capsys, monkeypatch, seven):
-    assert run(folder, tmp_path, "--strict") == 1
+def test_it_exits_with_1_and_a_mended_picture_alone_is_measured(folder, tmp_path, capsys, monkeypatch, seven):
+    assert run(folder, tmp_path) == 1
     measured = []
     measure = localisation._measure
     monkeypatch.setattr(
@@ -149,17 +149,17 @@ def test_strict_exits_with_1_and_a_mended_picture_alone_is_measured(folder, tmp_
     )
     seven.save(folder / "images" / "empty.png")
     capsys.readouterr()
-    assert run(folder, tmp_path) == 0
+    assert run(folder, tmp_path) == 1
     done = capsys.readouterr()
     assert json.loads(done.out)["images"] == len(GOOD) + 1
     assert set(measured) == {"empty.png", "cut.jpg", "text.png", "missing.png", "outside.png", "another.png"}
     assert "7 of 13 pictures are kept" in done.err and "continuing with 6" in done.err
 
 
-def test_a_whole_set_exits_with_0_when_strict(tmp_path, seven):
+def test_a_whole_set_exits_with_0(tmp_path, seven):
     seven.save(tmp_path / "a.png")
     (tmp_path / "a.xml").write_text(annotation("a.png"))
-    assert run(tmp_path, tmp_path, "--strict") == 0
+    assert run(tmp_path, tmp_path) == 0
 
 
 def test_without_skip_the_first_broken_picture_is_raised(folder):
@@ -182,7 +182,7 @@ def test_nothing_that_can_be_measured_is_an_error(tmp_path):
 
 def test_the_pointing_game_leaves_broken_pictures_out_too(folder, tmp_path, capsys):
     words = ["evaluate", "pointing", str(folder), "--net", "digits", "-o", str(tmp_path / "out"), "--json"]
-    assert main([*words, "--methods", "gradient", "--strict"]) == 1
+    assert main([*words, "--methods", "gradient"]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["images"] == len(GOOD) and len(record["skipped"]) == 13
 
@@ -209,9 +209,10 @@ def test_an_interruption_says_how_to_go_on(folder, tmp_path, capsys, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(localisation, "_measure", interrupt)
-    assert run(folder, tmp_path) == 1
+    assert run(folder, tmp_path) == 130
     assert capsys.readouterr().err.endswith(
-        f"interrupted; what was measured is kept in {tmp_path / 'out'}, and the same command continues\n"
+        f"stopped: 0 of 13 pictures done; what was measured is kept in {tmp_path / 'out'}, and the same command "
+        "continues\n"
     )
 
 
@@ -237,11 +238,11 @@ def test_results_belong_to_content_and_labels(tmp_path, seven):
 
 def test_curves_leave_broken_pictures_out_too(folder, tmp_path, capsys):
     words = ["evaluate", "curves", str(folder), "--net", "digits", "-o", str(tmp_path / "out"), "--json"]
-    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 0
+    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 1
     first = json.loads(capsys.readouterr().out)
     # no picture is needed but for its pixels, so that boxes that do not fit are no reason
     assert first["images"] == len(GOOD) + 2 and len(first["skipped"]) == 11
-    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 0
+    assert main([*words, "--methods", "gradient", "--steps", "2"]) == 1
     done = capsys.readouterr()
     assert json.loads(done.out) == first and "9 of 13 pictures are kept" in done.err
 
