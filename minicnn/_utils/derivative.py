@@ -10,6 +10,8 @@ import numpy as np
 __all__ = ["STEPS", "Slope", "differentiate"]
 
 STEPS = 14  # each a quarter of the one before: from a quarter of the reach to a 300-millionth of it
+UNDERFLOW = 1e-150  # squares of smaller numbers are 0
+ROUNDINGS = 4096  # a change of more units in the last place of the largest value is no rounding
 UNRESOLVED = 1e-3  # share of the slope; an error beyond it says that there is no slope, but a kink or a jump
 
 
@@ -64,7 +66,9 @@ def differentiate(f: Callable[[float], np.ndarray], reach: float) -> Slope:
         slopes, bends = (above - below) / (2 * h), (above - 2 * middle + below) / h
         better = (16 * slopes[1:] - slopes[:-1]) / 15
         errors = np.abs(np.diff(better, axis=0)) + np.abs(bends[2:] - bends[1:-1] / 4)
-        errors += 4 * _noise(np.abs(middle) * eps, slopes, h, eps) / h[2:]
+        changes = np.minimum(*(np.where(side == middle, np.inf, np.abs(side - middle)) for side in (above, below)))
+        noise = np.maximum(_noise(np.abs(middle) * eps, slopes, h, eps), _quantum(changes, middle, eps))
+        errors += 4 * noise / h[2:]
     return _choose(better[1:], np.where(np.isfinite(errors), errors, np.inf), np.abs(middle) / reach)
 
 
@@ -76,6 +80,14 @@ def _noise(rounding: np.ndarray, slopes: np.ndarray, h: np.ndarray, eps: float) 
     # between steps so short that f is straight, only rounding changes the quotient; a kink may lie between two
     seen = np.median(np.abs(np.diff(slopes[-6:], axis=0)) * h[-5:], axis=0)
     return np.maximum(floor, 4 * seen)
+
+
+def _quantum(changes: np.ndarray, middle: np.ndarray, eps: float) -> np.ndarray:
+    """Return the least change of values that short steps leave as they are: one that rounding in between makes."""
+    least = changes.min(axis=0)
+    largest = float(np.abs(np.nan_to_num(middle, posinf=0.0, neginf=0.0)).max(initial=0.0))
+    is_rounding = np.isinf(changes[-1]) & (least <= ROUNDINGS * eps * largest)
+    return np.where(is_rounding, least, 0.0)
 
 
 def _choose(values: np.ndarray, errors: np.ndarray, size: np.ndarray) -> Slope:
@@ -90,7 +102,7 @@ def _choose(values: np.ndarray, errors: np.ndarray, size: np.ndarray) -> Slope:
     value, error = (np.take_along_axis(a, best, axis=0)[0] for a in (values, errors))
     # at a kink the error is of the slope's own size
     sizes = np.where(np.isfinite(error), np.abs(value), 0.0)
-    resolved = error <= UNRESOLVED * (np.maximum(sizes, _rms(sizes)) + _rms(np.nan_to_num(size)))
+    resolved = error <= UNRESOLVED * (np.maximum(sizes, _rms(sizes)) + _rms(np.nan_to_num(size))) + UNDERFLOW
     return Slope(value, error, resolved)
 
 

@@ -55,6 +55,7 @@ from minicnn.layers.transforms.pack import Packed
 
 __all__ = [
     "SIGMAS",
+    "UNDERFLOW",
     "UNITS",
     "forward_scale",
     "gradient_scales",
@@ -153,10 +154,14 @@ def gradient_scales(layer: Layer, x: np.ndarray, dy: np.ndarray) -> dict[str, np
     return scales | {name: np.sqrt(parameter_terms) * np.abs(value) for name, value in others.items()}
 
 
-def unknown_scale(values: np.ndarray) -> np.ndarray:
-    """Error of each value of an array of which only the sizes are known, generously, in units of u."""
+def unknown_scale(values: np.ndarray, terms: np.ndarray | float = 0.0) -> np.ndarray:
+    """Error of each value of an array, generously, in units of u, if only sizes are known: its own and of terms.
+
+    ``terms`` are what may have cancelled in it, of any shape; they count by their norm, shared by all values.
+    """
     size = np.abs(values.astype(np.float64))
-    return UNKNOWN * (size + (np.sqrt(np.mean(size * size)) if size.size else 0.0))
+    share = np.sqrt((np.vdot(size, size) + 64 * np.sum(np.square(terms))) / max(size.size, 1))
+    return UNKNOWN * (size + share)
 
 
 def absolute(layer: Layer) -> Layer:

@@ -241,17 +241,17 @@ JOINED = {
 MAPS = normal(2, 3, 4, 6)
 
 
-def build(kind, name, gradient=None):
+def build(kind, name, gradient=None, x=MAPS):
     """A layer by its kind and name, and an input; with another gradient in the place of the right one."""
     function, right, *more = kind[name]
     gradient = gradient or right
     if kind is JOINED:
-        inputs = MAPS, normal(*MAPS.shape, seed=1)
+        inputs = x, np.roll(x, 1, axis=-1) + 0.1 * np.abs(x).max()
         return JoinFormula(name, function, gradient, shape=lambda shapes: shapes[0]), inputs
     if kind is WEIGHTED:
         shape = (lambda s: (*s[:-1], s[-1] - 2)) if function is convolve else (lambda s: s)
-        return Formula(name, function, gradient, more[0], shape), MAPS
-    return Formula(name, function, gradient, shape=more[0] if more else lambda s: s), MAPS
+        return Formula(name, function, gradient, more[0], shape), x
+    return Formula(name, function, gradient, shape=more[0] if more else lambda s: s), x
 
 
 KINDS = (SMOOTH, KINKED, REDUCED, WEIGHTED, JOINED)
@@ -275,7 +275,10 @@ FAULTS = {  # name: what is wrong, and the gradient as somebody wrote it
     "Huber": ("not clipped", lambda dy, x: dy * x),
     "Threshold": ("mask at 0", lambda dy, x: dy * (x > 0)),
     "Mean of pixels": ("not divided", lambda dy, x: spread(dy, x, (2, 3))),
-    "Largest pixel": ("the first, not the largest", lambda dy, x: spread(dy, x, (2, 3)) * (np.arange(6) == 0)),
+    "Largest pixel": (
+        "the first, not the largest",
+        lambda dy, x: spread(dy, x, (2, 3)) * (np.arange(x.shape[-1]) == 0),
+    ),
     "Pool of pairs": ("to both of a pair", lambda dy, x: dy.repeat(2, axis=-1)),
     "Softmax": ("diagonal alone", lambda dy, x: dy * softmax(x) * (1 - softmax(x))),
     "Standardise": (

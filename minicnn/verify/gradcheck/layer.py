@@ -16,7 +16,7 @@ from minicnn.layers.kinks import clearance, complex_step, distance_to_kink, para
 from minicnn.layers.transforms.fuse import ConvReLU2d
 from minicnn.verify.gradcheck.probes import Claim, Derivative, Measured, Sampling, check_claim, step_within
 from minicnn.verify.gradcheck.report import Row, RowLabel
-from minicnn.verify.rounding import SIGMAS, forward_scale, gradient_scales, inner, tolerance, unit
+from minicnn.verify.rounding import SIGMAS, UNDERFLOW, forward_scale, gradient_scales, inner, tolerance, unit
 
 __all__ = ["LayerCase", "check_layer"]
 
@@ -75,7 +75,8 @@ def trainable(layer: Layer) -> list[str]:
 def _draw_cotangent(case: LayerCase, shape: Shape, dtype: DTypeLike, rng: np.random.Generator) -> np.ndarray:
     """Random dy, 0 where x is at a kink, or, before a merged rectifier, where rounding decides on which side."""
     dy = rng.standard_normal(shape).astype(dtype).astype(np.float64)
-    uncertain: np.ndarray | float = 0.0
+    # nearer than numbers can be divided by is on the kink
+    uncertain: np.ndarray | float = UNDERFLOW * float(np.abs(case.x).max(initial=0.0))
     if isinstance(case.own, ConvReLU2d):
         uncertain = SIGMAS * unit(dtype) * forward_scale(case.layer, case.x)
     return np.where(clearance(case.layer, case.x) > uncertain, dy, 0.0)

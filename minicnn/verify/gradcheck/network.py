@@ -50,7 +50,9 @@ def check_input_gradient(
             interval = _Interval(line.nearest(), line.curved, reach)
             measured = _difference_quotient(lambda s: value(x + s * v), interval, rounding)
         else:
-            measured = extrapolate(lambda s: sequence.forward(layers, x + s * v, reference)[0], dy, reach)
+            measured = extrapolate(
+                lambda s: sequence.forward(layers, x + s * v, reference)[0], dy, reach, rounding
+            )
         if measured is None or is_reference(device):
             return measured
         slack = float32_slack(own, on(device), trace, line, dtype)
@@ -65,7 +67,7 @@ def check_loss_gradient(net: Network, x: np.ndarray, rng: np.random.Generator, s
     layers = scores_chain(net)
     labels = rng.integers(sequence.output_shape(layers, x.shape[1:])[0], size=len(x))
     _, gradients = net.to("reference").loss_gradient(x, labels)
-    parameters = _Parameters(layers)
+    parameters, y = _Parameters(layers), sequence.forward(layers, x, reference)[0]
     _, rounding = _propagate_rounding(layers, x, lambda y: reference.cross_entropy_input_grad(y, labels))
 
     def loss(v: np.ndarray, s: float) -> float:
@@ -74,11 +76,11 @@ def check_loss_gradient(net: Network, x: np.ndarray, rng: np.random.Generator, s
         return float(reference.cross_entropy(scores, labels))
 
     def derivative(v: np.ndarray) -> Measured | None:
-        if _has_own(layers):
-            return extrapolate(lambda s: np.array([loss(v, s)]), np.ones(1), 1.0)
-        line = linearise(layers, x, np.zeros_like(x), parameters.moves(v))
         # rounding of the loss itself: exponentials, and a sum over the classes
-        own = (1 + np.abs(line.y).max()) * np.sqrt(line.y.shape[1] + 16)
+        own = (1 + np.abs(y).max()) * np.sqrt(y.shape[1] + 16)
+        if _has_own(layers):
+            return extrapolate(lambda s: np.array([loss(v, s)]), np.ones(1), 1.0, rounding + own)
+        line = linearise(layers, x, np.zeros_like(x), parameters.moves(v))
         return _difference_quotient(lambda s: loss(v, s), _Interval(line.nearest(), True, 1.0), rounding + own)
 
     label = RowLabel(NAME, KIND, "loss", EXTRAPOLATED)

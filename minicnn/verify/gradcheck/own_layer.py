@@ -38,6 +38,7 @@ __all__ = ["OwnCase", "check_own_layer"]
 
 Values = Mapping[str, np.ndarray]
 BESIDE = 1 / 512  # how far the point beside x is off, as a share of the largest value
+KINK_DIRECTIONS = 2
 WORK = 200  # NumPy's overhead for each value of a small array, in multiply-adds
 
 
@@ -174,10 +175,10 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _resolved(case: _Subject, values: Values, rng: np.random.Generator) -> np.ndarray:
-    """Return which outputs have a derivative: in a random direction every kink is seen."""
+    """Return which outputs have a derivative: along random directions, in which no value stays, kinks are seen."""
     slopes = []
-    for name, array in values.items():
-        v = rng.standard_normal(array.shape)
+    for name, array in [*values.items()] * KINK_DIRECTIONS:
+        v = rng.choice((-1.0, 1.0), array.shape) * rng.uniform(0.5, 1.5, array.shape)
         slopes.append(differentiate(_along(case, values, name, v), step_within(inf, array, v)))
     return np.logical_and.reduce([slope.resolved for slope in slopes])
 
@@ -221,8 +222,12 @@ def _rows(
         return extrapolate(_along(case, values, name, v), dy, step_within(inf, values[name], v))
 
     gradients = case.gradients(values, dy)
+    y = case.forward(values)
+    weighted = np.multiply(y, dy, out=np.zeros_like(dy), where=dy != 0)
     for name, array in values.items():
         gradient = gradients.get(name)
-        scale = np.zeros_like(array) if gradient is None else unknown_scale(gradient)
+        # terms as large as y over x may cancel in a gradient
+        terms = weighted / (np.abs(array).max(initial=0.0) or 1.0)
+        scale = np.zeros_like(array) if gradient is None else unknown_scale(gradient, terms)
         claim = Claim(array, gradient, scale)
         yield check_claim(_label(case, name, how), claim, partial(derivative, name), case.dtype, rng, sampling)

@@ -14,8 +14,10 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minicnn.kernels import reference
 from minicnn.layers import Kind, Layer, MaxPool2d, sequence
 from minicnn.layers.kinks import clearance, pool_gaps
+from minicnn.layers.transforms.own import is_own
 from minicnn.layers.transforms.pack import Packed, with_one_input
 from minicnn.verify.gradcheck.trace import Trace
 from minicnn.verify.linearise import Linearisation
@@ -61,9 +63,19 @@ def float32_slack(
 
 def _crossed_kinks(layer: Layer, x: np.ndarray, v: np.ndarray, dy: np.ndarray, error: float) -> float:
     """Most that units within ``error`` of their kink can change the derivative."""
+    if is_own(layer):
+        return _bend(layer, x, dy, error) * float(np.abs(v).max(initial=0.0))
     if isinstance(layer, MaxPool2d | Packed):
         gaps, closing = pool_gaps(layer, x, v)
         # the maximum and the tap may both be off by the error
         return float((np.abs(dy) * np.where(gaps <= 2 * error, np.abs(closing), 0.0).max(axis=0)).sum())
     near = clearance(layer, x) <= error
     return float(np.abs(dy * v)[near].sum()) if np.ndim(near) else 0.0
+
+
+def _bend(layer: Layer, x: np.ndarray, dy: np.ndarray, error: float) -> float:
+    """Return how much the slopes of a layer of one's own change around x, for a step of twice the error."""
+    if error == 0:
+        return 0.0
+    middle, above, below = (layer.forward(x + 2 * s * error, reference)[0] for s in (0, 1, -1))
+    return float((np.abs(dy) * np.abs(above - 2 * middle + below)).sum()) / (2 * error)

@@ -79,13 +79,20 @@ class _Error(NamedTuple):
         return np.inf if self.error > 0 else 0.0
 
 
-def extrapolate(f: Callable[[float], np.ndarray], dy: np.ndarray, reach: float) -> Measured | None:
-    """Return <J v, dy> for f(t) = y(x + t v), extrapolated; None if outputs that count lie on a kink."""
+def extrapolate(
+    f: Callable[[float], np.ndarray], dy: np.ndarray, reach: float, rounding: float = 0.0
+) -> Measured | None:
+    """Return <J v, dy> for f(t) = y(x + t v), extrapolated; None if outputs that count lie on a kink.
+
+    ``rounding`` is known of <y, dy>, in units of u, besides what is seen of f.
+    """
     slope, counts = differentiate(f, reach), dy != 0
     if not slope.resolved[counts].all():
         return None
     value, summation = inner(np.where(counts, slope.value, 0.0), dy)
-    return Measured(value, float((slope.error[counts] * np.abs(dy[counts])).sum()) + summation)
+    error = float((slope.error[counts] * np.abs(dy[counts])).sum()) + summation
+    # the longest step that is extrapolated is a 64th of the reach
+    return Measured(value, error + tolerance(np.float64, np.array([rounding])) * 64 / reach)
 
 
 def check_claim(
