@@ -47,9 +47,9 @@ def differs(name: str, x: Any) -> bool:
 
     A softmax that is saturated in all digits moves by nothing that a forward pass could tell.
     """
-    kind, dy, pairs, least = KIND_OF[name], None, [], 0.0
-    for gradient in (None, FAULTS[name][1]):
-        layer, given = build(kind, name, gradient, x)
+    kind, dy, pairs, least = own_layers.KIND_OF[name], None, [], 0.0
+    for gradient in (None, own_layers.FAULTS[name][1]):
+        layer, given = own_layers.build(kind, name, gradient, x)
         y, saved = layer.forward(given, None)
         dy = np.random.default_rng(1).standard_normal(np.shape(y)) if dy is None else dy
         dx, others = layer.backward(dy, saved, None, weights=True)
@@ -60,12 +60,14 @@ def differs(name: str, x: Any) -> bool:
 
 def judge(rng: np.random.Generator) -> str:
     """Return what became of one configuration."""
-    name, x = str(rng.choice(list(FAULTS))), draw_input(rng)
+    name, x = str(rng.choice(list(own_layers.FAULTS))), draw_input(rng)
     wrong = rng.random() < 0.5
     # at whole numbers a right formula's convention is not the only one
     if wrong and (np.array_equal(x, np.round(x)) or not differs(name, x)):
         wrong = False
-    layer, given = build(KIND_OF[name], name, FAULTS[name][1] if wrong else None, x)
+    layer, given = own_layers.build(
+        own_layers.KIND_OF[name], name, own_layers.FAULTS[name][1] if wrong else None, x
+    )
     net = surround(layer, x) if not wrong and not isinstance(given, tuple) and rng.random() < 0.1 else None
     with np.errstate(all="ignore"):
         y, saved = layer.forward(given, None)

@@ -9,7 +9,12 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
 
-__all__ = ["as_input"]
+__all__ = ["as_input", "is_input"]
+
+
+def is_input(x: Any) -> bool:
+    """Return whether x is a network's input already, and no image: an array that is not of uint8 pixels."""
+    return isinstance(x, np.ndarray) and not (x.dtype == np.uint8 and x.ndim in (2, 3))
 
 
 def as_input(net: Network, x: Any, where: str) -> Any:
@@ -27,7 +32,7 @@ def as_input(net: Network, x: Any, where: str) -> Any:
     (1, 1, 28, 28)
 
     """
-    if isinstance(x, np.ndarray) and x.dtype != np.uint8:
+    if is_input(x):
         return x
     if net.preprocess is None:
         raise MinicnnError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import ImageLike
 from minicnn.errors import ShapeError
 from minicnn.explain.prediction import class_index
 from minicnn.network import Network
@@ -19,6 +20,7 @@ from minicnn.verify.comparison.gradients import Gradients, compare_gradients
 from minicnn.verify.comparison.inputs import fix_shape, input_for
 from minicnn.verify.comparison.peers.registry import as_peer
 from minicnn.verify.comparison.result import ANSWER, ComparedValue, Comparison, compare_value
+from minicnn.verify.image_input import as_input
 from minicnn.verify.probe import Value
 from minicnn.verify.rounding import unit
 
@@ -28,8 +30,8 @@ __all__ = ["compare"]
 def compare(
     net: Network,
     peer: Any,
-    x: np.ndarray | None = None,
-    target: int | None = None,
+    x: np.ndarray | ImageLike | None = None,
+    target: int | str | None = None,
     *,
     device: str | None = None,
     gradient: bool = True,
@@ -44,9 +46,9 @@ def compare(
     net : Network
     peer : Peer, torch module, function of an array, mapping of a dump, or text
         See ``peers.registry.as_peer``: "torch", "onnxruntime", a device, a path, "module:function".
-    x : float32 array of shape (N, C, H, W), optional
+    x : float32 array of shape (N, C, H, W), or an image: path, PIL.Image or uint8 pixels, optional
         By default the dump's input, or random values.  Given beside a dump, the two inputs are compared first.
-    target : int, optional
+    target : int or str, optional
         The class whose score is differentiated; by default the first image's best, or the dump's.
     device : str, optional
         Where ours runs, by default the net's; "reference" goes layer by layer, others in merged steps.
@@ -85,6 +87,7 @@ def compare(
 
     """
     check_weights(net.state_dict())
+    x = None if x is None else as_input(net, x, "compare")
     # what is translated needs a size
     net = net if x is None else fix_shape(net, x.shape[1:])
     peer, device = as_peer(peer, net), device or net.device
@@ -163,7 +166,7 @@ def _caused_errors(run: Both) -> dict[str, float]:
     return {name: relative_error(values[name].array, array) for name, array in theirs.items()}
 
 
-def _choose_target(run: Both, target: int | None) -> int:
+def _choose_target(run: Both, target: int | str | None) -> int:
     *_, scores = our_answers(run.net, run.exact_values or run.ours.values).values()
     target = run.peer.target if target is None else target
     first = scores.array[0].reshape(-1)

@@ -48,6 +48,7 @@ from minicnn.verify.diagnosis.epsilon import epsilon_changes
 from minicnn.verify.diagnosis.from_image import diagnose_from_image
 from minicnn.verify.diagnosis.ranking import merge, pair_variants, pairs, prioritise
 from minicnn.verify.diagnosis.result import Diagnosis
+from minicnn.verify.image_input import as_input, is_input
 from minicnn.verify.probe import Log
 from minicnn.verify.rounding import UNITS
 
@@ -64,9 +65,9 @@ Changes = tuple[Change, ...]
 
 def diagnose(
     net: Network,
-    reference: Any = None,
-    image: ImageLike | None = None,
-    label: int | str | None = None,
+    peer: Any = None,
+    x: np.ndarray | ImageLike | None = None,
+    target: int | str | None = None,
     *,
     progress: Progress = iter,
 ) -> Diagnosis:
@@ -75,12 +76,12 @@ def diagnose(
     Parameters
     ----------
     net : Network
-    reference : as ``peer`` in ``minicnn.verify.compare``, optional
+    peer : as in ``minicnn.verify.compare``, optional
         A dump or a program that gives all values, some, or the scores alone.
-    image : path, PIL.Image, or uint8 array of shape (H, W, 3), optional
-        What the reference saw, so that the preprocessing is searched too; the reference's input if it is a dump.
-    label : int or str, optional
-        Without a reference: the image's right class.
+    x : path, PIL.Image, or uint8 array of shape (H, W, 3); or float array of shape (N, C, H, W), optional
+        The image that the peer saw, so that the preprocessing is searched too; or the input, where that is right.
+    target : int or str, optional
+        Without a peer: the image's right class.
     progress : function of the changes to try, such as tqdm
 
     Returns
@@ -90,7 +91,7 @@ def diagnose(
     Raises
     ------
     MinicnnError
-        If there is neither a reference nor an image with its class, or nothing of the reference matches.
+        If there is neither a peer nor an image with its class, or nothing of the peer matches.
 
     See Also
     --------
@@ -111,20 +112,25 @@ def diagnose(
 
     """
     check_weights(net.state_dict())
-    if reference is not None:
-        peer = as_peer(reference, net)
-        net = fix_shape(net, peer.input_shape if peer.x is None else peer.x.shape[1:])
-        return _Search(net, peer, image, progress).run()
-    if image is None or label is None:
-        raise MinicnnError("diagnose: needs a reference, or an image and the class that it shows")
-    return diagnose_from_image(net, image, label, progress)
+    given = x if isinstance(x, np.ndarray) and is_input(x) else None
+    image = x if given is None else None
+    if peer is not None:
+        peer = as_peer(peer, net)
+        seen = given if peer.x is None else peer.x
+        net = fix_shape(net, peer.input_shape if seen is None else seen.shape[1:])
+        return _Search(net, peer, given, image, progress).run()
+    if image is None or target is None:
+        raise MinicnnError("diagnose: needs a peer, or an image and the class that it shows")
+    return diagnose_from_image(net, image, target, progress)
 
 
 class _Search:
     """The search for the changes after which a network agrees with the peer; ``run`` runs it once."""
 
-    def __init__(self, net: Network, peer: Peer, image: ImageLike | None, progress: Progress):
-        self.net, self.peer, self.image, self.progress = net, peer, image, progress
+    def __init__(
+        self, net: Network, peer: Peer, x: np.ndarray | None, image: ImageLike | None, progress: Progress
+    ):
+        self.net, self.peer, self.x, self.image, self.progress = net, peer, x, image, progress
         self.tried = 0
         self.equivalent: list[Change] = []  # to the best candidate's changes
         x = self._input(net)
@@ -179,10 +185,8 @@ class _Search:
 
     def _input(self, net: Network) -> np.ndarray:
         if self.image is None:
-            return input_for(net, self.peer, None)
-        if net.preprocess is None:
-            raise MinicnnError(f"{net.name}: does not say how an image becomes its input; give no image")
-        return input_for(net, self.peer, net.preprocess(self.image))
+            return input_for(net, self.peer, self.x)
+        return input_for(net, self.peer, as_input(net, self.image, "diagnose"))
 
     def _describe_evidence(self) -> str:
         count = len(self.theirs)

@@ -78,9 +78,9 @@ def test_a_photograph_and_its_class():
     """Weak evidence, and said to be; the picture's channels are exchanged, and no picture was ever so blue."""
     net = minicnn.load("efficientnet-lite0").to("cpu")
     coffee = IMAGES / "coffee.png"
-    assert diagnose(net, image=coffee, label="espresso").sound
+    assert diagnose(net, x=coffee, target="espresso").sound
     net.preprocess = replace(net.preprocess, scale=1 / 255)
-    diagnosis = diagnose(net, image=coffee, label="espresso")
+    diagnosis = diagnose(net, x=coffee, target="espresso")
     assert diagnosis.healed
     assert [change.convention for change in diagnosis.changes] in (["scale"], ["scale and mean"])
     assert "Weak evidence" in diagnosis.text()
@@ -204,7 +204,7 @@ def test_no_fault_is_said():
 
 
 def test_it_needs_something_to_go_by():
-    with pytest.raises(MinicnnError, match="needs a reference"):
+    with pytest.raises(MinicnnError, match="needs a peer"):
         diagnose(minicnn.load("digits"))
 
 

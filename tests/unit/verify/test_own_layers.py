@@ -1,16 +1,18 @@
 """Layers and functions of one's own: right ones pass, wrong ones fail, whatever they are."""
 
+import inspect
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import minicnn
 from minicnn import Network
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import Conv2d, Flatten, Kind, Layer, Linear, MaxPool2d, Multiply, ReLU
 from minicnn.rules import GRADIENT
-from minicnn.verify import gradients, validity
+from minicnn.verify import compare, diagnose, gradients, validity
 from tests.helpers.own_layers import RIGHT, WRONG, Formula
 
 X = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
@@ -184,3 +186,21 @@ def test_validity_goes_by_what_a_layer_says_of_its_kinks():
     assert abs(right.closure) < 1e-8 and 0 < right.uphill < 10
     with pytest.raises(MinicnnError, match=r"where a NotReLU bends is not known; .* give its class kinks"):
         validity(bent(NotReLU()), image)
+
+
+def test_all_of_verify_takes_an_array_or_an_image_behind_the_network_and_the_peer(tmp_path):
+    net, pixels = minicnn.load("digits"), np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8)
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    x = net.preprocess(pixels)
+    for given in (x, pixels, path, str(path), Image.open(path)):
+        assert compare(net, lambda x: net(x), given, target="3").ok
+        assert diagnose(net, lambda x: net(x), given).sound
+        if given is not x:
+            assert validity(net, given, "3").target == 3
+    assert gradients(net, str(path), directions=1, entries=0).ok
+    orders = {f.__name__: list(inspect.signature(f).parameters) for f in (compare, diagnose, gradients, validity)}
+    assert orders["compare"][:4] == orders["diagnose"][:4] == ["net", "peer", "x", "target"]
+    assert orders["validity"] == ["net", "image", "target"] and orders["gradients"][:2] == ["net_or_layer", "x"]
+    with pytest.raises(MinicnnError, match="gradients: network does not say how an image becomes its input"):
+        gradients(Network([ReLU()]), pixels)
