@@ -6,22 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn._utils.types import Progress, Shape
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.explain.attribution_maps import AttributionMaps
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Hardtanh,
-    Layer,
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sequential,
-    Tanh,
-    sequence,
-)
+from minicnn.layers import Layer
 from minicnn.layers.blocks import Block
 from minicnn.layers.graph import follows_alone, is_passed_by_all, rename_inputs, unroll
 from minicnn.layers.pointwise import Pointwise
@@ -38,7 +27,7 @@ __all__ = [
 ]
 
 # what belongs to the convolution before it
-AFTER = BatchNorm2d | ReLU | ReLU6 | Hardtanh | LeakyReLU | PReLU | Pointwise | Tanh
+AFTER = nn.BatchNorm2d | nn.ReLU | nn.ReLU6 | nn.Hardtanh | nn.LeakyReLU | nn.PReLU | Pointwise | nn.Tanh
 
 
 def grad_cam(net: Network, x: np.ndarray, target: int, *, layer: str | None = None) -> np.ndarray:
@@ -129,8 +118,8 @@ def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
         If the network has no convolution with maps of more than a pixel.
 
     """
-    named = sequence.before_softmax(net.named_layers)
-    layers, passed = list(sequence.shapes(named, shape)), is_passed_by_all(named)
+    named = nn.sequence.before_softmax(net.named_layers)
+    layers, passed = list(nn.sequence.shapes(named, shape)), is_passed_by_all(named)
     convolutions = [i for i, (_, layer, _, out) in enumerate(layers) if _convolves(layer) and _has_maps(out)]
     # paths beside a convolution meet again behind it: maps that are weighted are all that the scores depend on
     ends = (next(j for j in range(i, len(layers)) if passed[j]) for i in reversed(convolutions))
@@ -149,10 +138,10 @@ def _has_maps(shape: tuple[int, ...]) -> bool:
 
 
 def _convolves(layer: Layer) -> bool:
-    return any(isinstance(part, Conv2d) for _, part in sequence.walk([("", layer)]))
+    return any(isinstance(part, nn.Conv2d) for _, part in nn.sequence.walk([("", layer)]))
 
 
-def layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayers:
+def layers_after(layers: nn.sequence.NamedLayers, path: str) -> nn.sequence.NamedLayers:
     """Return the layers that follow the one at ``path``; a sequential block that holds it is unrolled.
 
     Raises
@@ -167,18 +156,18 @@ def layers_after(layers: sequence.NamedLayers, path: str) -> sequence.NamedLayer
         i = names.index(path)
         if not is_passed_by_all(layers)[i]:
             raise MinicnnError(f"grad_cam: other paths pass {path!r} by; name a layer that all of them lead to")
-        return rename_inputs(layers[i + 1 :], {path: sequence.INPUT})
+        return rename_inputs(layers[i + 1 :], {path: nn.sequence.INPUT})
     for i, (name, block) in enumerate(layers):
         if path.startswith(f"{name}.") and isinstance(block, Block):
-            if not isinstance(block, Sequential):
+            if not isinstance(block, nn.Sequential):
                 raise MinicnnError(
                     f"grad_cam: {path!r} is inside of {name!r}, which other branches pass by; name {name!r} itself"
                 )
-            inner = unroll(block.layers, name, block, sequence.read_by(layers)[i][0])
+            inner = unroll(block.layers, name, block, nn.sequence.read_by(layers)[i][0])
             # what read the block reads its last layer
             rest = rename_inputs(layers[i + 1 :], {name: inner[-1][0]} if inner else {})
             return layers_after([*layers[:i], *inner, *rest], path)
-    sequence.truncate_at(layers, path)  # says which layers there are
+    nn.sequence.truncate_at(layers, path)  # says which layers there are
     raise MinicnnError(f"grad_cam: no layer {path!r}")
 
 

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from minicnn import layers as nn
 from minicnn._utils.types import Shape
 from minicnn.errors import ShapeError
 from minicnn.kernels.reference.axis_taps import AxisTaps
-from minicnn.layers import (
-    Cat,
-    Conv2d,
-    ConvTranspose2d,
-    Layer,
-    PixelShuffle,
-    PixelUnshuffle,
-    sequence,
-)
+from minicnn.layers import Layer
 from minicnn.layers.resampling.base import Resample
 from minicnn.layers.resampling.padding import ValueBorder
 from minicnn.network import Network
@@ -74,8 +67,8 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     """
     if net.input_shape is None:
         raise ShapeError(f"{net.name}: has no input_shape; receptive fields end at the borders of one")
-    layers = sequence.truncate_at(net.named_layers, layer)
-    shape = sequence.output_shape(layers, net.input_shape)
+    layers = nn.sequence.truncate_at(net.named_layers, layer)
+    shape = nn.sequence.output_shape(layers, net.input_shape)
     if len(shape) == 3 and not (0 <= row < shape[1] and 0 <= column < shape[2]):
         raise ShapeError(
             f"({row}, {column}) is outside of the maps of {layer!r}, which are {shape[1]} x {shape[2]}"
@@ -87,11 +80,11 @@ def receptive_field(net: Network, layer: str, row: int = 0, column: int = 0) -> 
     return Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
-def _trace_back(layers: sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]) -> Places:
+def _trace_back(layers: nn.sequence.NamedLayers, shape: Shape, rows: set[int], columns: set[int]) -> Places:
     """Follow rows and columns from the output of a list of layers to its input of ``shape``."""
-    places: dict[str, Places] = {layers[-1][0] if layers else sequence.INPUT: (rows, columns)}
-    read = dict(zip([name for name, _ in layers], sequence.read_by(layers), strict=True))
-    for name, layer, before, after in reversed(list(sequence.shapes(layers, shape))):
+    places: dict[str, Places] = {layers[-1][0] if layers else nn.sequence.INPUT: (rows, columns)}
+    read = dict(zip([name for name, _ in layers], nn.sequence.read_by(layers), strict=True))
+    for name, layer, before, after in reversed(list(nn.sequence.shapes(layers, shape))):
         if name in places:
             own, inputs = places.pop(name), read[name]
             ends = (
@@ -103,7 +96,7 @@ def _trace_back(layers: sequence.NamedLayers, shape: Shape, rows: set[int], colu
             for value, end in zip(inputs, ends, strict=True):
                 others = places.get(value, (set(), set()))
                 places[value] = others[0] | end[0], others[1] | end[1]
-    return places.get(sequence.INPUT, (set(), set()))
+    return places.get(nn.sequence.INPUT, (set(), set()))
 
 
 def _join_inputs(
@@ -118,7 +111,7 @@ def _join_inputs(
         places = []
         for axis, place in enumerate((rows, columns)):
             n = shape[1 + axis]
-            if isinstance(layer, Cat) and layer.dim == 2 + axis:
+            if isinstance(layer, nn.Cat) and layer.dim == 2 + axis:
                 # one behind the other along this axis
                 places.append({p - start[axis] for p in place if 0 <= p - start[axis] < n})
                 start[axis] += n
@@ -144,9 +137,9 @@ def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int])
         read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
     elif isinstance(layer, Resample) and len(layer.output_shape(before)) == 3:
         read = [_taps_inputs(taps, place) for taps, place in zip(layer.taps(before)[1:], places, strict=True)]
-    elif isinstance(layer, PixelShuffle):
+    elif isinstance(layer, nn.PixelShuffle):
         read = [{p // layer.upscale_factor for p in place} for place in places]
-    elif isinstance(layer, PixelUnshuffle):
+    elif isinstance(layer, nn.PixelUnshuffle):
         r = layer.downscale_factor
         read = [{p * r + i for p in place for i in range(r)} for place in places]
     elif hasattr(layer, "kernel_size"):
@@ -171,10 +164,10 @@ def _window_inputs(layer: Any, axis: int, sizes: Shape, outputs: set[int]) -> se
     """Return the inputs that the taps of these outputs' windows read, padding included."""
     stride, dilation = layer.stride[axis], getattr(layer, "dilation", (1, 1))[axis]
     padding = (
-        layer.geometry((sizes[0], sizes[1]))["padding"] if isinstance(layer, Conv2d) else sides(layer.padding)
+        layer.geometry((sizes[0], sizes[1]))["padding"] if isinstance(layer, nn.Conv2d) else sides(layer.padding)
     )
     before, taps = padding[axis][0], [dilation * tap for tap in range(layer.kernel_size[axis])]
-    if isinstance(layer, ConvTranspose2d):
+    if isinstance(layer, nn.ConvTranspose2d):
         # input q spreads to the outputs q stride - before + t: solved for q, where that is a whole number
         return {(p + before - t) // stride for p in outputs for t in taps if (p + before - t) % stride == 0}
     return {p * stride - before + t for p in outputs for t in taps}

@@ -18,6 +18,7 @@ from typing import Any
 from minicnn._utils.types import PathLike
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
+from minicnn.formats.containers.pickle_program import MAX_BYTES, MAX_LINE_BYTES, MAX_OPERATIONS, Program
 from minicnn.formats.containers.pickle_types import (
     KNOWN,
     Dtype,
@@ -31,12 +32,6 @@ from minicnn.formats.containers.pickle_types import (
 )
 
 __all__ = ["MAX_BYTES", "MAX_OPERATIONS", "run"]
-
-MAX_OPERATIONS = 500_000  # in one program; a tensor takes about 40: 12,000 tensors
-MAX_BYTES = 16 << 20
-_MAX_INT_BYTES = 255  # bytes; PyTorch's own magic number has 10
-_MAX_LINE_BYTES = 4096
-_MAX_STRING_BYTES = 4096  # bytes that Python 2 calls a string are an array's numbers if they are more
 
 
 def run(
@@ -79,26 +74,16 @@ def run(
         If the program is damaged or over-long.
 
     """
-    machine = _Machine(data, f"{path}: ", label, at, known, limit)
+    machine = _Machine(known, data, f"{path}: ", label, at, limit)
     return machine.run(), machine.at, machine.storages
 
 
-class _Machine:
+class _Machine(Program):
     """The stack machine: a stack, a metastack of those below the marks, and a memo of numbered objects."""
 
-    def __init__(
-        self,
-        data: mmap.mmap | bytes,
-        path: str,
-        label: str,
-        at: int,
-        known: Mapping[tuple[str, str], Any],
-        limit: int,
-    ):
-        self.data, self.path, self.label, self.at, self.start = data, path, label, at, at
+    def __init__(self, known: Mapping[tuple[str, str], Any], *program: Any):
+        super().__init__(*program)
         self.known, self.callable = known, tuple(value for value in known.values() if callable(value))
-        self.end = min(len(data), at + limit)
-        self.left = MAX_OPERATIONS
         self.stack: list[Any] = []
         self.metastack: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -121,64 +106,7 @@ class _Machine:
             except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
                 raise self.error(f"damaged program ({escape(str(error))})") from None
 
-    def error(self, what: str) -> WeightsError:
-        return WeightsError(
-            f"{self.path}{what} at byte {self.start} of {self.label}; expected the program of a state dictionary, "
-            "fetch or copy the file again"
-        )
-
-    # the program's bytes
-
-    def take(self, count: int) -> bytes:
-        if not 0 <= count <= self.end - self.at:
-            raise self.error(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def take_long(self, count: int) -> bytes | memoryview:
-        """Take bytes; many of them stay in the file."""
-        if count <= _MAX_STRING_BYTES:
-            return self.take(count)
-        if count > self.end - self.at:
-            raise self.error(f"the program ends early: {count} bytes wanted, {self.end - self.at} left,")
-        self.at += count
-        return memoryview(self.data)[self.at - count : self.at]
-
-    def read_old_string(self, count: int) -> str | memoryview:
-        """Take a string of Python 2: text, unless it is so long that it must be numbers."""
-        raw = self.take_long(count)
-        return raw.decode("latin1") if isinstance(raw, bytes) else raw
-
-    def read_unsigned(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "little")
-
-    def read_signed(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "little", signed=True)
-
-    def read_raw_line(self) -> bytes:
-        stop = self.data.find(b"\n", self.at, min(self.end, self.at + _MAX_LINE_BYTES))
-        if stop < 0:
-            raise self.error("a line without an end")
-        return self.take(stop + 1 - self.at)[:-1]
-
-    def read_line(self) -> str:
-        return self.read_raw_line().decode("utf-8")
-
-    def read_text(self, width: int) -> str:
-        return self.take(self.read_unsigned(width)).decode("utf-8")
-
-    def read_long(self, width: int) -> int:
-        count = self.read_unsigned(width)
-        if count > _MAX_INT_BYTES:
-            raise self.error(f"an integer of {count} bytes")
-        return self.read_signed(count)
-
     # the stack
-
-    def spend(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise self.error(f"more than {MAX_OPERATIONS} operations")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -236,7 +164,7 @@ class _Machine:
         if type(module) is not str or type(name) is not str:
             raise TypeError("a name that is no text")
         # each name is a copy
-        if len(module) + len(name) > _MAX_LINE_BYTES:
+        if len(module) + len(name) > MAX_LINE_BYTES:
             raise TypeError(f"a name of {len(module) + len(name)} letters")
         place = f"named at byte {self.start} of {self.label}"
         self.push(self.known.get((module, name)) or Opaque(f"{module}.{name}", place))
@@ -298,25 +226,6 @@ def _instantiate(machine: _Machine, module: str, name: str, arguments: list[Any]
     machine.call(makes_object=True)
 
 
-def _read_old_integer(machine: _Machine) -> int | bool:
-    line = machine.read_line().removesuffix("L")
-    if len(line) > 2 * _MAX_INT_BYTES:
-        raise machine.error(f"an integer of {len(line)} digits")
-    # protocols 0 and 1 write False and True as the integers 00 and 01
-    return {"00": False, "01": True}[line] if line in ("00", "01") else int(line)
-
-
-def _read_old_text(machine: _Machine) -> str:
-    return machine.read_raw_line().decode("raw_unicode_escape").encode().decode()  # half surrogates don't encode
-
-
-def _read_old_string(machine: _Machine) -> str:
-    line = machine.read_line()
-    if len(line) < 2 or line[0] != line[-1] or line[0] not in "'\"" or "\\" in line:
-        raise machine.error("a quoted text with escapes")
-    return line[1:-1]
-
-
 _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     # the frame: protocol number, length of a frame
     b"\x80": lambda m: m.take(1),
@@ -330,18 +239,18 @@ _OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"M": lambda m: m.push(m.read_unsigned(2)),
     b"\x8a": lambda m: m.push(m.read_long(1)),
     b"\x8b": lambda m: m.push(m.read_long(4)),
-    b"I": lambda m: m.push(_read_old_integer(m)),
-    b"L": lambda m: m.push(_read_old_integer(m)),
+    b"I": lambda m: m.push(m.read_old_integer()),
+    b"L": lambda m: m.push(m.read_old_integer()),
     b"F": lambda m: m.push(float(m.read_line())),
     b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
     # text and bytes; Python 2's strings are bytes that are taken as text
-    b"V": lambda m: m.push(_read_old_text(m)),
+    b"V": lambda m: m.push(m.read_old_text()),
     b"\x8c": lambda m: m.push(m.read_text(1)),
     b"X": lambda m: m.push(m.read_text(4)),
     b"\x8d": lambda m: m.push(m.read_text(8)),
-    b"S": lambda m: m.push(_read_old_string(m)),
+    b"S": lambda m: m.push(m.read_old_string()),
     b"U": lambda m: m.push(m.take(m.read_unsigned(1)).decode("latin1")),
-    b"T": lambda m: m.push(m.read_old_string(m.read_signed(4))),
+    b"T": lambda m: m.push(m.read_counted(m.read_signed(4))),
     b"C": lambda m: m.push(m.take(m.read_unsigned(1))),
     b"B": lambda m: m.push(m.take_long(m.read_unsigned(4))),
     b"\x8e": lambda m: m.push(m.take_long(m.read_unsigned(8))),

@@ -14,23 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn._utils.types import Shape
-from minicnn.layers import (
-    AvgPool2d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Flatten,
-    Layer,
-    LeakyReLU,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    Permute,
-    ReLU,
-    ReLU6,
-    Sequential,
-)
+from minicnn.layers import Layer
 from minicnn.shapes import same_padding
 
 __all__ = ["Alternative", "LayerContext", "alternatives", "reorder"]
@@ -100,24 +86,24 @@ def _other_orders(shape: Shape, letters: str) -> Iterator[tuple[str, tuple[int, 
             yield "".join(letters[i] for i in order), order
 
 
-@alternatives.register(Conv2d)
-@alternatives.register(ConvTranspose2d)
-def _(layer: Conv2d | ConvTranspose2d, context: LayerContext) -> Iterator[Alternative]:
+@alternatives.register(nn.Conv2d)
+@alternatives.register(nn.ConvTranspose2d)
+def _(layer: nn.Conv2d | nn.ConvTranspose2d, context: LayerContext) -> Iterator[Alternative]:
     weight = layer.state()["weight"]
     if max(weight.shape[2:]) > 1:
         for what, axes in (("both ways", (2, 3)), ("top to bottom", 2), ("left to right", 3)):
             yield Alternative("kernel flip", f"kernels flipped {what}", partial(_flip, layer, axes))
     if context.first and context.shape[0] > 1:
         yield Alternative("channel order", "input channels reversed", partial(_flip, layer, 1))
-    for name, order in _other_orders(weight.shape, "OIHW" if isinstance(layer, Conv2d) else "IOHW"):
+    for name, order in _other_orders(weight.shape, "OIHW" if isinstance(layer, nn.Conv2d) else "IOHW"):
         yield Alternative("kernel order", f"kernels stored as {name}", partial(_reorder_weight, layer, order))
-    if isinstance(layer, Conv2d):
+    if isinstance(layer, nn.Conv2d):
         yield from _groups(layer)
         yield from _paddings(layer, context)
         yield from _classes(layer, context)
 
 
-def _groups(layer: Conv2d) -> Iterator[Alternative]:
+def _groups(layer: nn.Conv2d) -> Iterator[Alternative]:
     if not 1 < layer.groups <= 8:
         return
     filters = np.arange(layer.out_channels)
@@ -131,7 +117,7 @@ def _groups(layer: Conv2d) -> Iterator[Alternative]:
         yield Alternative("groups", what, partial(_reorder_outputs, layer, order.reshape(-1)))
 
 
-def _classes(layer: Conv2d | Linear, context: LayerContext) -> Iterator[Alternative]:
+def _classes(layer: nn.Conv2d | nn.Linear, context: LayerContext) -> Iterator[Alternative]:
     if not context.last:
         return
     classes = np.arange(len(layer.state()["weight"]))
@@ -145,7 +131,7 @@ def _classes(layer: Conv2d | Linear, context: LayerContext) -> Iterator[Alternat
 
 
 @alternatives.register
-def _(layer: Linear, context: LayerContext) -> Iterator[Alternative]:
+def _(layer: nn.Linear, context: LayerContext) -> Iterator[Alternative]:
     yield Alternative("matrix order", "matrix stored as (in, out)", partial(_reorder_weight, layer, (1, 0)))
     if context.maps is not None:
         for name, order in _other_orders(context.maps, "CHW"):
@@ -157,21 +143,21 @@ def _(layer: Linear, context: LayerContext) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: Flatten, context: LayerContext) -> Iterator[Alternative]:
+def _(layer: nn.Flatten, context: LayerContext) -> Iterator[Alternative]:
     if len(context.shape) == 3:
         for name, order in _other_orders(context.shape, "CHW"):
-            steps = [("permute", Permute(order)), ("flatten", layer)]
-            yield Alternative("flattening", f"maps flattened as {name}", partial(Sequential, steps))
+            steps = [("permute", nn.Permute(order)), ("flatten", layer)]
+            yield Alternative("flattening", f"maps flattened as {name}", partial(nn.Sequential, steps))
 
 
 # geometry
 
 
-def _paddings(layer: Conv2d | MaxPool2d | AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
+def _paddings(layer: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
     """Yield other sides for the same amount of padding, TensorFlow's SAME, half a window, and none."""
     config, (height, width) = layer.config(), context.shape[1:]
     window, dilation = config["kernel_size"], config.get("dilation", (1, 1))
-    own = layer.geometry((height, width))["padding"] if isinstance(layer, Conv2d) else config["padding"]
+    own = layer.geometry((height, width))["padding"] if isinstance(layer, nn.Conv2d) else config["padding"]
     same = same_padding((height, width), window, config["stride"], dilation)
     half = tuple((d * (k - 1) // 2,) * 2 for k, d in zip(window, dilation, strict=True))
     paddings = {
@@ -194,13 +180,13 @@ def _is_smaller(padding: Any, window: Any, dilation: Any) -> bool:
     return all(max(side) <= d * (k - 1) for side, k, d in zip(padding, window, dilation, strict=True))
 
 
-@alternatives.register(MaxPool2d)
-@alternatives.register(AvgPool2d)
-def _(layer: MaxPool2d | AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
+@alternatives.register(nn.MaxPool2d)
+@alternatives.register(nn.AvgPool2d)
+def _(layer: nn.MaxPool2d | nn.AvgPool2d, context: LayerContext) -> Iterator[Alternative]:
     word = "down" if layer.ceil_mode else "up"
     make = partial(replace, layer, ceil_mode=not layer.ceil_mode)
     yield Alternative("pool rounding", f"output size rounded {word}", make)
-    if isinstance(layer, AvgPool2d) and layer.padding != ((0, 0), (0, 0)):
+    if isinstance(layer, nn.AvgPool2d) and layer.padding != ((0, 0), (0, 0)):
         counted = "left out of" if layer.count_include_pad else "counted in"
         make = partial(replace, layer, count_include_pad=not layer.count_include_pad)
         yield Alternative("pool mean", f"padding {counted} the mean", make)
@@ -211,7 +197,7 @@ def _(layer: MaxPool2d | AvgPool2d, context: LayerContext) -> Iterator[Alternati
 
 
 @alternatives.register
-def _(layer: LocalResponseNorm, context: LayerContext) -> Iterator[Alternative]:
+def _(layer: nn.LocalResponseNorm, context: LayerContext) -> Iterator[Alternative]:
     for what, factor in (("not divided by the window", layer.size), ("divided by the window", 1 / layer.size)):
         yield Alternative("LRN alpha", f"alpha {what}", partial(replace, layer, alpha=layer.alpha * factor))
     for k in (1.0, 2.0):
@@ -227,7 +213,7 @@ def _(layer: LocalResponseNorm, context: LayerContext) -> Iterator[Alternative]:
 
 
 @alternatives.register
-def _(layer: BatchNorm2d, context: LayerContext) -> Iterator[Alternative]:
+def _(layer: nn.BatchNorm2d, context: LayerContext) -> Iterator[Alternative]:
     for eps in EPSILONS:
         if eps != layer.eps:
             yield Alternative("batch-norm epsilon", f"epsilon {eps:g}", partial(replace, layer, eps=eps))
@@ -240,7 +226,7 @@ def _(layer: BatchNorm2d, context: LayerContext) -> Iterator[Alternative]:
         yield Alternative("batch-norm statistics", what, partial(_with_arrays, layer, **arrays))
 
 
-def _other_statistics(layer: BatchNorm2d) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def _other_statistics(layer: nn.BatchNorm2d) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yield what else the arrays of a batch normalisation may be, and the arrays that they then are."""
     state = layer.state()
     mean, var = state["running_mean"], state["running_var"]
@@ -259,20 +245,20 @@ def _other_statistics(layer: BatchNorm2d) -> Iterator[tuple[str, dict[str, np.nd
 
 
 @alternatives.register
-def _(layer: LeakyReLU, context: LayerContext) -> Iterator[Alternative]:
+def _(layer: nn.LeakyReLU, context: LayerContext) -> Iterator[Alternative]:
     for slope in (0.01, 0.1, 0.2, 0.3):
         if slope != layer.negative_slope:
-            yield Alternative("rectifier", f"slope {slope:g}", partial(LeakyReLU, slope))
+            yield Alternative("rectifier", f"slope {slope:g}", partial(nn.LeakyReLU, slope))
 
 
 @alternatives.register
-def _(layer: ReLU, context: LayerContext) -> Iterator[Alternative]:
-    yield Alternative("rectifier", "a ceiling of 6", ReLU6)
+def _(layer: nn.ReLU, context: LayerContext) -> Iterator[Alternative]:
+    yield Alternative("rectifier", "a ceiling of 6", nn.ReLU6)
 
 
 @alternatives.register
-def _(layer: ReLU6, context: LayerContext) -> Iterator[Alternative]:
-    yield Alternative("rectifier", "no ceiling", ReLU)
+def _(layer: nn.ReLU6, context: LayerContext) -> Iterator[Alternative]:
+    yield Alternative("rectifier", "no ceiling", nn.ReLU)
 
 
 # layers with other parameters
@@ -290,15 +276,15 @@ def _reorder_weight(layer: Layer, order: tuple[int, ...]) -> Layer:
     return _with_arrays(layer, weight=reorder(layer.state()["weight"], order))
 
 
-def _reorder_inputs(layer: Linear, maps: Shape, order: tuple[int, ...]) -> Layer:
+def _reorder_inputs(layer: nn.Linear, maps: Shape, order: tuple[int, ...]) -> Layer:
     columns = reorder(np.arange(layer.in_features), order, maps).reshape(-1)
     return _with_arrays(layer, weight=layer.state()["weight"][:, columns])
 
 
-def _scale_weight(layer: Linear, factor: float) -> Layer:
+def _scale_weight(layer: nn.Linear, factor: float) -> Layer:
     weight = layer.state()["weight"]
     return _with_arrays(layer, weight=weight * np.asarray(factor, weight.dtype))
 
 
-def _reorder_outputs(layer: Conv2d | Linear, order: np.ndarray) -> Layer:
+def _reorder_outputs(layer: nn.Conv2d | nn.Linear, order: np.ndarray) -> Layer:
     return _with_arrays(layer, **{name: array[order] for name, array in layer.state().items()})

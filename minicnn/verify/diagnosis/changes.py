@@ -9,22 +9,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minicnn import layers as nn
 from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.images import Preprocess
-from minicnn.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    ReLU,
-    ReLU6,
-    sequence,
-)
+from minicnn.layers import Layer
 from minicnn.layers.graph import follows_alone, rename_inputs
 from minicnn.network import Network
 from minicnn.verify.diagnosis.alternatives import LayerContext, alternatives
@@ -44,7 +33,7 @@ __all__ = [
 INPUT = "input"  # what a change of the preprocessing touches
 Edit: TypeAlias = Callable[[Network], Network]
 # which layers stand before or behind each other, as programs differ in it
-SWAPPED = ({LocalResponseNorm, MaxPool2d}, {BatchNorm2d, ReLU}, {BatchNorm2d, ReLU6})
+SWAPPED = ({nn.LocalResponseNorm, nn.MaxPool2d}, {nn.BatchNorm2d, nn.ReLU}, {nn.BatchNorm2d, nn.ReLU6})
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ def locate_layers(net: Network) -> list[LocatedLayer]:
     if net.input_shape is None:
         raise MinicnnError(f"{net.name}: does not say the size of its input")
     located = list(_locate(net.named_layers, net.input_shape, ""))
-    weighted = [name for name, layer, _ in located if isinstance(layer, Conv2d | Linear)]
+    weighted = [name for name, layer, _ in located if isinstance(layer, nn.Conv2d | nn.Linear)]
 
     def mark(name: str, context: LayerContext) -> LayerContext:
         first = name in weighted[:1]
@@ -101,10 +90,10 @@ def locate_layers(net: Network) -> list[LocatedLayer]:
     return [LocatedLayer(name, layer, mark(name, context)) for name, layer, context in located]
 
 
-def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator[LocatedLayer]:
+def _locate(layers: nn.sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator[LocatedLayer]:
     flattened: dict[str, Shape | None] = {}
     for (name, layer, own, _), inputs in zip(
-        sequence.shapes(layers, shape), sequence.read_by(layers), strict=True
+        nn.sequence.shapes(layers, shape), nn.sequence.read_by(layers), strict=True
     ):
         maps = flattened.get(inputs[0])
         for branch in layer.branches():
@@ -112,9 +101,9 @@ def _locate(layers: sequence.NamedLayers, shape: Shape, prefix: str) -> Iterator
         if not layer.branches():
             yield LocatedLayer(f"{prefix}{name}", layer, LayerContext(own, maps))
         # a full layer knows from which maps its input was flattened, with no more than a Dropout between
-        if isinstance(layer, Flatten):
+        if isinstance(layer, nn.Flatten):
             flattened[name] = own if len(own) == 3 else None
-        elif isinstance(layer, Dropout):
+        elif isinstance(layer, nn.Dropout):
             flattened[name] = maps
 
 
@@ -166,7 +155,7 @@ def preprocessing_changes(net: Network) -> list[Change]:
 
 def class_order_change(net: Network, ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> Change | None:
     """Return the change that puts the classes into another order, if the scores (N, K) are the same but for it."""
-    weighted = [located for located in locate_layers(net) if isinstance(located.layer, Conv2d | Linear)]
+    weighted = [located for located in locate_layers(net) if isinstance(located.layer, nn.Conv2d | nn.Linear)]
     ours, theirs = (a.reshape(len(a), -1) for a in (ours, theirs))
     if not weighted or ours.shape != theirs.shape:
         return None
@@ -215,7 +204,7 @@ def _reread_layer(located: LocatedLayer, convention: str, what: str) -> Layer:
 
 def _replace_layers(parts: Mapping[str, Layer]) -> Edit:
     """Return the edit that puts other layers in the place of those named, none of them a block."""
-    return lambda net: net.with_layers(sequence.map_layers(net.named_layers, parts.get))
+    return lambda net: net.with_layers(nn.sequence.map_layers(net.named_layers, parts.get))
 
 
 def _exchange(pairs: tuple[tuple[str, str], ...]) -> Edit:
