@@ -336,7 +336,7 @@ def test_what_is_typed_must_belong_to_the_method(tmp_path, capsys):
     assert "gradient: has no parameter 'layer'" in capsys.readouterr().err
     assert main([*typed, "--method", "grad-cam", "--rule", "guided"]) == 1
     assert "grad-cam: has no parameter 'rule'" in capsys.readouterr().err
-    assert main([*typed, "--method", "grad-cam", "--of", "probability"]) == 1
+    assert main([*typed, "--method", "grad-cam", "--of", "probability"]) == 2
     assert "--of probability" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

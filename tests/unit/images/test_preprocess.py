@@ -286,7 +286,7 @@ def test_colours_are_clipped_and_wrong_inputs_refused():
 
 
 def test_descriptions_survive_json():
-    numbers = Preprocess(size=[np.int64(8), 9], mean=np.float32([1, 2, 3]), std=[np.float64(2), 1, 1])
+    numbers = Preprocess(size=[np.int64(8), 9], mean=np.float32([0.5, 1, 2]), std=[np.float64(2), 1, 1])
     for preprocess in (LITE0, STANDARD, CAFFE, DIGITS, numbers):
         restored = Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict())))
         assert restored == preprocess and hash(restored) == hash(preprocess)
