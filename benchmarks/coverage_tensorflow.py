@@ -11,7 +11,6 @@ from coverage_keras import channels_first, settled_keras
 
 
 def tensorflow_files(name: str, folder: Path) -> Iterator[tuple[str, Path | Exception, dict]]:
-    """In float32: tf2onnx's files are compared as they come, with the scores after their softmax taken off."""
     """Yield what tf2onnx writes of a net of keras.applications, and TensorFlow's own answers."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import tensorflow as tf
