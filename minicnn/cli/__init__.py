@@ -13,6 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from minicnn.cli.parsing.drawing import drawing_of
 from minicnn.cli.parsing.loudness import loudness
 from minicnn.cli.parsing.parser import Overview, Parser
 from minicnn.errors import MinicnnError
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from minicnn.cli.loop.signals import raising_stopped
 
     try:
-        with warnings.catch_warnings(), loudness(arguments), raising_stopped():
+        with warnings.catch_warnings(), loudness(arguments), raising_stopped(), drawing_of(arguments):
             warnings.simplefilter("ignore" if "quiet" in arguments else "always", UserWarning)
             warnings.showwarning = lambda message, *_, **__: complain(message)
             status: int = _module(arguments.command).run(arguments)

@@ -11,6 +11,7 @@ from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
 from minicnn.cli.loop.sources import Failure, Sources, read_sources
+from minicnn.cli.parsing.drawing import add_drawing
 from minicnn.errors import ImageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.set_defaults(net="squeezenet1_1")
     common.add_output(parser)
     add_overwrite(parser)
+    add_drawing(parser)
     add_raw(parser, "each reconstruction, C x H x W in the network's coordinates,")
     shown = parser.add_mutually_exclusive_group(required=True)
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")

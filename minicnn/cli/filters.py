@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.results import add_overwrite, prepare
+from minicnn.cli.parsing.drawing import add_drawing
 
 if TYPE_CHECKING:
     from minicnn.explain import Filters
@@ -38,6 +39,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     common.add_output(parser)
     add_overwrite(parser)
+    add_drawing(parser)
     common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_device(parser)

@@ -13,6 +13,7 @@ from minicnn.cli import common
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
 from minicnn.cli.loop.sources import read_sources
+from minicnn.cli.parsing.drawing import add_drawing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_image_options(parser)
     common.add_output(parser)
     add_overwrite(parser)
+    add_drawing(parser)
     add_raw(parser, "map and mask")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--target", metavar="CLASS", help="label or number (default: the most probable class)")

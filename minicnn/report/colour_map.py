@@ -13,10 +13,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from minicnn.errors import ShapeError
 from minicnn.images.lab import lab_to_rgb
+from minicnn.report.drawing import current
 
 __all__ = ["COLOUR_MAPS", "colour_map", "normalise"]
 
-COLOUR_MAPS = ("heat", "signed", "grey")
+COLOUR_MAPS = ("heat", "green", "grey", "ink", "signed")
 ENTRIES = 256
 
 
@@ -59,6 +60,14 @@ def _heat() -> np.ndarray:
     return _to_bytes(_polar(lightness, chroma, hue))
 
 
+def _green() -> np.ndarray:
+    """Dark violet over blue and green to yellow, the way of the colours round the other side."""
+    t = np.linspace(0, 1, ENTRIES)
+    lightness, hue = 12 + 82 * t, 320 - 215 * t
+    chroma = _smooth_below(np.minimum(70, _max_chroma(lightness, hue)), 33)
+    return _to_bytes(_polar(lightness, chroma, hue))
+
+
 def _signed() -> np.ndarray:
     """Blue, near white at zero, orange: L* = 98 - 50 |t|, chroma 60 |t|, hue 282 below zero and 50 above."""
     t = np.linspace(0, 1, ENTRIES // 2 + 1)
@@ -73,12 +82,24 @@ def _grey() -> np.ndarray:
     return _to_bytes(_polar(lightness, np.zeros_like(lightness), np.zeros_like(lightness)))
 
 
+def _ink() -> np.ndarray:
+    """White to black, for print."""
+    return _grey()[::-1].copy()
+
+
 @cache
 def table(name: str) -> np.ndarray:
     """Return the entries of a colour map, computed at its first use: (n, 3) uint8, read-only."""
     if name not in COLOUR_MAPS:
         raise ShapeError(f"colour_map: there is no colour map {name!r}; use one of {', '.join(COLOUR_MAPS)}")
-    entries = {"heat": _heat, "signed": _signed, "grey": _grey}[name]()
+    makers = {
+        "heat": _heat,
+        "green": _green,
+        "grey": _grey,
+        "ink": lambda: _grey()[::-1].copy(),
+        "signed": _signed,
+    }
+    entries = makers[name]()
     # the cache hands the same array to every caller
     entries.setflags(write=False)
     return entries
@@ -102,18 +123,21 @@ def check_map(where: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def colour_map(map: np.ndarray, name: str = "heat") -> np.ndarray:
+def colour_map(map: np.ndarray, name: str = "") -> np.ndarray:
     """Colours of a map.
 
     Parameters
     ----------
     map : (H, W) array
-        0..1 for "heat" and "grey", -1..1 for "signed"; values outside take the colour of the nearer end.
+        0..1, -1..1 for "signed"; values outside take the colour of the nearer end.
         `normalise` brings a map of any range there.
-    name : {"heat", "signed", "grey"}
-        "heat" (default): deep blue over magenta and orange to pale yellow, L* rising evenly from 2 to 98.
+    name : {"heat", "green", "grey", "ink", "signed"}, optional
+        Unless given that of ``minicnn.report.drawing``, "heat" if none was chosen.
+        "heat": deep blue over magenta and orange to pale yellow, L* rising evenly from 2 to 98.
         "signed": blue for negative, near white for zero, orange for positive, alike in lightness on both sides.
         "grey": black to white at even steps of L*, as in the figures of the paper.
+        "ink": white to black, for print.
+        "green": dark violet over blue and green to yellow.
 
     Returns
     -------
@@ -123,7 +147,7 @@ def colour_map(map: np.ndarray, name: str = "heat") -> np.ndarray:
     Raises
     ------
     ShapeError
-        If the map isn't a finite (H, W) array or the name is none of the three.
+        If the map isn't a finite (H, W) array or the name is none of these.
 
     See Also
     --------
@@ -136,7 +160,7 @@ def colour_map(map: np.ndarray, name: str = "heat") -> np.ndarray:
     [[[0, 0, 0], [119, 119, 119], [255, 255, 255]]]
 
     """
-    values, entries = check_map("colour_map", map), table(name)
+    values, entries = check_map("colour_map", map), table(name or current().colour_map)
     if name == "signed":
         values = (values + 1) / 2
     return entries[np.rint(np.clip(values, 0, 1) * (len(entries) - 1)).astype(np.intp)]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import numpy as np
 
 from minicnn.errors import ImageError
+from minicnn.report.drawing import current
 from minicnn.report.page_pictures import describe_panels
 from minicnn.report.text import font, wrap
+from minicnn.report.vector import Line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,8 +87,10 @@ def paragraph(text: str, width: int, size: int, colour: Colour, lines: int) -> I
     step = round(1.35 * size)
     result = Image.new("RGB", (width, step * len(wrapped)), PAPER)
     draw = ImageDraw.Draw(result)
-    for i, line in enumerate(wrapped):
-        draw.text((0, i * step), line, fill=colour, font=typeface)
+    lines_drawn = [Line(0, i * step, size, colour, line) for i, line in enumerate(wrapped)]
+    for line in lines_drawn:
+        draw.text((line.x, line.y), line.text, fill=colour, font=typeface)
+    result.info["lines"] = lines_drawn
     return result
 
 
@@ -94,7 +98,7 @@ def tile(image: Image, caption: str, width: int, height: int, size: int = CAPTIO
     """Put a picture (RGB) at the lower left of width x height pixels, a hairline round it, its caption beneath."""
     from PIL import Image, ImageDraw
 
-    words = paragraph(caption, width, size, INK, lines=3)
+    words = paragraph(caption if current().titles else "", width, size, INK, lines=3)
     result = Image.new("RGB", (width, height + (size // 2 + words.height if words.height else 0)), PAPER)
     # pictures of one row stand on one line, whatever their height, with their captions below it
     top = height - image.height
@@ -102,6 +106,7 @@ def tile(image: Image, caption: str, width: int, height: int, size: int = CAPTIO
     ImageDraw.Draw(result).rectangle((0, top, image.width - 1, height - 1), outline=HAIRLINE)
     result.paste(words, (0, height + size // 2))
     result.info["panel"] = {"box": [0, top, image.width, height], "caption": caption}
+    result.info["lines"] = [line.moved(0, height + size // 2) for line in words.info["lines"]]
     return result
 
 
@@ -114,14 +119,16 @@ def compose(
 ) -> Image:
     """Return rows of tiles on white paper under a title and a subtitle, each row under its heading, if any."""
     # as wide as the widest row, and wide enough for a title
-    inner = max(480, *(sum(tile.width + GAP for tile in row) - GAP for row in rows))
+    titles = current().titles
+    title, subtitle = (title, subtitle) if titles else ("", "")
+    inner = max(480 if titles else 1, *(sum(tile.width + GAP for tile in row) - GAP for row in rows))
     stack: list[tuple[int, Sequence[Image]]] = [
         (0, [paragraph(title, inner, TITLE_SIZE, INK, lines=2)]),
         (4, [paragraph(subtitle, inner, SUBTITLE_SIZE, SOFT, lines=3)]),
     ]
     for i, row in enumerate(rows):
         heading = headings[i] if i < len(headings) else ""
-        words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=2)
+        words = paragraph(heading if titles else "", inner, SUBTITLE_SIZE, INK, lines=2)
         words.info["heading"] = heading
         stack += [(GAP, [words]), (GAP // 2 if words.height else GAP, row)]
     # texts that are empty have no height, and take the space above them with them
@@ -137,12 +144,13 @@ def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int) -> Image:
     heights = [max(tile.height for tile in row) for _, row in stack]
     spaces = [0] + [space for space, _ in stack[1:]]
     paper = Image.new("RGB", (inner + 2 * MARGIN, sum(heights) + sum(spaces) + 2 * MARGIN), PAPER)
-    y, heading, panels = MARGIN, "", []
+    y, heading, panels, lines = MARGIN, "", [], []
     for (_, row), space, height in zip(stack, spaces, heights, strict=True):
         x, y = MARGIN, y + space
         for tile in row:
             paper.paste(tile, (x, y))
             heading = tile.info.get("heading", heading)
+            lines += [line.moved(x, y) for line in tile.info.get("lines", ())]
             if panel := tile.info.get("panel"):
                 box = [a + b for a, b in zip(panel["box"], (x, y, x, y), strict=True)]
                 panels.append({"box": box, "caption": panel["caption"], "heading": heading})
@@ -150,4 +158,5 @@ def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int) -> Image:
         y += height
     # where the pictures are, so that a page can lay them out itself
     paper.info.update(describe_panels(panels))
+    paper.info["lines"] = lines
     return paper

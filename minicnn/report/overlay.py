@@ -21,7 +21,7 @@ __all__ = ["draw_box", "hatch", "overlay"]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
-def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "heat") -> np.ndarray:
+def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "") -> np.ndarray:
     """Map in colours over its photograph.
 
     y = (1 - a) g + a c(m),  a = alpha |m|^0.7:  g the photograph, greyed by 60 % and dimmed to 75 % so that the

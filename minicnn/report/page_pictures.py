@@ -20,11 +20,12 @@ COLOURS = 256  # up to so many a picture is kept exactly
 
 
 class PagePicture(NamedTuple):
-    """One picture of a figure, and what stands above and below it."""
+    """One picture of a figure, the words below and above it, its box (left, top, right, bottom) in pixels."""
 
     image: Image
     caption: str
     heading: str
+    box: tuple[int, ...]
 
 
 def describe_panels(panels: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -49,7 +50,9 @@ def _crop(figure: Image) -> list[PagePicture]:
     text = figure.info.get(KEY)
     panels = json.loads(text) if isinstance(text, str) else []
     return [
-        PagePicture(figure.crop(tuple(panel["box"])), str(panel["caption"]), str(panel["heading"]))
+        PagePicture(
+            figure.crop(tuple(panel["box"])), str(panel["caption"]), str(panel["heading"]), tuple(panel["box"])
+        )
         for panel in panels
     ]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
+from minicnn.report.drawing import current
 from minicnn.report.files import write_atomically
 from minicnn.report.layout import Picture, to_rgb
 from minicnn.report.page_pictures import KEY
+from minicnn.report.vector import to_pdf, to_svg
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -51,6 +54,9 @@ def save_png(image: Picture, path: PathLike, metadata: Mapping[str, str] | None 
     # the default level 6 takes three times as long, a tenth of a command, for a tenth of the bytes
     to_rgb(image, "save_png").save(buffer, "PNG", compress_level=2, pnginfo=_text_chunks(metadata), dpi=(144, 144))
     write_atomically(path, buffer.getvalue(), "save_png")
+    if vector := current().vector:
+        data = (to_svg if vector == "svg" else to_pdf)(to_rgb(image, "save_png"), metadata)
+        write_atomically(Path(path).with_suffix(f".{vector}"), data, "save_png")
 
 
 def _text_chunks(metadata: Mapping[str, str]) -> PngInfo:

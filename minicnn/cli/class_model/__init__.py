@@ -12,6 +12,7 @@ from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, prepare
 from minicnn.cli.loop.sources import HELP, Failure, read_sources
+from minicnn.cli.parsing.drawing import add_drawing
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     common.add_output(parser)
     add_overwrite(parser)
+    add_drawing(parser)
     add_raw(parser, "the input, C x H x W,")
     parser.add_argument(
         "--style",

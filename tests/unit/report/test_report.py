@@ -136,7 +136,7 @@ def test_bad_maps_are_refused(function, bad, says):
 
 
 def test_unknown_colour_map_names_the_known():
-    with pytest.raises(ShapeError, match="heat, signed, grey"):
+    with pytest.raises(ShapeError, match="heat, green, grey, ink, signed"):
         colour_map(np.zeros((1, 1)), "jet")
 
 

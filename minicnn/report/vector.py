@@ -1,0 +1,143 @@
+"""Figures as SVG and PDF: their pictures as they are, their words as text that can be searched and scaled."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+
+from minicnn.report.page_pictures import encode, split_figure
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Line", "to_pdf", "to_svg"]
+
+ASCENT = 0.8  # of the size of a font: from the top of a line to where its letters stand
+POINTS = 0.5  # of a pixel of a figure, which has 144 to the inch
+
+
+class Line(NamedTuple):
+    """A line of words: its upper left corner in pixels, its size, its colour, sRGB, and what it says."""
+
+    x: int
+    y: int
+    size: int
+    colour: tuple[int, int, int]
+    text: str
+
+    def moved(self, x: int, y: int) -> Line:
+        """Return the line elsewhere."""
+        return self._replace(x=self.x + x, y=self.y + y)
+
+
+class _Part(NamedTuple):
+    """A picture and its box in the figure."""
+
+    image: Image
+    box: tuple[int, ...]
+
+
+def _parts(figure: Image) -> tuple[list[_Part], list[Line]]:
+    """Return pictures and lines of a figure; one that was not composed is a picture itself."""
+    parts = [_Part(part.image, part.box) for part in split_figure(figure)]
+    return parts or [_Part(figure, (0, 0, *figure.size))], list(figure.info.get("lines", ()))
+
+
+def to_svg(figure: Image, metadata: Mapping[str, str]) -> bytes:
+    """Return a figure as an SVG file that holds its pictures, and its record as metadata.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> b"<image" in to_svg(Image.new("RGB", (9, 9)), {})
+    True
+
+    """
+    parts, lines = _parts(figure)
+    width, height = figure.size
+    words = "".join(f"<desc>{escape(key)}: {escape(text)}</desc>\n" for key, text in metadata.items())
+    pictures = ""
+    for image, (left, top, right, bottom) in parts:
+        data, suffix = encode(image)
+        kind, text = "jpeg" if suffix == "jpg" else suffix, base64.b64encode(data).decode("ascii")
+        place = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
+        pictures += f'<image {place} href="data:image/{kind};base64,{text}" />\n'
+    texts = "".join(
+        f'<text x="{line.x}" y="{line.y + ASCENT * line.size:.1f}" font-size="{line.size}" '
+        f'fill="rgb{line.colour}">{escape(line.text)}</text>\n'
+        for line in lines
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif">\n'
+        f"<metadata>\n{words}</metadata>\n"
+        f'<rect width="{width}" height="{height}" fill="white" />\n{pictures}{texts}</svg>\n'
+    ).encode("utf-8", "replace")
+
+
+def to_pdf(figure: Image, metadata: Mapping[str, str]) -> bytes:
+    """Return a figure as a PDF file of one page, its words in Helvetica, which every reader of PDF has.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> to_pdf(Image.new("RGB", (9, 9)), {})[:8]
+    b'%PDF-1.4'
+
+    """
+    parts, lines = _parts(figure)
+    height, drawn = figure.height, []
+    # PDF counts from the lower left corner
+    for n, (_, (left, top, right, bottom)) in enumerate(parts):
+        drawn.append(f"q {right - left} 0 0 {bottom - top} {left} {height - bottom} cm /I{n} Do Q")
+    for line in lines:
+        colour = " ".join(f"{c / 255:.3f}" for c in line.colour)
+        y = height - line.y - ASCENT * line.size
+        drawn.append(f"BT {colour} rg /F {line.size} Tf {line.x} {y:.1f} Td ({_escape(line.text)}) Tj ET")
+    content = "\n".join([f"{POINTS} 0 0 {POINTS} 0 0 cm", *drawn]).encode("cp1252", "replace")
+    names = " ".join(f"/I{n} {6 + n} 0 R" for n in range(len(parts)))
+    box = f"[0 0 {POINTS * figure.width} {POINTS * figure.height}]"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox {box} /Contents 4 0 R /Resources << /Font << /F 5 0 R >> "
+        f"/XObject << {names} >> >> >>".encode(),
+        _stream("", content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        *(_image(image) for image, _ in parts),
+        f"<< /Subject ({_escape('; '.join(metadata.values()))}) >>".encode("cp1252", "replace"),
+    ]
+    return _file(objects)
+
+
+def _image(image: Image) -> bytes:
+    data = BytesIO()
+    image.convert("RGB").save(data, "JPEG", quality=92, subsampling=0)
+    size = f"/Width {image.width} /Height {image.height} /ColorSpace /DeviceRGB /BitsPerComponent 8"
+    return _stream(f"/Type /XObject /Subtype /Image {size} /Filter /DCTDecode", data.getvalue())
+
+
+def _stream(entries: str, data: bytes) -> bytes:
+    return f"<< {entries} /Length {len(data)} >>\nstream\n".encode() + data + b"\nendstream"
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{c}" if c in "()\\" else c for c in text if c >= " ")
+
+
+def _file(objects: list[bytes]) -> bytes:
+    """Return the file of numbered objects, the first the catalogue and the last the information."""
+    data, places = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"), []
+    for n, body in enumerate(objects, start=1):
+        places.append(len(data))
+        data += f"{n} 0 obj\n".encode() + body + b"\nendobj\n"
+    start, count = len(data), len(objects) + 1
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    data += f"xref\n0 {count}\n0000000000 65535 f \n{table}".encode()
+    data += (
+        f"trailer\n<< /Size {count} /Root 1 0 R /Info {len(objects)} 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    )
+    return bytes(data)

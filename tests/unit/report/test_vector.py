@@ -1,0 +1,65 @@
+"""Figures as SVG and PDF: words as text, pictures where they are in the figure."""
+
+import re
+import zlib
+from io import BytesIO
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.report import panels, save_png
+from minicnn.report.drawing import Drawing, current, drawing
+from minicnn.report.vector import to_pdf, to_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def figure():
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    return panels([(noise, "a (b) \\ <c>"), (noise, "second")], "The title", "and below it")
+
+
+def test_svg_holds_words_and_pictures(figure):
+    root = ElementTree.fromstring(to_svg(figure, {"note": "x < y"}))
+    assert [text.text for text in root.iter(f"{SVG}text")] == [
+        "The title",
+        "and below it",
+        "a (b) \\ <c>",
+        "second",
+    ]
+    boxes = [[int(image.get(key)) for key in ("x", "y", "width", "height")] for image in root.iter(f"{SVG}image")]
+    assert [box[2:] for box in boxes] == [[480, 360]] * 2 and boxes[1][0] - boxes[0][0] == 480 + 24
+    assert [desc.text for desc in root.iter(f"{SVG}desc")] == ["note: x < y"]
+
+
+def test_pdf_is_whole(figure):
+    data = to_pdf(figure, {"note": "kept (so)"})
+    start = int(re.search(rb"startxref\n(\d+)", data)[1])
+    count, *places = re.findall(rb"^(?:0 (\d+)|(\d{10}) 00000 n)", data[start:], re.M)
+    assert len(places) == int(count[0]) - 1
+    for n, (_, place) in enumerate(places, start=1):
+        assert data[int(place) :].startswith(b"%d 0 obj" % n)
+    for length, stream in re.findall(rb"/Length (\d+) >>\nstream\n(.*?)\nendstream", data, re.S):
+        assert len(stream) == int(length)
+    assert b"(The title) Tj" in data and rb"(a \(b\) \\ <c>) Tj" in data
+    pictures = re.findall(rb"/DCTDecode /Length \d+ >>\nstream\n(.*?)\nendstream", data, re.S)
+    assert [Image.open(BytesIO(picture)).size for picture in pictures] == [(480, 360)] * 2
+    assert zlib.crc32(data) == zlib.crc32(to_pdf(figure, {"note": "kept (so)"}))
+
+
+@pytest.mark.parametrize("vector", ["svg", "pdf"])
+def test_a_figure_is_written_as_vectors_too_if_asked_for(tmp_path, figure, vector):
+    with drawing(Drawing(vector=vector)):
+        save_png(figure, tmp_path / "a.png")
+    save_png(figure, tmp_path / "b.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", f"a.{vector}", "b.png"}
+
+
+def test_a_figure_without_titles_has_no_words(figure):
+    with drawing(Drawing(titles=False)):
+        bare = panels([(np.zeros((90, 120), np.uint8), "caption")], "title", "subtitle")
+    assert bare.info["lines"] == [] and bare.size == (480 + 80, 360 + 80)
+    assert current() == Drawing()
