@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.cli import main
+from minicnn.figures.verification import verify_figure
+from minicnn.io import catalogue
 from minicnn.report import panels, save_png
 from minicnn.report.drawing import Drawing, current, drawing
 from minicnn.report.vector import to_pdf, to_svg
 
+SEVEN = str(catalogue.folder("images") / "seven.png")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -63,3 +67,15 @@ def test_a_figure_without_titles_has_no_words(figure):
         bare = panels([(np.zeros((90, 120), np.uint8), "caption")], "title", "subtitle")
     assert bare.info["lines"] == [] and bare.size == (480 + 80, 360 + 80)
     assert current() == Drawing()
+
+
+def test_figures_are_drawn_as_was_typed(tmp_path):
+    seen = {}
+    for name, words in {"with": [], "without": ["--no-titles"], "ink": ["--colour-map", "ink"]}.items():
+        assert main(["saliency", SEVEN, "--net", "digits", "-o", str(tmp_path / name), *words]) == 0
+        (path,) = (tmp_path / name).glob("*.png")
+        with Image.open(path) as figure:
+            seen[name] = figure.size, np.asarray(figure).mean()
+        assert verify_figure(path).match
+    assert seen["without"][0][1] < seen["with"][0][1]
+    assert seen["ink"][1] > seen["with"][1] + 20 and seen["ink"][0] == seen["with"][0]
