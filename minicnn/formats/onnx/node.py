@@ -102,6 +102,12 @@ class BoundNode(NamedTuple):
             self.budget.take(self.node, array.size, np.dtype(dtype).itemsize)
         return np.ascontiguousarray(array, dtype)
 
+    def maps(self, fewest: int = 2) -> Shape:
+        """Return the input's shape as that of maps (C, H, W); an image must have at least ``fewest`` axes."""
+        if len(self.shape) < fewest:
+            raise self.error(f"expected N x C x H x W, got N x {self.shape}")
+        return self.shape if len(self.shape) == 3 else (self.shape[0], prod(self.shape[1:]), 1)
+
     def sized(self) -> Shape:
         """Return the input's shape where a layer depends on it."""
         if self.open_size:

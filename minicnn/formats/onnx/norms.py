@@ -59,11 +59,8 @@ def _eps(op: BoundNode, default: float) -> float:
 
 def _instance_norm(op: BoundNode) -> list[Layer]:
     weight, bias = (op.weight(i).reshape(-1) for i in (1, 2))
-    if not op.shape:
-        raise op.error("an input of shape (N,): no channels")
-    channels, eps = op.shape[0], _eps(op, 1e-5)
-    maps = op.shape if len(op.shape) == 3 else (channels, prod(op.shape[1:]), 1)
-    return wrap_reshape(op, maps, [InstanceNorm2d(channels, eps, affine=True, weight=weight, bias=bias)])
+    maps, eps = op.maps(1), _eps(op, 1e-5)
+    return wrap_reshape(op, maps, [InstanceNorm2d(maps[0], eps, affine=True, weight=weight, bias=bias)])
 
 
 def _group_norm(op: BoundNode) -> list[Layer]:

@@ -18,7 +18,6 @@ from minicnn.formats.onnx.maps import resampling
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.formats.onnx.pointwise.operators import ACTIVATIONS
 from minicnn.layers import Layer
-from minicnn.layers.base import Shape
 
 __all__ = ["HARMLESS", "LAYERS", "add_features", "scale_and_shift"]
 
@@ -147,10 +146,7 @@ def _affine(op: BoundNode) -> list[Layer]:
 
 
 def _batch_norm_layers(op: BoundNode, parameters: dict[str, Any], eps: float) -> list[Layer]:
-    if not op.shape:
-        raise op.error("an input of shape (N,): no channels")
-    maps = op.shape if len(op.shape) == 3 else (op.shape[0], prod(op.shape[1:]), 1)
-    return wrap_reshape(op, maps, [nn.BatchNorm2d(op.shape[0], eps=eps, **parameters)])
+    return wrap_reshape(op, op.maps(1), [nn.BatchNorm2d(op.shape[0], eps=eps, **parameters)])
 
 
 def _batch_norm(op: BoundNode) -> list[Layer]:
@@ -167,16 +163,10 @@ def _local_response_norm(op: BoundNode) -> list[Layer]:
     if size % 2 == 0:
         raise op.error(f"a window of {size} channels; an even window lies differently here, expected an odd one")
     constants: dict[str, Any] = {ours: op.node.real(theirs, d) for ours, theirs, d in _LRN}
-    return wrap_reshape(op, _map_shape(op), [nn.LocalResponseNorm(size, **constants)])
+    return wrap_reshape(op, op.maps(), [nn.LocalResponseNorm(size, **constants)])
 
 
 _LRN = (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
-
-
-def _map_shape(op: BoundNode) -> Shape:
-    if len(op.shape) < 2:
-        raise op.error(f"expected N x C x H x W, got N x {op.shape}")
-    return op.shape if len(op.shape) == 3 else (op.shape[0], prod(op.shape[1:]), 1)
 
 
 # full layers

@@ -224,7 +224,7 @@ def global_average_pool(op: BoundNode) -> list[Layer]:
 
 def global_max_pool(op: BoundNode) -> list[Layer]:
     """GlobalMaxPool, a MaxPool whose window is the map where its size is known."""
-    height, width = _global_map_shape(op)[1:]
+    height, width = op.maps()[1:]
     fixed = not op.open_size and height * width <= MAX_TAPS
     return _pool_globally(op, nn.MaxPool2d((height, width)) if fixed else nn.AdaptiveMaxPool2d(1), keep=True)
 
@@ -278,14 +278,8 @@ def reduce_axes(op: BoundNode) -> list[Layer]:
     return layers[kind]
 
 
-def _global_map_shape(op: BoundNode) -> Shape:
-    if len(op.shape) < 2:
-        raise op.error(f"expected N x C x H x W, got N x {op.shape}")
-    return op.shape if len(op.shape) == 3 else (op.shape[0], prod(op.shape[1:]), 1)
-
-
 def _pool_globally(op: BoundNode, layer: Layer, keep: bool) -> list[Layer]:
-    maps, channels = _global_map_shape(op), op.shape[0]
+    maps, channels = op.maps(), op.shape[0]
     target = (channels, *[1] * (len(op.shape) - 1)) if keep else (channels,)
     before = [] if op.shape == maps else reshape_layers(op, op.shape, maps)
     return [*before, layer, *reshape_layers(op._replace(other=op.shape), (channels, 1, 1), target)]

@@ -42,6 +42,7 @@ QUICK = [fault for fault in SINGLES if fault.net == "CNN-F"]
 QUICK += [fault for fault in SINGLES if fault.convention in ("batch-norm epsilon", "groups")]
 
 
+@pytest.mark.filterwarnings("ignore:Preprocess")  # pictures of another range are among the faults
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.what)
 def test_single_faults(fault, right):
     """A reduced form of tests/fault_injection/run.py."""
