@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,18 @@ from minicnn._utils.counted import counted
 from minicnn._utils.types import ImageLike
 from minicnn.images import PlacedMaps, load_image
 from minicnn.images.reduced import reduce_picture, reduced_size
-from minicnn.report import hatch
+from minicnn.report import draw_box, hatch
 
-__all__ = ["Recomputed", "class_name", "draw_map", "draw_photograph", "map_panel", "score_text"]
+__all__ = [
+    "Recomputed",
+    "class_name",
+    "draw_boxes",
+    "draw_map",
+    "draw_photograph",
+    "map_panel",
+    "scale_box",
+    "score_text",
+]
 
 
 class Recomputed(NamedTuple):
@@ -32,6 +42,23 @@ class Recomputed(NamedTuple):
 def draw_photograph(image: ImageLike) -> np.ndarray:
     """Return an image as uint8 (h, w, 3), with at most 2^20 pixels: a panel of a figure shows fewer."""
     return np.asarray(reduce_picture(load_image(image)))
+
+
+def draw_boxes(
+    image: ImageLike, boxes: Iterable[tuple[Sequence[float], Sequence[int]]]
+) -> tuple[np.ndarray, float]:
+    """Return `draw_photograph` with boxes, each in its colour, and by how much it is smaller than the image."""
+    picture = load_image(image)
+    drawing = np.asarray(reduce_picture(picture))
+    scale = drawing.shape[1] / picture.width
+    for box, colour in boxes:
+        drawing = draw_box(drawing, scale_box(box, scale), colour)
+    return drawing, scale
+
+
+def scale_box(box: Sequence[float], scale: float) -> Sequence[float]:
+    """Return a box in the pixels of a drawing: outwards, so that of the smallest one a pixel is left."""
+    return box if scale == 1 else [*np.floor(np.multiply(box[:2], scale)), *np.ceil(np.multiply(box[2:], scale))]
 
 
 def draw_map(placed: PlacedMaps) -> np.ndarray:

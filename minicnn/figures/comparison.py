@@ -14,8 +14,8 @@ from minicnn._utils.types import PathLike
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.figures import provenance
-from minicnn.images import load_image
-from minicnn.report import contact_sheet, draw_box, panels, save_png
+from minicnn.figures.common import draw_boxes
+from minicnn.report import contact_sheet, panels, save_png
 from minicnn.report.chart import COLOURS, chart
 from minicnn.report.files import write_atomically
 
@@ -126,14 +126,12 @@ def _record(
 def _draw_points(example: Example, row: dict[str, Any]) -> tuple[Any, str]:
     from PIL import Image, ImageDraw
 
-    pixels = np.asarray(load_image(example.image))
-    for box in example.boxes:
-        pixels = draw_box(pixels, box, (255, 255, 255))
+    pixels, scale = draw_boxes(example.image, [(box, (255, 255, 255)) for box in example.boxes])
     picture = Image.fromarray(pixels)
     draw, radius = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 70))
     for n, point in enumerate(row["points"].values()):
         if point is not None:
-            y, x = point
+            y, x = (p * scale for p in point)
             # points are (row, column), Pillow's boxes (x, y, x, y)
             around = (x - radius, y - radius, x + radius, y + radius)
             draw.ellipse(

@@ -20,7 +20,7 @@ from minicnn.explain.localise import (
     saliency_seeds,
 )
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, score_text
+from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, scale_box, score_text
 from minicnn.network import Network
 from minicnn.report import colour_map, draw_box, normalise, panels, save_png
 from minicnn.segmentation.graph_cut import resize_mask
@@ -68,13 +68,13 @@ def write_detection(
     else:
         how = {"method": detection.method}
         evidence = (
-            _draw_candidates(photograph, [_scale_box(box, scale) for box in detection.candidates]),
+            _draw_candidates(photograph, [scale_box(box, scale) for box in detection.candidates]),
             f"boxes of {len(detection.candidates)} cuts",
         )
         words, map_name = _sentence(detection), "class activation map"
     figure = panels(
         [
-            (draw_box(photograph, _scale_box(detection.box, scale), label=name), f"box {detection.box}"),
+            (draw_box(photograph, scale_box(detection.box, scale), label=name), f"box {detection.box}"),
             (colour_map(normalise(map)), map_name),
             evidence,
             (_cut_out(photograph, mask), "mask"),
@@ -122,11 +122,6 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
 def _name_arrays(detection: Detection) -> dict[str, np.ndarray]:
     map = draw_map(detection.saliency.placed)
     return {"map": map, "mask": resize_mask(detection.mask, map.shape)}
-
-
-def _scale_box(box: Sequence[float], scale: float) -> list[float]:
-    """Return a box in the pixels of the drawing: outwards, so that of the smallest one a pixel is left."""
-    return [*np.floor(np.multiply(box[:2], scale)), *np.ceil(np.multiply(box[2:], scale))]
 
 
 def _trust(detection: Detection) -> dict[str, Any]:

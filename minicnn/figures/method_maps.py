@@ -14,9 +14,10 @@ from minicnn.evaluate.method_comparison import true_class
 from minicnn.explain.methods import Method
 from minicnn.explain.prediction import class_label, load_views
 from minicnn.figures import provenance
-from minicnn.images import average_views, load_image
+from minicnn.figures.common import draw_boxes, draw_map, draw_photograph
+from minicnn.images import PlacedMaps, load_image
 from minicnn.network import Network
-from minicnn.report import contact_sheet, draw_box, normalise, overlay, save_png
+from minicnn.report import contact_sheet, normalise, overlay, save_png
 
 __all__ = ["write_method_maps"]
 
@@ -71,11 +72,10 @@ def _row(
     boxes, _ = read_truth(example, picture.size[::-1])
     x, views = load_views(net, picture, "whole")
     target = true_class(net, example, x)
-    photograph = boxed = np.asarray(picture)
-    for box in boxes:
-        boxed = draw_box(boxed, box, (0, 114, 255))
+    photograph = draw_photograph(picture)
+    boxed, _ = draw_boxes(picture, [(box, (0, 114, 255)) for box in boxes])
     row = [(boxed, class_label(net, target) or f"class {target}")]
     for name, method in methods.items():
-        map = average_views(method.function(net, x, target, **settings[name]).map, views)
+        map = draw_map(PlacedMaps(method.function(net, x, target, **settings[name]).map, views))
         row.append((overlay(photograph, normalise(map)), name))
     return row

@@ -12,8 +12,8 @@ import numpy as np
 from minicnn._utils.types import PathLike
 from minicnn.evaluate.dataset import Example
 from minicnn.figures import provenance
-from minicnn.images import load_image
-from minicnn.report import contact_sheet, draw_box, save_png
+from minicnn.figures.common import draw_boxes
+from minicnn.report import contact_sheet, save_png
 from minicnn.report.files import write_atomically
 
 __all__ = ["write_localisation_csv", "write_worst_best"]
@@ -81,9 +81,6 @@ def write_worst_best(
 
 
 def _draw_cell(example: Example, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:
-    picture = np.asarray(load_image(example.image))
-    for box in example.boxes:
-        picture = draw_box(picture, box, TRUTH)
-    if row["box"] is not None:
-        picture = draw_box(picture, row["box"], DETECTION)
+    answer = [] if row["box"] is None else [(row["box"], DETECTION)]
+    picture, _ = draw_boxes(example.image, [*((box, TRUTH) for box in example.boxes), *answer])
     return picture, f"{row['group']}: {row['iou']:.2f}"

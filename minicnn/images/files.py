@@ -196,8 +196,6 @@ def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
 
 def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Picture:
     """Return the picture upright, in RGB of 8 bits a channel: opaque, or with its transparency."""
-    from PIL import Image
-
     # the size is known from the header, before load decodes the pixels
     _check_size(what, picture.size, max_pixels)
     if picture.format == "EPS":
@@ -208,8 +206,7 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Pictur
     if picture.mode.startswith(("I", "F")):
         picture = _to_8_bits(picture)
     if picture.has_transparency_data and not alpha:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        picture = _over_white(picture)
     mode = "RGBA" if alpha else "RGB"
     if picture.mode == mode:
         # a copy of a large photograph would take as much memory again; Pillow makes one before it draws
@@ -220,6 +217,25 @@ def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Pictur
     # it inherits what the file says of itself, and would be turned again wherever it is loaded again
     upright.info.clear()
     return upright
+
+
+def _strips(picture: Picture) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes of rows, so that what is computed of a large picture takes no memory beside the answer."""
+    step = max(1, (1 << 20) // picture.width)
+    for top in range(0, picture.height, step):
+        yield 0, top, picture.width, min(top + step, picture.height)
+
+
+def _over_white(picture: Picture) -> Picture:
+    """Return a picture with transparency over white, in RGB."""
+    from PIL import Image
+
+    result = Image.new("RGB", picture.size)
+    for box in _strips(picture):
+        layer = picture.crop(box).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        result.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    return result
 
 
 def _transpose_by_exif(picture: Picture) -> Picture:
@@ -240,8 +256,15 @@ def _to_8_bits(picture: Picture) -> Picture:
     """
     from PIL import Image
 
-    values = np.asarray(picture, np.float64)
-    # NaN becomes black; infinities go to the ends of the 16-bit range, so that the top stays finite
-    values = np.nan_to_num(values, nan=0.0, posinf=65535.0, neginf=0.0)
-    top = 255.0 if picture.mode == "F" and values.max() <= 255 else max(65535.0, values.max())
-    return Image.fromarray(np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8))
+    values, boxes = np.asarray(picture), list(_strips(picture))
+    largest = max(_finite(values[box[1] : box[3]]).max() for box in boxes)
+    top = 255.0 if picture.mode == "F" and largest <= 255 else max(65535.0, largest)
+    result = np.empty(values.shape, np.uint8)
+    for _, start, _, end in boxes:
+        result[start:end] = np.rint(np.clip(_finite(values[start:end]), 0, top) * (255 / top))
+    return Image.fromarray(result)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Return values as float64: NaN is black, infinities are the ends of 16 bits, so that the top stays finite."""
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=65535.0, neginf=0.0)

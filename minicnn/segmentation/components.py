@@ -10,6 +10,8 @@ from minicnn.errors import ShapeError
 
 __all__ = ["bounding_box", "component_boxes", "largest_component"]
 
+ROWS_OF = 1 << 20  # pixels that are searched at a time
+
 Side: TypeAlias = Literal["left", "right"]
 
 
@@ -48,7 +50,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     edges = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
     edges[row[largest], start[largest]] += 1
     edges[row[largest], end[largest]] -= 1
-    return edges.cumsum(axis=1, dtype=np.int8)[:, :-1] > 0
+    return np.cumsum(edges, axis=1, out=edges)[:, :-1] > 0
 
 
 def component_boxes(mask: np.ndarray, corners: bool = True) -> np.ndarray:
@@ -121,13 +123,19 @@ def _check_mask(mask: np.ndarray) -> np.ndarray:
 
 def _find_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, start and end (exclusive) of every horizontal run of true pixels, in row order."""
-    # a column of zeros on both sides, so that every run starts and ends inside
-    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
-    padded[:, 1:-1] = mask
-    change = np.diff(padded, axis=1)
-    # both lists are in row order, so the k-th start belongs to the k-th end
-    row, start = np.nonzero(change == 1)
-    return row, start, np.nonzero(change == -1)[1]
+    parts, step = [], max(1, ROWS_OF // max(1, mask.shape[1]))
+    # some rows at a time, so that a large mask takes little memory beside itself
+    for top in range(0, max(1, mask.shape[0]), step):
+        rows = mask[top : top + step]
+        # a column of zeros on both sides, so that every run starts and ends inside
+        padded = np.zeros((rows.shape[0], rows.shape[1] + 2), np.int8)
+        padded[:, 1:-1] = rows
+        change = np.diff(padded, axis=1)
+        # both lists are in row order, so the k-th start belongs to the k-th end
+        row, start = np.nonzero(change == 1)
+        parts.append((row + top, start, np.nonzero(change == -1)[1]))
+    row, start, end = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+    return row, start, end
 
 
 def _adjacent_runs(
