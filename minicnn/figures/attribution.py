@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import explain
-from minicnn._utils.types import ImageLike
+from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel, score_text
@@ -18,7 +18,7 @@ __all__ = ["recompute", "write_attribution"]
 
 
 def write_attribution(
-    path: Path,
+    path: PathLike,
     image: ImageLike,
     attribution: Attribution,
     origin: Mapping[str, Any],

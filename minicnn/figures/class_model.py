@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn import explain
+from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.explain.class_model import STYLES, ClassModel
 from minicnn.explain.natural.ascent import NaturalAscent
@@ -26,7 +27,7 @@ __all__ = ["format_shown", "recompute", "write_class_model"]
 
 
 def write_class_model(
-    path: Path,
+    path: PathLike,
     model: ClassModel,
     origin: Mapping[str, Any],
     seed: int,

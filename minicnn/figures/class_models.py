@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import explain
+from minicnn._utils.types import PathLike
 from minicnn.explain.class_model import STYLES, ClassModel
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
@@ -17,7 +18,7 @@ from minicnn.report import contact_sheet, save_png
 __all__ = ["recompute", "write_class_models"]
 
 
-def write_class_models(path: Path, models: Sequence[ClassModel], origin: Mapping[str, Any]) -> None:
+def write_class_models(path: PathLike, models: Sequence[ClassModel], origin: Mapping[str, Any]) -> None:
     """Write class models, five a row, as a PNG file.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import explain
-from minicnn._utils.types import ImageLike
+from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.localise import (
     ConsensusMethod,
     ConsensusSettings,
@@ -31,7 +31,7 @@ OBJECT, BACKGROUND = (255, 140, 0), (0, 114, 255)
 
 
 def write_detection(
-    path: Path,
+    path: PathLike,
     image: ImageLike,
     detection: Detection,
     origin: Mapping[str, Any],

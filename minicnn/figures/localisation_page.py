@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.evaluate.dataset import Box, Example, read_truth
 from minicnn.evaluate.localisation import Drawing
 from minicnn.evaluate.localisation_result import LOCALISATION_MEASURES, PER_CENT, Evaluation
@@ -37,7 +38,7 @@ LEGEND = (
 )
 
 
-def write_answer(folder: Path, drawing: Drawing) -> None:
+def write_answer(folder: PathLike, drawing: Drawing) -> None:
     """Write the views of an answer side by side as one small JPEG file: photograph, map, seeds if any, mask.
 
     Raises
@@ -60,10 +61,10 @@ def write_answer(folder: Path, drawing: Drawing) -> None:
     if answer.mask is not None:
         inside = _shrink_map(resize_mask(answer.mask, saliency.shape), photograph)[..., None] > 0.5
         views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
-    _write_views(_path(folder, drawing.example), views)
+    _write_views(_path(Path(folder), drawing.example), views)
 
 
-def write_localisation_pages(folder: Path, evaluation: Evaluation, name: str) -> list[Path]:
+def write_localisation_pages(folder: PathLike, evaluation: Evaluation, name: str) -> list[Path]:
     """Write three pages, the worst boxes first, the best first, and by name; return their paths.
 
     They need the pictures that ``write_answer`` wrote; where one is missing, the photograph with its boxes is
@@ -81,6 +82,7 @@ def write_localisation_pages(folder: Path, evaluation: Evaluation, name: str) ->
         If a file can't be written.
 
     """
+    folder = Path(folder)
     pictures = folder / f"{evaluation.method}-pictures"
     make_folder(pictures)
     pages = [folder / f"{evaluation.method}{end}.html" for end in ("", "-best-first", "-by-name")]

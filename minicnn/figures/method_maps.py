@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.dataset import Example, read_truth
 from minicnn.evaluate.method_comparison import true_class
@@ -25,7 +25,7 @@ CELL = 150  # pixels
 
 
 def write_method_maps(
-    path: Path,
+    path: PathLike,
     net: Network,
     examples: Sequence[Example],
     methods: Mapping[str, Method],

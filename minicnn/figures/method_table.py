@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._utils.json import nan_to_none
+from minicnn._utils.types import PathLike
 from minicnn.report.files import write_atomically
 from minicnn.report.html import HeatCell, Section, write_page
 
@@ -34,7 +35,7 @@ READING = (
 )
 
 
-def write_method_table(folder: Path, record: Record, maps: Path | None = None) -> dict[str, Path]:
+def write_method_table(folder: PathLike, record: Record, maps: PathLike | None = None) -> dict[str, Path]:
     """Write a record's page, Markdown, CSV and JSON; the page needs nothing but the figure of maps, if any.
 
     Parameters
@@ -54,7 +55,7 @@ def write_method_table(folder: Path, record: Record, maps: Path | None = None) -
 
     """
     paths = {
-        name: folder / f"methods.{suffix}"
+        name: Path(folder) / f"methods.{suffix}"
         for name, suffix in (("page", "html"), ("text", "md"), ("table", "csv"), ("record", "json"))
     }
     write_page(paths["page"], f"Methods of maps on {record['net']}", _sections(record, maps))
@@ -103,7 +104,7 @@ def markdown(record: Record) -> list[str]:
     ]
 
 
-def _sections(record: Record, maps: Path | None) -> list[Section]:
+def _sections(record: Record, maps: PathLike | None) -> list[Section]:
     header, rows = _main_table(record, heat=True)
     meanings = [(m["name"], "more" if m["more is better"] else "less", m["meaning"]) for m in record["measures"]]
     levels = [(name, f"{low:g} to {high:g}") for name, (low, high) in record["levels"].items()]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._utils.types import ImageLike
+from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.rules_table import KindOfLayer, group_by_kind, rules_by_layer
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
@@ -19,7 +19,7 @@ __all__ = ["recompute", "write_rules_table"]
 
 
 def write_rules_table(
-    path: Path, image: ImageLike, kinds: Sequence[KindOfLayer], origin: Mapping[str, Any], seed: int = 0
+    path: PathLike, image: ImageLike, kinds: Sequence[KindOfLayer], origin: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Any]:
     """Write the table as a PNG file, and return it as plain values.
 

@@ -93,7 +93,7 @@ def write_cascade_chart(
 
 
 def write_cascade_sheets(
-    folder: Path, net: Network, images: Sequence[Any], check: SanityCheck, origin: Mapping[str, Any]
+    folder: PathLike, net: Network, images: Sequence[Any], check: SanityCheck, origin: Mapping[str, Any]
 ) -> list[Path]:
     """Write a figure of each method, ``sanity-<method>.png``: its maps of some images along the cascade.
 
@@ -134,7 +134,7 @@ def write_cascade_sheets(
         )
         settings = {"method": method, **options, "seed": check.seed, "stages": counts}
         record = provenance.make_record("sanity", origin, images, None, settings, _name_maps(rows))
-        paths.append(folder / f"sanity-{method}.png")
+        paths.append(Path(folder) / f"sanity-{method}.png")
         save_png(sheet, paths[-1], provenance.metadata(record, sheet))
     return paths
 

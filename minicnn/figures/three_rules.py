@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.types import PathLike
 from minicnn.explain import saliency
 from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
@@ -20,7 +21,7 @@ __all__ = ["recompute", "write_three_rules"]
 RULES = ("gradient", "deconvnet", "guided")
 
 
-def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str, Any]) -> None:
+def write_three_rules(path: PathLike, net: Network, image: PathLike, origin: Mapping[str, Any]) -> None:
     """Compute an image's map of its most probable class by each rule, and write them as one PNG file.
 
     Parameters
@@ -40,8 +41,9 @@ def write_three_rules(path: Path, net: Network, image: Path, origin: Mapping[str
     # each rule explains the same class, as the forward pass does not depend on the rule
     saliencies = _compute(net, image, None, settings)
     maps = [map_panel(colour_map(normalise(draw_map(s.placed))), s.placed, rule) for rule, s in saliencies.items()]
-    title = f"{image.name}: {class_name(saliencies['gradient'])}"
-    figure = panels([(draw_photograph(image), image.name), *maps], title=title)
+    name = Path(image).name
+    title = f"{name}: {class_name(saliencies['gradient'])}"
+    figure = panels([(draw_photograph(image), name), *maps], title=title)
     record = provenance.make_record(
         "three-rules", origin, [image], saliencies["gradient"], settings, _name_arrays(saliencies)
     )
@@ -54,7 +56,9 @@ def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -
     return Recomputed(_name_arrays(saliencies), {"label": saliencies["gradient"].label})
 
 
-def _compute(net: Network, image: Path, target: int | None, settings: Mapping[str, Any]) -> dict[str, Saliency]:
+def _compute(
+    net: Network, image: PathLike, target: int | None, settings: Mapping[str, Any]
+) -> dict[str, Saliency]:
     return {rule: saliency(net, image, target, rule=rule, **settings) for rule in RULES}
 
 

@@ -108,7 +108,7 @@ def load(
 
 
 def open_network(
-    path: Path,
+    path: PathLike,
     weights: PathLike | None = None,
     architecture: str | None = None,
     entry: str | None = None,
@@ -119,6 +119,7 @@ def open_network(
 
     The arguments and errors are those of ``load``; nothing is copied, so that it can be described at no cost.
     """
+    path = Path(path)
     kind = find_kind(path)
     if weights is not None and kind.second_file is None:
         raise WeightsError(f"{weights}: a second file was given, but {path.name!r} is of a kind that has none")
@@ -209,7 +210,7 @@ def save(net: Network, path: PathLike) -> None:
     kind.write(path, net)
 
 
-def read_state_dict(path: Path, entry: str | None = None) -> dict[str, np.ndarray]:
+def read_state_dict(path: PathLike, entry: str | None = None) -> dict[str, np.ndarray]:
     """Return the arrays of a state dictionary by name, or of one entry of a checkpoint.
 
     Raises
@@ -218,6 +219,7 @@ def read_state_dict(path: Path, entry: str | None = None) -> dict[str, np.ndarra
         If the file is missing, damaged, or of a kind that holds no state dictionary, or has no such entry.
 
     """
+    path = Path(path)
     return _read_arrays(find_kind(path), path, entry)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._utils.counted import counted
+from minicnn._utils.types import PathLike
 from minicnn.explain import localise, predict, saliency
 from minicnn.explain.localise import DEFAULT_METHOD, get_localisation_method
 from minicnn.figures.localisation import write_detection
@@ -32,13 +33,13 @@ RULES_NET, RULES_IMAGE = "squeezenet1_1", "chelsea.png"
 
 
 def demo(
-    output: Path, crops: str = "ten", device: str = "auto", on_written: Callable[[Path], None] | None = None
+    output: PathLike, crops: str = "ten", device: str = "auto", on_written: Callable[[Path], None] | None = None
 ) -> list[dict[str, Any]]:
     """Predict and explain the shipped images; write a figure of each and ``index.html``.
 
     Parameters
     ----------
-    output : Path of a folder; made if it is missing
+    output : path of a folder; made if it is missing
     crops : of the saliency maps, see ``minicnn.explain.saliency``
     device : where to compute, see ``Network.to``
     on_written : called with the path of each file once it is written
@@ -57,6 +58,7 @@ def demo(
     minicnn.paper.reproduce.reproduce : every experiment of the paper on other images
 
     """
+    output = Path(output)
     make_folder(output)
     records = []
     for name, files in IMAGES.items():

@@ -32,7 +32,7 @@ Ends = Mapping[str, Any]  # which input and which output of a file that has seve
 
 
 def compare_files(
-    net: Network, files: Iterable[Path], weights: PathLike | None = None, **loading: Any
+    net: Network, files: Iterable[PathLike], weights: PathLike | None = None, **loading: Any
 ) -> list[Row]:
     """Compare ``net`` with what other programs read from files that should hold it.
 
@@ -59,7 +59,7 @@ def compare_files(
 
     """
     rows = []
-    for path in files:
+    for path in map(Path, files):
         peer = next((_PEERS[suffix] for suffix in find_kind(path).suffixes if suffix in _PEERS), None)
         # peers know nothing of an entry that was chosen
         if peer is not None and loading.get("entry") is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import explain
-from minicnn._utils.types import ImageLike
+from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.deconvnet import Reconstruction
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
@@ -20,7 +20,7 @@ __all__ = ["recompute", "write_reconstructions"]
 
 
 def write_reconstructions(
-    path: Path,
+    path: PathLike,
     pairs: Sequence[tuple[ImageLike, Reconstruction]],
     origin: Mapping[str, Any],
     searched: int | None = None,

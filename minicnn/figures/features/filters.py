@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import explain
-from minicnn._utils.types import ImageLike
+from minicnn._utils.types import ImageLike, PathLike
 from minicnn.errors import WeightsError
 from minicnn.explain.features.feature_maps import FeatureMaps
 from minicnn.explain.features.filters import Filters
@@ -27,7 +27,7 @@ Tile: TypeAlias = tuple[np.ndarray, str]
 
 
 def write_filters(
-    path: Path,
+    path: PathLike,
     filters: Filters | None,
     maps: FeatureMaps | None,
     origin: Mapping[str, Any],
