@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Network",
     "Preprocess",
+    "committee",
     "errors",
     "evaluate",
     "explain",
@@ -27,7 +28,13 @@ __all__ = [
     "zoo",
 ]
 
-_HOMES = {"Network": "network", "Preprocess": "images", "load": "io.load", "save": "io.load"}
+_HOMES = {
+    "committee": "network.committee",
+    "Network": "network",
+    "Preprocess": "images",
+    "load": "io.load",
+    "save": "io.load",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -87,6 +87,7 @@ PUBLIC = {  # the interface that outside programs call by name: function, and th
     "Network.state_dict": "",
     "Network.load_state_dict": "mapping",
     "Network.summary": "",
+    "committee": "networks",
     "explain.saliency": "net image target crops rule",
     "explain.class_model": "net target",
     "explain.maximise": "net layer unit constraint",

@@ -1,0 +1,76 @@
+"""A committee is a network whose posterior is the mean of its members'."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Network, Preprocess, zoo
+from minicnn.errors import MinicnnError
+from minicnn.layers import Flatten, Linear, ReLU, Residual, Sigmoid, Softmax
+
+LABELS = [str(n) for n in range(10)]
+X = np.random.default_rng(0).normal(size=(3, 1, 28, 28))
+
+
+def members(count=3):
+    """The digits' architecture, drawn with several seeds, in float64; the first ends in a softmax."""
+    nets = []
+    for seed in range(count):
+        net = zoo.build("digits", seed=seed)
+        layers = [(name, layer.astype(np.float64)) for name, layer in net.named_layers]
+        layers += [("softmax", Softmax())] if seed == 0 else []
+        nets.append(Network(layers, net.input_shape, net.preprocess, LABELS))
+    return nets
+
+
+def posterior(net, x):
+    scores = net(x)
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_posterior_is_the_mean(count):
+    nets = members(count)
+    both = minicnn.committee(nets)
+    mean = np.mean([posterior(net, X) for net in nets], axis=0)
+    np.testing.assert_allclose(np.exp(both(X)), mean, rtol=1e-12)
+    np.testing.assert_allclose(both.forward(X, upto="posterior"), mean, rtol=1e-12)
+
+
+def test_the_gradient_is_that_of_its_scores():
+    both = minicnn.committee(members())
+    assert minicnn.verify.gradients(both, X[:1]).ok
+    direction, step = np.random.default_rng(1).normal(size=X.shape), 1e-6
+    difference = (both(X + step * direction) - both(X - step * direction))[:, 4] / (2 * step)
+    slope = (both.input_gradient(X, 4) * direction).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
+
+
+def test_it_explains_saves_and_loads_as_any_other(tmp_path):
+    both = minicnn.committee(members(2))
+    minicnn.save(both, tmp_path / "both.npz")
+    loaded = minicnn.load(tmp_path / "both.npz")
+    assert (loaded(X) == both(X)).all() and loaded.labels == LABELS
+    image = "notebooks/images/seven.png"
+    assert minicnn.explain.saliency(both, image).map.shape == (280, 280)
+
+
+def test_who_does_not_fit_is_refused():
+    net, other = members(2)
+    with pytest.raises(MinicnnError, match="differ in labels"):
+        minicnn.committee([net, Network(other.named_layers, other.input_shape, other.preprocess)])
+    with pytest.raises(MinicnnError, match="differ in preprocess"):
+        grey = Preprocess((28, 28), channels="L", mean=(0.0,), std=(1.0,))
+        minicnn.committee([net, Network(other.named_layers, other.input_shape, grey, LABELS)])
+    with pytest.raises(MinicnnError, match="expected networks"):
+        minicnn.committee([])
+    with pytest.raises(MinicnnError, match=r"scores of shape \(1,\)"):
+        minicnn.committee([Network([Flatten(), Linear(784, 1), Sigmoid()], (1, 28, 28))])
+
+
+def test_blocks_stay_blocks():
+    layers = [Flatten(), Residual([Linear(784, 784), ReLU()]), Linear(784, 10)]
+    nets = [Network(layers, (1, 28, 28), seed=seed) for seed in (0, 1)]
+    mean = np.mean([posterior(net, X) for net in nets], axis=0)
+    np.testing.assert_allclose(np.exp(minicnn.committee(nets)(X)), mean, rtol=1e-5)
