@@ -73,7 +73,10 @@ def write_curves(
         # the next multiple of 0.05 above the largest mean, so that low curves fill the chart too
         high = np.ceil(20 * max(mean.max() for mean in means.values())) / 20
         charts.append(
-            (chart(means, left, right, high=max(0.05, float(high))), f"{measure}: probability of the right class")
+            (
+                chart(means, left, right, high=max(0.05, float(high)), name="probability of the right class"),
+                measure,
+            )
         )
     title = f"Deletion and insertion on {origin['name']}"
     record = _record("curves", examples, comparison, origin)
@@ -104,8 +107,13 @@ def write_points(
         If a picture can't be read or the file can't be written; nothing is left behind.
 
     """
-    names = list(comparison.rows[0]["points"])
-    legend = ", ".join(f"{name} {COLOUR_NAMES[n % len(COLOUR_NAMES)]}" for n, name in enumerate(names))
+    shown = comparison.rows[:count]
+    # methods without a point in these pictures have no colour here
+    legend = ", ".join(
+        f"{name} {'square ' if n >= len(COLOURS) else ''}{COLOUR_NAMES[n % len(COLOURS)]}"
+        for n, name in enumerate(shown[0]["points"])
+        if any(row["points"][name] is not None for row in shown)
+    )
     cells = [_draw_points(example, row) for example, row in zip(examples[:count], comparison.rows, strict=False)]
     title = f"Pointing game on {origin['name']}"
     record = _record("pointing", examples, comparison, origin)
@@ -134,8 +142,7 @@ def _draw_points(example: Example, row: dict[str, Any]) -> tuple[Any, str]:
             y, x = (p * scale for p in point)
             # points are (row, column), Pillow's boxes (x, y, x, y)
             around = (x - radius, y - radius, x + radius, y + radius)
-            draw.ellipse(
-                around, fill=COLOURS[n % len(COLOURS)], outline=(255, 255, 255), width=max(1, radius // 3)
-            )
+            shape = draw.ellipse if n < len(COLOURS) else draw.rectangle
+            shape(around, fill=COLOURS[n % len(COLOURS)], outline=(255, 255, 255), width=max(1, radius // 3))
     hits = sum(bool(row["box"][name]) for name in row["points"])
     return picture, f"{row['group']}: {hits} of {len(row['points'])} on the box"

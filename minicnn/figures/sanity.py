@@ -79,7 +79,8 @@ def write_cascade_chart(
             for method in check.methods
         }
         words = "each layer added to those before" if kind == "cascade" else "one layer at a time"
-        charts.append((chart(curves, "as trained, then " + check.stages[0], check.stages[-1]), f"{kind}: {words}"))
+        picture = chart(curves, "as trained, then " + check.stages[0], check.stages[-1], name="rank correlation")
+        charts.append((picture, f"{kind}: {words}"))
     title = f"Sanity checks of {origin['name']}"
     subtitle = (
         f"Spearman's rank correlation of |map| with the trained net's, mean over {len(check.rows)} pictures; "

@@ -57,6 +57,7 @@ def chart(
     high: float = 1.0,
     width: int = 760,
     height: int = 380,
+    name: str = "",
 ) -> Image:
     """Chart of curves.
 
@@ -68,6 +69,7 @@ def chart(
     low, high : float, the ends of the other axis, low < high; they widen by fifths where a curve goes beyond
     width, height : int
         In pixels, 200 or more; names stand beside it, to the right.
+    name : str, what is measured, written above the other axis
 
     Returns
     -------
@@ -95,7 +97,7 @@ def chart(
     high += step * max(0, np.ceil((values.max() - high) / step))
     typeface = font(15)
     legend_width = round(max(typeface.getlength(to_drawable(name)) for name in curves)) + 50
-    axes = _Axes(48, 16, width - 16, height - 32, low, high)
+    axes = _Axes(48, 40 if name else 16, width - 16, height - 32, low, high)
     picture = Image.new("RGB", ((width + legend_width) * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
     draw = ImageDraw.Draw(picture)
     # rounded to the decimals that are meant; adding 0 turns -0 into 0
@@ -116,6 +118,7 @@ def chart(
         draw.text((6, axes.y(tick) - 9), f"{tick:.2g}", fill=SOFT, font=typeface)
     for n, name in enumerate(curves):
         draw.text((width + 36, 19 + 24 * n), to_drawable(name), fill=INK, font=typeface)
+    draw.text((6, 8), to_drawable(name), fill=SOFT, font=typeface)
     left, right = to_drawable(left), to_drawable(right)
     draw.text((axes.left, height - 24), left, fill=SOFT, font=typeface)
     draw.text((axes.right - typeface.getlength(right), height - 24), right, fill=SOFT, font=typeface)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.report.layout import HAIRLINE, INK, ORANGE, PAPER, SOFT
-from minicnn.report.text import font
+from minicnn.report.text import font, to_drawable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +20,7 @@ __all__ = ["curve"]
 SUPERSAMPLING = 3
 
 
-def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 360) -> Image:
+def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 360, name: str = "") -> Image:
     """Picture of a curve.
 
     Parameters
@@ -28,6 +28,7 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
     values : sequence of at least one finite number, evenly spaced from left to right
     width, height : int
         In pixels, 120 or more.
+    name : str, what is measured, written beside the highest value
 
     Returns
     -------
@@ -65,6 +66,8 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     draw, typeface = ImageDraw.Draw(picture), font(15)
     draw.text((left, top - 24), f"{high:.4g}", fill=INK, font=typeface)
+    words = to_drawable(name)
+    draw.text((right - typeface.getlength(words), top - 24), words, fill=SOFT, font=typeface)
     draw.text((left, bottom + 6), f"{low:.4g}", fill=INK, font=typeface)
     steps = f"{len(values) - 1} steps"
     draw.text((right - typeface.getlength(steps), bottom + 6), steps, fill=SOFT, font=typeface)

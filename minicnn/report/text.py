@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["font", "to_drawable", "wrap"]
 
 MAX_LENGTH = 1000
+JOINTS = "_-./,:;)"
 # En and em dash, minus sign; single and double quotation marks; multiplication sign; arrow.
 LOOKALIKES = str.maketrans("\u2013\u2014\u2212\u2018\u2019\u201c\u201d\u00d7", "---''\"\"x") | {0x2192: "->"}
 
@@ -57,7 +58,14 @@ def _count_fitting(text: str, typeface: FreeTypeFont | ImageFont, width: int) ->
 def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: int) -> list[str]:
     """Break `text` into at most `lines` lines of at most `width` pixels; "..." stands for what doesn't fit.
 
-    Lines end at a space where there is one, inside a word where a word is wider than the line.
+    Lines end at a space where there is one; a word that is wider than the line is broken behind a joint, such as
+    an underscore of a file's name, and anywhere only if it has none.
+
+    Examples
+    --------
+    >>> wrap("photos n02123045_tabby.jpg", font(16), 110, 3)
+    ['photos', 'n02123045_', 'tabby.jpg']
+
     """
     rest = to_drawable(text)
     result: list[str] = []
@@ -66,7 +74,8 @@ def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: in
         if end < len(rest):
             # the space may be the very next character, which need not fit itself
             space = rest.rfind(" ", 0, end + 1)
-            end = space if space > 0 else end
+            joint = max(rest.rfind(character, 0, end) for character in JOINTS) + 1
+            end = space if space > 0 else joint or end
         result.append(rest[:end].rstrip())
         rest = rest[end:].lstrip()
     if rest:

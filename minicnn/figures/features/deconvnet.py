@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from minicnn.figures.common import Recomputed
 from minicnn.network import Network
 from minicnn.report import contact_sheet, save_png
 
-__all__ = ["recompute", "write_reconstructions"]
+__all__ = ["measure_likeness", "recompute", "write_reconstructions"]
+
+ALIKE = 0.95  # mean cosine from which reconstructions are nearly the same
+SAME = (
+    "the reconstructions are nearly the same for all pictures: at a ReLU a deconvnet asks for the sign on the way "
+    "back alone, so that of the picture only the switches of max-pools below the layer shape it; choose a layer "
+    "behind a max-pool, a network that has some, such as squeezenet1_1, or --rule guided"
+)
 
 
 def write_reconstructions(
@@ -47,13 +55,18 @@ def write_reconstructions(
     images, shown = [image for image, _ in pairs], [r for _, r in pairs]
     first, searched = shown[0], len(shown) if searched is None else searched
     preprocess = origin.get("preprocess") or {}
-    scale = _choose_scale(shown)
+    scale, alike = _choose_scale(shown), measure_likeness([r.cut for r in shown]) > ALIKE
+    if alike and first.rule == "deconvnet":
+        warnings.warn(f"{first.layer}, channel {first.channel}: {SAME}", stacklevel=2)
     sheet = contact_sheet(
         [
             [(r.patch, f"{r.value:.3g}") for r in shown],
             [(_draw(r.cut / scale, preprocess.get("channels")), Path(str(image)).stem) for image, r in pairs],
         ],
-        headings=("patches of the receptive field, and the activation", "reconstructions, contrast stretched"),
+        headings=(
+            "patches of the receptive field, and the activation",
+            f"reconstructions, contrast stretched{'; nearly the same for all' if alike else ''}",
+        ),
         title=f"{first.layer}, channel {first.channel}",
         subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {searched} images",
     )
@@ -70,6 +83,7 @@ def write_reconstructions(
         **feature_map,
         "activations": activations,
         "searched": searched,
+        "alike": alike,
         "figure": str(path),
     }
 
@@ -92,6 +106,23 @@ def _name_arrays(reconstructions: Sequence[Reconstruction]) -> dict[str, np.ndar
 
 def _facts(reconstructions: Sequence[Reconstruction]) -> dict[str, Any]:
     return {"values": [r.value for r in reconstructions]}
+
+
+def measure_likeness(cuts: Sequence[np.ndarray]) -> float:
+    """Return the mean cosine between reconstructions of the first one's shape; 0 of fewer than two.
+
+    Examples
+    --------
+    >>> x = np.ones((3, 4, 4))
+    >>> measure_likeness([x, 2 * x]), measure_likeness([x])
+    (1.0, 0.0)
+
+    """
+    rows = np.stack([cut.reshape(-1) for cut in cuts if cut.shape == cuts[0].shape]).astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    count = len(rows)
+    cosines = float((rows @ rows.T).sum()) - float(np.square(rows).sum())
+    return round(cosines / (count * (count - 1)), 6) if count > 1 else 0.0
 
 
 def _choose_scale(shown: Sequence[Reconstruction]) -> float:

@@ -1,5 +1,7 @@
 """The sheet of reconstructions: true colours, and one extreme value leaves the others their contrast."""
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,3 +43,22 @@ def test_one_extreme_value_does_not_make_the_others_grey(tmp_path):
     lower = drawn(tmp_path / "sheet.png", x, "RGB")
     # as strong as can be drawn, which is black
     assert (lower.max(axis=2) <= 1).sum() >= SIDE * SIDE * 50
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_sheet_of_the_same_grid_for_all_says_why(tmp_path, same):
+    rng = np.random.default_rng(0)
+    x, white = rng.normal(size=(3, SIDE, SIDE)), np.full((SIDE, SIDE, 3), 255, np.uint8)
+    image = tmp_path / "input.png"
+    Image.fromarray(white).save(image)
+    pairs = []
+    for factor in (1.0, 0.5, 2.0):
+        y = (factor * x if same else rng.normal(size=x.shape)).astype(np.float32)
+        field = Box(0, 0, SIDE, SIDE)
+        shown = Reconstruction(y, 1.0, "conv", 0, (0, 0), field, (0.0, 0.0, SIDE, SIDE), white, "deconvnet")
+        pairs.append((image, shown))
+    origin = {"name": "net", "sha256": "0" * 64, "device": "cpu", "preprocess": {}}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        record = write_reconstructions(tmp_path / "sheet.png", pairs, origin)
+    assert record["alike"] == same == any("nearly the same" in str(w.message) for w in caught)
