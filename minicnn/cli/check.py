@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, refuse_existing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ def configure(parser: ArgumentParser) -> None:
         help="for each gradient (default: %(default)s)",
     )
     parser.add_argument("--html", metavar="FILE", help="write the table as a page too")
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -38,6 +40,7 @@ def run(arguments: Namespace) -> int:
     """Hold gradients against the forward pass; 1 if one is wrong."""
     from minicnn.verify import gradients
 
+    refuse_existing([arguments.html] if arguments.html else [], arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
     report = gradients(
         net,

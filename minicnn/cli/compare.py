@@ -6,6 +6,7 @@ from argparse import Action, ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, refuse_existing
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--html", metavar="PAGE", help="write the result as a page too, what differs first drawn")
     common.add_loading(parser)
     common.add_preprocessing(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -62,6 +64,8 @@ def run(arguments: Namespace) -> int:
     from minicnn.verify.comparison.peers import dump
     from minicnn.verify.comparison.peers.registry import as_peer
 
+    files = [file for file in (arguments.save, arguments.html) if file is not None]
+    refuse_existing(files, arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
     peer, x = as_peer(arguments.peer, net, **common.ends(arguments.loading)), _preprocess(net, arguments.image)
     if arguments.save is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, refuse_existing
 
 __all__ = ["configure", "run"]
 
@@ -18,6 +19,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_loading(parser)
     common.add_preprocessing(parser)
     parser.add_argument("--check", action="store_true", help="run both files in what else reads them, and compare")
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -26,6 +28,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.io.load import resolve, save
     from minicnn.verify.conversion import all_agree, compare_files
 
+    refuse_existing([arguments.destination], arguments.overwrite)
     net = common.load_network(arguments.source, arguments.loading, arguments.preprocessing)
     save(net, arguments.destination)
     checks: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from minicnn.cli import common
+from minicnn.cli.loop.results import add_overwrite, refuse_existing
 
 __all__ = ["configure", "run"]
 
@@ -21,6 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--html", metavar="PAGE", help="write the result as a page too, what differs first drawn")
     common.add_loading(parser)
     common.add_preprocessing(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -30,6 +32,8 @@ def run(arguments: Namespace) -> int:
     from minicnn.verify import diagnose
     from minicnn.verify.comparison.peers.registry import as_peer
 
+    files = [file for file in (arguments.save, arguments.html) if file is not None]
+    refuse_existing(files, arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
     reference = arguments.reference
     diagnosis = diagnose(

@@ -64,7 +64,7 @@ def write_attribution(
     }
     arrays = {"map": map}
     record = provenance.make_record("attribution", origin, [image], attribution, settings, arrays, **numbers)
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
     return {
         "image": str(image),
         "net": origin["name"],

@@ -63,7 +63,7 @@ def write_class_model(
     # a unit has no class: the settings say which it is
     class_of = None if unit else model
     record = provenance.make_record("class-model", origin, images, class_of, settings, {"x": model.x}, **result)
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
     stimuli = {"images": [str(image) for image in images], "values": values, "searched": searched}
     return {
         "target": model.target,

@@ -47,7 +47,7 @@ def write_class_models(path: PathLike, models: Sequence[ClassModel], origin: Map
     settings |= {"seed": 0, "style": models[0].style, "targets": [model.target for model in models]}
     arrays, facts = _name_arrays(models), {"probabilities": [model.probability for model in models]}
     record = provenance.make_record("class-models", origin, [], None, settings, arrays, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
 
 
 def recompute(net: Network, _: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:

@@ -41,7 +41,7 @@ def write_comparison_csv(path: PathLike, comparison: MethodComparison, measures:
             values = (row[measure].get(name) for measure in measures)
             cells = ("" if value is None else f"{value:.4f}" for value in values)
             table.writerow((row["image"], row["group"], row["target"], name, *cells))
-    write_atomically(path, text.getvalue().encode(), "write_comparison_csv")
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"), "write_comparison_csv")
 
 
 def write_curves(
@@ -81,7 +81,7 @@ def write_curves(
     title = f"Deletion and insertion on {origin['name']}"
     record = _record("curves", examples, comparison, origin)
     figure = panels(charts, title, f"means over {len(comparison.rows)} pictures; pixels by their rank in each map")
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
 
 
 def write_points(
@@ -118,7 +118,7 @@ def write_points(
     title = f"Pointing game on {origin['name']}"
     record = _record("pointing", examples, comparison, origin)
     sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, legend, cell=240)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
 
 
 def _record(

@@ -95,7 +95,7 @@ def write_detection(
         **trust,
         **_smoothing(detection.method),
     )
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
     return {
         "target": detection.target,
         "label": detection.label,

@@ -61,7 +61,7 @@ def write_method_maps(
     title = f"Maps by {len(shown)} methods on {origin['name']}"
     sheet = contact_sheet(rows, (), title, "of the true class; each map by its own largest values", CELL)
     record = provenance.make_record("method-maps", origin, images, None, dict(settings), {})
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
 
 
 def _row(

@@ -59,8 +59,10 @@ def write_method_table(folder: PathLike, record: Record, maps: PathLike | None =
         for name, suffix in (("page", "html"), ("text", "md"), ("table", "csv"), ("record", "json"))
     }
     write_page(paths["page"], f"Methods of maps on {record['net']}", _sections(record, maps))
-    write_atomically(paths["text"], ("\n".join(markdown(record)) + "\n").encode(), "write_method_table")
-    write_atomically(paths["table"], _csv(record).encode(), "write_method_table")
+    write_atomically(
+        paths["text"], ("\n".join(markdown(record)) + "\n").encode("utf-8", "replace"), "write_method_table"
+    )
+    write_atomically(paths["table"], _csv(record).encode("utf-8", "surrogateescape"), "write_method_table")
     text = json.dumps(nan_to_none(dict(record)), indent=1, ensure_ascii=False)
     write_atomically(paths["record"], text.encode(), "write_method_table")
     return paths

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,12 +16,13 @@ from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_array, digest_image, digest_pixels
 
-__all__ = ["KEY", "make_record", "metadata", "read"]
+__all__ = ["KEY", "make_record", "metadata", "name_files", "name_from", "read"]
 
 KEY = "minicnn"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Longest record, in bytes, that is read, and how many chunks are looked through for it.
 MAX_LENGTH, MAX_CHUNKS = 1 << 20, 100_000
+MAX_PARENTS = 2  # folders above a figure's own of which its record speaks
 
 
 def make_record(
@@ -60,9 +63,42 @@ def make_record(
     }
 
 
-def metadata(record: Mapping[str, Any], figure: Any) -> dict[str, str]:
-    """Return the text chunk to write with a figure: the record, and the digest of the figure's own pixels."""
-    return {KEY: json.dumps({**record, "pixels": digest_pixels(figure)}, allow_nan=False)}
+def metadata(record: Mapping[str, Any], figure: Any, path: PathLike) -> dict[str, str]:
+    """Return the text chunk to write with a figure: the record, and the digest of the figure's own pixels.
+
+    Files are named as seen from the figure at ``path``, as `name_from` says: the folders of a private machine are
+    nobody's business.
+    """
+    folder = Path(path).parent
+    images = [{**image, "name": image["name"] and name_from(folder, image["name"])} for image in record["images"]]
+    net = name_files(record["net"], folder)
+    named = {**record, "net": net, "images": images, "pixels": digest_pixels(figure)}
+    return {KEY: json.dumps(named, allow_nan=False)}
+
+
+def name_files(origin: Mapping[str, Any], folder: PathLike) -> dict[str, Any]:
+    """Return which network it is, its files named as seen from a folder."""
+    given = {key: origin[key] for key in ("source", "weights") if isinstance(origin.get(key), str)}
+    # the name of a network in the catalogue is no file's
+    return {**origin, **{key: name_from(folder, v) if os.path.exists(v) else v for key, v in given.items()}}
+
+
+def name_from(folder: PathLike, path: PathLike) -> str:
+    """Return a file's path from a folder if it lies below it or near it, else the file's name alone.
+
+    Examples
+    --------
+    >>> name_from("/home/ada/maps", "/home/ada/photos/cat.jpg"), name_from("/tmp/maps", "/home/ada/cat.jpg")
+    ('../photos/cat.jpg', 'cat.jpg')
+
+    """
+    folder, path = os.path.abspath(folder), os.path.abspath(path)
+    try:
+        shared, relative = os.path.commonpath([folder, path]), os.path.relpath(path, folder)
+    except ValueError:  # on another drive
+        return os.path.basename(path)
+    is_near = os.path.dirname(shared) != shared and relative.split(os.sep).count(os.pardir) <= MAX_PARENTS
+    return Path(relative).as_posix() if is_near else os.path.basename(path)
 
 
 def read(path: PathLike) -> dict[str, Any]:

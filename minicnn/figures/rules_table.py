@@ -48,7 +48,7 @@ def write_rules_table(
     record = provenance.make_record(
         "rules", origin, [image], None, {"seed": seed}, _name_arrays(kinds), **_facts(kinds)
     )
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
     return {
         "image": str(image),
         "net": origin["name"],

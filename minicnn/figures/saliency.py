@@ -62,7 +62,7 @@ def write_saliency(
     )
     numbers = {"score": saliency.score, "probability": saliency.probability, "views": saliency.view_count}
     record = provenance.make_record("saliency", origin, [image], saliency, settings, {"map": map}, **numbers)
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
     return {
         "image": str(image),
         "net": origin["name"],

@@ -50,7 +50,7 @@ def write_similarities_csv(path: PathLike, check: SanityCheck) -> None:
             ]
             for kind, stage, values in lines:
                 table.writerow((row["image"], row["target"], method, kind, stage, *(f"{v:.4f}" for v in values)))
-    write_atomically(path, text.getvalue().encode(), "write_similarities_csv")
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"), "write_similarities_csv")
 
 
 def write_cascade_chart(
@@ -90,7 +90,7 @@ def write_cascade_chart(
     settings = {"methods": check.methods, "seed": check.seed}
     verdicts = check.verdicts()
     record = provenance.make_record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
 
 
 def write_cascade_sheets(
@@ -136,7 +136,7 @@ def write_cascade_sheets(
         settings = {"method": method, **options, "seed": check.seed, "stages": counts}
         record = provenance.make_record("sanity", origin, images, None, settings, _name_maps(rows))
         paths.append(Path(folder) / f"sanity-{method}.png")
-        save_png(sheet, paths[-1], provenance.metadata(record, sheet))
+        save_png(sheet, paths[-1], provenance.metadata(record, sheet, paths[-1]))
     return paths
 
 

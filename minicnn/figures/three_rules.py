@@ -47,7 +47,7 @@ def write_three_rules(path: PathLike, net: Network, image: PathLike, origin: Map
     record = provenance.make_record(
         "three-rules", origin, [image], saliencies["gradient"], settings, _name_arrays(saliencies)
     )
-    save_png(figure, path, provenance.metadata(record, figure))
+    save_png(figure, path, provenance.metadata(record, figure, path))
 
 
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:

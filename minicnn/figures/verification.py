@@ -97,7 +97,7 @@ def verify_figure(
     record = provenance.read(path)
     images = _find_images(record, Path(path)) if images is None else [Path(image) for image in images]
     try:
-        net = _load_network(record) if net is None else net
+        net = _load_network(record, Path(path)) if net is None else net
         # before anything is computed: whoever made the file wrote the settings
         _check_cost(record["settings"], net)
         net = _prepare(net, record, device)
@@ -121,10 +121,15 @@ def verify_figure(
 # what the record names
 
 
-def _load_network(record: Mapping[str, Any]) -> Network:
-    origin = record["net"]
+def _load_network(record: Mapping[str, Any], figure: Path) -> Network:
+    origin = dict(record["net"])
     if not isinstance(origin.get("source"), str):
         raise MinicnnError(f"the record does not say where {origin.get('name')!r:.80} was loaded from; give --net")
+    for name in ("source", "weights"):
+        if isinstance(origin.get(name), str):
+            # as seen from the figure, beside it, or here; what is no file is a name of the catalogue
+            files = (path for path in _candidates(origin[name], figure) if path.is_file())
+            origin[name] = next(files, origin[name])
     size = origin.get("input_size")
     return load.load(
         origin["source"],
@@ -154,7 +159,7 @@ def _candidates(name: str, figure: Path) -> Iterator[Path]:
     """Yield where an image may lie; names of other machines' shares are not asked for."""
     if "\0" in name or name.startswith(("//", "\\\\")):
         return
-    yield Path(name)
+    yield from (figure.parent / name, Path(name))
     yield from (folder / Path(name).name for folder in (figure.parent, Path(), catalogue.folder("images")))
 
 

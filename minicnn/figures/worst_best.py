@@ -39,7 +39,7 @@ def write_localisation_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) ->
         # no box was found where the map marks nothing
         box = "" if row["box"] is None else " ".join(map(str, row["box"]))
         table.writerow({**row, "box": box, "seconds": f"{sum(row['seconds'].values()):.3f}"})
-    write_atomically(path, text.getvalue().encode(), "write_localisation_csv")
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"), "write_localisation_csv")
 
 
 def write_worst_best(
@@ -77,7 +77,7 @@ def write_worst_best(
     settings = {"method": method, "targets": [rows[n]["target"] for n in shown], "searched": len(rows)}
     images = [examples[n].image for n in shown]
     record = provenance.make_record("worst-best", origin, images, None, settings, {}, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
 
 
 def _draw_cell(example: Example, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:

@@ -135,7 +135,7 @@ def read_examples(data: str | Path, classes: Classes, skip: Skip) -> tuple[list[
 
 def _locate_figures(section: Section, folder: Path) -> Section:
     """Return a section with its figures' paths from where the program runs."""
-    return replace(section, figures=[(folder / name, alt, caption) for name, alt, caption in section.figures])
+    return replace(section, figures=[(folder / str(name), alt, caption) for name, alt, caption in section.figures])
 
 
 def _key(task: Task) -> dict[str, Any]:
@@ -190,7 +190,8 @@ def _introduction(task: Task, results: dict[str, Any], skipped: Sequence[Skipped
             "paper's own net was never released and its images are not these: figures here are not the paper's.",
             "Every figure holds what made it; minicnn inspect FIGURE --verify computes it again and compares.",
             *([f"{len(skipped)} images or annotations are left out:"] if skipped else []),
-            *(picture.reason for picture in skipped[:SHOWN]),
+            # without the folders above, which are no business of a page's readers
+            *(p.reason.replace(f"{Path(p.image).parent}/", "") for p in skipped[:SHOWN]),
         ),
         table=(
             ("what", "value"),

@@ -59,6 +59,7 @@ def run(arguments: Namespace) -> int:
     from minicnn.evaluate.method_table import TableSettings, evaluate_methods
     from minicnn.figures.method_maps import write_method_maps
     from minicnn.figures.method_table import format_table, write_method_table
+    from minicnn.figures.provenance import name_files
     from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
@@ -87,8 +88,8 @@ def run(arguments: Namespace) -> int:
             progress=(lambda tasks: ()) if arguments.kept else _say_kept(folder / "measured", follow),
             skip=left_out.skipped.append,
         )
-    facts = {"origin": origin, "date": date.today().isoformat(), "version": minicnn.__version__}
-    record = {**table.record(), **facts, "skipped": left_out.record()}
+    facts = {"date": date.today().isoformat(), "version": minicnn.__version__}
+    record = {**table.record(), "origin": name_files(origin, folder), **facts, "skipped": left_out.record()}
     maps = folder / "methods.png"
     broken = {name for name, _ in left_out.skipped}
     shown = [example for example in examples if example.image.name not in broken][:SHOWN]

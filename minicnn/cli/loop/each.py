@@ -86,5 +86,5 @@ def list_failures(failures: Sequence[Failure], count: int = 1, unit: str = "imag
     for item, reason in failures:
         name = printable(item)
         reason = reason.replace(item, name) if item else reason
-        complain(reason if name in reason else f"{name}: {reason}")
+        complain(reason if f"{name}:" in reason or not name else f"{name}: {reason}")
     return 1 if failures else 0

@@ -157,6 +157,6 @@ def _is_figure(path: str) -> bool:
         return False
     try:
         with open(path, "rb") as file:
-            return OUR_RECORD in file.read(256)
+            return OUR_RECORD in file.read(4096)
     except OSError:
         return False  # which the loop will say

@@ -74,7 +74,7 @@ def write_reconstructions(
     settings = {**feature_map, "positions": [r.position for r in shown]}
     facts = {**_facts(shown), "searched": searched}
     record = provenance.make_record("deconvnet", origin, images, None, settings, _name_arrays(shown), **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
     activations = [
         {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)} for image, r in pairs
     ]

@@ -78,7 +78,7 @@ def write_filters(
     arrays, facts = _name_arrays(filters, maps, settings), _facts(filters, maps, channels)
     images = [] if maps is None else [image]
     record = provenance.make_record("filters", origin, images, None, settings, arrays, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet))
+    save_png(sheet, path, provenance.metadata(record, sheet, path))
     return {
         "net": origin["name"],
         "layer": shown.layer,

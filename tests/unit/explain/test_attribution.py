@@ -299,7 +299,7 @@ def test_verify_sees_another_map_and_another_completeness_error(tmp_path, capsys
         {"settings": {**record["settings"], "baseline": "mean"}},
         {"result": {**record["result"], "score change": 0}},
     ):
-        minicnn.report.save_png(pixels, figure, provenance.metadata({**record, **change}, pixels))
+        minicnn.report.save_png(pixels, figure, provenance.metadata({**record, **change}, pixels, figure))
         assert not verify_figure(figure).match
 
 
@@ -324,7 +324,7 @@ def test_verify_follows_no_endless_record(settings, message, tmp_path):
     with Image.open(figure) as picture:
         pixels = picture.convert("RGB")
     changed = {**record, "settings": {**record["settings"], **settings}}
-    minicnn.report.save_png(pixels, figure, provenance.metadata(changed, pixels))
+    minicnn.report.save_png(pixels, figure, provenance.metadata(changed, pixels, figure))
     with pytest.raises(MinicnnError, match=message):
         verify_figure(figure)
 
