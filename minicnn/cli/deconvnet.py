@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
-from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.results import add_overwrite, claim, figure_paths
 from minicnn.cli.loop.sources import Failure, Sources, read_sources
 from minicnn.cli.parsing.drawing import add_drawing
 from minicnn.errors import ImageError
@@ -92,7 +92,8 @@ def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, ar
         channel, images = _choose_channel(net, images, layer, failures)
     figure = Path(arguments.output) / f"{sanitise_filename(layer)}-{channel}.{arguments.rule}.png"
     names = [f"{n}" for n in range(1, min(arguments.top, len(images)) + 1)]
-    prepare(arguments.output, RawFiles.asked_for(arguments, names).planned([figure]), arguments.overwrite)
+    planned = RawFiles.asked_for(arguments, names).planned
+    figure = claim(arguments.output, {layer: figure}, arguments.overwrite, planned)[layer]
     strongest = top_activations(
         net,
         common.with_progress(images, "image"),
@@ -130,7 +131,7 @@ def _draw_rules(net: Network, origin: dict[str, Any], sources: Sources, argument
     from minicnn.figures.rules_table import write_rules_table
 
     figures = figure_paths(sources.files, arguments.output, "rules")
-    prepare(arguments.output, figures.values(), arguments.overwrite)
+    figures = claim(arguments.output, figures, arguments.overwrite)
 
     def draw(image: str) -> dict[str, Any]:
         return write_rules_table(figures[image], image, group_by_kind(rules_by_layer(net, image)), origin)

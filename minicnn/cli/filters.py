@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.loop.results import add_overwrite, prepare
+from minicnn.cli.loop.results import add_overwrite, claim
 from minicnn.cli.parsing.drawing import add_drawing
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> int:
     layer = arguments.layer if filters is None else filters.layer
     of = "" if image is None else f"-{Path(image).stem}"
     figure = Path(arguments.output) / f"{sanitise_filename(layer)}{of}.filters.png"
-    prepare(arguments.output, [figure], arguments.overwrite)
+    figure = claim(arguments.output, {layer: figure}, arguments.overwrite)[layer]
     maps = None if image is None else feature_maps(net, image, layer)
     record = write_filters(figure, filters, maps, origin, image, arguments.count, arguments.inputs)
     common.print_result(record, format_filters, arguments.json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn._utils.counted import counted
 from minicnn.cli import common
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
-from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.results import add_overwrite, claim, figure_paths
 from minicnn.cli.loop.sources import read_sources
 from minicnn.cli.parsing.drawing import add_drawing
 
@@ -77,9 +77,12 @@ def run(arguments: Namespace) -> int:
         common.check_classes(net, [arguments.target])
     targets = arguments.top if arguments.target is None else [arguments.target]
     count = arguments.top if arguments.target is None else 1
-    planned = [_number(figure, n + 1) for figure in figures.values() for n in range(count)]
     raw = RawFiles.asked_for(arguments, ("map", "mask"))
-    prepare(arguments.output, raw.planned(planned), arguments.overwrite)
+
+    def planned(paths: Iterable[Path]) -> list[Path]:
+        return raw.planned([_number(path, n + 1) for path in paths for n in range(count)])
+
+    figures = claim(arguments.output, figures, arguments.overwrite, planned)
     options = {**given, "settings": settings, "method": method}
 
     def draw(path: str) -> dict[str, Any]:

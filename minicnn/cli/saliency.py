@@ -10,7 +10,7 @@ from typing import Any
 from minicnn._utils.counted import counted
 from minicnn.cli import common
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
-from minicnn.cli.loop.results import add_overwrite, figure_paths, prepare
+from minicnn.cli.loop.results import add_overwrite, claim, figure_paths
 from minicnn.cli.loop.sources import read_sources
 from minicnn.cli.parsing.drawing import add_drawing
 
@@ -88,7 +88,7 @@ def run(arguments: Namespace) -> int:
     if arguments.target is not None:
         common.check_classes(net, [arguments.target])
     raw = RawFiles.asked_for(arguments, ("map", "signed") if is_later else ("map",))
-    prepare(arguments.output, raw.planned(figures.values()), arguments.overwrite)
+    figures = claim(arguments.output, figures, arguments.overwrite, raw.planned)
     settings = {"crops": arguments.crops, **arguments.settings}
     if arguments.rule != "gradient":
         settings["rule"] = arguments.rule

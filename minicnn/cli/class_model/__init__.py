@@ -10,7 +10,7 @@ from minicnn.cli import common
 from minicnn.cli.class_model.units import Unit, name_figures, parse_units
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
-from minicnn.cli.loop.results import add_overwrite, prepare
+from minicnn.cli.loop.results import add_overwrite, claim
 from minicnn.cli.loop.sources import HELP, Failure, read_sources
 from minicnn.cli.parsing.drawing import add_drawing
 from minicnn.errors import MinicnnError
@@ -113,7 +113,7 @@ def run(arguments: Namespace) -> int:
     units = parse_units(net, arguments.targets, arguments.layer)
     figures = name_figures(units, arguments)
     raw = RawFiles.asked_for(arguments, ("x",))
-    prepare(arguments.output, raw.planned(figures.values()), arguments.overwrite)
+    figures = claim(arguments.output, figures, arguments.overwrite, raw.planned)
     ascend = _ascent(net, settings, arguments)
 
     def leave_out(error: MinicnnError) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from minicnn.cli.loop.sources import Source
 from minicnn.errors import MinicnnError
@@ -15,7 +15,10 @@ from minicnn.errors import MinicnnError
 if TYPE_CHECKING:
     from minicnn._utils.types import PathLike
 
-__all__ = ["add_overwrite", "figure_paths", "prepare", "refuse_existing"]
+__all__ = ["add_overwrite", "claim", "figure_paths", "refuse_existing"]
+
+
+Key = TypeVar("Key")
 
 
 def add_overwrite(parser: ArgumentParser) -> None:
@@ -74,23 +77,43 @@ def _distinguish(paths: Sequence[str]) -> dict[str, str]:
     }
 
 
-def prepare(folder: PathLike, files: Iterable[PathLike], overwrite: bool) -> None:
-    """Make the folders of files that will be written, before the work that fills them.
+def claim(
+    folder: PathLike,
+    figures: Mapping[Key, Path],
+    overwrite: bool,
+    planned: Callable[[Iterable[Path]], Iterable[Path]] = list,
+) -> dict[Key, Path]:
+    """Return the figures under names that no earlier run has used, their folders made before the work.
+
+    All are of one number: ``cat.saliency.png``, then ``cat.saliency-2.png``, and so on; unless ``overwrite``.
+
+    Parameters
+    ----------
+    folder : where they lie
+    figures : what is drawn: where
+    overwrite : whether what is there may be replaced
+    planned : all files that go with figures
 
     Raises
     ------
     ImageError
         If a folder can't be made or written to.
-    MinicnnError
-        If a file is there already and may not be replaced.
+
+    Examples
+    --------
+    >>> claim("notebooks", {"coffee": Path("notebooks/saliency.png")}, overwrite=False)["coffee"].name
+    'saliency-2.png'
 
     """
     from minicnn.report.files import make_folder
 
-    paths = [Path(file) for file in files]
-    refuse_existing(paths, overwrite)
-    for place in dict.fromkeys([Path(folder), *(path.parent for path in paths)]):
+    number, claimed = 1, dict(figures)
+    while not overwrite and any(os.path.lexists(file) for file in planned(claimed.values())):
+        number += 1
+        claimed = {key: path.with_stem(f"{path.stem}-{number}") for key, path in figures.items()}
+    for place in dict.fromkeys([Path(folder), *(path.parent for path in claimed.values())]):
         make_folder(place)
+    return claimed
 
 
 def refuse_existing(files: Iterable[PathLike], overwrite: bool) -> None:

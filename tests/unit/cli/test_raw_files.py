@@ -49,10 +49,17 @@ def test_where_no_view_looked_is_nan_in_the_files_and_zero_in_python(run, tmp_pa
     np.testing.assert_array_equal(np.nan_to_num(map), explained.map)
 
 
-def test_files_that_are_there_are_refused_before_the_work(run, tmp_path, monkeypatch):  # noqa: F811
+def test_files_that_are_there_stay(run, tmp_path):  # noqa: F811
     (tmp_path / "seven.saliency.map.npy").touch()
-    monkeypatch.setattr("minicnn.network.Network.trace", lambda *_: pytest.fail("the net ran"))
-    assert "seven.saliency.map.npy: exists already" in complaint(run("saliency", SEVEN, "--npy"))
+    words = "saliency", SEVEN, "--net", "digits", "--npy", "--json"
+    for number in (2, 3):
+        (record,) = json.loads(run(*words)[1])
+        # figure and numbers keep to one name, although the figure's own was free
+        assert record["figure"] == f"seven.saliency-{number}.png"
+        assert record["raw"] == [f"seven.saliency-{number}.map.npy"]
+    assert (tmp_path / "seven.saliency.map.npy").stat().st_size == 0
+    (record,) = json.loads(run(*words, "--overwrite")[1])
+    assert record["figure"] == "seven.saliency.png" and (tmp_path / "seven.saliency.map.npy").stat().st_size
 
 
 def test_grad_cam_sees_the_whole_picture(run):  # noqa: F811
