@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minicnn.cli import common
+from minicnn.cli.parsing.drawing import add_colour_map
 from minicnn.cli.predict import format_predictions
 
 __all__ = ["configure", "run"]
@@ -15,6 +16,7 @@ __all__ = ["configure", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_output(parser, "minicnn-demo")
+    add_colour_map(parser)
     common.add_crops(parser, "ten")
     common.add_device(parser)
     common.add_json(parser)

@@ -11,6 +11,7 @@ from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
+from minicnn.cli.parsing.drawing import add_colour_map
 
 __all__ = ["configure", "run"]
 
@@ -20,6 +21,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a folder of images, with boxes and masks or without")
     common.add_network_options(parser)
     common.add_output(parser, "minicnn-paper")
+    add_colour_map(parser)
     parser.add_argument(
         "--classes", metavar="FILE", help="what annotations call the classes, as for 'evaluate localisation'"
     )

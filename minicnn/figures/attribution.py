@@ -10,9 +10,18 @@ from minicnn import explain
 from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.attribution import Attribution
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel, score_text
+from minicnn.figures.common import (
+    Recomputed,
+    class_name,
+    draw_map,
+    draw_photograph,
+    map_panel,
+    score_text,
+    sign_words,
+)
 from minicnn.network import Network
 from minicnn.report import colour_map, normalise, overlay, panels, save_png
+from minicnn.report.drawing import signed_map
 
 __all__ = ["recompute", "write_attribution"]
 
@@ -50,7 +59,7 @@ def write_attribution(
         [
             (photograph, Path(str(image)).name if isinstance(image, str | Path) else "image"),
             map_panel(colour_map(strength), placed, attribution.method),
-            map_panel(colour_map(signed, "signed"), placed, "for the class in orange, against it in blue"),
+            map_panel(colour_map(signed, signed_map()), placed, sign_words(signed, "for the class", "against it")),
             (overlay(photograph, strength), "overlay"),
         ],
         title=f"{class_name(attribution)}: {score_text(attribution)}",

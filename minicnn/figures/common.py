@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.colour_names import BOTH_SIGNS
 from minicnn._utils.counted import counted
 from minicnn._utils.types import ImageLike
 from minicnn.images import PlacedMaps, load_image
 from minicnn.images.reduced import reduce_picture, reduced_size
 from minicnn.report import draw_box, hatch
+from minicnn.report.drawing import signed_map
 
 __all__ = [
     "Recomputed",
@@ -22,6 +24,7 @@ __all__ = [
     "map_panel",
     "scale_box",
     "score_text",
+    "sign_words",
 ]
 
 
@@ -72,6 +75,23 @@ def map_panel(colours: np.ndarray, placed: PlacedMaps, caption: str) -> tuple[np
     if seen.all():
         return colours, caption
     return hatch(colours, ~seen), f"{caption}; hatched: not seen"
+
+
+def sign_words(map: np.ndarray, positive: str, negative: str) -> str:
+    """Return what the colours of a map with signs mean, of those that are in it.
+
+    Examples
+    --------
+    >>> sign_words(np.array([[-1.0, 2.0]]), "for the class", "against it")
+    'for the class in orange, against it in blue'
+    >>> sign_words(np.array([[0.0, 2.0]]), "for the class", "against it")
+    'for the class in orange'
+
+    """
+    below, above = BOTH_SIGNS[signed_map()]
+    words = [f"{positive} in {above}"] if (map > 0).any() else []
+    words += [f"{negative} in {below}"] if (map < 0).any() else []
+    return ", ".join(words) or "zero everywhere"
 
 
 def score_text(explanation: Any) -> str:

@@ -62,8 +62,8 @@ def write_detection(
     mask_pixels = int(detection.mask.sum())
     if isinstance(settings, MaskSettings):
         how = {"rule": saliency.rule, "crops": saliency.crops, "method": detection.method}
-        seeds = _draw_seeds(photograph, *saliency_seeds(map, settings))
-        evidence = (seeds, "seeds: object orange, background blue")
+        seeds = saliency_seeds(map, settings)
+        evidence = (_draw_seeds(photograph, *seeds), _seeds_legend(*seeds))
         words, map_name = f"rule: {saliency.rule}, crops: {saliency.crops}", "saliency map"
     else:
         how = {"method": detection.method}
@@ -163,6 +163,12 @@ def _draw_seeds(photograph: np.ndarray, foreground: np.ndarray, background: np.n
     for seeds, colour in ((foreground, OBJECT), (background, BACKGROUND)):
         painted[seeds] = 0.5 * painted[seeds] + 0.5 * np.array(colour)
     return painted.astype(np.uint8)
+
+
+def _seeds_legend(foreground: np.ndarray, background: np.ndarray) -> str:
+    """Return what the colours of `_draw_seeds` mean, of those that are there."""
+    colours = [("object orange", foreground), ("background blue", background)]
+    return f"seeds: {', '.join(words for words, seeds in colours if seeds.any()) or 'none'}"
 
 
 def _cut_out(photograph: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -59,7 +59,8 @@ def write_method_maps(
             continue
         images.append(str(example.image))
     title = f"Maps by {len(shown)} methods on {origin['name']}"
-    sheet = contact_sheet(rows, (), title, "of the true class; each map by its own largest values", CELL)
+    subtitle = "of the true class, whose boxes are blue; each map by its own largest values"
+    sheet = contact_sheet(rows, (), title, subtitle, CELL)
     record = provenance.make_record("method-maps", origin, images, None, dict(settings), {})
     save_png(sheet, path, provenance.metadata(record, sheet, path))
 

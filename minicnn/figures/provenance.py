@@ -15,6 +15,7 @@ import minicnn
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_array, digest_image, digest_pixels
+from minicnn.report.drawing import Drawing, current
 
 __all__ = ["KEY", "make_record", "metadata", "name_files", "name_from", "read"]
 
@@ -58,6 +59,7 @@ def make_record(
         "images": [digest_image(image) for image in images],
         "class": None if target is None else {"target": target, "label": getattr(explanation, "label", None)},
         "settings": dict(settings),
+        **({} if current() == Drawing() else {"drawing": current()._asdict()}),
         "result": result,
         "arrays": {name: digest_array(array) for name, array in arrays.items()},
     }

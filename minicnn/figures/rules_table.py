@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.colour_names import BOTH_SIGNS
 from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.rules_table import KindOfLayer, group_by_kind, rules_by_layer
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
 from minicnn.network import Network
 from minicnn.report import colour_map, contact_sheet, save_png
+from minicnn.report.drawing import signed_map
 
 __all__ = ["recompute", "write_rules_table"]
 
@@ -37,12 +39,14 @@ def write_rules_table(
         If the file can't be written; nothing is left behind.
 
     """
+    below, above = BOTH_SIGNS[signed_map()]
+    legend = f"{below} is negative, {above} positive"
     sheet = contact_sheet(
         [_draw_row(kind) for kind in kinds],
         headings=[_format_heading(kind) for kind in kinds],
         title="Gradient, deconvnet, guided backpropagation: one table, layer by layer",
         subtitle=f"{origin['name']}. Each layer alone: its input x, the random dy sent back, dx by each rule; "
-        "blue is negative, red positive.",
+        f"{legend}.",
         cell=200,
     )
     record = provenance.make_record(
@@ -100,6 +104,6 @@ def _draw_row(kind: KindOfLayer) -> list[tuple[np.ndarray, str]]:
 
 def _draw(picture: np.ndarray, scale: float, name: str) -> np.ndarray:
     scale = np.abs(picture).max() if name in ("x", "dy") else scale
-    pixels = colour_map(np.clip(picture / (scale or 1), -1, 1), "signed")
+    pixels = colour_map(np.clip(picture / (scale or 1), -1, 1), signed_map())
     side = max(1, 180 // max(pixels.shape[:2]))
     return pixels.repeat(side, 0).repeat(side, 1)

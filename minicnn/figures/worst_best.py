@@ -71,8 +71,11 @@ def write_worst_best(
     groups = [order[:count], order[::-1][:count]]
     cells = [[_draw_cell(examples[n], rows[n]) for n in group] for group in groups]
     title = f"{origin['name']}, method {method}"
-    sheet = contact_sheet(cells, ("worst", "best"), title, "found in orange, truth in blue; IoU of the boxes")
     shown = [int(n) for group in groups for n in group]
+    colours = [("found in orange", any(rows[n]["box"] is not None for n in shown))]
+    colours.append(("truth in blue", any(len(examples[n].boxes) for n in shown)))
+    legend = ", ".join(words for words, is_there in colours if is_there)
+    sheet = contact_sheet(cells, ("worst", "best"), title, f"{legend}; IoU of the boxes")
     facts = {"ious": [float(rows[n]["iou"]) for n in shown], "boxes": [rows[n]["box"] for n in shown]}
     settings = {"method": method, "targets": [rows[n]["target"] for n in shown], "searched": len(rows)}
     images = [examples[n].image for n in shown]

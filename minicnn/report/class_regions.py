@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.layout import Colour, Picture, compose, fit, tile, to_rgb
+from minicnn.report.layout import CAPTION_SIZE, INK, Colour, Picture, compose, fit, paragraph, tile, to_rgb
 from minicnn.report.overlay import LUMA
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def class_regions(
     classes : (H, W) int array
         The class of each pixel; the picture alone where it is below 0.
     legend : sequence of (class, name)
-        What is said below, at most 24 of them.
+        What is said below, at most 24 of them; those whose region has no pixel are left out.
     title : str
     metadata : dict of str to str, optional
 
@@ -62,11 +62,14 @@ def class_regions(
     for c in np.unique(classes[classes >= 0]):
         mixed[classes == c] = 0.4 * grey[classes == c] + 0.6 * np.array(_colour(int(c)))
     picture = fit(Image.fromarray(np.rint(mixed).astype(np.uint8)), 2 * HEIGHT, HEIGHT)
+    drawn = [(c, name) for c, name in legend if (classes == c).any()]
     swatches = [
         tile(Image.new("RGB", (SWATCH, SWATCH), _colour(c)), name, LEGEND_WIDTH, SWATCH)
-        for c, name in legend[:MAX_LEGEND]
+        for c, name in drawn[:MAX_LEGEND]
     ]
     rows = [swatches[i : i + PER_ROW] for i in range(0, len(swatches), PER_ROW)]
+    if len(drawn) > MAX_LEGEND:
+        rows.append([paragraph(f"and {len(drawn) - MAX_LEGEND} more", LEGEND_WIDTH, CAPTION_SIZE, INK, lines=1)])
     return compose([[picture], *rows], title, metadata=metadata)
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-__all__ = ["Drawing", "current", "drawing"]
+from minicnn._utils.colour_names import BOTH_SIGNS
+
+__all__ = ["Drawing", "current", "drawing", "signed_map"]
 
 
 class Drawing(NamedTuple):
@@ -15,13 +17,15 @@ class Drawing(NamedTuple):
 
     Attributes
     ----------
-    colour_map : of maps without a sign; see ``colour_map``
-    titles : False leaves title, subtitle and captions to whoever uses the figure, such as a paper
+    colour_map : of all maps, a name of ``COLOUR_MAPS``; "" for the figure's own
+        Maps without negative values take the upper half of one for both signs; maps with negative values, which
+        the others can't show, keep "signed".
+    titles : False leaves title, subtitle, captions and margins to whoever uses the figure, such as a paper
     vector : "svg" or "pdf": each figure is written as such a file too, beside the PNG, its words as text
 
     """
 
-    colour_map: str = "heat"
+    colour_map: str = ""
     titles: bool = True
     vector: str = ""
 
@@ -52,3 +56,9 @@ def drawing(how: Drawing) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def signed_map() -> str:
+    """Return the colour map of what has both signs: the one that was chosen if it has them too."""
+    chosen = current().colour_map
+    return chosen if chosen in BOTH_SIGNS else "signed"

@@ -117,36 +117,41 @@ def compose(
     headings: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> Image:
-    """Return rows of tiles on white paper under a title and a subtitle, each row under its heading, if any."""
+    """Return rows of tiles on white paper under a title and a subtitle, each row under its heading, if any.
+
+    Where figures have no titles (`Drawing`), rows of tiles alone, without margins.
+    """
+    has_titles = current().titles
+    if not has_titles:
+        title, subtitle, headings = "", "", ()
     # as wide as the widest row, and wide enough for a title
-    titles = current().titles
-    title, subtitle = (title, subtitle) if titles else ("", "")
-    inner = max(480 if titles else 1, *(sum(tile.width + GAP for tile in row) - GAP for row in rows))
+    inner = max(480 if has_titles else 1, *(sum(tile.width + GAP for tile in row) - GAP for row in rows))
     stack: list[tuple[int, Sequence[Image]]] = [
         (0, [paragraph(title, inner, TITLE_SIZE, INK, lines=2)]),
         (4, [paragraph(subtitle, inner, SUBTITLE_SIZE, SOFT, lines=3)]),
     ]
     for i, row in enumerate(rows):
         heading = headings[i] if i < len(headings) else ""
-        words = paragraph(heading if titles else "", inner, SUBTITLE_SIZE, INK, lines=2)
+        words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=2)
         words.info["heading"] = heading
         stack += [(GAP, [words]), (GAP // 2 if words.height else GAP, row)]
     # texts that are empty have no height, and take the space above them with them
-    paper = _stack([(space, row) for space, row in stack if any(tile.height for tile in row)], inner)
+    shown = [(space, row) for space, row in stack if any(tile.height for tile in row)]
+    paper = _stack(shown, inner, MARGIN if has_titles else 0)
     paper.info.update(metadata or {})
     return paper
 
 
-def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int) -> Image:
+def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int, margin: int) -> Image:
     """Return white paper with margins, on it rows of tiles from top to bottom, each with the space above it."""
     from PIL import Image
 
     heights = [max(tile.height for tile in row) for _, row in stack]
     spaces = [0] + [space for space, _ in stack[1:]]
-    paper = Image.new("RGB", (inner + 2 * MARGIN, sum(heights) + sum(spaces) + 2 * MARGIN), PAPER)
-    y, heading, panels, lines = MARGIN, "", [], []
+    paper = Image.new("RGB", (inner + 2 * margin, sum(heights) + sum(spaces) + 2 * margin), PAPER)
+    y, heading, panels, lines = margin, "", [], []
     for (_, row), space, height in zip(stack, spaces, heights, strict=True):
-        x, y = MARGIN, y + space
+        x, y = margin, y + space
         for tile in row:
             paper.paste(tile, (x, y))
             heading = tile.info.get("heading", heading)

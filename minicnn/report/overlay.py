@@ -21,7 +21,7 @@ __all__ = ["draw_box", "hatch", "overlay"]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
-def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "") -> np.ndarray:
+def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str | None = None) -> np.ndarray:
     """Map in colours over its photograph.
 
     y = (1 - a) g + a c(m),  a = alpha |m|^0.7:  g the photograph, greyed by 60 % and dimmed to 75 % so that the
@@ -31,10 +31,10 @@ def overlay(image: Picture, map: np.ndarray, alpha: float = 0.9, name: str = "")
     ----------
     image : (H, W, 3) or (H, W) uint8 array, or PIL.Image
     map : (H, W) array
-        0..1, or -1..1 with name="signed"; see `minicnn.report.normalise`.
+        0..1, or -1..1 with a colour map for both signs; see `minicnn.report.normalise`.
     alpha : float
         Opacity of the largest value, 0..1.
-    name : str
+    name : str, optional
         The colour map; see `minicnn.report.colour_map`.
 
     Returns
@@ -92,7 +92,7 @@ def hatch(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> black = np.zeros((8, 8, 3), np.uint8)
-    >>> hatch(black, np.eye(8, dtype=bool)).any(), hatch(black, np.zeros((8, 8), bool)).any()
+    >>> bool(hatch(black, np.eye(8, dtype=bool)).any()), bool(hatch(black, np.zeros((8, 8), bool)).any())
     (True, False)
 
     """

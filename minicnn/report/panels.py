@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from minicnn.errors import ImageError
+from minicnn.report.drawing import current
 from minicnn.report.layout import Picture, compose, fit, tile, to_rgb
 
 if TYPE_CHECKING:
@@ -66,4 +67,6 @@ def panels(
 
 def _panel(image: Picture, caption: str) -> Image:
     fitted = fit(to_rgb(image, "panels"), 4 * PANEL_HEIGHT, PANEL_HEIGHT)
+    if not current().titles:
+        return tile(fitted, "", fitted.width, fitted.height)
     return tile(fitted, caption, max(fitted.width, 120), PANEL_HEIGHT)

@@ -14,6 +14,7 @@ from minicnn.cli.evaluate.common import (
     read_examples,
     resumable,
 )
+from minicnn.cli.parsing.drawing import add_colour_map
 
 __all__ = ["configure", "run"]
 
@@ -25,6 +26,7 @@ def configure(parser: ArgumentParser) -> None:
     add_data(parser)
     common.add_network_options(parser)
     common.add_output(parser, "minicnn-localisation")
+    add_colour_map(parser)
     parser.add_argument("--method", default="consensus", metavar="NAME", help="default: %(default)s")
     add_labels(parser)
     common.add_limit(parser)

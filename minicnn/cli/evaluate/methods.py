@@ -17,6 +17,7 @@ from minicnn.cli.evaluate.common import (
     resumable,
     split_methods,
 )
+from minicnn.cli.parsing.drawing import add_colour_map
 
 if TYPE_CHECKING:
     from minicnn._utils.types import Progress
@@ -29,6 +30,7 @@ SHOWN = 4  # photographs in the figure of maps
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     add_comparison_options(parser, "minicnn-methods")
+    add_colour_map(parser)
     parser.add_argument(
         "--limit",
         dest="images",

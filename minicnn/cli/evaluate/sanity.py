@@ -8,6 +8,7 @@ from pathlib import Path
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import LeftOut, add_methods, resumable, split_methods
 from minicnn.cli.loop.sources import HELP, read_sources
+from minicnn.cli.parsing.drawing import add_colour_map
 
 __all__ = ["configure", "run"]
 
@@ -21,6 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_loading(parser)
     common.add_preprocessing(parser)
     common.add_output(parser, "minicnn-sanity")
+    add_colour_map(parser)
     add_methods(parser)
     common.add_seed(parser, "of what is drawn")
     common.add_device(parser)

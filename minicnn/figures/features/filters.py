@@ -9,14 +9,16 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import explain
+from minicnn._utils.colour_names import BOTH_SIGNS
 from minicnn._utils.types import ImageLike, PathLike
 from minicnn.errors import WeightsError
 from minicnn.explain.features.feature_maps import FeatureMaps
 from minicnn.explain.features.filters import Filters
 from minicnn.figures import provenance
-from minicnn.figures.common import Recomputed, draw_photograph
+from minicnn.figures.common import Recomputed, draw_photograph, sign_words
 from minicnn.network import Network
 from minicnn.report import colour_map, contact_sheet, save_png
+from minicnn.report.drawing import current, signed_map
 
 __all__ = ["recompute", "write_filters"]
 
@@ -128,9 +130,9 @@ def _draw_filters(filters: Filters, channels: Sequence[int], inputs: int) -> tup
     _, depth, height, width = weights.shape
     what = f"filters of {height} x {width}"
     if _is_matrix(filters):
-        words = f"{what}, a row each, a column for each input channel; black negative, white positive"
-        return [[(_enlarge(_grey(weights[:, :MATRIX, 0, 0]), LARGE), "")]], words
-    own = "each by its own largest weight, middle grey is 0"
+        words = f"{what}, a row each, a column for each input channel; {_words(weights)}"
+        return [[(_enlarge(_to_colours(weights[:, :MATRIX, 0, 0]), LARGE), "")]], words
+    own = f"each by its own largest weight{'' if filters.in_colour else f'; {_words(weights)}'}"
     if _is_one_picture(filters):
         tiles = [(_draw_filter(w, filters.in_colour), str(k)) for k, w in zip(channels, weights, strict=True)]
         return _in_rows(tiles), f"{what}{' in colour' if filters.in_colour else ''}, {own}"
@@ -139,14 +141,14 @@ def _draw_filters(filters: Filters, channels: Sequence[int], inputs: int) -> tup
     # one scale for a filter, whose channels add up
     scaled = [w[:drawn] / (np.abs(w).max() or 1) for w in weights]
     rows = [
-        [(_enlarge(_grey(plane, 1), CELL), f"{k}, {c}") for c, plane in enumerate(w)]
+        [(_enlarge(_to_colours(plane, 1), CELL), f"{k}, {c}") for c, plane in enumerate(w)]
         for k, w in zip(channels, scaled, strict=True)
     ]
     return rows, f"{words}, {own}"
 
 
 def _draw_filter(w: np.ndarray, in_colour: bool) -> np.ndarray:
-    return _enlarge(_grey(w.transpose(1, 2, 0) if in_colour else w[0]), CELL)
+    return _enlarge(_around_grey(w.transpose(1, 2, 0)) if in_colour else _to_colours(w[0]), CELL)
 
 
 def _draw_view(image: ImageLike | None, maps: FeatureMaps) -> np.ndarray:
@@ -161,13 +163,13 @@ def _draw_maps(maps: FeatureMaps, channels: Sequence[int]) -> tuple[list[list[Ti
     """Return rows of tiles, and what they show."""
     chosen = maps.maps[channels]
     signed = bool((chosen < 0).any())
-    name = "signed" if signed else "heat"
+    name = signed_map() if signed else None
     tiles = []
     for k, map in zip(channels, chosen, strict=True):
         peak = np.abs(map).max()
         tiles.append((_enlarge(colour_map(map / (peak or 1), name), CELL), f"{k}: {map.max():.3g}"))
     height, width = chosen.shape[1:]
-    colours = "; positive in orange, negative in blue" if signed else ""
+    colours = f"; {sign_words(chosen, 'positive', 'negative')}" if signed else ""
     return _in_rows(tiles), (
         f"feature maps of {height} x {width}, each by its own largest value; below, the channel and its maximum"
         f"{colours}"
@@ -178,10 +180,27 @@ def _in_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
     return [list(tiles[i : i + PER_ROW]) for i in range(0, len(tiles), PER_ROW)]
 
 
-def _grey(values: np.ndarray, scale: float | None = None) -> np.ndarray:
+def _around_grey(values: np.ndarray, scale: float | None = None) -> np.ndarray:
     """Return values around middle grey, the largest of them black or white unless a scale is given."""
     scale = float(np.abs(values).max() or 1) if scale is None else scale
     return np.rint(127.5 + 127.5 * np.clip(values / scale, -1, 1)).astype(np.uint8)
+
+
+def _to_colours(values: np.ndarray, scale: float | None = None) -> np.ndarray:
+    """Return values (h, w) in the colours that were chosen, or else around middle grey."""
+    name = current().colour_map
+    if not name:
+        return _around_grey(values, scale)
+    values = values / (float(np.abs(values).max() or 1) if scale is None else scale)
+    return colour_map(values if name in BOTH_SIGNS else (values + 1) / 2, name)
+
+
+def _words(weights: np.ndarray) -> str:
+    """Return what the colours of `_to_colours` mean."""
+    name = current().colour_map
+    if not name:
+        return "middle grey is 0, white positive, black negative"
+    return sign_words(weights, "positive", "negative") if name in BOTH_SIGNS else f"{name}, its middle is 0"
 
 
 def _enlarge(pixels: np.ndarray, cell: int) -> np.ndarray:

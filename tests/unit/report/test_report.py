@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minicnn._utils.colour_names import BOTH_SIGNS
 from minicnn.errors import ImageError, ShapeError
 from minicnn.images.lab import lab_to_rgb, rgb_to_lab
 from minicnn.report import (
     COLOUR_MAPS,
+    Drawing,
     Section,
     colour_map,
     contact_sheet,
     draw_box,
+    drawing,
     normalise,
     overlay,
     panels,
@@ -26,6 +29,7 @@ from minicnn.report import (
     write_page,
 )
 from minicnn.report.curve import curve
+from minicnn.report.drawing import signed_map
 from minicnn.report.text import font, to_drawable, wrap
 
 Image = pytest.importorskip("PIL.Image")
@@ -42,7 +46,7 @@ def photograph():
 
 
 def ramp(name):
-    return np.linspace(-1 if name == "signed" else 0, 1, 257 if name == "signed" else 256)
+    return np.linspace(-1, 1, 257) if name in BOTH_SIGNS else np.linspace(0, 1, 256)
 
 
 def lab_of(name):
@@ -63,18 +67,16 @@ def test_lab_and_back(rgb):
     np.testing.assert_allclose(255 * lab_to_rgb(rgb_to_lab(np.array(rgb, np.uint8))), rgb, atol=255e-6)
 
 
-def test_heat_rises_evenly_in_lightness():
-    lightness = lab_of("heat")[:, 0]
-    assert (np.diff(lightness) > 0).all()
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [("heat", 2, 98), ("blue-yellow", 12, 92), ("blues", 98, 18), ("grey", 0, 100), ("ink", 100, 0)],
+)
+def test_lightness_changes_evenly_and_colour_without_a_jump(name, first, last):
+    lab = lab_of(name)
     # A colour clipped for lying outside sRGB would leave this line.
-    np.testing.assert_allclose(lightness, 2 + 96 * ramp("heat"), atol=ROUNDING)
-
-
-def test_heat_takes_no_colour_jump():
-    steps = np.linalg.norm(np.diff(lab_of("heat"), axis=0), axis=1)
-    # The straight lightness gives 0.38 a step; colour may add to it, rounding moves both ends.
-    assert steps.min() > 0.3
-    assert steps.max() < 2.0
+    np.testing.assert_allclose(lab[:, 0], first + (last - first) * ramp(name), atol=ROUNDING)
+    # The straight lightness gives a third a step; colour may add to it, rounding moves both ends.
+    assert np.linalg.norm(np.diff(lab, axis=0), axis=1).max() < 2.0
 
 
 def test_heat_runs_from_deep_blue_to_pale_yellow():
@@ -85,17 +87,26 @@ def test_heat_runs_from_deep_blue_to_pale_yellow():
     assert last[2] < last[0] - 30
 
 
-def test_signed_is_symmetric_about_near_white():
-    lab = lab_of("signed")
+@pytest.mark.parametrize("name", BOTH_SIGNS)
+def test_maps_of_both_signs_are_symmetric_about_near_white(name):
+    lab = lab_of(name)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    np.testing.assert_allclose(lab[:, 0], 98 - 50 * np.abs(ramp("signed")), atol=ROUNDING)
+    np.testing.assert_allclose(lab[:, 0], 98 - 50 * np.abs(ramp(name)), atol=ROUNDING)
     # Half a level in one channel moves a* or b* of a saturated colour by up to 1.
-    np.testing.assert_allclose(chroma, 60 * np.abs(ramp("signed")), atol=1.0)
-    assert lab[0, 2] < -40 and lab[-1, 2] > 40
+    np.testing.assert_allclose(chroma, 60 * np.abs(ramp(name)), atol=1.0)
+    assert np.ptp(colour_map(np.zeros((1, 1)), name)) == 0
+    # as far from each other as the two sides are from white, at least
+    assert np.linalg.norm(lab[0] - lab[-1]) > 75
 
 
-def test_signed_zero_has_no_colour():
-    assert np.ptp(colour_map(np.zeros((1, 1)), "signed")) == 0
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+def test_a_chosen_colour_map_is_every_map_s(name, photograph):
+    values = np.linspace(0, 1, 90 * 60).reshape(60, 90)
+    with drawing(Drawing(colour_map=name)):
+        drawn = colour_map(values), overlay(photograph, values)
+        assert signed_map() == (name if name in BOTH_SIGNS else "signed")
+    np.testing.assert_array_equal(drawn, (colour_map(values, name), overlay(photograph, values, name=name)))
+    np.testing.assert_array_equal(colour_map(values), colour_map(values, "heat"))
 
 
 def test_grey_is_even_and_grey():
@@ -107,7 +118,7 @@ def test_grey_is_even_and_grey():
 
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_values_outside_take_the_nearer_end(name):
-    low = -1.0 if name == "signed" else 0.0
+    low = ramp(name)[0]
     np.testing.assert_array_equal(
         colour_map(np.array([[low - 5, 7.0]]), name), colour_map(np.array([[low, 1.0]]), name)
     )
@@ -136,7 +147,7 @@ def test_bad_maps_are_refused(function, bad, says):
 
 
 def test_unknown_colour_map_names_the_known():
-    with pytest.raises(ShapeError, match="heat, green, grey, ink, signed"):
+    with pytest.raises(ShapeError, match="heat, blue-yellow, blues, grey"):
         colour_map(np.zeros((1, 1)), "jet")
 
 
@@ -243,6 +254,12 @@ def test_panels_hold_their_pictures_side_by_side(photograph):
     assert np.count_nonzero((figure == 77).all(axis=-1)) == 358 * 358
     assert figure.shape[1] == 40 + 360 + 24 + 540 + 40
     assert (figure[:30] == 255).all() and (figure[:, :30] == 255).all() and (figure[-30:] == 255).all()
+
+
+def test_without_titles_a_sheet_is_pictures_alone(photograph):
+    with drawing(Drawing(titles=False)):
+        sheet = contact_sheet([[(photograph, "caption")] * 2], ["heading"], "title", cell=90)
+    assert sheet.size == (90 + 24 + 90, 60)
 
 
 def test_a_title_makes_the_figure_higher_not_wider(photograph):

@@ -65,7 +65,7 @@ def test_a_figure_is_written_as_vectors_too_if_asked_for(tmp_path, figure, vecto
 def test_a_figure_without_titles_has_no_words(figure):
     with drawing(Drawing(titles=False)):
         bare = panels([(np.zeros((90, 120), np.uint8), "caption")], "title", "subtitle")
-    assert bare.info["lines"] == [] and bare.size == (480 + 80, 360 + 80)
+    assert bare.info["lines"] == [] and bare.size == (480, 360)
     assert current() == Drawing()
 
 
