@@ -9,8 +9,6 @@ from minicnn.cli import common
 from minicnn.cli.loop.results import add_overwrite, refuse_existing
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from minicnn.network import Network
 
 __all__ = ["configure", "run"]
@@ -60,6 +58,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _make_input(net: Network, image: str | None, seed: int) -> Any:
+    import numpy as np
+
     from minicnn.verify.comparison.inputs import choose_shape
 
     return np.random.default_rng(seed).standard_normal((1, *choose_shape(net))) if image is None else image

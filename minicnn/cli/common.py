@@ -13,6 +13,7 @@ from minicnn.cli.loop import sources
 from minicnn.cli.loop.each import run_for_each
 from minicnn.cli.loop.printing import complain, print_json, print_result, with_progress
 from minicnn.cli.parsing.loudness import mention
+from minicnn.cli.parsing.own_layers import import_layers
 from minicnn.cli.parsing.parser import fold
 from minicnn.errors import MinicnnError
 
@@ -86,6 +87,12 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", help="the second file of formats that have two")
     add("--entry", metavar="NAME", help="which network of a checkpoint that holds several, such as model_ema")
     add("--output", metavar="NAME", help="which output of a file that has several")
+    add(
+        "--layers",
+        type=import_layers,
+        metavar="MODULE:CLASS",
+        help="layers of your own that the file holds, MODULE:ONE,TWO; that module is run",
+    )
     parser.add_argument(
         "--input",
         dest="loading",

@@ -214,8 +214,8 @@ def _layer_class(name: str, kind: str) -> Any:
     if str(kind).startswith(_OWN):
         mine = escape(str(kind)[len(_OWN) :])
         raise WeightsError(
-            f"layer {name!r} is of its author's own class {mine}; load it where that class is, in Python, with "
-            f"minicnn.load(path, layers=[{mine}])"
+            f"layer {name!r} is of its author's own class {mine}; load it with that class, "
+            f"minicnn.load(path, layers=[{mine}]) or --layers MODULE:{mine}"
         )
     public = getattr(minicnn.layers, kind) if kind in minicnn.layers.__all__ else None
     if not isinstance(public, type) or not issubclass(public, Layer) or public is Layer:

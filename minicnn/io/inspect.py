@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,7 @@ from minicnn.formats import native
 from minicnn.formats.ends import Ends
 from minicnn.io import catalogue, load
 from minicnn.io.input_size import with_input_size
+from minicnn.layers import Layer
 from minicnn.network import Network, summary
 from minicnn.network.check_weights import describe_nonfinite
 
@@ -29,6 +30,7 @@ def inspect(
     input: str | Mapping[str, float | None] | None = None,
     output: str | None = None,
     input_size: tuple[int, int] | None = None,
+    layers: Sequence[type[Layer]] = (),
 ) -> dict[str, Any]:
     """Describe a weight file, or a network of the catalogue by its name.
 
@@ -42,7 +44,7 @@ def inspect(
         The second file of formats that have two.
     entry : str, optional
         Which network of a checkpoint that holds several.
-    input, output, input_size : optional, as for ``minicnn.load``
+    input, output, input_size, layers : optional, as for ``minicnn.load``
 
     Returns
     -------
@@ -69,7 +71,7 @@ def inspect(
     """
     path = load.resolve(source)
     try:
-        net = load.open_network(path, weights, architecture, entry, Ends.choose(input, output))
+        net = load.open_network(path, weights, architecture, entry, Ends.choose(input, output), layers)
         net = net if input_size is None else with_input_size(net, input_size)
     # a state dictionary without its architecture: the arrays are all that can be listed
     except load.ArchitectureNeeded as error:

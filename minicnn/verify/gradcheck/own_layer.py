@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn._utils.derivative import STEPS, differentiate
-from minicnn._utils.raised import describe_raised
+from minicnn._utils.raised import describe_error
 from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.layers import Keep, Layer
@@ -152,7 +152,7 @@ def _faults(case: _Subject, values: Values, rng: np.random.Generator) -> Iterato
     try:
         first, second = ({k: a.copy() for k, a in case.send_back(layer, dy, saved).items()} for _ in range(2))
     except Exception as error:  # whatever somebody's code raises
-        sentence = str(error) if isinstance(error, MinicnnError) else f"backward raised {describe_raised(error)}"
+        sentence = str(error) if isinstance(error, MinicnnError) else f"backward raised {describe_error(error)}"
         yield "backward", sentence
         return
     if not np.array_equal(dy, given):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._utils.raised import describe_raised
+from minicnn._utils.raised import describe_error
 from minicnn.errors import MinicnnError
 from minicnn.layers import Keep, Layer
 from minicnn.rules import GRADIENT, Rule
@@ -44,7 +44,7 @@ class _Recorder(Layer):
             raise
         except Exception as error:  # of somebody's own layer
             kind = type(self.layer).__name__
-            raise MinicnnError(f"layer {self.name!r} ({kind}): forward raised {describe_raised(error)}") from error
+            raise MinicnnError(f"layer {self.name!r} ({kind}): forward raised {describe_error(error)}") from error
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: ModuleType, rule: Rule = GRADIENT, weights: bool = False

@@ -9,6 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import Network
+from minicnn.cli import main
 from minicnn.errors import WeightsError
 from minicnn.io.digest import digest_network
 from minicnn.layers import Conv2d, Layer, Residual, Sequential
@@ -138,3 +139,33 @@ def test_a_catalogued_network_is_pickled_whole():
     net = minicnn.load("digits")
     other = pickle.loads(pickle.dumps(net))
     assert other.labels == net.labels and other.preprocess.to_dict() == net.preprocess.to_dict()
+
+
+def test_the_command_line_is_told_where_the_classes_are(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_own_layers.py").write_text(
+        "import numpy as np\n"
+        "from minicnn.layers import Layer\n"
+        "class Bent(Layer):\n"
+        "    def forward(self, x, kernels, keep=None, rng=None):\n"
+        "        return np.abs(x), x\n"
+        "    def backward(self, dy, x, kernels, rule=None, weights=False):\n"
+        "        return dy * np.sign(x), {}\n"
+        "NUMBER = 3\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    minicnn.save(build(("bent", __import__("my_own_layers").Bent())), "net.npz")
+    assert main(["check", "net.npz"]) == 1
+    assert "its author's own class Bent; load it with that class" in capsys.readouterr().err
+    assert main(["check", "net.npz", "--layers", "my_own_layers:Bent", "--directions", "1"]) == 0
+    assert "passed" in capsys.readouterr().out
+    assert main(["inspect", "net.npz", "--layers", "my_own_layers:Bent"]) == 0
+    for wrong, sentence in (
+        ("my_own_layers:NUMBER", "no class 'NUMBER' made of minicnn.layers.Layer"),
+        ("nowhere:Bent", "nowhere can't be imported: ModuleNotFoundError"),
+        ("Bent", "expected MODULE:CLASS"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["check", "net.npz", "--layers", wrong])
+        assert sentence in capsys.readouterr().err

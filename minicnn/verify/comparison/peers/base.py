@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 import numpy as np
 
+from minicnn._utils.raised import describe_error
 from minicnn.errors import MinicnnError
 from minicnn.verify.probe import Value
 
-__all__ = ["Peer", "describe_error", "message", "require_package"]
-
-LONGEST = 200  # characters of another program's error message
+__all__ = ["Peer", "require_package"]
 
 
 @dataclass(frozen=True)
@@ -80,27 +77,3 @@ def require_package(package: str, what: str) -> Any:
         raise MinicnnError(
             f"{what} needs {package}, which is not installed; pip install 'minicnn-engine[verify]'"
         ) from None
-
-
-def describe_error(error: Exception) -> str:
-    """Return another program's error and the file and line where it arose, in that program's own code if it can.
-
-    Examples
-    --------
-    >>> describe_error(ValueError("no such layer"))
-    'ValueError: no such layer'
-
-    """
-    own = Path(__file__).parents[3]
-    frames = [frame for frame in extract_tb(error.__traceback__) if own not in Path(frame.filename).parents]
-    # the library that it calls says less than where it calls it
-    frames = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
-    if isinstance(error, SyntaxError) and error.filename:  # message and line are its own
-        where = ""
-    return f"{type(error).__name__}: {message(error)}{where}"
-
-
-def message(error: Exception) -> str:
-    """Return the beginning of another program's error message."""
-    return str(error)[:LONGEST]

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.raised import message
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
-from minicnn.verify.comparison.peers.base import Peer, message, require_package
+from minicnn.verify.comparison.peers.base import Peer, require_package
 from minicnn.verify.probe import Norm, Value
 
 __all__ = ["from_file", "from_model", "is_model"]

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._utils.raised import message
 from minicnn.errors import MinicnnError
 from minicnn.formats import onnx
 from minicnn.network import Network
-from minicnn.verify.comparison.peers.base import Peer, message, require_package
+from minicnn.verify.comparison.peers.base import Peer, require_package
 from minicnn.verify.comparison.peers.onnx_input import Feed, describe_feed
 from minicnn.verify.probe import Norm, Value
 

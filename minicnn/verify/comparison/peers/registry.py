@@ -10,12 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from minicnn._utils.raised import describe_error
 from minicnn.errors import MinicnnError
 from minicnn.kernels import DEVICES
 from minicnn.network import Network
 from minicnn.verify.comparison.inputs import fix_shape
 from minicnn.verify.comparison.peers import dump, keras_model, onnx_runtime, pytorch
-from minicnn.verify.comparison.peers.base import Peer, describe_error
+from minicnn.verify.comparison.peers.base import Peer
 from minicnn.verify.comparison.peers.device import from_device
 from minicnn.verify.comparison.peers.function import from_function
 
