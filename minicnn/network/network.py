@@ -17,7 +17,7 @@ from minicnn.layers.transforms.fold_batch_norm import fold_batch_norm
 from minicnn.network import loss, summary
 from minicnn.network.check_input import check_input
 from minicnn.network.executor import Executor, Program
-from minicnn.network.targets import cotangent
+from minicnn.network.targets import Target, cotangent
 
 if TYPE_CHECKING:
     from minicnn.images import Preprocess
@@ -399,7 +399,7 @@ class Network:
     def input_gradient(
         self,
         x: np.ndarray,
-        target: int | np.ndarray,
+        target: Target,
         rule: str | rules.Rule = "gradient",
         layer: str | None = None,
         of: str = "score",
@@ -413,8 +413,9 @@ class Network:
         Parameters
         ----------
         x : array of shape (N, C, H, W), float32 or float64
-        target : int, ints of shape (N,), or a float array shaped like the layer's output
-            A class for all images, a class for each image, or the cotangent itself.
+        target : int, ints of shape (N,), a float array shaped like the layer's output, or a function
+            A class for all images, a class for each image, or the cotangent itself; or a function of the output
+            that gives it, the gradient of a scalar of your own.
         rule : "gradient", "deconvnet", "guided", or a ``minicnn.rules.Rule`` of your own
             What ReLU does backward.
         layer : str, optional
@@ -449,14 +450,18 @@ class Network:
         [[3.0, -5.0], [0.0, -5.0]]
         >>> net.input_gradient(x, 0, rule="guided").tolist()
         [[3.0, 0.0], [0.0, 0.0]]
+        >>> net.input_gradient(x, np.sign).tolist()  # of the sum of the scores' absolute values
+        [[-3.0, 5.0], [0.0, 5.0]]
 
         """
         rule, program = rules.as_rule(rule), self._program(x, layer, allow_nonfinite)
+        # a function is not split with the batch: it is asked for each part
+        own, given = (target, np.asarray(0)) if callable(target) else (None, np.asarray(target))
         return self._executor.input_gradient(
-            program, x, np.asarray(target), lambda y, target: self.cotangent(y, target, of), rule
+            program, x, given, lambda y, part: self.cotangent(y, part if own is None else own, of), rule
         )
 
-    def cotangent(self, y: np.ndarray, target: int | np.ndarray, of: str = "score") -> np.ndarray:
+    def cotangent(self, y: np.ndarray, target: Target, of: str = "score") -> np.ndarray:
         """Gradient of the chosen scalars with respect to the output y; arguments as in ``input_gradient``."""
         return cotangent(y, target, of, self._executor.kernels, self.device, self.posterior)
 

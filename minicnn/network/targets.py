@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.kernels import send
 from minicnn.layers.base import Keep, Kernels, Layer
 
-__all__ = ["as_cotangent", "check_classes", "cotangent", "unit_cotangent"]
+__all__ = ["Target", "as_cotangent", "check_classes", "cotangent", "unit_cotangent"]
+
+Target: TypeAlias = "int | np.ndarray | Callable[[np.ndarray], int | np.ndarray]"
 
 
 def cotangent(
-    y: np.ndarray, target: int | np.ndarray, of: str, kernels: Kernels, device: str, posterior: Layer
+    y: np.ndarray, target: Target, of: str, kernels: Kernels, device: str, posterior: Layer
 ) -> np.ndarray:
     """Gradient of the chosen scalars with respect to the output y, which may lie on the device.
 
     Parameters
     ----------
     y : array of shape (N, K), or of any shape if the target is a cotangent
-    target : int, ints of shape (N,), or a float array of the shape of y
+    target : int, ints of shape (N,), a float array of the shape of y, or a function of y that gives one of these
     of : "score" or "probability"
         "probability" goes on from y through ``posterior``.
     kernels, device : where that is computed
@@ -47,13 +52,13 @@ def cotangent(
     return dy
 
 
-def as_cotangent(y: np.ndarray, target: int | np.ndarray) -> np.ndarray:
+def as_cotangent(y: np.ndarray, target: Target) -> np.ndarray:
     """Return the gradient, with respect to the output y, of the scalars that ``target`` means.
 
     Parameters
     ----------
     y : array of shape (N, K), or of any shape if the target is a cotangent
-    target : int, ints of shape (N,), or a float array of the shape of y
+    target : int, ints of shape (N,), a float array of the shape of y, or a function of y that gives one of these
 
     Raises
     ------
@@ -68,7 +73,8 @@ def as_cotangent(y: np.ndarray, target: int | np.ndarray) -> np.ndarray:
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     """
-    target = np.asarray(target)
+    # what a function of the output gives is meant
+    target = np.asarray(target(np.asarray(y)) if callable(target) else target)
     # floats are a cotangent, taken as it is; integers are classes
     if target.dtype.kind == "f":
         if target.shape != y.shape:

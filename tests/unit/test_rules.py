@@ -6,7 +6,7 @@ import pytest
 import minicnn
 import minicnn.io.catalogue
 from minicnn import Network, explain
-from minicnn.errors import MinicnnError
+from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import Conv2d, ReLU, Tanh
 from minicnn.rules import DECONVNET, GRADIENT, Rule
 
@@ -51,3 +51,20 @@ def test_where_only_the_gradient_is_defined_it_goes_by_the_exponents():
 def test_what_is_no_rule_is_refused(rule):
     with pytest.raises(MinicnnError, match=r"unknown rule .*, or one of your own, minicnn\.rules\.Rule"):
         Network([ReLU()]).input_gradient(np.ones((1, 2)), 0, rule)
+
+
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_a_function_of_the_scores_is_a_target(device):
+    if device == "cpu":
+        pytest.importorskip("numba")
+        pytest.importorskip("scipy")
+    net = minicnn.load("digits").to(device)
+    x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
+    scores = net(x)
+    assert np.array_equal(net.input_gradient(x, lambda y: 2 * y), net.input_gradient(x, 2 * scores))
+    # the best class of each image, whichever it is; and by another layer's output
+    best = net.input_gradient(x, lambda y: y.argmax(axis=1))
+    assert np.array_equal(best, net.input_gradient(x, scores.argmax(axis=1)))
+    assert net.input_gradient(x, np.sign, layer="conv_layers.0").shape == x.shape
+    with pytest.raises(ShapeError, match=r"target: a cotangent must have the output's shape \(3, 10\), got \(\)"):
+        net.input_gradient(x, lambda y: float(y.sum()))

@@ -343,7 +343,7 @@ def test_wrong_targets_are_named(target, message):
 
 def test_wrong_words_are_named():
     net, x = small_net(), inputs()
-    with pytest.raises(MinicnnError, match="'gradient', 'deconvnet' or 'guided'"):
+    with pytest.raises(MinicnnError, match="'gradient', 'deconvnet', 'guided', or one of your own"):
         net.input_gradient(x, 0, rule="smooth")
     with pytest.raises(MinicnnError, match="'score' or 'probability'"):
         net.input_gradient(x, 0, of="loss")
