@@ -106,7 +106,7 @@ def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, ar
     reconstructions = [
         (path, deconvnet(net, path, layer, channel, position, arguments.rule)) for path, _ in strongest
     ]
-    record = write_reconstructions(figure, reconstructions, origin, len(images))
+    record = write_reconstructions(figure, reconstructions, origin, len(images), net)
     arrays = {f"{n}": (lambda x=r.x: x) for n, (_, r) in enumerate(reconstructions, 1)}
     record |= RawFiles.asked_for(arguments, list(arrays)).write(figure, arrays)
     common.print_result(record, format_reconstructions, arguments.json)

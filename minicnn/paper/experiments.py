@@ -197,7 +197,7 @@ def deconvnets(task: Task) -> list[Section]:
     strongest = top_activations(task.net, task.progress(task.images, "activation"), layer, channel)
     reconstructions = [(image, deconvnet(task.net, image, layer, channel)) for image, _ in strongest]
     sheet = task.folder / "reconstructions.png"
-    record = write_reconstructions(sheet, reconstructions, task.origin)
+    record = write_reconstructions(sheet, reconstructions, task.origin, net=task.net)
     words = (
         "A deconvnet carries an activation back to the pixels by the same convolutions and the same switches as "
         "the gradient. At ReLU it keeps what is positive on the way back, where the gradient keeps what was "

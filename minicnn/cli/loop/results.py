@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -108,12 +108,23 @@ def claim(
     from minicnn.report.files import make_folder
 
     number, claimed = 1, dict(figures)
-    while not overwrite and any(os.path.lexists(file) for file in planned(claimed.values())):
+    while not overwrite and any(os.path.lexists(file) for file in _with_vectors(planned(claimed.values()))):
         number += 1
         claimed = {key: path.with_stem(f"{path.stem}-{number}") for key, path in figures.items()}
     for place in dict.fromkeys([Path(folder), *(path.parent for path in claimed.values())]):
         make_folder(place)
     return claimed
+
+
+def _with_vectors(files: Iterable[Path]) -> Iterator[Path]:
+    """Yield files, and what ``--vector`` writes beside those that are figures."""
+    from minicnn.report.drawing import current
+
+    vector = current().vector
+    for file in files:
+        yield file
+        if vector and file.suffix == ".png":
+            yield file.with_suffix(f".{vector}")
 
 
 def refuse_existing(files: Iterable[PathLike], overwrite: bool) -> None:

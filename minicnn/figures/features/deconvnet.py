@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn import explain
+from minicnn._utils.counted import counted
 from minicnn._utils.types import ImageLike, PathLike
 from minicnn.explain.deconvnet import Reconstruction
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
+from minicnn.layers import AdaptiveMaxPool2d, MaxPool2d, sequence
 from minicnn.network import Network
 from minicnn.report import contact_sheet, save_png
 
 __all__ = ["measure_likeness", "recompute", "write_reconstructions"]
 
-ALIKE = 0.95  # mean cosine from which reconstructions are nearly the same
-SAME = (
-    "the reconstructions are nearly the same for all pictures: at a ReLU a deconvnet asks for the sign on the way "
-    "back alone, so that of the picture only the switches of max-pools below the layer shape it; choose a layer "
-    "behind a max-pool, a network that has some, such as squeezenet1_1, or --rule guided"
-)
+ALIKE = 0.7  # likeness from which reconstructions are nearly the same: those with switches have about 0.1
+SAME = "the reconstructions are nearly the same for all pictures"
 
 
 def write_reconstructions(
@@ -32,6 +31,7 @@ def write_reconstructions(
     pairs: Sequence[tuple[ImageLike, Reconstruction]],
     origin: Mapping[str, Any],
     searched: int | None = None,
+    net: Network | None = None,
 ) -> dict[str, Any]:
     """Write a contact sheet as a PNG file, and return what it shows as plain values.
 
@@ -41,6 +41,7 @@ def write_reconstructions(
     pairs : (image, Reconstruction) of one feature map, the strongest first
     origin : which network, as ``minicnn.io.digest.digest_network`` says it
     searched : int, how many images those were chosen from; as many as are shown unless given
+    net : Network, optional, for the cause where the reconstructions are nearly the same for all images
 
     Raises
     ------
@@ -55,9 +56,12 @@ def write_reconstructions(
     images, shown = [image for image, _ in pairs], [r for _, r in pairs]
     first, searched = shown[0], len(shown) if searched is None else searched
     preprocess = origin.get("preprocess") or {}
-    scale, alike = _choose_scale(shown), measure_likeness([r.cut for r in shown]) > ALIKE
+    scale = _choose_scale(shown)
+    likeness = measure_likeness(shown, (1, 1) if net is None else _stride(net, first.layer))
+    alike = likeness > ALIKE
+    cause = "" if net is None else _explain_likeness(net, first.layer)
     if alike and first.rule == "deconvnet":
-        warnings.warn(f"{first.layer}, channel {first.channel}: {SAME}", stacklevel=2)
+        warnings.warn(f"{first.layer}, channel {first.channel}: {SAME}{cause}", stacklevel=2)
     sheet = contact_sheet(
         [
             [(r.patch, f"{r.value:.3g}") for r in shown],
@@ -65,7 +69,7 @@ def write_reconstructions(
         ],
         headings=(
             "patches of the receptive field, and the activation",
-            f"reconstructions, contrast stretched{'; nearly the same for all' if alike else ''}",
+            f"{SAME}{cause}" if alike else "reconstructions, contrast stretched",
         ),
         title=f"{first.layer}, channel {first.channel}",
         subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {searched} images",
@@ -108,21 +112,71 @@ def _facts(reconstructions: Sequence[Reconstruction]) -> dict[str, Any]:
     return {"values": [r.value for r in reconstructions]}
 
 
-def measure_likeness(cuts: Sequence[np.ndarray]) -> float:
-    """Return the mean cosine between reconstructions of the first one's shape; 0 of fewer than two.
+def measure_likeness(shown: Sequence[Reconstruction], stride: tuple[int, int] = (1, 1)) -> float:
+    """Return the mean cosine between pairs of reconstructions, one shifted so that their activations meet.
 
-    Examples
-    --------
-    >>> x = np.ones((3, 4, 4))
-    >>> measure_likeness([x, 2 * x]), measure_likeness([x])
-    (1.0, 0.0)
+    Parameters
+    ----------
+    shown : Reconstruction of one feature map
+    stride : rows and columns of the input from one activation to the next
+
+    Returns
+    -------
+    likeness : float in [-1, 1], 0 if there are no two that are not zero
 
     """
-    rows = np.stack([cut.reshape(-1) for cut in cuts if cut.shape == cuts[0].shape]).astype(np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
-    count = len(rows)
-    cosines = float((rows @ rows.T).sum()) - float(np.square(rows).sum())
-    return round(cosines / (count * (count - 1)), 6) if count > 1 else 0.0
+    cosines = []
+    for first, second in combinations(shown, 2):
+        shifts = [
+            (p - q) * s
+            for p, q, s in zip(first.position or (0, 0), second.position or (0, 0), stride, strict=True)
+        ]
+        size = first.x.shape[1:]
+        # what both show: the one without its first rows, the other without its last
+        (rows, other_rows), (columns, other_columns) = (
+            _overlap(n, by) for n, by in zip(size, shifts, strict=True)
+        )
+        a, b = first.x[:, rows, columns].ravel(), second.x[:, other_rows, other_columns].ravel()
+        if norm := float(np.linalg.norm(a) * np.linalg.norm(b)):
+            cosines.append(float(a @ b) / norm)
+    return float(np.mean(cosines)) if cosines else 0.0
+
+
+def _overlap(n: int, shift: int) -> tuple[slice, slice]:
+    return slice(max(0, shift), n + min(0, shift)), slice(max(0, -shift), n + min(0, -shift))
+
+
+def _stride(net: Network, layer: str) -> tuple[int, int]:
+    """Return how many rows and columns of the input lie between neighbours of a layer's maps."""
+    assert net.input_shape is not None  # or there would be no receptive field
+    shape = sequence.output_shape(sequence.truncate_at(net.named_layers, layer), net.input_shape)
+    if len(shape) != 3:
+        return 1, 1
+    return round(net.input_shape[1] / shape[1]), round(net.input_shape[2] / shape[2])
+
+
+def _explain_likeness(net: Network, layer: str) -> str:
+    """Return why reconstructions from a layer can be nearly the same for all pictures, and what to do."""
+    below = _count_switches(sequence.truncate_at(net.named_layers, layer))
+    if not _count_switches(net.named_layers):
+        return (
+            f": {net.name} has no max-pools (it shrinks maps by strides or means), and their switches are all "
+            "that a deconvnet keeps of a picture; take a network that has some, such as squeezenet1_1, or "
+            "--rule guided"
+        )
+    if not below:
+        return (
+            f": no max-pool lies below {layer}, and their switches are all that a deconvnet keeps of a picture; "
+            "take a layer behind one"
+        )
+    return (
+        f": {layer} is late, and of a picture a deconvnet keeps the switches of {counted(below, 'max-pool')} "
+        "alone; take an earlier layer, or --rule guided, which asks at each ReLU what the picture let through"
+    )
+
+
+def _count_switches(layers: sequence.NamedLayers) -> int:
+    return sum(isinstance(layer, MaxPool2d | AdaptiveMaxPool2d) for _, layer in sequence.walk(layers))
 
 
 def _choose_scale(shown: Sequence[Reconstruction]) -> float:

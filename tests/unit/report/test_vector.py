@@ -79,3 +79,10 @@ def test_figures_are_drawn_as_was_typed(tmp_path):
         assert verify_figure(path).match
     assert seen["without"][0][1] < seen["with"][0][1]
     assert seen["ink"][1] > seen["with"][1] + 20 and seen["ink"][0] == seen["with"][0]
+
+
+def test_vectors_of_an_earlier_run_are_kept(tmp_path):
+    (tmp_path / "seven.saliency.svg").write_text("kept")
+    assert main(["saliency", SEVEN, "--net", "digits", "-o", str(tmp_path), "--vector", "svg"]) == 0
+    assert (tmp_path / "seven.saliency.svg").read_text() == "kept"
+    assert (tmp_path / "seven.saliency-2.svg").exists()

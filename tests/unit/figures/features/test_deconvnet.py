@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import minicnn
+from minicnn import explain, layers
 from minicnn.explain.deconvnet import Reconstruction
 from minicnn.explain.receptive_field import Box
-from minicnn.figures.features.deconvnet import write_reconstructions
+from minicnn.figures.features.deconvnet import measure_likeness, write_reconstructions
+from minicnn.io.digest import digest_network
 
 SIDE = 20
 
@@ -62,3 +65,33 @@ def test_a_sheet_of_the_same_grid_for_all_says_why(tmp_path, same):
         warnings.simplefilter("always")
         record = write_reconstructions(tmp_path / "sheet.png", pairs, origin)
     assert record["alike"] == same == any("nearly the same" in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ((layers.Conv2d(3, 2, 3, stride=2), layers.ReLU()), "net has no max-pools"),
+        ((layers.Conv2d(3, 2, 3), layers.ReLU(), layers.MaxPool2d(2)), "no max-pool lies below 1"),
+        ((layers.MaxPool2d(2), layers.ReLU()), "switches of 1 max-pool alone; take an earlier layer"),
+    ],
+)
+def test_why_reconstructions_are_the_same_is_said(tmp_path, own, words):
+    net = minicnn.Network(own, (3, 16, 16), minicnn.Preprocess((16, 16)), name="net")
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    # of pictures that are the same their reconstructions are
+    pairs = [(image, explain.deconvnet(net, image, "1", 0))] * 3
+    with pytest.warns(UserWarning, match=words):
+        write_reconstructions(tmp_path / "sheet.png", pairs, digest_network(net, "net"), net=net)
+
+
+def test_reconstructions_are_compared_where_their_activations_are():
+    rng = np.random.default_rng(0)
+    grid = rng.standard_normal((1, 5, 5))
+    shown = []
+    for row, column in ((0, 0), (3, 1), (2, 3)):
+        x = np.zeros((1, 13, 13), np.float32)
+        x[:, 2 * row : 2 * row + 5, 2 * column : 2 * column + 5] = (1 + row) * grid
+        shown.append(Reconstruction(x, 1.0, "conv", 0, (row, column), None, None, None, "deconvnet"))
+    assert measure_likeness(shown, (2, 2)) == pytest.approx(1, abs=1e-6)
+    assert measure_likeness(shown, (1, 1)) < 0.5
+    assert measure_likeness(shown[:1]) == 0
