@@ -86,7 +86,8 @@ def explain_answer(run: Both) -> str:
         if words := describe_answer(value.array, theirs, what):
             return words
     for name, value in run.ours.values.items():
-        if describe_answer(value.array, theirs, name) == name:
+        # only what is the same all over: a part of a large map would be looked for at every place of it
+        if value.array.size == theirs.size and describe_answer(value.array, theirs, name) == name:
             return f"what layer {name} gives"
     for words, x in _change_input(run.x) if run.peer.x is None else ():
         if describe_answer(run.net.forward(x.astype(np.float32), allow_nonfinite=True), theirs, words) == words:

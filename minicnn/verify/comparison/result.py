@@ -177,7 +177,11 @@ class Comparison:
         return f"DIVERGE: {first.where} ({self._describe_kind(first)}), by {size}{more}{answer}"
 
     def _describe_kind(self, value: ComparedValue) -> str:
-        theirs = f"; theirs is {value.peer}, {value.peer_kind}" if value.name in self.merged else ""
+        theirs = (
+            f"; theirs is {', '.join(filter(None, (value.peer, value.peer_kind)))}"
+            if value.name in self.merged
+            else ""
+        )
         return f"{value.kind}{theirs}"
 
     def _describe_answer(self, answer: ComparedValue) -> str:
