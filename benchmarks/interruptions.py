@@ -29,11 +29,12 @@ from PIL import Image
 
 from minicnn.figures import provenance
 
-COMMANDS = ("predict", "saliency", "localise")
+# seconds from the first line to the last kill
+COMMANDS = {"predict": 1.5, "saliency": 4.0, "localise": 4.0}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 FORMS = ("jsonl", "json", "text")
 BROKEN = 100  # one in so many
-FIRST, LAST = 0.1, 4.0  # seconds from the first line to the first kill, and to the last
+FIRST = 0.1  # seconds to the first kill
 
 
 class Run(NamedTuple):
@@ -97,7 +98,7 @@ def kill_at_moments(words: list[str], pictures: list[Path], moments: int, folder
             shutil.rmtree(folder, ignore_errors=True)
             typed = [*words, *([] if form == "text" else [f"--{form}"])]
             typed += [] if words[0] == "predict" else ["-o", str(folder)]
-            run = run_and_kill(typed, number, FIRST + (LAST - FIRST) * moment / max(1, moments - 1))
+            run = run_and_kill(typed, number, FIRST + (COMMANDS[words[0]] - FIRST) * moment / max(1, moments - 1))
             problems, records, cut = check(run, number, form, pictures, folder)
             faults, partial = faults + bool(problems), partial + cut
             first.append(run.first)
@@ -105,8 +106,10 @@ def kill_at_moments(words: list[str], pictures: list[Path], moments: int, folder
             for problem in problems:
                 print(f"{' '.join(typed[:1])} {signal.Signals(number).name} {form}: {problem}", file=sys.stderr)
     runs = len(SIGNALS) * moments
+    # the median, too: a machine that others use starts late now and then
+    start = f"{sorted(first)[runs // 2]:.2f} to {max(first):.2f} s"
     print(
-        f"| {words[0]} | {runs} | {min(done)} to {max(done)} | {max(first):.2f} s | {partial} | {faults} |",
+        f"| {words[0]} | {runs} | {min(done)} to {max(done)} | {start} | {partial} | {faults} |",
         flush=True,
     )
     return faults

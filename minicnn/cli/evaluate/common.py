@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.printing import counted
+from minicnn.cli.loop.results import add_overwrite, claim_folder
 from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
 
@@ -26,6 +28,7 @@ __all__ = [
     "add_data",
     "add_labels",
     "add_methods",
+    "claim",
     "print_written",
     "read_examples",
     "resumable",
@@ -33,6 +36,19 @@ __all__ = [
 ]
 
 SHOWN = 50  # reasons why pictures are left out
+# what leaves results what they are; the net is known by its digest, and with more pictures a run goes on
+NO_RESULT = {
+    "output",
+    "json",
+    "overwrite",
+    "kept",
+    "device",
+    "net",
+    "verbose",
+    "quiet",
+    "preprocessing",
+    "loading",
+}
 ILSVRC = "imagenet"  # what --classes calls the list of ILSVRC-2012's classes
 
 
@@ -62,6 +78,7 @@ def add_comparison_options(parser: ArgumentParser, folder: str) -> None:
     common.add_limit(parser)
     common.add_seed(parser, "of what is drawn")
     common.add_device(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -131,8 +148,33 @@ def read_examples(
 
 
 def split_methods(text: str | None) -> list[str] | None:
-    """Return the methods that were typed with commas between, or None."""
-    return None if text is None else text.split(",")
+    """Return the methods that were typed with commas between, or None; UsageError for one that there is not."""
+    from minicnn.explain.methods import get_method
+
+    names = None if text is None else text.split(",")
+    with common.wrong_use():
+        for name in names or ():
+            get_method(name)
+    return names
+
+
+def claim(arguments: Namespace, name: str, origin: Mapping[str, Any]) -> Path:
+    """Return the folder of a measure's results, made or to be continued; refuse that of another run's results."""
+    from minicnn.figures.provenance import name_from
+
+    def show(value: Any) -> Any:
+        if isinstance(value, list):
+            return [show(inner) for inner in value]
+        return name_from(arguments.output, value) if isinstance(value, str) and os.path.exists(value) else value
+
+    split_methods(getattr(arguments, "methods", None))
+    typed = {k: v for k, v in vars(arguments).items() if isinstance(v, str | int | float | list | None)}
+    given = {key: show(value) for key, value in typed.items() if key not in NO_RESULT}
+    if not isinstance(given.get("images"), list):
+        given.pop("images", None)
+    net = {key: origin[key] for key in ("sha256", "preprocess")}
+    claim_folder(arguments.output, name, {**given, "net": net}, arguments.overwrite)
+    return Path(arguments.output)
 
 
 def print_written(record: dict[str, Any], text: str, files: Sequence[Path], as_json: bool) -> None:

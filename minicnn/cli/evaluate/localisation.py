@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
     LeftOut,
     add_data,
     add_labels,
+    claim,
     print_written,
     read_examples,
     resumable,
 )
+from minicnn.cli.loop.results import add_overwrite
 from minicnn.cli.parsing.drawing import add_colour_map
 
 __all__ = ["configure", "run"]
@@ -32,6 +33,7 @@ def configure(parser: ArgumentParser) -> None:
     common.add_limit(parser)
     common.add_seed(parser, "of the intervals")
     common.add_device(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -49,7 +51,7 @@ def run(arguments: Namespace) -> int:
     )
     left_out = LeftOut()
     examples = read_examples(arguments, net, left_out)
-    folder, method = Path(arguments.output), arguments.method
+    folder, method = claim(arguments, arguments.method, origin), arguments.method
     pictures = folder / f"{method}-pictures"
     make_folder(pictures)
     with resumable(arguments.output, len(examples)) as progress:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
     LeftOut,
     add_comparison_options,
+    claim,
     print_written,
     read_examples,
     resumable,
@@ -20,6 +20,8 @@ from minicnn.cli.evaluate.common import (
 from minicnn.cli.parsing.drawing import add_colour_map
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from minicnn._utils.types import Progress
 
 __all__ = ["configure", "run"]
@@ -69,7 +71,7 @@ def run(arguments: Namespace) -> int:
     )
     left_out = LeftOut()
     examples = read_examples(arguments, net, left_out)
-    folder = Path(arguments.output)
+    folder = claim(arguments, "methods", origin)
     make_folder(folder / "measured")
     settings = TableSettings(
         curve_steps=arguments.steps,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from minicnn.cli import common
 from minicnn.cli.evaluate.common import (
     LeftOut,
     add_comparison_options,
+    claim,
     print_written,
     read_examples,
     resumable,
@@ -38,15 +38,13 @@ def run(arguments: Namespace) -> int:
     """Print the table; write it, and the first pictures with every map's point."""
     from minicnn.evaluate.pointing_game import evaluate_pointing
     from minicnn.figures.comparison import write_comparison_csv, write_points
-    from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
     left_out = LeftOut()
     examples = read_examples(arguments, net, left_out)
-    folder = Path(arguments.output)
-    make_folder(folder)
+    folder = claim(arguments, "pointing", origin)
     with resumable(arguments.output, len(examples)) as progress:
         comparison = evaluate_pointing(
             net,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import LeftOut, add_methods, resumable, split_methods
+from minicnn.cli.evaluate.common import LeftOut, add_methods, claim, resumable, split_methods
+from minicnn.cli.loop.results import add_overwrite
 from minicnn.cli.loop.sources import HELP, read_sources
 from minicnn.cli.parsing.drawing import add_colour_map
 
@@ -26,6 +26,7 @@ def configure(parser: ArgumentParser) -> None:
     add_methods(parser)
     common.add_seed(parser, "of what is drawn")
     common.add_device(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -34,7 +35,6 @@ def run(arguments: Namespace) -> int:
     from minicnn.evaluate.datasets.annotation import Skipped
     from minicnn.evaluate.sanity_checks import sanity_check
     from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities_csv
-    from minicnn.report.files import make_folder
 
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
@@ -44,8 +44,7 @@ def run(arguments: Namespace) -> int:
     sources.check_any()
     left_out = LeftOut()
     left_out.skipped += [Skipped(*failure) for failure in sources.failures]
-    folder = Path(arguments.output)
-    make_folder(folder)
+    folder = claim(arguments, "sanity", origin)
     with resumable(arguments.output, len(sources.files)) as progress:
         check = sanity_check(
             net,

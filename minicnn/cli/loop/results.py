@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minicnn.cli.loop.sources import Source
 from minicnn.errors import MinicnnError
@@ -15,7 +16,7 @@ from minicnn.errors import MinicnnError
 if TYPE_CHECKING:
     from minicnn._utils.types import PathLike
 
-__all__ = ["add_overwrite", "claim", "figure_paths", "refuse_existing"]
+__all__ = ["add_overwrite", "claim", "claim_folder", "figure_paths", "refuse_existing"]
 
 
 Key = TypeVar("Key")
@@ -135,3 +136,39 @@ def refuse_existing(files: Iterable[PathLike], overwrite: bool) -> None:
         raise MinicnnError(
             f"{there[0]}: exists already{others}; --overwrite replaces what is there, --out names another folder"
         )
+
+
+def claim_folder(folder: PathLike, name: str, run: Mapping[str, Any], overwrite: bool) -> None:
+    """Make a folder for the results of a run that can be continued, or go on in it if they are of the same run.
+
+    Parameters
+    ----------
+    folder : made if it is missing
+    name : of the results; what makes them is kept as ``<name>-run.json``
+    run : what makes results others: values for JSON
+    overwrite : whether those of another run may be replaced
+
+    Raises
+    ------
+    ImageError
+        If the folder can't be made or written to.
+    MinicnnError
+        If it holds results of another run, which may not be replaced.
+
+    """
+    from minicnn.report.files import make_folder, write_atomically
+
+    make_folder(folder)
+    path, text = Path(folder) / f"{name}-run.json", json.dumps(run, indent=1, sort_keys=True)
+    try:
+        earlier = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        earlier = None
+    if isinstance(earlier, dict) and not overwrite:
+        others = [key for key in {**earlier, **run} if earlier.get(key) != json.loads(text).get(key)]
+        if others:
+            raise MinicnnError(
+                f"{folder}: holds the results of another run, which differs in {', '.join(others)}; --overwrite "
+                "replaces them, --out names another folder"
+            )
+    write_atomically(path, text.encode(), "claim_folder")

@@ -296,3 +296,14 @@ def test_a_name_that_is_no_text_goes_through_a_process_of_any_locale(pictures):
     assert len(records) == 3 and all(os.path.exists(os.fsencode(record["figure"])) for record in records)
     kept = [provenance.read(record["figure"])["images"][0]["name"] for record in records]
     assert sorted(os.fsencode(name) for name in kept) == sorted(b"../in/z/" + n for n in [b"b.png", *names])
+
+
+def test_results_of_another_run_are_not_replaced_unasked(pictures, capsys):
+    typed = ["evaluate", "sanity", "digits", "in/a.png", "-o", "out", "--methods"]
+    assert main([*typed, "gradient"]) == 0
+    table = (pictures / "out" / "sanity.csv").read_bytes()
+    assert main([*typed, "guided"]) == 1
+    assert "another run, which differs in methods" in capsys.readouterr().err
+    assert (pictures / "out" / "sanity.csv").read_bytes() == table
+    assert str(pictures) not in (pictures / "out" / "sanity-run.json").read_text()
+    assert main([*typed, "gradient"]) == main([*typed, "guided", "--overwrite"]) == 0
