@@ -32,6 +32,7 @@ from minicnn.verify.gradcheck.probes import (
     step_within,
 )
 from minicnn.verify.gradcheck.report import EXTRAPOLATED, UNDECIDED, Row, RowLabel
+from minicnn.verify.gradcheck.trace import run_forward
 from minicnn.verify.rounding import unknown_scale
 
 __all__ = ["OwnCase", "check_own_layer"]
@@ -90,21 +91,24 @@ class _Subject(NamedTuple):
     def forward(self, values: Values) -> np.ndarray:
         """Output in float64."""
         layer, x = self.place(self.layer, values, np.float64)
-        return np.array(layer.forward(x, reference)[0])
+        return np.array(run_forward(self.name, layer, x, reference)[0])
 
     def run(self, values: Values) -> tuple[Layer, np.ndarray, Any]:
         """Return the device's layer, its output, and what it leaves for ``backward``."""
         layer, x = self.place(self.own, values, self.dtype)
-        return layer, *layer.forward(x, self.kernels, Keep.INPUTS)
+        return layer, *run_forward(self.name, layer, x, self.kernels, Keep.INPUTS)
 
     def gradients(self, values: Values, dy: np.ndarray) -> dict[str, np.ndarray]:
         """Return what its backward says, by the values' names."""
         layer, _, saved = self.run(values)
         return self.send_back(layer, dy.astype(self.dtype), saved)
 
-    def send_back(self, layer: Layer, dy: np.ndarray, saved: Any) -> dict[str, np.ndarray]:
+    def send_back(self, layer: Layer, dy: np.ndarray, saved: Any, weights: bool = True) -> dict[str, np.ndarray]:
         """Return the gradients by the values' names."""
-        dx, others = layer.backward(dy, saved, self.kernels, weights=True)
+        result = layer.backward(dy, saved, self.kernels, weights=weights)
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
+            raise MinicnnError("backward gives something else than (dx, {parameter's name: gradient})")
+        dx, others = result[0], {name: np.array(gradient) for name, gradient in result[1].items()}
         if not self.joins:
             return {"input": np.array(dx), **others}
         if not isinstance(dx, tuple | list) or len(dx) != len(self.x):
@@ -139,7 +143,7 @@ def _label(case: _Subject, what: str, how: str) -> RowLabel:
 def _faults(case: _Subject, values: Values, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
     """Yield what the layer does that none may, as (what, sentence)."""
     layer, x = case.place(case.own, values, case.dtype)
-    y, saved = layer.forward(x, case.kernels, Keep.INPUTS)
+    y, saved = run_forward(case.name, layer, x, case.kernels, Keep.INPUTS)
     _, before = case.place(case.own, values, case.dtype)
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(_tuple(x), _tuple(before), strict=True)):
         yield "forward", "forward writes into its input; it must leave it as it is"
@@ -150,7 +154,9 @@ def _faults(case: _Subject, values: Values, rng: np.random.Generator) -> Iterato
     dy = rng.standard_normal(y.shape).astype(case.dtype)
     given = dy.copy()
     try:
-        first, second = ({k: a.copy() for k, a in case.send_back(layer, dy, saved).items()} for _ in range(2))
+        first, second = (case.send_back(layer, dy, saved) for _ in range(2))
+        again, saved = run_forward(case.name, layer, before, case.kernels, Keep.MASKS)
+        alone = case.send_back(layer, dy, saved, weights=False)
     except Exception as error:  # whatever somebody's code raises
         sentence = str(error) if isinstance(error, MinicnnError) else f"backward raised {describe_error(error)}"
         yield "backward", sentence
@@ -159,7 +165,9 @@ def _faults(case: _Subject, values: Values, rng: np.random.Generator) -> Iterato
         yield "backward", "backward writes into dy; it must leave it as it is"
     elif any(not _same(first[k], second[k]) for k in first):
         yield "backward", "backward gives another gradient the second time, for the same dy"
-    if not _same(y, layer.forward(before, case.kernels, Keep.INPUTS)[0]):
+    elif any(not _same(first[k], alone[k]) for k in alone):
+        yield "backward", "backward gives another dx where weights is False, and forward keeps Keep.MASKS"
+    if not _same(y, again):
         yield "forward", "forward gives another output the second time, for the same input"
 
 

@@ -13,7 +13,23 @@ from minicnn.errors import MinicnnError
 from minicnn.layers import Keep, Layer
 from minicnn.rules import GRADIENT, Rule
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "run_forward"]
+
+
+def run_forward(
+    name: str, layer: Layer, x: Any, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
+) -> tuple[np.ndarray, Any]:
+    """Return what a layer's forward gives; MinicnnError where it raises something or gives something else."""
+    where = f"layer {name!r} ({type(layer).__name__}): forward"
+    try:
+        result = layer.forward(x, kernels, keep, rng)
+    except MinicnnError:
+        raise
+    except Exception as error:  # of somebody's own layer
+        raise MinicnnError(f"{where} raised {describe_error(error)}") from error
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise MinicnnError(f"{where} gives {type(result).__name__}, expected (y, what backward needs)")
+    return result
 
 
 @dataclass
@@ -38,13 +54,7 @@ class _Recorder(Layer):
         self, x: np.ndarray, kernels: ModuleType, keep: Keep = Keep.NOTHING, rng: Any = None
     ) -> tuple[np.ndarray, Any]:
         self.trace.inputs[self.name] = x
-        try:
-            return self.layer.forward(x, kernels, keep, rng)
-        except MinicnnError:
-            raise
-        except Exception as error:  # of somebody's own layer
-            kind = type(self.layer).__name__
-            raise MinicnnError(f"layer {self.name!r} ({kind}): forward raised {describe_error(error)}") from error
+        return run_forward(self.name, self.layer, x, kernels, keep, rng)
 
     def backward(
         self, dy: np.ndarray, saved: Any, kernels: ModuleType, rule: Rule = GRADIENT, weights: bool = False

@@ -10,7 +10,7 @@ from PIL import Image
 import minicnn
 from minicnn import Network
 from minicnn.errors import MinicnnError, ShapeError
-from minicnn.layers import Conv2d, Flatten, Kind, Layer, Linear, MaxPool2d, Multiply, ReLU
+from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, Multiply, ReLU
 from minicnn.rules import GRADIENT
 from minicnn.verify import compare, diagnose, gradients, validity
 from tests.helpers.own_layers import RIGHT, WRONG, Formula
@@ -115,8 +115,11 @@ class Rude(Layer):
         if self.how == "writes into its input":
             x *= 2
         if self.how == "another output the second time":
-            return x * self.sum, None
-        return x.sum(axis=-1) if self.how == "output_shape says" else x * 1.0, None
+            return x * self.sum, 1.0
+        if self.how == r"forward gives ndarray, expected \(y, what backward needs\)":
+            return x * 1.0
+        kept = keep == Keep.INPUTS or self.how != "another dx where weights is False"
+        return x.sum(axis=-1) if self.how == "output_shape says" else x * 1.0, kept
 
     def backward(self, dy, saved, kernels, rule=GRADIENT, weights=False):
         if self.how == "writes into dy":
@@ -126,7 +129,9 @@ class Rude(Layer):
             return self.sum, {}
         if self.how == r"raised IndexError: .*\(.*test_own_layers.py, line \d+, in backward\)":
             return dy[..., 99], {}
-        return dy if self.how != "gradient is" else dy[:1], {}
+        if self.how == r"something else than \(dx":
+            return dy
+        return dy * saved if self.how != "gradient is" else dy[:1], {}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +144,8 @@ class Rude(Layer):
         "another gradient the second time",
         r"raised IndexError: .*\(.*test_own_layers.py, line \d+, in backward\)",
         "gradient is",
+        "another dx where weights is False",
+        r"something else than \(dx",
     ],
 )
 def test_bad_manners_are_said(how):
@@ -152,6 +159,8 @@ def test_what_forward_raises_is_said_with_its_place():
         MinicnnError, match=r"layer 'layer' \(Formula\): forward raised ValueError: .*, line \d+, in "
     ):
         gradients(Formula("Broken", lambda x: x.reshape(7, 7), None), X)
+    with pytest.raises(MinicnnError, match=r"forward gives ndarray, expected \(y, what backward needs\)"):
+        gradients(Rude(r"forward gives ndarray, expected \(y, what backward needs\)"), X)
     with pytest.raises(MinicnnError, match="expected a Network, a layer or a pair of functions"):
         gradients((np.sin, 3), X)
 
