@@ -132,7 +132,7 @@ def compose(
     ]
     for i, row in enumerate(rows):
         heading = headings[i] if i < len(headings) else ""
-        words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=2)
+        words = paragraph(heading, inner, SUBTITLE_SIZE, INK, lines=4)
         words.info["heading"] = heading
         stack += [(GAP, [words]), (GAP // 2 if words.height else GAP, row)]
     # texts that are empty have no height, and take the space above them with them

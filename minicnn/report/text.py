@@ -59,29 +59,40 @@ def wrap(text: object, typeface: FreeTypeFont | ImageFont, width: int, lines: in
     """Break `text` into at most `lines` lines of at most `width` pixels; "..." stands for what doesn't fit.
 
     Lines end at a space where there is one; a word that is wider than the line is broken behind a joint, such as
-    an underscore of a file's name, and anywhere only if it has none.
+    an underscore of a file's name, and loses its end to "..." if it has none.
 
     Examples
     --------
     >>> wrap("photos n02123045_tabby.jpg", font(16), 110, 3)
     ['photos', 'n02123045_', 'tabby.jpg']
+    >>> wrap("electroencephalogram of a cat", font(16), 110, 3)
+    ['electroencep...', 'of a cat']
 
     """
     rest = to_drawable(text)
     result: list[str] = []
     while rest and len(result) < lines:
         end = _count_fitting(rest, typeface, width)
+        line = rest[:end]
         if end < len(rest):
             # the space may be the very next character, which need not fit itself
             space = rest.rfind(" ", 0, end + 1)
             joint = max(rest.rfind(character, 0, end) for character in JOINTS) + 1
-            end = space if space > 0 else joint or end
-        result.append(rest[:end].rstrip())
+            if end := max(space, 0) or joint:
+                line = rest[:end]
+            else:
+                end = f"{rest} ".index(" ")
+                line = _shorten(line, typeface, width)
+        result.append(line.rstrip())
         rest = rest[end:].lstrip()
     if rest:
-        start = f"{result[-1]}..."
-        while len(start) > 3 and typeface.getlength(start) > width:
-            # one character of the text gives way, and the dots are put back behind it
-            start = f"{start[:-4].rstrip()}..."
-        result[-1] = start
+        result[-1] = _shorten(result[-1].removesuffix("..."), typeface, width)
     return result
+
+
+def _shorten(line: str, typeface: FreeTypeFont | ImageFont, width: int) -> str:
+    """Return a line that ends in "...", which characters at its end give way to."""
+    start = f"{line}..."
+    while len(start) > 3 and typeface.getlength(start) > width:
+        start = f"{start[:-4].rstrip()}..."
+    return start
