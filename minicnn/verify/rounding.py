@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn._utils.types import Shape
-from minicnn.errors import MinicnnError
 from minicnn.kernels import reference
 from minicnn.kernels.reference.axis_taps import AxisTaps
 from minicnn.layers import (
@@ -276,7 +275,8 @@ def _magnification(layer: Layer, size: np.ndarray) -> float:
 @singledispatch
 def _smooth_gradient_size(layer: Layer, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """Sum of the absolute values of the terms of a smooth layer's input gradient, for dy >= 0."""
-    raise MinicnnError(f"verify: no rule for {type(layer).__name__}; add it to minicnn/verify/rounding.py")
+    _, saved = layer.forward(x, reference, Keep.INPUTS)
+    return unknown_scale(layer.backward(dy, saved, reference)[0])
 
 
 @_smooth_gradient_size.register
