@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.report.layout import HAIRLINE, INK, PAPER, SOFT
 from minicnn.report.text import font, to_drawable
+from minicnn.report.vector import Line, write_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,6 +21,7 @@ __all__ = ["COLOURS", "chart"]
 
 # Drawn this many times as large and then reduced, so that lines are smooth.
 SUPERSAMPLING = 3
+SIZE = 15  # of the letters
 # Okabe and Ito's colours, told apart by the colour-blind too, and grey.
 COLOURS = (
     (213, 94, 0),
@@ -95,7 +97,7 @@ def chart(
     # the axis is extended by whole steps until it holds every value, so that ticks stay where they were
     low -= step * max(0, np.ceil((low - values.min()) / step))
     high += step * max(0, np.ceil((values.max() - high) / step))
-    typeface = font(15)
+    typeface = font(SIZE)
     legend_width = round(max(typeface.getlength(to_drawable(name)) for name in curves)) + 50
     axes = _Axes(48, 40 if name else 16, width - 16, height - 32, low, high)
     picture = Image.new("RGB", ((width + legend_width) * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
@@ -113,16 +115,15 @@ def chart(
         _draw_line(draw, np.array([[width, y], [width + 28, y]]), n)
     # text is drawn afterwards, at its final size, so that it is not blurred by the reduction
     picture = picture.resize((width + legend_width, height), Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(picture)
-    for tick in ticks:
-        draw.text((6, axes.y(tick) - 9), f"{tick:.2g}", fill=SOFT, font=typeface)
-    for n, name in enumerate(curves):
-        draw.text((width + 36, 19 + 24 * n), to_drawable(name), fill=INK, font=typeface)
-    draw.text((6, 8), to_drawable(name), fill=SOFT, font=typeface)
     left, right = to_drawable(left), to_drawable(right)
-    draw.text((axes.left, height - 24), left, fill=SOFT, font=typeface)
-    draw.text((axes.right - typeface.getlength(right), height - 24), right, fill=SOFT, font=typeface)
-    return picture
+    lines = [Line(6, round(axes.y(tick)) - 9, SIZE, SOFT, f"{tick:.2g}") for tick in ticks]
+    lines += [Line(width + 36, 19 + 24 * n, SIZE, INK, to_drawable(curve)) for n, curve in enumerate(curves)]
+    lines += [
+        Line(6, 8, SIZE, SOFT, to_drawable(name)),
+        Line(axes.left, height - 24, SIZE, SOFT, left),
+        Line(axes.right - round(typeface.getlength(right)), height - 24, SIZE, SOFT, right),
+    ]
+    return write_words(picture, lines)
 
 
 def _stack(curves: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.report.layout import HAIRLINE, INK, ORANGE, PAPER, SOFT
 from minicnn.report.text import font, to_drawable
+from minicnn.report.vector import Line, write_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,6 +19,7 @@ __all__ = ["curve"]
 
 # Drawn this many times as large and then reduced, so that lines are smooth.
 SUPERSAMPLING = 3
+SIZE = 15  # of the letters
 
 
 def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 360, name: str = "") -> Image:
@@ -64,11 +66,13 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
     points = np.stack([x, np.broadcast_to(y, x.shape)], axis=1) * SUPERSAMPLING
     draw.line([tuple(point) for point in points.tolist()], fill=ORANGE, width=2 * SUPERSAMPLING, joint="curve")
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    draw, typeface = ImageDraw.Draw(picture), font(15)
-    draw.text((left, top - 24), f"{high:.4g}", fill=INK, font=typeface)
-    words = to_drawable(name)
-    draw.text((right - typeface.getlength(words), top - 24), words, fill=SOFT, font=typeface)
-    draw.text((left, bottom + 6), f"{low:.4g}", fill=INK, font=typeface)
-    steps = f"{len(values) - 1} steps"
-    draw.text((right - typeface.getlength(steps), bottom + 6), steps, fill=SOFT, font=typeface)
-    return picture
+    words, steps = to_drawable(name), f"{len(values) - 1} steps"
+    # flush right
+    starts = [right - round(font(SIZE).getlength(text)) for text in (words, steps)]
+    lines = [
+        Line(left, top - 24, SIZE, INK, f"{high:.4g}"),
+        Line(starts[0], top - 24, SIZE, SOFT, words),
+        Line(left, bottom + 6, SIZE, INK, f"{low:.4g}"),
+        Line(starts[1], bottom + 6, SIZE, SOFT, steps),
+    ]
+    return write_words(picture, lines)

@@ -75,7 +75,11 @@ def fit(image: Image, width: int, height: int) -> Image:
     # the tighter of the two sides decides, so that the aspect is kept
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.LANCZOS)
+    result = image.resize(size, Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.LANCZOS)
+    if "bare" in image.info:
+        lines = [line.scaled(scale) for line in image.info["lines"]]
+        result.info = {"bare": fit(image.info["bare"], width, height), "lines": lines}
+    return result
 
 
 def paragraph(text: str, width: int, size: int, colour: Colour, lines: int) -> Image:
@@ -107,6 +111,9 @@ def tile(image: Image, caption: str, width: int, height: int, size: int = CAPTIO
     result.paste(words, (0, height + size // 2))
     result.info["panel"] = {"box": [0, top, image.width, height], "caption": caption}
     result.info["lines"] = [line.moved(0, height + size // 2) for line in words.info["lines"]]
+    if "bare" in image.info:
+        result.info["bare"] = image.info["bare"]
+        result.info["lines"] += [line.moved(0, top) for line in image.info["lines"]]
     return result
 
 
@@ -149,7 +156,7 @@ def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int, margin: int
     heights = [max(tile.height for tile in row) for _, row in stack]
     spaces = [0] + [space for space, _ in stack[1:]]
     paper = Image.new("RGB", (inner + 2 * margin, sum(heights) + sum(spaces) + 2 * margin), PAPER)
-    y, heading, panels, lines = margin, "", [], []
+    y, heading, panels, lines, bare = margin, "", [], [], {}
     for (_, row), space, height in zip(stack, spaces, heights, strict=True):
         x, y = margin, y + space
         for tile in row:
@@ -158,10 +165,12 @@ def _stack(stack: Sequence[tuple[int, Sequence[Image]]], inner: int, margin: int
             lines += [line.moved(x, y) for line in tile.info.get("lines", ())]
             if panel := tile.info.get("panel"):
                 box = [a + b for a, b in zip(panel["box"], (x, y, x, y), strict=True)]
+                if "bare" in tile.info:
+                    bare[tuple(box)] = tile.info["bare"]
                 panels.append({"box": box, "caption": panel["caption"], "heading": heading})
             x += tile.width + GAP
         y += height
     # where the pictures are, so that a page can lay them out itself
     paper.info.update(describe_panels(panels))
-    paper.info["lines"] = lines
+    paper.info.update(lines=lines, bare=bare)
     return paper

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 from minicnn.report.page_pictures import encode, split_figure
+from minicnn.report.text import font
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Line", "to_pdf", "to_svg"]
+__all__ = ["Line", "to_pdf", "to_svg", "write_words"]
 
 ASCENT = 0.8  # of the size of a font: from the top of a line to where its letters stand
 POINTS = 0.5  # of a pixel of a figure, which has 144 to the inch
@@ -32,6 +33,23 @@ class Line(NamedTuple):
         """Return the line elsewhere."""
         return self._replace(x=self.x + x, y=self.y + y)
 
+    def scaled(self, scale: float) -> Line:
+        """Return the line as it stands in a picture brought to another size."""
+        x, y, size = (round(scale * n) for n in (self.x, self.y, self.size))
+        return self._replace(x=x, y=y, size=size)
+
+
+def write_words(picture: Image, lines: Sequence[Line]) -> Image:
+    """Write words on a picture, and keep in its ``info`` both apart, for figures as vectors."""
+    from PIL import ImageDraw
+
+    result = picture.copy()
+    draw = ImageDraw.Draw(result)
+    for line in lines:
+        draw.text((line.x, line.y), line.text, fill=line.colour, font=font(line.size))
+    result.info.update(bare=picture, lines=list(lines))
+    return result
+
 
 class _Part(NamedTuple):
     """A picture and its box in the figure."""
@@ -42,7 +60,9 @@ class _Part(NamedTuple):
 
 def _parts(figure: Image) -> tuple[list[_Part], list[Line]]:
     """Return pictures and lines of a figure; one that was not composed is a picture itself."""
-    parts = [_Part(part.image, part.box) for part in split_figure(figure)]
+    # of charts without their words, which are among the lines
+    bare = figure.info.get("bare", {})
+    parts = [_Part(bare.get(tuple(part.box), part.image), part.box) for part in split_figure(figure)]
     return parts or [_Part(figure, (0, 0, *figure.size))], list(figure.info.get("lines", ()))
 
 

@@ -13,6 +13,8 @@ from minicnn.cli import main
 from minicnn.figures.verification import verify_figure
 from minicnn.io import catalogue
 from minicnn.report import panels, save_png
+from minicnn.report.chart import chart
+from minicnn.report.curve import curve
 from minicnn.report.drawing import Drawing, current, drawing
 from minicnn.report.vector import to_pdf, to_svg
 
@@ -86,3 +88,18 @@ def test_vectors_of_an_earlier_run_are_kept(tmp_path):
     assert main(["saliency", SEVEN, "--net", "digits", "-o", str(tmp_path), "--vector", "svg"]) == 0
     assert (tmp_path / "seven.saliency.svg").read_text() == "kept"
     assert (tmp_path / "seven.saliency-2.svg").exists()
+
+
+def test_the_words_of_charts_are_text_too():
+    pictures = [
+        (curve([0.0, 3.0], name="a score"), "rise"),
+        (chart({"one": [0, 1], "two": [1, 0]}, "left end", "right end", name="share"), "both"),
+    ]
+    figure = panels(pictures)
+    root = ElementTree.fromstring(to_svg(figure, {}))
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"a score", "3", "1 steps", "rise", "share", "one", "two", "left end", "right end", "0.4"} <= set(words)
+    # the picture behind them has none, and stands where it stood
+    (box, bare), *_ = figure.info["bare"].items()
+    assert bare.size == (box[2] - box[0], box[3] - box[1])
+    assert np.asarray(bare).sum() > np.asarray(figure.crop(box)).sum()
