@@ -9,6 +9,7 @@ from typing import Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.results import add_overwrite, claim_folder
 from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
 from minicnn.cli.parsing.drawing import add_colour_map
@@ -30,6 +31,7 @@ def configure(parser: ArgumentParser) -> None:
         "--steps", type=int, default=200, metavar="N", help="of each class model (default: %(default)s)"
     )
     common.add_device(parser)
+    add_overwrite(parser)
     common.add_json(parser)
 
 
@@ -42,6 +44,9 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
+    if Path(arguments.data).is_dir():  # what else it is, reproduce says
+        run = {key: origin[key] for key in ("sha256", "preprocess")}
+        claim_folder(arguments.output, "reproduce", {"net": run}, arguments.overwrite)
     try:
         record = reproduce(
             net,
