@@ -132,3 +132,21 @@ def test_the_table_fits_a_terminal_and_is_whole_if_asked_for():
     verdict, _, *table = comparison.text().split("\n")
     assert verdict == comparison.verdict() and max(map(len, table)) <= 100
     assert "a/long/name/of/conv1/output_0" in comparison.text(wide=True)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_convolution_that_holds_its_rectifier_is_compared_behind_it(flipped):
+    layers = [("conv1", Conv2d(2, 4, 3)), ("relu1", ReLU()), ("conv2", Conv2d(4, 4, 3)), ("relu2", ReLU())]
+    net = Network([*layers, ("gap", GlobalAvgPool2d()), ("flat", Flatten()), ("fc", Linear(4, 3))], SHAPE, seed=0)
+    values = {v.name: v.array for v in probe.run(net, dump(net)["input"]).values.values()}
+    # as Keras's Conv2D(activation="relu") shows it: the rectified values under the convolution's name
+    theirs = {"input": dump(net)["input"], "conv1@Conv2D": values["relu1"], "conv2@Conv2D": values["relu2"]}
+
+    def flip(layer):
+        return layer.with_state(layer.state() | {"weight": layer.weight[..., ::-1].copy()})
+
+    layers = [(name, flip(layer) if name == "conv2" else layer) for name, layer in net.named_layers]
+    comparison = compare(net.with_layers(layers) if flipped else net, theirs | {"fc@Dense": values["fc"]})
+    assert comparison.ok != flipped, comparison.text()
+    assert [value.name for value in comparison.values] == ["relu1", "relu2", "fc"]
+    assert not flipped or "first from conv2 to relu2" in comparison.verdict()
