@@ -72,9 +72,11 @@ def main() -> int:
 
 
 def measure_command(name: str, limit: int, words: str, images: list[Path], small: Path) -> list[float]:
-    """Return a command's peaks on the images, in MB."""
+    """Return a command's peaks on the images, in MB, and say them as they come."""
     run(words, small, name)
-    return [run(words, image, name) for image in images]
+    peaks = [run(words, image, name) for image in images]
+    print(f"{name}: {', '.join(f'{peak:.0f}' for peak in peaks)} of {limit} MB", file=sys.stderr, flush=True)
+    return peaks
 
 
 def run(words: str, image: Path, name: str) -> float:
