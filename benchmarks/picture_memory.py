@@ -20,7 +20,7 @@ import measure
 import numpy as np
 
 MB = 1e6
-WIDTH, HEIGHT = 8000, 6250
+SIZES = {"small.jpg": (500, 375), "large.jpg": (8000, 6250), "large.png": (8000, 6250)}
 PREDICT, EXPLAIN = 400, 1000  # MB that are allowed
 
 API = (
@@ -53,11 +53,17 @@ def main() -> int:
     parser.add_argument("--image", help="another photograph; a CSV file is written beside it")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="commands whose names hold one of these words")
     parser.add_argument("--json", help="file to write the figures to")
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     chosen = {n: c for n, c in COMMANDS.items() if not arguments.only or any(w in n for w in arguments.only)}
+    if arguments.make:
+        make_photographs(Path(arguments.make))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
-        images = [Path(arguments.image).resolve()] if arguments.image else make_photographs(Path(folder))
-        small = make_photograph(Path(folder) / "small.jpg", 500, 375)
+        # in a process of its own: a child's peak is at least what its parent had when it was made
+        subprocess.run([sys.executable, __file__, "--make", folder], check=True)
+        small, *large = (Path(folder) / name for name in SIZES)
+        images = [Path(arguments.image).resolve()] if arguments.image else large
         rows = {name: measure_command(name, *chosen[name], images, small) for name in chosen}
     machine = measure.machine(2)
     head = ["peak, MB", *(image.suffix[1:] for image in images), "limit"]
@@ -99,12 +105,13 @@ def run(words: str, image: Path, name: str) -> float:
         return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / MB
 
 
-def make_photographs(folder: Path) -> list[Path]:
-    """Write the large photograph as JPEG and PNG."""
-    return [make_photograph(folder / f"large.{kind}", WIDTH, HEIGHT) for kind in ("jpg", "png")]
+def make_photographs(folder: Path) -> None:
+    """Write a small photograph, and the large one as JPEG and PNG."""
+    for name, size in SIZES.items():
+        make_photograph(folder / name, *size)
 
 
-def make_photograph(path: Path, width: int, height: int) -> Path:
+def make_photograph(path: Path, width: int, height: int) -> None:
     """Write a shipped photograph at a size, with noise so that it compresses as photographs do."""
     from PIL import Image
 
@@ -116,7 +123,6 @@ def make_photograph(path: Path, width: int, height: int) -> Path:
     for rows in np.array_split(pixels, 100):
         rows[:] = np.clip(rows + rng.integers(-12, 13, rows.shape), 0, 255)
     Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix == ".jpg" else {"compress_level": 1}))
-    return path
 
 
 if __name__ == "__main__":

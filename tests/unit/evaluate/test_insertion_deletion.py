@@ -90,8 +90,10 @@ def test_smoothing_is_of_the_longer_side(net, folder):
 
 
 def test_a_flat_map_points_nowhere():
-    assert pointing_game._argmax(np.zeros((3, 4), np.float32), 0.0) is None
-    assert pointing_game._argmax(np.eye(3, dtype=np.float32), 0.0) == [0, 0]
+    assert pointing_game._argmax(np.zeros((3, 4), np.float32), 0.0, (3, 4)) is None
+    assert pointing_game._argmax(np.eye(3, dtype=np.float32), 0.0, (3, 3)) == [0, 0]
+    # of a large picture, whose map is smaller, the middle of the pixel
+    assert pointing_game._argmax(np.eye(3, dtype=np.float32), 0.0, (30, 60)) == [5, 10]
 
 
 def test_curves_are_probabilities_of_inputs_made_one_by_one(net):
