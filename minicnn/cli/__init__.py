@@ -77,9 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(words) in ([], ["help"]):
         build_parser(()).print_help()
         return 0
-    arguments = build_parser(words).parse_args(words)
-    from minicnn.cli.common import UsageError, complain
-    from minicnn.cli.loop.signals import raising_stopped
+    try:
+        arguments = build_parser(words).parse_args(words)
+        from minicnn.cli.common import UsageError, complain
+        from minicnn.cli.loop.signals import raising_stopped
+    except KeyboardInterrupt:  # while modules are imported
+        return 128 + signal.SIGINT
 
     try:
         with warnings.catch_warnings(), loudness(arguments), raising_stopped(), drawing_of(arguments):
