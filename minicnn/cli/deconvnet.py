@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.loop.each import list_failures
+from minicnn.cli.loop.each import counting, list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, claim, figure_paths
 from minicnn.cli.loop.sources import Failure, Sources, read_sources
@@ -94,15 +94,16 @@ def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, ar
     names = [f"{n}" for n in range(1, min(arguments.top, len(images)) + 1)]
     planned = RawFiles.asked_for(arguments, names).planned
     figure = claim(arguments.output, {layer: figure}, arguments.overwrite, planned)[layer]
-    strongest = top_activations(
-        net,
-        common.with_progress(images, "image"),
-        layer,
-        channel,
-        arguments.top,
-        lambda error: failures.append(Failure("", str(error))),
-        position,
-    )
+    with counting(images) as searched:
+        strongest = top_activations(
+            net,
+            searched,
+            layer,
+            channel,
+            arguments.top,
+            lambda error: failures.append(Failure("", str(error))),
+            position,
+        )
     reconstructions = [
         (path, deconvnet(net, path, layer, channel, position, arguments.rule)) for path, _ in strongest
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from minicnn.cli.loop.printing import Printer, complain, counted, printable, with_progress
@@ -10,7 +11,7 @@ from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
 from minicnn.errors import DeviceError, DeviceMemoryError, MinicnnError
 
-__all__ = ["list_failures", "run_for_each"]
+__all__ = ["counting", "list_failures", "run_for_each"]
 
 Record = dict[str, Any]
 
@@ -88,3 +89,22 @@ def list_failures(failures: Sequence[Failure], count: int = 1, unit: str = "imag
         reason = reason.replace(item, name) if item else reason
         complain(reason if f"{name}:" in reason or not name else f"{name}: {reason}")
     return 1 if failures else 0
+
+
+@contextmanager
+def counting(items: Sequence[str], unit: str = "image") -> Iterator[Iterable[str]]:
+    """Yield items with progress, for one result of all of them; stopped, say how many were seen."""
+    seen = 0
+
+    def follow() -> Iterator[str]:
+        nonlocal seen
+        for item in with_progress(items, unit):
+            yield item
+            seen += 1
+
+    try:
+        yield follow()
+    except Stopped as stop:
+        raise Stopped(
+            stop.number, f"{stop}: {seen} of {counted(len(items), unit)} seen, nothing is drawn"
+        ) from None
