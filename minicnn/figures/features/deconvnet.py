@@ -122,11 +122,13 @@ def measure_likeness(shown: Sequence[Reconstruction], stride: tuple[int, int] = 
 
     Returns
     -------
-    likeness : float in [-1, 1], 0 if there are no two that are not zero
+    likeness : float in [-1, 1], 0 if there are no two of different pictures that are not zero
 
     """
     cosines = []
     for first, second in combinations(shown, 2):
+        if np.array_equal(first.patch, second.patch):
+            continue  # of one picture there is one reconstruction
         shifts = [
             (p - q) * s
             for p, q, s in zip(first.position or (0, 0), second.position or (0, 0), stride, strict=True)
@@ -170,8 +172,9 @@ def _explain_likeness(net: Network, layer: str) -> str:
             "take a layer behind one"
         )
     return (
-        f": {layer} is late, and of a picture a deconvnet keeps the switches of {counted(below, 'max-pool')} "
-        "alone; take an earlier layer, or --rule guided, which asks at each ReLU what the picture let through"
+        f": of a picture a deconvnet keeps the switches of max-pools alone, and below {layer} "
+        f"{counted(below, 'max-pool')} shaped little; take a layer behind more of them, an earlier one if it is "
+        "late, or --rule guided"
     )
 
 

@@ -14,6 +14,7 @@ from minicnn.figures.features.deconvnet import measure_likeness, write_reconstru
 from minicnn.io.digest import digest_network
 
 SIDE = 20
+ONES = np.ones((2, 3, 3, 3))
 
 
 def drawn(path, x, channels):
@@ -58,7 +59,8 @@ def test_a_sheet_of_the_same_grid_for_all_says_why(tmp_path, same):
     for factor in (1.0, 0.5, 2.0):
         y = (factor * x if same else rng.normal(size=x.shape)).astype(np.float32)
         field = Box(0, 0, SIDE, SIDE)
-        shown = Reconstruction(y, 1.0, "conv", 0, (0, 0), field, (0.0, 0.0, SIDE, SIDE), white, "deconvnet")
+        patch = (white / (1 + factor)).astype(np.uint8)
+        shown = Reconstruction(y, 1.0, "conv", 0, (0, 0), field, (0.0, 0.0, SIDE, SIDE), patch, "deconvnet")
         pairs.append((image, shown))
     origin = {"name": "net", "sha256": "0" * 64, "device": "cpu", "preprocess": {}}
     with warnings.catch_warnings(record=True) as caught:
@@ -70,16 +72,16 @@ def test_a_sheet_of_the_same_grid_for_all_says_why(tmp_path, same):
 @pytest.mark.parametrize(
     ("own", "words"),
     [
-        ((layers.Conv2d(3, 2, 3, stride=2), layers.ReLU()), "net has no max-pools"),
-        ((layers.Conv2d(3, 2, 3), layers.ReLU(), layers.MaxPool2d(2)), "no max-pool lies below 1"),
-        ((layers.MaxPool2d(2), layers.ReLU()), "switches of 1 max-pool alone; take an earlier layer"),
+        ((layers.Conv2d(3, 2, 3, stride=2, weight=ONES), layers.ReLU()), "net has no max-pools"),
+        ((layers.Conv2d(3, 2, 3, weight=ONES), layers.ReLU(), layers.MaxPool2d(2)), "no max-pool lies below 1"),
+        ((layers.MaxPool2d(2), layers.ReLU()), "below 1 1 max-pool shaped little"),
     ],
 )
 def test_why_reconstructions_are_the_same_is_said(tmp_path, own, words):
     net = minicnn.Network(own, (3, 16, 16), minicnn.Preprocess((16, 16)), name="net")
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    # of pictures that are the same their reconstructions are
-    pairs = [(image, explain.deconvnet(net, image, "1", 0))] * 3
+    # the order of the values stays, and so do the switches
+    pairs = [(picture, explain.deconvnet(net, picture, "1", 0, (1, 1))) for picture in (image, image // 2 + 64)]
     with pytest.warns(UserWarning, match=words):
         write_reconstructions(tmp_path / "sheet.png", pairs, digest_network(net, "net"), net=net)
 
@@ -91,7 +93,7 @@ def test_reconstructions_are_compared_where_their_activations_are():
     for row, column in ((0, 0), (3, 1), (2, 3)):
         x = np.zeros((1, 13, 13), np.float32)
         x[:, 2 * row : 2 * row + 5, 2 * column : 2 * column + 5] = (1 + row) * grid
-        shown.append(Reconstruction(x, 1.0, "conv", 0, (row, column), None, None, None, "deconvnet"))
+        shown.append(Reconstruction(x, 1.0, "conv", 0, (row, column), None, None, np.full(1, row), "deconvnet"))
     assert measure_likeness(shown, (2, 2)) == pytest.approx(1, abs=1e-6)
     assert measure_likeness(shown, (1, 1)) < 0.5
-    assert measure_likeness(shown[:1]) == 0
+    assert measure_likeness(shown[:1]) == measure_likeness([shown[0]] * 2) == 0
