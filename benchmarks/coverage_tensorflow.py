@@ -18,7 +18,7 @@ def tensorflow_files(name: str, folder: Path) -> Iterator[tuple[str, Path | Exce
 
     model, x = settled_keras(name)
     model.layers[-1].activation = tf.identity
-    peer = tensorflow_peer(model, tf.constant(x))
+    peer = tensorflow_peer(model, tf.constant(x)) | merged_rectifiers(model)
     path: Path | Exception = folder / f"{name}.onnx"
     try:
         signature = [tf.TensorSpec((1, *x.shape[1:]), x.dtype)]
@@ -27,6 +27,16 @@ def tensorflow_files(name: str, folder: Path) -> Iterator[tuple[str, Path | Exce
     except Exception as error:
         path = error
     yield "ONNX, tf2onnx", path, peer
+
+
+def merged_rectifiers(model) -> dict:
+    """Return why guided maps can't be compared, where several rectifiers read one value: tf2onnx makes one of them.
+
+    The guided rule clips what comes back at each rectifier; at one for several it clips the sum.
+    """
+    inputs = [id(layer.input) for layer in model.layers if type(layer).__name__ in ("Activation", "ReLU")]
+    merged = len(inputs) - len(set(inputs))
+    return {"guided": f"{merged} of {len(inputs)} rectifiers merged"} if merged else {}
 
 
 def tensorflow_peer(model, x) -> dict:
