@@ -30,7 +30,7 @@ def tensorflow_files(name: str, folder: Path) -> Iterator[tuple[str, Path | Exce
 
 
 def merged_rectifiers(model) -> dict:
-    """Return why guided maps can't be compared, where several rectifiers read one value: tf2onnx makes one of them.
+    """Return why guided maps can not be compared, where several rectifiers read one value and are written as one.
 
     The guided rule clips what comes back at each rectifier; at one for several it clips the sum.
     """

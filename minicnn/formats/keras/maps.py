@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn import layers as nn
 from minicnn.formats.containers.files import escape
-from minicnn.formats.keras.context import BuildContext, count_channels, map_size, padding_mode, sizes
+from minicnn.formats.keras.channel_order import CHOICE, PART
+from minicnn.formats.keras.context import BuildContext, count_channels, find_axis, map_size, padding_mode, sizes
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import Layer
 from minicnn.shapes import Sides, same_padding
@@ -131,10 +132,25 @@ def _adaptive_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) 
     return [nn.AdaptiveAvgPool2d(size) if "Average" in spec.kind else nn.AdaptiveMaxPool2d(size)]
 
 
+def _choice(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    return [nn.IndexSelect(_selected_axis(spec, context), tuple(spec.get("places")))]
+
+
+def _part(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    start, stop, step = spec.get("part")
+    return [nn.Slice(_selected_axis(spec, context), start, stop, 1 if step is None else step)]
+
+
+def _selected_axis(spec: Spec, context: BuildContext) -> int:
+    return find_axis(spec, spec.get("axis"), len(context.shape), context.channels_first)
+
+
 MAP_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {
     **dict.fromkeys(("AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D"), _adaptive_pool),
     **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), _pool),
     **dict.fromkeys(("GlobalAveragePooling2D", "GlobalMaxPooling2D"), _global_pool),
+    CHOICE: _choice,
+    PART: _part,
     "Cropping2D": _cropping,
     "Flatten": _flatten,
     "Permute": _permute,

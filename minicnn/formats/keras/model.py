@@ -13,6 +13,7 @@ from minicnn.formats.containers.files import escape
 from minicnn.formats.ends import ONLY, Ends
 from minicnn.formats.fields import Fields, describe_unread
 from minicnn.formats.keras.calls import TENSORFLOW, Constant, read_operands
+from minicnn.formats.keras.channel_order import merge_selections
 from minicnn.formats.keras.fields import check_entry, dtype_name, unread_settings
 
 __all__ = ["MAX_CONFIG_BYTES", "MODELS", "Model", "Spec", "decode_model", "find_needed", "parse_config"]
@@ -168,7 +169,9 @@ def decode_model(description: Mapping[str, Any], ends: Ends = ONLY) -> Model:
     entries = (isinstance(layer, dict) and isinstance(layer.get("config"), dict | list) for layer in layers)
     if len(layers) > MAX_LAYERS or not all(entries):
         raise WeightsError(f"its model is damaged, or has more than {MAX_LAYERS} layers")
-    specs = list(_sequential_specs(layers) if kind == "Sequential" else _functional_specs(layers))
+    specs = list(
+        _sequential_specs(layers) if kind == "Sequential" else _functional_specs(merge_selections(layers))
+    )
     if len({spec.name for spec in specs}) < len(specs) or not specs:
         raise WeightsError("two layers of a model have one name, or it has none; expected distinct names")
     if kind == "Sequential":
