@@ -67,6 +67,8 @@ def run(arguments: Namespace) -> int:
     files = [file for file in (arguments.save, arguments.html) if file is not None]
     refuse_existing(files, arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
+    if arguments.target is not None:
+        common.check_classes(net, [arguments.target])
     peer, x = as_peer(arguments.peer, net, **common.ends(arguments.loading)), _preprocess(net, arguments.image)
     if arguments.save is not None:
         x = input_for(net, peer, x)

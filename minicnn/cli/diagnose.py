@@ -35,6 +35,8 @@ def run(arguments: Namespace) -> int:
     files = [file for file in (arguments.save, arguments.html) if file is not None]
     refuse_existing(files, arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
+    if arguments.label is not None:
+        common.check_classes(net, [arguments.label])
     reference = arguments.reference
     diagnosis = diagnose(
         net,

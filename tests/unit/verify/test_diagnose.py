@@ -75,6 +75,7 @@ def test_scores_alone_are_enough(right):
     assert run.word(result) == "found", result.verdict
 
 
+@pytest.mark.filterwarnings("ignore:Preprocess")
 def test_a_photograph_and_its_class():
     """Weak evidence, and said to be; the picture's channels are exchanged, and no picture was ever so blue."""
     net = minicnn.load("efficientnet-lite0").to("cpu")

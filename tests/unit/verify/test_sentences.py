@@ -34,9 +34,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def one_sentence(capsys, *words):
+def one_sentence(capsys, *words, status=1):
     """What the command prints on stderr, which is one line, and all."""
-    assert main(list(words)) == 1
+    assert main(list(words)) == status
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("minicnn: ") and printed.err.count("\n") == 1
     return printed.err
@@ -62,7 +62,7 @@ def strictly(capsys):
     ids=lambda command: command[0],
 )
 def test_a_class_that_there_is_not(command, word, capsys):
-    assert "target: " in one_sentence(capsys, *(part.format(word) for part in command))
+    assert "target: " in one_sentence(capsys, *(part.format(word) for part in command), status=2)
 
 
 DUMPS = {
