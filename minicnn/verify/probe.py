@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike
 
 from minicnn._utils.types import Shape
 from minicnn.kernels import fuses_layers, on
-from minicnn.layers import Keep, Layer, ReLU, ReLU6, sequence
+from minicnn.layers import Keep, Layer, MaxPool2d, ReLU, ReLU6, sequence
+from minicnn.layers.kinks import pool_gaps
 from minicnn.layers.transforms.fuse import ConvReLU2d, fuse
 from minicnn.layers.transforms.pack import with_one_input
 from minicnn.network import Network
@@ -68,6 +69,7 @@ class Log:
     rounded_to : a coarser dtype that each value is rounded to, or ""
     near, units : how many rectifiers' inputs are so near to a kink that rounding in float32 may take them across,
         of how many
+    ties : windows of max-pools of which rounding in float32 may make another tap the largest
 
     """
 
@@ -79,6 +81,7 @@ class Log:
     rounded_to: str = ""
     near: int = 0
     units: int = 0
+    ties: int = 0
 
     def made_since(self, name: str, seen: Container[str]) -> list[str]:
         """Return the names of what a value is made of since the values that are seen; "input" where that is all.
@@ -101,9 +104,13 @@ class Log:
 
     def write(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
         """Write down a layer's value, and how far rounding may have taken it."""
+        # four standard deviations of all roundings up to here, at the size of the largest input
+        reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
+        if isinstance(layer, MaxPool2d):
+            gaps, _ = pool_gaps(layer, x, np.zeros_like(x))
+            # of equal zeros behind a rectifier none lets a gradient through
+            self.ties += int((((gaps <= reach).sum(axis=0) > 1) & (y != 0)).sum())
         if isinstance(layer, ReLU | ReLU6):
-            # four standard deviations of all roundings up to here, at the size of the largest input
-            reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
             kinks = (0, 6) if isinstance(layer, ReLU6) else (0,)
             self.near += sum(int((np.abs(x - kink) <= reach).sum()) for kink in kinks)
             self.units += x.size

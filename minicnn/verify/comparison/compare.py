@@ -107,11 +107,11 @@ def compare(
         gradient_dtype=np.dtype(backward.dtype).name,
         target=target,
         unmatched=[name for name in run.ours.values if name not in run.pairs],
-        kinks=run.exact.near,
+        kinks=backward.kinks if backward.values else run.exact.near,
         dtype=run.dtype,
         answer="" if answer is None or answer.ok else explain_answer(run),
         obstacle=find_obstacle(run, answer, values, backward.values),
-        remarks=(*peer.remarks, *list_remarks(run, answer, backward.dx)),
+        remarks=(*peer.remarks, *list_remarks(run, answer, backward.dx), *filter(None, [backward.remark])),
         merged=tuple(run.merged),
         tensors=backward.tensors if first is None else _tensors(run, x, first),
     )

@@ -14,10 +14,17 @@ from minicnn.verify import probe
 from minicnn.verify.comparison.both import FACTOR, Both, finite_error
 from minicnn.verify.comparison.distance import relative_distance, relative_error
 from minicnn.verify.comparison.result import ComparedValue, compare_value
-from minicnn.verify.probe import Value
+from minicnn.verify.probe import Log, Value
 from minicnn.verify.rounding import UNITS, unit
 
 __all__ = ["Gradients", "compare_gradients"]
+
+NOISE = 0.05  # of the input's range
+REMARK = (
+    "Gradients are those at the input under noise of a twentieth of its range: at the input itself {count} maxima "
+    "of pools tie to rounding, as in flat parts of pictures, so that either side may send a gradient elsewhere "
+    "and be right."
+)
 
 
 class Gradients(NamedTuple):
@@ -29,6 +36,8 @@ class Gradients(NamedTuple):
     dtype : in which they were computed
     dx : ours at the input, or None
     tensors : ours and the peer's where they diverge first, or None
+    kinks : how many units lie within rounding of one
+    remark : what there is to say of the input, or ""
 
     """
 
@@ -36,6 +45,8 @@ class Gradients(NamedTuple):
     dtype: DTypeLike = np.float32
     dx: np.ndarray | None = None
     tensors: tuple[np.ndarray, np.ndarray] | None = None
+    kinks: int = 0
+    remark: str = ""
 
 
 def compare_gradients(run: Both, target: int) -> Gradients:
@@ -48,7 +59,9 @@ def compare_gradients(run: Both, target: int) -> Gradients:
         return Gradients()
     in_float64 = peer.float64 and is_reference(run.device) and not run.merged
     dtype = np.float64 if in_float64 else np.float32
-    x = run.peer_x.astype(dtype)
+    # in float64 rounding is too small to make another tap the largest, but where they are equal to the bit
+    start, log = (run.peer_x, run.exact) if in_float64 else _part_ties(run)
+    x = start.astype(dtype)
     theirs = peer.run_gradient(x, target)
     if not theirs:
         return Gradients(dtype=dtype)
@@ -57,7 +70,7 @@ def compare_gradients(run: Both, target: int) -> Gradients:
     at_reference = in_float64 or is_reference(run.device)
     reference = ours if at_reference else probe.run(net, x, target=target).gradients
     # rounding in float32 may take units across their kink, and their gradients with them
-    slack = 0.0 if in_float64 or not run.exact.near else FACTOR * float(np.sqrt(run.exact.near / run.exact.units))
+    slack = 0.0 if in_float64 or not log.near else FACTOR * float(np.sqrt(log.near / log.units))
     if run.dtype in UNITS:  # whose weights were rounded, and so was all on the way, forwards and back
         slack += FACTOR * float(np.sqrt(2 * len(run.ours.values))) * UNITS[run.dtype]
     size = relative_distance if slack else relative_error
@@ -72,7 +85,18 @@ def compare_gradients(run: Both, target: int) -> Gradients:
         gradients.append(replace(value, error=size(ours[name], theirs[its_name])))
         if tensors is None and not gradients[-1].ok:
             tensors = ours[name], theirs[its_name]
-    return Gradients(gradients, dtype, ours["input"], tensors)
+    remark = "" if log is run.exact else REMARK.format(count=run.exact.ties)
+    return Gradients(gradients, dtype, ours["input"], tensors, log.near, remark)
+
+
+def _part_ties(run: Both) -> tuple[np.ndarray, Log]:
+    """Return the input, under noise where maxima of pools tie to rounding, and what the exact pass writes down."""
+    x = run.peer_x
+    if not run.exact.ties or run.peer.x is not None:
+        return x, run.exact
+    noise = np.random.default_rng(0).standard_normal(x.shape)
+    moved = (x + NOISE * float(np.ptp(x)) * noise).astype(x.dtype)
+    return moved, probe.run(run.net, moved, dtype=np.float64)
 
 
 def _pair_gradients(run: Both, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
