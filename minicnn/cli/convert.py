@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from minicnn.cli import common
-from minicnn.cli.loop.results import add_overwrite, refuse_existing
+from minicnn.cli.loop.printing import complain
+from minicnn.cli.loop.results import add_overwrite
 
 __all__ = ["configure", "run"]
 
@@ -28,9 +30,13 @@ def run(arguments: Namespace) -> int:
     from minicnn.io.load import resolve, save
     from minicnn.verify.conversion import all_agree, compare_files
 
-    refuse_existing([arguments.destination], arguments.overwrite)
+    destination = arguments.destination
+    # as cp does, but not without a word
+    replaces = not arguments.overwrite and os.path.lexists(destination)
     net = common.load_network(arguments.source, arguments.loading, arguments.preprocessing)
-    save(net, arguments.destination)
+    save(net, destination)
+    if replaces:
+        complain(f"{destination}: was there before, and was replaced")
     checks: list[dict[str, Any]] = []
     if arguments.check:
         checks = compare_files(net, [resolve(arguments.source)], **arguments.loading)

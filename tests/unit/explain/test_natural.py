@@ -153,8 +153,11 @@ def test_contrast_is_stretched_and_said_to_be(digits):
     assert np.abs(model.image[..., 0] - expected).max() <= 1 and black < 0 < 110 < white
     flat, shown = stretch_contrast(digits.preprocess, np.zeros((1, 28, 28), np.float32))
     assert shown == (0, 255) and len(np.unique(flat)) == 1
+    # without preprocessing the picture is of the input's own values
     model = class_model(Network(digits.layers, (1, 28, 28)), 3, settings=Ascent(steps=2))
-    assert model.image is model.shown is None
+    black, white = model.shown
+    expected = np.clip(np.rint(255 * (model.x[0] - black) / (white - black)), 0, 255)
+    assert model.in_input_units and np.abs(model.image[..., 0] - expected).max() <= 1
 
 
 def dead_net():

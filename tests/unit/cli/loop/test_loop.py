@@ -241,17 +241,24 @@ def test_figures_of_alike_pictures_keep_apart_and_none_is_replaced(pictures):
 @pytest.mark.parametrize(
     "words",
     [
-        ["convert", "digits", "class-3.png"],
         ["predict", "in/a.png", "--class-map", "class-3.png"],
         ["check", "digits", "--html", "class-3.png"],
     ],
 )
 def test_no_command_replaces_a_file_unasked(pictures, capsys, words):
     (pictures / "class-3.png").write_text("of another net")
-    net = [] if words[0] in ("convert", "check") else ["--net", "digits"]
+    net = [] if words[0] == "check" else ["--net", "digits"]
     assert main([*words, *net]) == 1
     assert "class-3.png: exists already" in capsys.readouterr().err
     assert (pictures / "class-3.png").read_text() == "of another net"
+
+
+def test_a_converted_file_is_replaced_but_not_without_a_word(pictures, capsys):
+    for options, word in (([], False), ([], True), (["--overwrite"], False)):
+        assert main(["convert", "digits", "net.npz", *options]) == 0
+        assert ("net.npz: was there before, and was replaced" in capsys.readouterr().err) == word
+    (pictures / "photo.png").write_text("no network")
+    assert main(["convert", "digits", "photo.png"]) == 1 and (pictures / "photo.png").read_text() == "no network"
 
 
 def test_suffixes_and_folders_tell_figures_apart():
