@@ -54,8 +54,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _is_file_name(name: Any) -> bool:
-    # an index must not reach into other folders
-    return isinstance(name, str) and bool(name) and Path(name).name == name and "\\" not in name
+    # an index must not reach into other folders, and file systems know no names of more than 255 bytes
+    is_name = isinstance(name, str) and bool(name) and Path(name).name == name and "\\" not in name
+    return is_name and len(name.encode("utf-8", "surrogatepass")) <= 255
 
 
 def _read_shard(path: Path) -> dict[str, np.ndarray]:

@@ -159,7 +159,17 @@ def test_weights_in_several_files(tmp_path, write, name, prefix):
 
 
 @pytest.mark.parametrize(
-    "index", [{}, [], {"w": 3}, {"w": "../secret.safetensors"}, {"w": "/etc/passwd"}, {"w": ""}, {"w": "..\\a"}]
+    "index",
+    [
+        {},
+        [],
+        {"w": 3},
+        {"w": "../secret.safetensors"},
+        {"w": "/etc/passwd"},
+        {"w": ""},
+        {"w": "..\\a"},
+        {"w": "a" * 300},
+    ],
 )
 def test_an_index_that_lies_is_refused(tmp_path, index):
     path = tmp_path / "model.safetensors.index.json"
