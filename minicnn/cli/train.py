@@ -68,7 +68,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train, print each epoch as it is done, and write network, recipe, metrics and checkpoints."""
     from minicnn import training
-    from minicnn.report.files import make_folder
+    from minicnn.report.files import make_folder, write_atomically
 
     recipe = training.Recipe() if arguments.recipe is None else training.read_recipe(arguments.recipe)
     epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
@@ -79,9 +79,10 @@ def run(arguments: Namespace) -> int:
     net = _find_network(arguments, train.labels)
     make_folder(arguments.output)
     folder = Path(arguments.output)
-    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
 
     def report(epoch: Epoch) -> None:
+        # not before an epoch is done: a folder of another run is refused, and keeps its recipe
+        write_atomically(folder / "recipe.toml", recipe.to_toml().encode(), "train")
         _append(folder / "metrics.csv", epoch)
         if not arguments.json:
             print(_format(epoch, recipe.epochs), flush=True)

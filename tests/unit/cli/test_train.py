@@ -45,6 +45,15 @@ def test_epochs_are_printed_and_kept(data, tmp_path, capsys):
     assert len((out / "metrics.csv").read_text().splitlines()) == 4
 
 
+def test_a_folder_of_another_run_is_refused_and_stays(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(data, "-o", out, "--epochs", 1) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert train(data, "-o", out, "--epochs", 2) == 1
+    assert "is of another run, with another recipe" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_net_that_can_learn_by_heart_does(data, tmp_path, capsys):
     heart = "--overfit", 8, "--set", "optimiser.learning_rate=0.1", "--set", "batch_size=4", "--epochs", 40
     assert train(data, "-o", tmp_path / "a", *heart) == 0
