@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from minicnn.cli import common
 from minicnn.cli.loop.printing import print_result
@@ -99,6 +100,9 @@ def run(arguments: Namespace) -> int:
         on_epoch=report,
         on_step=_progress(recipe, len(train)),
     )
+    # whole, since a run that was killed may have lost the line of an epoch that its checkpoint holds
+    with open(folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+        _write_rows(file, result.history, has_names=True)
     record = {
         "net": str(folder / "best.npz"),
         "best_epoch": result.best_epoch,
@@ -201,13 +205,16 @@ def _progress(recipe: Recipe, images: int) -> Any:
 
 def _append(path: Path, epoch: Epoch) -> None:
     """Add a line to the metrics, below their names if it is the first."""
-    values = asdict(epoch)
     first = epoch.epoch == 1 or not path.exists()
     with open(path, "w" if first else "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(values))
-        if first:
-            writer.writeheader()
-        writer.writerow(values)
+        _write_rows(file, [epoch], has_names=first)
+
+
+def _write_rows(file: TextIO, epochs: Sequence[Epoch], has_names: bool) -> None:
+    writer = csv.DictWriter(file, [field.name for field in fields(epochs[0])])
+    if has_names:
+        writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in epochs)
 
 
 def _format(epoch: Epoch, epochs: int) -> str:
