@@ -109,8 +109,8 @@ def test_a_command_is_one_module_and_its_line_in_the_list(monkeypatch, capsys):
         return 0
 
     toy = SimpleNamespace(configure=lambda parser: parser.add_argument("who"), run=run)
-    monkeypatch.setitem(sys.modules, "minicnn.cli.say_hello", toy)
-    monkeypatch.setitem(COMMANDS, "say-hello", "greet somebody")
+    monkeypatch.setitem(sys.modules, "minicnn.cli.system.say_hello", toy)
+    monkeypatch.setitem(COMMANDS["System"], "say-hello", "greet somebody")
     assert main(["say-hello", "there"]) == 0
     assert capsys.readouterr().out == "hello there\n"
     assert "greet somebody" in build_parser().format_help()

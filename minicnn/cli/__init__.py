@@ -1,4 +1,7 @@
-"""The command ``minicnn``: one module a command, each with ``configure(parser)`` and ``run(arguments)``."""
+"""The command ``minicnn``: a folder for each group of commands, and one module a command.
+
+Each module has ``configure(parser)`` and ``run(arguments)``.
+"""
 # PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -18,39 +21,40 @@ from minicnn.cli.parsing.loudness import loudness
 from minicnn.cli.parsing.parser import Overview, Parser
 from minicnn.errors import MinicnnError
 
-__all__ = ["COMMANDS", "GROUPS", "build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
 
-# What each does, in the order of --help.  The module of "warm-up" is minicnn.cli.warm_up; it is imported when the
-# command is typed, so that the others do not slow it down.
+# What each does, in the groups and order of --help.  The module of "warm-up" is minicnn.cli.system.warm_up; it is
+# imported when the command is typed, so that the others do not slow it down.
 COMMANDS = {
-    "demo": "predict and explain the shipped images; write figures and a page",
-    "predict": "print the classes that a network sees in images",
-    "saliency": "write saliency maps: photograph, map and overlay in one figure",
-    "localise": "find objects: box, confidence, map and mask in one figure",
-    "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
-    "filters": "draw the filters of a layer and, of an image, its feature maps",
-    "class-model": "draw the image that maximises a class score, or a unit of any layer",
-    "reproduce": "run every experiment of the paper on a folder of images, and write a page",
-    "evaluate": "measure maps, masks and boxes on labelled pictures",
-    "classes": "list the classes of a network, or search them for a word",
-    "train": "train a network on a data set, and go on where it was left",
-    "inspect": "say what a weight file is and holds, or where a figure comes from",
-    "convert": "write a network in another format",
-    "validity": "say how far along its gradient a class score is exactly linear, in grey levels",
-    "check": "hold every gradient of a network against its forward pass, to rounding error",
-    "compare": "hold a network against another program, layer by layer",
-    "diagnose": "find the convention that makes a network answer wrongly",
-    "warm-up": "compile the fast kernels now, for images and containers",
-    "devices": "say where the engine can compute here, and why not elsewhere",
-}
-
-# Titles of --help, and the commands below each.
-GROUPS = {
-    "Explain": "demo predict saliency localise deconvnet filters class-model",
-    "Evaluate": "evaluate reproduce",
-    "Verify": "check compare diagnose validity",
-    "Models": "classes train inspect convert",
-    "System": "warm-up devices",
+    "Explain": {
+        "demo": "predict and explain the shipped images; write figures and a page",
+        "predict": "print the classes that a network sees in images",
+        "saliency": "write saliency maps: photograph, map and overlay in one figure",
+        "localise": "find objects: box, confidence, map and mask in one figure",
+        "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
+        "filters": "draw the filters of a layer and, of an image, its feature maps",
+        "class-model": "draw the image that maximises a class score, or a unit of any layer",
+    },
+    "Evaluate": {
+        "evaluate": "measure maps, masks and boxes on labelled pictures",
+        "reproduce": "run every experiment of the paper on a folder of images, and write a page",
+    },
+    "Verify": {
+        "check": "hold every gradient of a network against its forward pass, to rounding error",
+        "compare": "hold a network against another program, layer by layer",
+        "diagnose": "find the convention that makes a network answer wrongly",
+        "validity": "say how far along its gradient a class score is exactly linear, in grey levels",
+    },
+    "Models": {
+        "classes": "list the classes of a network, or search them for a word",
+        "train": "train a network on a data set, and go on where it was left",
+        "inspect": "say what a weight file is and holds, or where a figure comes from",
+        "convert": "write a network in another format",
+    },
+    "System": {
+        "warm-up": "compile the fast kernels now, for images and containers",
+        "devices": "say where the engine can compute here, and why not elsewhere",
+    },
 }
 
 
@@ -120,7 +124,7 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     Returns
     -------
     parser : argparse.ArgumentParser
-        What it parses has ``command``, a name in `COMMANDS`.
+        What it parses has ``command``, a name of `COMMANDS`.
 
     Examples
     --------
@@ -132,28 +136,22 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="minicnn",
         description="What a convolutional network sees: classes, saliency maps, and the gradients behind them.",
     )
-    parser.groups = _group(COMMANDS)
+    parser.groups = COMMANDS
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     # commands are made by the same class as the parser of their names, but one that lists no groups
     commands = parser.add_subparsers(
         prog="minicnn", metavar="COMMAND", dest="command", required=True, parser_class=Parser
     )
-    for name, purpose in COMMANDS.items():
+    for name, purpose in [line for group in COMMANDS.values() for line in group.items()]:
         command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         if words is None or name in words:
             _module(name).configure(command)
     return parser
 
 
-def _group(commands: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the commands under the titles of their groups; those of none come last."""
-    grouped = {title: {name: commands[name] for name in names.split()} for title, names in GROUPS.items()}
-    others = {name: commands[name] for name in commands.keys() - " ".join(GROUPS.values()).split()}
-    return {**grouped, "Others": others} if others else grouped
-
-
 def _module(command: str) -> ModuleType:
-    return import_module(f"minicnn.cli.{command.replace('-', '_')}")
+    group = next(group for group, commands in COMMANDS.items() if command in commands)
+    return import_module(f"minicnn.cli.{group.lower()}.{command.replace('-', '_')}")
 
 
 def _complete() -> None:

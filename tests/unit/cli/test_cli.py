@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 import minicnn
-from minicnn.cli import build_parser, devices, main
+from minicnn.cli import build_parser, main
+from minicnn.cli.system import devices
 from minicnn.io import catalogue
 
 IMAGES = catalogue.folder("images")
@@ -384,7 +385,7 @@ def test_memory_that_is_full_is_told_in_one_sentence(monkeypatch, capsys):
     def full(_):
         raise MemoryError("Unable to allocate 9.1 TiB")
 
-    monkeypatch.setattr("minicnn.cli.predict.run", full)
+    monkeypatch.setattr("minicnn.cli.explain.predict.run", full)
     assert main(["predict", "image.png"]) == 1
     assert capsys.readouterr().err == (
         "minicnn: the computer's memory is full (Unable to allocate 9.1 TiB); "

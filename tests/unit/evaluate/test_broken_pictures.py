@@ -10,7 +10,7 @@ from PIL import Image
 
 import minicnn
 from minicnn.cli import main
-from minicnn.cli.evaluate.common import LeftOut
+from minicnn.cli.evaluate.evaluate.common import LeftOut
 from minicnn.errors import DeviceError, ImageError, MinicnnError
 from minicnn.evaluate import evaluate_localisation, evaluate_pointing, localisation
 from minicnn.evaluate.checkpoint import map_with_checkpoint

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
-from minicnn.cli.evaluate.common import LeftOut, read_examples
+from minicnn.cli.evaluate.evaluate.common import LeftOut, read_examples
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.dataset import Example, read_dataset, read_truth
 from minicnn.evaluate.datasets.class_names import ClassNames

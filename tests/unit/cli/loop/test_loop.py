@@ -174,7 +174,7 @@ def test_a_signal_leaves_valid_output_and_says_how_many(capsys, monkeypatch, for
         text = lambda records: records[0]["image"]  # noqa: E731
         return run_for_each(["a", "b", "c", "d"], describe, text, form, failures=[Failure("e", "e: is broken")])
 
-    monkeypatch.setattr("minicnn.cli.predict.run", run)
+    monkeypatch.setattr("minicnn.cli.explain.predict.run", run)
     before = signal.getsignal(number)
     assert main(["predict", "x.png"]) == status and signal.getsignal(number) is before
     out, err = capsys.readouterr()

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import (
+from minicnn.cli.evaluate.evaluate.common import (
     LeftOut,
     add_comparison_options,
     claim,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import LeftOut, add_methods, claim, resumable, split_methods
+from minicnn.cli.evaluate.evaluate.common import LeftOut, add_methods, claim, resumable, split_methods
 from minicnn.cli.loop.results import add_overwrite
 from minicnn.cli.loop.sources import HELP, read_sources
 from minicnn.cli.parsing.drawing import add_colour_map

@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minicnn.cli import common
+from minicnn.cli.explain.predict import format_predictions
 from minicnn.cli.parsing.drawing import add_colour_map
-from minicnn.cli.predict import format_predictions
 
 __all__ = ["configure", "run"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.class_model.units import Unit, name_figures, parse_units
+from minicnn.cli.explain.class_model.units import Unit, name_figures, parse_units
 from minicnn.cli.loop.each import list_failures
 from minicnn.cli.loop.raw import RawFiles, add_raw, format_raw
 from minicnn.cli.loop.results import add_overwrite, claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from minicnn.cli import common
-from minicnn.cli.evaluate.common import (
+from minicnn.cli.evaluate.evaluate.common import (
     LeftOut,
     add_comparison_options,
     claim,

@@ -1,0 +1,1 @@
+"""Commands that explain images: classes, maps, boxes, units."""

@@ -1,0 +1,1 @@
+"""Commands that list, train, inspect and convert networks."""

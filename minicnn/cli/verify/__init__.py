@@ -1,0 +1,1 @@
+"""Commands that hold gradients and answers against something else."""
