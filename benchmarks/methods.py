@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from minicnn.figures.method_table import READING, markdown
+from minicnn.figures.evaluation.method_table import READING, markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "methods.md"
 WIDTH = 115

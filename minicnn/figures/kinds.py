@@ -13,10 +13,10 @@ from minicnn.figures import (
     localisation,
     rules_table,
     saliency,
-    sanity,
     three_rules,
 )
 from minicnn.figures.common import Recomputed
+from minicnn.figures.evaluation import sanity
 from minicnn.figures.features import deconvnet, filters
 from minicnn.network import Network
 

@@ -29,12 +29,12 @@ from minicnn.explain.rules_table import group_by_kind, rules_by_layer
 from minicnn.figures.class_model import write_class_model
 from minicnn.figures.class_models import write_class_models
 from minicnn.figures.common import class_name
+from minicnn.figures.evaluation.worst_best import write_localisation_csv, write_worst_best
 from minicnn.figures.features.deconvnet import write_reconstructions
 from minicnn.figures.localisation import write_detection
 from minicnn.figures.rules_table import write_rules_table
 from minicnn.figures.saliency import write_saliency
 from minicnn.figures.three_rules import write_three_rules
-from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
 from minicnn.network import Network
 from minicnn.report import Section
 from minicnn.report.files import distinct_names

@@ -5,7 +5,7 @@
 20
 """
 
-from minicnn.training.dataset import Dataset, read_dataset
+from minicnn.training.data.dataset import Dataset, read_dataset
 from minicnn.training.fit import fit
 from minicnn.training.head import replace_head
 from minicnn.training.measure import Measured, measure

@@ -13,7 +13,7 @@ from typing import Any
 
 from minicnn._utils.types import PathLike
 from minicnn.network import Network
-from minicnn.training.dataset import Dataset
+from minicnn.training.data.dataset import Dataset
 from minicnn.training.recipe import Recipe
 from minicnn.training.run import Data, Epoch, Run, Training
 from minicnn.training.step import StepResult

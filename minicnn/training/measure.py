@@ -8,8 +8,8 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.network import Network
-from minicnn.training.dataset import Dataset
-from minicnn.training.loader import Loader
+from minicnn.training.data.dataset import Dataset
+from minicnn.training.data.loader import Loader
 from minicnn.training.loss import cross_entropy
 from minicnn.training.recipe import Recipe
 

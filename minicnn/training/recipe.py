@@ -101,7 +101,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Augment:
-    """How images are changed before they are learnt; see ``minicnn.training.augment``.  0 and false: not at all.
+    """How images are changed before they are learnt; see ``minicnn.training.data.augment``; 0 and false: never.
 
     Parameters
     ----------

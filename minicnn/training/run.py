@@ -14,8 +14,8 @@ from minicnn.formats import native
 from minicnn.io.digest import digest_network
 from minicnn.network import Network
 from minicnn.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from minicnn.training.dataset import Dataset
-from minicnn.training.loader import Batch, Loader, generator
+from minicnn.training.data.dataset import Dataset
+from minicnn.training.data.loader import Batch, Loader, generator
 from minicnn.training.measure import measure_batches
 from minicnn.training.recipe import Recipe
 from minicnn.training.schedule import learning_rate

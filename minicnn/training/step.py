@@ -13,7 +13,7 @@ from minicnn.layers import Keep, sequence
 from minicnn.layers.transforms.training import in_training
 from minicnn.network import Network
 from minicnn.network.executor import Executor
-from minicnn.training.loader import Batch
+from minicnn.training.data.loader import Batch
 from minicnn.training.loss import cross_entropy
 from minicnn.training.optimiser import clip_gradients, new_state, update
 from minicnn.training.recipe import Recipe

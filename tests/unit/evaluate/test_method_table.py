@@ -21,7 +21,7 @@ from minicnn.evaluate.method_table.boxes import LEVELS, cross_validate_level, th
 from minicnn.evaluate.method_table.measures import MEASURES
 from minicnn.evaluate.pointing_game import evaluate_pointing
 from minicnn.explain.methods import METHODS
-from minicnn.figures.method_table import markdown, write_method_table
+from minicnn.figures.evaluation.method_table import markdown, write_method_table
 from minicnn.io import catalogue
 
 SEVEN = catalogue.folder("images") / "seven.png"

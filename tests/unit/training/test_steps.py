@@ -9,7 +9,7 @@ from minicnn import Network
 from minicnn.errors import MinicnnError
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.training import Loss, Optimiser, Recipe
-from minicnn.training.loader import Batch
+from minicnn.training.data.loader import Batch
 from minicnn.training.loss import make_targets
 from minicnn.training.step import Trainer
 

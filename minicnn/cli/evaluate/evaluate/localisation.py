@@ -41,8 +41,8 @@ def run(arguments: Namespace) -> int:
     """Print the table; write one line a picture, a sheet of the worst and best boxes, pages of all pictures."""
     from minicnn.evaluate.localisation import evaluate_localisation
     from minicnn.explain.localise import get_localisation_method
-    from minicnn.figures.localisation_page import write_answer, write_localisation_pages
-    from minicnn.figures.worst_best import write_localisation_csv, write_worst_best
+    from minicnn.figures.evaluation.localisation_page import write_answer, write_localisation_pages
+    from minicnn.figures.evaluation.worst_best import write_localisation_csv, write_worst_best
     from minicnn.report.files import make_folder
 
     get_localisation_method(arguments.method)  # an unknown name is refused before the net is loaded

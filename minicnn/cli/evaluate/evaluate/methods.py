@@ -61,8 +61,8 @@ def run(arguments: Namespace) -> int:
     """Measure, print the table and the verdicts; write the page, the text, the table and the record."""
     import minicnn
     from minicnn.evaluate.method_table import TableSettings, evaluate_methods
-    from minicnn.figures.method_maps import write_method_maps
-    from minicnn.figures.method_table import format_table, write_method_table
+    from minicnn.figures.evaluation.method_maps import write_method_maps
+    from minicnn.figures.evaluation.method_table import format_table, write_method_table
     from minicnn.figures.provenance import name_files
     from minicnn.report.files import make_folder
 

@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
     """Print the table; write it, a chart, and a figure with its verdict for each method."""
     from minicnn.evaluate.datasets.annotation import Skipped
     from minicnn.evaluate.sanity_checks import sanity_check
-    from minicnn.figures.sanity import write_cascade_chart, write_cascade_sheets, write_similarities_csv
+    from minicnn.figures.evaluation.sanity import write_cascade_chart, write_cascade_sheets, write_similarities_csv
 
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device

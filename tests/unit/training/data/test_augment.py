@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn.training.augment import augment, crop, distort, mix, principal_colours
+from minicnn.training.data.augment import augment, crop, distort, mix, principal_colours
 from minicnn.training.recipe import Augment
 
 FILL = np.array([10.0, 20.0, 30.0], np.float32)

@@ -12,7 +12,7 @@ from minicnn._utils.missing import missing_file
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
 from minicnn.images import load_image
-from minicnn.training import layouts
+from minicnn.training.data import layouts
 
 __all__ = ["Dataset", "read_dataset"]
 

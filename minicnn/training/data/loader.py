@@ -18,8 +18,8 @@ from minicnn.errors import ImageError, MinicnnError
 from minicnn.images import Preprocess
 from minicnn.layers import sequence
 from minicnn.network import Network
-from minicnn.training.augment import augment, mix, principal_colours
-from minicnn.training.dataset import Dataset
+from minicnn.training.data.augment import augment, mix, principal_colours
+from minicnn.training.data.dataset import Dataset
 from minicnn.training.loss import make_targets
 from minicnn.training.recipe import Recipe
 

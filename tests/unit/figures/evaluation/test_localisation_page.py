@@ -14,8 +14,8 @@ from minicnn.evaluate import evaluate_localisation
 from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.localisation import Drawing
 from minicnn.explain.localise import LOCALISATION_METHODS
-from minicnn.figures import localisation_page
-from minicnn.figures.localisation_page import write_answer, write_localisation_pages
+from minicnn.figures.evaluation import localisation_page
+from minicnn.figures.evaluation.localisation_page import write_answer, write_localisation_pages
 from minicnn.images import PlacedMaps, load_image
 from minicnn.io import catalogue
 
