@@ -32,6 +32,7 @@ FLOORS = [
     ["training"],
     ["explain"],
     ["evaluate"],
+    ["batch"],
     ["verify"],
     ["figures"],
     ["paper"],

@@ -33,6 +33,7 @@ COMMANDS = {
         "localise": "find objects: box, confidence, map and mask in one figure",
         "deconvnet": "show what activates a feature map: its strongest images, patches and reconstructions",
         "filters": "draw the filters of a layer and, of an image, its feature maps",
+        "batch": "predict, explain or localise any number of images into files; a rerun goes on where it was left",
         "class-model": "draw the image that maximises a class score, or a unit of any layer",
     },
     "Evaluate": {

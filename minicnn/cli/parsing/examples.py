@@ -25,6 +25,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("localise photo.jpg", "box and mask of the most probable class"),
         ("localise photo.jpg --method paper --top 3", "by the paper's own method, of three classes"),
     ),
+    "batch": (
+        ("batch photos --out answers", "the classes of all images below a folder, and again to go on"),
+        ("batch photos --do saliency --maps png --out maps", "a map of each"),
+        ("batch shards/*.tar --do features --answers parquet --fail-rate 0.01", "of tar files, for a data frame"),
+    ),
     "deconvnet": (
         (
             "deconvnet photos --layer features.8.expand3x3",

@@ -1,0 +1,12 @@
+"""Folders of a million images: answers in shards, nothing lost, nothing twice.
+
+>>> from minicnn import batch
+>>> batch.Job("predict", {"top": 3}).top
+3
+"""
+
+from minicnn.batch.inputs import Input, list_inputs
+from minicnn.batch.job import Job
+from minicnn.batch.run import Summary, run_batch
+
+__all__ = ["Input", "Job", "Summary", "list_inputs", "run_batch"]

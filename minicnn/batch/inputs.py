@@ -1,0 +1,190 @@
+"""Which images there are: files, members of tar files, and those that tables name."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from minicnn._utils.missing import missing_file
+from minicnn.errors import MinicnnError
+from minicnn.images.folder import SUFFIXES
+
+__all__ = ["Input", "list_inputs", "read_bytes"]
+
+COLUMNS = ("path", "image", "file", "filename")  # which of a table holds the paths: the first of these
+
+
+class Input(NamedTuple):
+    """An image.
+
+    Attributes
+    ----------
+    name : str, what it is called in answers and tables
+    path : str, the file that holds it
+    offset, size : int, where in the file; the whole file for a size of -1
+
+    """
+
+    name: str
+    path: str
+    offset: int = 0
+    size: int = -1
+
+
+def list_inputs(words: Iterable[str], leave_out: str | None = None) -> Iterator[Input]:
+    """Yield the images that words stand for, one at a time: a million of them are never held.
+
+    Parameters
+    ----------
+    words : image files; folders, with all below in the order of names; patterns; "-" for names on standard input,
+        one a line or with zero bytes between; "@FILE" for a file of names; uncompressed tar files (WebDataset's
+        shards are some); tables (``.csv``, ``.parquet``) with a column "path", "image", "file" or "filename",
+        relative to the table
+    leave_out : str, optional, a folder that is not looked into, such as the one that answers are written to
+
+    Raises
+    ------
+    MinicnnError
+        If a word stands for no file, or a tar file, list or table can't be read.
+
+    Examples
+    --------
+    >>> [image.name for image in list_inputs(["notebooks/images/c*.png"])]
+    ['notebooks/images/chelsea.png', 'notebooks/images/coffee.png']
+
+    """
+    out = None if leave_out is None else os.path.realpath(leave_out)
+    for word in words:
+        if word == "-":
+            yield from _each(_names(sys.stdin.buffer), out)
+        elif word.startswith("@") and not os.path.lexists(word):
+            try:
+                with open(word[1:], "rb") as file:
+                    yield from _each(_names(file), out)
+            except OSError as error:
+                raise MinicnnError(f"{word}: can't be read ({error.strerror})") from None
+        elif not os.path.lexists(word) and glob.has_magic(word):
+            fitting = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
+            if not fitting:
+                raise MinicnnError(f"{word}: no file fits this pattern")
+            yield from _each(fitting, out)
+        elif not os.path.lexists(word):
+            raise MinicnnError(missing_file(word))
+        else:
+            yield from _each([word], out)
+
+
+def _each(paths: Iterable[str], leave_out: str | None) -> Iterator[Input]:
+    """Yield the images of a folder, a tar file, or a table, or the file itself, whether or not it is there."""
+    readers = {".tar": _list_tar, ".csv": _list_csv, ".parquet": _list_parquet}
+    for path in paths:
+        suffix = Path(path).suffix.lower()
+        if os.path.isdir(path):
+            yield from _walk(path, leave_out)
+        elif suffix in (".tgz", ".gz"):
+            raise MinicnnError(f"{path}: members of a compressed tar file can't be reached one by one; gunzip it")
+        elif suffix in readers:
+            yield from readers[suffix](path)
+        else:
+            yield Input(path, path)
+
+
+def _walk(folder: str, leave_out: str | None) -> Iterator[Input]:
+    """Yield the images of a folder and of all below it, by name; hidden ones are none of them."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
+    except OSError as error:
+        raise MinicnnError(f"{folder}: can't be read ({error.strerror})") from None
+    for name, is_folder in inside:
+        path = os.path.join(folder, name)
+        if is_folder:
+            if leave_out is None or os.path.realpath(path) != leave_out:
+                yield from _walk(path, leave_out)
+        elif name.lower().endswith(SUFFIXES):
+            yield Input(path, path)
+
+
+def _names(file: IO[bytes]) -> Iterator[str]:
+    """Yield names with line breaks between, or zero bytes, as ``find -print0`` writes."""
+    rest = b""
+    separator = None
+    while part := file.read(1 << 16):
+        rest += part
+        separator = separator or (b"\0" if b"\0" in rest else b"\n")
+        *whole, rest = rest.split(separator)
+        yield from (os.fsdecode(name.removesuffix(b"\r")) for name in whole if name.strip())
+    if rest.strip():
+        yield os.fsdecode(rest.removesuffix(b"\r"))
+
+
+def read_bytes(image: Input) -> bytes:
+    """Return the bytes of an image; OSError where they can't be read."""
+    with open(image.path, "rb") as file:
+        if image.size < 0:
+            return file.read()
+        file.seek(image.offset)
+        return file.read(image.size)
+
+
+def _list_tar(path: str) -> Iterator[Input]:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if member.isreg() and member.name.lower().endswith(SUFFIXES):
+                    yield Input(f"{path}/{member.name}", path, member.offset_data, member.size)
+                tar.members = []  # type: ignore[attr-defined]  # a million headers are not kept
+    except (tarfile.TarError, OSError) as error:
+        raise MinicnnError(f"{path}: is no whole tar file ({error})") from None
+
+
+def _list_csv(path: str) -> Iterator[Input]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            column = _column(path, rows.fieldnames or [])
+            for row in rows:
+                yield _beside(path, row[column])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MinicnnError(f"{path}: is no table that can be read ({error})") from None
+
+
+def _list_parquet(path: str) -> Iterator[Input]:
+    from minicnn.batch.rows import import_pyarrow
+
+    import_pyarrow()
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            column = _column(path, file.schema_arrow.names)
+            for part in file.iter_batches(columns=[column]):
+                for name in part.column(0).to_pylist():
+                    yield _beside(path, name)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise MinicnnError(f"{path}: is no Parquet file that can be read ({error})") from None
+
+
+def _column(path: str, names: Iterable[str]) -> str:
+    names = list(names)
+    for column in COLUMNS:
+        if column in names:
+            return column
+    raise MinicnnError(
+        f"{path}: expected a column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]} with the paths of images, "
+        f"got {', '.join(names[:8]) or 'none'}"
+    )
+
+
+def _beside(table: str, name: str | None) -> Input:
+    if not name:
+        raise MinicnnError(f"{table}: a row names no file")
+    path = name if os.path.isabs(name) else os.path.join(os.path.dirname(table), name)
+    return Input(path, path)

@@ -1,0 +1,90 @@
+"""What runs shards: processes of this machine, this process itself, or an executor that was given."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+__all__ = ["Workers", "open_workers"]
+
+Result = TypeVar("Result")
+
+
+class Workers:
+    """A pool that can be made anew.
+
+    Attributes
+    ----------
+    width : int, how many tasks are kept in its hands: one for each worker, and one that waits
+
+    """
+
+    def __init__(self, make: Callable[[], Executor], width: int) -> None:
+        self._make, self._pool, self.width = make, make(), width
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Hand a task to a worker."""
+        return self._pool.submit(function, *arguments)
+
+    def restart(self) -> Workers:
+        """Make the pool anew if one of its workers has died."""
+        if getattr(self._pool, "_broken", False):
+            self._pool.shutdown()
+            self._pool = self._make()
+        return self
+
+    def stop(self) -> None:
+        """End the workers at once, whatever they have in hand."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+@contextmanager
+def open_workers(given: int | Executor) -> Iterator[Workers]:
+    """Yield workers: those of an executor, so many processes, or for 0 this process."""
+    if not isinstance(given, int):
+        yield Workers(lambda: given, 64)
+        return
+    if given == 0:
+        yield Workers(_Here, 1)
+        return
+    # spawned, since threads and compiled kernels' locks do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    workers = Workers(lambda: ProcessPoolExecutor(given, context, _begin), given + 1)
+    try:
+        yield workers
+    finally:
+        workers.stop()
+
+
+class _Here(Executor):
+    """Runs a task when it is handed over."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a worker whose parent was killed must not write on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
