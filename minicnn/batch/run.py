@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
@@ -172,6 +172,10 @@ def _run_shards(
                 except BrokenProcessPool:
                     lost.append(shard)
                     continue
+                except CancelledError:
+                    raise MinicnnError(
+                        "batch: the scheduler is lost; once it is there again, the same command goes on"
+                    ) from None
                 tell(shard)
             if lost:
                 # a dead worker takes its pool along, with what the others had in hand

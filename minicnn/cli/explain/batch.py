@@ -6,7 +6,8 @@ import random
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from minicnn.cli.loop.printing import PROGRESS_SECONDS, print_result
 from minicnn.cli.parsing.loudness import is_quiet
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from minicnn.batch import Input
 
 __all__ = ["configure", "run"]
@@ -44,6 +47,11 @@ def configure(parser: ArgumentParser) -> None:
         type=common.integer_from(0),
         metavar="N",
         help="workers of one thread each; 0: none but this process (default: one for each core it may use)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask's, such as tcp://10.0.0.1:8786, whose workers see the same folders, instead of processes here",
     )
     parser.add_argument("--limit", type=common.integer_from(1), metavar="N", help="the first N images only")
     parser.add_argument(
@@ -105,18 +113,31 @@ def run(arguments: Namespace) -> int:
     if arguments.shuffle_seed is not None:
         images = list(images)
         random.Random(arguments.shuffle_seed).shuffle(images)
-    summary = run_batch(
-        net,
-        islice(images, arguments.limit),
-        arguments.output,
-        job,
-        workers=arguments.processes,
-        changed=arguments.changed,
-        fail_rate=arguments.fail_rate,
-        on_shard=None if is_quiet() else _progress(),
-    )
+    with _open_workers(arguments.scheduler, arguments.processes) as workers:
+        summary = run_batch(
+            net,
+            islice(images, arguments.limit),
+            arguments.output,
+            job,
+            workers=workers,
+            changed=arguments.changed,
+            fail_rate=arguments.fail_rate,
+            on_shard=None if is_quiet() else _progress(),
+        )
     print_result(summary._asdict(), _format, arguments.json)
     return 1 if summary.broken else 0
+
+
+@contextmanager
+def _open_workers(scheduler: str | None, processes: int | None) -> Iterator[int | Executor | None]:
+    """Yield how many processes were asked for, or the workers of Dask's scheduler."""
+    if scheduler is None:
+        yield processes
+        return
+    from minicnn.batch.cluster import open_cluster
+
+    with open_cluster(scheduler) as executor:
+        yield executor
 
 
 def _progress() -> Callable[[int, int, int], None]:

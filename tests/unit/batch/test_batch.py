@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tarfile
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,13 +205,11 @@ class Deadly(_Here):
         tried = [image.name for i, image in enumerate(shard.images) if i not in getattr(shard, "left_out", ())]
         if self.times and any(self.name in name for name in tried):
             self.times -= 1
-            return SimpleFuture(BrokenProcessPool("a worker has died"))
+            return failed(BrokenProcessPool("a worker has died"))
         return super().submit(function, *arguments, **named)
 
 
-def SimpleFuture(error):
-    from concurrent.futures import Future
-
+def failed(error):
     future = Future()
     future.set_exception(error)
     return future
@@ -222,6 +221,29 @@ def test_a_worker_that_dies_costs_at_most_the_image_that_kills_it(net, photos, t
     assert summary.answered == (10 if times == 1 else 9)
     if times > 1:
         assert "ends the process" in (tmp_path / "broken.csv").read_text()
+
+
+def test_a_lost_scheduler_ends_it_in_a_sentence(net, photos, tmp_path):
+    class Lost(_Here):
+        def submit(self, function, *arguments, **named):
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    with pytest.raises(MinicnnError, match="the scheduler is lost"):
+        answer(net, photos, tmp_path, workers=Lost())
+    assert answer(net, photos, tmp_path).worked_on == 11
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_of_a_scheduler_write_the_same_bytes(photos, tmp_path, capsys):
+    distributed = pytest.importorskip("distributed")
+    typed = ["batch", str(photos), "--net", "digits", "--shard-size=4", "-o"]
+    with distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        assert main([*typed, str(tmp_path / "dask"), "--scheduler", cluster.scheduler_address]) == 1
+    assert main([*typed, str(tmp_path / "here"), "--processes=0"]) == 1
+    assert contents(tmp_path / "dask") == contents(tmp_path / "here")
 
 
 def test_sources_of_every_kind(photos, tmp_path, monkeypatch):

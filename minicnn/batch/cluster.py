@@ -1,0 +1,47 @@
+"""Workers on other machines: Dask's scheduler as an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from minicnn.errors import MinicnnError
+
+__all__ = ["open_cluster"]
+
+SECONDS = 10  # until a scheduler must have answered
+
+
+@contextmanager
+def open_cluster(address: str) -> Iterator[Executor]:
+    """Yield the workers of a Dask scheduler.
+
+    A shard whose worker is lost is given to another one, by Dask.  A scheduler that is lost ends the run, and a
+    rerun goes on by the manifest.
+
+    Parameters
+    ----------
+    address : str, such as "tcp://10.0.0.1:8786"
+
+    Raises
+    ------
+    MinicnnError
+        If Dask is not installed, or nothing answers there.
+
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MinicnnError("--scheduler needs Dask; pip install 'minicnn-engine[scale]'") from None
+    try:
+        client = Client(address, timeout=SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise MinicnnError(
+            f"scheduler: nothing answers at {address} ({error}); is dask scheduler running?"
+        ) from None
+    try:
+        # not pure, or a shard that is done again would be answered from memory
+        yield client.get_executor(pure=False)
+    finally:
+        client.close(timeout=SECONDS)
