@@ -22,6 +22,7 @@ __all__ = ["COLOURS", "chart"]
 # Drawn this many times as large and then reduced, so that lines are smooth.
 SUPERSAMPLING = 3
 SIZE = 15  # of the letters
+WIDTH, HEIGHT = 760, 380  # pixels; names stand beside it, to the right
 # Okabe and Ito's colours, told apart by the colour-blind too, and grey.
 COLOURS = (
     (213, 94, 0),
@@ -32,6 +33,7 @@ COLOURS = (
     (86, 180, 233),
     (110, 110, 110),
 )
+GREY = len(COLOURS) - 1
 
 
 class _Axes(NamedTuple):
@@ -57,9 +59,8 @@ def chart(
     right: str = "",
     low: float = 0.0,
     high: float = 1.0,
-    width: int = 760,
-    height: int = 380,
     name: str = "",
+    marks: Mapping[str, float] | None = None,
 ) -> Image:
     """Chart of curves.
 
@@ -69,9 +70,9 @@ def chart(
         From the eighth on colours are used again, by broken lines.
     left, right : str, written under the ends of the axis
     low, high : float, the ends of the other axis, low < high; they widen by fifths where a curve goes beyond
-    width, height : int
-        In pixels, 200 or more; names stand beside it, to the right.
     name : str, what is measured, written above the other axis
+    marks : dict of name to float in [0, 1], optional
+        Places along the axis, from its left end to its right, that get a line from bottom to top.
 
     Returns
     -------
@@ -97,31 +98,37 @@ def chart(
     # the axis is extended by whole steps until it holds every value, so that ticks stay where they were
     low -= step * max(0, np.ceil((low - values.min()) / step))
     high += step * max(0, np.ceil((values.max() - high) / step))
-    typeface = font(SIZE)
-    legend_width = round(max(typeface.getlength(to_drawable(name)) for name in curves)) + 50
-    axes = _Axes(48, 40 if name else 16, width - 16, height - 32, low, high)
-    picture = Image.new("RGB", ((width + legend_width) * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
-    draw = ImageDraw.Draw(picture)
+    typeface, marks = font(SIZE), dict(marks or {})
+    legend = [to_drawable(words) for words in (*curves, *marks)]
+    legend_width = round(max(map(typeface.getlength, legend))) + 50
     # rounded to the decimals that are meant; adding 0 turns -0 into 0
     ticks = np.linspace(low, high, round((high - low) / step) + 1).round(9) + 0.0
+    tick_width = round(max(typeface.getlength(f"{tick:.2g}") for tick in ticks))
+    axes = _Axes(max(48, tick_width + 14), 40 if name else 16, WIDTH - 16, HEIGHT - 32, low, high)
+    picture = Image.new("RGB", ((WIDTH + legend_width) * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), PAPER)
+    draw = ImageDraw.Draw(picture)
     for tick in ticks:
         ends = np.array([[axes.left, axes.y(tick)], [axes.right, axes.y(tick)]]) * SUPERSAMPLING
         draw.line(ends.ravel().tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
+    for n, place in enumerate(marks.values(), start=len(curves)):
+        x, y = axes.left + place * (axes.right - axes.left), 28 + 24 * n
+        _draw_line(draw, np.array([[x, axes.top], [x, axes.bottom]]), GREY)
+        _draw_line(draw, np.array([[WIDTH + 14, y - 9], [WIDTH + 14, y + 9]]), GREY)
     for n, row in enumerate(values):
         x = np.linspace(axes.left, axes.right, len(row))
         _draw_line(draw, np.stack([x, axes.y(row)], axis=1), n)
         # the legend's sample of the line, in a row of 24 pixels beside the chart
         y = 28 + 24 * n
-        _draw_line(draw, np.array([[width, y], [width + 28, y]]), n)
+        _draw_line(draw, np.array([[WIDTH, y], [WIDTH + 28, y]]), n)
     # text is drawn afterwards, at its final size, so that it is not blurred by the reduction
-    picture = picture.resize((width + legend_width, height), Image.Resampling.LANCZOS)
+    picture = picture.resize((WIDTH + legend_width, HEIGHT), Image.Resampling.LANCZOS)
     left, right = to_drawable(left), to_drawable(right)
     lines = [Line(6, round(axes.y(tick)) - 9, SIZE, SOFT, f"{tick:.2g}") for tick in ticks]
-    lines += [Line(width + 36, 19 + 24 * n, SIZE, INK, to_drawable(curve)) for n, curve in enumerate(curves)]
+    lines += [Line(WIDTH + 36, 19 + 24 * n, SIZE, INK, words) for n, words in enumerate(legend)]
     lines += [
         Line(6, 8, SIZE, SOFT, to_drawable(name)),
-        Line(axes.left, height - 24, SIZE, SOFT, left),
-        Line(axes.right - round(typeface.getlength(right)), height - 24, SIZE, SOFT, right),
+        Line(axes.left, HEIGHT - 24, SIZE, SOFT, left),
+        Line(axes.right - round(typeface.getlength(right)), HEIGHT - 24, SIZE, SOFT, right),
     ]
     return write_words(picture, lines)
 

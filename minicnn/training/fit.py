@@ -34,6 +34,7 @@ def fit(
     workers: int | None = None,
     on_epoch: Callable[[Epoch], Any] | None = None,
     on_step: Callable[[int, StepResult], Any] | None = None,
+    watch: Callable[[Run], Any] | None = None,
 ) -> Training:
     """Train a network.
 
@@ -61,6 +62,9 @@ def fit(
         Threads that read and change images meanwhile; as many as processors unless given, 0 for none.
     on_epoch : function of an Epoch, optional
     on_step : function of (batches done in this epoch, StepResult), optional
+    watch : function of a Run, optional
+        Called before the first epoch, with what it goes on from, and after each: ``run.history``,
+        ``run.best_epoch``, ``run.trainer.net``, the network as it is now.
 
     Returns
     -------
@@ -99,11 +103,15 @@ def fit(
     run = Run(net, Data(dataset, validation, threads if workers is None else workers), recipe, seed, folder)
     if resume:
         run.resume()
+    if watch is not None:
+        watch(run)
     with _signals_after_the_step() as stop:
         while not run.is_done():
             epoch = run.epoch(stop, on_step)
             if on_epoch is not None:
                 on_epoch(epoch)
+            if watch is not None:
+                watch(run)
     return run.result()
 
 

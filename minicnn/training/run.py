@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from minicnn.training.recipe import Recipe
 from minicnn.training.schedule import learning_rate
 from minicnn.training.step import StepResult, Trainer
 
-__all__ = ["Data", "Epoch", "Run", "Training"]
+__all__ = ["Data", "Epoch", "Run", "Training", "find_best_epoch"]
 
 LAST, BEST = "last.npz", "best.npz"
 SAVE_EVERY = 60.0  # seconds, within a long epoch
@@ -126,12 +126,8 @@ class Run:
 
     @property
     def best_epoch(self) -> int:
-        """Number, from 1, of the epoch of the lowest validation loss, the first of equal ones; or of the last."""
-        if self._validation is None:
-            return len(self.history)
-        return (
-            min(self.history, key=lambda epoch: (epoch.validation_loss, epoch.epoch)).epoch if self.history else 0
-        )
+        """Number, from 1, of the epoch of the lowest validation loss, or of the last."""
+        return find_best_epoch(self.history)
 
     def is_done(self) -> bool:
         """Return whether all epochs are, or none has been better for as long as the recipe's patience."""
@@ -217,6 +213,19 @@ class Run:
             run=self._described,
         )
         write_checkpoint(self.folder / LAST, where)
+
+
+def find_best_epoch(history: Sequence[Epoch]) -> int:
+    """Return the number of the epoch of the lowest validation loss, the first of equal ones; or of the last.
+
+    Examples
+    --------
+    >>> find_best_epoch([Epoch(n, 1.0, 0.5, loss, 0.5, 0.1, 1.0) for n, loss in ((1, 0.9), (2, 0.8), (3, 0.8))])
+    2
+
+    """
+    losses = [(epoch.validation_loss, epoch.epoch) for epoch in history if epoch.validation_loss is not None]
+    return min(losses)[1] if losses else len(history)
 
 
 def _describe(net: Network, data: Data, recipe: Recipe, seed: int) -> dict[str, Any]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.printing import print_result
+from minicnn.cli.models.watch_training import Watch
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
     from minicnn.network import Network
-    from minicnn.training import Dataset, Epoch, Recipe
+    from minicnn.training import Dataset, Recipe
 
 __all__ = ["configure", "run"]
 
@@ -69,7 +67,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train, print each epoch as it is done, and write network, recipe, metrics and checkpoints."""
     from minicnn import training
-    from minicnn.report.files import make_folder, write_atomically
+    from minicnn.report.files import make_folder
 
     recipe = training.Recipe() if arguments.recipe is None else training.read_recipe(arguments.recipe)
     epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
@@ -77,35 +75,29 @@ def run(arguments: Namespace) -> int:
     train, validation = _split(arguments, training.read_dataset(arguments.data))
     if arguments.overfit:
         recipe = _by_heart(recipe, arguments.epochs)
-    net = _find_network(arguments, train.labels)
+    net, is_drawn = _find_network(arguments, train.labels)
     make_folder(arguments.output)
     folder = Path(arguments.output)
-
-    def report(epoch: Epoch) -> None:
-        # not before an epoch is done: a folder of another run is refused, and keeps its recipe
-        write_atomically(folder / "recipe.toml", recipe.to_toml().encode(), "train")
-        _append(folder / "metrics.csv", epoch)
-        if not arguments.json:
-            print(_format(epoch, recipe.epochs), flush=True)
-
-    result = training.fit(
-        net,
-        train,
-        recipe,
-        validation=validation,
-        seed=arguments.seed,
-        checkpoint=folder,
-        resume=not arguments.no_resume,
-        workers=arguments.workers,
-        on_epoch=report,
-        on_step=_progress(recipe, len(train)),
-    )
-    # whole, since a run that was killed may have lost the line of an epoch that its checkpoint holds
-    with open(folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-        _write_rows(file, result.history, has_names=True)
+    watch = Watch(arguments, train, net.name, is_drawn)
+    try:
+        result = training.fit(
+            net,
+            train,
+            recipe,
+            validation=validation,
+            seed=arguments.seed,
+            checkpoint=folder,
+            resume=not arguments.no_resume,
+            workers=arguments.workers,
+            on_step=watch.step,
+            watch=watch.epoch,
+        )
+    finally:
+        watch.close()
     record = {
         "net": str(folder / "best.npz"),
         "best_epoch": result.best_epoch,
+        "first_loss": watch.first_loss,
         "history": [asdict(epoch) for epoch in result.history],
     }
     print_result(record, _format_result, arguments.json)
@@ -168,8 +160,8 @@ def _by_heart(recipe: Recipe, epochs: int | None) -> Recipe:
     return recipe.with_settings(plain)
 
 
-def _find_network(arguments: Namespace, labels: list[str]) -> Network:
-    """Return a trained network with a last layer for these classes, or an architecture drawn anew."""
+def _find_network(arguments: Namespace, labels: list[str]) -> tuple[Network, bool]:
+    """Return a trained network with these classes, or an architecture; and whether it is drawn."""
     from minicnn import Network, zoo
     from minicnn.io.catalogue import read_entries
     from minicnn.training import replace_head
@@ -177,54 +169,9 @@ def _find_network(arguments: Namespace, labels: list[str]) -> Network:
     if arguments.net in zoo.ARCHITECTURES and (arguments.anew or arguments.net not in read_entries()):
         net = zoo.build(arguments.net, len(labels), arguments.seed)
         net = Network(net.named_layers, net.input_shape, net.preprocess, labels, name=net.name)
-        return net.to(arguments.device)
+        return net.to(arguments.device), True
     net = common.load_network(arguments.net, device=arguments.device)
-    return net if net.labels == labels else replace_head(net, labels, arguments.seed)
-
-
-def _progress(recipe: Recipe, images: int) -> Any:
-    """Return what is told of each step, which moves a bar where there is a person to see it."""
-    batches = -(-images // recipe.batch_size)
-    if not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    bar: Any = None
-
-    def move(batch: int, result: Any) -> None:
-        nonlocal bar
-        bar = bar or tqdm(total=images, unit="image", leave=False)
-        bar.n = min(batch * recipe.batch_size, images)
-        bar.set_postfix(loss=f"{result.loss:.3f}", accuracy=f"{result.correct / result.images:.0%}")
-        if batch == batches:
-            bar.close()
-            bar = None
-
-    return move
-
-
-def _append(path: Path, epoch: Epoch) -> None:
-    """Add a line to the metrics, below their names if it is the first."""
-    first = epoch.epoch == 1 or not path.exists()
-    with open(path, "w" if first else "a", newline="", encoding="utf-8") as file:
-        _write_rows(file, [epoch], has_names=first)
-
-
-def _write_rows(file: TextIO, epochs: Sequence[Epoch], has_names: bool) -> None:
-    writer = csv.DictWriter(file, [field.name for field in fields(epochs[0])])
-    if has_names:
-        writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in epochs)
-
-
-def _format(epoch: Epoch, epochs: int) -> str:
-    measured = ""
-    if epoch.validation_loss is not None:
-        measured = f"   validation {epoch.validation_loss:.4f} {epoch.validation_accuracy:7.2%}"
-    return (
-        f"epoch {epoch.epoch:3}/{epochs}   loss {epoch.loss:.4f} {epoch.accuracy:7.2%}{measured}   "
-        f"rate {epoch.learning_rate:.2g}   {epoch.seconds:.1f} s"
-    )
+    return (net, False) if net.labels == labels else (replace_head(net, labels, arguments.seed), True)
 
 
 def _format_result(record: dict[str, Any]) -> str:

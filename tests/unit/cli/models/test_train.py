@@ -32,12 +32,14 @@ def test_epochs_are_printed_and_kept(data, tmp_path, capsys):
     out = tmp_path / "run"
     words = "--epochs", 3, "-o", out, "--hold-out", 0.25, "--set", "optimiser.learning_rate=0.05"
     assert train(data, *words) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("first loss ") and first.endswith("(ln 2 = 0.69)")
     assert [line.split()[1] for line in lines[:3]] == ["1/3", "2/3", "3/3"] and "validation" in lines[0]
     rows = list(csv.DictReader((out / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert read_recipe(out / "recipe.toml").optimiser.learning_rate == 0.05
     assert load(out / "best.npz").labels == ["0", "1"]
+    assert "3 of 3 epochs" in (out / "training.html").read_text() and (out / "curves.png").exists()
     kept = (out / "metrics.csv").read_text()
     (out / "metrics.csv").write_text(kept[:-20])
     # the same run again has nothing left to do, and one that went further is another run
@@ -50,10 +52,10 @@ def test_epochs_are_printed_and_kept(data, tmp_path, capsys):
 def test_a_folder_of_another_run_is_refused_and_stays(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert train(data, "-o", out, "--epochs", 1) == 0
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
     assert train(data, "-o", out, "--epochs", 2) == 1
     assert "is of another run, with another recipe" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
 
 
 def test_a_net_that_can_learn_by_heart_does(data, tmp_path, capsys):

@@ -1,0 +1,180 @@
+"""What is seen while ``minicnn train`` runs: lines, a bar, the metrics, curves and the page of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from argparse import Namespace
+from dataclasses import asdict, fields
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain
+from minicnn.cli.parsing.loudness import is_quiet
+
+if TYPE_CHECKING:
+    from minicnn.training import Dataset, Epoch
+    from minicnn.training.run import Run
+    from minicnn.training.step import StepResult
+
+__all__ = ["Progress", "Watch"]
+
+PAGE_SHARE = 0.05  # of the time, that writing the page may take
+MEMORY = 0.95  # of the loss that is shown from step to step
+
+
+class Watch:
+    """Prints and writes what a run measured; ``epoch`` and ``step`` are for ``training.fit`` to call.
+
+    Parameters
+    ----------
+    arguments : Namespace, of the command
+    train : Dataset
+    name : str, of the network
+    is_drawn : bool, whether its scores come from weights that were drawn and never trained
+
+    """
+
+    def __init__(self, arguments: Namespace, train: Dataset, name: str, is_drawn: bool) -> None:
+        self.folder, self.prints, self.name = Path(arguments.output), not arguments.json, name
+        self.num_classes = len(train.labels)
+        self._is_drawn = is_drawn and self.num_classes > 1
+        self.first_loss: float | None = None
+        self._progress = Progress(len(train))
+        self._is_started = False
+        self._page = (0.0, 0.0)  # when it was written, and how long that took
+
+    def epoch(self, run: Run) -> None:
+        """Take notice of where a run starts, or of an epoch that is done."""
+        from minicnn.report.files import write_atomically
+
+        done, planned = len(run.history), run.recipe.epochs
+        is_start, self._is_started = not self._is_started, True
+        self._progress.start_epoch(done + 1, planned)
+        if is_start:
+            # not before: the folder of another run is refused, and keeps its recipe
+            write_atomically(self.folder / "recipe.toml", run.recipe.to_toml().encode(), "train")
+            self._is_drawn &= run.trainer.steps == 0
+        elif self.prints:
+            print(_format(run.history[-1], planned), flush=True)
+        if done:
+            write_atomically(self.folder / "metrics.csv", _metrics(run.history), "train")
+            self._write_page(run)
+        if not is_start and self.prints and run.is_done() and done < planned:
+            print(f"stopped early: no lower validation loss for {run.recipe.patience} epochs")
+
+    def step(self, batch: int, result: StepResult) -> None:
+        """Take notice of a step."""
+        if self._is_drawn:
+            self._check_first_loss(result.loss)
+            self._is_drawn = False
+        self._progress.move(result)
+
+    def close(self) -> None:
+        """Clear the bar."""
+        self._progress.close()
+
+    def _check_first_loss(self, loss: float) -> None:
+        from minicnn.training.first_loss import explain_first_loss
+
+        self.first_loss = loss
+        if self.prints:
+            print(f"first loss {loss:.2f} (ln {self.num_classes} = {log(self.num_classes):.2f})", flush=True)
+        if warning := explain_first_loss(loss, self.num_classes):
+            complain(warning)
+
+    def _write_page(self, run: Run) -> None:
+        """Write the page, at the end or when it costs little."""
+        from minicnn.figures.training.curves import write_training
+
+        now, (last, seconds) = time.monotonic(), self._page
+        if run.is_done() or seconds <= PAGE_SHARE * (now - last):
+            write_training(self.folder, run.history, run.recipe, self.name)
+            self._page = now, time.monotonic() - now
+
+
+class Progress:
+    """Progress on stderr: a bar for a person to see, else a line every ten seconds.
+
+    Parameters
+    ----------
+    images : int, of an epoch
+
+    """
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+        self._bar: Any = None
+        self._start = self._last = time.monotonic()
+        self._seen = self._done = 0  # images since the start, and of the epoch
+        self._epoch = self._epochs = 1
+        self._loss = self._accuracy = 0.0
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Begin an epoch of so many."""
+        self._epoch, self._epochs, self._done = epoch, epochs, 0
+        self.close()
+
+    def close(self) -> None:
+        """Clear the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def move(self, result: StepResult) -> None:
+        """Count the images of a step."""
+        share = 1 - MEMORY if self._seen else 1.0
+        self._loss += share * (result.loss - self._loss)
+        self._accuracy += share * (result.correct / result.images - self._accuracy)
+        self._seen, self._done = self._seen + result.images, self._done + result.images
+        if is_quiet():
+            return
+        if sys.stderr.isatty():
+            self._move_bar(result.images)
+        elif (now := time.monotonic()) - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            speed = self._seen / (now - self._start)
+            complain(
+                f"epoch {self._epoch}/{self._epochs}, {self._done} of {self.images} images: {self._measured()}, "
+                f"{speed:.0f} images/s, {self._left()} left"
+            )
+
+    def _move_bar(self, images: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            words = f"epoch {self._epoch}/{self._epochs}"
+            self._bar = tqdm(total=self.images, desc=words, unit="image", leave=False, dynamic_ncols=True)
+        self._bar.set_postfix_str(f"{self._measured()}, {self._left()} left", refresh=False)
+        self._bar.update(images)
+
+    def _measured(self) -> str:
+        return f"loss {self._loss:.3f}, accuracy {self._accuracy:.1%}"
+
+    def _left(self) -> str:
+        """Return how long all epochs will take from now, as hours, minutes and seconds."""
+        images = self.images * (self._epochs - self._epoch + 1) - self._done
+        seconds = round((time.monotonic() - self._start) / self._seen * images)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _metrics(history: list[Epoch]) -> bytes:
+    """Return the epochs as lines of a CSV, whole, since a run that was killed may have lost the last."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(history[0])])
+    writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in history)
+    return text.getvalue().encode()
+
+
+def _format(epoch: Epoch, epochs: int) -> str:
+    measured = ""
+    if epoch.validation_loss is not None:
+        measured = f"   validation {epoch.validation_loss:.4f} {epoch.validation_accuracy:7.2%}"
+    return (
+        f"epoch {epoch.epoch:3}/{epochs}   loss {epoch.loss:.4f} {epoch.accuracy:7.2%}{measured}   "
+        f"rate {epoch.learning_rate:.2g}   {epoch.seconds:.1f} s"
+    )
