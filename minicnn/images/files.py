@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,15 @@ from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError
 from minicnn.images.kinds import HEAD, other_kind
 from minicnn.images.planes import is_numpy_file, read_array, show_planes
+from minicnn.images.reduced import reducing_factor
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.Image import Transpose
 
-__all__ = ["MAX_PIXELS", "load_image"]
+    from minicnn.images.views import Size
+
+__all__ = ["MAX_PIXELS", "Read", "load_image", "load_reduced"]
 
 MAX_PIXELS = 100_000_000  # a picture of 300 MB once decoded; more is a mistake or an attack
 JPEG_FACTOR = 4  # times as many a JPEG may have, which is decoded at half its size: phones take 200 million
@@ -35,6 +39,7 @@ ORIENTATIONS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+SIDEWAYS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")  # which exchange height and width
 
 
 def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = False) -> Picture:
@@ -83,6 +88,27 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = Fa
     [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
 
     """
+    return _read(source, max_pixels, alpha).picture
+
+
+class Read(NamedTuple):
+    """A picture, and the (height, width) that `load_image` gives it; its own is smaller if it was reduced."""
+
+    picture: Picture
+    size: Size
+
+
+def load_reduced(source: ImageLike, least: int, alpha: bool = False) -> Read:
+    """Return `load_image` of a picture that is going to be resized, no side to more than ``least`` pixels.
+
+    Only a picture of more than 2^24 pixels is another one than `load_image` returns: it is brought to a half, a
+    quarter or an eighth, until it has no more or a side would have fewer than twice ``least``.  Each pixel is then
+    the mean of a block; of a JPEG file, libjpeg leaves out the high frequencies.
+    """
+    return _read(source, MAX_PIXELS, alpha, least)
+
+
+def _read(source: ImageLike, max_pixels: int, alpha: bool, least: int | None = None) -> Read:
     from PIL import Image
 
     if not isinstance(source, str | Path | np.ndarray | Image.Image):
@@ -90,7 +116,7 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = Fa
     if not isinstance(source, str | Path):
         with _raising_image_error("the picture", max_pixels):
             picture = _from_array(source, max_pixels) if isinstance(source, np.ndarray) else source
-            return _to_rgb("the picture", picture, max_pixels, alpha)
+            return _to_rgb("the picture", picture, max_pixels, alpha, least)
     path = Path(source)
     if not path.exists():
         raise ImageError(missing_file(source))
@@ -99,17 +125,20 @@ def load_image(source: ImageLike, max_pixels: int = MAX_PIXELS, alpha: bool = Fa
     if is_numpy_file(path):
         array = read_array(path)
         is_picture = array.dtype == np.uint8 and (array.ndim == 2 or array.shape[-1] in (3, 4))
-        return load_image(array, max_pixels, alpha) if is_picture else show_planes(array)
+        if is_picture:
+            return _read(array, max_pixels, alpha, least)
+        shown = show_planes(array)
+        return Read(shown, shown.size[::-1])
     with _raising_image_error(path, max_pixels), _open(path, max_pixels) as picture:
-        full, is_reduced = picture.size, _reduce(picture, max_pixels)
-        upright = _to_rgb(path, picture, max_pixels, alpha)
-    if is_reduced:
+        full = picture.size
+        read = _to_rgb(path, picture, max_pixels, alpha, least)
+    if read.size[0] * read.size[1] < full[0] * full[1]:
         warnings.warn(
             f"{path}: {full[0]} x {full[1]} pixels are read at half that size; positions and boxes are those of "
-            f"the smaller picture, {upright.width} x {upright.height}",
-            stacklevel=2,
+            f"the smaller picture, {read.size[1]} x {read.size[0]}",
+            stacklevel=3,
         )
-    return upright
+    return read
 
 
 def _open(path: Path, max_pixels: int) -> Picture:
@@ -125,16 +154,6 @@ def _open(path: Path, max_pixels: int) -> Picture:
             if file.read(3) != b"\xff\xd8\xff":
                 raise
         return JpegImageFile(path)
-
-
-def _reduce(picture: Picture, max_pixels: int) -> bool:
-    """Have a JPEG that is too large decoded at half its size; return whether it is one."""
-    width, height = picture.size
-    if picture.format not in ("JPEG", "MPO") or not 1 < width * height / max_pixels <= JPEG_FACTOR:
-        return False
-    # libjpeg leaves out the high frequencies of each block of 8 x 8 pixels
-    picture.draft(None, (width // 2, height // 2))
-    return True
 
 
 @contextmanager
@@ -194,75 +213,91 @@ def _check_size(what: Any, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool) -> Picture:
+def _to_rgb(what: Any, picture: Picture, max_pixels: int, alpha: bool, least: int | None) -> Read:
     """Return the picture upright, in RGB of 8 bits a channel: opaque, or with its transparency."""
+    width, height = picture.size
+    # a picture that the caller opened is not to change
+    is_jpeg = isinstance(what, Path) and picture.format in ("JPEG", "MPO")
+    # a JPEG that is too large is decoded at half its size
+    half = 2 if is_jpeg and 1 < width * height / max_pixels <= JPEG_FACTOR else 1
+    size = -(-width // half), -(-height // half)
     # the size is known from the header, before load decodes the pixels
-    _check_size(what, picture.size, max_pixels)
+    _check_size(what, size, max_pixels)
     if picture.format == "EPS":
         raise ImageError(f"{what}: PostScript is a program, which is not run; convert it to a PNG first")
+    factor = 1 if least is None else reducing_factor(size, least)
+    if half * factor > 1 and is_jpeg:
+        # libjpeg leaves out the high frequencies of each block of 8 x 8 pixels
+        picture.draft(None, (width // (half * factor), height // (half * factor)))
+        factor = half * factor // round(width / picture.width)
     picture.load()
-    picture = _transpose_by_exif(picture)
-    # convert would clip what is above 255 instead of scaling it
-    if picture.mode.startswith(("I", "F")):
-        picture = _to_8_bits(picture)
-    if picture.has_transparency_data and not alpha:
-        picture = _over_white(picture)
-    mode = "RGBA" if alpha else "RGB"
-    if picture.mode == mode:
-        # a copy of a large photograph would take as much memory again; Pillow makes one before it draws
-        upright = picture._new(picture.im)
-        upright.readonly = 1
-    else:
-        upright = picture.convert(mode)
+    # Pillow turns a TIFF as it loads it
+    size = size if is_jpeg else picture.size
+    transposition = _transposition(picture)
+    result = _convert(picture, "RGBA" if alpha else "RGB", factor)
+    if transposition is not None:
+        result = result.transpose(transposition)
     # it inherits what the file says of itself, and would be turned again wherever it is loaded again
-    upright.info.clear()
-    return upright
+    result.info.clear()
+    is_turned = transposition is not None and transposition.name in SIDEWAYS
+    return Read(result, size if is_turned else size[::-1])
 
 
-def _strips(picture: Picture) -> Iterator[tuple[int, int, int, int]]:
-    """Yield boxes of rows, so that what is computed of a large picture takes no memory beside the answer."""
-    step = max(1, (1 << 20) // picture.width)
-    for top in range(0, picture.height, step):
-        yield 0, top, picture.width, min(top + step, picture.height)
-
-
-def _over_white(picture: Picture) -> Picture:
-    """Return a picture with transparency over white, in RGB."""
+def _convert(picture: Picture, mode: str, factor: int) -> Picture:
+    """Return a picture in RGB or RGBA, reduced by a whole factor; strip by strip, for a large one takes memory."""
     from PIL import Image
 
-    result = Image.new("RGB", picture.size)
-    for box in _strips(picture):
-        layer = picture.crop(box).convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        result.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    is_opaque = mode == "RGBA" or not picture.has_transparency_data
+    if picture.mode == mode and is_opaque and factor == 1:
+        # a copy of a large photograph would take as much memory again; Pillow makes one before it draws
+        result = picture._new(picture.im)
+        result.readonly = 1
+        return result
+    top = _brightest(picture) if picture.mode.startswith(("I", "F")) else None
+    width, height = picture.size
+    result = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    step = max(1, (1 << 20) // width // factor) * factor
+    for y in range(0, height, step):
+        strip = picture.crop((0, y, width, min(y + step, height)))
+        # convert would clip what is above 255 instead of scaling it
+        strip = strip if top is None else _to_8_bits(strip, top)
+        if not is_opaque:
+            strip = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+        strip = strip.convert(mode)
+        result.paste(strip if factor == 1 else strip.reduce(factor), (0, y // factor))
     return result
 
 
-def _transpose_by_exif(picture: Picture) -> Picture:
-    """Apply the EXIF orientation, where there is a readable one."""
+def _transposition(picture: Picture) -> Transpose | None:
+    """Return what brings a picture upright, where it has a readable EXIF orientation that is another."""
     from PIL import Image
 
     try:
-        transposition = ORIENTATIONS.get(picture.getexif().get(ORIENTATION_TAG, 1))
+        name = ORIENTATIONS.get(picture.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels
-        transposition = None
-    return picture if transposition is None else picture.transpose(Image.Transpose[transposition])
+        return None
+    return None if name is None else Image.Transpose[name]
 
 
-def _to_8_bits(picture: Picture) -> Picture:
-    """Scale grey of 16 bits to 8: 0..65535 to 0..255; brighter values, of wider modes, are scaled to their top.
+def _brightest(picture: Picture) -> float:
+    """Return the value that becomes 255: 65535 or, of wider modes, the largest if that is above.
 
     Floating point is taken as 0..255 unless a value is above.
     """
+    width, height = picture.size
+    step = max(1, (1 << 20) // width)
+    strips = (picture.crop((0, y, width, min(y + step, height))) for y in range(0, height, step))
+    largest = max(float(_finite(np.asarray(strip)).max()) for strip in strips)
+    return 255.0 if picture.mode == "F" and largest <= 255 else max(65535.0, largest)
+
+
+def _to_8_bits(picture: Picture, top: float) -> Picture:
+    """Scale grey of more than 8 bits from 0..top to 0..255."""
     from PIL import Image
 
-    values, boxes = np.asarray(picture), list(_strips(picture))
-    largest = max(_finite(values[box[1] : box[3]]).max() for box in boxes)
-    top = 255.0 if picture.mode == "F" and largest <= 255 else max(65535.0, largest)
-    result = np.empty(values.shape, np.uint8)
-    for _, start, _, end in boxes:
-        result[start:end] = np.rint(np.clip(_finite(values[start:end]), 0, top) * (255 / top))
-    return Image.fromarray(result)
+    values = np.rint(np.clip(_finite(np.asarray(picture)), 0, top) * (255 / top))
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
-from minicnn.images.files import MAX_PIXELS, load_image
+from minicnn.images.files import MAX_PIXELS, load_image, load_reduced
 from minicnn.images.planes import as_planes, is_numpy_file, read_array, resize_planes
 from minicnn.images.settings import check_settings
 from minicnn.images.units import mean_of_other_unit
@@ -131,8 +131,7 @@ class Preprocess:
         ``image`` is a path, a PIL.Image or a uint8 array; raises ImageError if it can't be read, ShapeError if
         the view is of a picture of another size.
         """
-        picture = self._load(image)
-        size = _size(picture)
+        picture, size = self._load(image, view)
         view = self.views(size, "one")[0] if view is None else view
         if view.image_size != size:
             raise ShapeError(f"preprocess: a view of {view.image_size} pixels, a picture of {size}")
@@ -143,8 +142,8 @@ class Preprocess:
 
         Arguments and errors are those of ``views`` and ``__call__``.
         """
-        picture = self._load(image)
-        views = self.views(_size(picture), crops)
+        picture, size = self._load(image)
+        views = self.views(size, crops)
         # views that are cut from one size share one resized picture
         resized = {size: self._resize(picture, size) for size in {view.resized for view in views}}
         return np.stack([self._crop(resized[view.resized], view) for view in views]), views
@@ -192,18 +191,24 @@ class Preprocess:
             for flip in flips
         ]
 
-    def _load(self, image: ImageLike) -> Picture | np.ndarray:
-        """Return a picture, or an array (H, W, C) where the image is one that is no picture."""
+    def _load(self, image: ImageLike, view: View | None = None) -> tuple[Picture | np.ndarray, Size]:
+        """Return a picture, or an array (H, W, C) where the image is one that is no picture, and its size."""
         array = read_array(image) if is_numpy_file(image) else image
         is_array = isinstance(array, np.ndarray)
         if isinstance(array, np.ndarray) and (isinstance(self.channels, int) or array.dtype != np.uint8):
-            return as_planes(array, self.depth, "the array" if array is image else image)
+            planes = as_planes(array, self.depth, "the array" if array is image else image)
+            return planes, planes.shape[:2]
         if isinstance(self.channels, int):
             raise ImageError(
                 f"{'the picture' if is_array or not isinstance(image, str | Path) else image}: the network takes "
                 f"{self.depth} channels; give a NumPy file (.npy) of H x W x {self.depth} numbers"
             )
-        return load_image(array, alpha=self.channels.endswith("A"))
+        alpha = self.channels.endswith("A")
+        if self.interpolation == "nearest":
+            picture = load_image(array, alpha=alpha)
+            return picture, picture.size[::-1]
+        resize = self.resize if isinstance(self.resize, tuple) else (self.resize or 0,)
+        return load_reduced(array, max(*self.size, *resize, *(view.resized if view else ())), alpha)
 
     def _resize(self, picture: Picture | np.ndarray, size: Size) -> Picture | np.ndarray:
         from PIL import Image, ImageOps
@@ -232,8 +237,8 @@ class Preprocess:
 
         Errors are those of ``__call__``.
         """
-        picture = self._load(image)
-        view = self.views(_size(picture), "one")[0]
+        picture, size = self._load(image)
+        view = self.views(size, "one")[0]
         return np.ascontiguousarray(self._cut(self._resize(picture, view.resized), view))
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
@@ -338,11 +343,6 @@ def _warn_once(doubt: str) -> None:
     """Warn where a Preprocess is made; not of each copy of another size that is made of it."""
     # above this function: __post_init__, __init__ and the caller
     warnings.warn(f"Preprocess: {doubt}", stacklevel=4)
-
-
-def _size(picture: Picture | np.ndarray) -> Size:
-    """Return (height, width)."""
-    return picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
 
 
 def _has_light_border(grey: Picture) -> bool:

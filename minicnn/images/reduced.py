@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from minicnn.images.views import Size
 
-__all__ = ["MOST_DRAWN", "reduce_picture", "reduced_size", "scale_boxes"]
+__all__ = ["MOST_DRAWN", "reduce_picture", "reduced_size", "reducing_factor", "scale_boxes"]
 
+MOST_READ = 1 << 24  # pixels of a picture that is resized for a network; a photograph of 16 million stays as it is
 MOST_DRAWN = 1 << 20  # pixels of a picture that is drawn or cut: six times what a figure's panel shows
 
 
@@ -30,6 +31,21 @@ def reduced_size(size: Size) -> Size:
     height, width = (max(1, int(n * scale)) for n in size)
     # of a very long picture one side is a pixel, and the other has to be bounded by itself
     return min(height, MOST_DRAWN), min(width, MOST_DRAWN)
+
+
+def reducing_factor(size: Size, least: int) -> int:
+    """Return by how much a picture (H, W) is reduced as it is read, to be resized to sides of at most ``least``.
+
+    Examples
+    --------
+    >>> reducing_factor((3000, 4000), 256), reducing_factor((6250, 8000), 256), reducing_factor((6250, 8000), 4000)
+    (1, 2, 1)
+
+    """
+    factor = 1
+    while factor < 8 and size[0] * size[1] > MOST_READ * factor**2 and min(size) >= 4 * factor * least:
+        factor *= 2
+    return factor
 
 
 def reduce_picture(picture: Picture) -> Picture:

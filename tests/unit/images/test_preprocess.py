@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
-from minicnn.images import Preprocess, View, average_views, coverage
+from minicnn.images import Preprocess, View, average_views, coverage, load_image, reduced
 
 EPS = np.finfo(np.float32).eps
 LITE0 = Preprocess((224, 224), 256, "bicubic", "RGB", 1.0, (127.0,) * 3, (128.0,) * 3)
@@ -336,3 +336,31 @@ def test_a_mean_image_is_checked_and_kept():
     for wrong in (np.zeros((3, 4, 5)), np.full((3, 4, 4), np.nan), np.zeros((3, 4, 4), object)):
         with pytest.raises(MinicnnError, match="mean"):
             Preprocess((4, 4), mean=wrong)
+
+
+@pytest.mark.parametrize("name", ["turned.jpg", "progressive.jpg", "alpha.png", "sixteen.png", "array"])
+def test_a_large_picture_is_reduced_before_it_is_resized(tmp_path, monkeypatch, name):
+    rows, columns = np.indices((400, 600))
+    pixels = np.stack([rows * 255 // 399, columns * 255 // 599, (rows + columns) % 251], axis=2).astype(np.uint8)
+    picture, options, exif = Image.fromarray(pixels), {}, Image.Exif()
+    exif[0x0112] = 6
+    if name == "alpha.png":
+        picture.putalpha(Image.fromarray(pixels[..., 2]))
+    elif name == "sixteen.png":
+        picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    elif name.endswith(".jpg"):
+        options = {"quality": 95, "progressive": name == "progressive.jpg"}
+        options |= {"exif": exif} if name == "turned.jpg" else {}
+    image = pixels if name == "array" else tmp_path / name
+    if name != "array":
+        picture.save(image, **options)
+    preprocess = Preprocess((20, 20), resize=24, scale=1.0)
+    whole, views = preprocess.batch(image, "ten")
+    monkeypatch.setattr(reduced, "MOST_READ", 400 * 600 // 4)
+    near, same_views = preprocess.batch(image, "ten")
+    assert views == same_views and views[0].image_size == ((600, 400) if name == "turned.jpg" else (400, 600))
+    # another picture, as the means are rounded to whole levels, and nearly the same
+    assert 0 < np.abs(near - whole).max() <= 3
+    # nothing is reduced that has to be seen as it is
+    exact = Preprocess((120, 120), scale=1.0)
+    np.testing.assert_array_equal(exact(image), exact(load_image(image)))
