@@ -34,7 +34,7 @@ __all__ = [
 
 DEVICES = ("reference", "cpu", "cuda")
 
-# Multiply-adds for one image up to which "auto" stays on NumPy: some tens of milliseconds there, so that a first
+# Multiply-adds up to which "auto" stays on NumPy: some tens of milliseconds there, so that a first
 # answer waits for no compiler.  EfficientNet-Lite0 (0.4e9), ten-crop saliency: 2.1 s there, 0.5 s compiled.
 SMALL = 100_000_000
 
@@ -89,7 +89,7 @@ def _cuda() -> ModuleType:
 
 
 def choose(multiply_adds: int) -> str:
-    """Return the device for work of that many multiply-adds an image: what "auto" stands for.
+    """Return the device for work of that many multiply-adds: what "auto" stands for.
 
     Small work runs on NumPy, so that a first answer waits for no compiler; the rest on "cpu" where Numba and
     SciPy are installed and work.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+MANY = 10_000  # images that a batch is meant for
 HELP = (
     "images, folders (with all below), patterns in quotes, tar files, tables (.csv, .parquet) with a column "
     '"path", @FILE (names, one a line), or - (names on standard input)'
@@ -101,7 +102,8 @@ def run(arguments: Namespace) -> int:
     from minicnn.batch.rows import import_pyarrow
 
     typed = dict(arguments.job)
-    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
+    net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
+    net = net.to(arguments.device, images=MANY)
     if "target" in typed:
         classes = common.check_classes(net, [typed["target"]])
         typed["target"] = int(typed["target"]) if classes is None else classes[0]
