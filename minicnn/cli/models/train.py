@@ -76,6 +76,7 @@ def run(arguments: Namespace) -> int:
     if arguments.overfit:
         recipe = _by_heart(recipe, arguments.epochs)
     net, is_drawn = _find_network(arguments, train.labels)
+    net = net.to(arguments.device, images=recipe.epochs * len(train))
     make_folder(arguments.output)
     folder = Path(arguments.output)
     watch = Watch(arguments, train, net.name, is_drawn)
@@ -168,9 +169,8 @@ def _find_network(arguments: Namespace, labels: list[str]) -> tuple[Network, boo
 
     if arguments.net in zoo.ARCHITECTURES and (arguments.anew or arguments.net not in read_entries()):
         net = zoo.build(arguments.net, len(labels), arguments.seed)
-        net = Network(net.named_layers, net.input_shape, net.preprocess, labels, name=net.name)
-        return net.to(arguments.device), True
-    net = common.load_network(arguments.net, device=arguments.device)
+        return Network(net.named_layers, net.input_shape, net.preprocess, labels, name=net.name), True
+    net = common.load_network(arguments.net)
     return (net, False) if net.labels == labels else (replace_head(net, labels, arguments.seed), True)
 
 
