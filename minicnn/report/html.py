@@ -16,7 +16,7 @@ from urllib.parse import quote
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
 from minicnn.report.files import make_folder, sanitise_filename, write_atomically
-from minicnn.report.page_pictures import encode, split_figure
+from minicnn.report.page_pictures import encode, read_row, split_figure
 from minicnn.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -215,6 +215,9 @@ def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
     """Return a figure: the pictures that it was composed of, or itself."""
     picture, alt, caption = figure
     file = picture if isinstance(picture, str | Path) else None
+    row = None if file is None else read_row(file)
+    if file is not None and row is not None and len(row[1]) > 1:
+        return _group(name, _row(pictures.locate(file), alt, row, name), _safe(caption))
     parts = list(enumerate(split_figure(picture), start=1))
     if not parts:
         source = pictures.locate(picture) if isinstance(picture, str | Path) else pictures.add(picture, name)
@@ -242,16 +245,28 @@ def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
     return _group(name, "".join(rows), f"{_safe(caption)}{link}".strip())
 
 
+def _row(source: str, alt: str, row: tuple[tuple[int, int], list[str]], name: str) -> str:
+    """Return the pictures that stand side by side in one file as panels, each a window on its part of the file."""
+    (width, height), captions = row
+    panels = ""
+    for i, caption in enumerate(captions):
+        window = f"aspect-ratio: {width} / {height}; object-position: {100 * i / (len(captions) - 1):.2f}% 0"
+        panels += _panel(source, f"{alt}: {caption}", caption, (name, f"{name}p{i + 1}"), window)
+    return f'<div class="panels row">\n{panels}</div>\n'
+
+
 def _group(name: str, panels: str, caption: str) -> str:
     words = f"<figcaption>{caption}</figcaption>" if caption else ""
     return f'<figure class="group" id="{name}">\n{panels}{words}</figure>\n'
 
 
-def _panel(source: str, alt: str, caption: str, names: tuple[str, str]) -> str:
+def _panel(source: str, alt: str, caption: str, names: tuple[str, str], window: str = "") -> str:
     """Return a picture that fills the window where it is clicked, as the target of a link."""
     group, own = names
     words = f'<span class="caption">{_safe(caption)}</span>' if caption else ""
-    zoom = f'<a class="zoom" href="#{own}"><img src="{source}" alt="{_safe(alt)}" loading="lazy" /></a>'
+    style = f' style="{window}"' if window else ""
+    image = f'<img src="{source}" alt="{_safe(alt)}"{style} loading="lazy" />'
+    zoom = f'<a class="zoom" href="#{own}">{image}</a>'
     close = f'<a class="close" href="#{group}">Close</a>'
     return f'<div class="panel" id="{own}">{zoom}{words}{close}</div>\n'
 

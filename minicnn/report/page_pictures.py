@@ -12,9 +12,10 @@ from minicnn._utils.types import PathLike
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["KEY", "PagePicture", "describe_panels", "encode", "split_figure"]
+__all__ = ["KEY", "PagePicture", "describe_panels", "describe_row", "encode", "read_row", "split_figure"]
 
 KEY = "minicnn panels"  # the text chunk that says where a figure's pictures are
+ROW = b"minicnn row "  # begins the comment of a JPEG file of pictures of one size side by side
 LONGEST = 1280  # pixels of the longer side
 COLOURS = 256  # up to so many a picture is kept exactly
 
@@ -55,6 +56,27 @@ def _crop(figure: Image) -> list[PagePicture]:
         )
         for panel in panels
     ]
+
+
+def describe_row(size: Sequence[int], captions: Sequence[str]) -> bytes:
+    """Return the comment of a JPEG file that holds pictures of (width, height) side by side; see ``read_row``."""
+    return ROW + json.dumps({"size": list(size), "captions": list(captions)}).encode()
+
+
+def read_row(file: PathLike) -> tuple[tuple[int, int], list[str]] | None:
+    """Return (width, height) of the pictures side by side in a JPEG file, and their captions; None of others."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            comment = image.info.get("comment", b"")
+        if not isinstance(comment, bytes) or not comment.startswith(ROW):
+            return None
+        row = json.loads(comment[len(ROW) :])
+        width, height = row["size"]
+        return (int(width), int(height)), [str(caption) for caption in row["captions"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # whoever shows the file says what is wrong with it
 
 
 def encode(image: Image) -> tuple[bytes, str]:

@@ -38,6 +38,8 @@ p { max-width: 46rem; margin: 0 0 1rem; }
 .many { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 32rem), 1fr)); }
 .panels.one { display: block; } .panels.one .panel { max-width: min(100%, 80rem); width: fit-content; }
 .panels.small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 7rem), 1fr)); max-width: 80rem; }
+.panels.row { grid-template-columns: repeat(auto-fit, minmax(min(45%, 9rem), 1fr)); max-width: 80rem; }
+.row .panel img { object-fit: cover; }
 figure { margin: 0; min-width: 0; }
 .panel img { display: block; max-width: 100%; height: auto; border-radius: .3rem; border: 1px solid var(--line);
   background: #fff; }

@@ -19,6 +19,7 @@ from minicnn.figures.common import draw_map
 from minicnn.images import load_image
 from minicnn.report import Section, draw_box, normalise, overlay, write_page
 from minicnn.report.files import make_folder, sanitise_filename, write_atomically
+from minicnn.report.page_pictures import describe_row
 from minicnn.segmentation.graph_cut import resize_mask
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ GAP = 4
 LIMIT = 500  # pictures of a page
 ORDERS = ("worst first", "best first", "by name")
 LEGEND = (
-    "From left to right: the photograph with the true boxes in blue and the answer's in orange; the map; the "
-    "seeds, the object's in orange and the background's in blue, or, of the method consensus, the boxes of all "
-    "its cuts; the mask. IoU: intersection over union of the answer's box with the nearest true one."
+    "The photograph has the true boxes in blue and the answer's in orange; of the seeds the object's are orange "
+    "and the background's blue. IoU: intersection over union of the answer's box with the nearest true one."
 )
 
 
@@ -49,18 +49,19 @@ def write_answer(folder: PathLike, drawing: Drawing) -> None:
     """
     answer = drawing.answer
     photograph, scale = _shrink(drawing.picture)
-    views = [_draw_boxes(photograph, scale, drawing.example.boxes, answer.box)]
+    views = {"photograph": _draw_boxes(photograph, scale, drawing.example.boxes, answer.box)}
     saliency = draw_map(answer.saliency.placed)
     if saliency.max() > saliency.min():
-        views.append(overlay(photograph, normalise(_shrink_map(saliency, photograph))))
+        views["map"] = overlay(photograph, normalise(_shrink_map(saliency, photograph)))
         if answer.settings is not None:
             seeds = saliency_seeds(saliency, answer.settings)
-            views.append(_draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds]))
+            views["seeds"] = _draw_seeds(photograph, [_shrink_map(s, photograph) > 0.5 for s in seeds])
         elif answer.candidates:
-            views.append(_draw_candidates(photograph, scale, answer.candidates))
+            views["boxes of all cuts"] = _draw_candidates(photograph, scale, answer.candidates)
     if answer.mask is not None:
         inside = _shrink_map(resize_mask(answer.mask, saliency.shape), photograph)[..., None] > 0.5
-        views.append(np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5).astype(np.uint8))
+        cut = np.where(inside, photograph, 255 - (255 - photograph.astype(int)) // 5)
+        views["mask"] = cut.astype(np.uint8)
     _write_views(_path(Path(folder), drawing.example), views)
 
 
@@ -144,7 +145,7 @@ def _existing(folder: Path, example: Example, row: dict[str, Any]) -> Path:
         picture = load_image(example.image)
         photograph, scale = _shrink(picture)
         truth = read_truth(example, picture.size[::-1]).boxes
-        _write_views(path, [_draw_boxes(photograph, scale, truth, row["box"])])
+        _write_views(path, {"photograph": _draw_boxes(photograph, scale, truth, row["box"])})
     return path
 
 
@@ -190,12 +191,13 @@ def _shrink_map(map: np.ndarray, photograph: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(map.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
 
 
-def _write_views(path: Path, views: Sequence[np.ndarray]) -> None:
-    """Write views of one size side by side."""
+def _write_views(path: Path, views: dict[str, np.ndarray]) -> None:
+    """Write views of one size side by side, by their captions; a page shows each by itself."""
     from PIL import Image
 
-    gap = np.full((views[0].shape[0], GAP, 3), 255, np.uint8)
-    row = np.concatenate([part for view in views for part in (view, gap)][:-1], axis=1)
+    height, width, _ = views["photograph"].shape
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    row = np.concatenate([part for view in views.values() for part in (view, gap)][:-1], axis=1)
     data = io.BytesIO()
-    Image.fromarray(row).save(data, "JPEG", quality=85)
+    Image.fromarray(row).save(data, "JPEG", quality=85, comment=describe_row((width, height), list(views)))
     write_atomically(path, data.getvalue(), "write_answer")

@@ -71,7 +71,12 @@ def test_the_three_pages_hold_every_picture_in_their_order(written):
 def test_a_page_is_light_and_fetches_nothing(written):
     text = (written / "paper.html").read_text()
     sources = [unquote(source) for source in re.findall(r'<img src="(.*?)"', text)]
-    assert len(sources) == len(BOXES) and all(source.startswith("paper-pictures/") for source in sources)
+    # each file is shown in four windows, photograph, map, seeds and mask, which lay themselves out
+    assert len(sources) == 4 * len(BOXES) == 4 * len(set(sources)) and all(
+        source.startswith("paper-pictures/") for source in sources
+    )
+    for words in ("object-position: 0.00% 0", "object-position: 33.33% 0", '<span class="caption">seeds</span>'):
+        assert text.count(words) == len(BOXES), words
     for source in sources:
         with Image.open(written / source) as views:
             # photograph, map, seeds and mask side by side
