@@ -9,6 +9,7 @@ from minicnn.training.data.dataset import Dataset, read_dataset
 from minicnn.training.fit import fit
 from minicnn.training.head import replace_head
 from minicnn.training.measure import Measured, measure
+from minicnn.training.rate_range import RateRange, find_rate_range
 from minicnn.training.recipe import Augment, Loss, Optimiser, Recipe, Schedule, read_recipe
 from minicnn.training.run import Epoch, Training
 
@@ -19,9 +20,11 @@ __all__ = [
     "Loss",
     "Measured",
     "Optimiser",
+    "RateRange",
     "Recipe",
     "Schedule",
     "Training",
+    "find_rate_range",
     "fit",
     "measure",
     "read_dataset",

@@ -35,6 +35,7 @@ def fit(
     on_epoch: Callable[[Epoch], Any] | None = None,
     on_step: Callable[[int, StepResult], Any] | None = None,
     watch: Callable[[Run], Any] | None = None,
+    keep_every: int = 0,
 ) -> Training:
     """Train a network.
 
@@ -65,6 +66,8 @@ def fit(
     watch : function of a Run, optional
         Called before the first epoch, with what it goes on from, and after each: ``run.history``,
         ``run.best_epoch``, ``run.trainer.net``, the network as it is now.
+    keep_every : int
+        Keep the network of each n-th epoch beside the checkpoint, ``epoch-0010.npz``; 0 for none.
 
     Returns
     -------
@@ -100,7 +103,9 @@ def fit(
     recipe = recipe if epochs is None else recipe.with_settings({"epochs": epochs})
     folder = None if checkpoint is None else Path(checkpoint)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    run = Run(net, Data(dataset, validation, threads if workers is None else workers), recipe, seed, folder)
+    run = Run(
+        net, Data(dataset, validation, threads if workers is None else workers), recipe, seed, folder, keep_every
+    )
     if resume:
         run.resume()
     if watch is not None:

@@ -108,11 +108,16 @@ class Run:
     seed : int
     folder : Path, optional
         Where checkpoints are written.
+    keep_every : int
+        Keep the network of each n-th epoch there; 0 for none.
 
     """
 
-    def __init__(self, net: Network, data: Data, recipe: Recipe, seed: int, folder: Path | None) -> None:
+    def __init__(
+        self, net: Network, data: Data, recipe: Recipe, seed: int, folder: Path | None, keep_every: int = 0
+    ) -> None:
         self.trainer, self.recipe, self.seed, self.folder = Trainer(net, recipe), recipe, seed, folder
+        self.keep_every = keep_every
         self.history: list[Epoch] = []
         self._loader = Loader(data.train, net, recipe, seed, data.workers)
         self._validation: Loader | None = None
@@ -180,6 +185,9 @@ class Run:
             self._best = self.trainer.net_arrays()
             if self.folder is not None:
                 native.write(self.folder / BEST, self.result().net)
+        if self.folder is not None and self.keep_every and epoch.epoch % self.keep_every == 0:
+            # before the checkpoint, or a kill between the two would lose it
+            native.write(self.folder / f"epoch-{epoch.epoch:04}.npz", self.trainer.net)
         self._save()
         return epoch
 

@@ -57,6 +57,18 @@ def configure(parser: ArgumentParser) -> None:
         metavar="N",
         help="learn N images by heart, unchanged, for 100 epochs or --epochs: a network that can't has a fault",
     )
+    parser.add_argument(
+        "--rate-range",
+        action="store_true",
+        help="train a copy by learning rates that rise from step to step, and draw its loss: which one fits?",
+    )
+    parser.add_argument(
+        "--keep-every",
+        type=common.integer_from(1),
+        default=0,
+        metavar="N",
+        help="keep the network of each N-th epoch, epoch-0010.npz",
+    )
     parser.add_argument("--workers", type=common.integer_from(0), metavar="N", help="threads that read images")
     parser.add_argument("--no-resume", action="store_true", help="start again where the folder holds a run")
     common.add_output(parser, "training")
@@ -78,6 +90,8 @@ def run(arguments: Namespace) -> int:
     net, is_drawn = _find_network(arguments, train.labels)
     net = net.to(arguments.device, images=recipe.epochs * len(train))
     make_folder(arguments.output)
+    if arguments.rate_range:
+        return _find_rate_range(arguments, net, train, recipe)
     folder = Path(arguments.output)
     watch = Watch(arguments, train, net.name, is_drawn)
     try:
@@ -92,6 +106,7 @@ def run(arguments: Namespace) -> int:
             workers=arguments.workers,
             on_step=watch.step,
             watch=watch.epoch,
+            keep_every=arguments.keep_every,
         )
     finally:
         watch.close()
@@ -108,6 +123,25 @@ def run(arguments: Namespace) -> int:
             "has a fault, or too small a learning rate"
         )
     return 0
+
+
+def _find_rate_range(arguments: Namespace, net: Network, train: Dataset, recipe: Recipe) -> int:
+    """Write figure and table of a range test, and print the rate that it suggests."""
+    from minicnn.figures.training.rate_range import write_rate_range
+    from minicnn.training import find_rate_range
+
+    found = find_rate_range(net, train, recipe, seed=arguments.seed, workers=arguments.workers or 0)
+    paths = write_rate_range(arguments.output, found, net.name)
+    record = {**found._asdict(), "files": [str(path) for path in paths]}
+    print_result(record, _format_rate_range, arguments.json)
+    return 0
+
+
+def _format_rate_range(record: dict[str, Any]) -> str:
+    return (
+        f"{record['files'][0]}: try --set optimiser.learning_rate={record['suggested']:.2g}, a tenth of the rate "
+        "of the least loss"
+    )
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

@@ -139,7 +139,7 @@ class Progress:
             speed = self._seen / (now - self._start)
             complain(
                 f"epoch {self._epoch}/{self._epochs}, {self._done} of {self.images} images: {self._measured()}, "
-                f"{speed:.0f} images/s, {self._left()} left"
+                f"{speed:.3g} images/s, {self._left()} left"
             )
 
     def _move_bar(self, images: int) -> None:

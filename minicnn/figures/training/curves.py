@@ -18,7 +18,7 @@ from minicnn.training.run import Epoch, find_best_epoch
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["draw_curves", "write_training"]
+__all__ = ["draw_curves", "round_up", "say_best", "write_training"]
 
 
 def draw_curves(history: Sequence[Epoch], name: str = "network") -> Image:
@@ -132,7 +132,7 @@ def _draw_charts(history: Sequence[Epoch]) -> dict[str, Image]:
         kept = [value for value in held_out if value is not None]
         curves = {"training" if held_out else title: learnt} | ({"validation": kept} if kept else {})
         values = [value for curve in curves.values() for value in curve]
-        low, high = 0.0, _round_up(max(values))
+        low, high = 0.0, round_up(max(values))
         if title == "accuracy":
             low, high = next(place for place in (0.95, 0.9, 0.75, 0.5, 0.0) if place <= min(values)), 1.0
         charts[title] = chart(curves, "epoch 1", f"epoch {len(history)}", low, high, marks=marks)
@@ -168,12 +168,12 @@ def _settings(recipe: Recipe) -> list[tuple[str, str]]:
     return rows
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """Return the end of an axis: 1, 2, 2.5 or 5 times a power of ten.
 
     Examples
     --------
-    >>> _round_up(2.31), _round_up(0.05), _round_up(0.0)
+    >>> round_up(2.31), round_up(0.05), round_up(0.0)
     (2.5, 0.05, 1.0)
 
     """

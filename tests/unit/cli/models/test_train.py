@@ -66,6 +66,28 @@ def test_a_net_that_can_learn_by_heart_does(data, tmp_path, capsys):
     assert "by heart" in capsys.readouterr().err
 
 
+def test_a_range_test_writes_its_figure_and_table_alone(data, tmp_path, capsys):
+    out = tmp_path / "range"
+    assert train(data, "-o", out, "--rate-range", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(path.name for path in out.iterdir()) == ["rate-range.csv", "rate-range.png"]
+    rows = list(csv.DictReader((out / "rate-range.csv").read_text().splitlines()))
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(found["rates"])
+    # all but the last are within four times the least, whose rate is ten times the suggested one
+    smoothed = np.array(found["smoothed"])
+    assert (smoothed[:-1] <= 4 * smoothed.min()).all() and len(rows) < 100
+    assert found["suggested"] == pytest.approx(found["rates"][smoothed.argmin()] / 10)
+
+
+def test_every_nth_epoch_is_kept_and_training_stops_early(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    still = "--set", "optimiser.learning_rate=0", "--set", "patience=2", "--epochs", 5, "--keep-every", 2
+    assert train(data, "-o", out, *still) == 0
+    assert "stopped early: no lower validation loss for 2 epochs" in capsys.readouterr().out
+    assert sorted(path.name for path in out.glob("epoch-*")) == ["epoch-0002.npz"]
+    assert load(out / "epoch-0002.npz").labels == ["0", "1"]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
