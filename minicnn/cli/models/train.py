@@ -69,6 +69,14 @@ def configure(parser: ArgumentParser) -> None:
         metavar="N",
         help="keep the network of each N-th epoch, epoch-0010.npz",
     )
+    parser.add_argument(
+        "--animate",
+        nargs="?",
+        const="",
+        metavar="LAYER",
+        help="draw a layer's filters, and its maps of a held-out image, each epoch (default: the first layer)",
+    )
+    parser.add_argument("--tensorboard", metavar="DIR", help="write what is measured as TensorBoard's event files")
     parser.add_argument("--workers", type=common.integer_from(0), metavar="N", help="threads that read images")
     parser.add_argument("--no-resume", action="store_true", help="start again where the folder holds a run")
     common.add_output(parser, "training")
@@ -93,7 +101,8 @@ def run(arguments: Namespace) -> int:
     if arguments.rate_range:
         return _find_rate_range(arguments, net, train, recipe)
     folder = Path(arguments.output)
-    watch = Watch(arguments, train, net.name, is_drawn)
+    image, _ = (validation or train)[0]
+    watch = Watch(arguments, train, net.name, is_drawn, image)
     try:
         result = training.fit(
             net,
@@ -130,9 +139,13 @@ def _find_rate_range(arguments: Namespace, net: Network, train: Dataset, recipe:
     from minicnn.figures.training.rate_range import write_rate_range
     from minicnn.training import find_rate_range
 
-    found = find_rate_range(net, train, recipe, seed=arguments.seed, workers=arguments.workers or 0)
-    paths = write_rate_range(arguments.output, found, net.name)
-    record = {**found._asdict(), "files": [str(path) for path in paths]}
+    measured = find_rate_range(net, train, recipe, seed=arguments.seed, workers=arguments.workers or 0)
+    paths = write_rate_range(arguments.output, measured, net.name)
+    record = {**measured._asdict(), "files": [str(path) for path in paths]}
+    if measured.smoothed[-1] == min(measured.smoothed):
+        common.complain(
+            f"the loss still fell at a learning rate of {measured.rates[-1]:g}; the suggested one is a guess"
+        )
     print_result(record, _format_rate_range, arguments.json)
     return 0
 

@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from math import log
 from pathlib import Path
@@ -16,6 +17,8 @@ from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain
 from minicnn.cli.parsing.loudness import is_quiet
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from minicnn.training import Dataset, Epoch
     from minicnn.training.run import Run
     from minicnn.training.step import StepResult
@@ -35,14 +38,22 @@ class Watch:
     train : Dataset
     name : str, of the network
     is_drawn : bool, whether its scores come from weights that were drawn and never trained
+    image : array of shape (H, W, C), whose feature maps an animation shows
 
     """
 
-    def __init__(self, arguments: Namespace, train: Dataset, name: str, is_drawn: bool) -> None:
+    def __init__(self, arguments: Namespace, train: Dataset, name: str, is_drawn: bool, image: np.ndarray) -> None:
         self.folder, self.prints, self.name = Path(arguments.output), not arguments.json, name
         self.num_classes = len(train.labels)
         self._is_drawn = is_drawn and self.num_classes > 1
         self.first_loss: float | None = None
+        self._animated: str | None = arguments.animate
+        self._image = image
+        self._write_events: Callable[[Run], None] | None = None
+        if arguments.tensorboard is not None:
+            from minicnn.training.tensorboard import write_events
+
+            self._write_events = write_events(arguments.tensorboard)
         self._progress = Progress(len(train))
         self._is_started = False
         self._page = (0.0, 0.0)  # when it was written, and how long that took
@@ -60,6 +71,10 @@ class Watch:
             self._is_drawn &= run.trainer.steps == 0
         elif self.prints:
             print(_format(run.history[-1], planned), flush=True)
+        if self._write_events is not None:
+            self._write_events(run)
+        if self._animated is not None:
+            self._draw_frame(run, is_start)
         if done:
             write_atomically(self.folder / "metrics.csv", _metrics(run.history), "train")
             self._write_page(run)
@@ -85,6 +100,23 @@ class Watch:
             print(f"first loss {loss:.2f} (ln {self.num_classes} = {log(self.num_classes):.2f})", flush=True)
         if warning := explain_first_loss(loss, self.num_classes):
             complain(warning)
+
+    def _draw_frame(self, run: Run, is_start: bool) -> None:
+        """Draw the layer as it is now, and at the end make the animation."""
+        from PIL.Image import fromarray
+
+        from minicnn.figures.training.animation import FRAMES, write_animation, write_frame
+
+        done, is_new = len(run.history), run.trainer.steps == 0
+        if is_new:
+            for old in [*self.folder.glob("frames/epoch-*.png"), self.folder / "layer.gif"]:
+                old.unlink(missing_ok=True)
+        # where a run goes on within an epoch, the network is no epoch's
+        if is_new or (not is_start and (done % -(-run.recipe.epochs // FRAMES) == 0 or run.is_done())):
+            image = fromarray(self._image.squeeze(axis=2) if self._image.shape[2] == 1 else self._image)
+            write_frame(self.folder, run.trainer.net, done, self._animated or None, image)
+        if run.is_done() and not is_start:
+            write_animation(self.folder)
 
     def _write_page(self, run: Run) -> None:
         """Write the page, at the end or when it costs little."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from minicnn.network import Network
 from minicnn.report import colour_map, contact_sheet, save_png
 from minicnn.report.drawing import current, signed_map
 
-__all__ = ["recompute", "write_filters"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["draw_sheet", "recompute", "write_filters"]
 
 PER_ROW, CELL, LARGE = 8, 96, 800
 GRID, ROWS, MATRIX = 64, 16, 1024  # how many filters are drawn in a grid, as rows of channels, and as a matrix
@@ -59,24 +62,17 @@ def write_filters(
         If the file can't be written; nothing is left behind.
 
     """
-    is_matrix = filters is not None and _is_matrix(filters)
-    if is_matrix and maps is not None:
+    if filters is not None and _is_matrix(filters) and maps is not None:
         # a matrix would take the whole sheet
-        filters, is_matrix = None, False
+        filters = None
     shown = maps if filters is None else filters
     if shown is None:
         raise WeightsError("write_filters: expected filters or feature maps, got neither")
     channels = _choose_channels(filters, maps, count)
     settings = {"layer": shown.layer, "channels": channels, "inputs": inputs}
-    sections = [] if filters is None else [_draw_filters(filters, channels, inputs)]
-    if maps is not None:
-        view = [[(_draw_view(image, maps), "")]], "the part of the image that the network sees"
-        sections += [view, _draw_maps(maps, channels)]
-    rows = [row for section, _ in sections for row in section]
-    headings = [words if n == 0 else "" for section, words in sections for n in range(len(section))]
     total = len(shown[1])
     which = f"{len(channels)} of {total} channels" if len(channels) < total else f"{total} channels"
-    sheet = contact_sheet(rows, headings, shown.layer, f"{origin['name']}, {which}", LARGE if is_matrix else CELL)
+    sheet = draw_sheet(filters, maps, channels, shown.layer, f"{origin['name']}, {which}", image, inputs)
     arrays, facts = _name_arrays(filters, maps, settings), _facts(filters, maps, channels)
     images = [] if maps is None else [image]
     record = provenance.make_record("filters", origin, images, None, settings, arrays, **facts)
@@ -92,6 +88,26 @@ def write_filters(
         **facts,
         "figure": str(path),
     }
+
+
+def draw_sheet(
+    filters: Filters | None,
+    maps: FeatureMaps | None,
+    channels: Sequence[int],
+    title: str,
+    subtitle: str,
+    image: ImageLike | None = None,
+    inputs: int = 8,
+) -> Image:
+    """Draw some channels: filters, the image that maps are of, and its maps, what there is of them."""
+    sections = [] if filters is None else [_draw_filters(filters, channels, inputs)]
+    if maps is not None:
+        view = [[(_draw_view(image, maps), "")]], "the part of the image that the network sees"
+        sections += [view, _draw_maps(maps, channels)]
+    rows = [row for section, _ in sections for row in section]
+    headings = [words if n == 0 else "" for section, words in sections for n in range(len(section))]
+    is_matrix = filters is not None and _is_matrix(filters)
+    return contact_sheet(rows, headings, title, subtitle, LARGE if is_matrix and maps is None else CELL)
 
 
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:

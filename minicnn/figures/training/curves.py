@@ -87,6 +87,10 @@ def write_training(
         Section("Curves", figures=figures, links=[("all in one picture", "curves.png")]),
         Section("Epochs", table=_tabulate(history)),
     ]
+    animation = folder / "layer.gif"
+    if animation.is_file():
+        words = "one frame an epoch: filters, and an image's feature maps"
+        sections.insert(2, Section("A layer while it learns", figures=[(animation, f"Animation, {words}", words)]))
     if recipe is not None:
         sections.append(Section("Recipe", table=(("setting", "value"), list(_settings(recipe)))))
     write_page(folder / "training.html", f"Training of {name}", sections)

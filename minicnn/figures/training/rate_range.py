@@ -16,13 +16,13 @@ from minicnn.training.rate_range import STOP, RateRange
 __all__ = ["write_rate_range"]
 
 
-def write_rate_range(folder: PathLike, found: RateRange, name: str = "network") -> list[Path]:
+def write_rate_range(folder: PathLike, measured: RateRange, name: str = "network") -> list[Path]:
     """Write ``rate-range.png`` and ``rate-range.csv``, and return their paths.
 
     Parameters
     ----------
     folder : str or Path, that exists
-    found : RateRange
+    measured : RateRange
     name : str, of the network
 
     Raises
@@ -33,20 +33,23 @@ def write_rate_range(folder: PathLike, found: RateRange, name: str = "network") 
     """
     paths = [Path(folder) / f"rate-range.{suffix}" for suffix in ("png", "csv")]
     # what goes beyond the end of the test leaves the rest its height
-    highest = STOP * min(found.smoothed)
-    curves = {"of each batch": np.minimum(found.losses, highest), "smoothed": np.minimum(found.smoothed, highest)}
-    first, last = found.rates[0], found.rates[-1]
+    highest = STOP * min(measured.smoothed)
+    curves = {
+        "of each batch": np.minimum(measured.losses, highest),
+        "smoothed": np.minimum(measured.smoothed, highest),
+    }
+    first, last = measured.rates[0], measured.rates[-1]
     marks = {
         f"{rate:.2g}{words}": float(np.log(rate / first) / np.log(last / first))
-        for rate, words in ((found.suggested, ", suggested"), (10 * found.suggested, ", the least loss"))
+        for rate, words in ((measured.suggested, ", suggested"), (10 * measured.suggested, ", the least loss"))
         if first <= rate <= last
     }
     high = round_up(float(max(map(np.max, curves.values()))))
     picture = chart(curves, f"{first:.2g}", f"{last:.2g}", high=high, name="loss", marks=marks)
-    words = f"{len(found.rates)} steps, the learning rate of each by the same factor larger"
+    words = f"{len(measured.rates)} steps, the learning rate of each by the same factor larger"
     save_png(panels([(picture, "loss over the learning rate")], f"Range test of {name}", words), paths[0])
     lines = ["learning_rate,loss,smoothed"]
-    rows = zip(found.rates, found.losses, found.smoothed, strict=True)
+    rows = zip(measured.rates, measured.losses, measured.smoothed, strict=True)
     lines += [",".join(f"{value:.8g}" for value in row) for row in rows]
     write_atomically(paths[1], ("\n".join(lines) + "\n").encode(), "write_rate_range")
     return paths

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn import load
 from minicnn.cli import main
@@ -69,14 +71,38 @@ def test_a_net_that_can_learn_by_heart_does(data, tmp_path, capsys):
 def test_a_range_test_writes_its_figure_and_table_alone(data, tmp_path, capsys):
     out = tmp_path / "range"
     assert train(data, "-o", out, "--rate-range", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    measured = json.loads(capsys.readouterr().out)
     assert sorted(path.name for path in out.iterdir()) == ["rate-range.csv", "rate-range.png"]
     rows = list(csv.DictReader((out / "rate-range.csv").read_text().splitlines()))
-    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(found["rates"])
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(measured["rates"])
     # all but the last are within four times the least, whose rate is ten times the suggested one
-    smoothed = np.array(found["smoothed"])
+    smoothed = np.array(measured["smoothed"])
     assert (smoothed[:-1] <= 4 * smoothed.min()).all() and len(rows) < 100
-    assert found["suggested"] == pytest.approx(found["rates"][smoothed.argmin()] / 10)
+    assert measured["suggested"] == pytest.approx(measured["rates"][smoothed.argmin()] / 10)
+
+
+def test_filters_are_animated_and_events_written(data, tmp_path):
+    tensorboard = pytest.importorskip("tensorboardX")
+    out, events = tmp_path / "run", tmp_path / "events"
+    assert train(data, "-o", out, "--epochs", 2, "--animate", "--tensorboard", events) == 0
+    assert [path.name for path in sorted((out / "frames").iterdir())] == [f"epoch-{n:04}.png" for n in range(3)]
+    with Image.open(out / "layer.gif") as animation:
+        assert animation.n_frames == 3 and max(animation.size) <= 800
+    assert "layer.gif" in (out / "training.html").read_text()
+    # records of eight bytes of length, four of checksum, the event and four of checksum
+    data, seen = next(events.iterdir()).read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        event = tensorboard.proto.event_pb2.Event.FromString(data[12 : 12 + length])
+        seen += [(value.tag, event.step) for value in event.summary.value]
+        data = data[16 + length :]
+    assert ("loss/training", 1) in seen and ("accuracy/validation", 2) in seen and len(seen) == 10
+
+
+def test_tensorboard_that_is_not_there_is_named(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert train(data, "-o", tmp_path / "run", "--tensorboard", tmp_path / "events") == 1
+    assert "pip install 'minicnn-engine[tensorboard]'" in capsys.readouterr().err
 
 
 def test_every_nth_epoch_is_kept_and_training_stops_early(data, tmp_path, capsys):
