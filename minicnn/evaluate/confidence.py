@@ -1,4 +1,4 @@
-"""Means over pictures that are not independent, with intervals that know it."""
+"""Means over pictures with intervals, also where pictures are not independent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Calibration", "Estimate", "bootstrap_mean", "bootstrap_statistic", "calibration"]
+__all__ = ["Calibration", "Estimate", "bootstrap_mean", "bootstrap_statistic", "calibration", "wilson"]
 
 DRAWS = 2000
+NORMAL_QUANTILE = 1.959963984540054  # 97.5 % of a normal distribution lie below
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,30 @@ def calibration(confidences: np.ndarray, hits: np.ndarray) -> Calibration:
     fifths = np.array_split(np.argsort(confidences, kind="stable"), 5)
     bins = [(len(n), float(confidences[n].mean()), float(hits[n].mean())) for n in fifths if len(n)]
     return Calibration(float(((confidences - hits) ** 2).mean()), bins)
+
+
+def wilson(hits: int, count: int) -> Estimate:
+    """Share of hits among independent trials, with Wilson's interval of 95 %.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If there are no trials.
+
+    References
+    ----------
+    .. [1] Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    Examples
+    --------
+    >>> wilson(9, 10).text(per_cent=True), wilson(10, 10).text(per_cent=True)
+    ('90.0% [59.6%, 98.2%]', '100.0% [72.2%, 100.0%]')
+
+    """
+    share, square = hits / count, NORMAL_QUANTILE**2 / count
+    middle = (share + square / 2) / (1 + square)
+    half = (share * (1 - share) * square + square**2 / 4) ** 0.5 / (1 + square)
+    return Estimate(share, max(middle - half, 0.0), min(middle + half, 1.0))
 
 
 def bootstrap_mean(values: np.ndarray, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Estimate:

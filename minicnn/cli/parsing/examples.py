@@ -51,6 +51,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "reproduce": (("reproduce photos --images 4", "every experiment of the paper on four pictures, quickly"),),
     "evaluate": (("evaluate localisation photos", "how well objects are found in pictures with boxes"),),
+    "evaluate classification": (
+        ("evaluate classification fashion-mnist --net training/best.npz", "on the test images of a data set"),
+        ("evaluate classification photos --crops ten", "one view and the paper's ten, on folders of classes"),
+    ),
     "evaluate localisation": (("evaluate localisation photos --images 20", "on twenty pictures with boxes"),),
     "evaluate pointing": (("evaluate pointing photos --methods gradient,grad-cam", "two methods side by side"),),
     "evaluate curves": (("evaluate curves photos --images 20", "on twenty labelled pictures"),),

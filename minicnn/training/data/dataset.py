@@ -62,9 +62,16 @@ class Dataset:
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
         """Return (image of shape (H, W, C), uint8, its class); ImageError where a file can't be read."""
-        image = self.images[i]
+        image = self.source(i)
         pixels = image if isinstance(image, np.ndarray) else np.asarray(load_image(image))
         return pixels[..., None] if pixels.ndim == 2 else pixels, int(self.classes[i])
+
+    def source(self, i: int) -> Path | np.ndarray:
+        """Return image i as it is kept: its path, or its pixels (H, W) or (H, W, C)."""
+        image = self.images[i]
+        if not isinstance(image, np.ndarray):
+            return Path(image)
+        return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
 
     def name(self, i: int) -> str:
         """Return what image i is called in messages: its path, or its number."""

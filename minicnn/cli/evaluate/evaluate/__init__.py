@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from minicnn.cli.evaluate.evaluate import curves, localisation, methods, pointing, sanity
+from minicnn.cli.evaluate.evaluate import classification, curves, localisation, methods, pointing, sanity
 
 __all__ = ["MEASURES", "configure", "run"]
 
 # name, module, what it measures; in the order of --help
 MEASURES = (
+    ("classification", classification, "accuracy, what is taken for what, and whether probabilities hold"),
     ("localisation", localisation, "the ILSVRC protocol: classes, boxes and masks, with baselines and intervals"),
     ("pointing", pointing, "whether maps are largest on the object, with a tolerance"),
     ("curves", curves, "how fast the class comes and goes with each map's pixels"),
@@ -26,6 +27,6 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Measure maps and boxes."""
+    """Measure answers, maps and boxes."""
     modules = {name: module for name, module, _ in MEASURES}
     return modules[arguments.measure].run(arguments)

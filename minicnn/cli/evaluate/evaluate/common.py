@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from minicnn._utils.types import Progress
     from minicnn.evaluate.dataset import Example
     from minicnn.evaluate.datasets.annotation import Skipped
+    from minicnn.evaluate.datasets.class_names import ClassNames
     from minicnn.network import Network
 
 __all__ = [
     "LeftOut",
+    "add_classes",
     "add_comparison_options",
     "add_data",
     "add_labels",
@@ -31,6 +33,7 @@ __all__ = [
     "claim",
     "print_written",
     "read_examples",
+    "read_names",
     "resumable",
     "split_methods",
 ]
@@ -90,15 +93,20 @@ def add_labels(parser: ArgumentParser) -> None:
         choices=("exclusive", "voc"),
         help="boxes from 0, maxima outside, or from 1, maxima inside (default: voc for XML, else exclusive)",
     )
+    add_classes(group)
+    group.add_argument("--pictures", metavar="DIR", help="where the pictures are (default: below DATA)")
     group.add_argument(
+        "--list", metavar="FILE", help="the pictures to use, one a line, with their class behind or without"
+    )
+
+
+def add_classes(parser: Any) -> None:
+    """Add what the data set calls classes."""
+    parser.add_argument(
         "--classes",
         metavar="FILE",
         help="what the data set calls classes, if the network's labels don't tell: in order, one a line; or "
         "'kangaroo = wallaby'; or the word imagenet, for WordNet ids and names in ILSVRC's order",
-    )
-    group.add_argument("--pictures", metavar="DIR", help="where the pictures are (default: below DATA)")
-    group.add_argument(
-        "--list", metavar="FILE", help="the pictures to use, one a line, with their class behind or without"
     )
 
 
@@ -128,23 +136,29 @@ def read_examples(
 ) -> list[Example]:
     """Read the labelled data set that was named, or the first ``--images`` examples of it."""
     from minicnn.evaluate.dataset import read_dataset
-    from minicnn.evaluate.datasets.class_names import ILSVRC as FILE
-    from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
-    from minicnn.io import catalogue
 
-    names, path = ClassNames.of_network(net), arguments.classes
-    if path is not None:
-        names = read_classes(catalogue.folder("weights") / FILE if path == ILSVRC else path, names)
     examples = read_dataset(
         arguments.data,
         arguments.convention,
-        names,
+        read_names(arguments, net),
         pictures=arguments.pictures,
         listed=arguments.list,
         skip=left_out.skipped.append,
         needs_boxes=needs_boxes,
     )
     return examples[: arguments.images]
+
+
+def read_names(arguments: Namespace, net: Network) -> ClassNames:
+    """Return what a data set may call the network's classes: its labels, and what ``--classes`` says."""
+    from minicnn.evaluate.datasets.class_names import ILSVRC as FILE
+    from minicnn.evaluate.datasets.class_names import ClassNames, read_classes
+    from minicnn.io import catalogue
+
+    names, path = ClassNames.of_network(net), arguments.classes
+    if path is None:
+        return names
+    return read_classes(catalogue.folder("weights") / FILE if path == ILSVRC else path, names)
 
 
 def split_methods(text: str | None) -> list[str] | None:

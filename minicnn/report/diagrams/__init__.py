@@ -1,0 +1,1 @@
+"""Diagrams of how a classifier does; never see a network."""
