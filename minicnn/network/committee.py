@@ -18,8 +18,14 @@ __all__ = ["committee"]
 def committee(networks: Sequence[Network]) -> Network:
     """Network whose posterior is the mean of the members'.
 
-    Its scores are the logarithms of that mean, so that its softmax gives the mean back.  It is a network as any
-    other: gradients, maps, files.  Layers are named after their members, as "0.conv1".
+    It is a network as any other: gradients, maps, files.  Layers are named after their members, as
+    "member0.conv1".
+
+    The score of a class before the softmax, S_c of the paper, is the logarithm of the mean posterior, log P_c, so
+    that the softmax gives the mean back.  Gradients, saliency and class models start there: that of log P_c is the
+    mean of the members' gradients of their own log P_c, each weighted by its share in P_c.  It is not the mean of
+    the members' scores, whose softmax is another posterior.  A class whose mean posterior is below the smallest
+    number of the dtype has that number's logarithm, -87 in float32.
 
     Parameters
     ----------
@@ -50,11 +56,13 @@ def committee(networks: Sequence[Network]) -> Network:
     first = networks[0]
     layers: NamedLayers = []
     for number, net in enumerate(networks):
-        layers += _member(net, f"{number}.")
-    posteriors = tuple(f"{number}.posterior" for number in range(len(networks)))
+        layers += _member(net, f"member{number}.")
+    posteriors = tuple(f"member{number}.posterior" for number in range(len(networks)))
     total = [("sum", Add(inputs=posteriors))] if len(networks) > 1 else []
     dtype = next(iter(first.state_dict().values())).dtype
-    share = Scale((), bias=False, weight=np.array(1 / len(networks), dtype))
+    # of a posterior that is rounded to 0 the logarithm would be infinite
+    least = np.array(np.finfo(dtype).tiny, dtype)
+    share = Scale((), bias=least, weight=np.array(1 / len(networks), dtype))
     layers += [*total, ("mean", share), ("scores", Log()), ("posterior", Softmax())]
     name = f"committee of {len(networks)}"
     return Network(layers, first.input_shape, first.preprocess, first.labels, device=first.device, name=name)

@@ -76,7 +76,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("inspect net.onnx", "layers, sizes and preprocessing of a network"),
         ("inspect photo.saliency.png --verify", "where a figure comes from, and whether that is so"),
     ),
-    "convert": (("convert net.pth net.onnx --architecture resnet18 --check", "write a file and compare both"),),
+    "convert": (
+        ("convert net.pth net.onnx --architecture resnet18 --check", "write a file and compare both"),
+        (
+            "convert a.npz b.npz c.npz committee.npz --committee",
+            "three networks as one, the mean of their answers",
+        ),
+    ),
     "validity": (("validity photo.jpg", "how far the linear model of a class score holds"),),
     "check": (
         ("check digits", "every gradient of a shipped network"),

@@ -5,6 +5,7 @@ import pytest
 
 import minicnn
 from minicnn import Network, Preprocess, zoo
+from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.layers import Flatten, Linear, ReLU, Residual, Sigmoid, Softmax
 
@@ -67,6 +68,44 @@ def test_who_does_not_fit_is_refused():
         minicnn.committee([])
     with pytest.raises(MinicnnError, match=r"scores of shape \(1,\)"):
         minicnn.committee([Network([Flatten(), Linear(784, 1), Sigmoid()], (1, 28, 28))])
+
+
+def test_posterior_and_gradient_are_torchs():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    weights = rng.normal(size=(3, 4, 6))
+    nets = [Network([Flatten(), Linear(6, 4, bias=False, weight=w)], (1, 2, 3)) for w in weights]
+    both, x = minicnn.committee(nets), rng.normal(size=(2, 1, 2, 3))
+    theirs = torch.tensor(x, requires_grad=True)
+    scores = torch.einsum("mkf,nf->mnk", torch.tensor(weights), theirs.flatten(1))
+    mean = scores.softmax(dim=2).mean(dim=0)
+    mean[:, 1].log().sum().backward()
+    np.testing.assert_allclose(both.forward(x, upto="posterior"), mean.detach(), rtol=1e-12)
+    np.testing.assert_allclose(both.input_gradient(x, 1), theirs.grad, rtol=1e-9)
+
+
+def test_a_class_that_all_members_rule_out_has_a_finite_score():
+    weight = np.array([[400.0], [0.0]], np.float32)
+    both = minicnn.committee([Network([Linear(1, 2, bias=False, weight=weight)], (1,)) for _ in range(2)])
+    x = np.ones((1, 1), np.float32)
+    np.testing.assert_allclose(both(x), [[0.0, np.log(np.finfo(np.float32).tiny)]], atol=1e-4)
+    assert np.isfinite(both.input_gradient(x, 1)).all()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "onnx"])
+def test_the_command_makes_one(tmp_path, capsys, suffix):
+    nets = [zoo.build("digits", seed=seed) for seed in (0, 1)]
+    paths = [str(tmp_path / f"{n}.npz") for n in range(2)]
+    for net, path in zip(nets, paths, strict=True):
+        minicnn.save(net, path)
+    assert main(["convert", *paths, str(tmp_path / f"both.{suffix}"), "--committee"]) == 0
+    x = X.astype(np.float32)
+    mean = np.mean([posterior(net, x) for net in nets], axis=0)
+    loaded = minicnn.load(tmp_path / f"both.{suffix}")
+    np.testing.assert_allclose(posterior(loaded, x), mean, rtol=1e-4, atol=1e-7)
+    assert loaded.preprocess == nets[0].preprocess
+    assert main(["convert", *paths, str(tmp_path / "no.npz")]) == 2
+    assert "--committee makes one" in capsys.readouterr().err and not (tmp_path / "no.npz").exists()
 
 
 def test_blocks_stay_blocks():
