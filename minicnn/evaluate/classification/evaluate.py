@@ -47,7 +47,7 @@ def evaluate_classification(
     ----------
     net : Network with a ``preprocess``
     dataset : Dataset, or what ``minicnn.training.read_dataset`` reads, of which the part "test" is taken
-        Its classes are found by their names: labels of the network, WordNet ids, or numbers.
+        Its classes are matched by their names: labels of the network, WordNet ids, or numbers.
     crops : "one", "ten" or "whole"
         As for ``minicnn.explain.predict``; with "ten" the single view is measured beside the mean of the ten.
     names : what else the data set may call the classes; the network's labels unless given
@@ -76,8 +76,8 @@ def evaluate_classification(
     >>> import minicnn
     >>> seven = np.zeros((1, 28, 28), np.uint8)
     >>> seven[0, 6, 8:20] = seven[0, 6:22, 19] = 255
-    >>> found = evaluate_classification(minicnn.load("digits"), Dataset(seven, [7]))
-    >>> found.measures["one"].top1.text(per_cent=True)
+    >>> result = evaluate_classification(minicnn.load("digits"), Dataset(seven, [7]))
+    >>> result.measures["one"].top1.text(per_cent=True)
     '100.0% [20.7%, 100.0%]'
 
     """
@@ -155,11 +155,11 @@ def _answer(job: _Job, numbers: Sequence[int]) -> Iterator[list[Answer] | Minicn
     for start in range(0, len(numbers), size):
         part = numbers[start : start + size]
         inputs = [_load(job, number) for number in part]
-        x = [found.x for found in inputs if isinstance(found, _Input)]
+        x = [loaded.x for loaded in inputs if isinstance(loaded, _Input)]
         scores = job.net(np.concatenate(x)) if x else np.empty(0)
         ends = iter(np.split(scores, np.cumsum([len(views) for views in x])[:-1]))
-        for number, found in zip(part, inputs, strict=True):
-            yield found if isinstance(found, MinicnnError) else _read_scores(job, number, found, next(ends))
+        for number, loaded in zip(part, inputs, strict=True):
+            yield loaded if isinstance(loaded, MinicnnError) else _read_scores(job, number, loaded, next(ends))
 
 
 def _load(job: _Job, number: int) -> _Input | MinicnnError:
@@ -181,9 +181,9 @@ def _choose(kind: str, views: list[View], job: _Job) -> list[int]:
     return [views.index(centre)]
 
 
-def _read_scores(job: _Job, number: int, found: _Input, scores: np.ndarray) -> list[Answer]:
+def _read_scores(job: _Job, number: int, loaded: _Input, scores: np.ndarray) -> list[Answer]:
     target, answers = int(job.targets[number]), []
-    for kind, views in found.kinds.items():
+    for kind, views in loaded.kinds.items():
         # in float64, so that the loss of a confident mistake is no infinity
         p = mean_probabilities(job.net, scores[views].astype(np.float64))
         # of equally probable classes the lower number comes first

@@ -64,8 +64,8 @@ def reliability(confidences: np.ndarray, hits: np.ndarray, num_bins: int = BINS)
 
     Examples
     --------
-    >>> found = reliability(np.array([0.95, 0.85, 0.55]), np.array([True, True, False]), num_bins=2)
-    >>> round(found.ece, 3), found.bins[1].answers  # |2/3 - 0.783|
+    >>> result = reliability(np.array([0.95, 0.85, 0.55]), np.array([True, True, False]), num_bins=2)
+    >>> round(result.ece, 3), result.bins[1].answers  # |2/3 - 0.783|
     (0.117, 3)
 
     """

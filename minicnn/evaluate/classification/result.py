@@ -53,7 +53,7 @@ class Measures:
             "loss": asdict(self.loss),
             "ece": self.reliability.ece,
             "mce": self.reliability.mce,
-            "bins": [found._asdict() for found in self.reliability.bins],
+            "bins": [one._asdict() for one in self.reliability.bins],
             "views": list(self.views),
             "most_confused": [pair._asdict() for pair in most_confused(self.confusion)],
         }

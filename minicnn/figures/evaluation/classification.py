@@ -93,9 +93,9 @@ def write_reliability(path: PathLike, classification: Classification, origin: Ma
     header, _ = classification.summary()
     items = []
     for name, measures in zip(header[1:], classification.measures.values(), strict=True):
-        found = measures.reliability
-        caption = f"{name}: expected calibration error {found.ece:.1%}, maximum {found.mce:.1%}"
-        items.append((draw_reliability(found.bins), caption))
+        agreement = measures.reliability
+        caption = f"{name}: expected calibration error {agreement.ece:.1%}, maximum {agreement.mce:.1%}"
+        items.append((draw_reliability(agreement.bins), caption))
     figure = frame(items, f"Calibration of {origin['name']}", "accuracy of the answers of each confidence")
     _save(figure, path, "reliability", origin, classification)
 

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     names, left_out = read_names(arguments, net), LeftOut()
     folder = claim(arguments, "classification", origin)
     with resumable(arguments.output, len(data), "image") as progress:
-        found = evaluate_classification(
+        result = evaluate_classification(
             net,
             data,
             crops=arguments.crops,
@@ -60,18 +60,18 @@ def run(arguments: Namespace) -> int:
             progress=progress,
             skip=left_out.skipped.append,
         )
-    assert found.path is not None  # since they are kept
-    tables = [found.path, *figures.write_classes(folder, found)]
+    assert result.path is not None  # since they are kept
+    tables = [result.path, *figures.write_classes(folder, result)]
     drawn = {kind: folder / f"{kind}.png" for kind in ("confusion", "reliability", "mistakes")}
-    figures.write_confusion(drawn["confusion"], found, origin)
-    figures.write_reliability(drawn["reliability"], found, origin)
-    if not figures.write_mistakes(drawn["mistakes"], data, found, origin):
+    figures.write_confusion(drawn["confusion"], result, origin)
+    figures.write_reliability(drawn["reliability"], result, origin)
+    if not figures.write_mistakes(drawn["mistakes"], data, result, origin):
         del drawn["mistakes"]
     page = folder / "classification.html"
-    write_classification_page(page, found, drawn, tables, left_out.skipped)
+    write_classification_page(page, result, drawn, tables, left_out.skipped)
     files = {kind: str(path) for kind, path in {**drawn, "page": page}.items()}
-    record = {**found.record(), "skipped": left_out.record(), **files}
-    print_written(record, found.text(), [*tables, *drawn.values(), page], arguments.json)
+    record = {**result.record(), "skipped": left_out.record(), **files}
+    print_written(record, result.text(), [*tables, *drawn.values(), page], arguments.json)
     return left_out.complain()
 
 

@@ -38,15 +38,15 @@ def folders(tmp_path):
 @pytest.mark.parametrize("crops", ["one", "ten", "whole"])
 def test_answers_are_those_of_predict(folders, crops):
     net = small_net()
-    found = evaluate_classification(net, folders, crops=crops)
-    assert list(found.measures) == (["one", "ten"] if crops == "ten" else [crops])
-    for kind, answers in found.answers.items():
+    result = evaluate_classification(net, folders, crops=crops)
+    assert list(result.measures) == (["one", "ten"] if crops == "ten" else [crops])
+    for kind, answers in result.answers.items():
         for answer in answers:
             classes = predict(net, answer.image, crops=kind, top=3)
             assert answer.predicted == classes[0].target and answer.views == classes[0].view_count
             assert classes[answer.rank - 1].target == answer.target
             assert answer.target_probability == pytest.approx(classes[answer.rank - 1].probability, rel=1e-5)
-        measures = found.measures[kind]
+        measures = result.measures[kind]
         assert measures.top1.value == np.mean([a.rank == 1 for a in answers])
         assert measures.loss.value == pytest.approx(np.mean([a.loss for a in answers]))
         assert np.trace(measures.confusion) == sum(a.rank == 1 for a in answers)
@@ -83,11 +83,11 @@ def test_a_run_goes_on_where_it_was_cut_off(folders, tmp_path):
     assert len(path.read_text().splitlines()) == 6
     path.write_text(path.read_text()[:-9])  # as if it had been killed in the midst of a line
     left = []
-    found = evaluate_classification(small_net(), folders, keep=tmp_path, progress=lambda n: left.extend(n) or n)
-    assert len(left) == 8 and found.path == path
+    result = evaluate_classification(small_net(), folders, keep=tmp_path, progress=lambda n: left.extend(n) or n)
+    assert len(left) == 8 and result.path == path
     assert (
-        found.answers["one"][:4] == whole.answers["one"][:4]
-        and found.measures["one"].top1 == whole.measures["one"].top1
+        result.answers["one"][:4] == whole.answers["one"][:4]
+        and result.measures["one"].top1 == whole.measures["one"].top1
     )
     with open(path, newline="") as file:
         assert [int(row["number"]) for row in csv.DictReader(file)] == list(range(12))
@@ -128,8 +128,8 @@ def test_of_many_classes_the_most_confused_are_drawn(tmp_path):
     preprocess = minicnn.Preprocess((4, 4), channels="L", mean=(0.0,), std=(1.0,))
     net = minicnn.Network([Flatten(), Linear(16, 60)], (1, 4, 4), preprocess, seed=0)
     images = RNG.integers(0, 256, (300, 4, 4), np.uint8)
-    found = evaluate_classification(net, Dataset(images, np.arange(300) % 60))
-    write_confusion(tmp_path / "confusion.png", found, {"name": "net"})
+    result = evaluate_classification(net, Dataset(images, np.arange(300) % 60))
+    write_confusion(tmp_path / "confusion.png", result, {"name": "net"})
     with Image.open(tmp_path / "confusion.png") as figure:
         assert figure.width < 1400
-    assert "the 20 classes of lowest F1" in found.text()
+    assert "the 20 classes of lowest F1" in result.text()

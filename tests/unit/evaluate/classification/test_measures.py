@@ -21,15 +21,15 @@ def test_the_matrix_counts_pairs():
 
 def test_classes_as_their_definitions_say():
     targets, predicted = RNG.integers(0, 5, (2, 100))
-    found = per_class(confusion_matrix(targets, predicted, 6))
+    result = per_class(confusion_matrix(targets, predicted, 6))
     for k in range(5):
         hits = ((targets == k) & (predicted == k)).sum()
         precision, recall = hits / (predicted == k).sum(), hits / (targets == k).sum()
-        assert found.images[k] == (targets == k).sum()
-        np.testing.assert_allclose((found.precision[k], found.recall[k]), (precision, recall))
-        np.testing.assert_allclose(found.f1[k], 2 * precision * recall / (precision + recall))
+        assert result.images[k] == (targets == k).sum()
+        np.testing.assert_allclose((result.precision[k], result.recall[k]), (precision, recall))
+        np.testing.assert_allclose(result.f1[k], 2 * precision * recall / (precision + recall))
     # the sixth has no images and was never named
-    assert np.isnan([found.precision[5], found.recall[5], found.f1[5]]).all()
+    assert np.isnan([result.precision[5], result.recall[5], result.f1[5]]).all()
 
 
 def test_classes_are_those_of_scikit_learn():
@@ -51,16 +51,16 @@ def test_the_largest_confusions_come_first():
 
 def test_calibration_errors_worked_out_by_hand():
     # bins (0, 1/4], ... : 0.25 in the first, 0.3 and 0.5 in the second, 1.0 in the last
-    found = reliability(np.array([0.25, 0.3, 0.5, 1.0]), np.array([True, False, True, True]), num_bins=4)
-    assert [b.answers for b in found.bins] == [1, 2, 0, 1]
-    np.testing.assert_allclose(found.bins[1][1:], (0.4, 0.5))
-    np.testing.assert_allclose((found.ece, found.mce), ((0.75 + 2 * 0.1 + 0) / 4, 0.75))
+    result = reliability(np.array([0.25, 0.3, 0.5, 1.0]), np.array([True, False, True, True]), num_bins=4)
+    assert [b.answers for b in result.bins] == [1, 2, 0, 1]
+    np.testing.assert_allclose(result.bins[1][1:], (0.4, 0.5))
+    np.testing.assert_allclose((result.ece, result.mce), ((0.75 + 2 * 0.1 + 0) / 4, 0.75))
 
 
 def test_what_is_right_as_often_as_it_says_is_calibrated():
     confidences = RNG.uniform(0, 1, 20_000)
-    found = reliability(confidences, RNG.uniform(0, 1, 20_000) < confidences)
-    assert found.ece < 0.02
+    result = reliability(confidences, RNG.uniform(0, 1, 20_000) < confidences)
+    assert result.ece < 0.02
     assert reliability(confidences, np.zeros(20_000, bool)).ece == pytest.approx(confidences.mean())
 
 
@@ -77,5 +77,5 @@ def test_wrong_values_are_refused():
     ("hits", "count", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 10, 0, 0.2775), (50, 100, 0.4038, 0.5962)]
 )
 def test_intervals_are_wilsons(hits, count, low, high):
-    found = wilson(hits, count)
-    np.testing.assert_allclose((found.value, found.low, found.high), (hits / count, low, high), atol=1e-4)
+    result = wilson(hits, count)
+    np.testing.assert_allclose((result.value, result.low, result.high), (hits / count, low, high), atol=1e-4)
