@@ -24,7 +24,7 @@ from pathlib import Path
 import coverage_nets
 
 KINDS = ("agreed", "refused", "wrong", "failed", "not exported")
-MEMORY = 14 << 30  # bytes of address space
+MEMORY = 14 << 30  # bytes, without files that are mapped
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def in_process(source: str, name: str, limit: int) -> list[dict]:
 
 
 def send_results(source: str, name: str, sender) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     with open(os.devnull, "w") as silent:  # frameworks talk
         os.dup2(silent.fileno(), 1)
         os.dup2(silent.fileno(), 2)

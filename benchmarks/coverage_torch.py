@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import inspect
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 import torch
 from coverage_nets import SEGMENTATION, TRANSFORMERS
 from torch.overrides import TorchFunctionMode
+
+LARGE = 400_000_000  # parameters of which float64 fills the memory of the usual machine
 
 
 def torchvision():
@@ -42,16 +45,28 @@ def torch_files(module, name: str, folder: Path) -> Iterator[tuple[str, Path | E
     torch.set_num_threads(1)
     x = fitting_input(module, name)
     settle(module, x)
+    if sum(value.numel() for value in module.parameters()) > LARGE:
+        keep_on_disk(module, folder)
     module = module.double().eval()
     peer = torch_peer(module, x[:1].double())
     for file, dynamo in (("ONNX, dynamo=False", False), ("ONNX, dynamo=True", True)):
         path: Path | Exception = folder / f"{name}-{dynamo}.onnx"
         try:
             with contextlib.redirect_stdout(open(os.devnull, "w")):
-                torch.onnx.export(module, (x[:1].double(),), path, dynamo=dynamo)
+                # the older exporter writes weights of more than 2 GB beside a path that is a string
+                torch.onnx.export(module, (x[:1].double(),), str(path), dynamo=dynamo)
         except Exception as error:  # exporters fail in many ways, and that is a result
             path = error
+        gc.collect()
         yield file, path, peer
+
+
+def keep_on_disk(module, folder: Path) -> None:
+    """Move a module's parameters, as float64, into files that the system maps and can page out."""
+    for i, value in enumerate(module.parameters()):
+        file = str(folder / f"parameter-{i}")
+        kept = torch.from_file(file, shared=True, size=value.numel(), dtype=torch.float64).view(value.shape)
+        value.data = kept.copy_(value.data)
 
 
 def build_torchvision(name: str):

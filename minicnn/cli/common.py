@@ -86,6 +86,12 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     add("--architecture", metavar="NAME", help="what a state dictionary belongs to")
     add("--weights", metavar="FILE", help="the second file of formats that have two")
     add("--entry", metavar="NAME", help="which network of a checkpoint that holds several, such as model_ema")
+    add(
+        "--head",
+        type=lambda text: text.split(","),
+        metavar="MODULES",
+        help="modules of a new head in a state dictionary, in their order, such as linear,relu,dropout,linear",
+    )
     add("--output", metavar="NAME", help="which output of a file that has several")
     add(
         "--layers",

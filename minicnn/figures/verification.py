@@ -139,6 +139,7 @@ def _load_network(record: Mapping[str, Any], figure: Path) -> Network:
         input=origin.get("input"),
         output=origin.get("output"),
         input_size=None if size is None else (int(size[0]), int(size[1])),
+        head=origin.get("head"),
     )
 
 

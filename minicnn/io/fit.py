@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from minicnn import zoo
 from minicnn.errors import WeightsError
 from minicnn.formats.checkpoint import is_average
 from minicnn.formats.containers.files import escape
+from minicnn.io.head import replace_head
 from minicnn.layers import Conv2d, Layer, Linear, sequence
 from minicnn.zoo import Architecture
 
@@ -26,10 +27,16 @@ __all__ = ["find_prefix", "fit"]
 
 Arrays = dict[str, np.ndarray]
 
+SAY_HEAD = (
+    "name all its modules, such as head=['linear', 'relu', 'dropout', 'linear'] "
+    "(--head linear,relu,dropout,linear), or export to ONNX where it was made"
+)
 _SKIPPED = re.compile(r"(^|[._])(aux\w*|criterion|loss\w*|metrics?)([._]|$)", re.IGNORECASE)
 
 
-def fit(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> tuple[Architecture, Arrays]:
+def fit(
+    path: Path, arrays: Mapping[str, np.ndarray], name: str, modules: Sequence[str] | None = None
+) -> tuple[Architecture, Arrays]:
     """Return the architecture as the arrays have it, and the arrays under its names.
 
     Parameters
@@ -40,6 +47,8 @@ def fit(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> tuple[Archit
         A state dictionary; its names may all begin with the same prefix.
     name : str
         An architecture of the zoo.
+    modules : sequence of str, optional
+        Those of a new head in its place.
 
     Returns
     -------
@@ -68,6 +77,8 @@ def fit(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> tuple[Archit
     inside = built.select({n.removeprefix(prefix): a for n, a in renamed.items() if n.startswith(prefix)})
     outside = {n: a for n, a in renamed.items() if not n.startswith(prefix)}
     inside, outside = _leave_out_heads(path, inside, outside, shapes)
+    if modules is not None:
+        return replace_head(path, _with_channels(built, inside), inside | outside, modules)
     if f"{head}.weight" not in inside:
         inside, outside = _rename_head(path, inside, outside, head, shapes)
     _check_outside(path, prefix, outside)
@@ -163,7 +174,7 @@ def _rename_head(
         if matrices and not any(n in shapes for n in matrices):
             raise WeightsError(
                 f"{path}: expected one last layer {head} {wanted}, found {', '.join(map(escape, matrices[:6]))}; "
-                "what lies between such layers is not in a state dictionary: where it was made, export to ONNX"
+                f"what lies between such layers is not in a state dictionary: {SAY_HEAD}"
             )
         return inside, outside
     layer = matrices[0].removesuffix("weight")
@@ -173,7 +184,7 @@ def _rename_head(
     if others:
         raise WeightsError(
             f"{path}: expected one last layer {head}, found {escape(layer.rstrip('.'))!r} with "
-            f"{', '.join(others[:4])} beside it; where it was made, export to ONNX"
+            f"{', '.join(others[:4])} beside it; {SAY_HEAD}"
         )
     warnings.warn(f"{path}: {escape(layer.rstrip('.'))!r} is read as its last layer, {head}", stacklevel=4)
     inside = {n: a for n, a in inside.items() if n not in moved} | {new: left[n] for n, new in moved.items()}

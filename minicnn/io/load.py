@@ -43,6 +43,7 @@ def load(
     input: str | Mapping[str, float | None] | None = None,
     output: str | None = None,
     input_size: tuple[int, int] | None = None,
+    head: Sequence[str] | None = None,
     allow_nonfinite: bool = False,
     layers: Sequence[type[Layer]] = (),
 ) -> Network:
@@ -69,6 +70,10 @@ def load(
         Of a file with several outputs: which one holds the scores.
     input_size : (H, W), optional
         Where the file leaves the input's size open, or another is wanted.
+    head : sequence of str, optional
+        For a state dictionary with several new layers in the place of the architecture's last ones: all modules of
+        this head in their order, named as in torch.nn, ["linear", "relu", "dropout", "linear"]; what lies between
+        its weights is not in such a file.
     allow_nonfinite : bool
         Whether to load a network of which weights are NaN or infinite, such as a training that diverged leaves.
 
@@ -100,7 +105,9 @@ def load(
 
     """
     path = resolve(source)
-    net = _make_contiguous(open_network(path, weights, architecture, entry, Ends.choose(input, output), layers))
+    net = _make_contiguous(
+        open_network(path, weights, architecture, entry, Ends.choose(input, output), layers, head)
+    )
     net = net if input_size is None else with_input_size(net, input_size)
     if not allow_nonfinite:
         check_weights(net.state_dict(), str(weights or path))
@@ -114,6 +121,7 @@ def open_network(
     entry: str | None = None,
     ends: Ends = ONLY,
     layers: Sequence[type[Layer]] = (),
+    head: Sequence[str] | None = None,
 ) -> Network:
     """Return the network of a file; parameters are views of the file, in its order.
 
@@ -127,6 +135,8 @@ def open_network(
     if (architecture is None or kind.read_arrays is None) and kind.holds_architecture(path):
         if entry is not None:
             raise WeightsError(f"{path}: holds one network and no entry {entry!r}; leave entry= (--entry) out")
+        if head is not None:
+            raise WeightsError(f"{path}: holds its architecture; leave head= (--head) out")
         if not layers:
             return _read_network(kind, path, weights, ends)
         if kind.takes_layers:
@@ -138,7 +148,7 @@ def open_network(
     arrays = _read_arrays(kind, path, entry)
     if architecture is None:
         raise ArchitectureNeeded(path, arrays)
-    return _build(path, arrays, architecture)
+    return _build(path, arrays, architecture, head)
 
 
 def _refuse_ends(path: Path, ends: Ends) -> None:
@@ -229,14 +239,14 @@ def _read_arrays(kind: Format, path: Path, entry: str | None) -> dict[str, np.nd
     return kind.read_arrays(path) if entry is None else kind.read_arrays(path, entry)
 
 
-def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str) -> Network:
+def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str, head: Sequence[str] | None = None) -> Network:
     # here, since a file that holds its architecture needs none of the zoo
     from minicnn.formats.shards import find_index
     from minicnn.io.fit import fit
     from minicnn.zoo.keras_applications import translate
 
     arrays, preprocess = translate(name, arrays)
-    built, arrays = fit(path, arrays, name)
+    built, arrays = fit(path, arrays, name, head)
     built = built if preprocess is None else built._replace(preprocess=preprocess)
     try:
         return Network.from_state_dict(built.layers, arrays, built.input_shape, built.preprocess, name=path.stem)

@@ -170,7 +170,7 @@ def _reread(path: Path, net: Network, weights: PathLike | None, loading: Mapping
     kind = find_kind(path)
     if kind.holds_architecture(path):
         # neither an architecture nor an entry belongs to such a file
-        loading = {name: value for name, value in loading.items() if name not in ("architecture", "entry")}
+        loading = {name: value for name, value in loading.items() if name not in ("architecture", "entry", "head")}
         again = load(path, weights if kind.second_file is not None else None, **loading)
     elif loading.get("architecture") is not None:
         again = load(path, **loading)
