@@ -154,7 +154,8 @@ def page(table: dict) -> str:
     """Return the page of the documentation."""
     head = Path(__file__).with_name("coverage_page.md").read_text(encoding="utf-8")
     counts = ["| from | file | agreed | refused | wrong | failed or not exported |", "|---|---|---|---|---|---|"]
-    for (source, file), rows in grouped(table).items():
+    apart = {key: {**row, "source": group(row)} for key, row in table.items()}
+    for (source, file), rows in grouped({(row["source"], *key[1:]): row for key, row in apart.items()}).items():
         kinds = collections.Counter(row["kind"] for row in rows)
         rest = kinds["failed"] + kinds["not exported"]
         cells = (source, file, f"{kinds['agreed']} of {len(rows)}", kinds["refused"], kinds["wrong"], rest)
@@ -170,6 +171,12 @@ def page(table: dict) -> str:
         counts += ["", f"Not measured yet: {', '.join(waiting)}."]
     parts = {"COUNTS": "\n".join(counts), "NETS": "\n".join(nets), "VERSIONS": versions()}
     return re.sub("|".join(parts), lambda match: parts[match[0]], head)
+
+
+def group(row: dict) -> str:
+    """Return what a net is counted with: its source, transformers apart."""
+    is_transformer = row["net"].startswith(coverage_nets.TRANSFORMERS)
+    return f"{row['source']}, transformers" if is_transformer else row["source"]
 
 
 def versions() -> str:

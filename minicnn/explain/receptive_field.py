@@ -137,6 +137,12 @@ def _layer_input(layer: Layer, before: Shape, rows: set[int], columns: set[int])
         read = [{p - by for p in place} for place, by in zip(places, (top, left), strict=True)]
     elif isinstance(layer, Resample) and len(layer.output_shape(before)) == 3:
         read = [_taps_inputs(taps, place) for taps, place in zip(layer.taps(before)[1:], places, strict=True)]
+    elif isinstance(layer, nn.Permute):
+        # what were channels are all read at every place
+        read = [set(range(n)) for n in sizes]
+        for place, axis in zip(places, layer.axes[1:], strict=True):
+            if axis > 0:
+                read[axis - 1] = place
     elif isinstance(layer, nn.PixelShuffle):
         read = [{p // layer.upscale_factor for p in place} for place in places]
     elif isinstance(layer, nn.PixelUnshuffle):

@@ -1,4 +1,4 @@
-"""A new head on a known architecture, of modules that the caller names: a state dictionary has their weights alone."""
+"""A new head on a known architecture, of modules that the caller names: a state dictionary has weights alone."""
 
 from __future__ import annotations
 

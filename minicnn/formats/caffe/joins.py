@@ -27,13 +27,17 @@ def _combine(bound: BoundLayer) -> list[Layer]:
     operation, factors = fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM"), fields.reals("coeff")
     if len(set(shapes)) > 1 or len(shapes) < 2:
         raise bound.error(f"joins {shapes}; expected two values or more of one shape")
+    if factors and len(factors) != len(shapes):
+        raise bound.error(
+            f"{len(factors)} coefficients for {len(shapes)} inputs; Caffe takes one for each, or none"
+        )
     if operation != "SUM" and not factors:
         return [nn.Multiply() if operation == "PROD" else nn.Maximum()]
     if operation == "SUM" and set(factors) <= {1.0}:
         return [nn.Add()]
     if operation == "SUM" and factors == [1.0, -1.0] and len(shapes) == 2:
         return [nn.Subtract()]
-    if operation == "SUM" and len(factors) == len(shapes) and len(set(factors)) == 1:
+    if operation == "SUM" and len(set(factors)) == 1:
         return [nn.Add(), nn.Scale((), bias=False, weight=np.array(factors[0], np.float32))]
     raise bound.error(f"{operation} with coefficients {factors}; expected equal ones, or 1 and -1, of a sum")
 

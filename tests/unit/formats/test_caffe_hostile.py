@@ -106,6 +106,10 @@ def test_text_that_is_none(content, message, tmp_path):
             "coeff",
         ),
         (
+            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { coeff: 1 }"),
+            "1 coefficients for 2 inputs",
+        ),
+        (
             header(3, 8, 8)
             + layer("n", "LRN", "data", params="lrn_param { norm_region: WITHIN_CHANNEL local_size: 4 }"),
             "local_size 4",

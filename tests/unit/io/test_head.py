@@ -33,14 +33,13 @@ def build(names):
     torch.manual_seed(0)
     for module in modules:
         if isinstance(module, nn.BatchNorm1d):
-            nn.init.uniform_(module.running_mean, -1, 1), nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.running_mean, -1, 1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
     return nn.Sequential(*modules).eval()
 
 
 def write(path, head, name="fc_layers.2", prefix="model."):
-    state = {
-        k: torch.from_numpy(np.array(a)) for k, a in NET.state_dict().items() if not k.startswith("fc_layers.2")
-    }
+    state = {k: torch.from_numpy(np.array(a)) for k, a in NET.state_dict().items() if "fc_layers.2" not in k}
     torch.save({prefix + k: t for k, t in {**state, **head.state_dict(prefix=f"{name}.")}.items()}, path)
     return path
 
