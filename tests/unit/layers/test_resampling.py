@@ -145,6 +145,7 @@ def test_what_fits_nothing_is_refused(layer, message):
         layers.Slice(2, 1, None, 2),
         layers.PixelShuffle(2),
         layers.PixelUnshuffle(2),
+        layers.Permute((0, 2, 1)),
         layers.ConstantPad2d((2, -1, 0, 1), 1.0),
     ],
     ids=repr,
