@@ -154,8 +154,8 @@ def page(table: dict) -> str:
     """Return the page of the documentation."""
     head = Path(__file__).with_name("coverage_page.md").read_text(encoding="utf-8")
     counts = ["| from | file | agreed | refused | wrong | failed or not exported |", "|---|---|---|---|---|---|"]
-    apart = {key: {**row, "source": group(row)} for key, row in table.items()}
-    for (source, file), rows in grouped({(row["source"], *key[1:]): row for key, row in apart.items()}).items():
+    renamed = {key: {**row, "source": group(row)} for key, row in table.items()}
+    for (source, file), rows in grouped({(row["source"], *key[1:]): row for key, row in renamed.items()}).items():
         kinds = collections.Counter(row["kind"] for row in rows)
         rest = kinds["failed"] + kinds["not exported"]
         cells = (source, file, f"{kinds['agreed']} of {len(rows)}", kinds["refused"], kinds["wrong"], rest)

@@ -90,36 +90,36 @@ def _find_layers(path: Path, built: Architecture, arrays: Arrays, modules: Seque
     shapes = sequence.parameter_shapes(built.layers)
     owners = list(dict.fromkeys(n.rpartition(".")[0] for n, a in arrays.items() if a.ndim))
     new = {n.rpartition(".")[0] for n, a in arrays.items() if a.ndim and a.shape != shapes.get(n)}
-    found = [name for name in owners if name in new]
-    parent = found[0] if found else ""
+    layers = [name for name in owners if name in new]
+    parent = layers[0] if layers else ""
     # the first of them may have the name and shape of one of the architecture's
-    while len(found) < len(places) and "." in parent:
+    while len(layers) < len(places) and "." in parent:
         parent = parent.rpartition(".")[0]
-        found = [name for name in owners if name in new or name.startswith(f"{parent}.")]
+        layers = [name for name in owners if name in new or name.startswith(f"{parent}.")]
     said = f"{path}: head {','.join(modules)}: "
-    if len(found) != len(places):
-        listed = ", ".join(map(escape, found[:6])) or "none"
+    if len(layers) != len(places):
+        listed = ", ".join(map(escape, layers[:6])) or "none"
         raise WeightsError(f"{said}expected {len(places)} layers with weights in its place, found {listed}")
-    for name, place in zip(found, places, strict=True):
+    for name, place in zip(layers, places, strict=True):
         # a Sequential numbers its modules
         number = name.rpartition(".")[2]
-        if number.isdecimal() and len(found) > 1 and int(number) != place:
+        if number.isdecimal() and len(layers) > 1 and int(number) != place:
             raise WeightsError(
                 f"{said}{escape(name)} is module {number}, and {modules[place]} is named as module {place}; name "
                 "all modules in their order from 0 on, dropouts and activations too"
             )
-    return found
+    return layers
 
 
-def _trunk(path: Path, built: Architecture, arrays: Arrays, found: Sequence[str]) -> NamedLayers:
+def _trunk(path: Path, built: Architecture, arrays: Arrays, layers: Sequence[str]) -> NamedLayers:
     """Return the layers before the head: up to the first that the file lacks, or whose place the head has."""
-    parents = {name.rpartition(".")[0] for name in found} - {""}
+    parents = {name.rpartition(".")[0] for name in layers} - {""}
     for i, (name, layer) in enumerate(built.layers):
-        kept = all(f"{name}.{key}" in arrays for key in layer.parameter_shapes()) and name not in found
+        kept = all(f"{name}.{key}" in arrays for key in layer.parameter_shapes()) and name not in layers
         if not kept or any(f"{name}.".startswith(f"{parent}.") for parent in parents):
             return built.layers[:i]
     raise WeightsError(
-        f"{path}: holds {', '.join(map(escape, found[:6]))} beside the whole architecture; where it was made, "
+        f"{path}: holds {', '.join(map(escape, layers[:6]))} beside the whole architecture; where it was made, "
         "export to ONNX"
     )
 
