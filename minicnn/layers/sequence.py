@@ -5,7 +5,7 @@ Each layer reads the layer before it, or those that its ``inputs`` name, which s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def backward(
 ) -> Backward:
     """Gradient with respect to the list's input, and {name: gradient} of the parameters if ``weights``."""
     named: dict[str, np.ndarray] = {}
-    dx, gradients = _send_back(layers, dy, tape, kernels, rule, weights, named)
+    dx, gradients = _send_back(layers, dy, tape, kernels, rule, lambda *_: weights, named)
     return _add(named.get(INPUT), dx, kernels), gradients
 
 
@@ -131,19 +131,20 @@ def _send_back(
     tape: list[Any],
     kernels: Kernels,
     rule: Rule,
-    weights: bool,
+    weights: Callable[[str, Layer], bool],
     named: dict[str, np.ndarray],
 ) -> Backward:
     """Take dy, of the last output, back to what the first layer reads; ``named`` gets what is read by name.
 
-    dy is None where no layer that counts reads a value as the one behind it.
+    ``weights`` says of which layers the parameters get gradients.  dy is None where no layer that counts reads a
+    value as the one behind it.
     """
     gradients: dict[str, np.ndarray] = {}
     for (name, layer), saved in zip(reversed(layers), reversed(tape), strict=True):
         if name in named:
             dy = _add(named.pop(name), dy, kernels)
         if dy is not None:
-            dx, own = layer.backward(dy, saved, kernels, rule, weights)
+            dx, own = layer.backward(dy, saved, kernels, rule, weights(name, layer))
             if own:
                 gradients |= {f"{name}.{key}": gradient for key, gradient in own.items()}
             dy = None if layer.inputs else dx
@@ -186,16 +187,23 @@ class Pass:
 
 
 def parameter_gradients(
-    layers: NamedLayers, dy: np.ndarray, tape: list[Any], kernels: Kernels
+    layers: NamedLayers, dy: np.ndarray, tape: list[Any], kernels: Kernels, frozen: Container[str] = ()
 ) -> dict[str, np.ndarray]:
-    """{name: gradient} of the parameters, without the work of the gradient with respect to the input."""
-    first = next((i for i, (_, layer) in enumerate(layers) if layer.parameter_shapes()), None)
+    """{name: gradient} of the parameters, without the work of the gradient with respect to the input.
+
+    Layers all of whose parameters are ``frozen`` are spared theirs.
+    """
+
+    def learns(name: str, layer: Layer) -> bool:
+        return any(f"{name}.{key}" not in frozen for key in layer.parameter_shapes())
+
+    first = next((i for i, (name, layer) in enumerate(layers) if learns(name, layer)), None)
     if first is None:
         return {}
-    # backward ends above the first layer with parameters, and of that one dx is not computed either
+    # backward ends above the first layer that learns, and of that one dx is not computed either
     (name, layer), saved = layers[first], tape[first]
     named: dict[str, np.ndarray] = {}
-    dy, gradients = _send_back(layers[first + 1 :], dy, tape[first + 1 :], kernels, GRADIENT, True, named)
+    dy, gradients = _send_back(layers[first + 1 :], dy, tape[first + 1 :], kernels, GRADIENT, learns, named)
     dy = _add(named.get(name), dy, kernels)
     own = {} if dy is None else layer.parameter_gradients(dy, saved, kernels)
     return gradients | {f"{name}.{key}": gradient for key, gradient in own.items()}

@@ -6,7 +6,9 @@
 """
 
 from minicnn.training.data.dataset import Dataset, read_dataset
+from minicnn.training.features import say_what_is_kept
 from minicnn.training.fit import fit
+from minicnn.training.frozen import freeze_below_head
 from minicnn.training.head import replace_head
 from minicnn.training.measure import Measured, measure
 from minicnn.training.rate_range import RateRange, find_rate_range
@@ -26,8 +28,10 @@ __all__ = [
     "Training",
     "find_rate_range",
     "fit",
+    "freeze_below_head",
     "measure",
     "read_dataset",
     "read_recipe",
     "replace_head",
+    "say_what_is_kept",
 ]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minicnn.formats import native
 from minicnn.io.digest import digest_network
+from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from minicnn.training.data.dataset import Dataset
 from minicnn.training.data.loader import Batch, Loader, generator
-from minicnn.training.measure import measure_batches
+from minicnn.training.features import change_each_epoch, find_features
+from minicnn.training.frozen import cut_below_training
+from minicnn.training.measure import Measured, measure_batches
 from minicnn.training.recipe import Recipe
 from minicnn.training.schedule import learning_rate
 from minicnn.training.step import StepResult, Trainer
@@ -116,13 +121,17 @@ class Run:
     def __init__(
         self, net: Network, data: Data, recipe: Recipe, seed: int, folder: Path | None, keep_every: int = 0
     ) -> None:
-        self.trainer, self.recipe, self.seed, self.folder = Trainer(net, recipe), recipe, seed, folder
+        self.recipe, self.seed, self.folder, self._net = recipe, seed, folder, net
+        cut = cut_below_training(net, recipe)
+        self.trainer = Trainer(net, recipe) if cut is None else Trainer(cut.tail, cut.recipe)
+        self._trunk = None if cut is None else cut.trunk
         self.keep_every = keep_every
         self.history: list[Epoch] = []
-        self._loader = Loader(data.train, net, recipe, seed, data.workers)
+        keeps = self._trunk is None or change_each_epoch(recipe)
+        self._loader = Loader(data.train, net, recipe, seed, data.workers, keep_images=keeps)
         self._validation: Loader | None = None
         if data.validation is not None:
-            self._validation = Loader(data.validation, net, recipe, seed, data.workers)
+            self._validation = Loader(data.validation, net, recipe, seed, data.workers, self._trunk is None)
         self._best = self.trainer.net_arrays()
         self._batch, self._totals = 0, _Totals()
         self._described = json.loads(json.dumps(_describe(net, data, recipe, seed)))
@@ -141,6 +150,7 @@ class Run:
 
     def epoch(self, stop: Callable[[], bool], on_step: Callable[[int, StepResult], Any] | None) -> Epoch:
         """Do what is left of the next epoch; where ``stop`` says so, keep all and raise KeyboardInterrupt."""
+        self._find_features(stop)
         number, saved = len(self.history), time.monotonic()
         batches = self._loader.epoch(number, self._batch)
         rate = 0.0
@@ -164,12 +174,37 @@ class Run:
         at = epoch + self._batch / self._loader.batches_per_epoch()
         rate = learning_rate(self.recipe.schedule, self.recipe.optimiser.learning_rate, at, self.recipe.epochs)
         rngs = [generator(self.seed, epoch, DROPOUT + self._batch + i) for i in range(len(together))]
+        if self._trunk is not None and self._loader.features is None:
+            together = [batch._replace(x=self._trunk(batch.x)) for batch in together]
         return rate, self.trainer.step(together, rate, rngs)
+
+    def _find_features(self, stop: Callable[[], bool]) -> None:
+        """Let the loaders hand out what the frozen layers make of each image, where that is always the same."""
+        loaders = {"validation.features": self._validation}
+        if not change_each_epoch(self.recipe):
+            loaders["train.features"] = self._loader
+        for name, loader in loaders.items():
+            if self._trunk is not None and loader is not None and loader.features is None:
+                path = None if self.folder is None else self.folder / name
+                loader.features = find_features(self._trunk, loader, path, stop)
+
+    def _measure(self, loader: Loader) -> Measured:
+        """Measure the network as it is now."""
+        net = self.trainer.net
+        return measure_batches(net if self._trunk is None or loader.features is not None else self.net, loader)
+
+    @property
+    def net(self) -> Network:
+        """The network with the parameters as they are now, or with their averages."""
+        return self._net_of(self.trainer.net_arrays())
+
+    def _net_of(self, arrays: Mapping[str, np.ndarray]) -> Network:
+        return self._net.with_layers(sequence.with_state_dict(self._net.named_layers, arrays))
 
     def _finish(self, number: int, rate: float) -> Epoch:
         """Measure the epoch that is done, and keep where the run is."""
         totals, start = self._totals, time.perf_counter()
-        measured = None if self._validation is None else measure_batches(self.trainer.net, self._validation)
+        measured = None if self._validation is None else self._measure(self._validation)
         epoch = Epoch(
             number + 1,
             totals.loss / totals.images,
@@ -193,7 +228,7 @@ class Run:
 
     def result(self) -> Training:
         """Return the network of the best epoch and what all epochs measured."""
-        return Training(self.trainer.net_of(self._best), list(self.history), self.best_epoch)
+        return Training(self._net_of(self._best), list(self.history), self.best_epoch)
 
     # where it goes on
 

@@ -145,7 +145,8 @@ class Trainer:
             x = send(batch.x.astype(dtype, copy=False), device)
             scores, tape = sequence.forward(self._layers, x, kernels, Keep.INPUTS, rng)
             loss, dy = cross_entropy(scores, batch.targets, kernels)
-            gradients = sequence.parameter_gradients(self._layers, send(dy, device), tape, kernels)
+            dy = send(dy, device)
+            gradients = sequence.parameter_gradients(self._layers, dy, tape, kernels, self._frozen)
         correct = int((np.asarray(scores).argmax(axis=1) == batch.classes).sum())
         wanted = {name: np.asarray(a) for name, a in gradients.items() if name not in self._frozen}
         # in the parameters' order, so that sums over all of them have one value

@@ -41,6 +41,11 @@ def configure(parser: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="another value for a setting of the recipe, such as optimiser.learning_rate=0.05",
     )
+    parser.add_argument(
+        "--freeze",
+        action="store_true",
+        help="train the last layer alone; what all others make of an image is computed once and kept",
+    )
     parser.add_argument("--epochs", type=common.integer_from(1), metavar="N", help="instead of the recipe's")
     common.add_seed(parser, "of weights, order and augmentation")
     parser.add_argument("--validation", metavar="DATA", help="images that are not learnt, measured each epoch")
@@ -97,6 +102,10 @@ def run(arguments: Namespace) -> int:
         recipe = _by_heart(recipe, arguments.epochs)
     net, is_drawn = _find_network(arguments, train.labels)
     net = net.to(arguments.device, images=recipe.epochs * len(train))
+    if arguments.freeze:
+        recipe = recipe.with_settings({"freeze": training.freeze_below_head(net)})
+    if kept := training.say_what_is_kept(net, recipe):
+        print(kept, file=sys.stderr)
     make_folder(arguments.output)
     if arguments.rate_range:
         return _find_rate_range(arguments, net, train, recipe)

@@ -65,6 +65,13 @@ class Loader:
     seed : int
     workers : int
         Threads; 0 makes each batch when it is asked for.
+    keep_images : bool
+        Whether images, resized, are kept where they are not too large, for later epochs.
+
+    Attributes
+    ----------
+    features : array of shape (N, ...), or None
+        What batches hold in the images' place.
 
     Raises
     ------
@@ -73,12 +80,21 @@ class Loader:
 
     """
 
-    def __init__(self, dataset: Dataset, net: Network, recipe: Recipe, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        net: Network,
+        recipe: Recipe,
+        seed: int,
+        workers: int,
+        keep_images: bool = True,
+    ) -> None:
         self.dataset, self.recipe, self.seed, self.workers = dataset, recipe, seed, workers
         num_classes, self._preprocess = _check_fit(net, dataset)
         self._weights = _class_weights(dataset.classes, num_classes, recipe.loss.class_weights)
         size = len(dataset) * prod(self._preprocess.size) * self._preprocess.depth
-        self._images: dict[int, np.ndarray] | None = {} if size <= KEPT else None
+        self._images: dict[int, np.ndarray] | None = {} if keep_images and size <= KEPT else None
+        self.features: np.ndarray | None = None
         self._fill = self._preprocess.zero_pixel()
         self._colours = self._find_colours() if recipe.augment.colour else None
 
@@ -92,13 +108,13 @@ class Loader:
         parts = [order[i * size : (i + 1) * size] for i in range(first, self.batches_per_epoch())]
         return self._made_ahead(lambda numbers: self._batch(epoch, numbers), parts)
 
-    def in_order(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (x, classes) of all images in their own order, none changed."""
-        size = self.recipe.batch_size
+    def in_order(self, size: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (x, classes) of all images in their own order, none changed; ``size`` images at a time."""
+        size = size or self.recipe.batch_size
         parts = np.split(np.arange(len(self.dataset)), range(size, len(self.dataset), size))
 
         def plain(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            x = np.stack([self._preprocess.normalise(self._resized(int(i))) for i in numbers])
+            x = np.stack([self._unchanged(int(i)) for i in numbers])
             return x, self.dataset.classes[numbers]
 
         return self._made_ahead(plain, parts)
@@ -132,7 +148,12 @@ class Loader:
             x, targets = mix(x, targets, rng, self.recipe.augment.mixup)
         return Batch(x, targets, classes, numbers)
 
+    def _unchanged(self, i: int) -> np.ndarray:
+        return self._preprocess.normalise(self._resized(i)) if self.features is None else self.features[i]
+
     def _example(self, epoch: int, i: int) -> np.ndarray:
+        if self.features is not None:
+            return self.features[i]
         rng = generator(self.seed, epoch, i)
         image = augment(self._resized(i), rng, self.recipe.augment, self._fill, self._colours)
         return self._preprocess.normalise(image)

@@ -134,6 +134,17 @@ def test_wrong_use_is_one_sentence(data, tmp_path, capsys, words, status, messag
     assert not (tmp_path / "run").exists()
 
 
+def test_frozen_layers_are_computed_once(data, tmp_path, capsys):
+    words = ["train", str(data), "--net", "digits", "--device", "reference", "--workers", "0", "--epochs", "2"]
+    assert main([*words, "--freeze", "-o", str(tmp_path)]) == 0
+    assert "features of each image, up to fc_layers.1, are computed once and kept" in capsys.readouterr().err
+    before, after = load("digits"), load(tmp_path / "best.npz")
+    assert (after["fc_layers.0"].weight == before["fc_layers.0"].weight).all()
+    assert len(list(tmp_path.glob("*.features.*.npy"))) == 2
+    assert main([*words, "--freeze", "-o", str(tmp_path / "b"), "--set", "augment.crop=1"]) == 0
+    assert "in each epoch, since augmentation changes them" in capsys.readouterr().err
+
+
 def test_a_file_s_network_gets_a_last_layer_for_the_classes(data, tmp_path):
     words = ["train", str(data), "--net", "digits", "--device", "reference", "--workers", "0", "--epochs", "1"]
     assert main([*words, "-o", str(tmp_path / "run"), "--set", "freeze=conv_layers"]) == 0
