@@ -65,7 +65,7 @@ def fit(
     on_step : function of (batches done in this epoch, StepResult), optional
     watch : function of a Run, optional
         Called before the first epoch, with what it goes on from, and after each: ``run.history``,
-        ``run.best_epoch``, ``run.trainer.net``, the network as it is now.
+        ``run.best_epoch``, ``run.net``, the network as it is now.
     keep_every : int
         Keep the network of each n-th epoch beside the checkpoint, ``epoch-0010.npz``; 0 for none.
 

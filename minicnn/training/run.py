@@ -222,7 +222,7 @@ class Run:
                 native.write(self.folder / BEST, self.result().net)
         if self.folder is not None and self.keep_every and epoch.epoch % self.keep_every == 0:
             # before the checkpoint, or a kill between the two would lose it
-            native.write(self.folder / f"epoch-{epoch.epoch:04}.npz", self.trainer.net)
+            native.write(self.folder / f"epoch-{epoch.epoch:04}.npz", self.net)
         self._save()
         return epoch
 

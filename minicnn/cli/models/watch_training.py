@@ -114,7 +114,7 @@ class Watch:
         # where a run goes on within an epoch, the network is no epoch's
         if is_new or (not is_start and (done % -(-run.recipe.epochs // FRAMES) == 0 or run.is_done())):
             image = fromarray(self._image.squeeze(axis=2) if self._image.shape[2] == 1 else self._image)
-            write_frame(self.folder, run.trainer.net, done, self._animated or None, image)
+            write_frame(self.folder, run.net, done, self._animated or None, image)
         if run.is_done() and not is_start:
             write_animation(self.folder)
 
