@@ -69,11 +69,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "train": (
         ("train fashion-mnist --net lenet5 -o lenet5-fashion", "LeNet-5 on a folder of idx files, 20 epochs"),
         ("train photos --net efficientnet-lite0 --recipe mine.toml", "as a recipe of your own says"),
-<<<<<<< HEAD
         ("train digits.csv --net lenet5 --rate-range", "which learning rate fits? A figure of the loss over it"),
-=======
         ("train photos --net efficientnet-lite0 --freeze", "a new last layer alone, in little time"),
->>>>>>> b349f03 (The page on training shows fine-tuning with frozen layers)
         ("train digits.csv --net lenet5 --overfit 64", "can it learn 64 images by heart? If not, it has a fault"),
     ),
     "inspect": (
