@@ -154,7 +154,8 @@ def main() -> int:
         "efficientnet-lite0": imagenet,
         "squeezenet1_1": imagenet,
     }
-    catalogue = {}
+    # the networks of train.py have entries, too
+    catalogue = json.loads((HERE / "catalogue.json").read_text(encoding="utf-8"))
     for name, facts in NETWORKS.items():
         path = convert(name, contents[facts["original"]], labels[name], facts["half"])
         catalogue[name] = {

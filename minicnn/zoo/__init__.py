@@ -15,6 +15,7 @@ from minicnn.zoo.architecture import Architecture
 from minicnn.zoo.deep_inside import paper
 from minicnn.zoo.digits import digits
 from minicnn.zoo.efficientnet import efficientnet_lite0
+from minicnn.zoo.fashion import fashion
 from minicnn.zoo.hed import hed_trunk
 from minicnn.zoo.initialisation import draw_parameters
 from minicnn.zoo.lenet import lenet5
@@ -29,6 +30,7 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "build"]
 
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "digits": digits,
+    "fashion": fashion,
     "lenet5": lenet5,
     "alexnet": alexnet,
     "alexnet-caffe": alexnet_caffe,

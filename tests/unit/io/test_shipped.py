@@ -64,7 +64,7 @@ def torch_input(name, path):
     return ((pixels.permute(2, 0, 1)[None].double() - 127) / 128).float()
 
 
-@pytest.mark.parametrize("name", ["digits", LITE0, SQUEEZENET])
+@pytest.mark.parametrize("name", catalogue.read_entries())
 def test_catalogue_s_checksums(name):
     data = catalogue.find_weights(name).read_bytes()
     assert hashlib.sha256(data).hexdigest() == catalogue.read_entries()[name]["sha256"]
@@ -170,6 +170,14 @@ def test_digits_equal_torch():
     np.testing.assert_allclose(net(x), scores.detach().numpy(), rtol=0, atol=2e-5)
     (dx,) = torch.autograd.grad(scores[:, 7].sum(), y)
     np.testing.assert_allclose(net.input_gradient(x, 7), dx.numpy(), rtol=0, atol=1e-5 * dx.abs().max().item())
+
+
+def test_clothes_light_or_dark():
+    net = minicnn.load("fashion")
+    boot = np.asarray(Image.open(IMAGES / "ankle-boot.png"))
+    for picture in (boot, 255 - boot):
+        best = predict(net, picture, top=1)[0]
+        assert best.label == "Ankle boot" and best.probability == pytest.approx(0.896, abs=1e-3)
 
 
 def test_digit_light_or_dark(tmp_path):
