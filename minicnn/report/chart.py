@@ -111,8 +111,8 @@ def chart(
         ends = np.array([[axes.left, axes.y(tick)], [axes.right, axes.y(tick)]]) * SUPERSAMPLING
         draw.line(ends.ravel().tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
     for n, place in enumerate(marks.values(), start=len(curves)):
-        x, y = axes.left + place * (axes.right - axes.left), 28 + 24 * n
-        _draw_line(draw, np.array([[x, axes.top], [x, axes.bottom]]), GREY)
+        at, y = axes.left + place * (axes.right - axes.left), 28 + 24 * n
+        _draw_line(draw, np.array([[at, axes.top], [at, axes.bottom]]), GREY)
         _draw_line(draw, np.array([[WIDTH + 14, y - 9], [WIDTH + 14, y + 9]]), GREY)
     for n, row in enumerate(values):
         x = np.linspace(axes.left, axes.right, len(row))

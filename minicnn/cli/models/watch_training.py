@@ -97,9 +97,12 @@ class Watch:
 
         self.first_loss = loss
         if self.prints:
-            print(f"first loss {loss:.2f} (ln {self.num_classes} = {log(self.num_classes):.2f})", flush=True)
+            print(self._say_first_loss(), flush=True)
         if warning := explain_first_loss(loss, self.num_classes):
             complain(warning)
+
+    def _say_first_loss(self) -> str:
+        return f"first loss {self.first_loss:.2f} (ln {self.num_classes} = {log(self.num_classes):.2f})"
 
     def _draw_frame(self, run: Run, is_start: bool) -> None:
         """Draw the layer as it is now, and at the end make the animation."""
@@ -124,7 +127,8 @@ class Watch:
 
         now, (last, seconds) = time.monotonic(), self._page
         if run.is_done() or seconds <= PAGE_SHARE * (now - last):
-            write_training(self.folder, run.history, run.recipe, self.name)
+            notes = [] if self.first_loss is None else [f"{self._say_first_loss()}."]
+            write_training(self.folder, run.history, run.recipe, self.name, notes)
             self._page = now, time.monotonic() - now
 
 

@@ -23,7 +23,7 @@ __all__ = ["FRAMES", "write_animation", "write_frame"]
 FRAMES = 60  # of an animation, at most
 CHANNELS = 32  # that are drawn, the first ones
 SIDE = 800  # pixels of a frame, at most
-COLOURS = 64
+COLOURS = 128
 SECONDS = 12.0  # that it lasts
 SLOWEST, LAST = 500, 2000  # milliseconds of a frame, and of the last
 
