@@ -128,6 +128,11 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
 
     """
     outputs = describe_outputs(net)
+    if cells is not None and outputs is None and net.input_shape is None:
+        raise MinicnnError(
+            f"region: {net.name} leaves the size of its input open, and so that of its maps; load it with "
+            "input_size=(H, W) (--input-size H,W)"
+        )
     if cells is not None and (outputs is None or len(outputs.places) != 2):
         raise MinicnnError(f"region: {net.name} gives no maps, so that its scores are of no place")
     if outputs is None or (not outputs.places and outputs.classes > 1):

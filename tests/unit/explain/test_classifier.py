@@ -132,6 +132,11 @@ def test_regions_that_can_not_be_are_refused(kind, region, crops, message):
         saliency(NETS[kind], PICTURE, 1, crops, region=region)
 
 
+def test_a_region_of_maps_whose_size_is_open_asks_for_the_size():
+    with pytest.raises(MinicnnError, match=r"leaves the size of its input open, .*--input-size H,W"):
+        as_classifier(Network([Conv2d(3, 4, 3)]), np.ones((2, 2), bool))
+
+
 def test_labels_tell_which_axis_the_classes_are_on():
     assert describe_outputs(NETS["steps"]) == (5, (16,), True)
     assert describe_outputs(NETS["rows"]) == (5, (16,), False)
