@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from minicnn._utils.types import PathLike
 from minicnn.network import Network
+from minicnn.training.data.background import count_processors
 from minicnn.training.data.dataset import Dataset
 from minicnn.training.recipe import Recipe
 from minicnn.training.run import Data, Epoch, Run, Training
@@ -102,10 +102,8 @@ def fit(
     recipe = recipe or Recipe()
     recipe = recipe if epochs is None else recipe.with_settings({"epochs": epochs})
     folder = None if checkpoint is None else Path(checkpoint)
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    run = Run(
-        net, Data(dataset, validation, threads if workers is None else workers), recipe, seed, folder, keep_every
-    )
+    workers = count_processors() if workers is None else workers
+    run = Run(net, Data(dataset, validation, workers), recipe, seed, folder, keep_every)
     if resume:
         run.resume()
     if watch is not None:

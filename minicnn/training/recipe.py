@@ -147,18 +147,25 @@ class Loss:
     Parameters
     ----------
     label_smoothing : float
-    class_weights : "none" or "balanced"
-        Whether an image counts in inverse proportion to how many of its class there are.
+    class_weights : "none", "balanced", a number for each class, or {label: number}
+        How much an image of each class counts in what is learnt (not in what is measured): alike, in inverse
+        proportion to how many of its class are learnt, or as given; classes that a table leaves out count 1.
 
     """
 
     label_smoothing: float = 0.0
-    class_weights: str = "none"
+    class_weights: str | tuple[float, ...] | dict[str, float] = "none"
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of their range."""
         _within("loss.label_smoothing", self.label_smoothing, 0, 0.999)
-        _choice("loss.class_weights", self.class_weights, ("none", "balanced"))
+        if isinstance(self.class_weights, str):
+            _choice("loss.class_weights", self.class_weights, ("none", "balanced"))
+            return
+        table = self.class_weights
+        values = table.values() if isinstance(table, dict) else table if isinstance(table, tuple) else [table]
+        for value in values:
+            _within("loss.class_weights", value, 0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -306,4 +313,6 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())} }}"
     return repr(value)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.errors import MinicnnError
 from minicnn.formats import native
 from minicnn.io.digest import digest_network
 from minicnn.layers import sequence
@@ -24,12 +25,13 @@ from minicnn.training.frozen import cut_below_training
 from minicnn.training.measure import Measured, measure_batches
 from minicnn.training.recipe import Recipe
 from minicnn.training.schedule import learning_rate
-from minicnn.training.step import StepResult, Trainer
+from minicnn.training.step import NotFiniteError, StepResult, Trainer
 
 __all__ = ["Data", "Epoch", "Run", "Training", "find_best_epoch"]
 
 LAST, BEST = "last.npz", "best.npz"
 SAVE_EVERY = 60.0  # seconds, within a long epoch
+SHOWN = 8  # images that an error names
 DROPOUT = 1 << 40  # parts dropout's generators from those of images
 
 
@@ -131,7 +133,8 @@ class Run:
         self._loader = Loader(data.train, net, recipe, seed, data.workers, keep_images=keeps)
         self._validation: Loader | None = None
         if data.validation is not None:
-            self._validation = Loader(data.validation, net, recipe, seed, data.workers, self._trunk is None)
+            held_out = data.validation.with_labels(data.train.labels)
+            self._validation = Loader(held_out, net, recipe, seed, data.workers, self._trunk is None)
         self._best = self.trainer.net_arrays()
         self._batch, self._totals = 0, _Totals()
         self._described = json.loads(json.dumps(_describe(net, data, recipe, seed)))
@@ -176,7 +179,26 @@ class Run:
         rngs = [generator(self.seed, epoch, DROPOUT + self._batch + i) for i in range(len(together))]
         if self._trunk is not None and self._loader.features is None:
             together = [batch._replace(x=self._trunk(batch.x)) for batch in together]
-        return rate, self.trainer.step(together, rate, rngs)
+        try:
+            return rate, self.trainer.step(together, rate, rngs)
+        except NotFiniteError as error:
+            raise MinicnnError(
+                f"{error}; its images are {self._name(error.numbers)}; try a smaller learning rate, a longer "
+                "warm_up or clip_norm = 1"
+            ) from None
+
+    def _name(self, numbers: np.ndarray) -> str:
+        """Name the first images of a batch; all of them in a file, where there is a folder."""
+        names = [self._loader.dataset.name(int(i)) for i in numbers]
+        listed = ", ".join(names[:SHOWN])
+        if len(names) <= SHOWN:
+            return listed
+        where = ""
+        if self.folder is not None:
+            path = self.folder / "not_finite.txt"
+            path.write_text("\n".join(names) + "\n", encoding="utf-8", errors="surrogateescape")
+            where = f", listed in {path}"
+        return f"{listed} and {len(names) - SHOWN} more{where}"
 
     def _find_features(self, stop: Callable[[], bool]) -> None:
         """Let the loaders hand out what the frozen layers make of each image, where that is always the same."""

@@ -18,9 +18,17 @@ from minicnn.training.loss import cross_entropy
 from minicnn.training.optimiser import clip_gradients, new_state, update
 from minicnn.training.recipe import Recipe
 
-__all__ = ["StepResult", "Trainer"]
+__all__ = ["NotFiniteError", "StepResult", "Trainer"]
 
 RUNNING = (".running_mean", ".running_var")
+
+
+class NotFiniteError(MinicnnError):
+    """The loss or a gradient is NaN or infinite; ``numbers`` are the images of the batch that made it."""
+
+    def __init__(self, message: str, numbers: np.ndarray) -> None:
+        super().__init__(message)
+        self.numbers = numbers
 
 
 class StepResult(NamedTuple):
@@ -108,8 +116,8 @@ class Trainer:
 
         Raises
         ------
-        MinicnnError
-            If the loss is not finite; nothing has moved then.
+        NotFiniteError
+            If the loss or a gradient is not finite; no weight has moved then.
 
         """
         images = sum(len(batch.x) for batch in batches)
@@ -118,7 +126,8 @@ class Trainer:
         for batch, rng in zip(batches, rngs, strict=True):
             share = len(batch.x) / images
             own_loss, own_correct, own = self.loss_gradient(batch, rng)
-            self._check_finite(own_loss, batch)
+            if not np.isfinite(own_loss):
+                raise self._refuse(own_loss, self._first_not_finite(batch.x), [batch])
             loss, correct = loss + share * own_loss, correct + own_correct
             for name, gradient in own.items():
                 if name.endswith(RUNNING):
@@ -128,6 +137,9 @@ class Trainer:
                     part = gradient if share == 1 else gradient.dtype.type(share) * gradient
                     gradients[name] = gradients[name] + part if name in gradients else part
         norm = clip_gradients(gradients, self.recipe.clip_norm)
+        if not np.isfinite(norm):
+            ruined = next(name for name, gradient in gradients.items() if not np.isfinite(gradient).all())
+            raise self._refuse(loss, f"the gradient of {ruined} holds NaN or infinity", batches)
         update(self.parameters, gradients, self.state, self.recipe.optimiser, learning_rate, self.steps)
         self.steps += 1
         self._average()
@@ -158,14 +170,9 @@ class Trainer:
         for name, average in self.averages.items():
             average += average.dtype.type(1 - decay) * (self.parameters[name] - average)
 
-    def _check_finite(self, loss: float, batch: Batch) -> None:
-        if np.isfinite(loss):
-            return
-        where = self._first_not_finite(batch.x)
-        raise MinicnnError(
-            f"the loss is {loss} at step {self.steps + 1}: {where}; try a smaller learning rate, a longer "
-            "warm_up or clip_norm = 1"
-        )
+    def _refuse(self, loss: float, where: str, batches: Sequence[Batch]) -> NotFiniteError:
+        numbers = np.concatenate([batch.numbers for batch in batches])
+        return NotFiniteError(f"the loss is {loss:.4g} at step {self.steps + 1}: {where}", numbers)
 
     def _first_not_finite(self, x: np.ndarray) -> str:
         """Name what first is not finite: a parameter, the input or a layer's output."""

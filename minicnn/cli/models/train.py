@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from minicnn.errors import MinicnnError
 if TYPE_CHECKING:
     from minicnn.network import Network
     from minicnn.training import Dataset, Recipe
+    from minicnn.training.data.dataset import Broken
 
 __all__ = ["configure", "run"]
 
@@ -84,6 +87,11 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--tensorboard", metavar="DIR", help="write what is measured as TensorBoard's event files")
     parser.add_argument("--workers", type=common.integer_from(0), metavar="N", help="threads that read images")
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out images that can't be read, and name them; all files are read first",
+    )
     parser.add_argument("--no-resume", action="store_true", help="start again where the folder holds a run")
     common.add_output(parser, "training")
     common.add_device(parser)
@@ -98,7 +106,8 @@ def run(arguments: Namespace) -> int:
     recipe = training.Recipe() if arguments.recipe is None else training.read_recipe(arguments.recipe)
     epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     recipe = recipe.with_settings({**dict(arguments.settings), **epochs})
-    train, validation = _split(arguments, training.read_dataset(arguments.data))
+    dataset = training.read_dataset(arguments.data, skip_broken=arguments.skip_broken)
+    train, validation = _split(arguments, dataset)
     if arguments.overfit:
         recipe = _by_heart(recipe, arguments.epochs)
     net, is_drawn = _find_network(arguments, train.labels)
@@ -136,6 +145,8 @@ def run(arguments: Namespace) -> int:
         "history": [asdict(epoch) for epoch in result.history],
     }
     print_result(record, _format_result, arguments.json)
+    # parts of a data set name what the whole left out
+    _name_broken(folder, list(dict.fromkeys([*dataset.broken, *(validation.broken if validation else ())])))
     if arguments.overfit and result.history[-1].accuracy < 1:
         raise MinicnnError(
             f"learnt only {result.history[-1].accuracy:.1%} of {len(train)} images by heart; a network that can't "
@@ -204,7 +215,7 @@ def _split(arguments: Namespace, dataset: Dataset) -> tuple[Dataset, Dataset | N
     if arguments.overfit:
         return dataset.subset(range(min(arguments.overfit, len(dataset)))), None
     if arguments.validation is not None:
-        return dataset, training.read_dataset(arguments.validation, "test")
+        return dataset, training.read_dataset(arguments.validation, "test", arguments.skip_broken)
     return dataset.split(arguments.hold_out, arguments.seed) if arguments.hold_out else (dataset, None)
 
 
@@ -233,3 +244,12 @@ def _find_network(arguments: Namespace, labels: list[str]) -> tuple[Network, boo
 
 def _format_result(record: dict[str, Any]) -> str:
     return f"{record['net']}: the network as epoch {record['best_epoch']} left it"
+
+
+def _name_broken(folder: Path, broken: Sequence[Broken]) -> None:
+    """Say which images were left out, and write a table of them, where there are some."""
+    if broken:
+        with open(folder / "broken.csv", "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            csv.writer(file).writerows([("image", "fault"), *broken])
+    for image in broken:
+        print(f"minicnn: left out: {image.name}: {image.fault}", file=sys.stderr)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import struct
-from collections.abc import Iterator
+import zlib
 from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,12 +16,15 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.formats.containers import npz
 from minicnn.images.folder import SUFFIXES
+from minicnn.io.ilsvrc import VALIDATION, WORDNET_ID, name_classes
+from minicnn.training.data.validation import read_validation_ids
 
 __all__ = ["read"]
 
 Parts: TypeAlias = tuple[Any, Any, list[str]]  # images, classes, labels
 
 IDX = {"train": "train-{}-idx{}-ubyte", "test": "t10k-{}-idx{}-ubyte"}  # as MNIST and its family name their files
+KAGGLE = Path("Data", "CLS-LOC")  # where ILSVRC's images lie in Kaggle's archive, in its folder ILSVRC
 FOLDERS = {"train": ("train", "training"), "test": ("val", "test", "validation", "testing")}
 LARGEST = 1 << 34  # bytes of an unpacked file
 
@@ -30,7 +34,7 @@ def read(path: Path, part: str) -> Parts:
     if path.is_dir():
         if files := _idx_files(path, part):
             return _read_idx(*files)
-        return _read_folders(next((path / n for n in FOLDERS[part] if (path / n).is_dir()), path))
+        return _read_folders(_find_part(path, part))
     if path.suffix.lower() == ".npz":
         return _read_arrays(path, part)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
@@ -69,44 +73,70 @@ def _read_idx(images: Path, labels: Path) -> Parts:
 def _read_idx_file(path: Path, axes: int) -> np.ndarray:
     """Read an idx file of bytes: two zeros, type 8, the number of axes, their lengths, then the values."""
     data = _bytes_of(path)
-    if data[:4] != bytes([0, 0, 8, axes]):
-        raise MinicnnError(f"{path}: is no idx file of {axes} axes of bytes; it begins with {data[:4].hex(' ')}")
-    shape = struct.unpack(f">{axes}I", data[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"))
+    start = bytes(data[:4])
+    if start != bytes([0, 0, 8, axes]):
+        raise MinicnnError(f"{path}: is no idx file of {axes} axes of bytes; it begins with {start.hex(' ')}")
+    shape = struct.unpack(f">{axes}I", bytes(data[4 : 4 + 4 * axes]).ljust(4 * axes, b"\0"))
     if len(data) != 4 + 4 * axes + prod(shape):
         raise MinicnnError(
             f"{path}: expected {prod(shape):,} values behind its header, found {len(data) - 4 - 4 * axes:,}"
         )
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    return data[4 + 4 * axes :].reshape(shape)
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path) -> np.ndarray:
+    """Return the bytes of a file: mapped, so that it may be larger than memory, unless it is gzipped."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        if path.suffix != ".gz":
+            return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+        with gzip.open(path) as file:
             data = file.read(LARGEST + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise MinicnnError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from None
     if len(data) > LARGEST:
         raise MinicnnError(f"{path}: unpacks to more than {LARGEST:,} bytes, which is too much for memory")
-    return data
+    return np.frombuffer(data, np.uint8)
 
 
 # a folder a class
 
 
+def _find_part(root: Path, part: str) -> Path:
+    """Return the folder of a part of a data set, which is the root itself where there are no parts."""
+    places = (root, root / KAGGLE, root / "ILSVRC" / KAGGLE)
+    folders = [place / name for place in places for name in FOLDERS[part] if (place / name).is_dir()]
+    if folders:
+        return folders[0]
+    held = [folder.name for folder in root.iterdir() if folder.is_dir()]
+    if held and all(name in FOLDERS["test" if part == "train" else "train"] for name in held):
+        raise MinicnnError(f"{root}: holds {', '.join(held)}; expected {' or '.join(FOLDERS[part])} beside it")
+    return root
+
+
 def _read_folders(root: Path) -> Parts:
     """Read image files from a folder for each class; classes are numbered in the order of the folders' names."""
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    files = {folder: list(_images_below(folder)) for folder in folders}
-    folders = [folder for folder in folders if files[folder]]
-    if not folders:
+    files = {folder.name: paths for folder in folders if (paths := _images_below(folder))}
+    if files:
+        paths, names = [path for each in files.values() for path in each], list(files)
+        classes = np.repeat(np.arange(len(files)), [len(each) for each in files.values()])
+    elif paths := [str(path) for path in sorted(root.glob(VALIDATION.replace("{:08d}", "*")))]:
+        names, classes = np.unique(read_validation_ids(root, paths), return_inverse=True)
+        names = names.tolist()
+    else:
         raise MinicnnError(f"{root}: holds no folders of images; expected one for each class")
-    paths = [path for folder in folders for path in files[folder]]
-    classes = np.repeat(np.arange(len(folders)), [len(files[folder]) for folder in folders])
-    return paths, classes, [folder.name for folder in folders]
+    is_ilsvrc = all(WORDNET_ID.fullmatch(name) for name in names)
+    return paths, classes, name_classes(names) if is_ilsvrc else names
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+def _images_below(folder: Path) -> list[str]:
+    """Return the paths of image files, those that can't be opened too: they are named when they are read."""
+
+    def refuse(error: OSError) -> None:
+        raise MinicnnError(f"{error.filename}: can't be read ({error.strerror})")
+
+    paths = (os.path.join(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in paths if path.lower().endswith(SUFFIXES))
 
 
 # lists
@@ -127,7 +157,7 @@ def _read_list(path: Path) -> Parts:
     if short or not rows:
         raise MinicnnError(f"{path}: expected lines of a path and a class, got {short[0] if short else 'none'}")
     names = [row[1].strip() for row in rows]
-    images = [path.parent / row[0].strip() for row in rows]
+    images = [str(path.parent / row[0].strip()) for row in rows]
     if all(name.isdecimal() for name in names):
         return images, [int(name) for name in names], []
     labels = sorted(set(names))

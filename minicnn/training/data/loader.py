@@ -6,11 +6,9 @@ the number of workers changes nothing but the time.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from math import prod
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,15 +17,13 @@ from minicnn.images import Preprocess
 from minicnn.layers import sequence
 from minicnn.network import Network
 from minicnn.training.data.augment import augment, mix, principal_colours
+from minicnn.training.data.background import made_ahead
 from minicnn.training.data.dataset import Dataset
-from minicnn.training.loss import make_targets
+from minicnn.training.loss import class_weights, make_targets
 from minicnn.training.recipe import Recipe
 
 __all__ = ["Batch", "Loader", "generator"]
 
-Made = TypeVar("Made")
-
-AHEAD = 4  # batches that are made before they are asked for
 KEPT = 1 << 31  # bytes of resized images that are kept, so that later epochs need not read files again
 
 
@@ -91,7 +87,7 @@ class Loader:
     ) -> None:
         self.dataset, self.recipe, self.seed, self.workers = dataset, recipe, seed, workers
         num_classes, self._preprocess = _check_fit(net, dataset)
-        self._weights = _class_weights(dataset.classes, num_classes, recipe.loss.class_weights)
+        self._weights = class_weights(recipe.loss.class_weights, dataset.classes, dataset.labels, num_classes)
         size = len(dataset) * prod(self._preprocess.size) * self._preprocess.depth
         self._images: dict[int, np.ndarray] | None = {} if keep_images and size <= KEPT else None
         self.features: np.ndarray | None = None
@@ -106,7 +102,7 @@ class Loader:
         """Yield the batches of an epoch in order, from batch ``first`` on."""
         order, size = generator(self.seed, epoch).permutation(len(self.dataset)), self.recipe.batch_size
         parts = [order[i * size : (i + 1) * size] for i in range(first, self.batches_per_epoch())]
-        return self._made_ahead(lambda numbers: self._batch(epoch, numbers), parts)
+        return made_ahead(lambda numbers: self._batch(epoch, numbers), parts, self.workers)
 
     def in_order(self, size: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (x, classes) of all images in their own order, none changed; ``size`` images at a time."""
@@ -117,26 +113,7 @@ class Loader:
             x = np.stack([self._unchanged(int(i)) for i in numbers])
             return x, self.dataset.classes[numbers]
 
-        return self._made_ahead(plain, parts)
-
-    def _made_ahead(self, make: Callable[[np.ndarray], Made], parts: list[np.ndarray]) -> Iterator[Made]:
-        """Yield what is made of each part, in order; by threads, a few parts ahead, where there are workers."""
-        if not self.workers:
-            yield from map(make, parts)
-            return
-        with ThreadPoolExecutor(self.workers, "minicnn-loader") as pool:
-            # results are taken in order, whoever finishes first
-            waiting: deque[Future[Made]] = deque()
-            try:
-                for part in parts:
-                    waiting.append(pool.submit(make, part))
-                    if len(waiting) > max(AHEAD, self.workers):
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        return made_ahead(plain, parts, self.workers)
 
     def _batch(self, epoch: int, numbers: np.ndarray) -> Batch:
         x = np.stack([self._example(epoch, int(i)) for i in numbers])
@@ -166,7 +143,7 @@ class Loader:
             image, _ = self.dataset[i]
             image = self._preprocess.pixels(image[..., 0] if image.shape[2] == 1 else image)
         except ImageError as error:
-            raise MinicnnError(f"{self.dataset.name(i)}: {error}") from None
+            raise MinicnnError(f"{self.dataset.explain(i, error)}; --skip-broken leaves such files out") from None
         if self._images is not None:
             self._images[i] = image
         return image
@@ -192,11 +169,3 @@ def _check_fit(net: Network, dataset: Dataset) -> tuple[int, Preprocess]:
             "expected one score a class: replace its last layer"
         )
     return scores[0], net.preprocess
-
-
-def _class_weights(classes: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
-    counts = np.bincount(classes, minlength=num_classes)
-    if kind == "none":
-        return np.ones(num_classes)
-    # an image counts as much less as its class has more; a class without images has no say
-    return np.divide(len(classes), num_classes * counts, out=np.zeros(num_classes), where=counts > 0)

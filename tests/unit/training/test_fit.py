@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from minicnn import Network, Preprocess, load
 from minicnn.errors import MinicnnError
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.training import Augment, Dataset, Optimiser, Recipe, Schedule, fit, measure
+from minicnn.training.data.loader import generator
 
 RECIPE = Recipe(
     epochs=3,
@@ -141,7 +143,46 @@ def test_data_and_network_must_fit():
         fit(Network(net.layers, (1, 8, 8)), make_data(), RECIPE)
 
 
-def test_a_broken_image_is_named(tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    with pytest.raises(MinicnnError, match=r"broken\.png"):
-        fit(make_net(), Dataset([tmp_path / "broken.png"], [0]), RECIPE, workers=0)
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_a_loss_that_is_not_finite_names_step_images_and_layer(tmp_path, batch_size):
+    net, recipe = make_net(), RECIPE.with_settings({"augment.mixup": 0.0, "batch_size": batch_size})
+    net = net.with_layers(
+        [(n, replace(a, weight=a.weight * 1e38) if n == "0" else a) for n, a in net.named_layers]
+    )
+    with np.errstate(all="ignore"), pytest.raises(MinicnnError, match="layer 1 is the first") as caught:
+        fit(net, make_data(96), recipe, workers=0, checkpoint=tmp_path)
+    first = [f"image {i}" for i in generator(0, 0).permutation(96)[:batch_size]]
+    assert "at step 1: " in str(caught.value) and ", ".join(first[:8]) in str(caught.value)
+    listed = tmp_path / "not_finite.txt"
+    assert listed.read_text().split("\n")[:-1] == first if batch_size > 8 else not listed.exists()
+
+
+def test_a_gradient_that_is_not_finite_moves_no_weight(tmp_path):
+    net = make_net()
+    weight = np.full((3, 64), 1e300)
+    net = net.with_layers(
+        [(n, replace(a, weight=weight, bias=None) if n == "6" else a) for n, a in net.named_layers]
+    )
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(MinicnnError, match=r"step 1: .*NaN or infinity; its images are"),
+    ):
+        fit(net, make_data(), RECIPE, workers=0)
+
+
+def test_validation_is_numbered_as_what_is_learnt():
+    data = make_data(30, 1)
+    renamed = Dataset(data.images, 2 - data.classes, data.labels[::-1])
+    first, second = (fit(make_net(), make_data(), RECIPE, validation=v, workers=0) for v in (data, renamed))
+    assert first.history[-1].validation_loss == second.history[-1].validation_loss
+
+
+def test_a_part_of_an_array_copies_none_of_it(tmp_path):
+    np.save(tmp_path / "images.npy", make_data().images)
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    data = Dataset(images, make_data().classes, make_data().labels)
+    part, _ = data.split(0.5)
+    assert isinstance(part._store, np.memmap) and np.shares_memory(part[3][0], images)
+    assert data.digest() == make_data().digest()
+    wanted, got = (parameters(fit(make_net(), d.split(0.5)[0], RECIPE, workers=0)) for d in (make_data(), data))
+    assert got == wanted
