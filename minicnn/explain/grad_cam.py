@@ -125,7 +125,10 @@ def last_convolution(net: Network, shape: tuple[int, ...]) -> str:
     ends = (next(j for j in range(i, len(layers)) if passed[j]) for i in reversed(convolutions))
     end = next((end for end in ends if _has_maps(layers[end][3])), None)
     if end is None:
-        raise MinicnnError(f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel")
+        raise MinicnnError(
+            f"grad_cam: {net.name} has no convolution whose maps are larger than one pixel and are all that its "
+            "scores depend on"
+        )
     # the normalisation and the rectifier behind the convolution belong to the maps that are weighted
     alone = follows_alone(named)
     while end + 1 < len(layers) and alone[end + 1] and isinstance(layers[end + 1][1], AFTER):

@@ -72,8 +72,8 @@ class ClassMapper:
             layer = last_convolution(net, shape)
         except MinicnnError:
             raise MinicnnError(
-                f"consensus: {net.name} has no convolution whose maps are larger than one pixel, which "
-                "this method looks at; the method 'paper' needs none"
+                f"consensus: {net.name} has no convolution whose maps are larger than one pixel and are all that "
+                "its scores depend on (a committee has several side by side); the method 'paper' needs none"
             ) from None
         # folded into the convolutions, batch normalisations take no time; names stay as they are
         folded = net.fold_batch_norm().named_layers

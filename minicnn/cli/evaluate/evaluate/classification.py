@@ -48,6 +48,9 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
+    # what "auto" stands for follows from how much there is to do
+    net = net.to(arguments.device, images=len(data))
+    origin = {**origin, "device": net.device}
     names, left_out = read_names(arguments, net), LeftOut()
     folder = claim(arguments, "classification", origin)
     with resumable(arguments.output, len(data), "image") as progress:
