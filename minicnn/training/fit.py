@@ -12,6 +12,7 @@ from typing import Any
 
 from minicnn._utils.types import PathLike
 from minicnn.network import Network
+from minicnn.report.files import make_folder
 from minicnn.training.data.background import count_processors
 from minicnn.training.data.dataset import Dataset
 from minicnn.training.recipe import Recipe
@@ -102,6 +103,8 @@ def fit(
     recipe = recipe or Recipe()
     recipe = recipe if epochs is None else recipe.with_settings({"epochs": epochs})
     folder = None if checkpoint is None else Path(checkpoint)
+    if folder is not None:
+        make_folder(folder)  # a folder that can't be written to is refused before the first step
     workers = count_processors() if workers is None else workers
     run = Run(net, Data(dataset, validation, workers), recipe, seed, folder, keep_every)
     if resume:

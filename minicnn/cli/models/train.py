@@ -92,6 +92,9 @@ def configure(parser: ArgumentParser) -> None:
         action="store_true",
         help="leave out images that can't be read, and name them; all files are read first",
     )
+    parser.add_argument(
+        "--show-augmentation", metavar="FILE.png", help="draw how the recipe changes the first images, and stop"
+    )
     parser.add_argument("--no-resume", action="store_true", help="start again where the folder holds a run")
     common.add_output(parser, "training")
     common.add_device(parser)
@@ -116,6 +119,8 @@ def run(arguments: Namespace) -> int:
         recipe = recipe.with_settings({"freeze": training.freeze_below_head(net)})
     if kept := training.say_what_is_kept(net, recipe):
         print(kept, file=sys.stderr)
+    if arguments.show_augmentation is not None:
+        return _show_augmentation(arguments, net, train, recipe)
     make_folder(arguments.output)
     if arguments.rate_range:
         return _find_rate_range(arguments, net, train, recipe)
@@ -240,6 +245,19 @@ def _find_network(arguments: Namespace, labels: list[str]) -> tuple[Network, boo
         return Network(net.named_layers, net.input_shape, net.preprocess, labels, name=net.name), True
     net = common.load_network(arguments.net)
     return (net, False) if net.labels == labels else (replace_head(net, labels, arguments.seed), True)
+
+
+def _show_augmentation(arguments: Namespace, net: Network, dataset: Dataset, recipe: Recipe) -> int:
+    from minicnn.figures.training.augmentation import draw_augmentation
+    from minicnn.report.files import open_atomically
+
+    figure_path = arguments.show_augmentation
+    figure = draw_augmentation(net, dataset, recipe, arguments.seed)
+    with open_atomically(figure_path, "train") as file:
+        figure.save(file, "PNG")
+    record = {"figure": figure_path}
+    print_result(record, lambda _: f"{figure_path}: what augmentation makes of the images", arguments.json)
+    return 0
 
 
 def _format_result(record: dict[str, Any]) -> str:

@@ -91,7 +91,7 @@ class Loader:
         size = len(dataset) * prod(self._preprocess.size) * self._preprocess.depth
         self._images: dict[int, np.ndarray] | None = {} if keep_images and size <= KEPT else None
         self.features: np.ndarray | None = None
-        self._fill = self._preprocess.zero_pixel()
+        self.fill = self._preprocess.zero_pixel()
         self._colours = self._find_colours() if recipe.augment.colour else None
 
     def batches_per_epoch(self) -> int:
@@ -126,16 +126,19 @@ class Loader:
         return Batch(x, targets, classes, numbers)
 
     def _unchanged(self, i: int) -> np.ndarray:
-        return self._preprocess.normalise(self._resized(i)) if self.features is None else self.features[i]
+        return self._preprocess.normalise(self.resized(i)) if self.features is None else self.features[i]
 
     def _example(self, epoch: int, i: int) -> np.ndarray:
         if self.features is not None:
             return self.features[i]
-        rng = generator(self.seed, epoch, i)
-        image = augment(self._resized(i), rng, self.recipe.augment, self._fill, self._colours)
-        return self._preprocess.normalise(image)
+        return self._preprocess.normalise(self.augmented(epoch, i))
 
-    def _resized(self, i: int) -> np.ndarray:
+    def augmented(self, epoch: int, i: int) -> np.ndarray:
+        """Return image i as an epoch changes it, (H, W, C) float32 of 0 ... 255, before it is mixed."""
+        rng = generator(self.seed, epoch, i)
+        return augment(self.resized(i), rng, self.recipe.augment, self.fill, self._colours)
+
+    def resized(self, i: int) -> np.ndarray:
         """Return an image at the input's size, (H, W, C) uint8."""
         if self._images is not None and i in self._images:
             return self._images[i]
@@ -151,7 +154,7 @@ class Loader:
     def _find_colours(self) -> np.ndarray:
         """Principal colours of at most a thousand images, evenly spaced."""
         chosen = np.unique(np.linspace(0, len(self.dataset) - 1, 1000).astype(np.int64))
-        return principal_colours([self._resized(int(i)) for i in chosen])
+        return principal_colours([self.resized(int(i)) for i in chosen])
 
 
 def _check_fit(net: Network, dataset: Dataset) -> tuple[int, Preprocess]:

@@ -186,3 +186,30 @@ def test_a_part_of_an_array_copies_none_of_it(tmp_path):
     assert data.digest() == make_data().digest()
     wanted, got = (parameters(fit(make_net(), d.split(0.5)[0], RECIPE, workers=0)) for d in (make_data(), data))
     assert got == wanted
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_from_the_last_checkpoint(tmp_path):
+    resource = pytest.importorskip("resource")
+    wanted = parameters(fit(make_net(), make_data(), RECIPE, workers=0))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    how = {"workers": 0, "checkpoint": tmp_path}
+    try:
+        with pytest.raises(MinicnnError, match=r"can't be written .*File too large"):
+            # no file of more than a thousand bytes, once the first epoch is kept
+            fit(
+                *(make_net(), make_data(), RECIPE),
+                **how,
+                on_epoch=lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1])),
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.npz", "last.npz"]
+    epochs = []
+    training = fit(make_net(), make_data(), RECIPE, **how, on_epoch=epochs.append)
+    assert len(epochs) == 2 and parameters(training) == wanted
+
+
+def test_a_folder_that_can_not_be_written_to_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(MinicnnError, match="can't write to the folder"):
+        fit(make_net(), make_data(), RECIPE, workers=0, checkpoint=tmp_path / "file", on_step=pytest.fail)

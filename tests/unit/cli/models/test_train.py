@@ -151,3 +151,27 @@ def test_a_file_s_network_gets_a_last_layer_for_the_classes(data, tmp_path):
     before, after = load("digits"), load(tmp_path / "run" / "best.npz")
     assert after.labels == ["0", "1"] and after.layers[-1].out_features == 2
     assert (after["conv_layers.0"].weight == before["conv_layers.0"].weight).all()
+
+
+def test_what_augmentation_does_is_drawn_and_nothing_learnt(data, tmp_path):
+    figure = tmp_path / "augmentation.png"
+    out = "-o", tmp_path / "run", "--set", "augment.crop=2", "--show-augmentation", figure
+    assert train(data, *out) == 0
+    with Image.open(figure) as picture:
+        # three images and seven kinds, of an original and eight epochs each
+        assert picture.width > 9 * 112 and picture.height > 10 * 112
+    assert not (tmp_path / "run").exists()
+
+
+def test_broken_images_are_left_out_and_named(tmp_path, capsys):
+    for i in range(8):
+        folder = tmp_path / "data" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32), 30 * i, np.uint8)).save(folder / f"{i}.png")
+    (tmp_path / "data" / "a" / "broken.png").write_bytes(b"")
+    words = "-o", tmp_path / "run", "--epochs", 1, "--hold-out", 0
+    assert train(tmp_path / "data", *words) == 1
+    assert "broken.png: is empty" in capsys.readouterr().err
+    assert train(tmp_path / "data", *words, "--skip-broken") == 0
+    assert "left out: " in capsys.readouterr().err
+    assert "broken.png,is empty" in (tmp_path / "run" / "broken.csv").read_text()
