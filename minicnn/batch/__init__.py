@@ -1,7 +1,7 @@
 """Folders of a million images: answers in shards, nothing lost, nothing twice.
 
 >>> from minicnn import batch
->>> batch.Job("predict", {"top": 3}).top
+>>> batch.Job("predict", top=3).top
 3
 """
 
