@@ -174,4 +174,4 @@ def test_broken_images_are_left_out_and_named(tmp_path, capsys):
     assert "broken.png: is empty" in capsys.readouterr().err
     assert train(tmp_path / "data", *words, "--skip-broken") == 0
     assert "left out: " in capsys.readouterr().err
-    assert "broken.png,is empty" in (tmp_path / "run" / "broken.csv").read_text()
+    assert 'broken.png,"is empty' in (tmp_path / "run" / "broken.csv").read_text()
