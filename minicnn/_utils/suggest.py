@@ -42,7 +42,7 @@ def _family(name: str) -> str:
 
 
 def _is_near(family: str, other: str) -> bool:
-    """Return whether one begins with the other, or they differ by a slip: their first and last letters agree."""
+    """Return whether one begins with the other, or they differ by a slip: letters swapped, or the ends alike."""
     if not family or not other:
         return family == other
     if family.startswith(other) or other.startswith(family):
@@ -50,4 +50,5 @@ def _is_near(family: str, other: str) -> bool:
     from difflib import SequenceMatcher
 
     ends = family[0] == other[0] and family[-1] == other[-1]
-    return ends and SequenceMatcher(None, family, other).ratio() > 0.85
+    swapped = sorted(family) == sorted(other)
+    return swapped or (ends and SequenceMatcher(None, family, other).ratio() > 0.85)

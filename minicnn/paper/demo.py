@@ -20,7 +20,7 @@ from minicnn.network import Network
 from minicnn.report import Section, write_page
 from minicnn.report.files import make_folder
 
-__all__ = ["demo"]
+__all__ = ["FILES", "demo"]
 
 IMAGES = {
     "efficientnet-lite0": ("chelsea.png", "coffee.png", "koala.jpg", "jaguar.jpg", "rocket.jpg"),
@@ -30,6 +30,15 @@ IMAGES = {
 BOXED = {"coffee.png": "", "koala.jpg": "", "jaguar.jpg": "; a failure: two animals in one box"}
 # a network of the paper's kind: its max-pools have the switches that a deconvnet needs
 RULES_NET, RULES_IMAGE = "squeezenet1_1", "chelsea.png"
+
+# all that is written
+FILES = (
+    *(f"{Path(name).stem}.saliency.png" for names in IMAGES.values() for name in names),
+    *(f"{Path(name).stem}.localisation.png" for name in BOXED),
+    f"{Path(RULES_IMAGE).stem}.rules.png",
+    "index.html",
+    "index-pictures",
+)
 
 
 def demo(

@@ -1,4 +1,4 @@
-"""``minicnn filters NET [IMAGE]``: what a layer looks for, and the maps that it gives of an image."""
+"""``minicnn filters NET [IMAGE...]``: what a layer looks for, and the maps that it gives of an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.loop.results import add_overwrite, claim
+from minicnn.cli.loop.results import add_overwrite, claim, figure_paths
+from minicnn.cli.loop.sources import HELP, read_sources
 from minicnn.cli.parsing.drawing import add_drawing
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ __all__ = ["configure", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
-    parser.add_argument("image", nargs="?", metavar="IMAGE", help="draw the layer's feature maps of it too")
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help=f"draw the layer's feature maps of it too: {HELP}"
+    )
     parser.add_argument(
         "--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it (default: the first with filters)"
     )
@@ -47,7 +50,7 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write the sheet of a layer."""
+    """Write the sheet of a layer, or one for each image."""
     from minicnn.explain import feature_maps
     from minicnn.figures.features.filters import write_filters
     from minicnn.report.files import sanitise_filename
@@ -55,16 +58,28 @@ def run(arguments: Namespace) -> int:
     net, origin = common.load_with_origin(
         arguments.net, arguments.loading, arguments.preprocessing, arguments.device
     )
-    image = arguments.image
-    filters = _read_filters(net, arguments.layer, image is None)
+    sources = read_sources(arguments.images)
+    filters = _read_filters(net, arguments.layer, not arguments.images)
     layer = arguments.layer if filters is None else filters.layer
-    of = "" if image is None else f"-{Path(image).stem}"
-    figure = Path(arguments.output) / f"{sanitise_filename(layer)}{of}.filters.png"
-    figure = claim(arguments.output, {layer: figure}, arguments.overwrite)[layer]
-    maps = None if image is None else feature_maps(net, image, layer)
-    record = write_filters(figure, filters, maps, origin, image, arguments.count, arguments.inputs)
-    common.print_result(record, format_filters, arguments.json)
-    return 0
+    name, planned = sanitise_filename(layer), figure_paths(sources.files, arguments.output, "filters")
+    figures = {image: figure.with_name(f"{name}-{figure.name}") for image, figure in planned.items()}
+    figures = figures or {"": Path(arguments.output) / f"{name}.filters.png"}
+    figures = claim(arguments.output, figures, arguments.overwrite)
+
+    def draw(image: str) -> dict[str, Any]:
+        maps = feature_maps(net, image, layer) if image else None
+        return write_filters(
+            figures[image], filters, maps, origin, image or None, arguments.count, arguments.inputs
+        )
+
+    if sources.total < 2:
+        if sources.failures:
+            sources.check_any()
+        common.print_result(draw(*figures), format_filters, arguments.json)
+        return 0
+    return common.run_for_each(
+        sources.paths, draw, lambda records: format_filters(records[0]), arguments.json, failures=sources.failures
+    )
 
 
 def _read_filters(net: Network, layer: str | None, needed: bool) -> Filters | None:

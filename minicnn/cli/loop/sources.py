@@ -5,19 +5,19 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from minicnn._utils.missing import missing_file
 from minicnn.errors import ImageError
 
-__all__ = ["HELP", "Failure", "Source", "Sources", "read_sources"]
+__all__ = ["HELP", "Failure", "Source", "Sources", "find_figures", "read_sources"]
 
 HELP = (
     "files, folders (with all below), patterns in quotes, @FILE (names, one a line) or - (names on standard input)"
 )
-OUR_RECORD = b"tEXtminicnn\0"  # how the record of a figure begins, in the head of its file
+OUR_RECORD = b"tEXtminicnn"  # how the records of a figure begin, in the head of its file
 
 
 class Failure(NamedTuple):
@@ -70,8 +70,13 @@ class Sources(NamedTuple):
             raise ImageError(self.failures[0].reason)
 
 
-def read_sources(words: Iterable[str]) -> Sources:
+def read_sources(words: Iterable[str], find: Callable[[str], Iterator[Source | Failure]] | None = None) -> Sources:
     """Return the files that words stand for; a file that is called like a pattern or list is that file.
+
+    Parameters
+    ----------
+    words : what was typed
+    find : yields the files that a path, a folder or a pattern stands for; images unless given
 
     Examples
     --------
@@ -85,7 +90,7 @@ def read_sources(words: Iterable[str]) -> Sources:
     files: dict[str, Source] = {}
     failures: list[Failure] = []
     for word in words:
-        for source in _read_word(word):
+        for source in _read_word(word, find or _find_images):
             if isinstance(source, Failure):
                 failures.append(source)
             else:
@@ -93,10 +98,10 @@ def read_sources(words: Iterable[str]) -> Sources:
     return Sources(list(files.values()), failures)
 
 
-def _read_word(word: str) -> Iterator[Source | Failure]:
+def _read_word(word: str, find: Callable[[str], Iterator[Source | Failure]]) -> Iterator[Source | Failure]:
     is_list = word.startswith("@") and len(word) > 1 and not os.path.lexists(word)
     if word != "-" and not is_list:
-        yield from _find(word)
+        yield from find(word)
         return
     try:
         names = _split(sys.stdin.buffer.read() if word == "-" else Path(word[1:]).read_bytes())
@@ -106,7 +111,7 @@ def _read_word(word: str) -> Iterator[Source | Failure]:
     if not names:
         yield Failure(word, f"{word}: names no files")
     for name in names:
-        yield from _find(name)
+        yield from find(name)
 
 
 def _split(data: bytes) -> list[str]:
@@ -116,11 +121,25 @@ def _split(data: bytes) -> list[str]:
     return [os.fsdecode(name.removesuffix(b"\r")) for name in names if name.strip()]
 
 
-def _find(word: str) -> Iterator[Source | Failure]:
-    """Find the file, the files of the folder, or those that fit the pattern."""
+def _find_images(word: str) -> Iterator[Source | Failure]:
+    """Find the file, the images of the folder, or those that fit the pattern."""
     if os.path.isdir(word):
-        yield from _list_folder(word)
-    elif os.path.lexists(word):
+        yield from _list_images(word)
+    else:
+        yield from _find_files(word)
+
+
+def find_figures(word: str) -> Iterator[Source | Failure]:
+    """Find the figures of the folder, or the files that fit the pattern; anything else stands for itself."""
+    figures = [path for path in _walk(word, []) if _is_figure(path)] if os.path.isdir(word) else []
+    if not figures and glob.has_magic(word):
+        yield from _find_files(word)
+    else:
+        yield from (Source(path, os.path.basename(path)) for path in figures or [word])
+
+
+def _find_files(word: str) -> Iterator[Source | Failure]:
+    if os.path.lexists(word):
         yield Source(word, os.path.basename(word))
     elif not glob.has_magic(word):
         yield Failure(word, missing_file(word))
@@ -131,25 +150,29 @@ def _find(word: str) -> Iterator[Source | Failure]:
         yield from (Source(path, os.path.basename(path)) for path in fitting)
 
 
-def _list_folder(folder: str) -> Iterator[Source | Failure]:
+def _list_images(folder: str) -> Iterator[Source | Failure]:
     """List the images of a folder and of all below it; figures that minicnn wrote are none of them."""
     from minicnn.images.folder import SUFFIXES
 
     failures: list[Failure] = []
+    images = [p for p in _walk(folder, failures) if p.lower().endswith(SUFFIXES) and not _is_figure(p)]
+    if not images and not failures:
+        yield Failure(folder, f"{folder}: holds no images; expected files that end in {', '.join(SUFFIXES)}")
+    yield from failures
+    yield from (Source(path, os.path.relpath(path, folder)) for path in images)
+
+
+def _walk(folder: str, failures: list[Failure]) -> list[str]:
+    """Return all files below a folder that are not hidden, by name; folders that can't be read are failures."""
 
     def fail(error: OSError) -> None:
         failures.append(Failure(folder, f"{error.filename}: can't be read ({error.strerror})"))
 
-    images_below = []
+    paths = []
     for here, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        images = (name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-        images_below += [path for path in (os.path.join(here, name) for name in images) if not _is_figure(path)]
-    if not images_below and not failures:
-        yield Failure(folder, f"{folder}: holds no images; expected files that end in {', '.join(SUFFIXES)}")
-    yield from failures
-    for path in sorted(images_below, key=lambda path: path.split(os.sep)):
-        yield Source(path, os.path.relpath(path, folder))
+        paths += [os.path.join(here, name) for name in names if not name.startswith(".")]
+    return sorted(paths, key=lambda path: path.split(os.sep))
 
 
 def _is_figure(path: str) -> bool:

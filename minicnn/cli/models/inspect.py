@@ -6,10 +6,14 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
+from minicnn.cli.loop.sources import find_figures, read_sources
 from minicnn.errors import MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.network import Network
 
 __all__ = ["configure", "run"]
 
@@ -18,7 +22,13 @@ NAME_WIDTH, MAX_LENGTH = 18, 2000
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("source", metavar="FILE", help="a file, the name of a network, or a figure (.png)")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="FILE",
+        help="a file, the name of a network, a figure (.png) or a folder of figures; patterns in quotes, @FILE "
+        "(names, one a line) or - (names on standard input)",
+    )
     parser.add_argument("--verify", action="store_true", help="compute the figure's map again and compare")
     parser.add_argument("--net", metavar="NAME", help="for --verify: instead of the net that the figure names")
     parser.add_argument(
@@ -30,31 +40,55 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Describe a weight file, or say where a figure comes from; 1 if ``--verify`` finds another map."""
-    if Path(arguments.source).suffix.lower() != ".png":
-        if arguments.verify:
-            raise MinicnnError(
-                f"--verify: expected a figure that minicnn wrote, a .png file, got {arguments.source}"
-            )
-        from minicnn.io.inspect import format_description, inspect
+    """Describe weight files, or say where figures come from; 1 if ``--verify`` finds another map."""
+    sources = read_sources(arguments.sources, find_figures)
+    net = common.load_network(arguments.net, arguments.loading) if arguments.net and arguments.verify else None
+    differing: list[str] = []
 
-        record = inspect(arguments.source, **arguments.loading)
-        common.print_result(record, format_description, arguments.json)
-        return 0
+    def describe(source: str) -> dict[str, Any]:
+        record = _describe(source, net, arguments)
+        if not record.get("verdict", {"match": True})["match"]:
+            differing.append(source)
+        return record
+
+    if len(sources.files) == sources.total == 1:
+        common.print_result(describe(sources.paths[0]), _format, arguments.json)
+        status = 0
+    else:
+        status = common.run_for_each(
+            sources.paths, describe, _format_each, arguments.json, "file", sources.failures
+        )
+    return 1 if differing else status
+
+
+def _describe(source: str, net: Network | None, arguments: Namespace) -> dict[str, Any]:
+    if Path(source).suffix.lower() != ".png":
+        if arguments.verify:
+            raise MinicnnError(f"--verify: expected a figure that minicnn wrote, a .png file, got {source}")
+        from minicnn.io.inspect import inspect
+
+        return inspect(source, **arguments.loading)
 
     from minicnn.figures.provenance import read
 
-    record = {"figure": arguments.source, **read(arguments.source)}
+    record = {"figure": source, **read(source)}
     if arguments.verify:
         from minicnn.figures.verification import verify_figure
 
-        net = None
-        if arguments.net:
-            net = common.load_network(arguments.net, arguments.loading)
-        verdict = verify_figure(arguments.source, net, arguments.image, arguments.device)
-        record["verdict"] = verdict._asdict()
-    common.print_result(record, format_provenance, arguments.json)
-    return 0 if record.get("verdict", {"match": True})["match"] else 1
+        record["verdict"] = verify_figure(source, net, arguments.image, arguments.device)._asdict()
+    return record
+
+
+def _format(record: dict[str, Any]) -> str:
+    if "figure" in record:
+        return format_provenance(record)
+    from minicnn.io.inspect import format_description
+
+    return format_description(record)
+
+
+def _format_each(records: list[dict[str, Any]]) -> str:
+    return "".join(f"{_format(record)}\n" for record in records)
 
 
 def format_provenance(record: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
-from minicnn.cli.loop.printing import print_result
+from minicnn.cli.loop.printing import print_json, print_result
+from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.models.watch_training import Watch
 from minicnn.errors import MinicnnError
 
@@ -141,6 +142,8 @@ def run(arguments: Namespace) -> int:
             watch=watch.epoch,
             keep_every=arguments.keep_every,
         )
+    except KeyboardInterrupt as stop:
+        raise _stopped(stop, watch.history, recipe.epochs, arguments) from None
     finally:
         watch.close()
     record = {
@@ -158,6 +161,15 @@ def run(arguments: Namespace) -> int:
             "has a fault, or too small a learning rate"
         )
     return 0
+
+
+def _stopped(stop: KeyboardInterrupt, done: Sequence[Epoch], epochs: int, arguments: Namespace) -> Stopped:
+    """Return what says how many epochs were done and that they are kept; with --json these are printed."""
+    if arguments.json == "json":
+        print_json({"net": None, "best_epoch": None, "history": [asdict(epoch) for epoch in done]})
+    last = f"epoch {done[-1].epoch} of {epochs} is done" if done else f"none of {epochs} epochs was done"
+    where = f"what was learnt is kept in {arguments.output}, and the same command goes on"
+    return Stopped(getattr(stop, "number", Stopped.DEFAULT), f"{str(stop) or 'stopped'}; {last}; {where}")
 
 
 def _find_rate_range(arguments: Namespace, net: Network, train: Dataset, recipe: Recipe) -> int:

@@ -7,13 +7,13 @@ import io
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain
+from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain, print_json
 from minicnn.cli.parsing.loudness import is_quiet
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Watch:
     def __init__(self, arguments: Namespace, train: Dataset, name: str, is_drawn: bool, image: np.ndarray) -> None:
         self.folder, self.prints, self.name = Path(arguments.output), not arguments.json, name
         self.num_classes = len(train.labels)
+        self.history: Sequence[Epoch] = ()
+        self._form = arguments.json
         self._is_drawn = is_drawn and self.num_classes > 1
         self.first_loss: float | None = None
         self._animated: str | None = arguments.animate
@@ -71,6 +73,9 @@ class Watch:
             self._is_drawn &= run.trainer.steps == 0
         elif self.prints:
             print(_format(run.history[-1], planned), flush=True)
+        elif self._form == "jsonl":
+            print_json(asdict(run.history[-1]), "jsonl")
+        self.history = run.history
         if self._write_events is not None:
             self._write_events(run)
         if self._animated is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from itertools import takewhile
 from typing import Any, NoReturn, TypeAlias
 
 from minicnn.cli.parsing.examples import EXAMPLES
@@ -20,6 +22,8 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 class Parser(argparse.ArgumentParser):
     """A parser of one command, with its examples; wrong use is one sentence and exit status 2."""
+
+    _mixes = False  # while options and files are told apart
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", Help)
@@ -37,13 +41,27 @@ class Parser(argparse.ArgumentParser):
             )
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return what was typed; exit with 2 and the nearest option where one is not known."""
+        """Return what was typed; exit with 2 where something is not known."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            word, parser = unknown[0].partition("=")[0], parsed.parser
-            near = _nearest(word, parser._option_string_actions) if word.startswith("-") else ""
-            parser.error(f"unexpected {word!r}{near}")
+            parsed.parser.error(f"unexpected {unknown[0]!r}")
         return parsed
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what was typed, options and files in any order, and what is left over."""
+        args = list(sys.argv[1:] if args is None else args)
+        typed = takewhile(lambda word: word != "--" and (self._subparsers is None or word[:1] == "-"), args)
+        for name in (word.partition("=")[0] for word in typed if word[:2] == "--" and " " not in word):
+            if not any(option.startswith(name) for option in self._option_string_actions):
+                self.error(f"unexpected {name!r}{_nearest(name, self._option_string_actions)}")
+        # which calls this function for each of its two passes, and takes no commands; after "--" nothing is mixed
+        if self._mixes or self._subparsers is not None or "--" in args:
+            return super().parse_known_args(args, namespace)
+        self._mixes = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = False
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one sentence that says where the options are listed."""

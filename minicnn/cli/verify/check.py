@@ -1,4 +1,4 @@
-"""``minicnn check NET [IMAGE]``: every gradient of a network against its forward pass."""
+"""``minicnn check NET [IMAGE...]``: every gradient of a network against its forward pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.results import add_overwrite, refuse_existing
+from minicnn.cli.verify.reports import add_images, print_reports, read_images
 
 if TYPE_CHECKING:
     from minicnn.network import Network
@@ -17,7 +18,7 @@ __all__ = ["configure", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
-    parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    add_images(parser, "random values")
     common.add_loading(parser)
     common.add_preprocessing(parser)
     parser.add_argument("--device", default="reference", help="whose gradients (default: %(default)s)")
@@ -38,23 +39,24 @@ def run(arguments: Namespace) -> int:
     """Hold gradients against the forward pass; 1 if one is wrong."""
     from minicnn.verify import gradients
 
+    sources = read_images(arguments.images, {"--html": arguments.html})
     refuse_existing([arguments.html] if arguments.html else [], arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
-    report = gradients(
-        net,
-        _make_input(net, arguments.image, arguments.seed),
-        device=arguments.device,
-        seed=arguments.seed,
-        directions=arguments.directions,
-        progress=lambda layers: common.with_progress(layers, "layer"),
-    )
-    if arguments.html:
-        _write_page(arguments.html, report)
-    if arguments.json:
-        common.print_json(report.record(), arguments.json)
-    else:
-        print(report.text())
-    return 0 if report.ok else 1
+
+    def check(image: str | None) -> Any:
+        report = gradients(
+            net,
+            _make_input(net, image, arguments.seed),
+            device=arguments.device,
+            seed=arguments.seed,
+            directions=arguments.directions,
+            progress=lambda layers: common.with_progress(layers, "layer"),
+        )
+        if arguments.html:
+            _write_page(arguments.html, report)
+        return report
+
+    return print_reports(sources, check, lambda r: r.ok, lambda r: r.text(), arguments.json)
 
 
 def _make_input(net: Network, image: str | None, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""``minicnn compare NET [IMAGE] --with PEER``: a network beside another program, layer by layer."""
+"""``minicnn compare NET [IMAGE...] --with PEER``: a network beside another program, layer by layer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import common
 from minicnn.cli.loop.results import add_overwrite, refuse_existing
+from minicnn.cli.verify.reports import add_images, print_reports, read_images
 from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from minicnn.network import Network
+    from minicnn.verify import Comparison
 
 __all__ = ["configure", "run"]
 
@@ -20,7 +22,7 @@ __all__ = ["configure", "run"]
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
-    parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image file (default: random values)")
+    add_images(parser, "random values")
     parser.add_argument(
         "--with",
         dest="peer",
@@ -65,22 +67,24 @@ def run(arguments: Namespace) -> int:
     from minicnn.verify.comparison.peers.registry import as_peer
 
     files = [file for file in (arguments.save, arguments.html) if file is not None]
+    sources = read_images(arguments.images, {"--save": arguments.save, "--html": arguments.html})
     refuse_existing(files, arguments.overwrite)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing, arguments.device)
     if arguments.target is not None:
         common.check_classes(net, [arguments.target])
-    peer, x = as_peer(arguments.peer, net, **common.ends(arguments.loading)), _preprocess(net, arguments.image)
-    if arguments.save is not None:
-        x = input_for(net, peer, x)
-        dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))
-    comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
-    if arguments.html is not None:
-        comparison.write_page(arguments.html)
-    if arguments.json:
-        common.print_json(comparison.record(), arguments.json)
-    else:
-        print(comparison.text(arguments.wide))
-    return 0 if comparison.ok else 1
+    peer = as_peer(arguments.peer, net, **common.ends(arguments.loading))
+
+    def compare_at(image: str | None) -> Comparison:
+        x = _preprocess(net, image)
+        if arguments.save is not None:
+            x = input_for(net, peer, x)
+            dump.write(arguments.save, x if peer.x is None else peer.x, peer.run(x if peer.x is None else peer.x))
+        comparison = compare(net, peer, x, arguments.target, gradient=not arguments.forward)
+        if arguments.html is not None:
+            comparison.write_page(arguments.html)
+        return comparison
+
+    return print_reports(sources, compare_at, lambda c: c.ok, lambda c: c.text(arguments.wide), arguments.json)
 
 
 def _preprocess(net: Network, image: str | None) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -103,13 +104,17 @@ def test_inspect_a_network_a_state_dictionary_and_json(run, tmp_path):
     assert json.loads(out)[0]["predictions"][0]["target"] == 7
 
 
-def test_demo_writes_figures_and_a_page(run, tmp_path):
+def test_demo_writes_figures_and_a_page(run, tmp_path, monkeypatch):
     status, out, err = run("demo", "-o", "shown", "--crops", "one")
     names = {p.name for p in (tmp_path / "shown").iterdir()}
     maps = {f"{n}.saliency.png" for n in ("chelsea", "coffee", "koala", "jaguar", "rocket", "seven")}
     boxes = {f"{n}.localisation.png" for n in ("coffee", "koala", "jaguar")}
     assert status == 0 and names == maps | boxes | {"chelsea.rules.png", "index.html", "index-pictures"}
     assert "espresso" in out and "shown/index.html" in err
+    shutil.rmtree(tmp_path / "shown" / "index-pictures")
+    monkeypatch.setattr("minicnn.paper.demo.demo", lambda folder, **_: [])
+    for words, folder in (((), "shown-2"), (("--overwrite",), "shown")):
+        assert f"page: {folder}/index.html" in run("demo", "-o", "shown", *words)[2]
     page = (tmp_path / "shown" / "index.html").read_text()
     # three panels a map, four a box, four of the rules
     assert (

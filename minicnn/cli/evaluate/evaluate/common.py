@@ -17,7 +17,7 @@ from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
 
 if TYPE_CHECKING:
-    from minicnn._utils.types import Progress
+    from minicnn._utils.types import PathLike, Progress
     from minicnn.evaluate.dataset import Example
     from minicnn.evaluate.datasets.annotation import Skipped
     from minicnn.evaluate.datasets.class_names import ClassNames
@@ -116,9 +116,12 @@ class LeftOut:
     def __init__(self) -> None:
         self.skipped: list[Skipped] = []
 
-    def record(self) -> list[dict[str, str]]:
-        """Return them as values for JSON."""
-        return [{"image": image, "reason": reason} for image, reason in self.skipped]
+    def record(self, folder: PathLike) -> list[dict[str, str]]:
+        """Return them as values for JSON, named from the folder of the results."""
+        from minicnn.figures.provenance import name_from
+
+        names = [(skipped, name_from(folder, skipped.image)) for skipped in self.skipped]
+        return [{"image": name, "reason": reason.replace(image, name)} for (image, reason), name in names]
 
     def complain(self) -> int:
         """List them on stderr, of very many the first, with the reasons; return 1 if there are some, else 0."""

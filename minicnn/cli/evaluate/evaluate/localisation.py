@@ -70,6 +70,6 @@ def run(arguments: Namespace) -> int:
     write_worst_best(sheet, evaluation.examples, evaluation.rows, origin, method)
     page = write_localisation_pages(folder, evaluation, origin["name"])[0]
     files = {"table": str(table), "sheet": str(sheet), "page": str(page)}
-    record = {**evaluation.record(), "skipped": left_out.record(), "net": origin["name"], **files}
+    record = {**evaluation.record(), "skipped": left_out.record(folder), "net": origin["name"], **files}
     print_written(record, evaluation.text(), (table, sheet, page), arguments.json)
     return left_out.complain()

@@ -93,7 +93,7 @@ def run(arguments: Namespace) -> int:
             skip=left_out.skipped.append,
         )
     facts = {"date": date.today().isoformat(), "version": minicnn.__version__}
-    record = {**table.record(), "origin": name_files(origin, folder), **facts, "skipped": left_out.record()}
+    record = {**table.record(), "origin": name_files(origin, folder), **facts, "skipped": left_out.record(folder)}
     maps = folder / "methods.png"
     broken = {name for name, _ in left_out.skipped}
     shown = [example for example in examples if example.image.name not in broken][:SHOWN]

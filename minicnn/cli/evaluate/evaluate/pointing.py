@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> int:
     write_points(figure, comparison.examples, comparison, origin)
     record = {
         **comparison.record(),
-        "skipped": left_out.record(),
+        "skipped": left_out.record(folder),
         "net": origin["name"],
         "table": str(table),
         "figure": str(figure),

@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> int:
     sheets = write_cascade_sheets(folder, net, images[:IMAGES_SHOWN], check, origin)
     record = {
         **check.record(),
-        "skipped": left_out.record(),
+        "skipped": left_out.record(folder),
         "net": origin["name"],
         "table": str(table),
         "chart": str(chart),

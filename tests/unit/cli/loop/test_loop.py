@@ -35,6 +35,9 @@ COMMANDS = {
     "localise": ["localise", "-o", "out", "--method", "paper"],
     "validity": ["validity"],
     "table": ["deconvnet", "-o", "out", "--table"],
+    "filters": ["filters", "digits", "-o", "out", "--layer", "conv_layers.3"],
+    "compare": ["compare", "digits", "--with", "cpu", "--forward"],
+    "diagnose": ["diagnose", "digits", "--label", "7"],
 }
 ONE_RESULT = {
     "deconvnet": ["deconvnet", "-o", "out", "--layer", "conv_layers.3"],
@@ -64,7 +67,8 @@ def pictures(tmp_path, monkeypatch):
 @pytest.mark.parametrize("form", ["--json", "--jsonl", "text"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_broken_picture_costs_itself_and_is_named(pictures, capsys, command, form):
-    typed = [*COMMANDS[command], "in", "--net", "digits", *([] if form == "text" else [form])]
+    net = [] if "digits" in COMMANDS[command] else ["--net", "digits"]
+    typed = [*COMMANDS[command], "in", *net, *([] if form == "text" else [form])]
     assert main(typed) == 1
     out, err = capsys.readouterr()
     if form == "text":
@@ -77,7 +81,7 @@ def test_a_broken_picture_costs_itself_and_is_named(pictures, capsys, command, f
     for (name, reason), line in zip(sorted(BROKEN.items()), sorted(lines[1:]), strict=True):
         assert f"in/{name}" in line and reason in line
     if "out" in typed:
-        assert all(list((pictures / "out").glob(pattern)) for pattern in ("a.*.png", "z/b.*.png"))
+        assert all(list((pictures / "out").glob(pattern)) for pattern in ("*a.*.png", "z/*b.*.png"))
 
 
 @pytest.mark.parametrize("command", ONE_RESULT)
@@ -157,6 +161,16 @@ def test_figures_are_no_pictures_of_a_folder(pictures, capsys):
     assert main(["saliency", "in/a.png", "--net", "digits", "--crops", "one", "-o", "in"]) == 0
     assert "in/a.saliency.png" not in read_sources(["in"]).paths
     assert read_sources(["in/a.saliency.png"]).paths == ["in/a.saliency.png"]
+    assert main(["filters", "digits", "-o", "in"]) == 0
+    figures = ["in/a.saliency.png", "in/conv_layers.0.filters.png"]
+    assert not set(figures) & set(read_sources(["in"]).paths)
+    capsys.readouterr()
+    for word in ("in", "in/*.*.png"):
+        assert main(["inspect", word, "--jsonl"]) == 0
+        assert [json.loads(line)["figure"] for line in capsys.readouterr().out.splitlines()] == figures
+    assert main(["inspect", "digits", "in/a.saliency.png", "in/text.png", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [record.get("name") for record in json.loads(out)] == ["digits", None] and "text.png" in err
 
 
 # signals

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -49,6 +51,31 @@ def test_epochs_are_printed_and_kept(data, tmp_path, capsys):
     record = json.loads(capsys.readouterr().out)
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
     assert (out / "metrics.csv").read_text() == kept
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_a_run_that_is_stopped_says_what_is_done_and_goes_on(data, tmp_path, capsys, monkeypatch, form):
+    import minicnn.cli.models.watch_training as watching
+
+    write, stopped = watching._metrics, []
+
+    def stop_after_two(history):
+        if len(history) == 2 and not stopped:
+            stopped.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return write(history)
+
+    monkeypatch.setattr(watching, "_metrics", stop_after_two)
+    words = "--epochs", 4, "-o", tmp_path / "run", form
+    assert train(data, *words) == 143
+    out, err = capsys.readouterr()
+    lines = json.loads(out)["history"] if form == "--json" else [json.loads(line) for line in out.splitlines()]
+    assert [epoch["epoch"] for epoch in lines] == [1, 2]
+    assert "epoch 2 of 4 is done" in err and "same command goes on" in err
+    assert train(data, *words) == 0
+    out = capsys.readouterr().out
+    record = json.loads(out.splitlines()[-1] if form == "--jsonl" else out)
+    assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3, 4]
 
 
 def test_a_folder_of_another_run_is_refused_and_stays(data, tmp_path, capsys):

@@ -57,11 +57,21 @@ def test_help_has_the_examples_and_leaves_preprocessing_out(run):  # noqa: F811
             "did you mean '--tolerance'? (see minicnn evaluate pointing --help)",
         ),
         ("devices x", "devices: unexpected 'x' (see minicnn devices --help)"),
+        ("--verison", "unexpected '--verison'; did you mean '--version'? (see minicnn --help)"),
+        ("compare digits --wiht torch", "compare: unexpected '--wiht'; did you mean '--with'?"),
+        ("compare digits x.png y.png --with torch --html p.html", "--html: expected one image, got 2"),
     ],
 )
 def test_near_names(run, words, message):  # noqa: F811
     status, out, err = run(*words.split())
     assert status == 2 and out == "" and message in err and err.count("\n") == 1
+
+
+def test_options_and_files_come_in_any_order():
+    typed = [["filters", "digits", "--layer", "a", "x.png"], ["predict", "--top", "2", "x.png", "--crops", "one"]]
+    typed += [["predict", "x.png", "--top", "2", "y.png"], ["predict", "--top", "2", "--", "--x.png"]]
+    images = [build_parser(words).parse_args(words).images for words in typed]
+    assert images == [["x.png"], ["x.png"], ["x.png", "y.png"], ["--x.png"]]
 
 
 @pytest.mark.parametrize("words", [("-q", "devices"), ("devices", "-q")])
