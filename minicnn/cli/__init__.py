@@ -37,7 +37,7 @@ COMMANDS = {
         "class-model": "draw the image that maximises a class score, or a unit of any layer",
     },
     "Evaluate": {
-        "evaluate": "measure maps, masks and boxes on labelled pictures",
+        "evaluate": "measure classes, maps, masks and boxes on labelled pictures",
         "reproduce": "run every experiment of the paper on a folder of images, and write a page",
     },
     "Verify": {

@@ -82,7 +82,7 @@ def read_sources(words: Iterable[str], find: Callable[[str], Iterator[Source | F
     --------
     >>> sources = read_sources(["notebooks/images", "notebooks/images/c*.png", "none*.png"])
     >>> sources.paths[:2], len(sources.files)
-    (['notebooks/images/chelsea.png', 'notebooks/images/coffee.png'], 7)
+    (['notebooks/images/ankle-boot.png', 'notebooks/images/chelsea.png'], 8)
     >>> sources.failures
     [Failure(item='none*.png', reason='none*.png: no file fits this pattern')]
 

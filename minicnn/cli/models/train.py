@@ -18,7 +18,7 @@ from minicnn.errors import MinicnnError
 
 if TYPE_CHECKING:
     from minicnn.network import Network
-    from minicnn.training import Dataset, Recipe
+    from minicnn.training import Dataset, Epoch, Recipe
     from minicnn.training.data.dataset import Broken
 
 __all__ = ["configure", "run"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from minicnn.cli import common
 from minicnn.cli.evaluate.evaluate.common import LeftOut, add_classes, claim, print_written, read_names, resumable
 from minicnn.cli.loop.results import add_overwrite
@@ -80,6 +78,8 @@ def run(arguments: Namespace) -> int:
 
 def _take(data: Dataset, images: int | None) -> Dataset:
     """Return so many images, evenly spaced, as class folders lie one behind the other."""
+    import numpy as np
+
     if images is None or images >= len(data):
         return data
     return data.subset(np.linspace(0, len(data) - 1, images).round().astype(np.int64))
