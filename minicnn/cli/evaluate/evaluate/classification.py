@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
     page = folder / "classification.html"
     write_classification_page(page, result, drawn, tables, left_out.skipped)
     files = {kind: str(path) for kind, path in {**drawn, "page": page}.items()}
-    record = {**result.record(), "skipped": left_out.record(), **files}
+    record = {**result.record(), "skipped": left_out.record(folder), **files}
     print_written(record, result.text(), [*tables, *drawn.values(), page], arguments.json)
     return left_out.complain()
 
