@@ -133,7 +133,7 @@ def _with_weights(path: Path, name: str, module: str, arrays: Arrays) -> tuple[n
         raise WeightsError(f"{path}: head: {escape(name)} does not hold the weights of a {module} module")
     if is_linear:
         return nn.Linear(weight.shape[1], weight.shape[0], f"{name}.bias" in arrays), arrays
-    norm = nn.BatchNorm2d(len(weight), **{key: arrays[f"{name}.{key}"] for key in wanted})
+    norm = nn.BatchNorm2d(len(weight)).with_state({key: arrays[f"{name}.{key}"] for key in wanted})
     scale, shift = norm.scale_and_shift()
     arrays = {n: a for n, a in arrays.items() if n not in (f"{name}.running_mean", f"{name}.running_var")}
     return nn.Scale((len(weight),)), arrays | {f"{name}.weight": scale, f"{name}.bias": shift}

@@ -56,8 +56,8 @@ def run(arguments: Namespace) -> int:
         files = [] if arguments.committee else [resolve(source) for source in arguments.sources]
         checks = compare_files(net, files, **arguments.loading)
         # what was written holds one network, under its own names
-        own = ("entry", "input", "output", "input_size")
-        own += ("architecture", "head") if "head" in arguments.loading else ()
+        own = {"entry", "input", "output", "input_size"}
+        own |= {"architecture", "head"} if "head" in arguments.loading else set()
         loading = {name: value for name, value in arguments.loading.items() if name not in own}
         checks += compare_files(net, [Path(arguments.destination)], **loading)
     record = {"source": ", ".join(arguments.sources), "destination": arguments.destination, "checks": checks}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -46,7 +47,9 @@ def draw_augmentation(
     """
     loader = Loader(dataset, net, recipe, seed, 0)
     shown = [loader.resized(i) for i in range(min(images, len(dataset)))]
-    rows = [(f"the recipe, {dataset.name(i)}", image, _learnt(loader, i)) for i, image in enumerate(shown)]
+    rows = [
+        (f"the recipe, {Path(dataset.name(i)).name}", image, _learnt(loader, i)) for i, image in enumerate(shown)
+    ]
     rows += [(heading, shown[0], draw) for heading, draw in _kinds(shown, loader.fill, seed)]
     cells = [
         [(_bytes(image), "original"), *((_bytes(draw(e)), f"epoch {e + 1}") for e in range(draws))]

@@ -80,7 +80,7 @@ class Dataset:
     def images(self) -> np.ndarray | list[PathLike]:
         """The images, in memory, or their paths."""
         store = self._store
-        return store[self._rows] if isinstance(store, np.ndarray) else [store[row] for row in self._rows]
+        return store[self._rows] if isinstance(store, np.ndarray) else [store[int(row)] for row in self._rows]
 
     def __len__(self) -> int:
         """Return N."""

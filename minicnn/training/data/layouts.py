@@ -121,8 +121,8 @@ def _read_folders(root: Path) -> Parts:
         paths, names = [path for each in files.values() for path in each], list(files)
         classes = np.repeat(np.arange(len(files)), [len(each) for each in files.values()])
     elif paths := [str(path) for path in sorted(root.glob(VALIDATION.replace("{:08d}", "*")))]:
-        names, classes = np.unique(read_validation_ids(root, paths), return_inverse=True)
-        names = names.tolist()
+        ids, classes = np.unique(read_validation_ids(root, paths), return_inverse=True)
+        names = ids.tolist()
     else:
         raise MinicnnError(f"{root}: holds no folders of images; expected one for each class")
     is_ilsvrc = all(WORDNET_ID.fullmatch(name) for name in names)
