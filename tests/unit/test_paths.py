@@ -35,7 +35,7 @@ FUNCTIONS = {
     if any(re.search(r"\bPath\b|PathLike|ImageLike", str(a)) for a in function.__annotations__.values())
 }
 # what is handed on by others, which have made a Path of what they were given
-INSIDE = re.compile(r"\.recompute$|\.formats\.(foreign|sample|shards|onnx\.)|\.io\.(fit|source)\.")
+INSIDE = re.compile(r"\.recompute$|\.formats\.(foreign|sample|shards|onnx\.)|\.io\.(fit|head|ilsvrc|source)\.")
 
 
 @pytest.mark.parametrize("place", [place for place in FUNCTIONS if not INSIDE.search(place)])

@@ -24,7 +24,7 @@ def write_classification_page(
     path: PathLike,
     classification: Classification,
     figures: dict[str, Path],
-    files: Sequence[Path],
+    files: Sequence[PathLike],
     skipped: Sequence[Skipped] = (),
 ) -> None:
     """Write the page.
@@ -47,7 +47,7 @@ def write_classification_page(
     header, rows = classification.summary()
     count = f"{len(images)} images of {len({a.target for a in images})} classes."
     left_out = [f"{len(skipped)} images are left out: {skipped[0].image}: {skipped[0].reason}"] if skipped else []
-    links = [(file.name, file.name) for file in files]
+    links = [(Path(file).name, Path(file).name) for file in files]
     sections = [
         Section("Measures", (count, *left_out), table=(header, rows), links=links),
         Section("Confusions", figures=[_figure(figures, "confusion")], table=_pairs(classification)),

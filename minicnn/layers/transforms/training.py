@@ -64,7 +64,7 @@ class BatchStatisticsNorm2d(BatchNorm2d):
             "weight": kernels.batch_norm2d_training_weight_grad(x, dy, mean, var, eps=self.eps),
             "bias": kernels.batch_norm2d_training_bias_grad(dy),
             "running_mean": self._moved(self.running_mean, mean),
-            "running_var": self._moved(self.running_var, var * (values / max(values - 1, 1))),
+            "running_var": self._moved(self.running_var, np.asarray(var) * (values / max(values - 1, 1))),
         }
 
     def _moved(self, running: np.ndarray, batch: np.ndarray) -> np.ndarray:

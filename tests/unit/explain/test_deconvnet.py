@@ -191,11 +191,11 @@ def test_the_command_writes_a_contact_sheet(tmp_path, monkeypatch, capsys):
     settings = provenance.read(record["figure"])["settings"]
     assert settings["layer"] == "conv_layers.4" and settings["rule"] == "deconvnet"
     assert main(["deconvnet", str(IMAGES), *unit[:-1], "-o", "folder"]) == 0
-    assert "channel 11" in capsys.readouterr().out and len(list(IMAGES.glob("*.*g"))) == 7
+    assert "channel 11" in capsys.readouterr().out and len(list(IMAGES.glob("*.*g"))) == 8
     recorded = provenance.read("folder/conv_layers.4-11.deconvnet.png")
-    assert recorded["result"]["searched"] == 7 and len(recorded["images"]) == 7
+    assert recorded["result"]["searched"] == 8 and len(recorded["images"]) == 8
     verdict = verification.verify_figure("folder/conv_layers.4-11.deconvnet.png")
-    assert verdict.match and any("7 are the strongest of 7" in sentence for sentence in verdict.sentences)
+    assert verdict.match and any("8 are the strongest of 8" in sentence for sentence in verdict.sentences)
     unit[3] = "conv9"
     assert main(["deconvnet", str(IMAGES / "seven.png"), *unit]) == 2
     assert "no layer 'conv9'" in capsys.readouterr().err
