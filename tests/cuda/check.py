@@ -15,6 +15,7 @@ from minicnn.layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    Dropout,
     Flatten,
     LeakyReLU,
     Linear,
@@ -174,6 +175,27 @@ def network():
         assert_close(others[name], gradient, 1e-5, name)
     _memory(arrays)
     _split_batches(gpu, net, np.random.default_rng(0).standard_normal((5, 1, 5, 5)).astype(np.float32))
+
+
+def training():
+    """A step of LeNet-5, and three of a net with normalisation and dropout: the parameters are the reference's."""
+    from minicnn import zoo
+    from minicnn.training import Optimiser, Recipe
+    from minicnn.training.data.loader import Batch
+    from minicnn.training.loss import make_targets
+    from minicnn.training.step import Trainer
+
+    rng, recipe = np.random.default_rng(0), Recipe(optimiser=Optimiser(nesterov=True, weight_decay=1e-3))
+    small = [Conv2d(1, 3, 3), BatchNorm2d(3), ReLU(), MaxPool2d(2), Flatten(), Dropout(0.5), Linear(12, 10)]
+    for net, steps in ((zoo.build("lenet5"), 1), (Network(small, (1, 6, 6)), 3)):
+        trainers = [Trainer(net.to(device), recipe) for device in ("cuda", "reference")]
+        for step in range(steps):
+            x, classes = rng.standard_normal((2, *net.input_shape), dtype=np.float32), rng.integers(0, 10, 2)
+            batch = Batch(x, make_targets(classes, np.ones(10), 0.1), classes, classes)
+            ours, wanted = (t.step([batch], 0.05, [np.random.default_rng(step)]) for t in trainers)
+            assert abs(ours.loss - wanted.loss) < 1e-5
+        for name, array in trainers[1].arrays().items():
+            assert_close(trainers[0].arrays()[name], array, 1e-5, name)
 
 
 class _FullGpu:
@@ -340,6 +362,6 @@ if __name__ == "__main__":
     from minicnn.kernels.cuda import arrays
 
     _spoil(arrays)
-    every = operations, edges, shares, network, copies, order
+    every = operations, training, edges, shares, network, copies, order
     {part.__name__: part for part in every}[sys.argv[1]]()
     print(f"{sys.argv[1]}: as the reference")

@@ -14,7 +14,7 @@ from minicnn.errors import DeviceError
 from minicnn.kernels import cuda_availability, on
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("operations", "order", "edges", "copies", "network", "shares")  # the longest first
+PARTS = ("operations", "training", "order", "edges", "copies", "network", "shares")  # the longest first
 
 
 def simulated(part):
