@@ -10,7 +10,15 @@ import numpy as np
 
 from minicnn._utils.types import Pair
 from minicnn.kernels import reference
-from minicnn.kernels.cpu.conv import depthwise, few_channels, im2col, pointwise, space_to_depth
+from minicnn.kernels.cpu.conv import (
+    depthwise,
+    few_channels,
+    im2col,
+    pointwise,
+    small_maps,
+    space_to_depth,
+    whole_maps,
+)
 from minicnn.kernels.cpu.conv.geometry import Geometry
 from minicnn.kernels.cpu.conv.winograd import convolve, weight_grad
 from minicnn.kernels.cpu.dtype import constant, dense, float32_or
@@ -34,7 +42,10 @@ __all__ = [
 Padding: TypeAlias = "Pair | tuple[tuple[int, int], tuple[int, int]]"
 
 # algorithms whose forward and input gradient take a geometry and fill the array they are given
-DIRECT = {"depthwise": depthwise, "first layer": few_channels}
+SHARED = {"small maps": small_maps, "whole maps": whole_maps}
+DIRECT = {"depthwise": depthwise, "first layer": few_channels, **SHARED}
+# of these the gradient with respect to the weight is another algorithm's
+WEIGHT_GRADS = {"depthwise": depthwise, **SHARED}
 
 
 def algorithm(
@@ -43,11 +54,14 @@ def algorithm(
     geometry: Geometry,
     out: tuple[int, int],
     of: str = "output",
+    images: int = 1,
 ) -> str:
     """Name of the algorithm for a convolution of maps of ``size`` with outputs of size ``out``.
 
     ``of`` says what is wanted: the "output", or the gradient with respect to the "input" or to the "weight".
 
+    - whole maps: kernels as large as the map are a full layer, whose weights several images share.
+    - small maps: where many images would each have a product too small for BLAS, some of them share one.
     - first layer: three channels or fewer are worth neither a transform nor a copy of each pixel for each tap.
       But the gradient of one is a product of a single row, which leaves registers empty; that of a 3x3 kernel with
       stride 1 takes Winograd's algorithm as long, and this is compiled for the layers behind; and kernels much
@@ -65,6 +79,10 @@ def algorithm(
     # weights have the channels of one group: here each filter has one channel of its own
     if channels == 1 and geometry.groups == filters and filters > 1:
         return "depthwise"
+    if whole_maps.is_applicable(images, size, weight_shape, geometry, out):
+        return "whole maps"
+    if _is_small(images, weight_shape, geometry, out):
+        return "small maps"
     stride, is_first = geometry.stride_h, few_channels.is_applicable(size, weight_shape, geometry, out)
     # asked before Winograd's, which can do many of these too
     if is_first and stride == 1 and of == "output":
@@ -81,6 +99,13 @@ def algorithm(
     if is_product and pointwise.is_applicable(filters, channels, math.prod(out)):
         return "pointwise"
     return "im2col"
+
+
+def _is_small(images, weight_shape, geometry, out):
+    filters, channels, *_ = weight_shape
+    # with more of both, Winograd's algorithm is as fast; and outputs are copied, which pays where columns are more
+    is_narrow = min(filters, channels) < 16 and filters < math.prod(weight_shape[1:])
+    return is_narrow and small_maps.is_applicable(images, weight_shape, geometry, out)
 
 
 def _saves_multiplications(weight_shape, geometry, out):
@@ -128,6 +153,7 @@ def plan_convolution(
     groups: int = 1,
     out: tuple[int, int] | None = None,
     of: str = "output",
+    images: int = 1,
 ) -> ConvPlan:
     """Return the ``ConvPlan`` of a convolution, worked out once for all maps of these shapes.
 
@@ -140,6 +166,8 @@ def plan_convolution(
         Where it is known, as for a gradient.
     of : {"output", "input", "weight"}
         What is wanted, see ``algorithm``.
+    images : int
+        How many share the weights.
 
     Examples
     --------
@@ -151,11 +179,13 @@ def plan_convolution(
     """
     # one form for every way to write them: a list can't be looked up
     windows = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
-    return _plan(tuple(size), tuple(weight_shape), *windows, groups, out, of)
+    # beyond PARTS of them the number changes nothing
+    images = min(images, small_maps.PARTS)
+    return _plan(tuple(size), tuple(weight_shape), *windows, groups, out, of, images)
 
 
 @functools.lru_cache(4096)
-def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
+def _plan(size, weight_shape, stride, padding, dilation, groups, out, of, images):
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     (top, _), (left, _) = padding
@@ -163,14 +193,14 @@ def _plan(size, weight_shape, stride, padding, dilation, groups, out, of):
     # ``size == out`` excludes padding below and to the right
     is_pointwise = is_1x1 and size == out and top == left == 0
     geometry = Geometry(*stride, top, left, *dilation, int(groups), is_pointwise)
-    return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of))
+    return ConvPlan(out, padding, geometry, algorithm(size, weight_shape, geometry, out, of, images))
 
 
 @capturable
 @float32_or(reference.conv2d)
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
-    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups, images=len(x))
     # im2col skips an epilogue that is made of these constants
     shift = constant(0, len(weight)) if bias is None else dense(bias)
     return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
@@ -183,7 +213,7 @@ def conv2d_relu(
 ):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
     k = len(weight)
-    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups)
+    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups, images=len(x))
     mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
     scale = constant(1, k) if scale is None else dense(scale)
     shift = constant(0, k) if shift is None else dense(shift)
@@ -229,7 +259,8 @@ def conv2d_relu_input_grad(
 
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
     dy, weight, input_size = dense(dy), dense(weight), tuple(map(int, input_size))
-    plan = plan_convolution(input_size, weight.shape, stride, padding, dilation, groups, dy.shape[2:], of="input")
+    windows = stride, padding, dilation, groups, dy.shape[2:]
+    plan = plan_convolution(input_size, weight.shape, *windows, of="input", images=len(dy))
     if plan.algorithm == "winograd":
         return convolve.input_grad(dy, weight, prologue, input_size, plan.padding)
     if plan.algorithm == "strided winograd":
@@ -248,13 +279,13 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     """Gradient with respect to the weight, as ``reference.conv2d_weight_grad``."""
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
-    size = x.shape[2:]
-    plan = plan_convolution(size, dweight.shape, stride, padding, dilation, groups, dy.shape[2:], of="weight")
-    # a plan does not depend on the number of images, but that of tiles does: whether they suffice is asked here
+    windows = stride, padding, dilation, groups, dy.shape[2:]
+    plan = plan_convolution(x.shape[2:], dweight.shape, *windows, of="weight", images=len(x))
+    # a plan depends on few images or many, but not on the number of tiles: whether they suffice is asked here
     if plan.algorithm == "winograd" and weight_grad.is_applicable(*dweight.shape[:2], dy.shape):
         weight_grad.weight_grad(x, dy, (plan.geometry.padding_top, plan.geometry.padding_left), dweight)
         return dweight
-    (depthwise if plan.algorithm == "depthwise" else im2col).weight_grad(x, dy, plan.geometry, dweight)
+    WEIGHT_GRADS.get(plan.algorithm, im2col).weight_grad(x, dy, plan.geometry, dweight)
     return dweight
 
 

@@ -40,7 +40,7 @@ from minicnn.kernels.cpu.simd.gemm_micro import Panel
 from minicnn.kernels.cpu.simd.pointers import float_pointer, keep_alive, mask_offset
 from minicnn.kernels.cpu.simd.vector import address, load_scalar
 
-__all__ = ["forward", "input_grad", "weight_grad"]
+__all__ = ["apply_prologue", "forward", "input_grad", "weight_grad"]
 
 COLUMNS = 1 << 18  # values of columns at a time, a megabyte
 PARTS = 8  # into which the work is cut at least, where it is large enough to be cut
@@ -96,7 +96,7 @@ def input_grad(dy: np.ndarray, weight: np.ndarray, prologue: Prologue, geometry:
     some = max(1, COLUMNS // window)
     # fewer channels at a time where that gives PARTS tasks, but not fewer than 8
     some = min(some, max(8, -(-channels * len(dy) * geometry.groups // PARTS)), channels)
-    _input_grad(_apply_prologue(dy, prologue), weight, tuple(geometry), some, dx)
+    _input_grad(apply_prologue(dy, prologue), weight, tuple(geometry), some, dx)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, geometry: Geometry, dweight: np.ndarray) -> None:
@@ -125,7 +125,7 @@ def _is_identity(epilogue):
     return not is_clip and epilogue.scale is constant(1, count) and epilogue.shift is constant(0, count)
 
 
-def _apply_prologue(dy, prologue):
+def apply_prologue(dy, prologue):
     """Return dy through the prologue: itself where that does nothing."""
     is_masked = prologue.mask is not None or prologue.only_positive
     if not is_masked and prologue.scale is constant(1, len(prologue.scale)):

@@ -18,6 +18,8 @@ from minicnn.kernels.cpu.runtime.allocator import empty
 from minicnn.kernels.cpu.runtime.jit import inner, kernel, reads, writes
 from minicnn.kernels.cpu.runtime.parallel_for import parallel_for
 from minicnn.kernels.cpu.runtime.recorder import capturable
+from minicnn.kernels.cpu.simd.pointers import float_pointer
+from minicnn.kernels.cpu.simd.vector import load_scalar, store_scalar
 from minicnn.kernels.reference.windows import Windows
 
 __all__ = ["avg_pool2d", "avg_pool2d_input_grad"]
@@ -83,8 +85,10 @@ def _avg_pool_map(c, maps, sums, rows, columns, window):
                 for s in range(window.width):
                     offset = s - window.padding_left
                     first, last = _inside(y.shape[1], window.stride_w, offset, x.shape[1])
+                    source, target = float_pointer(x, h * x.shape[1] + offset), float_pointer(y, p * y.shape[1])
                     for q in range(first, last):
-                        y[p, q] += x[h, q * window.stride_w + offset]
+                        tap = load_scalar(source, q * window.stride_w)
+                        store_scalar(target, q, load_scalar(target, q) + tap)
         for q in range(y.shape[1]):
             # of a window's taps, rows[p] columns[q] count: padding cuts rows and columns independently
             y[p, q] /= rows[p] * columns[q]
@@ -108,8 +112,11 @@ def _avg_pool_input_grad_map(c, shares, maps, window):
                 for s in range(window.width):
                     offset = s - window.padding_left
                     first, last = _inside(share.shape[1], window.stride_w, offset, dx.shape[1])
+                    source = float_pointer(share, p * share.shape[1])
+                    target = float_pointer(dx, h * dx.shape[1] + offset)
                     for q in range(first, last):
-                        dx[h, q * window.stride_w + offset] += share[p, q]
+                        w = q * window.stride_w
+                        store_scalar(target, w, load_scalar(target, w) + load_scalar(source, q))
 
 
 @kernel(reads(3), writes(3), WINDOW)
