@@ -233,23 +233,28 @@ def distort(
     centre = np.array([height - 1, width - 1]) / 2
     # where each pixel of the answer is read: its place turned and stretched about the centre, then shifted
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / stretch
-    grid = np.moveaxis(np.mgrid[:height, :width], 0, -1) - centre
-    return _read(image, grid @ turn.T + centre + offset, fill)
+    rows, columns = np.arange(height)[:, None] - centre[0], np.arange(width) - centre[1]
+    y, x = (
+        row * rows + column * columns + start for (row, column), start in zip(turn, centre + offset, strict=True)
+    )
+    return _read(image, y, x, fill)
 
 
-def _read(image: np.ndarray, places: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Read an image at places (H, W, 2) between its pixels; ``fill`` outside."""
+def _read(image: np.ndarray, y: np.ndarray, x: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """Read an image at places y, x (H, W) between its pixels; ``fill`` outside."""
     height, width, channels = image.shape
     # a frame of one pixel of fill, at which every place outside is read
     framed = np.empty((height + 2, width + 2, channels), np.float32)
     framed[:] = fill
     framed[1:-1, 1:-1] = image
-    places = np.clip(places + 1, 0, [height + 1, width + 1])
-    first = np.minimum(places.astype(np.int64), [height, width])
-    y, x = first[..., 0], first[..., 1]
-    below, right = np.moveaxis((places - first).astype(np.float32), -1, 0)[..., None]
-    top = framed[y, x] * (1 - right) + framed[y, x + 1] * right
-    bottom = framed[y + 1, x] * (1 - right) + framed[y + 1, x + 1] * right
+    # in one row of pixels, which ``take`` reads several times as fast as two indices do
+    pixels, pitch = framed.reshape(-1, channels), width + 2
+    y, x = (np.minimum(np.maximum(place + 1, 0), side + 1) for place, side in ((y, height), (x, width)))
+    first_y, first_x = np.minimum(y.astype(np.int64), height), np.minimum(x.astype(np.int64), width)
+    below, right = ((y - first_y).astype(np.float32)[..., None], (x - first_x).astype(np.float32)[..., None])
+    first, left = first_y * pitch + first_x, 1 - right
+    top = pixels.take(first, 0) * left + pixels.take(first + 1, 0) * right
+    bottom = pixels.take(first + pitch, 0) * left + pixels.take(first + pitch + 1, 0) * right
     return top * (1 - below) + bottom * below
 
 
