@@ -145,7 +145,7 @@ class ConvPlan(NamedTuple):
 
 
 def plan_convolution(
-    size: tuple[int, int],
+    maps: tuple[int, int, int],
     weight_shape: tuple[int, ...],
     stride: Pair = 1,
     padding: Padding = 0,
@@ -153,39 +153,37 @@ def plan_convolution(
     groups: int = 1,
     out: tuple[int, int] | None = None,
     of: str = "output",
-    images: int = 1,
 ) -> ConvPlan:
     """Return the ``ConvPlan`` of a convolution, worked out once for all maps of these shapes.
 
     Parameters
     ----------
-    size : (H, W) of the input
+    maps : (N, H, W) of the input
     weight_shape : (K, C / groups, R, S)
     stride, padding, dilation, groups : as for ``conv2d``
     out : (P, Q), optional
         Where it is known, as for a gradient.
     of : {"output", "input", "weight"}
         What is wanted, see ``algorithm``.
-    images : int
-        How many share the weights.
 
     Examples
     --------
-    >>> plan_convolution((224, 224), (64, 64, 3, 3), padding=1).algorithm
+    >>> plan_convolution((1, 224, 224), (64, 64, 3, 3), padding=1).algorithm
     'winograd'
-    >>> plan_convolution((27, 27), (256, 48, 5, 5), padding=2, groups=2).algorithm
+    >>> plan_convolution((1, 27, 27), (256, 48, 5, 5), padding=2, groups=2).algorithm
     'im2col'
 
     """
     # one form for every way to write them: a list can't be looked up
     windows = pair(stride, "stride"), sides(padding), pair(dilation, "dilation")
     # beyond PARTS of them the number changes nothing
-    images = min(images, small_maps.PARTS)
-    return _plan(tuple(size), tuple(weight_shape), *windows, groups, out, of, images)
+    maps = min(maps[0], small_maps.PARTS), *maps[1:]
+    return _plan(maps, tuple(weight_shape), *windows, groups, out, of)
 
 
 @functools.lru_cache(4096)
-def _plan(size, weight_shape, stride, padding, dilation, groups, out, of, images):
+def _plan(maps, weight_shape, stride, padding, dilation, groups, out, of):
+    images, size = maps[0], maps[1:]
     if out is None:
         out = output_size(size, weight_shape[2:], stride, padding, dilation)
     (top, _), (left, _) = padding
@@ -200,7 +198,7 @@ def _plan(size, weight_shape, stride, padding, dilation, groups, out, of, images
 @float32_or(reference.conv2d)
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """2-D convolution, as ``reference.conv2d``, by ``algorithm``."""
-    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups, images=len(x))
+    plan = plan_convolution((len(x), *x.shape[2:]), weight.shape, stride, padding, dilation, groups)
     # im2col skips an epilogue that is made of these constants
     shift = constant(0, len(weight)) if bias is None else dense(bias)
     return _forward(x, weight, Epilogue(constant(1, len(weight)), shift), plan)
@@ -213,7 +211,7 @@ def conv2d_relu(
 ):
     """Convolution, scale, shift and rectifier in one pass over the output, as ``reference.conv2d_relu``."""
     k = len(weight)
-    plan = plan_convolution(x.shape[2:], weight.shape, stride, padding, dilation, groups, images=len(x))
+    plan = plan_convolution((len(x), *x.shape[2:]), weight.shape, stride, padding, dilation, groups)
     mask = empty((len(x), k, *plan.size), bool) if keep_mask else None
     scale = constant(1, k) if scale is None else dense(scale)
     shift = constant(0, k) if shift is None else dense(shift)
@@ -260,7 +258,7 @@ def conv2d_relu_input_grad(
 def _input_grad(dy, weight, prologue, input_size, stride, padding, dilation, groups):
     dy, weight, input_size = dense(dy), dense(weight), tuple(map(int, input_size))
     windows = stride, padding, dilation, groups, dy.shape[2:]
-    plan = plan_convolution(input_size, weight.shape, *windows, of="input", images=len(dy))
+    plan = plan_convolution((len(dy), *input_size), weight.shape, *windows, of="input")
     if plan.algorithm == "winograd":
         return convolve.input_grad(dy, weight, prologue, input_size, plan.padding)
     if plan.algorithm == "strided winograd":
@@ -280,7 +278,7 @@ def conv2d_weight_grad(x, dy, kernel_size, *, stride=1, padding=0, dilation=1, g
     x, dy, kernel_size = dense(x), dense(dy), pair(kernel_size, "kernel_size")
     dweight = np.empty((dy.shape[1], x.shape[1] // groups, *kernel_size), np.float32)
     windows = stride, padding, dilation, groups, dy.shape[2:]
-    plan = plan_convolution(x.shape[2:], dweight.shape, *windows, of="weight", images=len(x))
+    plan = plan_convolution((len(x), *x.shape[2:]), dweight.shape, *windows, of="weight")
     # a plan depends on few images or many, but not on the number of tiles: whether they suffice is asked here
     if plan.algorithm == "winograd" and weight_grad.is_applicable(*dweight.shape[:2], dy.shape):
         weight_grad.weight_grad(x, dy, (plan.geometry.padding_top, plan.geometry.padding_left), dweight)

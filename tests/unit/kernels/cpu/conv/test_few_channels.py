@@ -44,7 +44,7 @@ def drawn(seed):
         if size[0] + sum(padding[0]) < kernel[0] or size[1] + sum(padding[1]) < kernel[1]:
             continue
         shape = int(k), int(c), *kernel
-        plan = plan_convolution(size, shape, stride, padding, 1, 1)
+        plan = plan_convolution((1, *size), shape, stride, padding, 1, 1)
         if few_channels.is_applicable(size, shape, plan.geometry, plan.size):
             return int(n), int(c), size, int(k), kernel, stride, padding
 
@@ -68,7 +68,7 @@ def doubles(*given):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward_and_input_grad(case):
     x, weight, scale, shift, where = arrays(case)
-    plan = plan_convolution(x.shape[2:], weight.shape, where["stride"], where["padding"], 1, 1)
+    plan = plan_convolution((len(x), *x.shape[2:]), weight.shape, where["stride"], where["padding"], 1, 1)
     mask = np.empty((len(x), len(weight), *plan.size), bool)
     y = np.empty(mask.shape, np.float32)
     few_channels.forward(x, weight, dispatch.Epilogue(scale, shift, 0.0, 6.0, mask), plan.geometry, y)
@@ -93,8 +93,8 @@ def test_is_what_conv2d_does(case):
     """It is chosen, but for the gradients of one channel and of a 3x3 kernel, and ends where memory does."""
     x, weight, _, shift, where = arrays(case)
     size, given = x.shape[2:], (where["stride"], where["padding"], 1, 1)
-    assert plan_convolution(size, weight.shape, *given).algorithm == "first layer"
-    chosen = plan_convolution(size, weight.shape, *given, of="input").algorithm
+    assert plan_convolution((1, *size), weight.shape, *given).algorithm == "first layer"
+    chosen = plan_convolution((1, *size), weight.shape, *given, of="input").algorithm
     assert (chosen == "first layer") == (x.shape[1] > 1 and case != GIVEN[2])
     y = cpu.conv2d(x, weight, shift, **where)
     expected = reference.conv2d(*doubles(x, weight, shift), **where)

@@ -46,7 +46,7 @@ def arrays(case):
     shapes = (n, c, *size), (k, c, *kernel), (k,), (k,)
     x, weight, scale, shift = (rng.standard_normal(shape, dtype="f4") for shape in shapes)
     where = {"padding": padding, "dilation": dilation}
-    plan = plan_convolution(size, weight.shape, 1, padding, dilation, 1)
+    plan = plan_convolution((1, *size), weight.shape, 1, padding, dilation, 1)
     return x, weight, scale, shift, where, plan
 
 
@@ -100,7 +100,7 @@ def test_whole_maps_equal_the_reference(n, c, size, k):
 def test_one_image_or_a_few_have_an_algorithm_of_their_own():
     def chosen(images, case, of="weight"):
         _, c, size, k, kernel, padding, dilation = case
-        return plan_convolution(size, (k, c, *kernel), 1, padding, dilation, 1, of=of, images=images).algorithm
+        return plan_convolution((images, *size), (k, c, *kernel), 1, padding, dilation, 1, of=of).algorithm
 
     assert [chosen(images, LENET[1]) for images in (1, 7, 8, 64)] == ["im2col"] * 2 + ["small maps"] * 2
     whole = 64, 16, (5, 5), 120, (5, 5), 0, 1

@@ -72,7 +72,7 @@ def test_the_first_layer_of_alexnet_takes_it():
     rng = np.random.default_rng(2)
     x, weight = rng.standard_normal((1, 3, 67, 67), dtype="f4"), rng.standard_normal((64, 3, 11, 11), dtype="f4")
     geometry = {"stride": 4, "padding": 2}
-    assert plan_convolution(x.shape[2:], weight.shape, 4, 2, 1, 1).algorithm == "strided winograd"
+    assert plan_convolution((len(x), *x.shape[2:]), weight.shape, 4, 2, 1, 1).algorithm == "strided winograd"
     y, mask = cpu.conv2d_relu(x, weight, None, None, **geometry)
     wide = x.astype("f8"), weight.astype("f8")
     close(y, np.maximum(reference.conv2d(*wide, **geometry), 0))
