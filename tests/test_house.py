@@ -33,6 +33,7 @@ FLOORS = [
     ["explain"],
     ["evaluate"],
     ["batch"],
+    ["service"],
     ["verify"],
     ["figures"],
     ["paper"],

@@ -15,7 +15,7 @@ from minicnn.images import PlacedMaps, View
 from minicnn.layers import Conv2d, Linear, sequence
 from minicnn.network import Network
 
-__all__ = ["Answer", "Picture", "answer", "feature_layer"]
+__all__ = ["Answer", "Picture", "answer", "feature_layer", "map_size"]
 
 MAP_PIXELS = 2**16  # of a map of a whole picture; a map holds no more than the network's input does
 
@@ -128,7 +128,7 @@ def _saliency(net: Network, x: np.ndarray, pictures: Sequence[Picture], job: Job
     maps = _split(max_abs_over_channels(net.backward(tape, dy)), pictures)
     for c, own, map, picture in zip(classes, scores, maps, pictures, strict=True):
         placed = PlacedMaps(map, picture.views)
-        yield Answer(_class(net, c, own), placed.at(_map_size(placed.image_size)))
+        yield Answer(_class(net, c, own), placed.at(map_size(placed.image_size)))
 
 
 def _chosen(net: Network, scores: np.ndarray, job: Job) -> int:
@@ -136,7 +136,7 @@ def _chosen(net: Network, scores: np.ndarray, job: Job) -> int:
     return int(probabilities.argmax()) if job.target is None else class_index(net, job.target, scores.shape[1])
 
 
-def _map_size(size: tuple[int, int]) -> tuple[int, int]:
+def map_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return a picture's size, both sides divided alike where it has more pixels than a map need have."""
     scale = min(1.0, (MAP_PIXELS / (size[0] * size[1])) ** 0.5)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

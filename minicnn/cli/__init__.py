@@ -53,6 +53,7 @@ COMMANDS = {
         "convert": "write a network in another format",
     },
     "System": {
+        "serve": "answer pictures over HTTP: classes, maps and boxes, from one network that is kept ready",
         "warm-up": "compile the fast kernels now, for images and containers",
         "devices": "say where the engine can compute here, and why not elsewhere",
     },

@@ -97,6 +97,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("diagnose net.onnx photo.jpg --label tabby", "why a class that is known does not come out"),
         ("diagnose net.npz photo.jpg --reference net.onnx", "where it leaves the reference"),
     ),
+    "serve": (
+        ("serve digits --port 8080", "then: curl --data-binary @seven.png http://127.0.0.1:8080/predict"),
+        ("serve net.onnx --host 0.0.0.0 --token-file token.txt", "to other machines, who bear a token"),
+    ),
     "warm-up": (("warm-up", "now, so that no later command waits for a compiler"),),
     "devices": (("devices", "processors and GPUs"),),
 }
