@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,17 +27,20 @@ class Command:
 
     def __init__(self, *words, **variables):
         command = [sys.executable, "-m", "minicnn", "serve", "digits", "--port", "0", *words]
+        # a pipe that nobody reads would hold the service up
+        self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables}
+            command, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **variables}
         )
         self.url = self.process.stdout.readline().strip()
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def ask(self, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return response.status, response.read()
+        with closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
 
     def wait_until_ready(self):
         until = time.monotonic() + 120
@@ -44,8 +49,10 @@ class Command:
             time.sleep(0.1)
 
     def end(self):
-        _, errors = self.process.communicate(timeout=120)
-        return self.process.returncode, [json.loads(line) for line in errors.splitlines()]
+        self.process.communicate(timeout=120)
+        with self.log as log:
+            log.seek(0)
+            return self.process.returncode, [json.loads(line) for line in log]
 
 
 def test_a_service_that_is_told_to_stop_answers_what_it_has_begun(seven):
@@ -59,6 +66,7 @@ def test_a_service_that_is_told_to_stop_answers_what_it_has_begun(seven):
         or b"queue_length 1" not in (served.ask("GET", "/metrics")[1])
     ):
         assert asking.is_alive(), "answered before it was told to stop"
+        time.sleep(0.02)
     served.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert served.ask("GET", "/ready") == (503, b'{"state":"closing"}')
