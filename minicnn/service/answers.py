@@ -107,6 +107,7 @@ def _saliency(
 
 def _localise(net: Network, picture: Picture, question: Question) -> Reply:
     targets = question.top if question.target is None else [question.target]
+    assert picture.pixels is not None
     detections = localise(net, picture.pixels, targets, method=question.method)
     if question.format == "png":
         return _png(detections[0].mask)
