@@ -3,10 +3,10 @@
     python benchmarks/batch_kills.py FASHION [--pictures N] [--kills N] [--net NAME] [--photographs FOLDER]
         [--do TASK]
 
-FASHION is the folder of Fashion-MNIST's idx files.  One run to its end; then runs that are killed with SIGKILL at
-random moments until one ends by itself.  All files but the manifest must be the same bytes, all good pictures
-answered and all broken ones listed.  Prints how many kills there were, how far each came, and what differs; exits
-with 1 if anything does.
+FASHION is the folder of Fashion-MNIST's idx files.  One run to its end; then runs that are killed with SIGKILL,
+most at random moments spread over the shards, one in five while it starts, and one that ends by itself.  All files
+but the manifest must be the same bytes, all good pictures answered and all broken ones listed.  Prints how many
+kills there were, how far each came, and what differs; exits with 1 if anything does.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 BROKEN = 20  # one in so many
+START = 3.0  # seconds in which a run starts
 
 
 def main() -> int:
@@ -49,21 +52,47 @@ def main() -> int:
         subprocess.run([*typed, "whole"], cwd=folder, check=False)
         seconds = time.perf_counter() - start
         print(f"whole: {seconds:.1f} s, {arguments.pictures / seconds:.0f} pictures a second")
-        kills, longest = 0, 3 * seconds / max(1, arguments.kills)
-        while True:
+        shards = len(list((folder / "whole/answers").iterdir()))
+        # spread over the whole run, the first of them before anything is done
+        moments = sorted(rng.uniform(0, shards) for _ in range(arguments.kills))
+        for number, moment in enumerate(moments):
             process = subprocess.Popen([*typed, "parts"], cwd=folder, stdout=subprocess.DEVNULL)
-            try:
-                process.wait(rng.uniform(0.2, 1 + longest) if kills < arguments.kills else None)
-                break
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
-                print(f"killed {kills}: {len(list((folder / 'parts').glob('answers/part-*')))} files")
+            if number % 5 == 4:  # while it starts, lists and looks at what is there
+                time.sleep(rng.uniform(0, START))
+            else:
+                until(process, folder / "parts", int(moment), rng.uniform(0, seconds / shards))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            print(f"killed {number + 1}: {done(folder / 'parts')} of {shards} shards noted", flush=True)
+        subprocess.run([*typed, "parts"], cwd=folder, check=False)
         faults = differences(folder / "whole", folder / "parts") + wrong_counts(folder, arguments.pictures)
-    print(f"{kills} kills, {len(faults)} differences")
+    print(f"{arguments.kills} kills, {len(faults)} differences")
     print("\n".join(faults[:10]))
     return 1 if faults else 0
+
+
+def until(process: subprocess.Popen[bytes], folder: Path, shards: int, seconds: float) -> None:
+    """Wait until so many shards have files, and some time more."""
+    there = done(folder)
+    while len(list(folder.glob("answers/part-*"))) < max(shards, there + 1):
+        if process.poll() is not None:
+            raise SystemExit(f"the run ended with {process.returncode} before it could be killed")
+        time.sleep(0.002)
+    time.sleep(seconds)
+    if process.poll() is not None:
+        print("a run was over before its moment had come")
+
+
+def done(folder: Path) -> int:
+    """Return how many shards the manifest holds as done."""
+    path = folder / "manifest.sqlite"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as base:
+        try:
+            return base.execute("select count(distinct shard) from inputs where state != 'open'").fetchone()[0]
+        except sqlite3.OperationalError:  # killed before its tables were made
+            return 0
 
 
 def make_pictures(folder: Path, fashion: Path, photographs: Path | None, count: int) -> None:

@@ -15,7 +15,7 @@ from minicnn._utils.missing import missing_file
 from minicnn.errors import MinicnnError
 from minicnn.images.folder import SUFFIXES
 
-__all__ = ["Input", "list_inputs", "read_bytes"]
+__all__ = ["Input", "list_inputs", "modified", "read_bytes"]
 
 COLUMNS = ("path", "image", "file", "filename")  # which of a table holds the paths: the first of these
 
@@ -124,13 +124,22 @@ def _names(file: IO[bytes]) -> Iterator[str]:
         yield os.fsdecode(rest.removesuffix(b"\r"))
 
 
-def read_bytes(image: Input) -> bytes:
-    """Return the bytes of an image; OSError where they can't be read."""
+def read_bytes(image: Input) -> tuple[int, bytes]:
+    """Return when an image's file was changed (ns), and the image's bytes; OSError if it can't be read."""
     with open(image.path, "rb") as file:
+        changed = os.fstat(file.fileno()).st_mtime_ns
         if image.size < 0:
-            return file.read()
+            return changed, file.read()
         file.seek(image.offset)
-        return file.read(image.size)
+        return changed, file.read(image.size)
+
+
+def modified(path: str) -> int | None:
+    """Return when a file was changed, in nanoseconds, or None if there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _list_tar(path: str) -> Iterator[Input]:

@@ -7,10 +7,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from minicnn.batch.inputs import Input
+from minicnn.batch.inputs import Input, modified
 from minicnn.batch.rows import readable
 from minicnn.batch.shard import Done, Output, Shard
 from minicnn.errors import MinicnnError
@@ -108,8 +109,8 @@ class Manifest:
         """Open again the shards with images whose files have changed or gone."""
         self.reopen(
             shard
-            for shard, path, modified in self._base.execute("select shard, path, modified from inputs")
-            if _modified(os.fsdecode(path)) != modified
+            for shard, path, noted in self._base.execute("select shard, path, modified from inputs")
+            if modified(os.fsdecode(path)) != noted
         )
 
     def reopen(self, shards: Iterable[int]) -> None:
@@ -142,9 +143,9 @@ class Manifest:
     def finish(self, shard: Shard, done: Done) -> None:
         """Note what became of a shard, whole or not at all; files of an earlier try that are none now go."""
         inputs = []
-        for i, (image, digest, reason) in enumerate(zip(shard.images, done.digests, done.reasons, strict=True)):
+        for i, (digest, reason) in enumerate(zip(done.digests, done.reasons, strict=True)):
             state = "broken" if reason else "done"
-            inputs.append((state, *(digest or (None, None)), _modified(image.path), reason, shard.first + i))
+            inputs.append((state, *(digest or (None, None, None)), reason, shard.first + i))
         before = {
             name for (name,) in self._base.execute("select name from outputs where shard = ?", (shard.number,))
         }
@@ -158,7 +159,22 @@ class Manifest:
                 "insert into outputs values (?, ?, ?, ?)", [(shard.number, *file) for file in done.outputs]
             )
         for name in before - {file.name for file in done.outputs}:
-            (self.path.parent / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.path.parent / name).unlink()
+
+    def is_noted(self, name: str) -> bool:
+        """Return whether a file that belongs to no shard is there, as it was written."""
+        query = "select name, bytes, sha256 from outputs where name = ?"
+        row = self._base.execute(query, (name,)).fetchone()
+        return row is not None and _is_there(self.path.parent, Output(*row))
+
+    def note(self, name: str) -> None:
+        """Note a file that belongs to no shard."""
+        path = self.path.parent / name
+        with open(path, "rb") as data:
+            row = (-1, name, path.stat().st_size, _digest(data))
+        with self._whole():
+            self._base.execute("insert or replace into outputs values (?, ?, ?, ?)", row)
 
     def count(self) -> dict[str, int]:
         """Return how many images are "open", "done" and "broken"."""
@@ -207,13 +223,6 @@ def _is_there(folder: Path, file: Output) -> bool:
             return _digest(data) == file.sha256
     except OSError:
         return False
-
-
-def _modified(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from minicnn.batch.inputs import Input
 from minicnn.batch.job import Job
 from minicnn.batch.manifest import Manifest
 from minicnn.batch.shard import Done, Shard, is_any_readable, run_shard
-from minicnn.batch.workers import Workers, open_workers
+from minicnn.batch.workers import Workers, open_workers, result_of
 from minicnn.errors import MinicnnError
 from minicnn.io.digest import digest_network
 from minicnn.network import Network
@@ -26,6 +28,7 @@ from minicnn.report.files import make_folder, write_atomically
 
 __all__ = ["Summary", "run_batch"]
 
+SILENCE = 10.0  # seconds after which it is told that nothing new is done
 ENOUGH = 100  # images after which the share of broken ones says something
 
 
@@ -79,7 +82,8 @@ def run_batch(
         Whether to look for images that have changed since they were answered, and answer them again.
     fail_rate : float
         Stop once more than this share of the images is broken.
-    on_shard : function of (images done, of how many, broken), optional, called after each shard
+    on_shard : function of (images done, of how many, broken), optional
+        Called at the start, after each shard, and every ten seconds.
 
     Returns
     -------
@@ -114,39 +118,50 @@ def run_batch(
         manifest.reopen_files()
         if changed:
             manifest.reopen_changed()
-        _write_network(net, folder)
-        how, tell = (str(folder), job, net.device), _Progress(manifest, total, fail_rate, on_shard)
-        counts = manifest.count()
+        how, counts, worked_on = (str(folder), job, net.device), manifest.count(), 0
         if counts["open"] or counts["broken"]:
+            _remove_partial(folder)
+            _write_network(net, manifest, folder)
             workers = usable_cores() if workers is None else workers
             with open_workers(workers) as pool:
                 _retry(manifest, pool, how)
+                tell = _Progress(manifest.count(), fail_rate, on_shard)
                 _run_shards(manifest, pool, how, 1 if workers else None, tell)
+                worked_on = tell.worked_on
         _write_broken(manifest, folder)
         counts = manifest.count()
     finally:
         manifest.close()
-    return Summary(total, counts["done"], counts["broken"], tell.worked_on, str(folder))
+    return Summary(total, counts["done"], counts["broken"], worked_on, str(folder))
 
 
 class _Progress:
     """What is told after each shard, and when too much is broken to go on."""
 
     def __init__(
-        self, manifest: Manifest, total: int, fail_rate: float, on_shard: Callable[[int, int, int], Any] | None
+        self, counts: dict[str, int], fail_rate: float, on_shard: Callable[[int, int, int], Any] | None
     ) -> None:
-        self.manifest, self.total, self.fail_rate, self.on_shard = manifest, total, fail_rate, on_shard
-        self.worked_on = 0
+        # counted here, since to count a million rows after each shard takes longer than the shard
+        self.total, self.seen, self.broken = (
+            sum(counts.values()),
+            counts["done"] + counts["broken"],
+            counts["broken"],
+        )
+        self.fail_rate, self.on_shard, self.worked_on = fail_rate, on_shard, 0
+        self.show()
 
-    def __call__(self, shard: Shard) -> None:
-        self.worked_on += len(shard.images)
-        counts = self.manifest.count()
-        seen = counts["done"] + counts["broken"]
+    def show(self) -> None:
         if self.on_shard is not None:
-            self.on_shard(seen, self.total, counts["broken"])
-        if seen >= min(ENOUGH, self.total) and counts["broken"] > self.fail_rate * seen:
+            self.on_shard(self.seen, self.total, self.broken)
+
+    def __call__(self, done: Done) -> None:
+        self.worked_on += len(done.reasons)
+        self.seen += len(done.reasons)
+        self.broken += sum(reason is not None for reason in done.reasons)
+        self.show()
+        if self.seen >= min(ENOUGH, self.total) and self.broken > self.fail_rate * self.seen:
             raise MinicnnError(
-                f"batch: {counts['broken']} of {seen} images are broken, more than the share of "
+                f"batch: {self.broken} of {self.seen} images are broken, more than the share of "
                 f"{self.fail_rate:g} that was allowed; broken.csv says why"
             )
 
@@ -165,41 +180,57 @@ def _run_shards(
             if not running:
                 return
             lost = []
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            finished = wait(running, SILENCE, FIRST_COMPLETED).done
+            if not finished:
+                tell.show()
+            for future in finished:
                 shard = running.pop(future)
                 try:
-                    manifest.finish(shard, future.result())
+                    done = result_of(future)
                 except BrokenProcessPool:
                     lost.append(shard)
                     continue
-                except CancelledError:
-                    raise MinicnnError(
-                        "batch: the scheduler is lost; once it is there again, the same command goes on"
-                    ) from None
-                tell(shard)
+                manifest.finish(shard, done)
+                tell(done)
             if lost:
                 # a dead worker takes its pool along, with what the others had in hand
+                wait(running)
                 lost += running.values()
                 running.clear()
                 for shard in sorted(lost):
-                    manifest.finish(shard, _run_alone(workers, how, threads, shard))
-                    tell(shard)
+                    done = _run_alone(workers, how, threads, shard)
+                    manifest.finish(shard, done)
+                    tell(done)
     except BaseException:
-        _write_broken(manifest, Path(how[0]))
+        with suppress(MinicnnError):  # what stopped it says more than that the disk has no room for this either
+            _write_broken(manifest, Path(how[0]))
         raise
 
 
 def _retry(manifest: Manifest, workers: Workers, how: tuple[str, Job, str]) -> None:
     """Open the shards again in which an image that was broken can be read now."""
-    asked = [(shard.number, workers.submit(is_any_readable, *how, shard)) for shard in manifest.broken_shards()]
-    manifest.reopen(number for number, future in asked if future.result())
+    shards = manifest.broken_shards()
+    while some := list(islice(shards, workers.width)):
+        asked = [(shard, workers.submit(is_any_readable, *how, shard)) for shard in some]
+        manifest.reopen([shard.number for shard, future in asked if _is_readable(future, workers, how, shard)])
+
+
+def _is_readable(future: Future[bool], workers: Workers, how: tuple[str, Job, str], shard: Shard) -> bool:
+    try:
+        return result_of(future)
+    except BrokenProcessPool:
+        # another shard's image may have ended the worker: asked again, with nothing beside it
+        with suppress(BrokenProcessPool):
+            return result_of(workers.restart().submit(is_any_readable, *how, shard))
+        workers.restart()
+        return False
 
 
 def _run_alone(workers: Workers, how: tuple[str, Job, str], threads: int | None, shard: Shard) -> Done:
     """Do a shard with nothing beside it; if it kills its worker, find the images that do, and leave these out."""
     for number in range(len(shard.images) + 1):
         try:
-            return workers.restart().submit(run_shard, *how, shard, threads).result()
+            return result_of(workers.restart().submit(run_shard, *how, shard, threads))
         except BrokenProcessPool:
             if number == 0:
                 shard = shard._replace(left_out=_killers(workers, how, threads, shard))
@@ -218,18 +249,29 @@ def _killers(workers: Workers, how: tuple[str, Job, str], threads: int | None, s
     for i in range(len(shard.images)):
         others = frozenset(range(len(shard.images))) - {i}
         try:
-            workers.restart().submit(run_shard, *how, shard._replace(left_out=others), threads, False).result()
+            alone = shard._replace(left_out=others)
+            result_of(workers.restart().submit(run_shard, *how, alone, threads, False))
         except BrokenProcessPool:
             killers.add(i)
     return frozenset(killers)
 
 
-def _write_network(net: Network, folder: Path) -> None:
+def _remove_partial(folder: Path) -> None:
+    """Remove what killed workers were writing."""
+    for below, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(".part"):
+                with suppress(OSError):
+                    os.unlink(os.path.join(below, name))
+
+
+def _write_network(net: Network, manifest: Manifest, folder: Path) -> None:
     """Write the network once, in the format that workers map into memory without reading it all."""
     from minicnn.io.load import save
 
-    if not (folder / "net.npz").exists():
+    if not manifest.is_noted("net.npz"):
         save(net, folder / "net.npz")
+        manifest.note("net.npz")
 
 
 def _write_broken(manifest: Manifest, folder: Path) -> None:

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.batch.answers import Answer, Picture, answer
-from minicnn.batch.inputs import Input, read_bytes
+from minicnn.batch.inputs import Input, modified, read_bytes
 from minicnn.batch.job import Job
 from minicnn.batch.rows import encode_rows, readable
 from minicnn.errors import DeviceError, ImageError, MinicnnError
@@ -27,6 +28,10 @@ from minicnn.images import load_image
 from minicnn.network import Network
 
 __all__ = ["Done", "Output", "Shard", "is_any_readable", "run_shard"]
+
+
+Digest = tuple[int, str, int]  # bytes, SHA-256, time of the file's last change in nanoseconds
+TRIES = 3  # of an image whose file is replaced while it is read
 
 
 class Shard(NamedTuple):
@@ -61,20 +66,20 @@ class Done(NamedTuple):
     Attributes
     ----------
     number : int
-    digests : list of (bytes, SHA-256) of the images, None of those that could not be read
+    digests : list of (bytes, SHA-256, time of change in ns) of the images, None of those that could not be read
     reasons : list of str or None, why an image has no answer
     outputs : list of Output
 
     """
 
     number: int
-    digests: list[tuple[int, str] | None]
+    digests: list[Digest | None]
     reasons: list[str | None]
     outputs: list[Output]
 
 
 class _Read(NamedTuple):
-    digest: tuple[int, str] | None
+    digest: Digest | None
     picture: Picture | None
     reason: str | None
 
@@ -173,10 +178,19 @@ def _leave_out() -> _Read:
 
 def _read(net: Network, image: Input, job: Job) -> _Read:
     """Read and decode; what goes wrong is this image's reason."""
+    for _ in range(TRIES):
+        read = _read_once(net, image, job)
+        # the digest is of the bytes that were decoded
+        if read.digest is None or read.digest[2] == modified(image.path):
+            break
+    return read
+
+
+def _read_once(net: Network, image: Input, job: Job) -> _Read:
     digest = None
     try:
-        data = read_bytes(image)
-        digest = (len(data), hashlib.sha256(data).hexdigest())
+        changed, data = read_bytes(image)
+        digest = (len(data), hashlib.sha256(data).hexdigest(), changed)
         if image.size < 0:
             return _Read(digest, _decode(net, image.path, job), None)
         # a member is decoded as a file is, by the same checks
@@ -263,7 +277,8 @@ def _png(map: np.ndarray) -> bytes:
 def _put(folder: Path, name: str, data: bytes) -> Output:
     """Write a file beside, have it on the disk, and rename it; MinicnnError where it can't be."""
     path = folder / name
-    partial = path.with_name(f".{path.name}.part")
+    # a name of its own: a worker that was taken for lost may still be writing the same file
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
@@ -273,7 +288,8 @@ def _put(folder: Path, name: str, data: bytes) -> Output:
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise MinicnnError(f"batch: can't write {path} ({error.strerror or error})") from None
     return Output(name, len(data), hashlib.sha256(data).hexdigest())
 

@@ -7,12 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-__all__ = ["Workers", "open_workers"]
+from minicnn.errors import MinicnnError
+
+__all__ = ["Workers", "open_workers", "result_of"]
 
 Result = TypeVar("Result")
 
@@ -45,6 +48,30 @@ class Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def result_of(future: Future[Result]) -> Result:
+    """Return a task's result.
+
+    Raises
+    ------
+    BrokenProcessPool
+        If the worker that had it died.
+    MinicnnError
+        If the scheduler that had it is lost, or what the task raised.
+
+    """
+    try:
+        return future.result()
+    except CancelledError:
+        raise MinicnnError(
+            "batch: the scheduler is lost; once it is there again, the same command goes on"
+        ) from None
+    except Exception as error:
+        # Dask's, once several workers died of one task; by name, since Dask may not be installed
+        if type(error).__name__ == "KilledWorker":
+            raise BrokenProcessPool(str(error)) from None
+        raise
 
 
 @contextmanager

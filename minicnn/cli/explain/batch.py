@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import sys
-import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from minicnn._utils.counted import counted
 from minicnn.cli import common
-from minicnn.cli.loop.printing import PROGRESS_SECONDS, print_result
+from minicnn.cli.loop.printing import print_result
+from minicnn.cli.loop.speed import Speed
 from minicnn.cli.parsing.loudness import is_quiet
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def run(arguments: Namespace) -> int:
     if arguments.shuffle_seed is not None:
         images = list(images)
         random.Random(arguments.shuffle_seed).shuffle(images)
-    with _open_workers(arguments.scheduler, arguments.processes) as workers:
+    with closing(Speed()) as speed, _open_workers(arguments.scheduler, arguments.processes) as workers:
         summary = run_batch(
             net,
             islice(images, arguments.limit),
@@ -124,7 +123,7 @@ def run(arguments: Namespace) -> int:
             workers=workers,
             changed=arguments.changed,
             fail_rate=arguments.fail_rate,
-            on_shard=None if is_quiet() else _progress(),
+            on_shard=None if is_quiet() else speed,
         )
     print_result(summary._asdict(), _format, arguments.json)
     return 1 if summary.broken else 0
@@ -140,35 +139,6 @@ def _open_workers(scheduler: str | None, processes: int | None) -> Iterator[int 
 
     with open_cluster(scheduler) as executor:
         yield executor
-
-
-def _progress() -> Callable[[int, int, int], None]:
-    """Return what shows images a second and the time left: a bar for a person, else a line every ten seconds."""
-    start = last = time.monotonic()
-    first: int | None = None
-    bar: Any = None
-
-    def show(seen: int, total: int, broken: int) -> None:
-        nonlocal last, first, bar
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            bar = bar or tqdm(total=total, initial=seen, unit="image", leave=False)
-            bar.set_postfix(broken=broken, refresh=False)
-            bar.update(seen - bar.n)
-            return
-        # what an earlier run has done says nothing of this one's speed
-        first = seen if first is None else first
-        now = time.monotonic()
-        if now - last >= PROGRESS_SECONDS and seen > first:
-            rate = (seen - first) / (now - start)
-            left = (total - seen) / rate
-            common.complain(
-                f"{seen} of {counted(total, 'image')}, {broken} broken, {rate:.1f} a second, {left:.0f} s left"
-            )
-            last = now
-
-    return show
 
 
 def _format(record: dict[str, Any]) -> str:
