@@ -73,14 +73,19 @@ def main() -> int:
 
 def until(process: subprocess.Popen[bytes], folder: Path, shards: int, seconds: float) -> None:
     """Wait until so many shards have files, and some time more."""
-    there = done(folder)
-    while len(list(folder.glob("answers/part-*"))) < max(shards, there + 1):
+    there = files(folder)
+    while files(folder) < max(shards, there + 1):
         if process.poll() is not None:
             raise SystemExit(f"the run ended with {process.returncode} before it could be killed")
         time.sleep(0.002)
     time.sleep(seconds)
     if process.poll() is not None:
         print("a run was over before its moment had come")
+
+
+def files(folder: Path) -> int:
+    """Return how many shards have a file; while a run goes on, its manifest can't be asked."""
+    return len(list(folder.glob("answers/part-*")))
 
 
 def done(folder: Path) -> int:

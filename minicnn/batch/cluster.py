@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from typing import Any
 
 from minicnn.errors import MinicnnError
 
@@ -41,7 +42,23 @@ def open_cluster(address: str) -> Iterator[Executor]:
             f"scheduler: nothing answers at {address} ({error}); is dask scheduler running?"
         ) from None
     try:
-        # not pure, or a shard that is done again would be answered from memory
-        yield client.get_executor(pure=False)
+        yield _Cluster(client)
     finally:
         client.close(timeout=SECONDS)
+
+
+class _Cluster(Executor):
+    """Dask's workers, however many there are by now."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        # not pure, or a shard that is done again would be answered from memory
+        self._executor = client.get_executor(pure=False)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = self._executor.submit(function, *arguments, **named)
+        return future
+
+    def width(self) -> int:
+        """Return how many tasks keep all busy: one in hand and one that waits, for each thread of a worker."""
+        return 2 * sum(self._client.nthreads().values())

@@ -208,9 +208,13 @@ class _Whole:
         try:
             self.base.execute("rollback" if kind else "commit")
         except sqlite3.Error as failed:
-            raise MinicnnError(f"batch: can't write {self.path} ({failed})") from None
+            raise _unwritten(self.path, failed) from None
         if isinstance(error, sqlite3.Error):
-            raise MinicnnError(f"batch: can't write {self.path} ({error})") from None
+            raise _unwritten(self.path, error) from None
+
+
+def _unwritten(path: Path, error: sqlite3.Error) -> MinicnnError:
+    return MinicnnError(f"batch: can't write {path} ({error}); once it can be, the same command goes on")
 
 
 def _is_there(folder: Path, file: Output) -> bool:

@@ -104,7 +104,8 @@ def run_shard(
         If a file can't be written or the device fails; a broken image is a reason in the result.
 
     """
-    net = _load(folder, device, threads)
+    # layers that are folded away can't be asked for
+    net = _load(folder, device, threads, job.task in ("predict", "saliency"))
     read: list[_Read] = []
     answers: list[Answer | str | None] = [None] * len(shard.images)
     waiting: list[int] = []
@@ -141,8 +142,15 @@ def is_any_readable(folder: str, job: Job, device: str, shard: Shard) -> bool:
     return any(_read(net, image, job).reason is None for image in shard.images)
 
 
+def _load(folder: str, device: str, threads: int | None, folds: bool = False) -> Network:
+    path = os.path.join(folder, "net.npz")
+    there = os.stat(path)
+    # a cluster's worker lives on while a folder is removed and made again for another network
+    return _load_once(path, (there.st_ino, there.st_mtime_ns), device, threads, folds)
+
+
 @lru_cache(maxsize=1)
-def _load(folder: str, device: str, threads: int | None) -> Network:
+def _load_once(path: str, version: tuple[int, int], device: str, threads: int | None, folds: bool) -> Network:
     from minicnn.io.load import load
 
     if threads is not None and device in ("cpu", "auto"):
@@ -151,7 +159,8 @@ def _load(folder: str, device: str, threads: int | None) -> Network:
         set_num_threads(threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the command has said them
-        return as_classifier(load(os.path.join(folder, "net.npz")).to(device))
+        net = load(path)
+        return as_classifier((net.fold_batch_norm() if folds else net).to(device))
 
 
 def _shape(one: _Read) -> tuple[int, ...]:
@@ -290,7 +299,9 @@ def _put(folder: Path, name: str, data: bytes) -> Output:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise MinicnnError(f"batch: can't write {path} ({error.strerror or error})") from None
+        raise MinicnnError(
+            f"batch: can't write {path} ({error.strerror or error}); once it can be, the same command goes on"
+        ) from None
     return Output(name, len(data), hashlib.sha256(data).hexdigest())
 
 

@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -18,19 +19,26 @@ from minicnn.errors import MinicnnError
 __all__ = ["Workers", "open_workers", "result_of"]
 
 Result = TypeVar("Result")
+LEAST = 16  # tasks in the hands of an executor that was given, though its workers are yet to come
+ASK = 10.0  # seconds after which a cluster is asked again how many workers it has
 
 
 class Workers:
-    """A pool that can be made anew.
+    """A pool that can be made anew."""
 
-    Attributes
-    ----------
-    width : int, how many tasks are kept in its hands: one for each worker, and one that waits
+    def __init__(self, make: Callable[[], Executor], width: int, ask: Callable[[], int] | None = None) -> None:
+        self._make, self._pool, self._least, self._ask = make, make(), width, ask
+        self._width, self._asked = width, -ASK
 
-    """
-
-    def __init__(self, make: Callable[[], Executor], width: int) -> None:
-        self._make, self._pool, self.width = make, make(), width
+    @property
+    def width(self) -> int:
+        """How many tasks are kept in its hands: what its workers do, and some that wait."""
+        # workers come and go on a cluster
+        if self._ask is not None and time.monotonic() - self._asked >= ASK:
+            with suppress(OSError):  # a lost scheduler is told of by its tasks
+                self._width = max(self._least, self._ask())
+            self._asked = time.monotonic()
+        return self._width
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
         """Hand a task to a worker."""
@@ -78,7 +86,7 @@ def result_of(future: Future[Result]) -> Result:
 def open_workers(given: int | Executor) -> Iterator[Workers]:
     """Yield workers: those of an executor, so many processes, or for 0 this process."""
     if not isinstance(given, int):
-        yield Workers(lambda: given, 64)
+        yield Workers(lambda: given, LEAST, getattr(given, "width", None))
         return
     if given == 0:
         yield Workers(_Here, 1)

@@ -224,6 +224,8 @@ def test_a_worker_that_dies_costs_at_most_the_image_that_kills_it(net, photos, t
     assert summary.answered == (10 if times == 1 else 9)
     if times > 1:
         assert "ends the process" in (tmp_path / "broken.csv").read_text()
+        # a rerun asks for it once more, and loses nothing by that
+        assert answer(net, photos, tmp_path, workers=Deadly("07.png", times))[1:] == (9, 2, 0, str(tmp_path))
 
 
 def test_a_lost_scheduler_ends_it_in_a_sentence(net, photos, tmp_path):
