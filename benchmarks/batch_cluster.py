@@ -53,11 +53,11 @@ def main() -> int:
             print(
                 f"exit status {process.returncode} after {time.monotonic() - start:.1f} s: {said[-1:]}", flush=True
             )
-            print(f"{done(folder / 'there')} of {shards} shards noted")
+            print(f"{done(folder / 'there')} of {shards} shards recorded")
             stop([scheduler, *workers])
             scheduler, workers = start_cluster(port, folder)
             status = subprocess.run(there, cwd=folder, check=False).returncode
-            print(f"the same command again: exit status {status}, {done(folder / 'there')} shards noted")
+            print(f"the same command again: exit status {status}, {done(folder / 'there')} shards recorded")
         finally:
             stop([scheduler, *workers])
         faults = differences(folder / "here", folder / "there")

@@ -35,7 +35,7 @@ def main() -> int:
         whole = run(arguments, folder, "whole")
         needed = sum(path.stat().st_size for path in (folder / "whole").rglob("*") if path.is_file())
         print(f"a run with room: exit status {whole.returncode}, {needed / 1e6:.1f} MB\n")
-        print("| room, MB | exit status | shards noted | what is said |\n|---|---|---|---|")
+        print("| room, MB | exit status | shards recorded | what is said |\n|---|---|---|---|")
         small = folder / "small"
         small.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
@@ -77,11 +77,11 @@ def remount(folder: Path, options: str) -> None:
 def tell(room: str, ended: subprocess.CompletedProcess[str], out: Path) -> None:
     """Print a row."""
     try:
-        noted = done(out)
+        recorded = done(out)
     except Exception as error:
-        noted = f"({error})"
+        recorded = f"({error})"
     said = (ended.stderr or ended.stdout).strip().replace("\n", " // ")
-    print(f"| {room} | {ended.returncode} | {noted} | {said[-160:]} |", flush=True)
+    print(f"| {room} | {ended.returncode} | {recorded} | {said[-160:]} |", flush=True)
 
 
 if __name__ == "__main__":

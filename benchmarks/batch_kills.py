@@ -63,7 +63,7 @@ def main() -> int:
                 until(process, folder / "parts", int(moment), rng.uniform(0, seconds / shards))
             process.send_signal(signal.SIGKILL)
             process.wait()
-            print(f"killed {number + 1}: {done(folder / 'parts')} of {shards} shards noted", flush=True)
+            print(f"killed {number + 1}: {done(folder / 'parts')} of {shards} shards recorded", flush=True)
         subprocess.run([*typed, "parts"], cwd=folder, check=False)
         faults = differences(folder / "whole", folder / "parts") + wrong_counts(folder, arguments.pictures)
     print(f"{arguments.kills} kills, {len(faults)} differences")

@@ -83,7 +83,7 @@ class Manifest:
             self._base.executemany("insert or replace into job values (?, ?)", text.items())
 
     def add(self, images: Iterable[Input], shard_size: int) -> int:
-        """Note the images that are not noted yet, behind the others; return how many there are in all."""
+        """Note the images that are not recorded yet, behind the others; return how many there are in all."""
         start, last = self._one("select count(*), coalesce(max(shard), -1) from inputs")
         number = start
         with self._whole():
@@ -109,8 +109,8 @@ class Manifest:
         """Open again the shards with images whose files have changed or gone."""
         self.reopen(
             shard
-            for shard, path, noted in self._base.execute("select shard, path, modified from inputs")
-            if modified(os.fsdecode(path)) != noted
+            for shard, path, recorded in self._base.execute("select shard, path, modified from inputs")
+            if modified(os.fsdecode(path)) != recorded
         )
 
     def reopen(self, shards: Iterable[int]) -> None:
@@ -162,7 +162,7 @@ class Manifest:
             with suppress(OSError):
                 (self.path.parent / name).unlink()
 
-    def is_noted(self, name: str) -> bool:
+    def is_recorded(self, name: str) -> bool:
         """Return whether a file that belongs to no shard is there, as it was written."""
         query = "select name, bytes, sha256 from outputs where name = ?"
         row = self._base.execute(query, (name,)).fetchone()

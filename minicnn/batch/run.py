@@ -269,7 +269,7 @@ def _write_network(net: Network, manifest: Manifest, folder: Path) -> None:
     """Write the network once, in the format that workers map into memory without reading it all."""
     from minicnn.io.load import save
 
-    if not manifest.is_noted("net.npz"):
+    if not manifest.is_recorded("net.npz"):
         save(net, folder / "net.npz")
         manifest.note("net.npz")
 

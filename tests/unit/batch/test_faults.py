@@ -117,8 +117,8 @@ def test_a_picture_that_is_replaced_while_it_is_read_is_noted_as_it_was_answered
     monkeypatch.setattr(shard, "_decode", decode)
     answer(net, photos, tmp_path / "out")
     with closing(sqlite3.connect(tmp_path / "out/manifest.sqlite")) as base:
-        noted = base.execute("select sha256, modified from inputs where number = 4").fetchone()
-    assert noted == (hashlib.sha256(target.read_bytes()).hexdigest(), 1)
+        kept = base.execute("select sha256, modified from inputs where number = 4").fetchone()
+    assert kept == (hashlib.sha256(target.read_bytes()).hexdigest(), 1)
     # replaced after it was answered: found by those who ask
     shutil.copy(photos / "1.png", target)
     assert answer(net, photos, tmp_path / "out").worked_on == 0
