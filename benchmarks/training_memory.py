@@ -3,7 +3,8 @@
     python benchmarks/training_memory.py [--steps N]
 
 A small net, batches of 4, two workers, augmentation; every 1,000 steps an epoch ends, with its checkpoint.  Prints
-the resident memory and what Python and NumPy hold (tracemalloc) at both; exits with 1 if more than 2 MB are held.
+the resident memory of a run, at some steps, and, of another, what Python and NumPy hold (tracemalloc, which needs
+memory itself); exits with 1 if the second grows by more than 2 MB from step 100 on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import gc
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from minicnn import Network, Preprocess, training
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from minicnn.training.step import StepResult
 
-FIRST, EPOCH, BATCH = 100, 1000, 4
+SEEN, EPOCH, BATCH = (100, 1000, 2000, 5000, 10_000, 20_000), 1000, 4
 ALLOWED = 2 << 20  # bytes
 
 
@@ -29,26 +31,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000)
     steps = parser.parse_args().steps
-    rng, count, seen = np.random.default_rng(0), 0, []
+    rng = np.random.default_rng(0)
     data = training.Dataset(rng.integers(0, 256, (BATCH * EPOCH, 8, 8), np.uint8), np.arange(BATCH * EPOCH) % 3)
+    print("| step | resident | held by Python and NumPy |\n|---|---|---|")
+    in_memory = look(data, steps, resident)
+    tracemalloc.start()
+    held = look(data, steps, lambda: tracemalloc.get_traced_memory()[0])
+    for step, size in held.items():
+        print(f"| {step:,} | {in_memory[step] / 1e6:.1f} MB | {size / 1e6:.2f} MB |")
+    first, *_, last = held.values()
+    return int(last - first > ALLOWED)
 
-    def look(batch: int, result: StepResult) -> None:
+
+def look(data: training.Dataset, steps: int, measure: Callable[[], int]) -> dict[int, int]:
+    """Train, and return what is measured at some of the steps, in bytes."""
+    count, seen = 0, {}
+
+    def step(batch: int, result: StepResult) -> None:
         nonlocal count
         count += 1
-        if count in (FIRST, steps):
+        if count in SEEN or count == steps:
             gc.collect()
-            seen.append((resident(), tracemalloc.get_traced_memory()[0]))
-            print(
-                f"step {count}: {seen[-1][0] / 1e6:.1f} MB resident, {seen[-1][1] / 1e6:.2f} MB held", flush=True
-            )
+            seen[count] = measure()
 
     recipe = training.Recipe(
         epochs=-(-steps // EPOCH), batch_size=BATCH, average=0.99, augment=training.Augment(crop=1, zero_out=0.5)
     )
-    tracemalloc.start()
     with tempfile.TemporaryDirectory() as folder:
-        training.fit(make_net(), data, recipe, checkpoint=folder, workers=2, on_step=look)
-    return int(seen[1][1] - seen[0][1] > ALLOWED)
+        training.fit(make_net(), data, recipe, checkpoint=folder, workers=2, on_step=step)
+    return seen
 
 
 def make_net() -> Network:

@@ -59,7 +59,8 @@ def committee(networks: Sequence[Network]) -> Network:
         layers += _member(net, f"member{number}.")
     posteriors = tuple(f"member{number}.posterior" for number in range(len(networks)))
     total = [("sum", Add(inputs=posteriors))] if len(networks) > 1 else []
-    dtype = next(iter(first.state_dict().values())).dtype
+    arrays = [array for net in networks for array in net.state_dict().values()]
+    dtype = np.result_type(*arrays) if arrays else np.dtype(np.float32)
     # of a posterior that is rounded to 0 the logarithm would be infinite
     least = np.array(np.finfo(dtype).tiny, dtype)
     share = Scale((), bias=least, weight=np.array(1 / len(networks), dtype))

@@ -28,6 +28,7 @@ class Checkpoint(NamedTuple):
     history : list of dict, one an epoch that is done
     totals : dict, the sums of the epoch that is not
     run : dict, what the run is: recipe, seed and digests of network and data
+    first_loss : float, of the first batch before the first step; None in checkpoints of before it was kept
 
     """
 
@@ -37,6 +38,7 @@ class Checkpoint(NamedTuple):
     history: list[dict[str, Any]]
     totals: dict[str, Any]
     run: dict[str, Any]
+    first_loss: float | None = None
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

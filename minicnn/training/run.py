@@ -118,6 +118,10 @@ class Run:
     keep_every : int
         Keep the network of each n-th epoch there; 0 for none.
 
+    Attributes
+    ----------
+    first_loss : float, of the first batch before the first step; None before it
+
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class Run:
         self._trunk = None if cut is None else cut.trunk
         self.keep_every = keep_every
         self.history: list[Epoch] = []
+        self.first_loss: float | None = None
         keeps = self._trunk is None or change_each_epoch(recipe)
         self._loader = Loader(data.train, net, recipe, seed, data.workers, keep_images=keeps)
         self._validation: Loader | None = None
@@ -160,6 +165,8 @@ class Run:
         while together := list(islice(batches, self.recipe.accumulate)):
             start = time.perf_counter()
             rate, result = self._step(number, together)
+            if self.trainer.steps == 1:
+                self.first_loss = result.loss
             self._batch += len(together)
             self._totals = self._totals.plus(result, time.perf_counter() - start)
             if on_step is not None:
@@ -263,6 +270,7 @@ class Run:
         self._best = {name: kept.arrays[f"best {name}"] for name in self._best}
         self.history = [Epoch(**epoch) for epoch in kept.history]
         self._batch, self._totals = kept.batch, _Totals(**kept.totals)
+        self.first_loss = kept.first_loss
         return True
 
     def _save(self) -> None:
@@ -276,6 +284,7 @@ class Run:
             history=[asdict(epoch) for epoch in self.history],
             totals=asdict(self._totals),
             run=self._described,
+            first_loss=self.first_loss,
         )
         write_checkpoint(self.folder / LAST, where)
 

@@ -70,7 +70,8 @@ class Watch:
         if is_start:
             # not before: the folder of another run is refused, and keeps its recipe
             write_atomically(self.folder / "recipe.toml", run.recipe.to_toml().encode(), "train")
-            self._is_drawn &= run.trainer.steps == 0
+            if self._is_drawn and run.trainer.steps:
+                self.first_loss, self._is_drawn = run.first_loss, False  # it was said when it was new
         elif self.prints:
             print(_format(run.history[-1], planned), flush=True)
         elif self._form == "jsonl":
@@ -149,8 +150,9 @@ class Progress:
     def __init__(self, images: int) -> None:
         self.images = images
         self._bar: Any = None
-        self._start = self._last = time.monotonic()
-        self._seen = self._done = 0  # images since the start, and of the epoch
+        self._last = time.monotonic()
+        self._start: float | None = None  # when the first step was done: what it compiled says nothing of others
+        self._seen = self._done = 0  # images since then, and of the epoch
         self._epoch = self._epochs = 1
         self._loss = self._accuracy = 0.0
 
@@ -167,21 +169,22 @@ class Progress:
 
     def move(self, result: StepResult) -> None:
         """Count the images of a step."""
-        share = 1 - MEMORY if self._seen else 1.0
+        share = 1.0 if self._start is None else 1 - MEMORY
         self._loss += share * (result.loss - self._loss)
         self._accuracy += share * (result.correct / result.images - self._accuracy)
-        self._seen, self._done = self._seen + result.images, self._done + result.images
+        self._done += result.images
+        if self._start is None:
+            self._start = time.monotonic()
+        else:
+            self._seen += result.images
         if is_quiet():
             return
         if sys.stderr.isatty():
             self._move_bar(result.images)
         elif (now := time.monotonic()) - self._last >= PROGRESS_SECONDS:
             self._last = now
-            speed = self._seen / (now - self._start)
-            complain(
-                f"epoch {self._epoch}/{self._epochs}, {self._done} of {self.images} images: {self._measured()}, "
-                f"{speed:.3g} images/s, {self._left()} left"
-            )
+            done = f"epoch {self._epoch}/{self._epochs}, {self._done} of {self.images} images"
+            complain(f"{done}: {', '.join([*self._measured(), *self._foretold()])}")
 
     def _move_bar(self, images: int) -> None:
         from tqdm import tqdm
@@ -189,17 +192,20 @@ class Progress:
         if self._bar is None:
             words = f"epoch {self._epoch}/{self._epochs}"
             self._bar = tqdm(total=self.images, desc=words, unit="image", leave=False, dynamic_ncols=True)
-        self._bar.set_postfix_str(f"{self._measured()}, {self._left()} left", refresh=False)
+        # the bar has its own images a second
+        self._bar.set_postfix_str(", ".join([*self._measured(), *self._foretold()[1:]]), refresh=False)
         self._bar.update(images)
 
-    def _measured(self) -> str:
-        return f"loss {self._loss:.3f}, accuracy {self._accuracy:.1%}"
+    def _measured(self) -> list[str]:
+        return [f"loss {self._loss:.3f}", f"accuracy {self._accuracy:.1%}"]
 
-    def _left(self) -> str:
-        """Return how long all epochs will take from now, as hours, minutes and seconds."""
-        images = self.images * (self._epochs - self._epoch + 1) - self._done
-        seconds = round((time.monotonic() - self._start) / self._seen * images)
-        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    def _foretold(self) -> list[str]:
+        """Return images a second, and how long all epochs will take from now, once two steps have told."""
+        if not self._seen or self._start is None:
+            return []
+        speed = self._seen / max(time.monotonic() - self._start, 1e-9)
+        seconds = round((self.images * (self._epochs - self._epoch + 1) - self._done) / speed)
+        return [f"{speed:.3g} images/s", f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"]
 
 
 def _metrics(history: list[Epoch]) -> bytes:

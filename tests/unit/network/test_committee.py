@@ -113,3 +113,14 @@ def test_blocks_stay_blocks():
     nets = [Network(layers, (1, 28, 28), seed=seed) for seed in (0, 1)]
     mean = np.mean([posterior(net, X) for net in nets], axis=0)
     np.testing.assert_allclose(np.exp(minicnn.committee(nets)(X)), mean, rtol=1e-5)
+
+
+def test_a_first_member_without_parameters_is_one_too():
+    plain = Network([Flatten()], (1, 1, 2))
+    other = Network([Flatten(), Linear(2, 2)], (1, 1, 2))
+    x = np.ones((1, 1, 1, 2), np.float32)
+    posteriors = [np.exp(net(x)) / np.exp(net(x)).sum() for net in (plain, other)]
+    np.testing.assert_allclose(
+        np.exp(minicnn.committee([plain, other])(x)), np.mean(posteriors, axis=0), rtol=1e-5
+    )
+    assert minicnn.committee([plain, plain])(x).shape == (1, 2)
