@@ -4,7 +4,8 @@
 
 Runs the conformance cases on the real device and stops at the first difference; then times every layer, forward
 and input gradient, with events on the stream, beside PyTorch (float32, tensor cores off) and the plan of
-``cuda_plan.py``, and writes what it measured into ``docs/measurements/cuda.md``.
+``cuda_plan.py``, then whole steps of training (``--train``), and writes what it measured into
+``docs/measurements/cuda.md``.
 """
 
 from __future__ import annotations
@@ -108,7 +109,45 @@ def layers(name: str, n: int, rounds: int) -> dict[str, tuple[float, ...]]:
     return times
 
 
-def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:
+def training_step(name: str, n: int, rounds: int) -> tuple[float, float]:
+    """Milliseconds of a step of training, batches sent and SGD with momentum included: ours and PyTorch's."""
+    from numba import cuda
+
+    from minicnn import zoo
+    from minicnn.layers import sequence
+    from minicnn.training import Recipe
+    from minicnn.training.data.loader import Batch
+    from minicnn.training.step import Trainer
+
+    net, rng = zoo.build(name), np.random.default_rng(0)
+    x = rng.standard_normal((n, *net.input_shape), dtype=np.float32)
+    (num_classes,) = sequence.output_shape(net.named_layers, net.input_shape)
+    classes = rng.integers(0, num_classes, n)
+    batch = Batch(x, np.eye(num_classes)[classes], classes, np.arange(n))
+    trainer = Trainer(net.to("cuda"), Recipe())
+    own = median(lambda: trainer.step([batch], 1e-3, [np.random.default_rng(0)]), rounds, cuda.event)
+    try:
+        import torch
+    except ImportError:
+        return own, np.nan
+    if not torch.cuda.is_available():
+        return own, np.nan
+    from minicnn.verify.comparison.peers.to_torch import to_torch
+
+    module, loss = to_torch(net).cuda().train(), torch.nn.CrossEntropyLoss()
+    optimiser = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss(module(torch.from_numpy(x).cuda()), torch.from_numpy(classes).cuda()).backward()
+        optimiser.step()
+
+    return own, median(step, rounds, lambda: torch.cuda.Event(enable_timing=True))
+
+
+def summary(
+    measured: dict[tuple[str, int], dict], cases: int, steps: dict[tuple[str, int], tuple[float, float]]
+) -> str:
     """Return what the page says under "Measured"."""
     from minicnn.kernels import cuda_availability
 
@@ -125,6 +164,9 @@ def summary(measured: dict[tuple[str, int], dict], cases: int) -> str:
             f" (aim {AIM}: {'met' if ratio <= AIM else 'missed'})" if (name, n) == ("vgg16", 32) and words else ""
         )
         lines.append(f"- {name}, batch {n}: forward {forward:.3f}, gradient {back:.3f}{words}{aim}")
+    for (name, n), (own, other) in steps.items():
+        words = "" if other != other else f"; {own / other:.2f} times PyTorch's {other:.3f}"
+        lines.append(f"- {name}, batch {n}: a step of training {own:.3f}{words}")
     return "\n".join(lines)
 
 
@@ -142,8 +184,10 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=20, help="runs of each layer (default: %(default)s)")
-    parser.add_argument("--nets", nargs="+", default=["vgg16", "alexnet"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
+    parser.add_argument("--nets", nargs="*", default=["vgg16", "alexnet"])
+    parser.add_argument("--batches", nargs="*", type=int, default=[1, 32])
+    parser.add_argument("--train", nargs="*", default=["lenet5", "fashion"], help="networks whose steps are timed")
+    parser.add_argument("--train-batch", type=int, default=128, help="images of a step (default: %(default)s)")
     parser.add_argument("--cases", type=int, default=50, help="random settings of each operation; 0 for none")
     parser.add_argument(
         "--page", type=Path, default=PAGE, help="what is written (default: docs/measurements/cuda.md)"
@@ -153,13 +197,22 @@ def main():
         on("cuda")
     except DeviceError as error:
         sys.exit(f"nothing to measure: {error}")
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":  # no times of a GPU, but all that is timed runs
+        from tests.cuda import simulator
+
+        simulator.install()
     cases = conformance(arguments.cases)
     print(f"{cases} cases as the reference", flush=True)
     works = [(name, n) for name in arguments.nets for n in arguments.batches]
     measured = {(name, n): layers(name, n, arguments.rounds) for name, n in works}
+    steps = {}
+    for name in arguments.train:
+        times = training_step(name, arguments.train_batch, arguments.rounds)
+        steps[name, arguments.train_batch] = times
+        print(name, arguments.train_batch, "training step", *(f"{ms:.4f}" for ms in times), flush=True)
     tables = [cuda_plan.table(name, n, measured[name, n]) for name, n in works]
     beside = arguments.page.with_suffix(".part")
-    beside.write_text(page(PAGE.read_text(), summary(measured, cases), tables))
+    beside.write_text(page(PAGE.read_text(), summary(measured, cases, steps), tables))
     os.replace(beside, arguments.page)
 
 

@@ -54,7 +54,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     try:
         npz.write(path, checkpoint.arrays, {MEMBER: json.dumps(described | {"version": VERSION})})
     except WeightsError as error:
-        raise MinicnnError(f"the checkpoint can't be written: {error}; the last one stays") from None
+        raise MinicnnError(
+            f"the checkpoint can't be written: {error}; the last one stays, and the same run goes on from it"
+        ) from None
 
 
 def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint | None:

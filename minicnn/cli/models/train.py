@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn._utils.counted import counted
 from minicnn.cli import common
 from minicnn.cli.loop.printing import print_json, print_result
 from minicnn.cli.loop.signals import Stopped
@@ -111,6 +112,11 @@ def run(arguments: Namespace) -> int:
     epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     recipe = recipe.with_settings({**dict(arguments.settings), **epochs})
     dataset = training.read_dataset(arguments.data, skip_broken=arguments.skip_broken)
+    if len(dataset.labels) < 2:
+        raise MinicnnError(
+            f"{arguments.data}: all of {counted(len(dataset), 'image')} are of the class {dataset.labels[0]!r}; "
+            "expected two classes or more: a folder for each, or a name in each line"
+        )
     train, validation = _split(arguments, dataset)
     if arguments.overfit:
         recipe = _by_heart(recipe, arguments.epochs)

@@ -15,6 +15,8 @@ from minicnn.training.rate_range import STOP, RateRange
 
 __all__ = ["write_rate_range"]
 
+HIGHEST = 1.5  # times the first loss, that is drawn
+
 
 def write_rate_range(folder: PathLike, measured: RateRange, name: str = "network") -> list[Path]:
     """Write ``rate-range.png`` and ``rate-range.csv``, and return their paths.
@@ -32,8 +34,8 @@ def write_rate_range(folder: PathLike, measured: RateRange, name: str = "network
 
     """
     paths = [Path(folder) / f"rate-range.{suffix}" for suffix in ("png", "csv")]
-    # what goes beyond the end of the test leaves the rest its height
-    highest = STOP * min(measured.smoothed)
+    # what rises steeply at the end would leave a flat line of all before it
+    highest = min(STOP * min(measured.smoothed), HIGHEST * measured.smoothed[0])
     curves = {
         "of each batch": np.minimum(measured.losses, highest),
         "smoothed": np.minimum(measured.smoothed, highest),

@@ -185,6 +185,11 @@ class Dataset:
     def split(self, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return two data sets, the second of ``share`` of each class's images, chosen by ``seed``.
 
+        Raises
+        ------
+        MinicnnError
+            If one of the two would be empty.
+
         Examples
         --------
         >>> train, held_out = Dataset(np.zeros((20, 4, 4), np.uint8), [0] * 10 + [1] * 10).split(0.2)
@@ -195,6 +200,11 @@ class Dataset:
         rng = np.random.default_rng(seed)
         of_class = (rng.permutation(np.flatnonzero(self.classes == k)) for k in range(len(self.labels)))
         held_out = np.sort(np.concatenate([numbers[: round(share * len(numbers))] for numbers in of_class]))
+        if not 0 < len(held_out) < len(self):
+            raise MinicnnError(
+                f"data set: {share:g} of the images of each class are {len(held_out)} of {len(self)} in all; "
+                "expected some to learn and some to hold out: another share, or 0 to learn all"
+            )
         return self.subset(np.setdiff1d(np.arange(len(self)), held_out)), self.subset(held_out)
 
     def digest(self) -> str:
@@ -256,6 +266,10 @@ def _check_classes(classes: Sequence[int] | np.ndarray, images: int, labels: int
     numbers = np.asarray(classes)
     if numbers.ndim != 1 or len(numbers) != images or not images:
         raise MinicnnError(f"data set: expected a class for each of {images} images, got shape {numbers.shape}")
+    if numbers.dtype.kind not in "iufb":
+        raise MinicnnError(
+            f"data set: classes: expected whole numbers, got {str(numbers[0])!r}; name them by labels="
+        )
     if numbers.dtype.kind not in "iu" or numbers.min() < 0 or (labels and numbers.max() >= labels):
         highest = labels - 1 if labels else "K - 1"
         raise MinicnnError(

@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import struct
+import warnings
 import zlib
 from math import prod
 from pathlib import Path
@@ -117,6 +118,11 @@ def _read_folders(root: Path) -> Parts:
     """Read image files from a folder for each class; classes are numbered in the order of the folders' names."""
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
     files = {folder.name: paths for folder in folders if (paths := _images_below(folder))}
+    if files and (empty := [folder.name for folder in folders if folder.name not in files]):
+        warnings.warn(
+            f"{root}: {', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}: no images in it, and so no class",
+            stacklevel=2,
+        )
     if files:
         paths, names = [path for each in files.values() for path in each], list(files)
         classes = np.repeat(np.arange(len(files)), [len(each) for each in files.values()])
@@ -155,7 +161,10 @@ def _read_list(path: Path) -> Parts:
         rows = rows[1:]  # the columns' names
     short = [row for row in rows if len(row) < 2]
     if short or not rows:
-        raise MinicnnError(f"{path}: expected lines of a path and a class, got {short[0] if short else 'none'}")
+        raise MinicnnError(
+            f"{path}: expected lines of a path and a class, got {short[0] if short else 'none'}; "
+            f"{_delimiter(path)!r} parts them in a {path.suffix.lower()}"
+        )
     names = [row[1].strip() for row in rows]
     images = [str(path.parent / row[0].strip()) for row in rows]
     if all(name.isdecimal() for name in names):
@@ -179,4 +188,8 @@ def _read_arrays(path: Path, part: str) -> Parts:
             f"{path}: expected arrays images and labels, or x_train, y_train, x_test and y_test; "
             f"it holds {', '.join(arrays) or 'none'}"
         )
-    return arrays[names[0]], np.asarray(arrays[names[1]]).reshape(-1), []
+    classes = np.asarray(arrays[names[1]]).reshape(-1)
+    if classes.dtype.kind != "U":
+        return arrays[names[0]], classes, []
+    labels, numbers = np.unique(classes, return_inverse=True)
+    return arrays[names[0]], numbers, labels.tolist()

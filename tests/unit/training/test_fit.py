@@ -213,3 +213,23 @@ def test_a_folder_that_can_not_be_written_to_is_refused_before_the_first_step(tm
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(MinicnnError, match="can't write to the folder"):
         fit(make_net(), make_data(), RECIPE, workers=0, checkpoint=tmp_path / "file", on_step=pytest.fail)
+
+
+RERUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.unit.training.test_fit import RECIPE, fit, make_data, make_net, parameters
+import hashlib
+trained = parameters(fit(make_net("cpu"), make_data(), RECIPE, workers=int(sys.argv[2])))
+print(hashlib.sha256(b"".join(trained.values())).hexdigest())
+"""
+
+
+def test_a_recipe_gives_the_same_bits_at_one_thread_and_two():
+    pytest.importorskip("numba")
+    seen = set()
+    for threads, workers in ((1, 0), (2, 2), (2, 0)):
+        words = [sys.executable, "-c", RERUN, str(Path(__file__).parents[3]), str(workers)]
+        env = os.environ | {"NUMBA_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        seen.add(subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout)
+    assert len(seen) == 1

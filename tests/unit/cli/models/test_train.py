@@ -205,3 +205,9 @@ def test_broken_images_are_left_out_and_named(tmp_path, capsys):
     assert train(tmp_path / "data", *words, "--skip-broken") == 0
     assert "left out: " in capsys.readouterr().err
     assert 'broken.png,"is empty' in (tmp_path / "run" / "broken.csv").read_text()
+
+
+def test_one_class_alone_is_refused(tmp_path, capsys):
+    np.savez(tmp_path / "one.npz", images=np.zeros((9, 32, 32), np.uint8), labels=np.zeros(9, int))
+    assert train(tmp_path / "one.npz", "-o", tmp_path / "run") == 1
+    assert "all of 9 images are of the class '0'; expected two classes or more" in capsys.readouterr().err

@@ -32,7 +32,6 @@ def write_folders(folder):
         (folder / f"class {number}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"class {number}" / f"{i}.png")
     (folder / "class 0" / "notes.txt").write_text("no image")
-    (folder / "empty").mkdir()
     return folder
 
 
@@ -117,3 +116,25 @@ def test_a_split_holds_out_the_same_share_of_each_class():
     assert np.bincount(held_out.classes).tolist() == [6, 2]
     assert sorted([*train.images.ravel(), *held_out.images.ravel()]) == list(range(40))
     assert dataset.digest() != train.digest() == dataset.split(0.2, seed=3)[0].digest()
+
+
+def test_classes_of_arrays_may_be_words(tmp_path):
+    np.savez(tmp_path / "words.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array(["owl", "cat", "owl"]))
+    dataset = read_dataset(tmp_path / "words.npz")
+    assert dataset.labels == ["cat", "owl"] and dataset.classes.tolist() == [1, 0, 1]
+    with pytest.raises(MinicnnError, match="expected whole numbers, got 'owl'"):
+        Dataset(np.zeros((1, 4, 4), np.uint8), ["owl"])
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    for name in ("a", "b", "none"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name / "1.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="none: no images in it"):
+        assert read_dataset(tmp_path).labels == ["a", "b"]
+
+
+def test_too_few_images_to_hold_some_out_are_said():
+    with pytest.raises(MinicnnError, match="are 0 of 4 in all"):
+        Dataset(np.zeros((4, 4, 4), np.uint8), [0, 0, 1, 1]).split(0.1)
