@@ -30,6 +30,8 @@ __all__ = [
 
 SHOWN = 8  # labels in a message
 
+SUM_TOLERANCE = 2e-3
+
 
 class Prediction(NamedTuple):
     """A class that a network sees in an image.
@@ -148,6 +150,9 @@ def get_preprocess(net: Network) -> Preprocess:
 def mean_probabilities(net: Network, scores: np.ndarray) -> np.ndarray:
     """Mean over the views of the probabilities, by softmax or sigmoid: scores (V, K) to (K,).
 
+    Scores of several classes that are probabilities already, such as the mean of several softmaxes, are taken as
+    they are.
+
     Raises
     ------
     MinicnnError
@@ -166,7 +171,17 @@ def mean_probabilities(net: Network, scores: np.ndarray) -> np.ndarray:
         raise MinicnnError(
             f"a class score is {wrong}; are the weights whole, and is the input scaled as they were trained for?"
         )
+    if _are_probabilities(net, scores):
+        return scores.mean(axis=0)
     return np.asarray(net.posterior.forward(scores, reference)[0]).mean(axis=0)
+
+
+def _are_probabilities(net: Network, scores: np.ndarray) -> bool:
+    """Return whether a network without a softmax at its end gives numbers above 0 whose sum is 1, in each view."""
+    if not net.names or net.layers[-1].is_posterior or scores.ndim != 2 or scores.shape[1] < 2 or scores.min() < 0:
+        return False
+    # as far as probabilities in float16 are off
+    return bool(np.abs(scores.sum(axis=1, dtype=np.float64) - 1).max() < SUM_TOLERANCE)
 
 
 def class_label(net: Network, target: int) -> str | None:

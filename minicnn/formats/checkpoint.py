@@ -19,6 +19,8 @@ _WRAPPERS = (
     *("model_weights", "model_dict", "net_state_dict", "network_state_dict", "model_params", "ema_state_dict"),
 )
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
+# wrappers of single modules, anywhere in a name: of torch.compile, of FSDP, of activation checkpointing
+_WITHIN = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _AVERAGE = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)([._]|$)")
 _TRAINING = re.compile(
     r"optim|sched|(^|_)(scaler|loops|callbacks?|rng|args?|hparams|hyper|param_groups|history|opt)(_|$)|^state$"
@@ -54,6 +56,9 @@ def select(path: PathLike, value: Any, leaf: type[Leaf], entry: str | None = Non
     {'fc.weight': 2.0}
 
     """
+    # one state dictionary among the items of a list, such as (model, epoch)
+    if isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+        value = {str(i): item for i, item in enumerate(value) if isinstance(item, dict)}
     at, rest = value, entry or ""
     # dots may part dictionaries, or belong to a name
     while rest and isinstance(at, dict):
@@ -237,15 +242,19 @@ def _join(path: PathLike, name: str, key: Any) -> str:
 
 
 def strip_prefix(arrays: Mapping[str, Leaf]) -> dict[str, Leaf]:
-    """Return the arrays without the prefixes that begin every name because of how the model was wrapped.
+    """Return the arrays without what their names have because of how the model, or a module of it, was wrapped.
 
     Examples
     --------
     >>> strip_prefix({"_orig_mod.module.weight": 1, "_orig_mod.module.bias": 2})
     {'weight': 1, 'bias': 2}
+    >>> strip_prefix({"features._orig_mod.0.weight": 1})
+    {'features.0.weight': 1}
 
     """
-    stripped = dict(arrays)
+    unwrapped = {_WITHIN.sub("", name): array for name, array in arrays.items()}
+    # two arrays of one name stay apart
+    stripped = unwrapped if len(unwrapped) == len(arrays) else dict(arrays)
     while prefix := next((p for p in _PREFIXES if stripped and all(n.startswith(p) for n in stripped)), None):
         stripped = {name.removeprefix(prefix): array for name, array in stripped.items()}
     return stripped

@@ -42,6 +42,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 _TEXTS: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs\.github\.com", "a Git LFS pointer, not the file itself; run git lfs pull"),
+    (r"# xet version", "a pointer to a file on Hugging Face, not the file itself; fetch it with hf download"),
     (r"(\.\./)*(\.git/annex|annex|/annex)/", "a git-annex pointer, not the file itself; run git annex get"),
     (r"(?i)(<!--.*?-->\s*)*<(!doctype html|html|head|body)", f"a web page, saved in place of the file; {_FETCH}"),
     (
@@ -50,7 +51,8 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ),
     (r"(?s)(<\?xml.{0,200})?<Error>", f"a server's message of an error; {_FETCH}"),
     (
-        r"(?i)(404|403|401)?:? ?(not found|forbidden|unauthorized|access denied|entry not found|invalid username)",
+        r"(?i)(40[134]|429|5\d\d)?:? ?(not found|forbidden|unauthorized|access denied|entry not found|"
+        r"invalid username|too many requests|rate limit|bad gateway|service unavailable|internal server error)",
         f"a server's message of an error; {_FETCH}",
     ),
     (r"(?s)(#[^\n]*\n|\s)*\[net(work)?\]", f"the description of a Darknet network; {_EXPORT}"),
@@ -175,6 +177,15 @@ def describe_folder(path: Path) -> str | None:
         (
             lambda: (path / "Manifest.json").exists() and (path / "Data").is_dir(),
             f"a Core ML package; {_EXPORT}, from which it was made",
+        ),
+        (
+            lambda: (path / ".metadata").exists() and any(path.glob("*.distcp")),
+            "a checkpoint of torch.distributed; join its parts into one file with "
+            "torch.distributed.checkpoint.format_utils.dcp_to_torch_save",
+        ),
+        (
+            lambda: (path / "_METADATA").exists() or (path / "_CHECKPOINT_METADATA").exists(),
+            "a checkpoint of Orbax (JAX); restore it there and save its arrays with numpy.savez",
         ),
         (
             lambda: (path / "data.pkl").exists(),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from minicnn.errors import WeightsError
+from minicnn.errors import MinicnnError, WeightsError
 from minicnn.formats.containers.files import escape
-from minicnn.layers import Flatten, Layer, LogSoftmax, Softmax
+from minicnn.layers import Dropout, Exp, Flatten, Layer, LogSoftmax, Permute, Reshape, Softmax
 from minicnn.layers.base import Shape
-from minicnn.layers.sequence import INPUT, NamedLayers
+from minicnn.layers.sequence import INPUT, NamedLayers, output_shape
 
-__all__ = ["GraphNode", "flatten_scores", "list_layers"]
+__all__ = ["GraphNode", "end_in_posterior", "flatten_scores", "list_layers"]
 
 MAX_NAME_LENGTH = 120
+# of maps of one pixel these keep all values in their order
+_KEEPING = (Flatten, Reshape, Permute, Dropout)
 
 
 class GraphNode(NamedTuple):
@@ -93,8 +95,47 @@ def _make_unique(name: str, names: set[str]) -> str:
     return name
 
 
-def flatten_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
+def end_in_posterior(chain: NamedLayers, input_shape: Sequence[int | None] | None) -> NamedLayers:
+    """Return the chain with the softmax or sigmoid of its scores at its end, where ``Network`` looks for it.
+
+    Programs flatten probabilities too, and leave a dropout behind them; an exponential of logarithms of
+    probabilities is a softmax.
+
+    Examples
+    --------
+    >>> chain = end_in_posterior([("prob", Softmax()), ("flat", Flatten())], (10, 1, 1))
+    >>> [name for name, _ in chain]
+    ['flat', 'prob']
+
+    """
+    if len(chain) > 1 and isinstance(chain[-1][1], Exp) and isinstance(chain[-2][1], LogSoftmax):
+        if not chain[-1][1].inputs:
+            chain = [*chain[:-2], (chain[-1][0], Softmax(inputs=chain[-2][1].inputs))]
+    at = len(chain) - 1
+    while at > 0 and isinstance(chain[at][1], _KEEPING) and not chain[at][1].inputs:
+        at -= 1
+    if input_shape is None or at in (len(chain) - 1, -1) or not chain[at][1].is_posterior:
+        return chain
+    if chain[at][1].inputs:
+        return chain
+    try:
+        # any numbers stand for open sizes
+        known = tuple(n or standin for n, standin in zip(input_shape, (1, 1009, 1013, 1019), strict=False))
+        shape = output_shape(chain[:at], known)
+    except MinicnnError:
+        return chain
+    if any(n != 1 for n in shape[1:]):
+        return chain
+    flat = [(chain[-1][0], Flatten())] if len(shape) > 1 else []
+    return [*chain[:at], *flat, chain[at]]
+
+
+def flatten_scores(
+    chain: NamedLayers, shape: Shape, input_shape: Sequence[int | None] | None = None
+) -> NamedLayers:
     """Return the chain with a Flatten where its scores, of ``shape``, are maps of one pixel; before a softmax.
+
+    With the ``input_shape`` a softmax that has other layers behind it is put at the end, see ``end_in_posterior``.
 
     Examples
     --------
@@ -103,8 +144,9 @@ def flatten_scores(chain: NamedLayers, shape: Shape) -> NamedLayers:
     ['flatten', 'prob']
 
     """
-    if len(shape) != 3 or shape[1:] != (1, 1) or not chain:
-        return chain
+    ended = end_in_posterior(chain, input_shape)
+    if ended is not chain or len(shape) != 3 or shape[1:] != (1, 1) or not chain:
+        return ended
     # a softmax at the end needs its scores flat
     end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)
     name = "flatten"

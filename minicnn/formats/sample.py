@@ -29,9 +29,11 @@ class Sample:
     def text(self) -> str:
         """The beginning as text, "" if it is none: no mark of byte order and no spaces before it."""
         head = self.head.removeprefix(b"\xef\xbb\xbf")
+        # as some programs of Windows save text
+        encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
         try:
             # the last character may be cut
-            text = head.decode("utf-8", "strict" if self.size <= HEAD_BYTES else "ignore").lstrip()
+            text = head.decode(encoding, "strict" if self.size <= HEAD_BYTES else "ignore").lstrip()
         except UnicodeDecodeError:
             return ""
         return text if all(c.isprintable() or c.isspace() for c in text[:512]) else ""

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from minicnn._utils.types import PathLike
 from minicnn.errors import MinicnnError
+from minicnn.evaluate.datasets.class_items import read_items
 from minicnn.evaluate.datasets.text import read_text
 
 __all__ = ["read_class_list"]
@@ -55,7 +56,8 @@ def read_class_list(path: PathLike) -> list[str]:
         One name a line, blank lines aside, as "tench" or "n01440764 tench, Tinca tinca"; each line perhaps with
         its number before it, "0: tench".  CSV with a header.  JSON or a Python literal: a list of names, a
         dictionary from numbers to names or from names to numbers, or ``imagenet_class_index.json``; also as the
-        "id2label", "names", "classes" and so on of a larger dictionary, or the "categories" of COCO.
+        "id2label", "names", "classes" and so on of a larger dictionary, or the "categories" of COCO.  JSON lines,
+        the "names" of a YAML file, TensorFlow's label map (.pbtxt).
 
     Returns
     -------
@@ -79,7 +81,10 @@ def read_class_list(path: PathLike) -> list[str]:
     """
     path = Path(path)
     text = read_text(path, LIMIT).strip()
-    if text[:1] in ("{", "["):
+    items = read_items(text)
+    if items is not None:
+        entries = list(_find_entries(items, path))
+    elif text[:1] in ("{", "["):
         entries = list(_find_entries(_parse_literal(text, path), path))
     else:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -115,7 +120,10 @@ def _read_lines(lines: list[str]) -> list[Entry]:
         first = min(numbers, default=0)
         if len(matches) == len(lines) and first < 2 and sorted(numbers) == [*range(first, first + len(lines))]:
             return [(n, _unquote(match["name"])) for n, match in zip(numbers, matches, strict=True)]
-    return [(None, line) for line in lines]
+    # as copied out of a program's list
+    unquoted = [_unquote(line) for line in lines]
+    quoted = all(line != name for line, name in zip(lines, unquoted, strict=True))
+    return [(None, line) for line in (unquoted if quoted else lines)]
 
 
 def _read_columns(lines: list[str]) -> list[Entry]:

@@ -79,7 +79,7 @@ def read(
     if unread:
         raise net.error(describe_unread(unread))
     try:
-        chain = flatten_scores(list_layers(nodes, entry.name, target), shape)
+        chain = flatten_scores(list_layers(nodes, entry.name, target), shape, entry.shape)
         return Network(chain, entry.shape, build_preprocess(entry, mean), name=name)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None

@@ -18,6 +18,7 @@ from minicnn.formats.containers import files, zip_archive
 from minicnn.formats.containers.hdf5 import Group
 from minicnn.formats.containers.hdf5 import read as read_hdf5
 from minicnn.formats.ends import ONLY, Ends
+from minicnn.formats.graph import end_in_posterior
 from minicnn.formats.keras.builder import build_layers
 from minicnn.formats.keras.model import MAX_CONFIG_BYTES, decode_model, parse_config
 from minicnn.formats.keras.weights import open_weights, read_state_dict
@@ -124,4 +125,5 @@ def _build_network(description: str, root: Group, version: int | None, name: str
     shape, layers = build_layers(model, open_weights(root), "theano" in backends, version, old_backend)
     # a network has an input shape only if no length of it is open
     sizes = tuple(n for n in shape if n is not None)
+    layers = end_in_posterior(layers, shape)
     return Network(layers, sizes if len(sizes) == len(shape) else None, name=name)

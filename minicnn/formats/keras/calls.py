@@ -20,6 +20,7 @@ ARITHMETIC = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Negative")
 TENSORFLOW = {
     **{"__operators__.add": "Add", "math.add": "Add", "math.subtract": "Subtract", "math.multiply": "Multiply"},
     **{"math.truediv": "TrueDivide", "math.divide": "TrueDivide", "math.negative": "Negative"},
+    "nn.bias_add": "Add",
 }
 MAX_CONSTANT = 1 << 16
 _TENSOR = ("class_name", "config", "shape", "dtype", "keras_history", "name")  # of a tensor in a call
@@ -40,6 +41,8 @@ def read_operands(node: Any, kind: str) -> Iterator[str | Constant]:
 
     """
     is_arithmetic = kind in ARITHMETIC
+    # TensorFlow's operations of Keras 2 leave out a pair of brackets
+    node = [node] if isinstance(node, list) and node and isinstance(node[0], str) else node
     node = _spell_out(node) if is_arithmetic else node
     if not isinstance(node, dict):
         for history in node if isinstance(node, list) else [None]:
@@ -66,6 +69,10 @@ def _spell_out(node: Any) -> Any:
             left = _spell_out_operand(first if name == "_CONSTANT_VALUE" else [name, call, first])
             right = _spell_out_operand(second)
             return {"args": [left, right], "kwargs": {k: v for k, v in others.items() if k != "name"}}
+        case [[str(name), int() as call, int() as place, {"bias": list() as bias, **others}]]:
+            given = {k: v for k, v in others.items() if k != "name" and (k, v) != ("data_format", "channels_last")}
+            args = [_spell_out_operand([name, call, place]), _spell_out_operand(bias)]
+            return {"args": args, "kwargs": given}
     return node
 
 

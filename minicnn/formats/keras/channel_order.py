@@ -83,10 +83,21 @@ def _read_pick(entry: Any) -> _Pick | None:
             "inbound_nodes": [{"args": [tensor, [*items]], "kwargs": {}}],
         } if _history(tensor):
             pass
+        # TensorFlow's of Keras 2
+        case {
+            "config": {"function": "__operators__.getitem"},
+            "inbound_nodes": [
+                [str(), int(), 0, {"slice_spec": [*items], **rest}]
+                | [[str(), int(), 0, {"slice_spec": [*items], **rest}]]
+            ],
+        } if not any(value is not None for value in rest.values()):
+            (node,) = entry["inbound_nodes"]
+            history = (node if isinstance(node[0], str) else node[0])[:3]
+            tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": history}}
         case _:
             return None
     match items:
-        case [{"class_name": "__ellipsis__"}, item]:
+        case [{"class_name": "__ellipsis__"} | "...", item]:
             axis = -1
         case [first, item, *rest] if all(_slice(each) == (None, None, None) for each in (first, *rest)):
             axis = 1
@@ -98,7 +109,11 @@ def _read_pick(entry: Any) -> _Pick | None:
 
 def _slice(item: Any) -> tuple[Any, Any, Any] | None:
     match item:
-        case {"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": step}}:
+        case {"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": step}} | {
+            "start": start,
+            "stop": stop,
+            "step": step,
+        }:
             if all(n is None or isinstance(n, int) for n in (start, stop, step)):
                 return start, stop, step
     return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.formats.containers.files import escape
-from minicnn.formats.keras.context import BuildContext, check_channels_axis, count_channels
+from minicnn.formats.keras.context import BuildContext, check_channels_axis, count_channels, map_size
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import Conv2d, Layer
+from minicnn.layers import Conv2d, Layer, ZeroPad2d
 
-__all__ = ["normalization", "random_crop", "rescaling"]
+__all__ = ["center_crop", "normalization", "random_crop", "rescaling"]
 
 EPSILON = 1e-7  # the smallest deviation that Keras divides by
 
@@ -35,6 +35,18 @@ def normalization(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
     if spec.get("invert", False):
         return [_affine(spec, context, deviation, mean)]
     return [_affine(spec, context, 1 / deviation, -mean / deviation)]
+
+
+def center_crop(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Return the layers that cut the middle out; what is over on both sides begins one pixel earlier if odd."""
+    (height, width), (h, w) = map_size(spec, context), (spec.pair("height")[0], spec.pair("width")[0])
+    if h > height or w > width:
+        raise spec.error(
+            f"cuts {(h, w)} out of {(height, width)}, which is resized first; put a Resizing before it"
+        )
+    top, left = (height - h) // 2, (width - w) // 2
+    sides = -left, -(width - w - left), -top, -(height - h - top)
+    return [ZeroPad2d(sides)] if any(sides) else []
 
 
 def random_crop(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:

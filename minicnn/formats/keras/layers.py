@@ -18,7 +18,7 @@ from minicnn.formats.keras.activations import ACTIVATION_LAYERS, activation, rec
 from minicnn.formats.keras.arithmetic import ARITHMETIC_LAYERS
 from minicnn.formats.keras.context import BuildContext, check_weights, count_channels, padding_mode
 from minicnn.formats.keras.fields import AUGMENTATION
-from minicnn.formats.keras.front import normalization, random_crop, rescaling
+from minicnn.formats.keras.front import center_crop, normalization, random_crop, rescaling
 from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.norms import NORMS
@@ -30,7 +30,7 @@ __all__ = ["convert_layer"]
 
 # at inference
 _IDENTITIES = (
-    *("InputLayer", "ActivityRegularization", "GaussianNoise"),
+    *("InputLayer", "Identity", "ActivityRegularization", "GaussianNoise"),
     *("GaussianDropout", "AlphaDropout", "SpatialDropout2D"),
     *AUGMENTATION,
 )
@@ -205,6 +205,7 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "Dropout": lambda spec, arrays, context: [nn.Dropout(float(spec.number("rate", 0.5)))],
     "Rescaling": rescaling,
     "Normalization": normalization,
+    "CenterCrop": center_crop,
     "RandomCrop": random_crop,
     **ARITHMETIC_LAYERS,
     **MAP_LAYERS,

@@ -62,6 +62,9 @@ def _flatten(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
         raise spec.error(f"needs the size of its input, which is {escape(context.shape)}")
     if len(context.shape) == 1:
         return []
+    # rows of values are in the file's order here too
+    if len(context.shape) == 2:
+        return [nn.Flatten()]
     moves_channels = first is True or not context.channels_first
     # maps of one pixel are the same vector in either order
     return (

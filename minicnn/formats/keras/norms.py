@@ -95,6 +95,20 @@ def _unit_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> l
         raise spec.error("expected the 2-norm")
     # eps only keeps what is 0 everywhere at 0
     norm = nn.RMSNorm(channels, eps=1e-30, weight=np.full(channels, channels**-0.5, np.float32))
+    return _over_channels(norm, context)
+
+
+def _rms_norm(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Return RMSNormalization over the channels: weight x / sqrt(mean of x^2 + eps)."""
+    check_channels_axis(spec, context)
+    channels = _count_values(spec, context)
+    (weight,) = check_weights(spec, arrays, 1)
+    norm = nn.RMSNorm(channels, eps=float(spec.number("epsilon", 1e-6)), weight=weight)
+    return _over_channels(norm, context)
+
+
+def _over_channels(norm: Layer, context: BuildContext) -> list[Layer]:
+    """Return a normalisation of the last axis as one of the channels."""
     return [nn.Permute((1, 2, 0)), norm, nn.Permute((2, 0, 1))] if len(context.shape) == 3 else [norm]
 
 
@@ -107,6 +121,7 @@ NORMS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] 
     "BatchNormalization": _batch_norm,
     "GroupNormalization": _group_norm,
     "LayerNormalization": _layer_norm,
+    "RMSNormalization": _rms_norm,
     "Softmax": _softmax,
     "UnitNormalization": _unit_norm,
 }

@@ -68,7 +68,8 @@ def _build_network(net: Mapping[str, Any], name: str) -> Network:
     target, nodes = _build_nodes(decode_blocks(net), input_shape[0] if input_shape else None)
     layers = list_layers(nodes, INPUT, target)
     # where the size of the input is open, the scores are taken for maps of one pixel
-    layers = flatten_scores(layers, sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1))
+    shape = sequence.output_shape(layers, input_shape) if input_shape else (0, 1, 1)
+    layers = flatten_scores(layers, shape, input_shape)
     scores = sequence.output_shape(layers, input_shape) if input_shape else None
     return Network(layers, input_shape, read_preprocess(meta), read_labels(meta, scores), name=name)
 

@@ -169,6 +169,12 @@ def _transpose(op: ConstantOperation) -> np.ndarray:
     return op[0].transpose(op.attribute("perm"))
 
 
+def _tile(op: ConstantOperation) -> np.ndarray:
+    repeats = [int(n) for n in op[1]]
+    op.take(op[0].size * prod(max(n, 0) for n in repeats), op[0].itemsize)
+    return np.tile(op[0], repeats)
+
+
 def _cast(op: ConstantOperation) -> np.ndarray:
     code = KINDS[op.attribute("to")].code
     dtype = np.dtype("f4" if code == "bf16" else code)
@@ -292,6 +298,7 @@ FOLDED: dict[str, _Fold] = {
     "Squeeze": _squeeze,
     "Sub": _elementwise(np.subtract),
     "Tanh": _elementwise(np.tanh),
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Where": _elementwise(np.where),

@@ -56,11 +56,17 @@ def _make_softmax(layer: Layer) -> Callable[[BoundNode], list[Layer]]:
     def lower(op: BoundNode) -> list[Layer]:
         # before opset 13 the softmax runs over this axis and all behind it together
         axis = op.axis(op.node.integer("axis", 1 if op.opset < 13 else -1))
-        over_all = op.opset < 13 and prod(op.shape[1:]) != 1
-        if axis != 1 or over_all or (op.open_size and op.opset < 13):
-            axes = f"axes {axis} to {op.rank - 1} together" if op.opset < 13 else f"axis {axis}"
-            raise op.error(f"runs over {axes} of N x {op.shape}; there is a layer for the channels, axis 1")
-        return [layer]
+        behind, open_behind = op.shape[axis:], op.other[axis:]
+        if axis == 0 or (op.opset < 13 and (prod(behind) != 1 or behind != open_behind)):
+            over = f"axes {axis} to {op.rank - 1} together" if op.opset < 13 else f"axis {axis}"
+            raise op.error(f"runs over {over} of N x {op.shape}; there is a layer for one axis, not the batch's")
+        if axis == 1:
+            return [layer]
+        # ours runs over the channels: there and back
+        axes = list(range(op.rank - 1))
+        axes[0], axes[axis - 1] = axes[axis - 1], axes[0]
+        swap = nn.Permute(tuple(axes))
+        return [swap, layer, swap]
 
     return lower
 

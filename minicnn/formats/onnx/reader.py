@@ -71,7 +71,8 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
     if target not in lowering.shapes or (target in lowering.squares and target not in lowering.graph):
         raise WeightsError(f"{path}: the output {escape(target)!r} does not come from the input through layers")
     try:
-        chain = flatten_scores(list_layers(lowering.graph, name, target), lowering.shapes[target][0])
+        layers = list_layers(lowering.graph, name, target)
+        chain = flatten_scores(layers, lowering.shapes[target][0], shapes[0])
         preprocess, labels = _parse_metadata(model)
         input_shape = None if lowering.open else shapes[0]
         return Network(chain, input_shape, preprocess, labels, name=model.path.stem)

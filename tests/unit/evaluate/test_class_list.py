@@ -28,6 +28,14 @@ FORMS = {
     "json of objects": json.dumps([{"id": i, "name": name} for i, name in enumerate(NAMES)]),
     "coco": json.dumps({"images": [], "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES)]}),
     "config of transformers": json.dumps({"hidden": 8, "id2label": dict(enumerate(NAMES))}),
+    "json lines": "\n".join(json.dumps({"id": i, "name": name}) for i, name in enumerate(NAMES)),
+    "yaml": "nc: 3\nnames:\n  0: cat\n  1: 'Bär, brown bear'\n  2: crane\ntrain: a\n",
+    "yaml in a row": "nc: 3\nnames: [cat, 'Bär, brown bear', crane]\n",
+    "yaml list": "- cat\n- Bär, brown bear\n- crane\n",
+    "label map": "\n".join(
+        f"item {{\n id: {i}\n name: '/m/{i}' display_name: \"{n}\" }}" for i, n in enumerate(NAMES)
+    ),
+    "a program's list": "'cat',\n'Bär, brown bear',\n'crane'",
     "python dictionary": "{0: 'cat',\n 1: 'Bär, brown bear',\n 2: 'crane'}",
 }
 

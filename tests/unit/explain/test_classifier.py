@@ -9,8 +9,20 @@ from minicnn.errors import MinicnnError
 from minicnn.explain import class_model, localise, predict, saliency
 from minicnn.explain.class_model import Ascent
 from minicnn.explain.outputs.classifier import as_classifier, describe_outputs
+from minicnn.explain.prediction import mean_probabilities
 from minicnn.io.load import save
-from minicnn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, Permute, ReLU, Reshape, Sigmoid, Softmax
+from minicnn.layers import (
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    Permute,
+    ReLU,
+    Reshape,
+    Scale,
+    Sigmoid,
+    Softmax,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(one score is|values are) taken:UserWarning")
 SIZE = (12, 16)
@@ -167,3 +179,11 @@ def test_commands_answer(kind, words, tmp_path, capsys):
         name = "grad-cam" if "--method" in rest else "saliency"
         assert main(["inspect", "--verify", str(tmp_path / f"p.{name}.png")]) == 0
     assert "100.00%" not in capsys.readouterr().out
+
+
+def test_scores_that_are_probabilities_get_no_softmax_again():
+    net = Network([Linear(4, 3), Softmax(), Scale((), bias=False, weight=np.ones((), np.float32))], (4,), seed=0)
+    p = net(np.float32([[1, -2, 3, 0.5], [0, 1, 0, 2]]))
+    np.testing.assert_array_equal(mean_probabilities(net, p), p.mean(axis=0))
+    halves = np.float32([[0.5, 0.5, 0.5]])
+    np.testing.assert_allclose(mean_probabilities(net, halves), [1 / 3] * 3)

@@ -20,6 +20,11 @@ CASES = {
         lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
     ),
     "cropping": (layer("Cropping2D", "x", cropping=[[1, 2], [0, 3]]), lambda x: x[:, :, 1:-2, :-3]),
+    "middle": (layer("CenterCrop", "x", height=6, width=5), lambda x: x[:, :, 1:7, 1:6]),
+    "root mean square": (
+        layer("RMSNormalization", "x", BIAS[:3], axis=-1, epsilon=0.1),
+        lambda x: F.rms_norm(x.movedim(1, -1), (3,), torch.from_numpy(BIAS[:3]), 0.1).movedim(-1, 1),
+    ),
     "resizing": (
         layer("Resizing", "x", height=7, width=15, interpolation="bilinear"),
         lambda x: F.interpolate(x, size=(7, 15), mode="bilinear"),
@@ -42,7 +47,7 @@ CASES = {
 @pytest.mark.parametrize("open_size", (False, True))
 def test_maps(name, open_size, tmp_path):
     item, oracle = CASES[name]
-    shape = (None, None, 3) if open_size and name != "permute" else SHAPE
+    shape = (None, None, 3) if open_size and name not in ("permute", "middle") else SHAPE
     net = minicnn.load(keras(tmp_path / "net.keras", sequential(item, shape=shape)))
     x = floats(RNG, 2, 3, *SHAPE[:2])
     expected = oracle(torch.from_numpy(x)).numpy()
@@ -107,3 +112,29 @@ def test_bilinear_of_tensorflow_1(version, read, tmp_path):
         return
     with pytest.raises(WeightsError, match="placed pixels by their corners"):
         minicnn.load(path)
+
+
+def test_a_middle_larger_than_the_picture_is_refused(tmp_path):
+    path = keras(tmp_path / "net.keras", sequential(layer("CenterCrop", "x", height=10, width=8), shape=SHAPE))
+    with pytest.raises(WeightsError, match=r"layer 'x' \(CenterCrop\): cuts \(10, 8\) out of \(9, 8\)"):
+        minicnn.load(path)
+
+
+def test_rows_are_flattened_in_their_order(tmp_path):
+    rows = [layer("Reshape", "r", target_shape=[24, 9]), layer("Flatten", "f")]
+    net = minicnn.load(keras(tmp_path / "net.keras", sequential(*rows, shape=SHAPE)))
+    x = floats(RNG, 2, 3, *SHAPE[:2])
+    np.testing.assert_array_equal(net(x), x.transpose(0, 2, 3, 1).reshape(2, -1))
+
+
+def test_a_softmax_before_a_reshape_is_the_end(tmp_path):
+    """The end of MobileNet, as Keras 2 wrote it."""
+    rows = [
+        layer("GlobalAveragePooling2D", "p", keepdims=True),
+        layer("Activation", "prob", activation="softmax"),
+        layer("Reshape", "r", target_shape=[3]),
+    ]
+    net = minicnn.load(keras(tmp_path / "net.keras", sequential(*rows, shape=SHAPE)))
+    x = floats(RNG, 2, 3, *SHAPE[:2])
+    np.testing.assert_allclose(net(x), x.mean((2, 3)), rtol=1e-5, atol=1e-6)
+    assert net.names[-1] == "prob"

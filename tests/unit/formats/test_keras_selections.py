@@ -8,7 +8,7 @@ import pytest
 
 import minicnn
 from minicnn.errors import WeightsError
-from tests.helpers.keras_files import INPUT, floats, functional, keras, layer
+from tests.helpers.keras_files import INPUT, floats, functional, h5, keras, layer
 
 RNG = np.random.default_rng(0)
 ALL, REST = {"class_name": "__slice__", "config": dict.fromkeys(("start", "stop", "step"))}, "__ellipsis__"
@@ -87,3 +87,23 @@ def test_a_range_along_an_axis(tmp_path, item, expected):
 def test_what_is_selected_otherwise_is_refused(tmp_path, axis, items):
     with pytest.raises(WeightsError, match=r"GetItem|Stack"):
         minicnn.load(write(tmp_path / "odd.keras", *stacked(axis, items)))
+
+
+def test_channels_of_a_file_of_keras_2(tmp_path):
+    """``preprocess_input`` of a net on BGR images, as TensorFlow's operations."""
+    reverse = [{"class_name": "__ellipsis__"}, {"start": None, "stop": None, "step": -1}]
+    layers = [
+        layer("SlicingOpLambda", "tf.getitem", function="__operators__.getitem"),
+        layer("TFOpLambda", "tf.nn.bias_add", function="nn.bias_add"),
+        layer("TFOpLambda", "tf.math.truediv", function="math.truediv"),
+    ]
+    nodes = [
+        [INPUT, 0, 0, {"slice_spec": reverse}],
+        ["tf.getitem", 0, 0, {"bias": [-103.0, -116.0, -123.0], "data_format": "channels_last"}],
+        ["tf.nn.bias_add", 0, 0, {"y": 2.0, "name": None}],
+    ]
+    entries = [entry | {"node": node} for entry, node in zip(layers, nodes, strict=True)]
+    net = minicnn.load(h5(tmp_path / "net.h5", functional(*entries, shape=SHAPE)))
+    x = floats(RNG, 2, 3, 4, 5)
+    mean = np.float32([103, 116, 123])[:, None, None]
+    np.testing.assert_allclose(net(x), (x[:, ::-1] - mean) / 2, rtol=1e-6)

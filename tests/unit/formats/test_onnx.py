@@ -277,6 +277,52 @@ def test_scores_of_one_pixel_come_as_rows(tmp_path):
     assert net(normal(2, 3, 4, 5)).shape == (2, 3)
 
 
+TAILS = {
+    "flatten": [("Softmax", "a", "b", {"axis": 1}), ("Flatten", "b", "y", {})],
+    "squeeze": [("Softmax", "a", "b", {"axis": 1}), ("Squeeze", "b axes", "y", {})],
+    "reshape": [("LogSoftmax", "a", "b", {"axis": 1}), ("Reshape", "b shape", "y", {})],
+    "dropout": [("Flatten", "a", "f", {}), ("Softmax", "f", "b", {"axis": 1}), ("Dropout", "b", "y", {})],
+    "exponential": [("Flatten", "a", "f", {}), ("LogSoftmax", "f", "b", {"axis": 1}), ("Exp", "b", "y", {})],
+    "sigmoid": [("Sigmoid", "a", "b", {}), ("Flatten", "b", "y", {})],
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_what_stands_behind_a_softmax_makes_scores_of_no_probabilities(tail, tmp_path):
+    nodes = [("GlobalAveragePool", "x", "a", {}), *TAILS[tail]]
+    constants = {"axes": np.array([2, 3]), "shape": np.array([-1, 5])}
+    x = normal(2, 5, 4, 4)
+    net = check(model(nodes, (5, 4, 4), constants), tmp_path, x)
+    np.testing.assert_allclose(net(x), x.mean((2, 3)), rtol=1e-5, atol=1e-6)
+    assert net.layers[-1].is_posterior and net(x).shape == (2, 5)
+
+
+def test_a_softmax_over_maps_stays_where_it_is(tmp_path):
+    nodes = [("Softmax", "x", "a", {"axis": 1}), ("Flatten", "a", "y", {})]
+    check(model(nodes, (5, 4, 4)), tmp_path, normal(2, 5, 4, 4), "Softmax Flatten")
+
+
+@pytest.mark.parametrize(("axis", "opset"), [(2, 17), (-1, 17), (3, 11)])
+def test_softmax_over_any_axis(axis, opset, tmp_path):
+    nodes = [("Softmax", "x", "a", {"axis": axis}), ("Relu", "a", "y", {})]
+    check(model(nodes, (5, 4, 3), opset=opset), tmp_path, normal(2, 5, 4, 3), "Permute Softmax Permute ReLU")
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_softmax_over_the_batch_is_refused(opset, tmp_path):
+    with pytest.raises(WeightsError, match="there is a layer for one axis, not the batch's"):
+        load_model(model([("Softmax", "x", "y", {"axis": 0})], (5,), opset=opset), tmp_path)
+
+
+def test_a_constant_that_is_tiled(tmp_path):
+    nodes = [("Tile", "row times", "b", {}), ("Add", "x b", "y", {})]
+    check(
+        model(nodes, (4, 3, 2), {"row": normal(2, 1, 1), "times": np.array([2, 1, 1])}),
+        tmp_path,
+        normal(2, 4, 3, 2),
+    )
+
+
 def test_open_height_and_width(tmp_path):
     nodes = [
         ("Conv", "x w", "a", {"auto_pad": "SAME_UPPER"}),

@@ -115,6 +115,13 @@ def test_what_lies_beside_the_weights_is_skipped(tmp_path, kind, protocol):
         {"meta": {"CLASSES": ["a"]}, "state_dict": prefixed("backbone.")},
         {name: torch.nn.Parameter(t) for name, t in TENSORS.items()},
         {name: t.T.contiguous().T if t.ndim == 2 else t for name, t in TENSORS.items()},
+        [TENSORS],
+        (prefixed("module."), 12),
+        {name.replace(".", "._orig_mod.", 1): t for name, t in TENSORS.items()},
+        {
+            name.replace(".", "._checkpoint_wrapped_module._fsdp_wrapped_module.", 1): t
+            for name, t in TENSORS.items()
+        },
         {"state_dict": {**prefixed("model."), **prefixed("backbone.")}},  # one module under two names
     ],
 )

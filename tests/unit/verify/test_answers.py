@@ -48,6 +48,19 @@ def name_of_first(comparison):
 # arrays
 
 
+def test_a_module_that_detaches_its_input_has_no_gradient_to_compare():
+    class Detached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = to_torch(small())
+
+        def forward(self, x):
+            return self.inner(x.detach())
+
+    comparison = compare(small(), Detached().eval(), draw())
+    assert comparison.ok and "input" not in {value.name for value in comparison.gradients}
+
+
 def test_an_input_changed_in_place():
     net, x = small(), draw()
 

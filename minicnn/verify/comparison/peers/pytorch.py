@@ -112,9 +112,12 @@ def from_module(module: Any, name: str = "") -> Peer:
             return {}
         # the sum over the batch: no image reads another, so that each gets its own gradient
         _before_softmax(run).reshape(len(run.y), -1)[:, target].sum().backward()
-        named = ((output.name, output.tensor.grad) for output in run.outputs if output.name)
-        gradients = {n: grad.cpu().numpy() for n, grad in named if grad is not None}
-        return gradients | {"input": run.x.grad.cpu().numpy()}
+        named = [
+            *((output.name, output.tensor.grad) for output in run.outputs if output.name),
+            ("input", run.x.grad),
+        ]
+        # a module that detaches its input gives it none
+        return {n: grad.cpu().numpy() for n, grad in named if grad is not None}
 
     name, precision = name or f"torch module {type(module).__name__}", own if own == "bfloat16" else ""
     return Peer(name, values, gradient, float64=True, dtype=own, precision=precision, remarks=remarks)
