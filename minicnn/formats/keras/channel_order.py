@@ -84,16 +84,11 @@ def _read_pick(entry: Any) -> _Pick | None:
         } if _history(tensor):
             pass
         # TensorFlow's of Keras 2
-        case {
-            "config": {"function": "__operators__.getitem"},
-            "inbound_nodes": [
-                [str(), int(), 0, {"slice_spec": [*items], **rest}]
-                | [[str(), int(), 0, {"slice_spec": [*items], **rest}]]
-            ],
-        } if not any(value is not None for value in rest.values()):
-            (node,) = entry["inbound_nodes"]
-            history = (node if isinstance(node[0], str) else node[0])[:3]
-            tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": history}}
+        case {"config": {"function": "__operators__.getitem"}, "inbound_nodes": [[*call]]}:
+            selection = _read_slices(call[0] if len(call) == 1 else call)
+            if selection is None:
+                return None
+            tensor, items = selection
         case _:
             return None
     match items:
@@ -105,6 +100,15 @@ def _read_pick(entry: Any) -> _Pick | None:
             return None
     item = item if isinstance(item, int) and not isinstance(item, bool) else _slice(item)
     return None if item is None else _Pick(tensor, axis, item)
+
+
+def _read_slices(call: Any) -> tuple[Any, list[Any]] | None:
+    """Return the tensor and the slices of a call of Keras 2, [name, 0, 0, {"slice_spec": slices}]."""
+    match call:
+        case [str(name), int(place), 0, {"slice_spec": [*slices], **others}]:
+            if all(value is None for value in others.values()):
+                return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, place, 0]}}, slices
+    return None
 
 
 def _slice(item: Any) -> tuple[Any, Any, Any] | None:
