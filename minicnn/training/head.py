@@ -44,6 +44,7 @@ def replace_head(net: Network, labels: Sequence[str], seed: int = 0) -> Network:
     name, last = layers[at]
     with_bias = "bias" in last.parameter_shapes()
     rng = np.random.default_rng(seed)
+    new: Linear | Conv2d
     if isinstance(last, Linear):
         new = replace(last, out_features=len(labels), weight=None, bias=with_bias).initialise(rng)
     elif isinstance(last, Conv2d) and last.groups == 1:

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import minicnn
 from minicnn import load
 from minicnn.cli import main
 from minicnn.training import read_recipe
@@ -211,3 +213,25 @@ def test_one_class_alone_is_refused(tmp_path, capsys):
     np.savez(tmp_path / "one.npz", images=np.zeros((9, 32, 32), np.uint8), labels=np.zeros(9, int))
     assert train(tmp_path / "one.npz", "-o", tmp_path / "run") == 1
     assert "all of 9 images are of the class '0'; expected two classes or more" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_guide_fine_tune_predict_and_explain(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("numba")
+    guide = Path(minicnn.__file__).parent.parent / "docs" / "how_to" / "train_a_network.md"
+    section = guide.read_text(encoding="utf-8").split("## Fine-tuning")[1].split("\n## ")[0]
+    commands = [line.split()[1:] for line in section.splitlines() if line.startswith("    minicnn ")]
+    assert [words[0] for words in commands] == ["train", "predict", "saliency"]
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        folder = tmp_path / "photos" / ("dark", "light")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 60, (64, 80, 3), np.uint8) + np.uint8(180 * (i % 2))
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    Image.fromarray(pixels).save("new.jpg")
+    train_words, *others = commands
+    # three images of a class are too few to hold a tenth of them out
+    assert main([*train_words, "--hold-out", "0.34"]) == 0
+    for words in others:
+        assert main(words) == 0
+    assert "light" in capsys.readouterr().out
