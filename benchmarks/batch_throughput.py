@@ -8,7 +8,8 @@ PHOTOGRAPHS is a folder of JPEG files, repeated until there are N.  EfficientNet
   and asks ONNX Runtime, with two threads, for its scores;
 - ``saliency``: the same beside a loop of torch, of two threads: forward, input gradient, largest channel.
 
-``--splits`` measures instead how many processes of how many threads, and images of a pass, are fastest.
+``--splits`` measures instead two processes of one thread, one of them, and this process with two threads (0), each
+with passes of several sizes.
 
 All take turns, each in a process of its own.  Start-up is not counted: a batch's clock starts when each of its
 workers has done a shard, a loop's after its third image.
@@ -50,16 +51,12 @@ def main() -> None:
         return
     print(measure.described(measure.machine(2)), flush=True)
     for task in arguments.tasks:
+        peer = {"predict": ["onnxruntime"], "saliency": ["torch"]}.get(task, [])
+        works = [f"batch {task} 2 8", f"batch {task} 1 8", *peer]
         if arguments.splits:
-            splits = [(1, 1), (1, 2), (2, 1), (2, 2)]
-            works = [f"batch {task} {p} {t} {b}" for b in arguments.sizes for p, t in splits]
-        else:
-            peer = "onnxruntime" if task == "predict" else "torch"
             works = [
-                f"batch {task} 2 1 8",
-                f"batch {task} 1 1 8",
-                *([peer] if task in ("predict", "saliency") else []),
-            ]
+                f"batch {task} {processes} {size}" for size in arguments.sizes for processes in (2, 1, 0)
+            ] + peer
         report(task, measured(works, arguments))
 
 
@@ -89,11 +86,8 @@ def report(task: str, rates: dict[str, list[float]]) -> None:
     )
 
 
-def run_batch(files: list[str], task: str, processes: str, threads: str, size: str) -> float:
+def run_batch(files: list[str], task: str, processes: str, size: str) -> float:
     """Images a second of a batch, from the first shards of its workers to the last."""
-    import os
-
-    os.environ["MINICNN_BATCH_THREADS"] = threads
     import minicnn
     from minicnn import batch
 
@@ -110,7 +104,7 @@ def run_batch(files: list[str], task: str, processes: str, threads: str, size: s
             workers=workers,
             on_shard=lambda seen, *_: moments.append((seen, time.perf_counter())),
         )
-    (begun, start), (ended, end) = moments[workers - 1], moments[-1]
+    (begun, start), (ended, end) = moments[max(workers, 1)], moments[-1]
     return (ended - begun) / (end - start)
 
 
