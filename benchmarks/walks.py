@@ -76,7 +76,7 @@ def walk(name, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("walks", nargs="*", choices=[*WALKS, []], default=list(WALKS))
+    parser.add_argument("walks", nargs="*", choices=[*WALKS, []], default=[])
     parser.add_argument("--keep", type=Path, help="the folder to work in, which then stays")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -84,7 +84,7 @@ def main():
         # this tree's package, unless another is installed
         os.environ.setdefault("PYTHONPATH", str(ROOT))
         results = []
-        for name in options.walks:
+        for name in options.walks or WALKS:
             print(f"{name}")
             results.append(walk(name, folder / name))
     return 0 if all(results) else 1

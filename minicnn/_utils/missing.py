@@ -1,16 +1,17 @@
-"""Paths at which there is no file: why that may be, for error messages."""
+"""Paths at which there is no file that can be read: why that may be, for error messages."""
 
 from __future__ import annotations
 
 import glob
+import os
 import re
-from pathlib import Path
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minicnn._utils.types import PathLike
 
-__all__ = ["is_address", "missing_file"]
+__all__ = ["is_address", "is_pipe", "missing_file"]
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)  # a Path has lost one of the two slashes
 
@@ -25,6 +26,15 @@ def is_address(source: PathLike) -> bool:
 
     """
     return bool(_ADDRESS.match(str(source)))
+
+
+def is_pipe(path: str) -> bool:
+    """Return whether a path is a pipe, socket or device, for which a walk through folders would wait for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def missing_file(source: PathLike) -> str:
@@ -47,6 +57,7 @@ def missing_file(source: PathLike) -> str:
         files = glob.glob(text)
         if files:
             return f"{text}: no such file; the pattern fits {len(files)}, write it without quotes"
-    if text.startswith("~") and Path(text).expanduser().exists():
+    # which leaves as it is what names no user's folder
+    if text.startswith("~") and "\0" not in text and os.path.exists(os.path.expanduser(text)):
         return f"{text}: no such file; the shell did not replace ~, write it without quotes"
-    return f"{text}: no such file; check the path"
+    return f"{text or repr(text)}: no such file; check the path"

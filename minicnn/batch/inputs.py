@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from minicnn._utils.missing import missing_file
+from minicnn._utils.missing import is_pipe, missing_file
 from minicnn.errors import MinicnnError
 from minicnn.images.folder import SUFFIXES
+from minicnn.images.kinds import check_names
 
 __all__ = ["Input", "list_inputs", "modified", "read_bytes"]
 
@@ -61,12 +62,12 @@ def list_inputs(words: Iterable[str], leave_out: str | None = None) -> Iterator[
     """
     out = None if leave_out is None else os.path.realpath(leave_out)
     for word in words:
-        if word == "-":
-            yield from _each(_names(sys.stdin.buffer), out)
+        if word in ("-", "@-"):
+            yield from _each(_names(sys.stdin.buffer, word), out)
         elif word.startswith("@") and not os.path.lexists(word):
             try:
                 with open(word[1:], "rb") as file:
-                    yield from _each(_names(file), out)
+                    yield from _each(_names(file, word), out)
             except OSError as error:
                 raise MinicnnError(f"{word}: can't be read ({error.strerror})") from None
         elif not os.path.lexists(word) and glob.has_magic(word):
@@ -107,15 +108,17 @@ def _walk(folder: str, leave_out: str | None) -> Iterator[Input]:
         if is_folder:
             if leave_out is None or os.path.realpath(path) != leave_out:
                 yield from _walk(path, leave_out)
-        elif name.lower().endswith(SUFFIXES):
+        elif name.lower().endswith(SUFFIXES) and not is_pipe(path):
             yield Input(path, path)
 
 
-def _names(file: IO[bytes]) -> Iterator[str]:
+def _names(file: IO[bytes], word: str) -> Iterator[str]:
     """Yield names with line breaks between, or zero bytes, as ``find -print0`` writes."""
     rest = b""
     separator = None
     while part := file.read(1 << 16):
+        if separator is None:
+            check_names(word, part)
         rest += part
         separator = separator or (b"\0" if b"\0" in rest else b"\n")
         *whole, rest = rest.split(separator)

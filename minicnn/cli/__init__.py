@@ -7,6 +7,7 @@ Each module has ``configure(parser)`` and ``run(arguments)``.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     """
     words = sys.argv[1:] if argv is None else argv
+    _open_closed_streams()
     if "_ARGCOMPLETE" in os.environ:
         _complete()
     if list(words) in ([], ["help"]):
@@ -103,7 +105,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         complain(error)
         return 2
-    except (MinicnnError, OSError) as error:
+    except OSError as error:
+        # of a stream, which has no name, the system says no more than what happened
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and not error.filename
+        complain(
+            f"the output can't be written ({error.strerror}); what was printed until then is cut"
+            if full
+            else error
+        )
+    except MinicnnError as error:
         complain(error)
     except MemoryError as error:
         complain(f"the computer's memory is full ({error}); give fewer or smaller images at a time")
@@ -112,6 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # as shells say that a signal ended it: 130 for Ctrl-C, 143 for SIGTERM
         return 128 + getattr(stop, "number", signal.SIGINT)
     return 1
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed into a stream that the caller has closed, as ``>&-`` does, go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HEAD", "other_kind"]
+from minicnn.errors import ImageError
+
+__all__ = ["HEAD", "check_names", "other_kind"]
 
 HEAD = 512  # bytes that tell
 
@@ -43,3 +45,20 @@ def other_kind(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], _VIDEO)
     return next((kind for start, kind in _STARTS if re.match(start, head)), None)
+
+
+_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0\0|II\*\0|MM\0\*|RIFF....WEBP", re.DOTALL)
+
+
+def check_names(word: str, head: bytes) -> None:
+    """Raise ImageError if what should be names of files is a picture itself.
+
+    Parameters
+    ----------
+    word : what was typed for it, "-" or "@FILE"
+    head : its first bytes
+
+    """
+    if _PICTURE.match(head):
+        instead = "/dev/stdin is the picture itself" if word in ("-", "@-") else "leave out the @"
+        raise ImageError(f"{word}: is a picture, where names of files are expected; {instead}")

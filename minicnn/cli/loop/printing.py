@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, TextIO
@@ -17,6 +19,8 @@ __all__ = ["Printer", "complain", "counted", "print_json", "print_result", "prin
 
 Record = dict[str, Any]
 PROGRESS_SECONDS = 10.0
+
+_speaking: list[threading.Event] = []  # the ends of the loops that run, each inside of the one before
 
 
 class Printer:
@@ -109,10 +113,10 @@ def counted(count: int, unit: str) -> str:
 
 
 def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
-    """Show progress over many items: a bar for a person to see, else a line every ten seconds, on stderr."""
-    if is_quiet() or not isinstance(items, Sized) or len(items) < 2:
+    """Show progress over items: a bar for a person to see, else a line every ten seconds, on stderr."""
+    if is_quiet() or not isinstance(items, Sized) or not len(items):
         return items
-    if not sys.stderr.isatty():
+    if len(items) < 2 or not _has_width(sys.stderr):
         return _report(items, len(items), unit)
     try:
         from tqdm import tqdm
@@ -121,14 +125,34 @@ def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
     return tqdm(items, unit=unit, leave=False)
 
 
+def _has_width(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal; one of no columns, as ``script`` without one has, shows no bar."""
+    try:
+        return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:
+        return False
+
+
 def _report(items: Iterable[Any], count: int, unit: str) -> Iterator[Any]:
-    start = last = time.monotonic()
-    for n, item in enumerate(items):
-        now = time.monotonic()
-        if n and now - last >= PROGRESS_SECONDS:
-            complain(f"{n} of {counted(count, unit)} in {now - start:.0f} s")
-            last = now
-        yield item
+    """Yield items, and say every ten seconds how many are done, even while one of them takes longer."""
+    done, ended = 0, threading.Event()
+
+    def speak() -> None:
+        start = time.monotonic()
+        while not ended.wait(PROGRESS_SECONDS):
+            # of loops in loops the innermost speaks
+            if _speaking[-1:] == [ended]:
+                complain(f"{done} of {counted(count, unit)} in {time.monotonic() - start:.0f} s")
+
+    _speaking.append(ended)
+    threading.Thread(target=speak, daemon=True).start()
+    try:
+        for item in items:
+            yield item
+            done += 1
+    finally:
+        ended.set()
+        _speaking.remove(ended)
 
 
 def _to_json(record: Any, indent: int | None = None) -> str:

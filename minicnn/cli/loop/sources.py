@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from minicnn._utils.missing import missing_file
+from minicnn._utils.missing import is_pipe, missing_file
 from minicnn.errors import ImageError
 
 __all__ = ["HELP", "Failure", "Source", "Sources", "find_figures", "read_sources"]
@@ -103,11 +103,18 @@ def _read_word(word: str, find: Callable[[str], Iterator[Source | Failure]]) -> 
     if word != "-" and not is_list:
         yield from find(word)
         return
+    from minicnn.images.kinds import check_names
+
     try:
-        names = _split(sys.stdin.buffer.read() if word == "-" else Path(word[1:]).read_bytes())
+        data = sys.stdin.buffer.read() if word in ("-", "@-") else Path(word[1:]).read_bytes()
+        check_names(word, data)
     except OSError as error:
         yield Failure(word, f"{word}: can't be read ({error.strerror or error})")
         return
+    except ImageError as error:
+        yield Failure(word, str(error))
+        return
+    names = _split(data)
     if not names:
         yield Failure(word, f"{word}: names no files")
     for name in names:
@@ -171,7 +178,8 @@ def _walk(folder: str, failures: list[Failure]) -> list[str]:
     paths = []
     for here, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [os.path.join(here, name) for name in names if not name.startswith(".")]
+        inside = (os.path.join(here, name) for name in names if not name.startswith("."))
+        paths += [path for path in inside if not is_pipe(path)]
     return sorted(paths, key=lambda path: path.split(os.sep))
 
 

@@ -1,5 +1,7 @@
 """Many inputs: where they come from, what a broken one costs, what a signal leaves, where results lie."""
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -7,17 +9,19 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from minicnn.batch.inputs import list_inputs
 from minicnn.cli import main
 from minicnn.cli.loop import printing
 from minicnn.cli.loop.each import run_for_each
 from minicnn.cli.loop.results import figure_paths
 from minicnn.cli.loop.signals import Stopped, held_back, raising_stopped
 from minicnn.cli.loop.sources import Failure, Source, read_sources
-from minicnn.errors import DeviceError
+from minicnn.errors import DeviceError, ImageError
 from minicnn.figures import provenance
 from minicnn.io import catalogue
 
@@ -59,6 +63,47 @@ def pictures(tmp_path, monkeypatch):
     (tmp_path / "in" / "text.png").write_text("no picture")
     (tmp_path / "in" / "gone.png").symlink_to("nowhere")
     return tmp_path
+
+
+# what is no picture
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_in_a_folder_is_no_picture(pictures):
+    expected = read_sources(["in"]).paths, [image.path for image in list_inputs(["in"])]
+    os.mkfifo("in/pipe.jpg")
+    assert (read_sources(["in"]).paths, [image.path for image in list_inputs(["in"])]) == expected
+
+
+@pytest.mark.parametrize("word", ["-", "@-", "@in/a.png"])
+def test_a_picture_where_names_belong_is_called_one(pictures, monkeypatch, capsys, word):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((pictures / "in/a.png").read_bytes())))
+    assert main(["predict", word, "--net", "digits"]) == 1
+    assert f"{word}: is a picture, where names of files are expected" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((pictures / "in/a.png").read_bytes())))
+    with pytest.raises(ImageError, match="is a picture"):
+        list(list_inputs([word]))
+
+
+@pytest.mark.parametrize("name", ["~nobody-is-called-so/a.png", "~\0.png", "", "a\0b.png", "x" * 5000])
+def test_names_that_can_be_no_file_are_missing(name):
+    assert "no such file" in read_sources([name]).failures[0].reason
+
+
+def test_a_full_disk_is_said_in_a_sentence(monkeypatch, capsys):
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("minicnn.cli._module", lambda _: SimpleNamespace(run=fail, configure=lambda _: None))
+    assert main(["devices"]) == 1
+    assert "the output can't be written (No space left on device)" in capsys.readouterr().err
+
+
+def test_closed_streams_take_nothing_and_break_nothing():
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        line = f"{sys.executable} -m minicnn predict {SEVEN} --net digits {closed}"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
 # a broken input costs itself alone
@@ -228,11 +273,29 @@ def test_signals_are_left_alone_in_other_threads_and_where_they_are_ignored(monk
     assert entered == [True]
 
 
-def test_progress_off_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
-    monkeypatch.setattr(printing, "PROGRESS_SECONDS", 0.0)
-    assert list(printing.with_progress(range(3), "class")) == [0, 1, 2]
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(" in ")[0] for line in lines] == ["minicnn: 1 of 3 classes", "minicnn: 2 of 3 classes"]
+@pytest.mark.parametrize("count", [1, 2])
+def test_progress_off_a_terminal_is_a_line_now_and_then_however_long_one_takes(capsys, monkeypatch, count):
+    monkeypatch.setattr(printing, "PROGRESS_SECONDS", 0.01)
+    said = threading.Event()
+    monkeypatch.setattr(printing, "complain", lambda text: (print(text, file=sys.stderr), said.set()))
+    for _ in printing.with_progress(range(count), "class"):
+        said.clear()
+        assert said.wait(30)
+    lines = [line.split(" in ")[0] for line in capsys.readouterr().err.splitlines()]
+    of = printing.counted(count, "class")
+    assert lines[0] == f"0 of {of}" and {f"{n} of {of}" for n in range(count)} <= set(lines)
+    assert not printing._speaking
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals")
+def test_a_terminal_without_columns_gets_lines_and_no_bar(monkeypatch):
+    end, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stream, os.fdopen(end):
+        monkeypatch.setattr(sys, "stderr", stream)
+        for columns, name in ((0, "generator"), (80, "tqdm")):
+            size = os.terminal_size((columns, 24))
+            monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
+            assert type(printing.with_progress(range(3), "class")).__name__ == name
 
 
 # results
