@@ -97,9 +97,14 @@ class Classification:
         names = f"{self.labels[pair.target]} taken for {self.labels[pair.predicted]}"
         return f"{names}: {pair.images} ({100 * pair.share:.1f} %)"
 
+    @property
+    def columns(self) -> dict[str, Measures]:
+        """The measures that are shown: "ten" views of a network that takes no crops are the one again."""
+        return {crops: m for crops, m in self.measures.items() if (crops, m.views) != ("ten", (1, 1))}
+
     def summary(self) -> tuple[list[str], list[list[str]]]:
         """Return the measures as a table: (header, rows), a column for each kind of views."""
-        kinds = list(self.measures.values())
+        kinds = list(self.columns.values())
         rows = [["top-1 accuracy", *(m.top1.text(per_cent=True) for m in kinds)]]
         if len(self.labels) > TOP:
             rows.append(["top-5 accuracy", *(m.top5.text(per_cent=True) for m in kinds)])
@@ -108,7 +113,7 @@ class Classification:
             [f"expected calibration error, {BINS} bins", *(f"{m.reliability.ece:.1%}" for m in kinds)],
             ["maximum calibration error", *(f"{m.reliability.mce:.1%}" for m in kinds)],
         ]
-        return ["", *(_name_views(crops, m) for crops, m in self.measures.items())], rows
+        return ["", *(_name_views(crops, m) for crops, m in self.columns.items())], rows
 
     def classes(self) -> list[dict[str, Any]]:
         """Return for each class that has images or was named: class, label, images, precision, recall and f1."""

@@ -92,7 +92,7 @@ def write_reliability(path: PathLike, classification: Classification, origin: Ma
     """Write reliability diagrams of each kind of views as one PNG; parameters and errors as `write_confusion`."""
     header, _ = classification.summary()
     items = []
-    for name, measures in zip(header[1:], classification.measures.values(), strict=True):
+    for name, measures in zip(header[1:], classification.columns.values(), strict=True):
         agreement = measures.reliability
         caption = f"{name}: expected calibration error {agreement.ece:.1%}, maximum {agreement.mce:.1%}"
         items.append((draw_reliability(agreement.bins), caption))

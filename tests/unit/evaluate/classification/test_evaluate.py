@@ -1,6 +1,7 @@
 """The evaluation of a classifier: answers as ``predict`` gives them, kept, continued; classes matched by name."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -132,3 +133,11 @@ def test_of_many_classes_the_most_confused_are_drawn(tmp_path):
     with Image.open(tmp_path / "confusion.png") as figure:
         assert figure.width < 1400
     assert "the 20 classes of lowest F1" in result.text()
+
+
+def test_ten_views_that_are_one_are_shown_once(folders):
+    result = evaluate_classification(small_net(), folders, crops="ten")
+    assert result.summary()[0] == ["", "one view", "ten views"]
+    one = dataclasses.replace(result.measures["ten"], views=(1, 1))
+    header, rows = dataclasses.replace(result, measures={**result.measures, "ten": one}).summary()
+    assert header == ["", "one view"] and {len(row) for row in rows} == {2}
