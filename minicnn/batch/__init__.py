@@ -5,8 +5,9 @@
 3
 """
 
+from minicnn.batch.call import run
 from minicnn.batch.inputs import Input, list_inputs
 from minicnn.batch.job import Job
-from minicnn.batch.run import Summary, run_batch
+from minicnn.batch.runner import Summary, run_batch
 
-__all__ = ["Input", "Job", "Summary", "list_inputs", "run_batch"]
+__all__ = ["Input", "Job", "Summary", "list_inputs", "run", "run_batch"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from minicnn.errors import MinicnnError
 
-__all__ = ["open_cluster"]
+__all__ = ["choose_workers", "open_cluster"]
 
 SECONDS = 10  # until a scheduler must have answered
 
@@ -45,6 +45,16 @@ def open_cluster(address: str) -> Iterator[Executor]:
         yield _Cluster(client)
     finally:
         client.close(timeout=SECONDS)
+
+
+@contextmanager
+def choose_workers(scheduler: str | None, processes: int | None) -> Iterator[int | Executor | None]:
+    """Yield the workers of Dask's scheduler, or, without one, how many processes of this machine are asked for."""
+    if scheduler is None:
+        yield processes
+    else:
+        with open_cluster(scheduler) as executor:
+            yield executor
 
 
 class _Cluster(Executor):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,10 @@ from minicnn.cli.loop.speed import Speed
 from minicnn.cli.parsing.loudness import is_quiet
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from minicnn.batch import Input
 
 __all__ = ["configure", "run"]
 
-MANY = 10_000  # images that a batch is meant for
 HELP = (
     "images, folders (with all below), patterns in quotes, tar files, tables (.csv, .parquet) with a column "
     '"path", @FILE (names, one a line), or - (names on standard input)'
@@ -98,6 +95,8 @@ def _parse_share(text: str) -> float:
 def run(arguments: Namespace) -> int:
     """Answer what is not answered yet; say how many are, and how many are broken."""
     from minicnn.batch import Job, list_inputs, run_batch
+    from minicnn.batch.call import MANY
+    from minicnn.batch.cluster import choose_workers
     from minicnn.batch.rows import import_pyarrow
 
     typed = dict(arguments.job)
@@ -114,7 +113,7 @@ def run(arguments: Namespace) -> int:
     if arguments.shuffle_seed is not None:
         images = list(images)
         random.Random(arguments.shuffle_seed).shuffle(images)
-    with closing(Speed()) as speed, _open_workers(arguments.scheduler, arguments.processes) as workers:
+    with closing(Speed()) as speed, choose_workers(arguments.scheduler, arguments.processes) as workers:
         summary = run_batch(
             net,
             islice(images, arguments.limit),
@@ -127,18 +126,6 @@ def run(arguments: Namespace) -> int:
         )
     print_result(summary._asdict(), _format, arguments.json)
     return 1 if summary.broken else 0
-
-
-@contextmanager
-def _open_workers(scheduler: str | None, processes: int | None) -> Iterator[int | Executor | None]:
-    """Yield how many processes were asked for, or the workers of Dask's scheduler."""
-    if scheduler is None:
-        yield processes
-        return
-    from minicnn.batch.cluster import open_cluster
-
-    with open_cluster(scheduler) as executor:
-        yield executor
 
 
 def _format(record: dict[str, Any]) -> str:

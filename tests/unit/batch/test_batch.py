@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn.batch import Job, list_inputs, run_batch
+from minicnn.batch import Job, list_inputs, run, run_batch
 from minicnn.batch.cores import usable_cores
 from minicnn.batch.manifest import Manifest
 from minicnn.batch.workers import _Here
@@ -333,3 +333,16 @@ def test_processes_write_the_same_bytes_and_the_command_says_what_became_of_it(n
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert main(["batch", str(photos), "--net", "digits", "-o", str(tmp_path / "two"), "--do", "features"]) == 1
     assert "name another folder" in capsys.readouterr().err
+
+
+def test_one_call_answers_a_folder(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"no picture")
+    summary = run(folder, "predict", tmp_path / "out", net="digits", workers=0, top=1)
+    assert (summary.done, summary.failed, summary.pending) == (1, 1, 0)
+    row = json.loads((tmp_path / "out" / "answers" / "part-000000.jsonl").read_text())
+    assert row["image"].endswith("a.png")
+    with pytest.raises(MinicnnError, match="batch: task: expected one of predict"):
+        run(folder, "draw", tmp_path / "other", net="digits")

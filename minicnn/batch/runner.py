@@ -42,6 +42,8 @@ class Summary(NamedTuple):
     broken : int
     worked_on : int, images that this run did; the others were done before
     folder : str
+    done, failed, pending : int
+        Images that are answered, that are broken, and that are neither yet.
 
     """
 
@@ -50,6 +52,21 @@ class Summary(NamedTuple):
     broken: int
     worked_on: int
     folder: str
+
+    @property
+    def done(self) -> int:
+        """How many images are answered."""
+        return self.answered
+
+    @property
+    def failed(self) -> int:
+        """How many are broken."""
+        return self.broken
+
+    @property
+    def pending(self) -> int:
+        """How many are neither answered nor broken."""
+        return self.images - self.answered - self.broken
 
 
 def run_batch(
