@@ -104,7 +104,7 @@ def pyplot():
     try:
         import matplotlib
     except ImportError as error:
-        raise SystemExit("a plot needs matplotlib: pip install 'minicnn-engine[plot]'") from error
+        raise SystemExit("a plot needs matplotlib: pip install 'minicnn-engine[notebooks]'") from error
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
