@@ -16,7 +16,7 @@ from urllib.parse import quote
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, ShapeError
 from minicnn.report.files import make_folder, sanitise_filename, write_atomically
-from minicnn.report.page_pictures import encode, read_row, split_figure
+from minicnn.report.page_pictures import encode, page_size, read_row, split_figure
 from minicnn.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -234,6 +234,7 @@ def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
                 f"{alt}: {part.caption}" if part.caption else f"{alt}, {i} of {len(parts)}",
                 part.caption,
                 (name, f"{name}p{i}"),
+                size=page_size(part.image),
             )
             for i, part in some
         )
@@ -260,12 +261,21 @@ def _group(name: str, panels: str, caption: str) -> str:
     return f'<figure class="group" id="{name}">\n{panels}{words}</figure>\n'
 
 
-def _panel(source: str, alt: str, caption: str, names: tuple[str, str], window: str = "") -> str:
+def _panel(
+    source: str,
+    alt: str,
+    caption: str,
+    names: tuple[str, str],
+    window: str = "",
+    size: tuple[int, int] | None = None,
+) -> str:
     """Return a picture that fills the window where it is clicked, as the target of a link."""
     group, own = names
     words = f'<span class="caption">{_safe(caption)}</span>' if caption else ""
     style = f' style="{window}"' if window else ""
-    image = f'<img src="{source}" alt="{_safe(alt)}"{style} loading="lazy" />'
+    # a browser that knows a picture's size before it has come doesn't move what it is reading
+    place = f' width="{size[0]}" height="{size[1]}"' if size else style
+    image = f'<img src="{source}" alt="{_safe(alt)}"{place} loading="lazy" />'
     zoom = f'<a class="zoom" href="#{own}">{image}</a>'
     close = f'<a class="close" href="#{group}">Close</a>'
     return f'<div class="panel" id="{own}">{zoom}{words}{close}</div>\n'

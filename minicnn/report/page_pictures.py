@@ -12,7 +12,16 @@ from minicnn._utils.types import PathLike
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["KEY", "PagePicture", "describe_panels", "describe_row", "encode", "read_row", "split_figure"]
+__all__ = [
+    "KEY",
+    "PagePicture",
+    "describe_panels",
+    "describe_row",
+    "encode",
+    "page_size",
+    "read_row",
+    "split_figure",
+]
 
 KEY = "minicnn panels"  # the text chunk that says where a figure's pictures are
 ROW = b"minicnn row "  # begins the comment of a JPEG file of pictures of one size side by side
@@ -77,6 +86,16 @@ def read_row(file: PathLike) -> tuple[tuple[int, int], list[str]] | None:
         return (int(width), int(height)), [str(caption) for caption in row["captions"]]
     except (OSError, ValueError, TypeError, KeyError):
         return None  # whoever shows the file says what is wrong with it
+
+
+def page_size(image: Image) -> tuple[int, int]:
+    """Return (width, height) in pixels of the file that ``encode`` makes of a picture."""
+    from PIL import Image
+
+    # the size alone: of one grey byte a pixel
+    probe = Image.new("L", image.size)
+    probe.thumbnail((LONGEST, LONGEST))
+    return probe.size
 
 
 def encode(image: Image) -> tuple[bytes, str]:
