@@ -33,6 +33,9 @@ def test_a_figure_is_taken_apart(tmp_path, noise):
     assert sources == [f"page-pictures/sheet-{n}.{'jpg' if n < 3 else 'png'}" for n in (1, 2, 3)]
     sizes = [size_of(tmp_path / source) for source in sources]
     assert sizes == [(180, 108), (180, 108), (180, 180)]
+    # a browser keeps the place of each before it has come
+    said = re.findall(r'<img [^>]*width="(\d+)" height="(\d+)"', text)
+    assert [tuple(map(int, size)) for size in said] == sizes
     assert all(word in text for word in ("first", "second", "three", 'href="sheet.png"'))
 
 
