@@ -116,7 +116,9 @@ async def refuse_http(request: Request, error: Exception) -> Response:
     """Return Starlette's own refusals in our form."""
     status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
     if status == 405:
-        return await refuse(request, Refusal("method", f"this path takes {(headers or {}).get('Allow')}", headers))
+        # Starlette's are a set, in any order
+        allowed = ", ".join(sorted((headers or {}).get("Allow", "").split(", ")))
+        return await refuse(request, Refusal("method", f"this path takes {allowed}", {"Allow": allowed}))
     return await refuse(request, Refusal("path", "there is no such path; /openapi.json describes all"))
 
 

@@ -133,6 +133,7 @@ class _Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
             return
         service = self.app.service
+        self._tell_ready()
         service.close()
         wait = self.drain_seconds if sig == signal.SIGTERM else 0.0
         self._stops_at = asyncio.get_running_loop().time() + wait
@@ -141,10 +142,14 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look, ten times a second, whether it is time to stop."""
         service = self.app.service
-        if service.is_ready and not self._was_ready:
-            self._was_ready = True
-            write_line("ready")
+        self._tell_ready()
         is_over = self._stops_at is not None and asyncio.get_running_loop().time() >= self._stops_at
         if service.failure is not None or is_over:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    def _tell_ready(self) -> None:
+        """Write once that the service is ready, even if it is told to stop before the next look."""
+        if self.app.service.is_ready and not self._was_ready:
+            self._was_ready = True
+            write_line("ready")

@@ -205,7 +205,8 @@ class Progress:
             return []
         speed = self._seen / max(time.monotonic() - self._start, 1e-9)
         seconds = round((self.images * (self._epochs - self._epoch + 1) - self._done) / speed)
-        return [f"{speed:.3g} images/s", f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"]
+        shown = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+        return [f"{shown} images/s", f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"]
 
 
 def _metrics(history: list[Epoch]) -> bytes:
