@@ -31,7 +31,7 @@ class Slope(NamedTuple):
     resolved: np.ndarray
 
 
-def differentiate(f: Callable[[float], np.ndarray], reach: float) -> Slope:
+def differentiate(f: Callable[[float], np.ndarray], reach: float, noise: float = 0.0) -> Slope:
     """Return the derivative f'(0) of a function of a step, whose values are arrays of one shape.
 
     For each value the step is chosen by itself.  D(h) = (f(h) - f(-h)) / 2h has an error of order h^2, which
@@ -44,6 +44,7 @@ def differentiate(f: Callable[[float], np.ndarray], reach: float) -> Slope:
     ----------
     f : function of a float
     reach : float > 0, the largest step that makes sense
+    noise : float, by how much rounding is known to move values, besides what they show themselves
 
     Examples
     --------
@@ -67,8 +68,8 @@ def differentiate(f: Callable[[float], np.ndarray], reach: float) -> Slope:
         better = (16 * slopes[1:] - slopes[:-1]) / 15
         errors = np.abs(np.diff(better, axis=0)) + np.abs(bends[2:] - bends[1:-1] / 4)
         changes = np.minimum(*(np.where(side == middle, np.inf, np.abs(side - middle)) for side in (above, below)))
-        noise = np.maximum(_noise(np.abs(middle) * eps, slopes, h, eps), _quantum(changes, middle, eps))
-        errors += 4 * noise / h[2:]
+        seen = np.maximum(_noise(np.abs(middle) * eps, slopes, h, eps), _quantum(changes, middle, eps))
+        errors += 4 * np.maximum(seen, noise) / h[2:]
     return _choose(better[1:], np.where(np.isfinite(errors), errors, np.inf), np.abs(middle) / reach)
 
 

@@ -79,7 +79,9 @@ def check_loss_gradient(net: Network, x: np.ndarray, rng: np.random.Generator, s
         # rounding of the loss itself: exponentials, and a sum over the classes
         own = (1 + np.abs(y).max()) * np.sqrt(y.shape[1] + 16)
         if _has_own(layers):
-            return extrapolate(lambda s: np.array([loss(v, s)]), np.ones(1), 1.0, rounding + own)
+            # a loss near 0 comes of scores that are not: its own size says nothing of its rounding
+            noise = tolerance(np.float64, np.array([rounding + own]))
+            return extrapolate(lambda s: np.array([loss(v, s)]), np.ones(1), 1.0, noise=noise)
         line = linearise(layers, x, np.zeros_like(x), parameters.moves(v))
         return _difference_quotient(lambda s: loss(v, s), _Interval(line.nearest(), True, 1.0), rounding + own)
 

@@ -80,13 +80,13 @@ class _Error(NamedTuple):
 
 
 def extrapolate(
-    f: Callable[[float], np.ndarray], dy: np.ndarray, reach: float, rounding: float = 0.0
+    f: Callable[[float], np.ndarray], dy: np.ndarray, reach: float, rounding: float = 0.0, noise: float = 0.0
 ) -> Measured | None:
     """Return <J v, dy> for f(t) = y(x + t v), extrapolated; None if outputs that count lie on a kink.
 
-    ``rounding`` is known of <y, dy>, in units of u, besides what is seen of f.
+    ``rounding`` is known of <y, dy>, in units of u, besides what is seen of f; ``noise`` of each value of f.
     """
-    slope, counts = differentiate(f, reach), dy != 0
+    slope, counts = differentiate(f, reach, noise), dy != 0
     if not slope.resolved[counts].all():
         return None
     value, summation = inner(np.where(counts, slope.value, 0.0), dy)

@@ -9,6 +9,7 @@ from PIL import Image
 
 import minicnn
 from minicnn import Network
+from minicnn._utils.derivative import differentiate
 from minicnn.errors import MinicnnError, ShapeError
 from minicnn.layers import Conv2d, Flatten, Keep, Kind, Layer, Linear, MaxPool2d, Multiply, ReLU
 from minicnn.rules import GRADIENT
@@ -213,3 +214,11 @@ def test_all_of_verify_takes_an_array_or_an_image_behind_the_network_and_the_pee
     assert orders["validity"] == ["net", "image", "target"] and orders["gradients"][:2] == ["net_or_layer", "x"]
     with pytest.raises(MinicnnError, match="gradients: network does not say how an image becomes its input"):
         gradients(Network([ReLU()]), pixels)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_near_zero_is_as_coarse_as_the_scores_that_it_comes_from(seed):
+    """Steps that move it by a few units of 1 + exp(-a) agree with each other, and not with the derivative."""
+    a, b = np.random.default_rng(seed).uniform([15, -5], [30, 5])
+    slope = differentiate(lambda t: np.array([np.log(1 + np.exp(-a - b * t))]), 1.0, 4e-16)
+    assert abs(slope.value[0] + b / (1 + np.exp(a))) <= slope.error[0]
