@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minicnn
+from minicnn._utils.counted import counted
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.explain.integrated_gradients import EXACT
@@ -231,10 +232,8 @@ def _list_unverified(record: Mapping[str, Any]) -> list[str]:
     result = record.get("result", {})
     if not isinstance(result.get("searched"), int) or not isinstance(result.get("values"), list):
         return []
-    shown, searched = len(result["values"]), result["searched"]
-    return [
-        f"not computed again: that these {shown} are the strongest of {searched} images, the others not being kept"
-    ]
+    shown, searched = len(result["values"]), counted(result["searched"], "image")
+    return [f"not computed again: that these {shown} are the strongest of {searched}, the others not being kept"]
 
 
 def _list_false_facts(facts: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:

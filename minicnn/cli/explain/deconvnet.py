@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def configure(parser: ArgumentParser) -> None:
     add_overwrite(parser)
     add_drawing(parser)
     add_raw(parser, "each reconstruction, C x H x W in the network's coordinates,")
-    shown = parser.add_mutually_exclusive_group(required=True)
+    shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it")
     shown.add_argument(
         "--table",
@@ -74,7 +75,32 @@ def run(arguments: Namespace) -> int:
     )
     if arguments.table:
         return _draw_rules(net, origin, sources, arguments)
+    if arguments.layer is None:
+        raise common.UsageError(_ask_for_layer(net, arguments))
     return _draw_feature_map(net, origin, sources, arguments)
+
+
+def _ask_for_layer(net: Network, arguments: Namespace) -> str:
+    """Return the question which layer, with one whose reconstructions are worth a look."""
+    from minicnn.layers import Conv2d, MaxPool2d, sequence
+
+    named = list(sequence.walk(net.named_layers))
+    # a deconvnet remembers in a pool's switches where things were
+    pools = [name for name, layer in named if isinstance(layer, MaxPool2d)]
+    others = [name for name, layer in named if isinstance(layer, Conv2d)] or [name for name, _ in named]
+    words = [
+        "minicnn",
+        "deconvnet",
+        *arguments.images[:3],
+        "--net",
+        arguments.net,
+        "--layer",
+        (pools or others)[-1],
+    ]
+    return (
+        f"deconvnet: which layer? for example '{shlex.join(words)}'; 'minicnn inspect' lists the layers of a "
+        "network, and --table compares the three rules at each kind of layer"
+    )
 
 
 def _draw_feature_map(net: Network, origin: dict[str, Any], sources: Sources, arguments: Namespace) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from minicnn.cli.loop.printing import Printer, complain, counted, printable, with_progress
+from minicnn._utils.counted import counted
+from minicnn.cli.loop.printing import Printer, complain, printable, with_progress
 from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
 from minicnn.errors import DeviceError, DeviceMemoryError, MinicnnError

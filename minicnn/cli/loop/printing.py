@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, TextIO
 
+from minicnn._utils.counted import counted
 from minicnn._utils.json import nan_to_none
 from minicnn.cli.loop.signals import held_back
 from minicnn.cli.parsing.loudness import is_quiet
 
-__all__ = ["Printer", "complain", "counted", "print_json", "print_result", "printable", "with_progress"]
+__all__ = ["Printer", "complain", "print_json", "print_result", "printable", "with_progress"]
 
 Record = dict[str, Any]
 PROGRESS_SECONDS = 10.0
@@ -98,18 +99,6 @@ def _escape(letter: str) -> str:
 def complain(error: Exception | Warning | str) -> None:
     """Say what went wrong, in one line on stderr."""
     _write(f"minicnn: {' '.join(str(error).split())}", file=sys.stderr)
-
-
-def counted(count: int, unit: str) -> str:
-    """Return how many of something, with its plural.
-
-    Examples
-    --------
-    >>> counted(1, "image"), counted(3, "class")
-    ('1 image', '3 classes')
-
-    """
-    return f"{count} {unit}" + ("" if count == 1 else "es" if unit.endswith("s") else "s")
 
 
 def with_progress(items: Iterable[Any], unit: str) -> Iterable[Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain, counted
+from minicnn._utils.counted import counted
+from minicnn.cli.loop.printing import PROGRESS_SECONDS, complain
 
 __all__ = ["Speed"]
 

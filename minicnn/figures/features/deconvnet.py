@@ -72,7 +72,7 @@ def write_reconstructions(
             f"{SAME}{cause}" if alike else "reconstructions, contrast stretched",
         ),
         title=f"{first.layer}, channel {first.channel}",
-        subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {searched} images",
+        subtitle=f"{origin['name']}, rule: {first.rule}, the strongest of {counted(searched, 'image')}",
     )
     feature_map = {"layer": first.layer, "channel": first.channel, "rule": first.rule}
     settings = {**feature_map, "positions": [r.position for r in shown]}

@@ -65,3 +65,8 @@ def test_files_that_are_there_stay(run, tmp_path):  # noqa: F811
 def test_grad_cam_sees_the_whole_picture(run):  # noqa: F811
     (record,) = json.loads(run("saliency", SEVEN, "--net", "digits", "--method", "grad-cam", "--json")[1])
     assert record["crops"] == "whole"
+
+
+def test_a_deconvnet_without_a_layer_is_told_one(run):  # noqa: F811
+    said = complaint(run("deconvnet", SEVEN, "--net", "digits"), expected=2)
+    assert "which layer?" in said and "--net digits --layer conv_layers." in said

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn._utils.counted import counted
 from minicnn.cli import common
 from minicnn.cli.loop.each import list_failures
-from minicnn.cli.loop.printing import counted
 from minicnn.cli.loop.results import add_overwrite, claim_folder
 from minicnn.cli.loop.signals import Stopped
 from minicnn.cli.loop.sources import Failure
