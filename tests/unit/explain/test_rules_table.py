@@ -181,8 +181,8 @@ def test_the_command_writes_the_table(tmp_path, capsys):
     for kind in record["kinds"]:
         assert (kind["deconvnet"] > 0 and kind["guided"] > 0) == (kind["kind"] == "ReLU")
     assert verification.verify_figure(record["figure"]).match
-    with pytest.raises(SystemExit):
-        main(["deconvnet", SEVEN, "--net", "digits"])
+    assert main(["deconvnet", SEVEN, "--net", "digits"]) == 2
+    assert "--table compares the three rules" in capsys.readouterr().err
 
 
 def test_the_command_writes_a_table_with_undefined_rules(tmp_path, capsys):
