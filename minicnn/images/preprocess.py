@@ -16,7 +16,7 @@ from minicnn.errors import ImageError, MinicnnError, ShapeError, WeightsError
 from minicnn.images.files import MAX_PIXELS, load_image, load_reduced
 from minicnn.images.planes import as_planes, is_numpy_file, read_array, resize_planes
 from minicnn.images.settings import check_settings
-from minicnn.images.units import mean_of_other_unit
+from minicnn.images.units import units_that_differ
 from minicnn.images.views import Size, View
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Preprocess:
     scale : float
         What values of 0..255 are multiplied with.
     mean : floats, one for each channel, or an array of shape (C, H, W): a mean image
-    std : floats, one for each channel
+    std : floats above 0, one for each channel
     invert : bool or "auto"
         255 - v instead of v; "auto" where the picture's border is lighter than middle grey (dark strokes on
         light paper, for nets trained on light strokes).
@@ -63,7 +63,8 @@ class Preprocess:
     Warns
     -----
     UserWarning
-        If the mean is of values of 0..255 and ``scale`` makes them 0..1, so that the input is all but constant.
+        If the mean or std is not of the values that ``scale`` makes, 0..255 or 0..1: the input is all but
+        constant, or far too large.
 
     See Also
     --------
@@ -96,7 +97,7 @@ class Preprocess:
         """Refuse arguments that are out of their range, and keep plain numbers."""
         check_settings(self)
         self._freeze()
-        if doubt := mean_of_other_unit(self.scale, self.mean):
+        if doubt := units_that_differ(self):
             _warn_once(doubt)
 
     @property

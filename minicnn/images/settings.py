@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -51,11 +52,11 @@ def _list_checks(of: Preprocess) -> Iterator[tuple[bool, str]]:
     yield _is_number(of.scale, 1 / LIMIT), f"scale: expected 1e-9 to 1e9 in size, got {of.scale!r}"
     yield (
         _is_mean(of.mean, depth, of.size),
-        f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape",
+        f"mean: expected {depth} numbers up to 1e9, or an image of the input's shape, got {_describe(of.mean)}",
     )
     yield (
-        _are_numbers(of.std, depth, 1 / LIMIT),
-        f"std: expected {depth} numbers of 1e-9 to 1e9, got {of.std!r}",
+        _are_numbers(of.std, depth, 1 / LIMIT) and all(value > 0 for value in of.std),
+        f"std: expected {depth} numbers of 1e-9 to 1e9, which the values are divided by, got {of.std!r}",
     )
     yield isinstance(of.mirror, bool), f"mirror: expected True or False, got {of.mirror!r}"
     yield (
@@ -80,6 +81,13 @@ def _is_mean(mean: Any, depth: int, size: tuple[int, int]) -> bool:
         numeric = mean.dtype.kind in "fiu" and mean.shape == (depth, *size)
         return numeric and bool((np.abs(mean) <= LIMIT).all())
     return _are_numbers(mean, depth)
+
+
+def _describe(mean: Any) -> str:
+    if not isinstance(mean, np.ndarray) or mean.ndim < 2:
+        return reprlib.repr(mean)
+    fault = " with NaN or numbers that are too large" if mean.dtype.kind == "f" else f" of {mean.dtype}"
+    return f"an array of shape {mean.shape}{fault if mean.ndim == 3 else ''}"
 
 
 def _is_number(value: Any, smallest: float = 0.0) -> bool:

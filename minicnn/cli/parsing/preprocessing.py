@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.images import Preprocess
 from minicnn.images.preprocess import COLOURS
-from minicnn.images.units import unlikely_units
+from minicnn.images.units import unlikely_numbers
 from minicnn.network import Network
 
 __all__ = ["apply_preprocessing"]
@@ -35,7 +35,7 @@ def apply_preprocessing(net: Network, typed: Mapping[str, str]) -> Network:
     settings = {name: _parse(name, typed[name]) for name in PARSERS if name in typed}
     if settings:
         net.preprocess = _merge(net, settings)
-        if doubt := unlikely_units(net.preprocess):
+        if doubt := unlikely_numbers(net.preprocess):
             warnings.warn(doubt, stacklevel=2)
     if "labels" in typed:
         _set_labels(net, typed["labels"])

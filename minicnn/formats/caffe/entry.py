@@ -92,7 +92,9 @@ def build_preprocess(entry: Entry, mean: np.ndarray | Iterable[float] | None) ->
     if len(entry.shape) != 3 or entry.shape[0] not in (1, 3):
         return None
     if mean is None and not numbers:
-        return None
+        if "scale" not in entry.transform or "mean_file" in entry.transform:
+            return None
+        numbers = [0.0]  # who says how values are scaled, and names no mean, takes none away
     channels, height, width = entry.shape
     # one number is that of all channels
     given = (numbers * channels if len(numbers) == 1 else numbers) if mean is None else mean

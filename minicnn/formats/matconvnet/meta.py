@@ -45,8 +45,11 @@ def read_preprocess(meta: Mapping[str, Any]) -> Preprocess | None:
     if shape is None or not normalisation or shape[0] not in (1, 3):
         return None
     channels, height, width = shape
-    std = _to_numbers(normalisation.get("imageStd"))
-    has_std = len(std) == channels and all(s > 0 for s in std)
+    given = normalisation.get("imageStd")
+    std, has_std = _to_numbers(given), isinstance(given, np.ndarray) and given.size > 0
+    if has_std and (len(std) != channels or not all(s > 0 for s in std)):
+        found = f"{given.ravel().tolist()!r:.80}"
+        raise WeightsError(f"meta.normalization.imageStd: expected {channels} numbers above 0, found {found}")
     interpolation = normalisation.get("interpolation", "bicubic")
     unknown = [key for key, value in normalisation.items() if key not in _KEYS and not _is_empty(value)]
     if unknown or interpolation not in INTERPOLATIONS:
@@ -97,11 +100,13 @@ def _read_mean(average: Any, shape: tuple[int, int, int]) -> Any:
     channels, height, width = shape
     if not isinstance(average, np.ndarray) or not average.size:
         return (0.0,) * channels
+    if average.dtype.kind == "f" and not np.isfinite(average).all():
+        raise WeightsError("meta.normalization.averageImage: holds NaN or infinity; expected values of 0..255")
     if average.size == channels:
         return tuple(_to_numbers(average)) or None
     # MATLAB drops trailing axes of length 1, here that of a single channel
     image = average.reshape(*average.shape, *(1,) * (3 - average.ndim)) if average.ndim < 3 else average
-    if image.ndim != 3 or image.shape[2] != channels or not np.isfinite(image).all():
+    if image.ndim != 3 or image.shape[2] != channels:
         return None
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)

@@ -394,3 +394,12 @@ def test_a_model_written_by_hand(tmp_path):
     (tmp_path / "net.prototxt").write_text(text)
     net = read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
     np.testing.assert_array_equal(net(np.float32([[2, 5], [1, 1]]).reshape(2, 2, 1, 1)), [[1.5], [2.5]])
+
+
+def test_a_scale_without_a_mean_takes_none_away(tmp_path):
+    other = TRAIN_VAL.replace("mean_value: 104 mean_value: 117 mean_value: 123", "{}")
+    path = write(tmp_path, other.replace("{}", ""), TRAIN_WEIGHTS)
+    preprocess = minicnn.load(path[0], weights=path[1]).preprocess
+    assert (preprocess.scale, preprocess.mean) == (0.5, (0, 0, 0))
+    path = write(tmp_path, other.replace("{}", 'mean_file: "mean.binaryproto"'), TRAIN_WEIGHTS)
+    assert minicnn.load(path[0], weights=path[1]).preprocess is None

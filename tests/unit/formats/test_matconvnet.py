@@ -426,6 +426,17 @@ def test_standard_deviations_mean_values_of_0_to_1(tmp_path):
     )
 
 
+@pytest.mark.parametrize("std", [(0.25, 0.25), (0.25, -0.25, 0.5), (0.25, np.nan, 0.5), (0.25, 0.0, 0.5)], ids=str)
+def test_standard_deviations_that_divide_nothing_are_refused(tmp_path, std):
+    with pytest.raises(WeightsError, match="imageStd: expected 3 numbers above 0"):
+        preprocess(tmp_path, averageImage=row(0.5, 0.25, 0.125), imageStd=row(*std))
+
+
+def test_a_mean_of_no_numbers_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="averageImage: holds NaN or infinity"):
+        preprocess(tmp_path, averageImage=row(104, np.inf, 124))
+
+
 @pytest.mark.parametrize(
     ("classes", "labels"),
     [

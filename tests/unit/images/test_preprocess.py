@@ -324,7 +324,8 @@ def test_what_is_no_description_is_refused(value):
 
 
 def test_no_accepted_description_makes_an_input_overflow():
-    extreme = Preprocess((4, 4), scale=1e9, mean=(-1e9,) * 3, std=(1e-9,) * 3)
+    with pytest.warns(UserWarning, match="likely"):
+        extreme = Preprocess((4, 4), scale=1e9, mean=(-1e9,) * 3, std=(1e-9,) * 3)
     assert np.isfinite(extreme(np.full((4, 4, 3), 255, np.uint8))).all()
 
 
