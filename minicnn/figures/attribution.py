@@ -20,7 +20,7 @@ from minicnn.figures.common import (
     sign_words,
 )
 from minicnn.network import Network
-from minicnn.report import colour_map, normalise, overlay, panels, save_png
+from minicnn.report import colour_map, normalise, overlay, panels
 from minicnn.report.drawing import signed_map
 
 __all__ = ["recompute", "write_attribution"]
@@ -73,7 +73,7 @@ def write_attribution(
     }
     arrays = {"map": map}
     record = provenance.make_record("attribution", origin, [image], attribution, settings, arrays, **numbers)
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
     return {
         "image": str(image),
         "net": origin["name"],

@@ -16,7 +16,7 @@ from minicnn.explain.top_images import TopImage, top_images
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
 from minicnn.network import Network
-from minicnn.report import contact_sheet, panels, save_png
+from minicnn.report import contact_sheet, panels
 from minicnn.report.curve import curve
 from minicnn.report.layout import Picture
 
@@ -63,7 +63,7 @@ def write_class_model(
     # a unit has no class: the settings say which it is
     class_of = None if unit else model
     record = provenance.make_record("class-model", origin, images, class_of, settings, {"x": model.x}, **result)
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
     stimuli = {"images": [str(image) for image in images], "values": values, "searched": searched}
     return {
         "target": model.target,

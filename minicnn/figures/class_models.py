@@ -13,7 +13,7 @@ from minicnn.explain.class_model import STYLES, ClassModel
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name
 from minicnn.network import Network
-from minicnn.report import contact_sheet, save_png
+from minicnn.report import contact_sheet
 
 __all__ = ["recompute", "write_class_models"]
 
@@ -47,7 +47,7 @@ def write_class_models(path: PathLike, models: Sequence[ClassModel], origin: Map
     settings |= {"seed": 0, "style": models[0].style, "targets": [model.target for model in models]}
     arrays, facts = _name_arrays(models), {"probabilities": [model.probability for model in models]}
     record = provenance.make_record("class-models", origin, [], None, settings, arrays, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
 
 
 def recompute(net: Network, _: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:

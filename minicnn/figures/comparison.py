@@ -15,7 +15,7 @@ from minicnn.evaluate.dataset import Example
 from minicnn.evaluate.method_comparison import MethodComparison
 from minicnn.figures import provenance
 from minicnn.figures.common import draw_boxes
-from minicnn.report import contact_sheet, panels, save_png
+from minicnn.report import contact_sheet, panels
 from minicnn.report.chart import COLOURS, chart
 from minicnn.report.files import write_atomically
 
@@ -81,7 +81,7 @@ def write_curves(
     title = f"Deletion and insertion on {origin['name']}"
     record = _record("curves", examples, comparison, origin)
     figure = panels(charts, title, f"means over {len(comparison.rows)} pictures; pixels by their rank in each map")
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
 
 
 def write_points(
@@ -118,7 +118,7 @@ def write_points(
     title = f"Pointing game on {origin['name']}"
     record = _record("pointing", examples, comparison, origin)
     sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], (), title, legend, cell=240)
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
 
 
 def _record(

@@ -22,7 +22,7 @@ from minicnn.explain.localise import (
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, scale_box, score_text
 from minicnn.network import Network
-from minicnn.report import colour_map, draw_box, normalise, panels, save_png
+from minicnn.report import colour_map, draw_box, normalise, panels
 from minicnn.segmentation.graph_cut import resize_mask
 
 __all__ = ["recompute", "write_detection"]
@@ -95,7 +95,7 @@ def write_detection(
         **trust,
         **_smoothing(detection.method),
     )
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
     return {
         "target": detection.target,
         "label": detection.label,

@@ -15,9 +15,11 @@ import minicnn
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_array, digest_image, digest_pixels
+from minicnn.report import save_png
 from minicnn.report.drawing import Drawing, current
+from minicnn.report.png import few_colours
 
-__all__ = ["KEY", "make_record", "metadata", "name_files", "name_from", "read"]
+__all__ = ["KEY", "make_record", "metadata", "name_files", "name_from", "read", "save"]
 
 KEY = "minicnn"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -63,6 +65,25 @@ def make_record(
         "result": result,
         "arrays": {name: digest_array(array) for name, array in arrays.items()},
     }
+
+
+def save(figure: Any, path: PathLike, record: Mapping[str, Any]) -> None:
+    """Write a figure as a PNG file of bounded size, with its record.
+
+    Parameters
+    ----------
+    figure : PIL.Image.Image, as ``panels`` or ``contact_sheet`` returns it
+    path : str or Path
+    record : as `make_record` returns it
+
+    Raises
+    ------
+    ImageError
+        If the file can't be written; nothing is left behind.
+
+    """
+    drawn = few_colours(figure)
+    save_png(drawn, path, metadata(record, drawn, path))
 
 
 def metadata(record: Mapping[str, Any], figure: Any, path: PathLike) -> dict[str, str]:

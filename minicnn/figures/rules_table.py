@@ -14,7 +14,7 @@ from minicnn.explain.rules_table import KindOfLayer, group_by_kind, rules_by_lay
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
 from minicnn.network import Network
-from minicnn.report import colour_map, contact_sheet, save_png
+from minicnn.report import colour_map, contact_sheet
 from minicnn.report.drawing import signed_map
 
 __all__ = ["recompute", "write_rules_table"]
@@ -52,7 +52,7 @@ def write_rules_table(
     record = provenance.make_record(
         "rules", origin, [image], None, {"seed": seed}, _name_arrays(kinds), **_facts(kinds)
     )
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
     return {
         "image": str(image),
         "net": origin["name"],

@@ -12,7 +12,7 @@ from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel, score_text
 from minicnn.network import Network
-from minicnn.report import colour_map, normalise, overlay, panels, save_png
+from minicnn.report import colour_map, normalise, overlay, panels
 
 __all__ = ["recompute", "write_saliency"]
 
@@ -62,7 +62,7 @@ def write_saliency(
     )
     numbers = {"score": saliency.score, "probability": saliency.probability, "views": saliency.view_count}
     record = provenance.make_record("saliency", origin, [image], saliency, settings, {"map": map}, **numbers)
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
     return {
         "image": str(image),
         "net": origin["name"],

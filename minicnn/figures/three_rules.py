@@ -14,7 +14,7 @@ from minicnn.explain.saliency import Saliency
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, class_name, draw_map, draw_photograph, map_panel
 from minicnn.network import Network
-from minicnn.report import colour_map, normalise, panels, save_png
+from minicnn.report import colour_map, normalise, panels
 
 __all__ = ["recompute", "write_three_rules"]
 
@@ -47,7 +47,7 @@ def write_three_rules(path: PathLike, net: Network, image: PathLike, origin: Map
     record = provenance.make_record(
         "three-rules", origin, [image], saliencies["gradient"], settings, _name_arrays(saliencies)
     )
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
 
 
 def recompute(net: Network, images: Sequence[Path], record: Mapping[str, Any]) -> Recomputed:

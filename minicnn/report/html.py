@@ -199,9 +199,9 @@ class _Pictures:
         """Return the source of a picture that is a file."""
         return _embedded(path) if self.embed else _relative(path, self.folder)
 
-    def add(self, image: Image, name: str) -> str:
+    def add(self, image: Image, name: str, few: bool = False) -> str:
         """Return the source of a picture that is none yet."""
-        data, suffix = encode(image)
+        data, suffix = encode(image, few)
         if self.embed:
             kind = "jpeg" if suffix == "jpg" else suffix
             return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
@@ -230,7 +230,7 @@ def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
     for heading, some in groupby(parts, key=lambda part: part[1].heading):
         panels = "".join(
             _panel(
-                pictures.add(part.image, f"{stem}-{i}"),
+                pictures.add(part.image, f"{stem}-{i}", part.few),
                 f"{alt}: {part.caption}" if part.caption else f"{alt}, {i} of {len(parts)}",
                 part.caption,
                 (name, f"{name}p{i}"),

@@ -18,6 +18,7 @@ __all__ = [
     "describe_panels",
     "describe_row",
     "encode",
+    "mark_photographs",
     "page_size",
     "read_row",
     "split_figure",
@@ -30,12 +31,16 @@ COLOURS = 256  # up to so many a picture is kept exactly
 
 
 class PagePicture(NamedTuple):
-    """One picture of a figure, the words below and above it, its box (left, top, right, bottom) in pixels."""
+    """One picture of a figure, the words below and above it, its box (left, top, right, bottom) in pixels.
+
+    ``few`` says that the figure has fewer colours than this picture had.
+    """
 
     image: Image
     caption: str
     heading: str
     box: tuple[int, ...]
+    few: bool = False
 
 
 def describe_panels(panels: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -56,12 +61,31 @@ def split_figure(figure: PathLike | Image) -> list[PagePicture]:
         return []  # whoever shows the file says what is wrong with it
 
 
-def _crop(figure: Image) -> list[PagePicture]:
+def mark_photographs(figure: Image) -> dict[str, str]:
+    """Return the text chunk of a figure that is about to lose colours, the pictures marked that lose some."""
+    panels = [
+        {**panel, "few": figure.crop(tuple(panel["box"])).getcolors(COLOURS) is None} for panel in _panels(figure)
+    ]
+    return describe_panels(panels)
+
+
+def _panels(figure: Image) -> list[dict[str, Any]]:
     text = figure.info.get(KEY)
-    panels = json.loads(text) if isinstance(text, str) else []
+    return json.loads(text) if isinstance(text, str) else []
+
+
+def _crop(figure: Image) -> list[PagePicture]:
+    whole = figure.info.get("whole")
+    panels = _panels(figure if whole is None else whole)
+    # a palette would be lost with what is cut out
+    source = figure.convert("RGB") if whole is None and panels else whole
     return [
         PagePicture(
-            figure.crop(tuple(panel["box"])), str(panel["caption"]), str(panel["heading"]), tuple(panel["box"])
+            source.crop(tuple(panel["box"])),  # type: ignore[union-attr]  # None only where there are no panels
+            str(panel["caption"]),
+            str(panel["heading"]),
+            tuple(panel["box"]),
+            bool(panel.get("few", False)),
         )
         for panel in panels
     ]
@@ -98,8 +122,14 @@ def page_size(image: Image) -> tuple[int, int]:
     return probe.size
 
 
-def encode(image: Image) -> tuple[bytes, str]:
+def encode(image: Image, few: bool = False) -> tuple[bytes, str]:
     """Return a picture as the bytes of a file and its suffix: PNG of few colours, JPEG of many.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    few : bool
+        The picture had many colours, and was dithered.
 
     Examples
     --------
@@ -113,7 +143,7 @@ def encode(image: Image) -> tuple[bytes, str]:
     image = image.convert("RGB")
     image.thumbnail((LONGEST, LONGEST))
     data = BytesIO()
-    if image.getcolors(COLOURS) is not None:
+    if not few and image.getcolors(COLOURS) is not None:
         image.quantize(COLOURS, Quantize.FASTOCTREE, dither=Dither.NONE).save(data, "PNG", optimize=True)
         return data.getvalue(), "png"
     image.save(data, "JPEG", quality=88, subsampling=0)

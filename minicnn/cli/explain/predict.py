@@ -69,13 +69,14 @@ def _draw(path: str, regions: ClassMap, name: str, target: str) -> None:
     from minicnn.figures.common import draw_photograph
     from minicnn.report import save_png
     from minicnn.report.class_regions import class_regions
+    from minicnn.report.png import few_colours
 
     legend = [
         (share.target, f"{common.class_name(share._asdict())}  {share.share:.1%}") for share in regions.shares
     ]
     photograph = draw_photograph(path)
     classes = regions.at((photograph.shape[0], photograph.shape[1]))
-    save_png(class_regions(photograph, classes, legend, f"{path} · {name}"), target)
+    save_png(few_colours(class_regions(photograph, classes, legend, f"{path} · {name}")), target)
 
 
 def format_predictions(records: list[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from minicnn.evaluate.classification.confusion import most_confused
 from minicnn.evaluate.classification.result import Classification
 from minicnn.figures import provenance
 from minicnn.figures.common import draw_photograph
-from minicnn.report import contact_sheet, save_png
+from minicnn.report import contact_sheet
 from minicnn.report.diagrams.frame import frame
 from minicnn.report.diagrams.matrix import draw_matrix
 from minicnn.report.diagrams.reliability import draw_reliability
@@ -162,4 +162,4 @@ def _save(
     answers = classification.answers
     settings = {"crops": list(answers), "images": len(answers[classification.best])}
     record = provenance.make_record(kind, origin, (), None, settings, {}, **result)
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)

@@ -17,7 +17,7 @@ from minicnn.figures import provenance
 from minicnn.figures.common import draw_boxes, draw_map, draw_photograph
 from minicnn.images import PlacedMaps, load_image
 from minicnn.network import Network
-from minicnn.report import contact_sheet, normalise, overlay, save_png
+from minicnn.report import contact_sheet, normalise, overlay
 
 __all__ = ["write_method_maps"]
 
@@ -62,7 +62,7 @@ def write_method_maps(
     subtitle = "of the true class, whose boxes are blue; each map by its own largest values"
     sheet = contact_sheet(rows, (), title, subtitle, CELL)
     record = provenance.make_record("method-maps", origin, images, None, dict(settings), {})
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
 
 
 def _row(

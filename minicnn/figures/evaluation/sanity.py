@@ -17,7 +17,7 @@ from minicnn.explain.prediction import load_views
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
 from minicnn.network import Network
-from minicnn.report import colour_map, contact_sheet, normalise, panels, save_png
+from minicnn.report import colour_map, contact_sheet, normalise, panels
 from minicnn.report.chart import chart
 from minicnn.report.files import write_atomically
 
@@ -90,7 +90,7 @@ def write_cascade_chart(
     settings = {"methods": check.methods, "seed": check.seed}
     verdicts = check.verdicts()
     record = provenance.make_record("sanity-chart", origin, images, None, settings, {}, verdicts=verdicts)
-    save_png(figure, path, provenance.metadata(record, figure, path))
+    provenance.save(figure, path, record)
 
 
 def write_cascade_sheets(
@@ -136,7 +136,7 @@ def write_cascade_sheets(
         settings = {"method": method, **options, "seed": check.seed, "stages": counts}
         record = provenance.make_record("sanity", origin, images, None, settings, _name_maps(rows))
         paths.append(Path(folder) / f"sanity-{method}.png")
-        save_png(sheet, paths[-1], provenance.metadata(record, sheet, paths[-1]))
+        provenance.save(sheet, paths[-1], record)
     return paths
 
 

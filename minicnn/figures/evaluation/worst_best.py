@@ -13,7 +13,7 @@ from minicnn._utils.types import PathLike
 from minicnn.evaluate.dataset import Example
 from minicnn.figures import provenance
 from minicnn.figures.common import draw_boxes
-from minicnn.report import contact_sheet, save_png
+from minicnn.report import contact_sheet
 from minicnn.report.files import write_atomically
 
 __all__ = ["write_localisation_csv", "write_worst_best"]
@@ -80,7 +80,7 @@ def write_worst_best(
     settings = {"method": method, "targets": [rows[n]["target"] for n in shown], "searched": len(rows)}
     images = [examples[n].image for n in shown]
     record = provenance.make_record("worst-best", origin, images, None, settings, {}, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
 
 
 def _draw_cell(example: Example, row: Mapping[str, Any]) -> tuple[np.ndarray, str]:

@@ -18,7 +18,7 @@ from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed
 from minicnn.layers import AdaptiveMaxPool2d, MaxPool2d, sequence
 from minicnn.network import Network
-from minicnn.report import contact_sheet, save_png
+from minicnn.report import contact_sheet
 
 __all__ = ["measure_likeness", "recompute", "write_reconstructions"]
 
@@ -78,7 +78,7 @@ def write_reconstructions(
     settings = {**feature_map, "positions": [r.position for r in shown]}
     facts = {**_facts(shown), "searched": searched}
     record = provenance.make_record("deconvnet", origin, images, None, settings, _name_arrays(shown), **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
     activations = [
         {"image": str(image), "value": r.value, "position": r.position, "box": list(r.box)} for image, r in pairs
     ]

@@ -17,7 +17,7 @@ from minicnn.explain.features.filters import Filters
 from minicnn.figures import provenance
 from minicnn.figures.common import Recomputed, draw_photograph, sign_words
 from minicnn.network import Network
-from minicnn.report import colour_map, contact_sheet, save_png
+from minicnn.report import colour_map, contact_sheet
 from minicnn.report.drawing import current, signed_map
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write_filters(
     arrays, facts = _name_arrays(filters, maps, settings), _facts(filters, maps, channels)
     images = [] if maps is None else [image]
     record = provenance.make_record("filters", origin, images, None, settings, arrays, **facts)
-    save_png(sheet, path, provenance.metadata(record, sheet, path))
+    provenance.save(sheet, path, record)
     return {
         "net": origin["name"],
         "layer": shown.layer,

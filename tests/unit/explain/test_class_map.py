@@ -60,7 +60,7 @@ def test_the_command_draws_it(tmp_path, capsys):
     net, picture = ["--net", str(tmp_path / "net.npz")], str(tmp_path / "a.png")
     assert main(["predict", picture, *net, "--class-map", str(tmp_path / "map.png")]) == 0
     assert "50.00%  green" in capsys.readouterr().out
-    assert len(np.unique(np.asarray(Image.open(tmp_path / "map.png")).reshape(-1, 3), axis=0)) > 3
+    assert len(np.unique(np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3), axis=0)) > 3
     Image.open(picture).save(tmp_path / "b.png")
     assert main(["predict", str(tmp_path), *net, "--class-map", "other.png"]) == 2
     assert "expected one image, got 2" in capsys.readouterr().err

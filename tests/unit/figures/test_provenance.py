@@ -143,7 +143,7 @@ def test_a_mean_image_that_is_not_there_is_told(tmp_path):
 
 
 def test_changed_pixels_are_told(figures, tmp_path):
-    pixels = np.array(Image.open(figures["saliency"]))
+    pixels = np.array(Image.open(figures["saliency"]).convert("RGB"))
     pixels[50, 50] ^= 1
     verdict = verification.verify_figure(rewritten(figures["saliency"], tmp_path / "a.png", pixels=pixels))
     assert not verdict.match and verdict.difference == 0

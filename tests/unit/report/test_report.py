@@ -30,6 +30,8 @@ from minicnn.report import (
 )
 from minicnn.report.curve import curve
 from minicnn.report.drawing import signed_map
+from minicnn.report.page_pictures import encode, split_figure
+from minicnn.report.png import few_colours
 from minicnn.report.text import font, to_drawable, wrap
 
 Image = pytest.importorskip("PIL.Image")
@@ -385,7 +387,7 @@ def test_png_holds_picture_and_provenance(tmp_path, photograph):
     save_png(figure, path)
     with Image.open(path) as read:
         assert read.text.items() >= {"Software": "minicnn", "target": "犬 <285>"}.items()
-        np.testing.assert_array_equal(np.asarray(read), np.asarray(figure))
+        np.testing.assert_array_equal(np.asarray(read.convert("RGB")), np.asarray(figure))
     save_png(figure, path, metadata={"only": "a\0b \ud800"})
     with Image.open(path) as read:
         assert set(read.text) == {"only", "minicnn panels"} and read.text["only"] == "ab ?"
@@ -541,3 +543,31 @@ def test_page_refuses_what_it_cannot_show(tmp_path):
     with pytest.raises(ShapeError, match="2 cells"):
         write_page(page, "t", [Section("s", table=(("a", "b"), [(1,)]))])
     assert not page.exists()
+
+
+def test_a_large_figure_is_written_in_few_colours(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
+    flat = np.full((360, 480, 3), (90, 200, 31), np.uint8)
+    figure = panels([(noise, "a photograph"), (flat, "even ground")])
+    few = few_colours(figure)
+    save_png(few, tmp_path / "few.png")
+    save_png(figure, tmp_path / "all.png")
+    assert (tmp_path / "few.png").stat().st_size < (tmp_path / "all.png").stat().st_size / 2
+    with Image.open(tmp_path / "few.png") as read:
+        assert read.mode == "P"
+        pixels = np.asarray(read.convert("RGB")).astype(int)
+        np.testing.assert_array_equal(pixels, np.asarray(few))
+    given = np.asarray(figure).astype(int)
+    assert abs(pixels - given).mean() < 20 and (pixels[(given == 255).all(axis=2)] == 255).all()
+    # no dots on even ground, nor in what a page shows of it
+    photograph, even = split_figure(tmp_path / "few.png")
+    assert (photograph.few, even.few) == (True, False)
+    assert len(even.image.crop((9, 9, 400, 300)).getcolors()) == 1
+    assert encode(photograph.image, photograph.few)[1] == "jpg" and encode(even.image, even.few)[1] == "png"
+    # a figure that is still in memory gives its own pictures
+    np.testing.assert_array_equal(np.asarray(split_figure(few)[0].image)[1:-1, 1:-1], noise[1:-1, 1:-1])
+
+
+def test_a_small_figure_keeps_its_colours():
+    figure = panels([(np.full((90, 120), 128, np.uint8), "grey")])
+    assert few_colours(figure) is figure

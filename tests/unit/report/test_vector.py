@@ -77,7 +77,7 @@ def test_figures_are_drawn_as_was_typed(tmp_path):
         assert main(["saliency", SEVEN, "--net", "digits", "-o", str(tmp_path / name), *words]) == 0
         (path,) = (tmp_path / name).glob("*.png")
         with Image.open(path) as figure:
-            seen[name] = figure.size, np.asarray(figure).mean()
+            seen[name] = figure.size, np.asarray(figure.convert("RGB")).mean()
         assert verify_figure(path).match
     assert seen["without"][0][1] < seen["with"][0][1]
     assert seen["ink"][1] > seen["with"][1] + 20 and seen["ink"][0] == seen["with"][0]
