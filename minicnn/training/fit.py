@@ -56,8 +56,8 @@ def fit(
     seed : int
         Of the order of images, their augmentation and dropout.
     checkpoint : path of a folder, optional
-        Where ``last.npz``, which a run goes on from, and ``best.npz``, a network, are written: after each epoch,
-        each minute, and when interrupted.
+        Where ``last.npz``, which a run goes on from, and ``best.npz``, a network, are written: after each epoch
+        (of short epochs, after so many that writing takes a tenth of the time), each minute, and when interrupted.
     resume : bool
         Whether to go on from a checkpoint of the same run that lies there.
     workers : int, optional

@@ -31,6 +31,7 @@ __all__ = ["Data", "Epoch", "Run", "Training", "find_best_epoch"]
 
 LAST, BEST = "last.npz", "best.npz"
 SAVE_EVERY = 60.0  # seconds, within a long epoch
+SAVE_SHARE = 0.1  # of the time, that checkpoints of short epochs may take
 SHOWN = 8  # images that an error names
 DROPOUT = 1 << 40  # parts dropout's generators from those of images
 
@@ -140,7 +141,8 @@ class Run:
         if data.validation is not None:
             held_out = data.validation.with_labels(data.train.labels)
             self._validation = Loader(held_out, net, recipe, seed, data.workers, self._trunk is None)
-        self._best = self.trainer.net_arrays()
+        self._best, self._is_best_new = self.trainer.net_arrays(), False
+        self._saved = self._save_seconds = 0.0  # when a checkpoint was written, and how long that took
         self._batch, self._totals = 0, _Totals()
         self._described = json.loads(json.dumps(_describe(net, data, recipe, seed)))
 
@@ -159,7 +161,7 @@ class Run:
     def epoch(self, stop: Callable[[], bool], on_step: Callable[[int, StepResult], Any] | None) -> Epoch:
         """Do what is left of the next epoch; where ``stop`` says so, keep all and raise KeyboardInterrupt."""
         self._find_features(stop)
-        number, saved = len(self.history), time.monotonic()
+        number, start_of_epoch = len(self.history), time.monotonic()
         batches = self._loader.epoch(number, self._batch)
         rate = 0.0
         while together := list(islice(batches, self.recipe.accumulate)):
@@ -174,9 +176,8 @@ class Run:
             if stop():
                 self._save()
                 raise KeyboardInterrupt
-            if time.monotonic() - saved > SAVE_EVERY:
+            if time.monotonic() - max(self._saved, start_of_epoch) > SAVE_EVERY:
                 self._save()
-                saved = time.monotonic()
         return self._finish(number, rate)
 
     def _step(self, epoch: int, together: list[Batch]) -> tuple[float, StepResult]:
@@ -246,13 +247,12 @@ class Run:
         self.history.append(epoch)
         self._batch, self._totals = 0, _Totals()
         if self.best_epoch == epoch.epoch:
-            self._best = self.trainer.net_arrays()
-            if self.folder is not None:
-                native.write(self.folder / BEST, self.result().net)
+            self._best, self._is_best_new = self.trainer.net_arrays(), True
         if self.folder is not None and self.keep_every and epoch.epoch % self.keep_every == 0:
             # before the checkpoint, or a kill between the two would lose it
             native.write(self.folder / f"epoch-{epoch.epoch:04}.npz", self.net)
-        self._save()
+        if self.is_done() or self._save_seconds <= SAVE_SHARE * (time.monotonic() - self._saved):
+            self._save()
         return epoch
 
     def result(self) -> Training:
@@ -274,8 +274,13 @@ class Run:
         return True
 
     def _save(self) -> None:
+        """Write the best network, where it is new, and the checkpoint."""
         if self.folder is None:
             return
+        start = time.monotonic()
+        if self._is_best_new:
+            native.write(self.folder / BEST, self.result().net)
+            self._is_best_new = False
         best = {f"best {name}": array for name, array in self._best.items()}
         where = Checkpoint(
             arrays=self.trainer.arrays() | best,
@@ -287,6 +292,8 @@ class Run:
             first_loss=self.first_loss,
         )
         write_checkpoint(self.folder / LAST, where)
+        self._saved = time.monotonic()
+        self._save_seconds = self._saved - start
 
 
 def find_best_epoch(history: Sequence[Epoch]) -> int:

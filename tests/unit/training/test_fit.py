@@ -14,7 +14,7 @@ import pytest
 from minicnn import Network, Preprocess, load
 from minicnn.errors import MinicnnError
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from minicnn.training import Augment, Dataset, Optimiser, Recipe, Schedule, fit, measure
+from minicnn.training import Augment, Dataset, Optimiser, Recipe, Schedule, fit, measure, run
 from minicnn.training.data.loader import generator
 
 RECIPE = Recipe(
@@ -109,14 +109,38 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
     wanted = parameters(fit(make_net(), make_data(), recipe, workers=0))
     rng = np.random.default_rng(0)
     for _ in range(3):
-        run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), str(root)])
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), str(root)])
         # once it has begun to write, at any moment of its life
-        while not (tmp_path / "last.npz").exists() and run.poll() is None:
+        while not (tmp_path / "last.npz").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
-        run.kill()
-        run.wait()
+        process.kill()
+        process.wait()
     assert parameters(fit(make_net(), make_data(), recipe, workers=0, checkpoint=tmp_path)) == wanted
+
+
+def test_short_epochs_share_a_checkpoint_where_writing_takes_longer(tmp_path, monkeypatch):
+    wanted, kept, write = fit(make_net(), make_data(), RECIPE, epochs=6, workers=0), [], run.write_checkpoint
+
+    def write_slowly(path, checkpoint):
+        write(path, checkpoint)
+        time.sleep(1)  # ten times which is longer than all epochs
+        kept.append(len(checkpoint.history))
+
+    def interrupt(batch, result):
+        if kept == [1] and batch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run, "write_checkpoint", write_slowly)
+    how = {"epochs": 6, "workers": 0, "checkpoint": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_net(), make_data(), RECIPE, **how, on_step=interrupt)
+    training = fit(make_net(), make_data(), RECIPE, **how)
+    # after the first epoch, when stopped in the second, when it went on for an epoch, and at the end
+    assert kept == [1, 1, 2, 6]
+    assert parameters(training) == parameters(wanted)
+    best = load(tmp_path / "best.npz")
+    assert {name: array.tobytes() for name, array in best.state_dict().items()} == parameters(wanted)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
