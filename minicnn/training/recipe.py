@@ -117,6 +117,8 @@ class Augment:
         Side of a square that is, always.
     rotate, shift, scale : float
         Small affine maps: at most so many degrees, so many pixels, so large a fraction.
+    elastic : float
+        Deviation, in pixels, of the smooth random field by which each pixel is moved.
     mixup : float
         alpha of the Beta distribution that pairs of images are mixed by.
 
@@ -130,6 +132,7 @@ class Augment:
     rotate: float = 0.0
     shift: float = 0.0
     scale: float = 0.0
+    elastic: float = 0.0
     mixup: float = 0.0
 
     def __post_init__(self) -> None:

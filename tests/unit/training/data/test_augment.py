@@ -18,6 +18,7 @@ SETTINGS = {
     "rotate": 15.0,
     "shift": 2.0,
     "scale": 0.2,
+    "elastic": 1.5,
 }
 
 
@@ -67,8 +68,24 @@ def test_a_turn_by_a_right_angle_is_exact():
             return high if size is None else np.full(size, (low + high) / 2)
 
     square = IMAGE[:9].astype(np.float32)
-    turned = distort(square, RightAngle(), 90.0, 0.0, 0.0, FILL)
+    turned = distort(square, RightAngle(), Augment(rotate=90.0), FILL)
     np.testing.assert_allclose(turned, np.rot90(square, -1), atol=1e-3)
+
+
+def test_rubber_moves_pixels_smoothly_and_as_far_as_asked():
+    # the image says where it was read: channel 0 the row, channel 1 the column
+    height, width = 40, 60
+    places = np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32)
+    fields = []
+    for seed in range(40):
+        read = distort(places, np.random.default_rng(seed), Augment(elastic=2.0), np.zeros(2, np.float32))
+        fields.append((read - places)[10:-10, 10:-10])  # further in than any pixel moves
+    fields = np.array(fields)
+    assert abs(fields.std() - 2) < 0.2 and abs(fields.mean()) < 0.2
+    neighbours = np.corrcoef(fields[:, 1:].ravel(), fields[:, :-1].ravel())[0, 1]
+    assert neighbours > 0.98
+    # down and across are moved independently
+    assert abs(np.corrcoef(fields[..., 0].ravel(), fields[..., 1].ravel())[0, 1]) < 0.2
 
 
 def test_colours_move_along_their_axes():
