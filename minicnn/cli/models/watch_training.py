@@ -133,7 +133,7 @@ class Watch:
 
         now, (last, seconds) = time.monotonic(), self._page
         if run.is_done() or seconds <= PAGE_SHARE * (now - last):
-            notes = [] if self.first_loss is None else [f"{self._say_first_loss()}."]
+            notes = [] if self.first_loss is None else [f"{self._say_first_loss()}.".capitalize()]
             write_training(self.folder, run.history, run.recipe, self.name, notes)
             self._page = now, time.monotonic() - now
 
