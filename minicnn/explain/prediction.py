@@ -12,6 +12,7 @@ from minicnn._utils.suggest import did_you_mean
 from minicnn._utils.types import ImageLike
 from minicnn.errors import MinicnnError
 from minicnn.explain.outputs.classifier import as_classifier
+from minicnn.explain.outputs.end import find_hidden_posterior
 from minicnn.images import Preprocess, View
 from minicnn.kernels import reference
 from minicnn.network import Network
@@ -177,9 +178,11 @@ def mean_probabilities(net: Network, scores: np.ndarray) -> np.ndarray:
 
 
 def _are_probabilities(net: Network, scores: np.ndarray) -> bool:
-    """Return whether a network without a softmax at its end gives numbers above 0 whose sum is 1, in each view."""
+    """Return whether a network without a posterior at its end gives what is one: of sum 1, or made of one."""
     if not net.names or net.layers[-1].is_posterior or scores.ndim != 2 or scores.shape[1] < 2 or scores.min() < 0:
         return False
+    if scores.max() <= 1 and find_hidden_posterior(net.named_layers):
+        return True
     # as far as probabilities in float16 are off
     return bool(np.abs(scores.sum(axis=1, dtype=np.float64) - 1).max() < SUM_TOLERANCE)
 

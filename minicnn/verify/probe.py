@@ -105,7 +105,9 @@ class Log:
     def write(self, name: str, layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
         """Write down a layer's value, and how far rounding may have taken it."""
         # four standard deviations of all roundings up to here, at the size of the largest input
-        reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * np.abs(x).max(initial=0)
+        # several inputs need not be of one shape
+        largest = max(np.abs(part).max(initial=0) for part in (x if isinstance(x, tuple | list) else (x,)))
+        reach = 4 * np.sqrt(sum(self.terms.values())) * unit(np.float32) * largest
         if isinstance(layer, MaxPool2d):
             gaps, _ = pool_gaps(layer, x, np.zeros_like(x))
             # of equal zeros behind a rectifier none lets a gradient through

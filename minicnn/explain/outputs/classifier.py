@@ -20,6 +20,7 @@ import numpy as np
 
 from minicnn._utils.types import ImageLike, Shape
 from minicnn.errors import MinicnnError
+from minicnn.explain.outputs.end import find_hidden_posterior, with_classes_first
 from minicnn.images import View, load_image
 from minicnn.layers import Conv2d, Flatten, Linear, Permute, Reshape, Softmax, sequence
 from minicnn.layers.sequence import NamedLayers
@@ -60,11 +61,7 @@ class Outputs(NamedTuple):
 
 def score_layers(net: Network) -> NamedLayers:
     """Return the layers up to the scores, with the classes on the first axis."""
-    layers = net.named_layers
-    # channels-last programs turn their maps at the very end
-    if layers and isinstance(layers[-1][1], Permute) and layers[-1][1].axes == (1, 2, 0):
-        layers = layers[:-1]
-    return sequence.before_softmax(layers)
+    return sequence.before_softmax(with_classes_first(net.named_layers))
 
 
 def describe_outputs(net: Network) -> Outputs | None:
@@ -96,7 +93,12 @@ def _are_classes_first(net: Network, shape: Shape) -> bool:
     """Return whether K x T values are maps of a row rather than T steps of K scores."""
     if net.labels is not None and shape[0] != shape[1] and len(net.labels) in shape:
         return len(net.labels) == shape[0]
-    return isinstance(net.layers[-1], Softmax)  # which goes over the first axis
+    *before, (_, last) = with_classes_first(net.named_layers)
+    if isinstance(last, Softmax):  # which goes over the first axis
+        return True
+    # maps of K classes in a row
+    is_row = isinstance(last, Reshape) and not last.inputs and net.input_shape is not None
+    return is_row and (maps := sequence.output_shape(before, net.input_shape))[:1] == shape[:1] and len(maps) == 3
 
 
 def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
@@ -135,8 +137,16 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
         )
     if cells is not None and (outputs is None or len(outputs.places) != 2):
         raise MinicnnError(f"region: {net.name} gives no maps, so that its scores are of no place")
+    layers = net.named_layers
+    ended = with_classes_first(layers)
+    if hidden := find_hidden_posterior(ended):
+        warnings.warn(
+            f"{net.name}: ends in {hidden[0]!r} and then {hidden[1]!r}: what it makes of the probabilities is "
+            "explained as it is",
+            stacklevel=2,
+        )
     if outputs is None or (not outputs.places and outputs.classes > 1):
-        return net
+        return net if ended is layers else net.with_layers(ended)
     if len(outputs.places) == 1 and net.labels is None:
         ((steps,), classes) = outputs.places, outputs.classes
         warnings.warn(
@@ -146,8 +156,8 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
         )
     from minicnn.layers import Sigmoid  # here, since most networks give plain scores, and it takes a while
 
-    is_sigmoid, labels = isinstance(net.layers[-1], Sigmoid), net.labels
-    layers: list[Any] = [*_pool(outputs, cells)]
+    is_sigmoid, labels = isinstance(ended[-1][1], Sigmoid), net.labels
+    added: list[Any] = _pool(outputs, cells)
     if outputs.classes == 1:
         if not is_sigmoid:
             warnings.warn(
@@ -155,11 +165,11 @@ def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:
                 "probabilities mean nothing",
                 stacklevel=2,
             )
-        layers.append(Linear(1, 2, bias=False, weight=np.array([[-1], [1]], np.float32)))
+        added.append(Linear(1, 2, bias=False, weight=np.array([[-1], [1]], np.float32)))
         labels = both_labels(labels)
     # outside of the scores, it says what a probability is
-    layers += [Sigmoid()] if is_sigmoid or outputs.classes == 1 else []
-    named = [(f"{ADDED}_{i}" if i else ADDED, layer) for i, layer in enumerate(layers)]
+    added += [Sigmoid()] if is_sigmoid or outputs.classes == 1 else []
+    named = [(f"{ADDED}_{i}" if i else ADDED, layer) for i, layer in enumerate(added)]
     return Network(
         [*score_layers(net), *named], net.input_shape, net.preprocess, labels, device=net.device, name=net.name
     )

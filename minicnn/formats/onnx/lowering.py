@@ -120,7 +120,10 @@ class Lowering:
         elif node.op_type in JOINS and (len(data) > 1 or (node.op_type in ("Sum", "Concat") and len(inputs) > 1)):
             self._join(node, data)
         elif node.op_type not in LAYERS:
-            raise node.error("no layer does this; cut the part before it out with onnx.utils.extract_model")
+            before = escape(node.inputs[data[0]])
+            raise node.error(
+                f"no layer does this; read what comes before it, output={before!r} or --output {before}"
+            )
         elif len(data) > 1:
             raise node.error("has two computed inputs, where layers have one")
         else:

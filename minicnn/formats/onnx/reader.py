@@ -54,7 +54,7 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
 
     """
     model = open_model(path)
-    target = ends.find_output([info.name for info in model.outputs], path)
+    target = _find_target(model, ends)
     nodes = _prune_nodes(model.nodes, target)
     nodes = _prune_nodes(merge_formulas(nodes, model), target)
     _check_not_quantised(nodes)
@@ -78,6 +78,13 @@ def read(path: PathLike, ends: Ends = ONLY) -> Network:
         return Network(chain, input_shape, preprocess, labels, name=model.path.stem)
     except MinicnnError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def _find_target(model: Model, ends: Ends) -> str:
+    """Return the value that is read: an output, or whatever other value was asked for by its name."""
+    outputs = [info.name for info in model.outputs]
+    inner = ends.output not in outputs and any(ends.output in node.outputs for node in model.nodes)
+    return ends.output if inner and ends.output else ends.find_output(outputs, model.path)
 
 
 def _check_not_quantised(nodes: Iterable[Node]) -> None:

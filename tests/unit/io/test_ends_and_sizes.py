@@ -64,6 +64,23 @@ def test_each_output_is_read_and_an_input_that_is_the_same_for_each_image_is_a_c
     kept = load(two, output="aux", input={"x": None, "keep": 0.5}, input_size=(9, 7))
     assert kept.input_shape == (3, 9, 7)
     np.testing.assert_allclose(kept(x), aux, rtol=1e-5, atol=1e-6)
+
+
+def test_a_value_before_an_end_that_no_layer_has_is_read_by_its_name(two, tmp_path):
+    model = onnx.load(two)
+    end = onnx.helper.make_node("ArgMax", ["scores"], ["class"], name="end", axis=1)
+    model.graph.node.append(end)
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("class", onnx.TensorProto.INT64, ["n", 1]))
+    path = tmp_path / "class.onnx"
+    onnx.save(model, path)
+    with pytest.raises(
+        WeightsError, match=r"'end' \(ArgMax\): no layer does this; .* output='scores' or --output"
+    ):
+        load(path)
+    x = np.random.default_rng(1).standard_normal((1, 3, 9, 7)).astype(np.float32)
+    np.testing.assert_array_equal(load(path, output="scores")(x), load(two, output="scores")(x))
+    assert main(["compare", str(path), "--output", "scores", "--with", str(path), "--input-size", "9,7"]) == 0
     assert inspect(two, output="scores", input_size=(9, 7))["input_shape"] == [3, 9, 7]
 
 

@@ -19,11 +19,17 @@ from minicnn.formats.containers.npz import read as read_npz
 from minicnn.layers import (
     BatchNorm2d,
     Conv2d,
+    Divide,
     Flatten,
+    Hardtanh,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Scale,
+    Sigmoid,
+    Softmax,
+    Sum,
 )
 from minicnn.verify import compare
 from minicnn.verify.comparison.distance import largest_ulps, ulps_histogram
@@ -300,3 +306,39 @@ def test_saved_values_keep_their_order(tmp_path, net):
     x = np.zeros((1, 1, 28, 28), np.float32)
     dump.write(tmp_path / "d.npz", x, as_peer("onnxruntime", net).values(x))
     assert list(read_npz(tmp_path / "d.npz")[0])[:2] == ["input", "conv_layers.0@Conv"]
+
+
+class _Ended(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.linear, self.end = nn.Linear(6, 4), end
+
+    def forward(self, x):
+        return self.end(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    ("end", "layers"),
+    [
+        (nn.Sigmoid(), [Sigmoid()]),
+        (torch.sigmoid, [Sigmoid()]),
+        (lambda z: (z / 2).softmax(1), [Scale((1,), weight=np.float32([0.5]), bias=False), Softmax()]),
+        (lambda z: z.softmax(1)[..., None, None], [Softmax()]),
+        (lambda z: z.softmax(1).clamp(1e-7, 1 - 1e-7), [Softmax(), Hardtanh(1e-7, 1 - 1e-7)]),
+        (
+            lambda z: z.sigmoid() / z.sigmoid().sum(1, keepdim=True),
+            [("p", Sigmoid()), Sum(1, keepdim=True), ("end", Divide(), ("p", "2"))],
+        ),
+    ],
+    ids=["module", "function", "temperature", "maps of one pixel", "clipped", "shares"],
+)
+def test_gradients_begin_where_ours_do(end, layers):
+    module = _Ended(end).eval()
+    weight, bias = (p.detach().numpy().copy() for p in module.linear.parameters())
+    named = [item if isinstance(item, tuple) else (str(i), item) for i, item in enumerate(layers, start=1)]
+    net = Network([("linear", Linear(6, 4, weight=weight, bias=bias)), *named], (6,))
+    x = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+    comparison = compare(net, module, x)
+    assert comparison.ok and comparison.gradients, comparison.text()
+    torch.nn.init.ones_(module.linear.bias)
+    assert not compare(net, module, x).ok

@@ -64,6 +64,8 @@ def from_file(
     except Exception as error:  # protobuf's and the file system's: there is no common class
         raise MinicnnError(f"{path}: onnx can't read it: {message(error)}") from None
     answer, remark = _choose_output(model, output, path)
+    if output is not None:
+        _keep_only(model, output, package)
     outputs = _expose_outputs(model, answer, package) if layers else [answer]
     session = _open_session(model, runtime, path, merge_steps=not layers)
     given = {input: None} if isinstance(input, str) else dict(input or {})
@@ -97,13 +99,30 @@ def _run(session: Any, names: Sequence[str], feed: Feed, x: np.ndarray) -> list[
 def _choose_output(model: Any, wanted: str | None, path: Path) -> tuple[_Output, str]:
     """Return the output that is the answer, and a remark on others."""
     names = [output.name for output in model.graph.output]
-    if not names or (wanted is not None and wanted not in names):
+    operators = {given: node.op_type for node in model.graph.node for given in node.output}
+    if not names or (wanted is not None and wanted not in (*names, *operators)):
         raise MinicnnError(f"{path}: has no output {wanted!r}; expected one of {', '.join(names)}")
     name = wanted or names[0]
-    operators = {given: node.op_type for node in model.graph.node for given in node.output}
     others = [other for other in names if other != name]
     remark = f"of its {len(names)} outputs {name} is compared, {', '.join(others)} not" if others else ""
     return _Output(name, operators.get(name, "")), remark
+
+
+def _keep_only(model: Any, output: str, package: Any) -> None:
+    """Leave out of a model what an output, or a value in between, does not depend on."""
+    needed, live = {output}, []
+    for node in reversed(model.graph.node):
+        if needed & set(node.output):
+            inner = [name for a in node.attribute for n in a.g.node for name in n.input]
+            needed.update([*node.input, *inner])
+            live.append(node)
+    # copies, as those in the list go with it
+    nodes = [package.NodeProto.FromString(node.SerializeToString()) for node in reversed(live)]
+    outputs = [info for info in model.graph.output if info.name == output] or [package.ValueInfoProto(name=output)]
+    kept = [package.ValueInfoProto.FromString(info.SerializeToString()) for info in outputs]
+    del model.graph.node[:], model.graph.output[:]
+    model.graph.node.extend(nodes)
+    model.graph.output.extend(kept)
 
 
 def _expose_outputs(model: Any, answer: _Output, package: Any) -> list[_Output]:
@@ -111,7 +130,9 @@ def _expose_outputs(model: Any, answer: _Output, package: Any) -> list[_Output]:
     # constants are no steps of the computation
     nodes = [node for node in model.graph.node if node.output and node.op_type != "Constant"]
     known = {output.name for output in model.graph.output}
-    added = [node.output[0] for node in nodes if node.output[0] not in known]
+    added = [
+        name for name in dict.fromkeys((*(node.output[0] for node in nodes), answer.name)) if name not in known
+    ]
     # without a type: the runtime infers it
     model.graph.output.extend(package.ValueInfoProto(name=name) for name in added)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}

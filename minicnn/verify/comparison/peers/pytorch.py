@@ -59,6 +59,9 @@ _FUNCTIONS = {
 }
 
 
+_POSTERIORS = ("Softmax", "LogSoftmax", "Sigmoid")
+
+
 class _Output(NamedTuple):
     """The output of a module, or of a function, which has no name: the tensor, and a copy of its values."""
 
@@ -67,6 +70,7 @@ class _Output(NamedTuple):
     tensor: Any
     values: Any
     norm: Norm | None
+    given: Any = None  # the tensor that it was made of
 
 
 class _Run(NamedTuple):
@@ -83,13 +87,14 @@ def from_network(net: Network) -> Peer:
     require_package("torch", "comparing with torch")
     from minicnn.verify.comparison.peers.to_torch import to_torch  # imports torch
 
-    return replace(from_module(to_torch(net), "torch"), repeatable=True)
+    return replace(from_module(to_torch(net), net, "torch"), repeatable=True)
 
 
-def from_module(module: Any, name: str = "") -> Peer:
+def from_module(module: Any, net: Network, name: str = "") -> Peer:
     """Return the peer of a torch module: every module's output, what it returns and, in float64, its gradient.
 
-    It runs in its own precision, and in eval mode.
+    It runs in its own precision, and in eval mode.  The gradient is of what it returns, or of what its softmax or
+    sigmoid at the end reads where ``net`` ends in one too.
     """
     torch = require_package("torch", "comparing with a torch module")
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
@@ -111,7 +116,8 @@ def from_module(module: Any, name: str = "") -> Peer:
         if not run.y.requires_grad:
             return {}
         # the sum over the batch: no image reads another, so that each gets its own gradient
-        _before_softmax(run).reshape(len(run.y), -1)[:, target].sum().backward()
+        scores = _before_posterior(run) if net.names and net.layers[-1].is_posterior else run.y
+        scores.reshape(len(run.y), -1)[:, target].sum().backward()
         named = [
             *((output.name, output.tensor.grad) for output in run.outputs if output.name),
             ("input", run.x.grad),
@@ -130,16 +136,20 @@ def _to_numpy(tensor: Any) -> np.ndarray:
     return array
 
 
-def _before_softmax(run: _Run) -> Any:
-    """Return the scores: what a softmax at the end was given, or the output."""
+def _before_posterior(run: _Run) -> Any:
+    """Return the scores: what a softmax or sigmoid at the end was given, or the output."""
     import torch
 
-    kinds = [output.kind for output in run.outputs]
-    # 0 stands for no softmax, since one at the very beginning has no scores before it
-    last = max((i for i, kind in enumerate(kinds) if kind in ("Softmax", "LogSoftmax")), default=0)
-    # nothing but copies of its output may come after it
-    copies = (torch.equal(output.values, run.y) for output in run.outputs[last:])
-    return run.outputs[last - 1].tensor if last and all(copies) else run.y
+    def is_answer(values: Any) -> bool:
+        return torch.equal(values.reshape(-1), run.y.reshape(-1))
+
+    last = None
+    for output in reversed(run.outputs):
+        # nothing but copies of its output may come after it
+        if not is_answer(output.values):
+            break
+        last = output if output.kind in _POSTERIORS else last
+    return run.y if last is None or last.given is None else last.given
 
 
 def _run(module: Any, x: np.ndarray, dtype: str) -> _Run:
@@ -157,7 +167,8 @@ def _run(module: Any, x: np.ndarray, dtype: str) -> _Run:
 
     class KeepFunctions(torch.overrides.TorchFunctionMode):  # type: ignore[misc]  # torch has no types here
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return recorder.keep_function(function, function(*args, **(kwargs or {})))
+            kwargs = kwargs or {}
+            return recorder.keep_function(function, function(*args, **kwargs), (*args, *kwargs.values()))
 
     with torch.enable_grad(), KeepFunctions():
         # a clone: a first layer that works in place may not write into a leaf
@@ -191,21 +202,21 @@ class _Recorder:
     def leave(self, name: str) -> Callable[[Any, Any, Any], Any]:
         """Return the hook that keeps the output of a module, and passes on a copy."""
 
-        def hook(module: Any, _: Any, y: Any) -> Any:
-            kept = self._keep(name, type(module).__name__, y) if _is_float(y) else None
+        def hook(module: Any, given: Any, y: Any) -> Any:
+            kept = self._keep(name, type(module).__name__, y, given) if _is_float(y) else None
             self.running.pop()
             return kept
 
         return hook
 
-    def keep_function(self, function: Any, y: Any) -> Any:
+    def keep_function(self, function: Any, y: Any, given: Any) -> Any:
         """Keep what a function gives if it stands for a layer; return it, or a copy of it."""
         kind = _FUNCTIONS.get(getattr(function, "__name__", ""))
         # what a module of torch.nn calls is that module's own business
         inside = self.running and type(self.running[-1]).__module__.startswith("torch.nn.modules")
-        return self._keep("", kind, y) if kind and not inside and _is_float(y) and y.requires_grad else y
+        return self._keep("", kind, y, given) if kind and not inside and _is_float(y) and y.requires_grad else y
 
-    def _keep(self, name: str, kind: str, y: Any) -> Any:
+    def _keep(self, name: str, kind: str, y: Any, given: Any) -> Any:
         if y.requires_grad:
             y.retain_grad()  # torch drops the gradients of all but leaves
         calls = sum(other.name.partition(" ")[0] == name for other in self.outputs) if name else 0
@@ -213,7 +224,7 @@ class _Recorder:
         # a module may keep its output, and write into it when it is called again
         name = f"{name} ({calls + 1})" if calls else name
         norm = _read_norm(self.running[-1]) if self.running else None
-        self.outputs.append(_Output(name, kind, y, y.detach().clone(), norm))
+        self.outputs.append(_Output(name, kind, y, y.detach().clone(), norm, next(iter(given), None)))
         # what works in place on the copy leaves the kept value alone
         return y.clone()
 

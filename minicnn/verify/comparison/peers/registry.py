@@ -55,7 +55,7 @@ def as_peer(source: Any, net: Network, **ends: Any) -> Peer:
     if keras_model.is_model(source):
         return keras_model.from_model(source, net)
     if hasattr(source, "register_forward_hook"):
-        return pytorch.from_module(source)
+        return pytorch.from_module(source, net)
     if callable(source):
         return from_function(source)
     raise MinicnnError(
