@@ -18,6 +18,7 @@ from minicnn.network import Network
 from minicnn.service.app import create_app
 from minicnn.service.connections import protocol
 from minicnn.service.front import Front
+from minicnn.service.heap import keep_heap_small
 from minicnn.service.limits import Limits
 from minicnn.service.logs import JsonHandler, write_line
 
@@ -87,6 +88,7 @@ def serve(
     """
     # of a picture there is an answer or a refusal; what the library would say beside it belongs to no client
     warnings.simplefilter("ignore")
+    keep_heap_small()
     own = NAMES if address.host in LOOPBACK else (address.host,)
     app = create_app(net, limits, token=token, hosts=own if is_loopback(address.host) else None)
     listener = listen(address)

@@ -1,9 +1,13 @@
 """Every limit, and every refusal: its status, its sentence, its counter."""
 
+import http.client
 import io
 import json
+import platform
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -114,6 +118,44 @@ def test_slow_clients_are_not_waited_for(serve, seven):
             link.sendall(start)
             assert is_closed(link)
     assert served.ask("/predict", seven).status == 200
+
+
+def test_an_answer_is_not_held_back_until_the_client_has_confirmed_its_head(serve):
+    served = serve()
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request("GET", "/live")
+    connection.getresponse().read()
+    (held,) = served.server.server_state.connections
+    assert held.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    connection.close()
+
+
+LEFT_BEHIND = """
+import resource
+import numpy as np
+from minicnn.service.heap import keep_heap_small
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+assert keep_heap_small()
+start = resident()
+np.ones(3 * 2**20).sum()  # 24 MB, after which glibc by itself would hold back all that is smaller
+large, small = [], []
+for _ in range(20):
+    large.append(np.ones(2**19))
+    small.append(np.ones(2**10))  # keeps the heap from shrinking at its end
+large.clear()
+print((resident() - start) / 2**20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_large_pictures_leave_no_memory_behind():
+    """Eighty megabytes, of which glibc by itself would keep all."""
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 20
 
 
 def test_no_more_than_so_many_pictures_are_received_at_a_time(serve, seven):
