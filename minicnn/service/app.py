@@ -129,6 +129,12 @@ def _asking(service: Service, task: str) -> Callable[[Request], Coroutine[Any, A
 async def _receive(request: Request, limits: Limits) -> bytes:
     """Return the body, bounded in size and time."""
     kind = request.headers.get("content-type", KINDS[1]).lower()
+    if kind.startswith("multipart/"):
+        raise Refusal(
+            "kind",
+            "a form (multipart/form-data) is not read; send the picture's bytes themselves as the body: "
+            "curl --data-binary @photo.jpg, not -F; in a browser fetch(url, {method: 'POST', body: file})",
+        )
     if not kind.startswith(KINDS):
         raise Refusal("kind", "expected the picture itself as the body, with Content-Type: image/png or the like")
     too_many = Refusal("bytes", f"the picture has more bytes than the limit of {limits.bytes:,}")

@@ -84,9 +84,9 @@ def test_pictures_that_are_none(serve, seven, png):
         (png(200, 200), "bytes", "limit of 50,000"),
     ]:
         check(served, served.ask("/predict", data), reason, words)
-    check(
-        served, served.ask("/predict", seven, Content_Type="multipart/form-data; boundary=x"), "kind", "the body"
-    )
+    form = served.ask("/predict", seven, Content_Type="multipart/form-data; boundary=x")
+    check(served, form, "kind", "--data-binary @photo.jpg, not -F")
+    check(served, served.ask("/predict", seven, Content_Type="text/html"), "kind", "Content-Type: image/png")
     check(served, served.ask("/predict", seven, Accept="text/html"), "format", "answers are json")
     assert served.ask("/predict", png()).status == 200
 
