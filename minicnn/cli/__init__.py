@@ -2,7 +2,6 @@
 
 Each module has ``configure(parser)`` and ``run(arguments)``.
 """
-# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
@@ -85,12 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(words) in ([], ["help"]):
         build_parser(()).print_help()
         return 0
-    try:
-        arguments = build_parser(words).parse_args(words)
-        from minicnn.cli.common import UsageError, complain
-        from minicnn.cli.loop.signals import raising_stopped
-    except KeyboardInterrupt:  # while modules are imported
-        return 128 + signal.SIGINT
+    arguments = build_parser(words).parse_args(words)
+    from minicnn.cli.common import UsageError, complain
+    from minicnn.cli.loop.signals import raising_stopped
 
     try:
         with warnings.catch_warnings(), loudness(arguments), raising_stopped(), drawing_of(arguments):

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.report.layout import HAIRLINE, INK, PAPER, SOFT
+from minicnn.report.layout import HAIRLINE, INK, SOFT
 from minicnn.report.text import font, to_drawable
-from minicnn.report.vector import Line, write_words
+from minicnn.report.vector import Line, Stroke, draw_curves
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 __all__ = ["COLOURS", "chart"]
 
-# Drawn this many times as large and then reduced, so that lines are smooth.
-SUPERSAMPLING = 3
 SIZE = 15  # of the letters
 WIDTH, HEIGHT = 760, 380  # pixels; names stand beside it, to the right
 # Okabe and Ito's colours, told apart by the colour-blind too, and grey.
@@ -91,8 +88,6 @@ def chart(
     ('RGB', 380)
 
     """
-    from PIL import Image, ImageDraw
-
     values = _stack(curves)
     step = (high - low) / 5
     # the axis is extended by whole steps until it holds every value, so that ticks stay where they were
@@ -105,23 +100,19 @@ def chart(
     ticks = np.linspace(low, high, round((high - low) / step) + 1).round(9) + 0.0
     tick_width = round(max(typeface.getlength(f"{tick:.2g}") for tick in ticks))
     axes = _Axes(max(48, tick_width + 14), 40 if name else 16, WIDTH - 16, HEIGHT - 32, low, high)
-    picture = Image.new("RGB", ((WIDTH + legend_width) * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), PAPER)
-    draw = ImageDraw.Draw(picture)
-    for tick in ticks:
-        ends = np.array([[axes.left, axes.y(tick)], [axes.right, axes.y(tick)]]) * SUPERSAMPLING
-        draw.line(ends.ravel().tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
+    strokes = [
+        Stroke(((axes.left, axes.y(tick)), (axes.right, axes.y(tick))), 1, HAIRLINE) for tick in ticks.tolist()
+    ]
     for n, place in enumerate(marks.values(), start=len(curves)):
         at, y = axes.left + place * (axes.right - axes.left), 28 + 24 * n
-        _draw_line(draw, np.array([[at, axes.top], [at, axes.bottom]]), GREY)
-        _draw_line(draw, np.array([[WIDTH + 14, y - 9], [WIDTH + 14, y + 9]]), GREY)
+        strokes += _strokes(np.array([[at, axes.top], [at, axes.bottom]]), GREY)
+        strokes += _strokes(np.array([[WIDTH + 14, y - 9], [WIDTH + 14, y + 9]]), GREY)
     for n, row in enumerate(values):
         x = np.linspace(axes.left, axes.right, len(row))
-        _draw_line(draw, np.stack([x, axes.y(row)], axis=1), n)
+        strokes += _strokes(np.stack([x, axes.y(row)], axis=1), n)
         # the legend's sample of the line, in a row of 24 pixels beside the chart
         y = 28 + 24 * n
-        _draw_line(draw, np.array([[WIDTH, y], [WIDTH + 28, y]]), n)
-    # text is drawn afterwards, at its final size, so that it is not blurred by the reduction
-    picture = picture.resize((WIDTH + legend_width, HEIGHT), Image.Resampling.LANCZOS)
+        strokes += _strokes(np.array([[WIDTH, y], [WIDTH + 28, y]]), n)
     left, right = to_drawable(left), to_drawable(right)
     lines = [Line(6, round(axes.y(tick)) - 9, SIZE, SOFT, f"{tick:.2g}") for tick in ticks]
     lines += [Line(WIDTH + 36, 19 + 24 * n, SIZE, INK, words) for n, words in enumerate(legend)]
@@ -130,7 +121,7 @@ def chart(
         Line(axes.left, HEIGHT - 24, SIZE, SOFT, left),
         Line(axes.right - round(typeface.getlength(right)), HEIGHT - 24, SIZE, SOFT, right),
     ]
-    return write_words(picture, lines)
+    return draw_curves((WIDTH + legend_width, HEIGHT), strokes, lines)
 
 
 def _stack(curves: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:
@@ -144,15 +135,19 @@ def _stack(curves: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:
     return values
 
 
-def _draw_line(draw: ImageDraw, points: np.ndarray, n: int) -> None:
-    """Draw a line through points (N, 2) in the colour of the n-th curve; broken where colours are used again."""
-    colour, points = COLOURS[n % len(COLOURS)], points * SUPERSAMPLING
+def _strokes(points: np.ndarray, n: int) -> list[Stroke]:
+    """Return a line through points (N, 2) in the colour of the n-th curve; broken where colours are used again."""
+    colour = COLOURS[n % len(COLOURS)]
     if n < len(COLOURS):
-        draw.line([tuple(p) for p in points.tolist()], fill=colour, width=2 * SUPERSAMPLING, joint="curve")
-        return
+        return [Stroke(_pairs(points), 2, colour)]
+    dashes = []
     for start, end in pairwise(points):
-        dashes = max(2, round(np.hypot(*(end - start)) / (8 * SUPERSAMPLING)))
-        # 2 dashes + 1 points make as many strokes as gaps, and each second stretch is drawn
-        dots = start + np.linspace(0, 1, 2 * dashes + 1)[:, None] * (end - start)
-        for a, b in zip(dots[:-1:2], dots[1::2], strict=True):
-            draw.line([*a.tolist(), *b.tolist()], fill=colour, width=2 * SUPERSAMPLING)
+        count = max(2, round(np.hypot(*(end - start)) / 8))
+        # 2 count + 1 points make as many strokes as gaps, and each second stretch is drawn
+        dots = start + np.linspace(0, 1, 2 * count + 1)[:, None] * (end - start)
+        dashes += [Stroke(_pairs(np.stack(ends)), 2, colour) for ends in zip(dots[:-1:2], dots[1::2], strict=True)]
+    return dashes
+
+
+def _pairs(points: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in points)

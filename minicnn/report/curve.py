@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn._utils.counted import counted
 from minicnn.errors import ShapeError
-from minicnn.report.layout import HAIRLINE, INK, ORANGE, PAPER, SOFT
+from minicnn.report.layout import HAIRLINE, INK, ORANGE, SOFT
 from minicnn.report.text import font, to_drawable
-from minicnn.report.vector import Line, write_words
+from minicnn.report.vector import Line, Stroke, draw_curves
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["curve"]
 
-# Drawn this many times as large and then reduced, so that lines are smooth.
-SUPERSAMPLING = 3
 SIZE = 15  # of the letters
 
 
@@ -48,25 +47,17 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
     (120, 120)
 
     """
-    from PIL import Image, ImageDraw
-
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise ShapeError(f"curve: expected finite numbers in one row, got {values.shape}")
     low, high = float(values.min()), float(values.max())
     left, top, right, bottom = 16, 40, width - 16, height - 40
-    picture = Image.new("RGB", (width * SUPERSAMPLING, height * SUPERSAMPLING), PAPER)
-    draw = ImageDraw.Draw(picture)
-    for edge in (top, bottom):
-        ends = np.array([left, edge, right, edge]) * SUPERSAMPLING
-        draw.line(ends.tolist(), fill=HAIRLINE, width=SUPERSAMPLING)
+    strokes = [Stroke(((left, edge), (right, edge)), 1, HAIRLINE) for edge in (top, bottom)]
     # a single value is drawn as a level line, for which it takes two points
     x = np.linspace(left, right, max(2, len(values)))
-    y = bottom - (values - low) / ((high - low) or 1) * (bottom - top)
-    points = np.stack([x, np.broadcast_to(y, x.shape)], axis=1) * SUPERSAMPLING
-    draw.line([tuple(point) for point in points.tolist()], fill=ORANGE, width=2 * SUPERSAMPLING, joint="curve")
-    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    words, steps = to_drawable(name), f"{len(values) - 1} steps"
+    y = np.broadcast_to(bottom - (values - low) / ((high - low) or 1) * (bottom - top), x.shape)
+    strokes.append(Stroke(tuple(zip(x.tolist(), y.tolist(), strict=True)), 2, ORANGE))
+    words, steps = to_drawable(name), counted(len(values) - 1, "step")
     # flush right
     starts = [right - round(font(SIZE).getlength(text)) for text in (words, steps)]
     lines = [
@@ -75,4 +66,4 @@ def curve(values: Sequence[float] | np.ndarray, width: int = 360, height: int = 
         Line(left, bottom + 6, SIZE, INK, f"{low:.4g}"),
         Line(starts[1], bottom + 6, SIZE, SOFT, steps),
     ]
-    return write_words(picture, lines)
+    return draw_curves((width, height), strokes, lines)

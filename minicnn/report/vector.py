@@ -1,4 +1,4 @@
-"""Figures as SVG and PDF: their pictures as they are, their words as text that can be searched and scaled."""
+"""Figures as SVG and PDF: pictures as they are, words as text that can be searched, curves as curves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from minicnn.report.text import font
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Line", "to_pdf", "to_svg", "write_words"]
+__all__ = ["Line", "Stroke", "draw_curves", "to_pdf", "to_svg", "write_words"]
 
 ASCENT = 0.8  # of the size of a font: from the top of a line to where its letters stand
 POINTS = 0.5  # of a pixel of a figure, which has 144 to the inch
+SUPERSAMPLING = 3  # curves are drawn so many times as large and then reduced, so that they are smooth
+WHITE = (255, 255, 255)
 
 
 class Line(NamedTuple):
@@ -39,6 +41,22 @@ class Line(NamedTuple):
         return self._replace(x=x, y=y, size=size)
 
 
+class Stroke(NamedTuple):
+    """A line drawn through points (x, y) in pixels: its width in pixels, its colour, sRGB."""
+
+    points: tuple[tuple[float, float], ...]
+    width: float
+    colour: tuple[int, int, int]
+
+    def moved(self, x: int, y: int) -> Stroke:
+        """Return the stroke elsewhere."""
+        return self._replace(points=tuple((a + x, b + y) for a, b in self.points))
+
+    def scaled(self, scale: float) -> Stroke:
+        """Return the stroke as it stands in a picture brought to another size."""
+        return Stroke(tuple((a * scale, b * scale) for a, b in self.points), self.width * scale, self.colour)
+
+
 def write_words(picture: Image, lines: Sequence[Line]) -> Image:
     """Write words on a picture, and keep in its ``info`` both apart, for figures as vectors."""
     from PIL import ImageDraw
@@ -51,6 +69,22 @@ def write_words(picture: Image, lines: Sequence[Line]) -> Image:
     return result
 
 
+def draw_curves(size: tuple[int, int], strokes: Sequence[Stroke], lines: Sequence[Line]) -> Image:
+    """Draw strokes and write words on white of (width, height) pixels; ``info`` keeps them, for vectors."""
+    from PIL import Image, ImageDraw
+
+    width, height = size
+    picture = Image.new("RGB", (width * SUPERSAMPLING, height * SUPERSAMPLING), WHITE)
+    draw = ImageDraw.Draw(picture)
+    for stroke in strokes:
+        points = [(x * SUPERSAMPLING, y * SUPERSAMPLING) for x, y in stroke.points]
+        draw.line(points, fill=stroke.colour, width=round(stroke.width * SUPERSAMPLING), joint="curve")
+    # text is drawn afterwards, at its final size, so that it is not blurred by the reduction
+    result = write_words(picture.resize(size, Image.Resampling.LANCZOS), lines)
+    result.info.update(bare=Image.new("RGB", size, WHITE), lines=[*strokes, *lines])
+    return result
+
+
 class _Part(NamedTuple):
     """A picture and its box in the figure."""
 
@@ -58,12 +92,16 @@ class _Part(NamedTuple):
     box: tuple[int, ...]
 
 
-def _parts(figure: Image) -> tuple[list[_Part], list[Line]]:
-    """Return pictures and lines of a figure; one that was not composed is a picture itself."""
-    # of charts without their words, which are among the lines
+def _parts(figure: Image) -> tuple[list[_Part], list[Stroke], list[Line]]:
+    """Return pictures, strokes and words of a figure; one that was not composed is a picture itself."""
+    # of charts without their strokes and words, which are among the marks
     bare = figure.info.get("bare", {})
     parts = [_Part(bare.get(tuple(part.box), part.image), part.box) for part in split_figure(figure)]
-    return parts or [_Part(figure, (0, 0, *figure.size))], list(figure.info.get("lines", ()))
+    parts = parts or [_Part(figure, (0, 0, *figure.size))]
+    marks = figure.info.get("lines", ())
+    # of a chart that is all strokes the ground is left out
+    seen = [part for part in parts if part.image.getcolors(1) is None or part.image.getpixel((0, 0)) != WHITE]
+    return seen, [m for m in marks if isinstance(m, Stroke)], [m for m in marks if isinstance(m, Line)]
 
 
 def to_svg(figure: Image, metadata: Mapping[str, str]) -> bytes:
@@ -76,7 +114,7 @@ def to_svg(figure: Image, metadata: Mapping[str, str]) -> bytes:
     True
 
     """
-    parts, lines = _parts(figure)
+    parts, strokes, lines = _parts(figure)
     width, height = figure.size
     words = "".join(f"<desc>{escape(key)}: {escape(text)}</desc>\n" for key, text in metadata.items())
     pictures = ""
@@ -85,6 +123,11 @@ def to_svg(figure: Image, metadata: Mapping[str, str]) -> bytes:
         kind, text = "jpeg" if suffix == "jpg" else suffix, base64.b64encode(data).decode("ascii")
         place = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
         pictures += f'<image {place} href="data:image/{kind};base64,{text}" />\n'
+    curves = "".join(
+        f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in stroke.points)}" fill="none" '
+        f'stroke="rgb{stroke.colour}" stroke-width="{stroke.width:.2g}" stroke-linejoin="round" />\n'
+        for stroke in strokes
+    )
     texts = "".join(
         f'<text x="{line.x}" y="{line.y + ASCENT * line.size:.1f}" font-size="{line.size}" '
         f'fill="rgb{line.colour}">{escape(line.text)}</text>\n'
@@ -94,7 +137,7 @@ def to_svg(figure: Image, metadata: Mapping[str, str]) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif">\n'
         f"<metadata>\n{words}</metadata>\n"
-        f'<rect width="{width}" height="{height}" fill="white" />\n{pictures}{texts}</svg>\n'
+        f'<rect width="{width}" height="{height}" fill="white" />\n{pictures}{curves}{texts}</svg>\n'
     ).encode("utf-8", "replace")
 
 
@@ -108,15 +151,19 @@ def to_pdf(figure: Image, metadata: Mapping[str, str]) -> bytes:
     b'%PDF-1.4'
 
     """
-    parts, lines = _parts(figure)
+    parts, strokes, lines = _parts(figure)
     height, drawn = figure.height, []
     # PDF counts from the lower left corner
     for n, (_, (left, top, right, bottom)) in enumerate(parts):
         drawn.append(f"q {right - left} 0 0 {bottom - top} {left} {height - bottom} cm /I{n} Do Q")
+    for stroke in strokes:
+        path = " l ".join(f"{x:.1f} {height - y:.1f}" + " m" * (n == 0) for n, (x, y) in enumerate(stroke.points))
+        drawn.append(f"{_rgb(stroke.colour)} RG {stroke.width:.2f} w 1 j {path.replace('m l', 'm', 1)} l S")
     for line in lines:
-        colour = " ".join(f"{c / 255:.3f}" for c in line.colour)
         y = height - line.y - ASCENT * line.size
-        drawn.append(f"BT {colour} rg /F {line.size} Tf {line.x} {y:.1f} Td ({_escape(line.text)}) Tj ET")
+        drawn.append(
+            f"BT {_rgb(line.colour)} rg /F {line.size} Tf {line.x} {y:.1f} Td ({_escape(line.text)}) Tj ET"
+        )
     content = "\n".join([f"{POINTS} 0 0 {POINTS} 0 0 cm", *drawn]).encode("cp1252", "replace")
     names = " ".join(f"/I{n} {6 + n} 0 R" for n in range(len(parts)))
     box = f"[0 0 {POINTS * figure.width} {POINTS * figure.height}]"
@@ -131,6 +178,10 @@ def to_pdf(figure: Image, metadata: Mapping[str, str]) -> bytes:
         f"<< /Subject ({_escape('; '.join(metadata.values()))}) >>".encode("cp1252", "replace"),
     ]
     return _file(objects)
+
+
+def _rgb(colour: tuple[int, int, int]) -> str:
+    return " ".join(f"{c / 255:.3f}" for c in colour)
 
 
 def _image(image: Image) -> bytes:

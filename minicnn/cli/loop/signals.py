@@ -8,11 +8,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from minicnn._utils.early import leave
+
 __all__ = ["Stopped", "held_back", "raising_stopped"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-NOBODYS = (signal.SIG_DFL, signal.default_int_handler)
+NOBODYS = (signal.SIG_DFL, signal.default_int_handler, leave)
 
 
 class Stopped(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -24,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     """A parser of one command, with its examples; wrong use is one sentence and exit status 2."""
 
     _mixes = False  # while options and files are told apart
+    _typed: Sequence[str] = ()
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", Help)
@@ -49,7 +51,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Return what was typed, options and files in any order, and what is left over."""
-        args = list(sys.argv[1:] if args is None else args)
+        args = self._typed = list(sys.argv[1:] if args is None else args)
         typed = takewhile(lambda word: word != "--" and (self._subparsers is None or word[:1] == "-"), args)
         for name in (word.partition("=")[0] for word in typed if word[:2] == "--" and " " not in word):
             if not any(option.startswith(name) for option in self._option_string_actions):
@@ -64,9 +66,11 @@ class Parser(argparse.ArgumentParser):
             self._mixes = False
 
     def error(self, message: str) -> NoReturn:
-        """Exit with 2 and one sentence that says where the options are listed."""
+        """Exit with 2 and one sentence that says where the options are listed, or how to name a file "-a.jpg"."""
         command = f"{self._name()}: " if self._name() else ""
-        self.exit(2, f"minicnn: {command}{message} (see {self.prog} --help)\n")
+        file = next((word for word in self._typed if word[:1] == "-" and os.path.isfile(word)), None)
+        hint = f"see {self.prog} --help" if file is None else f"the file {file!r} is meant? Write './{file}'"
+        self.exit(2, f"minicnn: {command}{message} ({hint})\n")
 
     def format_help(self) -> str:
         """Return what is needed as usage, the options in their groups, and examples."""

@@ -256,6 +256,15 @@ def test_warnings_are_one_sentence_without_places_in_our_source(run, monkeypatch
     assert status == 0 and err == "minicnn: half of it is missing\n"
 
 
+def test_a_file_called_like_an_option_is_told(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SEVEN, "-seven.png")
+    for words in (["-seven.png"], ["--net", "digits", "-seven.png"]):
+        status, _, err = run("predict", *words)
+        assert status == 2 and err.endswith("(the file '-seven.png' is meant? Write './-seven.png')\n")
+    assert run("predict", "./-seven.png", "--net", "digits")[0] == 0
+
+
 def test_version(run):
     assert run("--version")[:2] == (0, f"minicnn {minicnn.__version__}\n")
 

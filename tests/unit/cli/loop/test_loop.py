@@ -390,3 +390,20 @@ def test_results_of_another_run_are_not_replaced_unasked(pictures, capsys):
     assert (pictures / "out" / "sanity.csv").read_bytes() == table
     assert str(pictures) not in (pictures / "out" / "sanity-run.json").read_text()
     assert main([*typed, "gradient"]) == main([*typed, "guided", "--overwrite"]) == 0
+
+
+def test_ctrl_c_while_modules_are_imported_is_a_sentence():
+    # the signal comes with the first import of the command itself
+    code = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "minicnn.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from minicnn.__main__ import run
+sys.exit(run())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "minicnn: stopped by Ctrl-C\n")
