@@ -32,7 +32,7 @@ IMAGES = str(folder("images"))
 # PICTURES stands for labelled photographs with boxes, DIGITS for a folder of class folders
 COMMANDS = (
     ["demo", "-o", "demo", "--crops", "one"],
-    ["compare", "digits", "--with", "digits", "--html", "compare.html"],
+    ["compare", "digits", "--with", "reference", "--html", "compare.html"],
     ["diagnose", "digits", f"{IMAGES}/seven.png", "--label", "1", "--html", "diagnose.html"],
     ["check", "digits", "--html", "check.html"],
     ["train", "DIGITS", "--net", "lenet5", "--epochs", "2", "-o", "training"],
@@ -58,9 +58,9 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=arguments.browser, args=["--no-sandbox"])
         faults = 0
         for page in pages:
-            found = sorted(set(look(browser, page.resolve(), arguments.shots)))
-            faults += len(found)
-            print(f"{page}: {'; '.join(found) or 'no overflow, no serious finding'}", flush=True)
+            findings = sorted(set(look(browser, page.resolve(), arguments.shots)))
+            faults += len(findings)
+            print(f"{page}: {'; '.join(findings) or 'no overflow, no serious finding'}", flush=True)
         browser.close()
     return 1 if faults else 0
 

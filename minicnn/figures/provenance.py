@@ -15,6 +15,7 @@ import minicnn
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.io.digest import digest_array, digest_image, digest_pixels
+from minicnn.io.source import is_name
 from minicnn.report import save_png
 from minicnn.report.drawing import Drawing, current
 from minicnn.report.png import few_colours
@@ -102,8 +103,9 @@ def metadata(record: Mapping[str, Any], figure: Any, path: PathLike) -> dict[str
 def name_files(origin: Mapping[str, Any], folder: PathLike) -> dict[str, Any]:
     """Return which network it is, its files named as seen from a folder."""
     given = {key: origin[key] for key in ("source", "weights") if isinstance(origin.get(key), str)}
-    # the name of a network in the catalogue is no file's
-    return {**origin, **{key: name_from(folder, v) if os.path.exists(v) else v for key, v in given.items()}}
+    # the name of a network in the catalogue is no file's, even if a folder is called so
+    files = {key for key, value in given.items() if os.path.exists(value) and not is_name(value)}
+    return {**origin, **{key: name_from(folder, v) if key in files else v for key, v in given.items()}}
 
 
 def name_from(folder: PathLike, path: PathLike) -> str:

@@ -14,7 +14,7 @@ from minicnn.formats.sample import take_sample
 from minicnn.formats.table import FORMATS, Format, find_format, find_main_format, identify, readable_suffixes
 from minicnn.io import catalogue
 
-__all__ = ["check_second_file", "find_kind", "find_second_file", "name_architecture", "resolve"]
+__all__ = ["check_second_file", "find_kind", "find_second_file", "is_name", "name_architecture", "resolve"]
 
 # in the order of preference: an index stands for all its parts
 _FOLDER_FILES = (
@@ -26,7 +26,7 @@ _FOLDER_FILES = (
 def resolve(source: PathLike) -> Path:
     """Return the file that ``source`` means: a path as it is, a name of the catalogue as its file.
 
-    A folder means the one file of weights in it.
+    A folder means the one file of weights in it; one without weights does not hide a name of the catalogue.
 
     Raises
     ------
@@ -34,11 +34,24 @@ def resolve(source: PathLike) -> Path:
         If it is neither; the nearest names are in the message.
 
     """
-    path = Path(source)
-    # a bare word that is no file is a name of the catalogue
-    if isinstance(source, str) and not path.suffix and path.name == source and not path.exists():
+    if isinstance(source, str) and is_name(source):
         return catalogue.find_weights(source)
+    path = Path(source)
     return _find_in_folder(path) if path.is_dir() else path
+
+
+def is_name(source: str) -> bool:
+    """Return whether a word means a name of the catalogue, known or not, rather than a file or a folder."""
+    path = Path(source)
+    if path.suffix or path.name != source:
+        return False
+    if path.is_dir():
+        return source in catalogue.read_entries() and not _holds_weights(path)
+    return not path.exists()
+
+
+def _holds_weights(folder: Path) -> bool:
+    return bool(describe_folder(folder)) or any(p.is_file() and identify(p) is not None for p in folder.iterdir())
 
 
 def _find_in_folder(folder: Path) -> Path:

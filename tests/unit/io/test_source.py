@@ -3,8 +3,10 @@
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from minicnn.errors import WeightsError
 from minicnn.formats import pytorch, safetensors
 from minicnn.formats.foreign import describe_foreign
 from minicnn.formats.sample import take_sample
+from minicnn.io import catalogue
 from minicnn.io.inspect import inspect
+from minicnn.io.source import resolve
 
 NET = minicnn.load("digits")
 STATE = NET.state_dict()
@@ -206,6 +210,15 @@ def test_a_description_of_keras_and_the_weights_beside_it(tmp_path):
     )
     with pytest.raises(WeightsError, match="describes a network without its weights; name them"):
         minicnn.load(tmp_path / "model.json")
+
+
+def test_a_folder_without_weights_does_not_hide_a_name_of_the_catalogue(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits" / "0").mkdir(parents=True)
+    (tmp_path / "digits" / "notes.txt").write_text("pictures of digits")
+    assert resolve("digits") == catalogue.find_weights("digits")
+    shutil.copy(catalogue.find_weights("lenet5-digits"), tmp_path / "digits" / "mine.npz")
+    assert resolve("digits") == Path("digits/mine.npz")
 
 
 def test_folders(tmp_path):
