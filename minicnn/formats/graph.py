@@ -105,7 +105,7 @@ def end_in_posterior(chain: NamedLayers, input_shape: Sequence[int | None] | Non
     --------
     >>> chain = end_in_posterior([("prob", Softmax()), ("flat", Flatten())], (10, 1, 1))
     >>> [name for name, _ in chain]
-    ['flat', 'prob']
+    ['flatten', 'prob']
 
     """
     if len(chain) > 1 and isinstance(chain[-1][1], Exp) and isinstance(chain[-2][1], LogSoftmax):
@@ -126,8 +126,16 @@ def end_in_posterior(chain: NamedLayers, input_shape: Sequence[int | None] | Non
         return chain
     if any(n != 1 for n in shape[1:]):
         return chain
-    flat = [(chain[-1][0], Flatten())] if len(shape) > 1 else []
+    # under a name of its own: what the file calls by the last one's are probabilities
+    flat = [(_unused("flatten", chain), Flatten())] if len(shape) > 1 else []
     return [*chain[:at], *flat, chain[at]]
+
+
+def _unused(name: str, chain: NamedLayers) -> str:
+    names = {n for n, _ in chain}
+    while name in names:
+        name += "_"
+    return name
 
 
 def flatten_scores(
@@ -149,7 +157,4 @@ def flatten_scores(
         return ended
     # a softmax at the end needs its scores flat
     end = len(chain) - isinstance(chain[-1][1], Softmax | LogSoftmax)
-    name = "flatten"
-    while any(n == name for n, _ in chain):
-        name += "_"
-    return [*chain[:end], (name, Flatten()), *chain[end:]]
+    return [*chain[:end], (_unused("flatten", chain), Flatten()), *chain[end:]]

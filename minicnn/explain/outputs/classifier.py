@@ -98,6 +98,7 @@ def _are_classes_first(net: Network, shape: Shape) -> bool:
         return True
     # maps of K classes in a row
     is_row = isinstance(last, Reshape) and not last.inputs and net.input_shape is not None
+    is_row = is_row and not (before and isinstance(before[-1][1], Permute))
     return is_row and (maps := sequence.output_shape(before, net.input_shape))[:1] == shape[:1] and len(maps) == 3
 
 

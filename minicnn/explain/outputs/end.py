@@ -50,7 +50,8 @@ def with_classes_first(layers: NamedLayers) -> NamedLayers:
     tail = layers[start:]
     kept, rest = _turn(tail)
     at = _find_posterior(kept)
-    if at is not None and all(_keeps_order(layer) for _, layer in [*kept[at + 1 :], *rest]):
+    turned = any(isinstance(layer, Permute) and len(layer.axes) > 2 for _, layer in kept)
+    if at is not None and not turned and all(_keeps_order(layer) for _, layer in [*kept[at + 1 :], *rest]):
         kept, rest = kept[: at + 1], []
     if [name for name, _ in kept] == [name for name, _ in tail]:
         return layers

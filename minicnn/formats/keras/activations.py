@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import layers as nn
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import Fields
+from minicnn.formats.keras.context import softmax_over
 from minicnn.formats.keras.fields import check_entry
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import Layer
@@ -44,10 +45,10 @@ _FUNCTIONS: dict[str, Layer | None] = {
 }
 
 
-def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]:
+def activation(spec: Spec, last_axis: int, rank: int, version: int | None) -> list[Layer]:
     """Return the layers of a setting ``activation``: a function by its name, or a layer.
 
-    ``over_width`` says that the last axis, over which Keras's softmax goes, is not that of the channels;
+    ``last_axis`` is which of the ``rank`` axes of an image Keras's last one is, over which its softmax goes;
     ``version`` is Keras's main version, None where the file does not say.
     """
     setting = spec.config.get("activation")
@@ -66,8 +67,6 @@ def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]
     # a function may be wrapped into a dictionary, and none stands for linear
     name = setting.get("config") if isinstance(setting, dict) else setting
     name = "linear" if name is None else name
-    if over_width and name in ("softmax", "log_softmax"):
-        raise spec.error(f"activation: {name} goes over the last axis, which is not that of the channels")
     if not isinstance(name, str) or name not in _FUNCTIONS:
         raise spec.error(f"activation: expected one of {', '.join(_FUNCTIONS)}, found {escape(name)!r}")
     if name == "hard_sigmoid" and version != 3:
@@ -78,6 +77,8 @@ def activation(spec: Spec, over_width: bool, version: int | None) -> list[Layer]
             )
         return [nn.Hardsigmoid(0.2)]
     layer = _FUNCTIONS[name]
+    if isinstance(layer, nn.Softmax | nn.LogSoftmax):
+        return softmax_over(layer, last_axis, rank)
     return [] if layer is None else [layer]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.errors import WeightsError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.fields import describe_unread
+from minicnn.formats.keras.fields import AUGMENTATION
 
 __all__ = ["ARITHMETIC", "TENSORFLOW", "Constant", "read_operands"]
 
@@ -22,6 +23,7 @@ TENSORFLOW = {
     **{"math.truediv": "TrueDivide", "math.divide": "TrueDivide", "math.negative": "Negative"},
     "nn.bias_add": "Add",
 }
+_PREPROCESSING = (*AUGMENTATION, "Resizing", "CenterCrop")
 MAX_CONSTANT = 1 << 16
 _TENSOR = ("class_name", "config", "shape", "dtype", "keras_history", "name")  # of a tensor in a call
 
@@ -50,6 +52,9 @@ def read_operands(node: Any, kind: str) -> Iterator[str | Constant]:
         return
     # Keras 3 keeps the arguments of the call, tensors anywhere among them
     others, keywords = {k: v for k, v in node.items() if k not in ("args", "kwargs")}, node.get("kwargs") or {}
+    if kind in _PREPROCESSING and isinstance(keywords, dict) and keywords.get("training") is True:
+        # Keras writes it of each such layer, and its predict() takes it back
+        keywords = {k: v for k, v in keywords.items() if k != "training"}
     _check_call(None, {**(keywords if isinstance(keywords, dict) else {"keywords": keywords}), **others})
     for argument in _flatten(node.get("args"), 0):
         constant = _constant(argument) if is_arithmetic else None

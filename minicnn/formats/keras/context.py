@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.model import Spec
+from minicnn.layers import Layer, Permute
 from minicnn.shapes import IntPair
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "map_size",
     "padding_mode",
     "sizes",
+    "softmax_over",
 ]
 
 Shape = tuple[int | None, ...]
@@ -71,6 +73,15 @@ def find_axis(spec: Spec, axis: object, rank: int, channels_first: bool) -> int:
     place = axis if axis > 0 else rank + 1 + axis
     # N x H x W x C to N x C x H x W
     return place if channels_first or rank != 3 else {3: 1, 1: 2, 2: 3}[place]
+
+
+def softmax_over(layer: Layer, axis: int, rank: int) -> list[Layer]:
+    """Return a softmax, which goes over the first axis of an image, over another, 1 to ``rank``."""
+    if axis == 1:
+        return [layer]
+    order = (axis - 1, *(a for a in range(rank) if a != axis - 1))
+    back = tuple(order.index(a) for a in range(rank))
+    return [Permute(order), layer, Permute(back)]
 
 
 def check_channels_axis(spec: Spec, context: BuildContext) -> None:

@@ -35,7 +35,7 @@ AUGMENTATION = tuple(
     RandomFlip RandomRotation RandomZoom RandomTranslation RandomShear RandomPerspective RandomContrast
     RandomBrightness RandomHue RandomSaturation RandomColorJitter RandomGrayscale RandomColorDegeneration
     RandomSharpness RandomGaussianBlur RandomInvert RandomErasing RandomElasticTransform RandomHeight
-    RandomWidth RandAugment AugMix MixUp CutMix
+    RandomWidth RandomPosterization Solarization RandAugment AugMix MixUp CutMix
     """.split()
 )
 _SUFFIXES = ("_initializer", "_regularizer", "_constraint")

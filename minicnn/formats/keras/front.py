@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.context import BuildContext, check_channels_axis, count_channels, map_size
 from minicnn.formats.keras.model import Spec
-from minicnn.layers import Conv2d, Layer, ZeroPad2d
+from minicnn.layers import Conv2d, Layer, Scale, ZeroPad2d
 
 __all__ = ["center_crop", "normalization", "random_crop", "rescaling"]
 
@@ -66,7 +66,10 @@ def _first_two(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _affine(spec: Spec, context: BuildContext, scale: np.ndarray, offset: np.ndarray) -> Layer:
-    """Scale and offset for each channel: a 1 x 1 convolution in as many groups as channels."""
+    """Scale and offset for each channel, a 1 x 1 convolution in as many groups as channels; or for all."""
+    if len(context.shape) < 3 and all(a.size == 1 and a.dtype.kind in "if" for a in (scale, offset)):
+        weight, bias = (a.reshape(1).astype(spec.dtype) for a in (scale, offset))
+        return Scale((1,), weight=weight, bias=bias)
     channels = count_channels(spec, context)
     if any(a.dtype.kind not in "if" or a.size not in (1, channels) for a in (scale, offset)):
         raise spec.error("expected a scale and an offset, numbers or one a channel")

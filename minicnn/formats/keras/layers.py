@@ -16,7 +16,7 @@ from minicnn.errors import MinicnnError
 from minicnn.formats.containers.files import escape
 from minicnn.formats.keras.activations import ACTIVATION_LAYERS, activation, rectifier_with_slopes
 from minicnn.formats.keras.arithmetic import ARITHMETIC_LAYERS
-from minicnn.formats.keras.context import BuildContext, check_weights, count_channels, padding_mode
+from minicnn.formats.keras.context import BuildContext, check_weights, count_channels, find_axis, padding_mode
 from minicnn.formats.keras.fields import AUGMENTATION
 from minicnn.formats.keras.front import center_crop, normalization, random_crop, rescaling
 from minicnn.formats.keras.maps import MAP_LAYERS
@@ -51,11 +51,10 @@ def convert_layer(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
         raise spec.error("minicnn has no such layer; expected a chain of convolutions, pools and their like")
     try:
         layers = _LAYERS[spec.kind](spec, arrays, context)
-        # of maps with their channels last the last axis is the channels', of rows of values it is not
-        over_width = len(context.shape) == 2 or (context.channels_first and len(context.shape) == 3)
+        rank = len(context.shape)
         # the whole model has been asked for its order of axes; a nested one is read a second time here
         spec.channels_first()
-        layers += activation(spec, over_width, context.version)
+        layers += activation(spec, find_axis(spec, -1, rank, context.channels_first), rank, context.version)
         spec.check_read()
         if arrays and not any(layer.parameter_shapes() for layer in layers):
             raise spec.error("has weights in the file, and a layer of this class has none")

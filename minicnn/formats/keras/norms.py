@@ -15,6 +15,7 @@ from minicnn.formats.keras.context import (
     check_weights,
     count_channels,
     find_axis,
+    softmax_over,
 )
 from minicnn.formats.keras.model import Spec
 from minicnn.layers import Layer
@@ -113,8 +114,9 @@ def _over_channels(norm: Layer, context: BuildContext) -> list[Layer]:
 
 
 def _softmax(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
-    check_channels_axis(spec, context)
-    return [nn.Softmax()]
+    axis, rank = spec.get("axis", -1), len(context.shape)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    return softmax_over(nn.Softmax(), find_axis(spec, axis, rank, context.channels_first), rank)
 
 
 NORMS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]] = {

@@ -123,6 +123,7 @@ def test_maps_that_end_channels_last_are_maps_of_classes(end):
 def test_maps_in_a_row_have_their_classes_first():
     outputs = describe_outputs(network(Reshape((5, 48)), maps=True))
     assert (outputs.classes, outputs.places, outputs.steps_first) == (5, (48,), False)
+    assert describe_outputs(network(LAST, Reshape((6, 40)), maps=True)).steps_first
     outputs = describe_outputs(network(LAST, Reshape((48, 5)), maps=True))
     assert (outputs.classes, outputs.places, outputs.steps_first) == (5, (48,), True)
 
@@ -136,3 +137,6 @@ def test_other_ends_stay():
     ):
         layers = net.named_layers
         assert with_classes_first(layers) is layers
+    # a softmax over the rows
+    rows = network(Permute((1, 0, 2)), Softmax(), Permute((1, 0, 2)), maps=True)
+    assert describe_outputs(rows).classes == 5

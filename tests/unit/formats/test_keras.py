@@ -16,6 +16,7 @@ import minicnn
 from minicnn.errors import WeightsError
 from minicnn.formats import keras as reader
 from tests.helpers.keras_files import (
+    describe,
     floats,
     functional,
     h5,
@@ -692,7 +693,7 @@ FAULTS = {
     "a ceiling below 0": (layer("ReLU", "x", max_value=-1), r"layer 'x' \(ReLU\): Hardtanh"),
     "a threshold and a ceiling": (layer("ReLU", "x", threshold=1.0, max_value=4), "expected a threshold of 0"),
     "slopes for each pixel": (layer("PReLU", "x", np.ones((9, 9, 3), np.float32)), "differ from pixel to pixel"),
-    "softmax over the width": (layer("Softmax", "x", axis=2), "axis: expected that of the channels"),
+    "softmax over the batch": (layer("Softmax", "x", axis=0), "axis: expected one behind the batch's"),
     "stride 0": (layer("Conv2D", "x", K, B, strides=[0, 0]), r"layer 'x' \(Conv2D\).*stride"),
     "stride 0 of a pool": (layer("MaxPooling2D", "x", strides=[0, 0], padding="same"), "one whole number >= 1"),
     "strides of text": (layer("Conv2D", "x", K, B, strides="two"), "one whole number >= 1 or two"),
@@ -719,9 +720,47 @@ def test_layers_that_are_refused_by_name(tmp_path, case, writer):
 def test_softmax_over_rows_is_not_taken_for_one_over_channels(tmp_path, last):
     """Maps that were reshaped to rows of values have the classes last, where ours have them first."""
     rows = layer("Reshape", "r", target_shape=[27, 9])
-    path = h5(tmp_path / "net.h5", sequential(rows, last, shape=(9, 9, 3)))
-    with pytest.raises(WeightsError, match=r"layer 'x'.*axis.*channels"):
+    net = minicnn.load(h5(tmp_path / "net.h5", sequential(rows, last, shape=(9, 9, 3))))
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 9)).astype(np.float32)
+    expected = np.exp(x.transpose(0, 2, 3, 1).reshape(2, 27, 9))
+    expected /= expected.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(net.forward(x, upto=net.names[-1]), expected, rtol=1e-5)
+    assert net.forward(x, upto="r").shape == (2, 27, 9)  # what the file calls by this name
+
+
+@pytest.mark.parametrize(("axis", "ours"), [(1, 2), (2, 3), (-1, 1), ([3], 1)])
+def test_softmax_over_any_axis_of_maps(tmp_path, axis, ours):
+    path = h5(tmp_path / "net.h5", sequential(layer("Softmax", "x", axis=axis), shape=(9, 8, 3)))
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 8)).astype(np.float32)
+    net = minicnn.load(path)
+    expected = np.exp(x) / np.exp(x).sum(axis=ours, keepdims=True)
+    np.testing.assert_allclose(net.forward(x, upto=net.names[-1]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind", ["RandomFlip", "RandomPosterization", "Resizing", "Conv2D", "Dropout", "AutoContrast"]
+)
+def test_what_keras_3_writes_of_each_layer_for_images_is_no_training(tmp_path, kind):
+    settings = {"Resizing": {"height": 9, "width": 9}, "Dropout": {"rate": 0.5}}.get(kind, {})
+    arrays = (K, B) if kind == "Conv2D" else ()
+    model = functional(layer(kind, "x", *arrays, reads=["input"], **settings), shape=(9, 9, 3))
+
+    config = describe(model, 3)
+    for entry in config["config"]["layers"][1:]:
+        entry["inbound_nodes"][0]["kwargs"] = {"training": True}
+    path = keras(tmp_path / "net.keras", model, config=json.dumps(config))
+    if kind in ("RandomFlip", "RandomPosterization", "Resizing"):
         minicnn.load(path)
+    else:
+        with pytest.raises(WeightsError, match="is called with training=True"):
+            minicnn.load(path)
+
+
+def test_probabilities_in_percent(tmp_path):
+    pool, percent = layer("GlobalMaxPooling2D", "p"), layer("Rescaling", "x", scale=100.0, offset=0.0)
+    net = minicnn.load(h5(tmp_path / "net.h5", sequential(pool, layer("Softmax", "s"), percent, shape=(9, 9, 3))))
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 9)).astype(np.float32)
+    np.testing.assert_allclose(net(x).sum(axis=1), 100, rtol=1e-5)
 
 
 def changed(tmp_path, change):
