@@ -33,6 +33,24 @@ def judge(answer, cases, expected, say):
     return _tell("Right.", True)
 
 
+def judge_parts(answer, cases, expected, say):
+    """Judge an answer that returns several arrays, one after the other; ``expected`` is {name: function}."""
+    cases = list(cases)
+
+    def part(i):
+        def one(*arguments):
+            whole = answer(*arguments)
+            return whole if whole is None or whole is Ellipsis else whole[i]
+
+        return one
+
+    for i, (name, function) in enumerate(expected.items()):
+        print(f"{name}: ", end="")
+        if not judge(part(i), cases, function, say):
+            return False
+    return True
+
+
 def compare(got, wanted):
     """Return what is wrong with an array, in words, or an empty string; rounding of float64 is not."""
     got, wanted = np.asarray(got), np.asarray(wanted)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from tests.course.answers import backwards, convolution
+from tests.course.answers import backwards, convolution, derivatives
 
 NOTEBOOKS = Path(minicnn.__file__).parent.parent / "notebooks"
 pytestmark = pytest.mark.skipif(not (NOTEBOOKS / "exercises").exists(), reason="installed without its sources")
@@ -17,8 +17,16 @@ EXERCISES = {
     "pool": backwards,
     "padded": backwards,
     "dilated": backwards,
+    "leaky": derivatives,
+    "smoothed": derivatives,
+    "batch_norm": derivatives,
 }
-SOLUTIONS = {"pool": "pool_gradient", "padded": "padded_gradient", "dilated": "dilated_gradients"}
+SOLUTIONS = {
+    "pool": "pool_gradient",
+    "padded": "padded_gradient",
+    "dilated": "dilated_gradients",
+    "batch_norm": "batch_norm_backward",
+}
 
 
 def answers(kind):
