@@ -15,6 +15,7 @@ __all__ = [
     "errors",
     "evaluate",
     "explain",
+    "explore",
     "formats",
     "images",
     "layers",
@@ -32,6 +33,7 @@ _HOMES = {
     "committee": "network.committee",
     "Network": "network",
     "Preprocess": "images",
+    "explore": "explorer.serve",
     "load": "io.load",
     "save": "io.load",
 }

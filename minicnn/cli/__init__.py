@@ -35,6 +35,7 @@ COMMANDS = {
         "filters": "draw the filters of a layer and, of an image, its feature maps",
         "batch": "predict, explain or localise any number of images into files; a rerun goes on where it was left",
         "class-model": "draw the image that maximises a class score, or a unit of any layer",
+        "explore": "open a page that shows every number of a network, forwards and backwards",
     },
     "Evaluate": {
         "evaluate": "measure classes, maps, masks and boxes on labelled pictures",

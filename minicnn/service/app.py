@@ -22,8 +22,9 @@ from minicnn.service.pictures import decode
 from minicnn.service.questions import TASKS, Question, parse
 from minicnn.service.refusals import Refusal
 from minicnn.service.service import Service
+from minicnn.service.waiting import wait_first, wait_until_gone
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "receive"]
 
 # what says that the body is a picture, or says nothing: curl --data-binary sends the third
 KINDS = ("image/", "application/octet-stream", "application/x-www-form-urlencoded", "binary/octet-stream")
@@ -36,6 +37,7 @@ def create_app(
     token: str | None = None,
     hosts: Sequence[str] | None = None,
     routes: Sequence[BaseRoute] = (),
+    is_page: bool = False,
 ) -> Front:
     """Return the application of a network, to be run by any ASGI server in one process.
 
@@ -46,6 +48,8 @@ def create_app(
     token : str, optional, that every request but /live and /ready has to bear
     hosts : sequence of str, optional, the names that it may be asked by; any unless given
     routes : more routes, of Starlette
+    is_page : bool, whether it is there for a page that one person looks at: it is ready without warming up, and
+        writes no line a request
 
     Returns
     -------
@@ -57,7 +61,7 @@ def create_app(
         If the network takes no pictures.
 
     """
-    service = Service(net, limits or Limits())
+    service = Service(net, limits or Limits(), warms_up=not is_page)
     description = describe(service.limits, service.classes, token is not None)
 
     @asynccontextmanager
@@ -94,7 +98,7 @@ def create_app(
         exception_handlers={Refusal: refuse, 404: refuse_http, 405: refuse_http, Exception: refuse_unforeseen},
     )
     app.router.redirect_slashes = False
-    return Front(app, service, token, hosts)
+    return Front(app, service, token, hosts, writes=not is_page)
 
 
 def _asking(service: Service, task: str) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -111,10 +115,10 @@ def _asking(service: Service, task: str) -> Callable[[Request], Coroutine[Any, A
         )
         service.check_open()
         with service.reading():
-            data = await _receive(request, service.limits)
+            data = await receive(request, service.limits)
         facts["bytes"] = len(data)
         with service.place():
-            gone = asyncio.ensure_future(_wait_until_gone(request))
+            gone = asyncio.ensure_future(wait_until_gone(request))
             try:
                 job = await _compute(service, question, data, gone)
             finally:
@@ -126,7 +130,7 @@ def _asking(service: Service, task: str) -> Callable[[Request], Coroutine[Any, A
     return view
 
 
-async def _receive(request: Request, limits: Limits) -> bytes:
+async def receive(request: Request, limits: Limits) -> bytes:
     """Return the body, bounded in size and time."""
     kind = request.headers.get("content-type", KINDS[1]).lower()
     if kind.startswith("multipart/"):
@@ -161,11 +165,6 @@ async def _receive(request: Request, limits: Limits) -> bytes:
         raise Refusal("gone", "the client went while it sent its picture") from None
 
 
-async def _wait_until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _compute(service: Service, question: Question, data: bytes, gone: asyncio.Future[None]) -> Job:
     """Decode, queue and wait, while the client is there and there is time."""
     loop = asyncio.get_running_loop()
@@ -174,7 +173,7 @@ async def _compute(service: Service, question: Question, data: bytes, gone: asyn
     decoding: asyncio.Future[Picture] = loop.run_in_executor(
         service.decoders, decode, service.net, data, question, service.limits.pixels
     )
-    if not await _first(decoding, gone, limit):
+    if not await wait_first(decoding, gone, limit):
         decoding.cancel()
         raise _late(limit)
     job = Job(question, decoding.result(), arrived)
@@ -183,22 +182,12 @@ async def _compute(service: Service, question: Question, data: bytes, gone: asyn
     engine.add(job)
     try:
         # once begun, the engine sets the limit
-        if not await _first(job.future, gone, arrived + limit - loop.time()) and job.began is None:
+        if not await wait_first(job.future, gone, arrived + limit - loop.time()) and job.began is None:
             raise _late(limit)
-        await _first(job.future, gone, None)
+        await wait_first(job.future, gone, None)
     finally:
         engine.drop(job)
     return job
-
-
-async def _first(future: asyncio.Future[Any], gone: asyncio.Future[None], seconds: float | None) -> bool:
-    """Wait for a future; return whether it is done in time; a Refusal if the client goes before."""
-    waits = None if seconds is None else max(0.0, seconds)
-    await asyncio.wait({future, gone}, timeout=waits, return_when=asyncio.FIRST_COMPLETED)
-    if gone.done() and not future.done():
-        future.cancel()
-        raise Refusal("gone", "the client went before there was an answer")
-    return future.done()
 
 
 def _late(limit: float) -> Refusal:

@@ -31,11 +31,19 @@ class Front:
     service : Service
     token : str, optional
     hosts : names that it may be asked by, optional
+    writes : bool, whether each request is a line of the log
 
     """
 
-    def __init__(self, app: Starlette, service: Service, token: str | None, hosts: Sequence[str] | None) -> None:
-        self.app, self.service = app, service
+    def __init__(
+        self,
+        app: Starlette,
+        service: Service,
+        token: str | None,
+        hosts: Sequence[str] | None,
+        writes: bool = True,
+    ) -> None:
+        self.app, self.service, self.writes = app, service, writes
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
         self._paths = {getattr(route, "path", "") for route in app.routes}
@@ -72,6 +80,9 @@ class Front:
         if self._hosts is not None and host not in self._hosts:
             # a page of the web whose name leads to this machine must not read the answers
             raise Refusal("host", "this service answers to the names of this machine alone; see --host")
+        if self._hosts is not None and not _is_own(headers):
+            # what such a page sends would be computed, though it can't read the answer
+            raise Refusal("origin", "a page of another origin may not use this service")
         if self._token is None or scope["path"].removeprefix("/") in PUBLIC:
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -89,6 +100,8 @@ class Front:
         if "reason" in facts:
             metrics.refusals.labels(facts["reason"]).inc()
         client = scope.get("client") or [None]
+        if not self.writes and "fault" not in facts:
+            return
         write_line(
             "request",
             client=client[0],
@@ -125,6 +138,16 @@ async def refuse_http(request: Request, error: Exception) -> Response:
 async def refuse_unforeseen(request: Request, error: Exception) -> Response:
     """Return what nobody foresaw, without its text; the log says where it was."""
     return await refuse(request, Refusal("unforeseen", f"an unforeseen {type(error).__name__}; please report it"))
+
+
+def _is_own(headers: Headers) -> bool:
+    """Return whether a request comes from this service's own page, or from no page at all."""
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
+        return False
+    # browsers say so of pictures and frames too, which have no Origin; a link that is followed is a navigation
+    is_foreign = headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+    return not is_foreign or headers.get("sec-fetch-mode") == "navigate"
 
 
 def _where(error: BaseException) -> str:

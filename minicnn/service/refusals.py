@@ -10,7 +10,9 @@ __all__ = ["REASONS", "Refusal", "retry_after"]
 REASONS: dict[str, tuple[int, str]] = {
     "parameter": (400, "an unknown parameter, or a value that is none"),
     "token": (401, "no bearer token, or another one"),
+    "origin": (403, "a service on this machine alone, asked by a page from elsewhere"),
     "path": (404, "no such path"),
+    "session": (404, "a picture of the explorer that is not kept any more"),
     "method": (405, "another method than the path takes"),
     "format": (406, "an answer in a format that there is not"),
     "slow": (408, "the picture was not received in time"),

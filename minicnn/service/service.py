@@ -32,6 +32,7 @@ class Service:
     ----------
     net : Network with a ``preprocess``
     limits : Limits
+    warms_up : bool, whether one of everything is computed before it is ready
 
     Raises
     ------
@@ -40,7 +41,7 @@ class Service:
 
     """
 
-    def __init__(self, net: Network, limits: Limits) -> None:
+    def __init__(self, net: Network, limits: Limits, warms_up: bool = True) -> None:
         preprocess = get_preprocess(net)
         if isinstance(preprocess.channels, int):
             raise MinicnnError(f"serve: {net.name} takes {preprocess.channels} channels, which no picture has")
@@ -48,6 +49,7 @@ class Service:
         self.classes = _count_classes(self.net, preprocess)
         self.engine: Engine | None = None
         self.decoders = ThreadPoolExecutor(limits.decoders, "minicnn-decoder")
+        self._warms_up = warms_up
         self.state = "warming"  # then "ready", then "closing"
         self.failure: BaseException | None = None
         self._reading = self._places = 0
@@ -62,7 +64,8 @@ class Service:
         self.engine = Engine(self.net, self.limits, self.metrics)
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self.engine.thread, _warm_up, self.net, self.limits.batch)
+            if self._warms_up:
+                await loop.run_in_executor(self.engine.thread, _warm_up, self.net, self.limits.batch)
         except (MinicnnError, MemoryError, OSError) as error:
             self.failure = error
             return

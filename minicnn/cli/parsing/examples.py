@@ -25,6 +25,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("localise photo.jpg", "box and mask of the most probable class"),
         ("localise photo.jpg --method paper --top 3", "by the paper's own method, of three classes"),
     ),
+    "explore": (
+        ("explore", "click through a small network that reads digits; draw one"),
+        ("explore efficientnet-lite0 photo.jpg", "every number on the way from a photograph to its classes"),
+        ("explore digits seven.png --export page.html", "one page of it that needs no program and no network"),
+    ),
     "batch": (
         ("batch photos --out answers", "the classes of all images below a folder, and again to go on"),
         ("batch photos --do saliency --maps png --out maps", "a map of each"),

@@ -1,0 +1,1 @@
+"""A page that shows every number of a network, forwards and backwards; ``minicnn explore``."""

@@ -1,0 +1,160 @@
+/** A cell backwards: its gradient by the three rules, the terms that add up to it, and where it goes on. */
+
+import { useState } from "preact/hooks";
+import type { Arriving, Backwards, ByRule } from "./api";
+import { exact, short } from "./numbers";
+import { writePlace } from "./shapes";
+import { RULES } from "./state";
+
+interface Props {
+  told: Backwards;
+  start: string;
+  shapeOf: (name: string) => number[];
+  onGo: (layer: string, cell: number) => void;
+}
+
+export function BackwardsPanel({ told, start, shapeOf, onGo }: Props) {
+  const where = `${told.layer} [${told.place.join(", ")}]`;
+  const rules = RULES.filter((rule) => rule in told.dy);
+  const sends = told.sends;
+  const refusals = Object.entries(told.refusals);
+  return (
+    <section class="panel-cell" aria-label={`${where} backwards`}>
+      <h3>
+        Backwards: d {start} / d {where}
+      </h3>
+      {refusals.length > 0 && <p class="soft">{refusals[0][1]}</p>}
+      {rules.length === 0 && refusals.length < RULES.length && (
+        <p>The start does not depend on this value: it lies behind the start, or beside its way.</p>
+      )}
+      {rules.length > 0 && (
+        <dl class="rules">
+          {rules.map((rule) => (
+            <div key={rule} class={rule}>
+              <dt>{rule}</dt>
+              <dd>
+                <output data-role={`dy-${rule}`}>{exact(told.dy[rule])}</output>
+              </dd>
+              {rule in told.sum && <dd class="soft">terms add up to {short(told.sum[rule], 8)}</dd>}
+            </div>
+          ))}
+        </dl>
+      )}
+      {told.arrives.map((each, i) => (
+        <ArrivingTable key={`${each.layer}${i}`} {...{ each, shapeOf, onGo }} />
+      ))}
+      {told.arrives.length === 0 && rules.length > 0 && (
+        <p>It is where the start is: nothing lies behind it.</p>
+      )}
+      {sends && rules.length > 0 && (
+        <Terms
+          title={`goes on through ${sends.kind}`}
+          words={sends.words}
+          names={sends.index.map((index, i) => [sends.sources[sends.source[i]], index])}
+          factor={sends.factor}
+          columns={sends.product}
+          heads="sent"
+          beside={sends.whole}
+          {...{ shapeOf, onGo }}
+        />
+      )}
+    </section>
+  );
+}
+
+function ArrivingTable(props: {
+  each: Arriving;
+  shapeOf: (name: string) => number[];
+  onGo: (layer: string, cell: number) => void;
+}) {
+  const { each } = props;
+  return (
+    <Terms
+      title={`comes from ${each.layer} (${each.kind})`}
+      words={each.words}
+      names={each.index.map((index) => [each.layer, index])}
+      factor={each.factor}
+      columns={each.product}
+      heads="product"
+      beside={each.dy}
+      shapeOf={props.shapeOf}
+      onGo={props.onGo}
+    />
+  );
+}
+
+const FEW = 8;
+
+function Terms(props: {
+  title: string;
+  words: string;
+  names: [string, number][];
+  factor: number[];
+  columns: ByRule<number[]>;
+  heads: string;
+  beside: ByRule<(number | null)[]>;
+  shapeOf: (name: string) => number[];
+  onGo: (layer: string, cell: number) => void;
+}) {
+  const { names, factor, columns, beside, shapeOf, onGo } = props;
+  const [isWhole, setWhole] = useState(false);
+  const rules = RULES.filter((rule) => rule in columns);
+  const most = names.map((_, i) => Math.max(...rules.map((rule) => Math.abs(columns[rule][i]))));
+  const order = names.map((_, i) => i).sort((a, b) => most[b] - most[a]);
+  const rows = isWhole ? order : order.slice(0, FEW);
+  const second = props.heads === "sent" ? "whole dx" : "dy";
+  return (
+    <div>
+      <h4>{props.title}</h4>
+      <p class="words">{props.words}</p>
+      {names.length > 0 && (
+        <div class="table" tabIndex={0} role="group" aria-label={`${props.title}, the largest terms first`}>
+          <table data-role={props.heads}>
+            <thead>
+              <tr>
+                <td />
+                <th scope="col" class="number">
+                  factor
+                </th>
+                {rules.map((rule) => (
+                  <th key={rule} scope="colgroup" colSpan={2} class={`number ${rule}`}>
+                    {rule}: {second}, {props.heads}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((i) => (
+                <tr key={i}>
+                  <td>
+                    {names[i][1] < 0 ? (
+                      "padding"
+                    ) : (
+                      <button type="button" class="link" onClick={() => onGo(names[i][0], names[i][1])}>
+                        {names[i][0]} {writePlace(names[i][1], shapeOf(names[i][0]))}
+                      </button>
+                    )}
+                  </td>
+                  <td class="number">{exact(factor[i])}</td>
+                  {rules.map((rule) => [
+                    <td key={`${rule}dy`} class="number soft">
+                      {exact(beside[rule]?.[i])}
+                    </td>,
+                    <td key={rule} class="number" title={exact(columns[rule][i])}>
+                      {short(columns[rule][i], 6)}
+                    </td>,
+                  ])}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+          {order.length > FEW && (
+            <button type="button" onClick={() => setWhole(!isWhole)}>
+              {isWhole ? "the largest alone" : `all ${order.length} terms`}
+            </button>
+          )}
+        </div>
+      )}
+    </div>
+  );
+}
