@@ -314,8 +314,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], folder: Path) -
         raise ShapeError(
             f"write_page: expected rows of {len(header)} cells, as many as the header of the table has"
         )
-    # a column is set to the right only if each of its cells is a number
-    numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+    # a column is set to the right only if each of its cells is a number, or stands for none
+    filled = [[row[i] for row in rows if str(row[i]) not in ("", "-")] for i in range(len(header))]
+    numeric = [bool(cells) and all(map(_is_number, cells)) for cells in filled]
     head = "".join(
         f'<th scope="col"{_mark(None, n)}>{_safe(cell)}</th>' if cell else "<td></td>"
         for cell, n in zip(header, numeric, strict=True)

@@ -38,7 +38,7 @@ def write_comparison(path: PathLike, comparison: Comparison) -> None:
 
 def write_diagnosis(path: PathLike, diagnosis: Diagnosis) -> None:
     """Write a diagnosis as one HTML file; ImageError where it can't be written."""
-    good = diagnosis.sound or diagnosis.healed
+    good = diagnosis.sound or (None if diagnosis.healed and diagnosis.weak else diagnosis.healed)
     lines = [line for line in diagnosis.text().splitlines() if line != diagnosis.verdict()]
     changes = [("change", change) for change in diagnosis.changes]
     changes += [("explains as much", change) for change in diagnosis.equivalent]

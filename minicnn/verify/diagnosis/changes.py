@@ -14,7 +14,7 @@ from minicnn._utils.types import Shape
 from minicnn.errors import MinicnnError
 from minicnn.images import Preprocess
 from minicnn.layers import Layer
-from minicnn.layers.graph import follows_alone, rename_inputs
+from minicnn.layers.graph import follows_alone, is_passed_by_all, rename_inputs
 from minicnn.network import Network
 from minicnn.verify.diagnosis.alternatives import LayerContext, alternatives
 
@@ -24,6 +24,7 @@ __all__ = [
     "LocatedLayer",
     "apply_changes",
     "class_order_change",
+    "count_untouched",
     "layer_changes",
     "locate_layers",
     "order_changes",
@@ -74,6 +75,31 @@ def apply_changes(net: Network, changes: Iterable[Change]) -> Network:
     for change in changes:
         net = change.apply(net)
     return net
+
+
+def count_untouched(net: Network, changes: Iterable[Change], end: int | None = None) -> int:
+    """Return how many layers of a changed network come before all changes, and give one value to what follows.
+
+    Parameters
+    ----------
+    net : Network, after the changes
+    changes : those that were made
+    end : how many layers are to run; all unless given
+
+    """
+    touched = {name for change in changes for name in change.layers}
+    if INPUT in touched:
+        return 0
+    start = 0
+    for name in net.names:
+        if name in touched or any(other.startswith(f"{name}.") for other in touched):
+            break
+        start += 1
+    # a part can run by itself if it reads nothing further up than its beginning
+    passed = is_passed_by_all(net.named_layers[:end])
+    while start and not (start <= len(passed) and passed[start - 1]):
+        start -= 1
+    return start
 
 
 def locate_layers(net: Network) -> list[LocatedLayer]:

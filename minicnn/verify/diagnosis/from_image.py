@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Sized
 from math import inf, log
 from typing import NamedTuple
 
@@ -11,10 +11,14 @@ import numpy as np
 from minicnn._utils.types import ImageLike, Progress
 from minicnn.errors import MinicnnError
 from minicnn.explain.prediction import class_index
+from minicnn.layers.graph import rename_inputs
 from minicnn.network import Network
+from minicnn.verify import probe
 from minicnn.verify.diagnosis.changes import (
+    INPUT,
     Change,
     apply_changes,
+    count_untouched,
     layer_changes,
     order_changes,
     preprocessing_changes,
@@ -80,11 +84,12 @@ def _try_changes(net: Network, image: ImageLike, target: int, progress: Progress
         changes = [c for c in changes if len(c.layers) > 1 or c in network_wide or c.convention == "class order"]
     # a program that differs in a convention differs in it everywhere
     shared = [*network_wide, *(change for change in changes if len(change.layers) > 1)]
-    trials = [_Trial(_loss(net, (change,), image, target), (change,)) for change in progress(changes)]
+    passes = _Passes(net, image, target, len(changes) + MAX_PAIRED * len(shared))
+    trials = [_Trial(passes.loss(net, (change,)), (change,)) for change in progress(changes)]
     trials.sort(key=lambda trial: trial.loss)
     # the best single changes, each with those that would touch the whole network
     pairs = [(a, b) for _, (a,) in trials[:MAX_PAIRED] for b in shared if b is not a]
-    trials += [_Trial(_loss(net, pair, image, target) + GAIN, pair) for pair in progress(pairs)]
+    trials += [_Trial(passes.loss(net, pair) + GAIN, pair) for pair in progress(pairs)]
     return sorted(trials, key=lambda trial: trial.loss)
 
 
@@ -103,11 +108,31 @@ def _scores(net: Network, image: ImageLike) -> np.ndarray:
     return net.forward(net.preprocess(image), allow_nonfinite=True)[0].reshape(-1).astype(np.float64)
 
 
-def _loss(net: Network, changes: Iterable[Change], image: ImageLike, target: int) -> float:
-    try:
-        return _negative_log_likelihood(_scores(apply_changes(net, changes), image), target)
-    except (MinicnnError, ValueError):
-        return inf
+class _Passes:
+    """The class's loss in changed networks; what comes before the first change is computed once."""
+
+    def __init__(self, net: Network, image: ImageLike, target: int, count: int):
+        self.image, self.target, self.device = image, target, net.to("auto", images=count).device
+        assert net.preprocess is not None  # whose scores are known
+        self.names, self.values = net.names, probe.run(net, net.preprocess(image)).values
+
+    def loss(self, net: Network, changes: tuple[Change, ...]) -> float:
+        """Return minus the logarithm of the class's probability; infinity where the changes give no network."""
+        try:
+            return _negative_log_likelihood(self._scores(apply_changes(net, changes), changes), self.target)
+        except (MinicnnError, ValueError):
+            return inf
+
+    def _scores(self, net: Network, changes: tuple[Change, ...]) -> np.ndarray:
+        start = count_untouched(net, changes)
+        # a change may add layers, which nothing is known of
+        if not start or start == len(net.names) or net.names[:start] != self.names[:start]:
+            return _scores(net.to(self.device), self.image)
+        before = net.names[start - 1]
+        x = self.values[before].array
+        rest = rename_inputs(net.named_layers[start:], {before: INPUT})
+        part = Network(rest, input_shape=x.shape[1:]).to(self.device)
+        return part.forward(x, allow_nonfinite=True)[0].reshape(-1).astype(np.float64)
 
 
 def _describe_weakness(tried: int, equivalent: Sized) -> str:

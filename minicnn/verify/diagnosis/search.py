@@ -16,7 +16,7 @@ from minicnn._utils.types import ImageLike, Progress
 from minicnn.errors import MinicnnError
 from minicnn.kernels import on
 from minicnn.layers import sequence
-from minicnn.layers.graph import is_passed_by_all, rename_inputs
+from minicnn.layers.graph import rename_inputs
 from minicnn.network import Network
 from minicnn.network.check_weights import check_weights
 from minicnn.verify import probe
@@ -39,6 +39,7 @@ from minicnn.verify.diagnosis.changes import (
     Change,
     apply_changes,
     class_order_change,
+    count_untouched,
     layer_changes,
     order_changes,
     preprocessing_changes,
@@ -303,27 +304,18 @@ class _Search:
 
     def _value(self, net: Network, changes: Changes, divergence: Divergence) -> np.ndarray:
         """Return the diverging value, run from the last layer that none of the changes touches."""
-        # what lies before the first layer that changes is in the log and need not run again
-        touched = {name for change in changes for name in change.layers}
-        start = 0
-        for i, name in enumerate(net.names):
-            if name in touched or any(other.startswith(f"{name}.") for other in touched) or INPUT in touched:
-                break
-            start = i + 1
         layers, target = net.named_layers, str(divergence.name)
         end = next(i for i, name in enumerate(net.names) if target == name or target.startswith(f"{name}."))
+        # what lies before the first layer that changes is in the log and need not run again
+        start = count_untouched(net, changes, end + 1)
         if start > end:
             raise MinicnnError(f"{changes[0]}: comes after {target}")
-        # a part can run by itself if it reads nothing further up than its beginning
-        passed = is_passed_by_all(layers[: end + 1])
-        while start and not passed[start - 1]:
-            start -= 1
         before = net.names[start - 1] if start else INPUT
         x = (
             divergence.log.values[before].array
             if start
             else self._input(net)
-            if INPUT in touched
+            if any(INPUT in change.layers for change in changes)
             else divergence.x
         )
         part = rename_inputs(layers[start : end + 1], {before: INPUT})

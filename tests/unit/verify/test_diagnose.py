@@ -15,8 +15,15 @@ from minicnn.layers import AvgPool2d, BatchNorm2d, Conv2d, LeakyReLU, MaxPool2d,
 from minicnn.verify import diagnose
 from minicnn.verify.comparison.peers import dump
 from minicnn.verify.comparison.peers.registry import as_peer
+from minicnn.verify.diagnosis import from_image
 from minicnn.verify.diagnosis.alternatives import reorder
-from minicnn.verify.diagnosis.changes import layer_changes, locate_layers, order_changes, preprocessing_changes
+from minicnn.verify.diagnosis.changes import (
+    apply_changes,
+    layer_changes,
+    locate_layers,
+    order_changes,
+    preprocessing_changes,
+)
 from tests.fault_injection import inject, run
 from tests.fault_injection.faults import PAIRS, SINGLES, single_fault
 from tests.fault_injection.run import SCORES, VALUES
@@ -219,3 +226,16 @@ def test_the_command_reads_onnx(tmp_path, capsys):
     assert "flip" in capsys.readouterr().out
     assert main(["diagnose", "digits", "--reference", str(tmp_path / "right.onnx")]) == 0
     assert "no fault" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["digits", "squeezenet1_1"])
+def test_what_comes_before_a_change_is_not_run_again(name, monkeypatch):
+    net, image = minicnn.load(name), catalogue.folder("images") / "seven.png"
+    changes = [c for c in layer_changes(net) if len(c.layers) == 1][:: 7 if name == "digits" else 60]
+    passes = from_image._Passes(net, image, 1, count=1)
+    whole = from_image._scores
+    expected = [from_image._negative_log_likelihood(whole(apply_changes(net, (c,)), image), 1) for c in changes]
+    full = []
+    monkeypatch.setattr(from_image, "_scores", lambda *given: full.append(1) or whole(*given))
+    np.testing.assert_allclose([passes.loss(net, (change,)) for change in changes], expected, rtol=1e-4)
+    assert len(full) < len(changes) / 2
