@@ -10,12 +10,34 @@ from minicnn._utils.types import PathLike
 from minicnn.batch.cluster import choose_workers
 from minicnn.batch.inputs import list_inputs
 from minicnn.batch.job import Job
+from minicnn.batch.manifest import recorded_task
+from minicnn.batch.rows import has_pyarrow
 from minicnn.batch.runner import Summary, run_batch
 from minicnn.network import Network
 
-__all__ = ["MANY", "run"]
+__all__ = ["MANY", "choose_answers", "run"]
 
 MANY = 10_000  # images that a batch is meant for, by which "auto" chooses the device
+
+
+def choose_answers(out: PathLike) -> str:
+    """Return how rows are written unless it is said: as a folder has them, else as Parquet if pyarrow is there.
+
+    Parameters
+    ----------
+    out : path of a folder, which need not be there
+
+    Returns
+    -------
+    answers : "parquet", "jsonl" or "csv"
+
+    Examples
+    --------
+    >>> choose_answers("nowhere") in ("parquet", "jsonl")
+    True
+
+    """
+    return str(recorded_task(out).get("answers") or ("parquet" if has_pyarrow() else "jsonl"))
 
 
 def run(
@@ -43,6 +65,7 @@ def run(
         Dask's, such as "tcp://10.0.0.1:8786", whose workers see the same folders, instead of processes here.
     **settings
         Further fields of a ``Job``: top, target, crops, layer, method, answers, maps, shard_size, batch_size.
+        Without ``answers``, rows are Parquet where pyarrow is installed, else JSON lines.
 
     Returns
     -------
@@ -66,7 +89,7 @@ def run(
     """
     from minicnn.io.load import load
 
-    job = Job(do, **settings)
+    job = Job(do, **{"answers": choose_answers(out), **settings})
     words = [source] if isinstance(source, str | os.PathLike) else source
     images = list_inputs([os.fspath(word) for word in words], os.fspath(out))
     network = net if isinstance(net, Network) else load(net).to("auto", images=MANY)

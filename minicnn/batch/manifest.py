@@ -7,16 +7,17 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from minicnn._utils.types import PathLike
 from minicnn.batch.inputs import Input, modified
 from minicnn.batch.rows import readable
 from minicnn.batch.shard import Done, Output, Shard
 from minicnn.errors import MinicnnError
 
-__all__ = ["Manifest"]
+__all__ = ["Manifest", "recorded_task"]
 
 TABLES = """
 create table if not exists job (name text primary key, value text);
@@ -234,3 +235,16 @@ def _digest(file: IO[bytes]) -> str:
     while part := file.read(1 << 20):
         digest.update(part)
     return digest.hexdigest()
+
+
+def recorded_task(folder: PathLike) -> dict[str, Any]:
+    """Return the fields of the job whose answers a folder holds; none where it holds none, or can't say."""
+    path = Path(folder) / "manifest.sqlite"
+    if not path.is_file():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as base:
+            row = base.execute("select value from job where name = 'task'").fetchone()
+        return dict(json.loads(row[0])) if row else {}
+    except (sqlite3.Error, ValueError, TypeError):
+        return {}  # who opens it to write says what is wrong

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from minicnn._utils.json import nan_to_none
 from minicnn.errors import MinicnnError
 
-__all__ = ["encode_rows", "import_pyarrow", "readable"]
+__all__ = ["encode_rows", "has_pyarrow", "import_pyarrow", "readable"]
 
 Row = dict[str, Any]
 
@@ -40,6 +41,11 @@ def readable(name: str) -> str:
 
     """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def has_pyarrow() -> bool:
+    """Return whether pyarrow is installed, without loading it."""
+    return find_spec("pyarrow") is not None
 
 
 def import_pyarrow() -> None:

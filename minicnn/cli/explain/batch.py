@@ -76,7 +76,11 @@ def _add_job(parser: ArgumentParser) -> None:
     add("--crops", choices=("one", "ten", "whole"), help="views of each image (default: one)")
     add("--layer", metavar="NAME", help="of features (default: what the class scores are made of)")
     add("--method", choices=("consensus", "paper", "smooth"), help="of localise (default: consensus)")
-    add("--answers", choices=("jsonl", "csv", "parquet"), help="how rows are written (default: jsonl)")
+    add(
+        "--answers",
+        choices=("jsonl", "csv", "parquet"),
+        help="how rows are written (default: parquet with pyarrow, else jsonl)",
+    )
     add("--maps", choices=("npz", "png", "none"), help="how maps and masks are (default: npz)")
     add("--shard-size", type=common.integer_from(1), metavar="N", help="images of a file (default: 256)")
     add("--batch-size", type=common.integer_from(1), metavar="N", help="images of a pass (default: 8)")
@@ -95,7 +99,7 @@ def _parse_share(text: str) -> float:
 def run(arguments: Namespace) -> int:
     """Answer what is not answered yet; say how many are, and how many are broken."""
     from minicnn.batch import Job, list_inputs, run_batch
-    from minicnn.batch.call import MANY
+    from minicnn.batch.call import MANY, choose_answers
     from minicnn.batch.cluster import choose_workers
     from minicnn.batch.rows import import_pyarrow
 
@@ -105,7 +109,7 @@ def run(arguments: Namespace) -> int:
     if "target" in typed:
         classes = common.check_classes(net, [typed["target"]])
         typed["target"] = int(typed["target"]) if classes is None else classes[0]
-    if typed.get("answers") == "parquet":
+    if typed.setdefault("answers", choose_answers(arguments.output)) == "parquet":
         import_pyarrow()
     with common.wrong_use():
         job = Job(arguments.task, **typed)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
 from concurrent.futures import Future
@@ -308,6 +309,26 @@ def test_parquet_and_csv_hold_the_rows(net, photos, tmp_path):
     assert parts == rows(tmp_path / "j")
 
 
+def test_answers_are_parquet_where_pyarrow_is_and_a_rerun_keeps_what_there_is(net, photos, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    for has, suffix in ((True, "parquet"), (False, "jsonl")):
+        for _ in range(2):
+            monkeypatch.setattr("minicnn.batch.call.has_pyarrow", lambda has=has: has)
+            run(photos, "predict", tmp_path / suffix, net=net, workers=0)
+            assert {path.suffix for path in (tmp_path / suffix / "answers").iterdir()} == {f".{suffix}"}
+            has = not has
+
+
+def test_the_affinity_of_a_process_counts():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no affinity here")
+    script = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from minicnn.batch import cores; "
+    )
+    done = subprocess.run([sys.executable, "-c", f"{script}print(cores.usable_cores())"], capture_output=True)
+    assert done.stdout.split() == [b"1"]
+
+
 def test_the_cores_of_a_container_count(tmp_path):
     (tmp_path / "cpu.max").write_text("150000 100000\n")
     assert usable_cores(tmp_path) == 1
@@ -327,6 +348,7 @@ def test_processes_write_the_same_bytes_and_the_command_says_what_became_of_it(n
         "--shard-size=4",
         "--processes=2",
         "--device=cpu",
+        "--answers=jsonl",
     ]
     assert main([*typed, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["broken"] == 1
@@ -335,7 +357,8 @@ def test_processes_write_the_same_bytes_and_the_command_says_what_became_of_it(n
     assert "name another folder" in capsys.readouterr().err
 
 
-def test_one_call_answers_a_folder(tmp_path):
+def test_one_call_answers_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("minicnn.batch.call.has_pyarrow", lambda: False)
     folder = tmp_path / "in"
     folder.mkdir()
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "a.png")
