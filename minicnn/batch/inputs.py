@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import glob
 import os
 import sys
@@ -19,6 +20,7 @@ from minicnn.images.kinds import check_names
 __all__ = ["Input", "list_inputs", "modified", "read_bytes"]
 
 COLUMNS = ("path", "image", "file", "filename")  # which of a table holds the paths: the first of these
+LONGEST = 2**16  # bytes of a name in a list; systems allow 4,096
 
 
 class Input(NamedTuple):
@@ -52,7 +54,7 @@ def list_inputs(words: Iterable[str], leave_out: str | None = None) -> Iterator[
     Raises
     ------
     MinicnnError
-        If a word stands for no file, or a tar file, list or table can't be read.
+        If a word stands for no file, a tar file, list or table can't be read, or a folder is the one left out.
 
     Examples
     --------
@@ -98,6 +100,9 @@ def _each(paths: Iterable[str], leave_out: str | None) -> Iterator[Input]:
 
 def _walk(folder: str, leave_out: str | None) -> Iterator[Input]:
     """Yield the images of a folder and of all below it, by name; hidden ones are none of them."""
+    real = os.path.realpath(folder)
+    if real == leave_out:
+        raise MinicnnError(f"{folder}: answers would lie among the images; name another folder for them")
     try:
         with os.scandir(folder) as entries:
             inside = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
@@ -106,7 +111,9 @@ def _walk(folder: str, leave_out: str | None) -> Iterator[Input]:
     for name, is_folder in inside:
         path = os.path.join(folder, name)
         if is_folder:
-            if leave_out is None or os.path.realpath(path) != leave_out:
+            inner = os.path.realpath(path)
+            # a link to a folder that it lies in would lead round for ever
+            if inner != leave_out and not f"{real}/".startswith(f"{inner.rstrip('/')}/"):
                 yield from _walk(path, leave_out)
         elif name.lower().endswith(SUFFIXES) and not is_pipe(path):
             yield Input(path, path)
@@ -122,6 +129,10 @@ def _names(file: IO[bytes], word: str) -> Iterator[str]:
         rest += part
         separator = separator or (b"\0" if b"\0" in rest else b"\n")
         *whole, rest = rest.split(separator)
+        if len(rest) > LONGEST:
+            raise MinicnnError(
+                f"{word}: expected names of files, one a line, got one of more than {LONGEST:,} bytes"
+            )
         yield from (os.fsdecode(name.removesuffix(b"\r")) for name in whole if name.strip())
     if rest.strip():
         yield os.fsdecode(rest.removesuffix(b"\r"))
@@ -129,6 +140,8 @@ def _names(file: IO[bytes], word: str) -> Iterator[str]:
 
 def read_bytes(image: Input) -> tuple[int, bytes]:
     """Return when an image's file was changed (ns), and the image's bytes; OSError if it can't be read."""
+    if is_pipe(image.path):
+        raise OSError(errno.EINVAL, "is a pipe or a device, no file")
     with open(image.path, "rb") as file:
         changed = os.fstat(file.fileno()).st_mtime_ns
         if image.size < 0:
@@ -162,7 +175,8 @@ def _list_csv(path: str) -> Iterator[Input]:
             rows = csv.DictReader(file)
             column = _column(path, rows.fieldnames or [])
             for row in rows:
-                yield _beside(path, row[column])
+                if any(row.values()):
+                    yield _beside(path, row[column], f"line {rows.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MinicnnError(f"{path}: is no table that can be read ({error})") from None
 
@@ -177,9 +191,15 @@ def _list_parquet(path: str) -> Iterator[Input]:
     try:
         with parquet.ParquetFile(path) as file:
             column = _column(path, file.schema_arrow.names)
-            for part in file.iter_batches(columns=[column]):
-                for name in part.column(0).to_pylist():
-                    yield _beside(path, name)
+            parts = file.iter_batches(columns=[column])
+            names = (name for part in parts for name in part.column(0).to_pylist())
+            for number, name in enumerate(names, 1):
+                if not isinstance(name, str | None):
+                    raise MinicnnError(
+                        f"{path}: expected paths in the column {column}, got {type(name).__name__}; "
+                        "write pictures that lie in a table to files, or to a tar file"
+                    )
+                yield _beside(path, name, f"row {number}")
     except (OSError, pyarrow.ArrowException) as error:
         raise MinicnnError(f"{path}: is no Parquet file that can be read ({error})") from None
 
@@ -189,14 +209,16 @@ def _column(path: str, names: Iterable[str]) -> str:
     for column in COLUMNS:
         if column in names:
             return column
+    is_headless = any(name.lower().endswith(SUFFIXES) for name in names)
     raise MinicnnError(
         f"{path}: expected a column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]} with the paths of images, "
         f"got {', '.join(names[:8]) or 'none'}"
+        + ("; write 'path' above them as the first line" if is_headless else "")
     )
 
 
-def _beside(table: str, name: str | None) -> Input:
+def _beside(table: str, name: str | None, place: str) -> Input:
     if not name:
-        raise MinicnnError(f"{table}: a row names no file")
+        raise MinicnnError(f"{table}, {place}: names no file")
     path = name if os.path.isabs(name) else os.path.join(os.path.dirname(table), name)
     return Input(path, path)

@@ -74,10 +74,10 @@ class Manifest:
         """Note the job, or raise MinicnnError if the folder holds another one's answers."""
         text = {name: json.dumps(value, sort_keys=True) for name, value in job.items()}
         there = dict(self._base.execute("select name, value from job"))
-        for name, value in text.items():
-            if there and there.get(name) != value:
+        for name, value in job.items():
+            if there and there.get(name) != text[name]:
                 raise MinicnnError(
-                    f"batch: {self.path.parent}: holds a batch whose {name} is {there.get(name)}, not {value}; "
+                    f"batch: {self.path.parent}: holds a batch {_difference(name, there.get(name), value)}; "
                     "name another folder"
                 )
         with self._whole():
@@ -235,6 +235,20 @@ def _digest(file: IO[bytes]) -> str:
     while part := file.read(1 << 20):
         digest.update(part)
     return digest.hexdigest()
+
+
+def _difference(name: str, recorded: str | None, value: dict[str, Any]) -> str:
+    """Say in which settings the recorded job differs."""
+    before = json.loads(recorded or "{}")
+    differing = [key for key in value if before.get(key) != value[key]]
+    if name == "network" and differing != ["device"]:
+        return "of another network, or other preprocessing"
+    pairs = [f"{key} {_shown(before.get(key))} (not {_shown(value[key])})" for key in differing]
+    return f"with {', '.join(pairs)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def recorded_task(folder: PathLike) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from minicnn.batch.manifest import Manifest
 from minicnn.batch.shard import Done, Shard, is_any_readable, run_shard
 from minicnn.batch.workers import Workers, open_workers, result_of
 from minicnn.errors import MinicnnError
+from minicnn.images.folder import SUFFIXES
 from minicnn.io.digest import digest_network
 from minicnn.network import Network
 from minicnn.report.files import make_folder, write_atomically
@@ -109,8 +110,8 @@ def run_batch(
     Raises
     ------
     MinicnnError
-        If the folder holds another batch, another run writes there, a file can't be written, or too many images
-        are broken.  What was done until then is kept, and a rerun goes on from there.
+        If there are no images, the folder holds another batch, another run writes there, a file can't be written,
+        or too many images are broken.  What was done until then is kept, and a rerun goes on from there.
 
     Examples
     --------
@@ -132,6 +133,10 @@ def run_batch(
         how_made = {name: origin[name] for name in ("sha256", "preprocess", "device")}
         manifest.begin({"task": job.to_dict(), "network": how_made})
         total = manifest.add(images, job.shard_size)
+        if not total:
+            raise MinicnnError(
+                f"batch: the source holds no images ({', '.join(SUFFIXES)}); {folder} stays without answers"
+            )
         manifest.reopen_files()
         if changed:
             manifest.reopen_changed()

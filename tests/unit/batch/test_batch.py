@@ -158,7 +158,7 @@ def test_only_what_is_spoilt_or_mended_is_done_again(net, photos, tmp_path):
 
 def test_two_runs_and_two_jobs_do_not_mix(net, photos, tmp_path):
     answer(net, photos, tmp_path)
-    with pytest.raises(MinicnnError, match="holds a batch whose task is"):
+    with pytest.raises(MinicnnError, match="holds a batch with"):
         answer(net, photos, tmp_path, job=Job("saliency"))
     manifest = Manifest(tmp_path)
     try:
@@ -278,6 +278,8 @@ def test_sources_of_every_kind(photos, tmp_path, monkeypatch):
         ("s.tar.gz", "none", "gunzip it"),
         ("nowhere", None, "no such file"),
         ("*.jpg", None, "no file fits this pattern"),
+        ("t.csv", "a/b.png,1\na/c.png,2\n", "write 'path' above them"),
+        ("t.csv", "id,path\n1,a.png\n\n,\n2\n", "t.csv, line 5: names no file"),
     ],
 )
 def test_sources_that_are_none_are_refused(tmp_path, name, text, message):
@@ -285,6 +287,63 @@ def test_sources_that_are_none_are_refused(tmp_path, name, text, message):
         (tmp_path / name).write_text(text)
     with pytest.raises(MinicnnError, match=message):
         list(list_inputs([str(tmp_path / name)]))
+
+
+def test_paths_of_a_parquet_table_are_text(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    for column, message in (
+        ([b"\x89PNG"], "got bytes"),
+        ([{"path": "a.png"}], "got dict"),
+        ([None], "row 1: names"),
+    ):
+        parquet.write_table(pyarrow.table({"image": column}), tmp_path / "t.parquet")
+        with pytest.raises(MinicnnError, match=message):
+            list(list_inputs([str(tmp_path / "t.parquet")]))
+
+
+def test_a_list_without_ends_of_lines_is_not_held(tmp_path):
+    with open(tmp_path / "list", "wb") as file:
+        file.write(b"a" * 200_000)
+    with pytest.raises(MinicnnError, match="got one of more than 65,536 bytes"):
+        list(list_inputs([f"@{tmp_path}/list"]))
+
+
+def test_a_link_to_a_folder_around_it_is_not_followed(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "in")
+    (tmp_path / "in/b/round").symlink_to("..")
+    (tmp_path / "beside").mkdir()
+    shutil.copy(photos / "00.png", tmp_path / "beside")
+    (tmp_path / "in/link").symlink_to("../beside")  # and one to another folder is
+    assert len(list(list_inputs([str(tmp_path / "in")]))) == 12
+
+
+def test_sources_and_folders_of_which_nothing_can_come(net, photos, tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(MinicnnError, match="the source holds no images"):
+        answer(net, tmp_path / "in", tmp_path / "out")
+    with pytest.raises(MinicnnError, match="answers would lie among the images"):
+        answer(net, photos, photos)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "in/pipe.png")
+        listed = list_inputs([str(tmp_path / "in/pipe.png")])
+        assert run_batch(net, listed, tmp_path / "piped", workers=0).broken == 1
+        assert "is a pipe or a device" in (tmp_path / "piped/broken.csv").read_text()
+
+
+def test_settings_that_differ_are_named(net, photos, tmp_path):
+    answer(net, photos, tmp_path)
+    for job, message in (
+        (Job("predict", shard_size=4, batch_size=3, top=2), r"with top 5 \(not 2\); name another folder"),
+        (Job("predict", shard_size=4, batch_size=3, answers="csv"), r"with answers jsonl \(not csv\)"),
+    ):
+        with pytest.raises(MinicnnError, match=message):
+            answer(net, photos, tmp_path, job=job)
+    with pytest.raises(MinicnnError, match="of another network"):
+        answer(minicnn.load("fashion").to("cpu"), photos, tmp_path)
+    with pytest.raises(MinicnnError, match=r"with device cpu \(not reference\)"):
+        answer(net.to("reference"), photos, tmp_path)
 
 
 def test_members_of_a_tar_file_are_answered_as_files_are(net, photos, tmp_path):
