@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
@@ -136,7 +137,10 @@ def _parse_entry(path: PathLike, name: str, entry: Any) -> _Span:
         raise WeightsError(f"{where}: expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _KINDS:
-        raise WeightsError(f"{where}: type {escape(dtype)}; expected one of {', '.join(_KINDS)}")
+        quantised = (
+            ", of quantised weights; save them in float16 or float32" if re.match("F[468]_", str(dtype)) else ""
+        )
+        raise WeightsError(f"{where}: type {escape(dtype)}{quantised}; expected one of {', '.join(_KINDS)}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(shape) > _MAX_AXES or len(offsets) != 2:
         raise WeightsError(f"{where}: shape or data_offsets are no lists of lengths")
     begin, end = offsets

@@ -243,9 +243,10 @@ def _build(path: Path, arrays: Mapping[str, np.ndarray], name: str, head: Sequen
     # here, since a file that holds its architecture needs none of the zoo
     from minicnn.formats.shards import find_index
     from minicnn.io.fit import fit
+    from minicnn.io.reparametrised import fold
     from minicnn.zoo.keras_applications import translate
 
-    arrays, preprocess = translate(name, arrays)
+    arrays, preprocess = translate(name, fold(path, arrays))
     built, arrays = fit(path, arrays, name, head)
     built = built if preprocess is None else built._replace(preprocess=preprocess)
     try:
