@@ -102,7 +102,8 @@ function Terms(props: {
   const most = names.map((_, i) => Math.max(...rules.map((rule) => Math.abs(columns[rule][i]))));
   const order = names.map((_, i) => i).sort((a, b) => most[b] - most[a]);
   const rows = isWhole ? order : order.slice(0, FEW);
-  const second = props.heads === "sent" ? "whole dx" : "dy";
+  const second = props.heads === "sent" ? "in all" : "of dy";
+  const sources = [...new Set(names.map(([name]) => name))];
   return (
     <div>
       <h4>{props.title}</h4>
@@ -112,13 +113,17 @@ function Terms(props: {
           <table data-role={props.heads}>
             <thead>
               <tr>
-                <td />
+                <th scope="col">{sources.length === 1 ? sources[0] : "value"}</th>
                 <th scope="col" class="number">
                   factor
                 </th>
                 {rules.map((rule) => (
-                  <th key={rule} scope="colgroup" colSpan={2} class={`number ${rule}`}>
-                    {rule}: {second}, {props.heads}
+                  <th key={rule} scope="col" class={`number ${rule}`}>
+                    {rule}
+                    <br />
+                    <span class="soft">
+                      {props.heads}, {second}
+                    </span>
                   </th>
                 ))}
               </tr>
@@ -131,19 +136,21 @@ function Terms(props: {
                       "padding"
                     ) : (
                       <button type="button" class="link" onClick={() => onGo(names[i][0], names[i][1])}>
-                        {names[i][0]} {writePlace(names[i][1], shapeOf(names[i][0]))}
+                        {sources.length === 1 ? "" : `${names[i][0]} `}
+                        {writePlace(names[i][1], shapeOf(names[i][0]))}
                       </button>
                     )}
                   </td>
                   <td class="number">{exact(factor[i])}</td>
-                  {rules.map((rule) => [
-                    <td key={`${rule}dy`} class="number soft">
-                      {exact(beside[rule]?.[i])}
-                    </td>,
+                  {rules.map((rule) => (
                     <td key={rule} class="number" title={exact(columns[rule][i])}>
                       {short(columns[rule][i], 6)}
-                    </td>,
-                  ])}
+                      <br />
+                      <span class="soft" data-role={`${props.heads}-${rule}`}>
+                        {exact(beside[rule]?.[i])}
+                      </span>
+                    </td>
+                  ))}
                 </tr>
               ))}
             </tbody>

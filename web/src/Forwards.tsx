@@ -88,7 +88,11 @@ function Windows(props: { net: Net; told: Forwards; terms: Terms; grid: [number,
       )}
       <div class="grids">
         {tables.map(([name, values]) => (
-          <Grid key={name} {...{ name, values, columns, padding, marked, net }} />
+          <Grid
+            key={name}
+            {...{ name, values, columns, marked, net }}
+            padding={name === "weight" ? values.map(() => false) : padding}
+          />
         ))}
       </div>
     </div>
@@ -157,7 +161,7 @@ function TermTable(props: {
       <table data-role="terms">
         <thead>
           <tr>
-            <th scope="col">from</th>
+            <th scope="col">{sources.length === 1 ? `from ${sources[0]}` : "from"}</th>
             <th scope="col" class="number">
               x
             </th>
@@ -182,7 +186,7 @@ function TermTable(props: {
                     place
                   ) : (
                     <button type="button" class="link" onClick={() => onGo(source, terms.index[i])}>
-                      {source} {place}
+                      {sources.length === 1 ? place : `${source} ${place}`}
                     </button>
                   )}
                 </td>

@@ -97,6 +97,7 @@ function Row({ node, ...props }: Props & { node: NodeRecord }) {
             <button
               type="button"
               key={channel}
+              tabIndex={-1}
               class={isChosen && channel === props.channel ? "thumb chosen" : "thumb"}
               aria-label={`${node.name}, channel ${channel}`}
               onClick={() => props.onChoose(node.name, channel)}

@@ -76,7 +76,8 @@ def cut(maps: Maps, target: int, settings: MaskSettings, strokes: dict[str, Any]
     )
     if not mask.any():
         raise MinicnnError("the cut leaves no object; lower the threshold or draw a stroke on it")
-    main = largest_component(mask)
+    # a stroke says that there is object elsewhere too
+    main = mask if drawn[0].any() else largest_component(mask)
     box = bounding_box(main)
     return {
         "size": list(maps.size),

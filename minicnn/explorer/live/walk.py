@@ -48,9 +48,19 @@ def walk(
     if not v.any():
         raise MinicnnError(f"the gradient of class {target} is zero at this picture")
     step = v / np.abs(v).max() * per_level
-    ends = [linearise(layers, x, sign * step[None], ahead=True).nearest() for sign in (1, -1)]
+    lines = [linearise(layers, x, sign * step[None], ahead=True).all_distances() for sign in (1, -1)]
+    ends = [float(line.min(initial=np.inf)) for line in lines]
+    beyond = [float(line[line > 0].min(initial=np.inf)) for line in lines]
     score, slope = float(here.scores[target]), float((w * step).sum())
-    yield {"uphill": ends[0], "downhill": ends[1], "score": score, "slope": slope, "reach": reach}
+    yield {
+        "uphill": ends[0],
+        "downhill": ends[1],
+        "ties": int((lines[0] == 0).sum()),
+        "beyond": beyond,
+        "score": score,
+        "slope": slope,
+        "reach": reach,
+    }
     for t in np.linspace(-reach, reach, 2 * PLACES + 1):
         there = Pass(net, x + t * step, stop)
         yield {

@@ -181,6 +181,7 @@ def test_the_walk_says_where_the_linear_model_ends(serve):
     (first, *places), _ = events(served.ask(f"{API}/walk/{id}?target=7&reach=4"))
     valid = minicnn.verify.validity(minicnn.load("digits"), catalogue.folder("images") / "seven.png", 7)
     assert first["uphill"] == valid.uphill and first["downhill"] == valid.downhill
+    assert first["ties"] == valid.ties and first["beyond"][0] == valid.beyond_ties
     here = next(place for place in places if place["t"] == 0)
     assert here["flips"] == {} and here["score"] == pytest.approx(valid.score, rel=1e-9)
     assert len(places) == 81 and any(place["flips"] for place in places)

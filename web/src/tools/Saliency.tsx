@@ -42,7 +42,7 @@ export function Saliency({ id, net, target, className, drawn }: ToolProps) {
       </fieldset>
       {refusal && <p class="bad">{refusal}</p>}
       {step && values && (
-        <figure class="live">
+        <figure class="live" style={{ width: `min(100%, ${(60 * step.size[1]) / step.size[0]}vh)` }}>
           <Channel
             {...{ values, colours: net.colours, channel: 0 }}
             layout={{ channels: 1, rows: step.size[0], columns: step.size[1], count: values.length }}

@@ -11,6 +11,8 @@ interface First {
   score: number;
   slope: number;
   reach: number;
+  ties: number;
+  beyond: [number | null, number | null];
 }
 interface Place {
   t: number;
@@ -50,8 +52,10 @@ export function Walk({ id, net, target, className, drawn }: ToolProps) {
       {refusal && <p class="bad">{refusal}</p>}
       {first && (
         <p>
-          It is exactly linear from {short(first.downhill === null ? null : -first.downhill, 3)} to{" "}
-          {short(first.uphill, 3)} grey levels.
+          It is exactly linear from {reachOf(first.downhill, "−")} to {reachOf(first.uphill, "")} grey levels
+          {first.ties > 0 &&
+            `; ${first.ties} rectifiers and pools lie on their kink here already, in flat parts of the picture, and all others keep their side from ${reachOf(first.beyond[1], "−")} to ${reachOf(first.beyond[0], "")}`}
+          .
         </p>
       )}
       {first && places.length > 1 && <Curves {...{ first, places, at }} />}
@@ -91,6 +95,11 @@ export function Walk({ id, net, target, className, drawn }: ToolProps) {
       )}
     </div>
   );
+}
+
+/** How far; nothing is infinity. */
+function reachOf(levels: number | null, sign: string): string {
+  return levels === null ? `${sign}infinity` : levels === 0 ? "0" : sign + short(levels, 3);
 }
 
 const WIDTH = 480;
