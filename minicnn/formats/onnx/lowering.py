@@ -117,7 +117,7 @@ class Lowering:
         elif node.op_type == "Split" and data == [0]:
             self._split(node, self._bind(node, 0, inputs))
         # with one computed value among constants most are no joins: an Add adds a bias
-        elif node.op_type in JOINS and (len(data) > 1 or (node.op_type in ("Sum", "Concat") and len(inputs) > 1)):
+        elif node.op_type in JOINS and (len(data) > 1 or (node.op_type == "Sum" and len(inputs) > 1)):
             self._join(node, data)
         elif node.op_type not in LAYERS:
             before = escape(node.inputs[data[0]])
@@ -255,8 +255,9 @@ class Lowering:
         if not self.open and prod(shapes[0]) > MAX_VALUES:
             raise node.error(f"gives {shapes[0]} for each image, more values than {MAX_VALUES:,}")
         for layer in value_node.layers:
+            arrays = layer.state()
             for name, expected in layer.parameter_shapes().items():
-                given = getattr(layer, name).shape
+                given = arrays[name].shape
                 if given != tuple(expected):
                     raise node.error(f"its {name} has shape {given}, expected {tuple(expected)}")
         self.graph[node.outputs[0]], self.shapes[node.outputs[0]] = value_node, shapes

@@ -15,6 +15,7 @@ import numpy as np
 from minicnn import layers as nn
 from minicnn.formats.onnx import norms, reshape, windows
 from minicnn.formats.onnx.maps import resampling
+from minicnn.formats.onnx.maps.composed import concat_constants
 from minicnn.formats.onnx.node import BoundNode, wrap_reshape
 from minicnn.formats.onnx.pointwise.operators import ACTIVATIONS
 from minicnn.layers import Layer
@@ -244,7 +245,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "AveragePool": windows.average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
-    "Concat": _identity,
+    "Concat": concat_constants,
     "Conv": windows.conv,
     "ConvTranspose": windows.conv_transpose,
     "DepthToSpace": resampling.depth_to_space,
@@ -268,7 +269,7 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
     "PRelu": _prelu,
     "Pad": reshape.pad,
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMax", "ReduceMean"), windows.reduce_axes),
-    **dict.fromkeys(("ReduceSum", "ReduceSumSquare"), windows.reduce_axes),
+    **dict.fromkeys(("ReduceSum", "ReduceSumSquare", "ReduceMin", "ReduceLogSumExp"), windows.reduce_axes),
     "Reshape": reshape.reshape,
     "Resize": resampling.resize,
     "Slice": resampling.slice_axes,
@@ -288,7 +289,6 @@ LAYERS: dict[str, Callable[[BoundNode], list[Layer]]] = {
 HARMLESS: dict[str, tuple[str, ...]] = {
     "BatchNormalization": ("momentum",),  # of running statistics, in training
     "Cast": ("saturate", "round_mode"),  # of eight bits
-    "Concat": ("axis",),  # of one value
     "ConvTranspose": ("pads",),  # beside an output_shape, which decides
     "Dropout": ("seed",),
     "Gemm": ("broadcast",),  # of opset 6; the bias is always broadcast

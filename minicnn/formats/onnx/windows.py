@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from minicnn import layers as nn
+from minicnn.formats.onnx.maps.composed import log_sum_exp, minimum
 from minicnn.formats.onnx.node import BoundNode, reshape_layers, wrap_reshape
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
@@ -265,6 +266,8 @@ def reduce_axes(op: BoundNode) -> list[Layer]:
         return _pool_globally(op, nn.GlobalAvgPool2d(), keep)
     if kind == "ReduceMax":
         return [nn.Amax(tuple(dims), keep)]
+    if kind in ("ReduceMin", "ReduceLogSumExp"):
+        return (minimum if kind == "ReduceMin" else log_sum_exp)(op, tuple(dims), keep)
     powers, roots = _powers(op, 1 if kind == "ReduceL1" else 2)
     total = nn.Sum(tuple(dims), keep)
     layers: dict[str, list[Layer]] = {

@@ -323,6 +323,58 @@ def test_a_constant_that_is_tiled(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("inputs", "shape"),
+    [
+        (("x", (1, 2, 4, 3)), (5, 4, 3)),
+        (((1, 2, 4, 3), "x", (1, 1, 4, 3)), (5, 4, 3)),
+        (((1, 3), "x"), (5,)),
+    ],
+    ids=["behind", "on both sides", "vectors"],
+)
+@pytest.mark.parametrize("alike", [False, True])
+def test_constants_beside_a_computed_value(inputs, shape, alike, tmp_path):
+    arrays = {f"c{i}": normal(*size, seed=i) for i, size in enumerate(inputs) if size != "x"}
+    arrays = (
+        {
+            n: np.broadcast_to(a.mean(axis=(0, *range(2, a.ndim)), keepdims=True), a.shape).copy()
+            for n, a in arrays.items()
+        }
+        if alike
+        else arrays
+    )
+    names = " ".join("x" if size == "x" else f"c{i}" for i, size in enumerate(inputs))
+    nodes = [("Concat", names, "a", {"axis": 1}), ("Relu", "a", "y", {})]
+    net = check(model(nodes, shape, arrays), tmp_path, normal(1, *shape))
+    x = normal(3, *shape)
+    np.testing.assert_array_equal(net(x)[1:2], net(x[1:2]))
+
+
+@pytest.mark.parametrize(
+    ("size", "axis"), [((1, 5, 1, 3), 2), ((2, 2, 4, 3), 1), ((1, 2, 4), 1)], ids=["rows", "batch", "rank"]
+)
+def test_constants_that_stand_otherwise_are_refused(size, axis, tmp_path):
+    nodes = [("Concat", "x c", "y", {"axis": axis})]
+    with pytest.raises(WeightsError, match=r"\(Concat\): joins a computed value with a constant"):
+        load_model(model(nodes, (5, 4, 3), {"c": normal(*size)}), tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("axes", [[1], [2, 3], [3], [1, 2], [-2]], ids=str)
+@pytest.mark.parametrize("kind", ["ReduceLogSumExp", "ReduceMin"])
+def test_smooth_and_hard_extremes_over_axes(kind, axes, keep, tmp_path):
+    nodes = [(kind, "x", "y", {"axes": axes, "keepdims": keep})]
+    # exponentials of which overflow
+    x = 100 * normal(2, 5, 4, 3)
+    net = check(model(nodes, (5, 4, 3), opset=17), tmp_path, x)
+    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    of = torch.logsumexp if kind == "ReduceLogSumExp" else torch.amin
+    y = of(leaf, axes, keepdim=bool(keep))
+    y.sum().backward()
+    ours, tape = net.trace(x.astype(np.float64))
+    np.testing.assert_allclose(net.backward(tape, np.ones_like(ours)), leaf.grad, atol=1e-12)
+
+
 def test_open_height_and_width(tmp_path):
     nodes = [
         ("Conv", "x w", "a", {"auto_pad": "SAME_UPPER"}),
