@@ -15,7 +15,7 @@ from minicnn.io.input_size import with_input_size
 from minicnn.io.source import check_second_file, find_kind, find_second_file, name_architecture, resolve
 from minicnn.layers import Layer
 from minicnn.network import Network
-from minicnn.network.check_weights import check_weights
+from minicnn.network.check_weights import check_numbers
 
 __all__ = ["ArchitectureNeeded", "load", "open_network", "read_state_dict", "resolve", "save"]
 
@@ -110,7 +110,7 @@ def load(
     )
     net = net if input_size is None else with_input_size(net, input_size)
     if not allow_nonfinite:
-        check_weights(net.state_dict(), str(weights or path))
+        check_numbers(net.named_layers, str(weights or path))
     return net
 
 

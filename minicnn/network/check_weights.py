@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 
 from minicnn.errors import WeightsError
+from minicnn.layers import sequence
+from minicnn.layers.base import Layer, NamedLayers
 
-__all__ = ["check_weights", "describe_nonfinite"]
+__all__ = ["check_numbers", "check_weights", "describe_nonfinite"]
 
 BLOCK = 1 << 16  # values looked at together: what lies at an odd address is copied, so much at a time
 
@@ -26,6 +29,48 @@ def check_weights(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
     what = describe_nonfinite(arrays)
     if what is not None:
         raise WeightsError(f"{where}: {what}" if where else what)
+
+
+def check_numbers(layers: NamedLayers, where: str = "") -> None:
+    """Raise as ``check_weights`` for the layers' weights, for a variance below 0, and for a setting that is NaN.
+
+    Examples
+    --------
+    >>> from minicnn.layers import BatchNorm2d
+    >>> layer = BatchNorm2d(2, running_var=np.float32([1, -1]))
+    >>> check_numbers([("norm", layer)], "net.npz")
+    Traceback (most recent call last):
+    minicnn.errors.WeightsError: net.npz: weight norm.running_var is -1 at [1], and a variance is 0 or more; ...
+
+    """
+    check_weights(sequence.state_dict(layers), where)
+    for name, layer in sequence.walk(layers):
+        what = _describe_variance(name, layer) or _describe_setting(name, layer)
+        if what is not None:
+            raise WeightsError(f"{where}: {what}" if where else what)
+
+
+def _describe_variance(name: str, layer: Layer) -> str | None:
+    """Return which variance has no root; rounding below 0 that eps makes up for is none."""
+    variance = getattr(layer, "running_var", None)
+    if not isinstance(variance, np.ndarray):
+        return None
+    wrong = np.flatnonzero(variance + layer.eps <= 0)
+    if not len(wrong):
+        return None
+    value = f"{variance[wrong[0]]:g} at [{wrong[0]}]"
+    return (
+        f"weight {name}.running_var is {value}, and a variance is 0 or more; the file is damaged, or written in "
+        "another order"
+    )
+
+
+def _describe_setting(name: str, layer: Layer) -> str | None:
+    settings = {f.name: getattr(layer, f.name) for f in fields(layer)} if is_dataclass(layer) else {}
+    for key, value in settings.items():
+        if isinstance(value, float) and (np.isnan(value) or (key == "eps" and value < 0)):
+            return f"layer {name} ({type(layer).__name__}): its {key} is {value:g}, which makes NaN of any input"
+    return None
 
 
 def describe_nonfinite(arrays: Mapping[str, np.ndarray]) -> str | None:

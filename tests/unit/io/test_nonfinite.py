@@ -7,6 +7,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.errors import WeightsError
 from minicnn.io.inspect import inspect
+from minicnn.layers import BatchNorm2d, Conv2d, InstanceNorm2d, Pow
 from tests.unit.io.test_inspect import INPUTS, KINDS, OUTPUTS
 
 FILES = {suffix: make for suffix, make in KINDS.items() if suffix in (".npz", ".onnx", ".h5", ".keras", ".mat")}
@@ -41,3 +42,29 @@ def test_state_dictionaries(tmp_path, suffix):
     minicnn.save(net, tmp_path / f"net{suffix}")
     with pytest.raises(WeightsError, match=rf"net{suffix}: weight {name} holds infinity"):
         minicnn.load(tmp_path / f"net{suffix}", architecture="squeezenet1_1")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (
+            BatchNorm2d(3, running_var=np.float32([1, 2, -0.5])),
+            r"weight 1\.running_var is -0\.5 at \[2\]",
+        ),
+        (BatchNorm2d(3, eps=0.0, running_var=np.float32([1, 0, 1])), r"running_var is 0 at \[1\]"),
+        (InstanceNorm2d(3, eps=-5.0), r"layer 1 \(InstanceNorm2d\): its eps is -5"),
+        (Pow(float("nan")), r"layer 1 \(Pow\): its \w+ is nan"),
+    ],
+)
+def test_numbers_that_make_nan_of_any_input(tmp_path, layer, words):
+    net = minicnn.Network([Conv2d(3, 3, 1), layer], (3, 4, 4), seed=0)
+    minicnn.save(net, tmp_path / "net.npz")
+    with pytest.raises(WeightsError, match=f"net.npz: {words}"):
+        minicnn.load(tmp_path / "net.npz")
+    minicnn.load(tmp_path / "net.npz", allow_nonfinite=True)
+
+
+def test_a_variance_that_rounding_took_below_0_is_read(tmp_path):
+    net = minicnn.Network([BatchNorm2d(2, running_var=np.float32([1, -1e-8]))], (2, 4, 4))
+    minicnn.save(net, tmp_path / "net.npz")
+    assert np.isfinite(minicnn.load(tmp_path / "net.npz")(np.ones((1, 2, 4, 4)))).all()

@@ -24,7 +24,7 @@ def concat_constants(op: BoundNode) -> list[Layer]:
         return []
     axis, shape = op.axis(op.node.integer("axis", 1)), op.shape
     arrays = [op.array(i) for i in range(len(op.node.inputs)) if i != op.data]
-    fits = all(a is not None and a.ndim == op.rank and (a[:1] == a).all() for a in arrays)
+    fits = all(a is not None and a.ndim == op.rank and _is_repeated(a) for a in arrays)
     sizes = {a.shape[2:] for a in arrays if a is not None}
     alike = fits and sizes <= {shape[1:]} and (not op.open_size or shape[1:] == op.other[1:])
     if axis != 1 or len(shape) not in (1, 3) or not alike:
@@ -48,6 +48,11 @@ def concat_constants(op: BoundNode) -> list[Layer]:
         return [nn.Conv2d(shape[0], total, 1, weight=weight, bias=bias)]
     copy = nn.Conv2d(shape[0], total, 1, weight=weight, bias=False)
     return [copy, nn.Scale(added.shape, weight=np.ones_like(added), bias=added)]
+
+
+def _is_repeated(array: np.ndarray) -> bool:
+    """Return whether an array is the same for each image."""
+    return np.array_equal(np.broadcast_to(array[:1], array.shape), array, equal_nan=array.dtype.kind == "f")
 
 
 def minimum(op: BoundNode, dims: tuple[int, ...], keep: bool) -> list[Layer]:
