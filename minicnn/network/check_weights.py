@@ -36,9 +36,10 @@ def check_numbers(layers: NamedLayers, where: str = "") -> None:
 
     Examples
     --------
+    >>> from minicnn import Network
     >>> from minicnn.layers import BatchNorm2d
-    >>> layer = BatchNorm2d(2, running_var=np.float32([1, -1]))
-    >>> check_numbers([("norm", layer)], "net.npz")
+    >>> net = Network([("norm", BatchNorm2d(2, running_var=np.float32([1, -1])))])
+    >>> check_numbers(net.named_layers, "net.npz")
     Traceback (most recent call last):
     minicnn.errors.WeightsError: net.npz: weight norm.running_var is -1 at [1], and a variance is 0 or more; ...
 

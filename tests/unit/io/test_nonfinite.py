@@ -51,7 +51,7 @@ def test_state_dictionaries(tmp_path, suffix):
             BatchNorm2d(3, running_var=np.float32([1, 2, -0.5])),
             r"weight 1\.running_var is -0\.5 at \[2\]",
         ),
-        (BatchNorm2d(3, eps=0.0, running_var=np.float32([1, 0, 1])), r"running_var is 0 at \[1\]"),
+        (BatchNorm2d(3, eps=0.0, running_var=np.float32([1, 0, 1])), r"weight 1\.running_var is 0 at \[1\]"),
         (InstanceNorm2d(3, eps=-5.0), r"layer 1 \(InstanceNorm2d\): its eps is -5"),
         (Pow(float("nan")), r"layer 1 \(Pow\): its \w+ is nan"),
     ],
