@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from minicnn import layers as nn
-from minicnn.formats.caffe.bound import BoundLayer
+from minicnn.formats.caffe.bound import BoundLayer, Branch
 from minicnn.formats.containers.files import escape
 from minicnn.layers import Layer
 
@@ -21,7 +21,7 @@ def _concat(bound: BoundLayer) -> list[Layer]:
     return [nn.Cat(axis)] if len(bound.shapes) > 1 else []
 
 
-def _combine(bound: BoundLayer) -> list[Layer]:
+def _combine(bound: BoundLayer) -> list[Layer] | Branch:
     """Return the layers of an Eltwise: a product, a maximum, or a sum with coefficients."""
     fields, shapes = bound.layer.param("eltwise_param"), bound.shapes
     operation, factors = fields.choice("operation", ("PROD", "SUM", "MAX"), "SUM"), fields.reals("coeff")
@@ -38,8 +38,16 @@ def _combine(bound: BoundLayer) -> list[Layer]:
     if operation == "SUM" and factors == [1.0, -1.0] and len(shapes) == 2:
         return [nn.Subtract()]
     if operation == "SUM" and len(set(factors)) == 1:
-        return [nn.Add(), nn.Scale((), bias=False, weight=np.array(factors[0], np.float32))]
-    raise bound.error(f"{operation} with coefficients {factors}; expected equal ones, or 1 and -1, of a sum")
+        return [nn.Add(), _times(factors[0])]
+    if operation == "SUM" and len(factors) == 2 and factors[0]:
+        # a x + b y = a (x + b / a y)
+        after = [] if factors[0] == 1 else [_times(factors[0])]
+        return Branch([_times(factors[1] / factors[0])], nn.Add(), after, source=1)
+    raise bound.error(f"{operation} with coefficients {factors}; expected those of a sum of two, or equal ones")
+
+
+def _times(factor: float) -> Layer:
+    return nn.Scale((), bias=False, weight=np.array(factor, np.float32))
 
 
 def _crop(bound: BoundLayer) -> list[Layer]:
@@ -74,7 +82,7 @@ def _slice(bound: BoundLayer) -> list[Layer]:
     return [nn.Slice(axis, edges[bound.part], edges[bound.part + 1])] if count > 1 else []
 
 
-JOINS: dict[str, Callable[[BoundLayer], list[Layer]]] = {
+JOINS: dict[str, Callable[[BoundLayer], list[Layer] | Branch]] = {
     "Concat": _concat,
     "Crop": _crop,
     "Eltwise": _combine,

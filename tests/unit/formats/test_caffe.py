@@ -186,6 +186,8 @@ def test_residual_and_concatenating_blocks(tmp_path):
         ("operation: SUM", torch.add),
         ("coeff: 1 coeff: -1", torch.sub),
         ("coeff: 0.5 coeff: 0.5", lambda a, b: (a + b) / 2),
+        ("coeff: 1 coeff: 0.25", lambda a, b: a + b / 4),
+        ("coeff: -0.5 coeff: 2", lambda a, b: 2 * b - a / 2),
     ],
 )
 def test_values_combined(tmp_path, params, expected):

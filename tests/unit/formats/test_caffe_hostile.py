@@ -102,7 +102,7 @@ def test_text_that_is_none(content, message, tmp_path):
             "coeff",
         ),
         (
-            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { coeff: 1 coeff: 2 }"),
+            header(3, 8, 8) + layer("e", "Eltwise", "data data", params="eltwise_param { coeff: 0 coeff: 2 }"),
             "coeff",
         ),
         (
