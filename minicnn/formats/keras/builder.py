@@ -13,7 +13,7 @@ from minicnn.formats.keras.context import BuildContext, Shape, find_axis
 from minicnn.formats.keras.layers import convert_layer
 from minicnn.formats.keras.model import MODELS, Model, Spec, decode_model, find_needed
 from minicnn.formats.keras.weights import Weights
-from minicnn.layers import Add, Cat, Divide, Layer, Maximum, Minimum, Multiply, Permute, Scale, Subtract
+from minicnn.layers import Add, Cat, Divide, Layer, Maximum, Minimum, Multiply, Permute, Reshape, Scale, Subtract
 from minicnn.layers.joins import Join
 from minicnn.layers.sequence import NamedLayers
 
@@ -226,10 +226,10 @@ def _sort_specs(model: Model) -> Iterator[Spec]:
 def _name_layers(value: str, layers: tuple[Layer, ...]) -> list[str]:
     """Return names for the layers that make up one: its own for the last with parameters, else for the first.
 
-    Where the first only turns axes for the others, the last has it: what a file's layer gives.
+    Where the first only turns or parts axes, the last has it: what a layer of the file gives.
     """
     with_parameters = [i for i, layer in enumerate(layers) if layer.parameter_shapes()]
-    turned = isinstance(layers[0], Permute)
+    turned = isinstance(layers[0], Permute | Reshape)
     main = with_parameters[-1] if with_parameters else len(layers) - 1 if turned else 0
     return [
         value if i == main else f"{value}_{type(layer).__name__.lower()}{i if i < main else ''}"

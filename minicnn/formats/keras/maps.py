@@ -129,6 +129,19 @@ def _permute(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> lis
     return [nn.Permute(axes)]
 
 
+def _repeat_vector(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
+    """Return the layers that give a vector n times, as rows."""
+    count = spec.get("n")
+    if len(context.shape) != 1 or not isinstance(count, int) or not 1 <= count <= 1 << 12:
+        raise spec.error(
+            f"repeats {escape(context.shape)} {escape(count)} times; expected a vector, 1 to 4096 times"
+        )
+    (length,) = context.shape
+    if length is None:
+        raise spec.error("needs the length of its input, which is open")
+    return [nn.Reshape((1, length)), nn.IndexSelect(1, (0,) * count)]
+
+
 def _adaptive_pool(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     count_channels(spec, context)
     size = spec.pair("output_size")
@@ -157,6 +170,7 @@ MAP_LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Laye
     "Cropping2D": _cropping,
     "Flatten": _flatten,
     "Permute": _permute,
+    "RepeatVector": _repeat_vector,
     "Reshape": _reshape,
     "Resizing": _resizing,
     "UpSampling2D": _up_sampling,

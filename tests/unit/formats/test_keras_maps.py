@@ -138,3 +138,15 @@ def test_a_softmax_before_a_reshape_is_the_end(tmp_path):
     x = floats(RNG, 2, 3, *SHAPE[:2])
     np.testing.assert_allclose(net(x), x.mean((2, 3)), rtol=1e-5, atol=1e-6)
     assert net.names[-1] == "prob"
+
+
+def test_a_vector_repeated_as_rows(tmp_path):
+    flat, again = layer("GlobalMaxPooling2D", "f"), layer("RepeatVector", "r", n=4)
+    net = minicnn.load(h5(tmp_path / "net.h5", sequential(flat, again, shape=(5, 6, 3))))
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 6)).astype(np.float32)
+    expected = np.repeat(x.max(axis=(2, 3))[:, None], 4, axis=1)
+    np.testing.assert_array_equal(net.forward(x, upto="r"), expected)
+    for count in (0, 1 << 13, "4"):
+        path = h5(tmp_path / "bad.h5", sequential(flat, layer("RepeatVector", "r", n=count), shape=(5, 6, 3)))
+        with pytest.raises(WeightsError, match=r"layer 'r' \(RepeatVector\): repeats"):
+            minicnn.load(path)
