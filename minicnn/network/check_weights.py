@@ -46,17 +46,17 @@ def check_numbers(layers: NamedLayers, where: str = "") -> None:
     """
     check_weights(sequence.state_dict(layers), where)
     for name, layer in sequence.walk(layers):
-        what = _describe_variance(name, layer) or _describe_setting(name, layer)
+        what = _describe_setting(name, layer) or _describe_variance(name, layer)
         if what is not None:
             raise WeightsError(f"{where}: {what}" if where else what)
 
 
 def _describe_variance(name: str, layer: Layer) -> str | None:
     """Return which variance has no root; rounding below 0 that eps makes up for is none."""
-    variance = getattr(layer, "running_var", None)
-    if not isinstance(variance, np.ndarray):
+    variance, eps = (getattr(layer, key, None) for key in ("running_var", "eps"))
+    if not isinstance(variance, np.ndarray) or eps is None:
         return None
-    wrong = np.flatnonzero(variance + layer.eps <= 0)
+    wrong = np.flatnonzero(variance + eps <= 0)
     if not len(wrong):
         return None
     value = f"{variance[wrong[0]]:g} at [{wrong[0]}]"

@@ -96,10 +96,12 @@ def _are_classes_first(net: Network, shape: Shape) -> bool:
     *before, (_, last) = with_classes_first(net.named_layers)
     if isinstance(last, Softmax):  # which goes over the first axis
         return True
-    # maps of K classes in a row
-    is_row = isinstance(last, Reshape) and not last.inputs and net.input_shape is not None
-    is_row = is_row and not (before and isinstance(before[-1][1], Permute))
-    return is_row and (maps := sequence.output_shape(before, net.input_shape))[:1] == shape[:1] and len(maps) == 3
+    # maps of K classes in a row, not turned to have them last
+    turned = bool(before) and isinstance(before[-1][1], Permute)
+    if not isinstance(last, Reshape) or last.inputs or turned or net.input_shape is None:
+        return False
+    maps = sequence.output_shape(before, net.input_shape)
+    return len(maps) == 3 and maps[0] == shape[0]
 
 
 def as_classifier(net: Network, cells: np.ndarray | None = None) -> Network:

@@ -6,8 +6,6 @@ behind it; probabilities are clipped, or made percents.  What is explained are t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from minicnn.layers import (
@@ -107,7 +105,7 @@ def _turn(tail: NamedLayers) -> tuple[NamedLayers, NamedLayers]:
     A turn of the axes waits until a layer needs it; behind all it is left out, or taken back.
     """
     kept: NamedLayers = []
-    axes = (0, 1, 2)
+    axes: tuple[int, ...] = (0, 1, 2)
     for i, (name, layer) in enumerate(tail):
         if isinstance(layer, Permute) and len(layer.axes) == 3:
             axes = tuple(axes[axis] for axis in layer.axes)
@@ -133,5 +131,5 @@ def _before_turn(layer: Layer, axes: tuple[int, ...]) -> Layer | None:
         return layer.reading()
     if isinstance(layer, Scale) and axes[-1] == 0 and len(layer.shape) == 1:
         arrays = {name: array.reshape(-1, 1, 1) for name, array in layer.state().items()}
-        return replace(layer, shape=(*layer.shape, 1, 1), **({"bias": False} | arrays)).reading()
+        return Scale((*layer.shape, 1, 1), arrays.get("bias", False), weight=arrays["weight"])
     return None

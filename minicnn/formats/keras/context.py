@@ -96,5 +96,7 @@ def check_weights(spec: Spec, arrays: list[np.ndarray], *ranks: int) -> list[np.
     """Return the arrays, float32 or float64, once there are as many as expected, of these numbers of axes."""
     if tuple(a.ndim for a in arrays) != ranks or any(a.dtype.kind != "f" or not a.size for a in arrays):
         given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays[:6]) or "none"
-        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}")
+        quantised = any(a.dtype.kind in "iu" for a in arrays)
+        then = "; it is quantised: save the model as it was before" if quantised else ""
+        raise spec.error(f"expected {len(ranks)} weights with {ranks} axes, found {escape(given)}{then}")
     return [a if a.dtype == np.float64 else a.astype(np.float32, copy=False) for a in arrays]

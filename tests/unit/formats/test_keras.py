@@ -694,6 +694,7 @@ FAULTS = {
     "a threshold and a ceiling": (layer("ReLU", "x", threshold=1.0, max_value=4), "expected a threshold of 0"),
     "slopes for each pixel": (layer("PReLU", "x", np.ones((9, 9, 3), np.float32)), "differ from pixel to pixel"),
     "softmax over the batch": (layer("Softmax", "x", axis=0), "axis: expected one behind the batch's"),
+    "quantised": (layer("Conv2D", "x", K.astype(np.int8), B), "it is quantised"),
     "stride 0": (layer("Conv2D", "x", K, B, strides=[0, 0]), r"layer 'x' \(Conv2D\).*stride"),
     "stride 0 of a pool": (layer("MaxPooling2D", "x", strides=[0, 0], padding="same"), "one whole number >= 1"),
     "strides of text": (layer("Conv2D", "x", K, B, strides="two"), "one whole number >= 1 or two"),
