@@ -22,6 +22,7 @@ from minicnn.formats.keras.front import center_crop, normalization, random_crop,
 from minicnn.formats.keras.maps import MAP_LAYERS
 from minicnn.formats.keras.model import Spec
 from minicnn.formats.keras.norms import NORMS
+from minicnn.formats.keras.operations import OPERATIONS
 from minicnn.formats.keras.weights import to_filters
 from minicnn.layers import Layer
 from minicnn.shapes import IntPair, span
@@ -208,6 +209,7 @@ _LAYERS: dict[str, Callable[[Spec, list[np.ndarray], BuildContext], list[Layer]]
     "RandomCrop": random_crop,
     **ARITHMETIC_LAYERS,
     **MAP_LAYERS,
+    **OPERATIONS,
     **dict.fromkeys(ACTIVATION_LAYERS, lambda spec, arrays, context: ACTIVATION_LAYERS[spec.kind](spec)),
     "PReLU": _prelu,
 }

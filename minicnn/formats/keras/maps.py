@@ -44,6 +44,8 @@ def _zero_padding(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -
 def _reshape(spec: Spec, arrays: list[np.ndarray], context: BuildContext) -> list[Layer]:
     """Reshape in the file's order of axes."""
     target, known_sizes = spec.get("target_shape"), sizes(context)
+    if target is None and (whole := spec.get("newshape")) and whole[0] == -1:
+        target = list(whole[1:])  # of the operation, which counts the batch too
     if known_sizes is None or not isinstance(target, list) or not all(isinstance(n, int) for n in target):
         raise spec.error(f"can't be done from {escape(context.shape)} to {escape(target)}")
     total, known = prod(known_sizes), prod(n for n in target if n != -1)

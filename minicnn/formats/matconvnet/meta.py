@@ -48,7 +48,7 @@ def read_preprocess(meta: Mapping[str, Any]) -> Preprocess | None:
     given = normalisation.get("imageStd")
     std, has_std = _to_numbers(given), isinstance(given, np.ndarray) and given.size > 0
     if has_std and (len(std) != channels or not all(s > 0 for s in std)):
-        values = f"{np.ravel(given).tolist()!r:.80}"
+        values = f"{np.asarray(given).ravel().tolist()!r:.80}"
         raise WeightsError(f"meta.normalization.imageStd: expected {channels} numbers above 0, got {values}")
     interpolation = normalisation.get("interpolation", "bicubic")
     unknown = [key for key, value in normalisation.items() if key not in _KEYS and not _is_empty(value)]
