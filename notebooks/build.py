@@ -23,7 +23,8 @@ def build(text: Path) -> Path:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # the same at each run
     nbformat.write(notebook, path)
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", path], check=True)
+    for words in (["check", "--fix"], ["format"]):
+        subprocess.run([sys.executable, "-m", "ruff", *words, "--quiet", path], check=True)
     notebook = nbformat.read(path, 4)
     jupytext.write(notebook, text, fmt="md:myst")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()

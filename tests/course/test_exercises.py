@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from tests.course.answers import backwards, convolution, derivatives
+from tests.course.answers import backwards, convolution, derivatives, learning
 
 NOTEBOOKS = Path(minicnn.__file__).parent.parent / "notebooks"
 pytestmark = pytest.mark.skipif(not (NOTEBOOKS / "exercises").exists(), reason="installed without its sources")
@@ -20,6 +20,9 @@ EXERCISES = {
     "leaky": derivatives,
     "smoothed": derivatives,
     "batch_norm": derivatives,
+    "momentum": learning,
+    "adamw": learning,
+    "order": learning,
 }
 SOLUTIONS = {
     "pool": "pool_gradient",
