@@ -99,7 +99,7 @@ class _Builder:
             if spec.kind in MODELS:
                 nested[spec.name] = weights.open_nested(spec.name, spec.kind)
             else:
-                arrays[spec.name] = weights.read_layer(spec.name, spec.kind)
+                arrays[spec.name] = weights.read_layer(spec.name, spec.wrapper or spec.kind)
         for spec in model.specs:
             # the order of the axes, which is known of the whole model
             spec.channels_first()

@@ -41,7 +41,8 @@ _OLD_KEYS = {  # of Keras 1, by what they are called since
 class Spec(NamedTuple):
     """One layer of the file: name, class, settings, and the names of the layers that it reads.
 
-    ``operands`` are, in order, the layers and the constants that an operation of arithmetic combines.
+    ``operands`` are, in order, the layers and the constants that an operation of arithmetic combines; ``wrapper``
+    is the class of a layer that holds this one and, at inference, does what it does.
     """
 
     name: str
@@ -49,6 +50,18 @@ class Spec(NamedTuple):
     config: Fields
     inputs: tuple[str, ...]
     operands: tuple[str | Constant, ...] = ()
+    wrapper: str = ""
+
+    def unwrapped(self) -> Spec:
+        """Return the layer inside of a spectral normalisation, whose kernel training has divided already."""
+        inner = self.get("layer") if self.kind == "SpectralNormalization" else None
+        if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict):
+            return self
+        self.get("power_iterations")  # of training
+        if what := check_entry(inner):
+            raise self.error(f"its layer {what}")
+        self.check_read()
+        return self._replace(kind=class_of(inner), config=Fields(inner["config"]), wrapper=self.kind)
 
     @property
     def has_constant(self) -> bool:
@@ -209,7 +222,7 @@ def _sequential_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         is_input = class_of(layer) == "InputLayer"
         if is_input and i:
             raise WeightsError(f"layer {escape(name)!r}: an input in the middle of a Sequential model")
-        yield Spec(name, class_of(layer), Fields(config), () if is_input else (previous,))
+        yield Spec(name, class_of(layer), Fields(config), () if is_input else (previous,)).unwrapped()
         previous = name
 
 
@@ -224,7 +237,7 @@ def _functional_specs(layers: list[Mapping[str, Any]]) -> Iterator[Spec]:
         except WeightsError as error:
             raise spec.error(str(error)) from None
         inputs = tuple(operand for operand in operands if isinstance(operand, str))
-        yield spec._replace(inputs=inputs, operands=operands)
+        yield spec._replace(inputs=inputs, operands=operands).unwrapped()
 
 
 def _layer_name(layer: Mapping[str, Any], i: int) -> str:

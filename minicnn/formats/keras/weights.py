@@ -42,7 +42,8 @@ class NamedWeights:
 
     def read_layer(self, name: str, kind: str) -> list[np.ndarray]:
         """Return a layer's arrays, in order."""
-        return [array for _, array in self.layers.get(name, [])]
+        # a vector of spectral normalisation is of training
+        return [array for weight, array in self.layers.get(name, []) if not weight.endswith("vector_u")]
 
     def open_nested(self, name: str, kind: str) -> NamedWeights:
         """Return the weights of a nested model: those of its group, by the layers in their own names."""
@@ -67,7 +68,9 @@ class NumberedWeights:
 
     def read_layer(self, name: str, kind: str) -> list[np.ndarray]:
         """Return a layer's arrays, in order; to be called for every layer of the model in turn."""
-        return _read_numbered_arrays(self._next_group(name, kind))
+        group = self._next_group(name, kind)
+        inner = group.members.get("layer")
+        return _read_numbered_arrays(inner if isinstance(inner, Group) else group)
 
     def open_nested(self, name: str, kind: str) -> NumberedWeights:
         """Return the weights of a nested model."""
