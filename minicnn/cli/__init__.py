@@ -85,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if list(words) in ([], ["help"]):
         build_parser(()).print_help()
         return 0
+    # "minicnn help train", as other programs have it
+    words = [*words[1:], "--help"] if words[0] == "help" else words
     arguments = build_parser(words).parse_args(words)
     from minicnn.cli.common import UsageError, complain
     from minicnn.cli.loop.signals import raising_stopped

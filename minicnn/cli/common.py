@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ __all__ = [
 Record = dict[str, Any]
 
 DEFAULT_NET = "efficientnet-lite0"
+FILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".html", ".csv", ".json", ".jsonl", ".npz", ".onnx")
 
 
 # options
@@ -170,8 +172,21 @@ def add_output(parser: argparse.ArgumentParser, folder: str = ".") -> None:
     """Add the folder that figures are written to."""
     shown = "here" if folder == "." else "%(default)s"
     parser.add_argument(
-        "-o", "--out", dest="output", default=folder, metavar="DIR", help=f"folder (default: {shown})"
+        "-o",
+        "--out",
+        dest="output",
+        default=folder,
+        type=_parse_folder,
+        metavar="DIR",
+        help=f"folder (default: {shown})",
     )
+
+
+def _parse_folder(text: str) -> str:
+    """Return a folder's name, but not one like a file's, unless there is such a folder."""
+    if os.path.splitext(text)[1].lower() in FILE_SUFFIXES and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"expected a folder, and {text!r} is called like a file")
+    return text
 
 
 def add_crops(parser: argparse.ArgumentParser, default: str) -> None:

@@ -80,7 +80,7 @@ def make_folder(path: PathLike) -> None:
         probe.unlink()
     except OSError as error:
         raise ImageError(
-            f"can't write to the folder {str(path)!r} ({error.strerror or error}); name another with --output"
+            f"can't write to the folder {str(path)!r} ({error.strerror or error}); name another with --out"
         ) from error
 
 

@@ -22,7 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     common.add_network(parser)
     parser.add_argument(
-        "images", nargs="*", metavar="IMAGE", help=f"draw the layer's feature maps of it too: {HELP}"
+        "images", nargs="*", default=[], metavar="IMAGE", help=f"draw the layer's feature maps of it too: {HELP}"
     )
     parser.add_argument(
         "--layer", metavar="NAME", help="a layer, as 'minicnn inspect' names it (default: the first with filters)"

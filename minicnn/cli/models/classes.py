@@ -13,7 +13,9 @@ __all__ = ["configure", "run"]
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("word", nargs="*", metavar="WORD", help="part of a label (default: all classes)")
+    parser.add_argument(
+        "word", nargs="*", default=[], metavar="WORD", help="part of a label (default: all classes)"
+    )
     common.add_network_options(parser)
     common.add_json(parser)
 

@@ -14,6 +14,7 @@ from minicnn.cli.parsing.examples import EXAMPLES
 
 __all__ = ["Help", "Overview", "Parser", "fold", "format_folded"]
 
+NUMBERS = {"int": "a whole number", "float": "a number"}
 Section: TypeAlias = tuple[str, "str | None", Sequence[argparse.Action]]  # title, description, what is listed
 
 
@@ -55,7 +56,9 @@ class Parser(argparse.ArgumentParser):
         typed = takewhile(lambda word: word != "--" and (self._subparsers is None or word[:1] == "-"), args)
         for name in (word.partition("=")[0] for word in typed if word[:2] == "--" and " " not in word):
             if not any(option.startswith(name) for option in self._option_string_actions):
-                self.error(f"unexpected {name!r}{_nearest(name, self._option_string_actions)}")
+                near = _nearest(name, self._option_string_actions)
+                place = "; options come after the command" if self._subparsers is not None and not near else ""
+                self.error(f"unexpected {name!r}{near}{place}")
         # which calls this function for each of its two passes, and takes no commands; after "--" nothing is mixed
         if self._mixes or self._subparsers is not None or "--" in args:
             return super().parse_known_args(args, namespace)
@@ -68,6 +71,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one sentence that says where the options are listed, or how to name a file "-a.jpg"."""
         command = f"{self._name()}: " if self._name() else ""
+        # argparse speaks to programmers
+        for kind, words in NUMBERS.items():
+            message = message.replace(f"invalid {kind} value: ", f"expected {words}, got ")
         file = next((word for word in self._typed if word[:1] == "-" and os.path.isfile(word)), None)
         hint = f"see {self.prog} --help" if file is None else f"the file {file!r} is meant? Write './{file}'"
         self.exit(2, f"minicnn: {command}{message} ({hint})\n")

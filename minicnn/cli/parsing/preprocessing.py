@@ -46,8 +46,9 @@ def _parse(name: str, text: str) -> Any:
     try:
         return PARSERS[name](text)
     except (ValueError, ZeroDivisionError):
-        expected = "a size, such as 256, or 240,320, or none" if name == "resize" else "numbers, such as 1/255"
-        raise MinicnnError(f"--{name}: can't read {text!r}; expected {expected} or 104,117,123") from None
+        size, numbers = "a size, such as 256, or 240,320, or none", "numbers, such as 1/255 or 104,117,123"
+        expected = size if name == "resize" else numbers
+        raise MinicnnError(f"--{name}: can't read {text!r}; expected {expected}") from None
 
 
 def _parse_resize(text: str) -> int | tuple[int, ...] | None:

@@ -14,7 +14,7 @@ __all__ = ["add_images", "print_reports", "read_images"]
 
 def add_images(parser: ArgumentParser, default: str) -> None:
     """Add the images, none or several."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"{HELP} (default: {default})")
+    parser.add_argument("images", nargs="*", default=[], metavar="IMAGE", help=f"{HELP} (default: {default})")
 
 
 def read_images(words: Sequence[str], files: Mapping[str, str | None]) -> Sources:

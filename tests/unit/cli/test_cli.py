@@ -236,7 +236,7 @@ def test_damaged_and_hostile_weights(run, tmp_path, name, message):
 def test_a_folder_that_can_not_be_written(run, tmp_path, command):
     (tmp_path / "taken").write_text("a file, not a folder")
     error = complaint(run(*command, "-o", "taken/out"))
-    assert "taken/out" in error and "--output" in error
+    assert "taken/out" in error and error.endswith("--out\n")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"] and (
         tmp_path / "taken"
     ).read_text() == "a file, not a folder"
@@ -263,6 +263,25 @@ def test_a_file_called_like_an_option_is_told(run, tmp_path, monkeypatch):
         status, _, err = run("predict", *words)
         assert status == 2 and err.endswith("(the file '-seven.png' is meant? Write './-seven.png')\n")
     assert run("predict", "./-seven.png", "--net", "digits")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--net", "digits", "predict", SEVEN), "unexpected '--net'; options come after the command"),
+        (("saliency", SEVEN, "-o", "out.png"), "expected a folder, and 'out.png' is called like a file"),
+        (("class-model", "3", "--steps", "abc"), "argument --steps: expected a whole number, got 'abc'"),
+        (("filters",), "required: NET (see"),
+        (("help", "nowhere"), "there is no command 'nowhere'"),
+    ],
+)
+def test_wrong_use_says_what_was_expected(run, words, message):
+    status, _, err = run(*words)
+    assert status == 2 and message in err
+
+
+def test_help_of_a_command(run):
+    assert run("help", "devices") == run("devices", "--help")
 
 
 def test_version(run):
