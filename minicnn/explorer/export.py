@@ -90,7 +90,7 @@ def _answers(session: Session, view: dict[str, str], stop: Any) -> Iterator[tupl
     drawn = view.get("drawn", "")
     run = session.run(drawn, stop)
     record = answers.pass_record(session, run)
-    yield "/net", answers.net_record(session.net) | {"examples": [], "given": NAME}
+    yield "/net", answers.net_record(session.net) | {"examples": [], "faults": {}, "given": NAME}
     yield _where("/pass", drawn=drawn), record
     start = view.get("start", record["start"])
     names = [INPUT, *run.graph.nodes]

@@ -15,6 +15,7 @@ from minicnn.explorer import answers
 from minicnn.explorer.asked import read
 from minicnn.explorer.cells import explain_backwards, explain_forwards
 from minicnn.explorer.examples import example_names, read_example
+from minicnn.explorer.faults import fault_names
 from minicnn.explorer.passes import RULE_NAMES
 from minicnn.explorer.sessions import Session, Sessions
 from minicnn.explorer.starts import parse_start
@@ -58,11 +59,12 @@ class Explorer:
     net : Network with a ``preprocess``
     limits : Limits, of what is sent
     data : bytes of a picture's file, optional, that the page shows first
+    second : Network, optional, that the page compares the first with
 
     """
 
-    def __init__(self, net: Network, limits: Limits, data: bytes | None = None):
-        self.net, self.limits = net, limits
+    def __init__(self, net: Network, limits: Limits, data: bytes | None = None, second: Network | None = None):
+        self.net, self.limits, self.second = net, limits, second
         self.sessions, self.work = Sessions(), Work()
         self.given = None if data is None else self.sessions.add(Session(net, data, limits.pixels))
 
@@ -88,7 +90,9 @@ class Explorer:
     async def tell_net(self, request: Request) -> Response:
         """Say what the network is."""
         record = answers.net_record(self.net)
-        return _json(record | {"examples": example_names(self.net), "given": self.given})
+        second = None if self.second is None else self.second.name
+        more = {"faults": fault_names(self.net), "second": second}
+        return _json(record | more | {"examples": example_names(self.net), "given": self.given})
 
     async def take_picture(self, request: Request) -> Response:
         """Keep a picture that is sent, or one that comes with minicnn."""

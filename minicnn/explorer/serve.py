@@ -83,10 +83,12 @@ def serve_page(explorer: Explorer, address: Address, on_listening: Callable[[str
     )
 
 
-def make_explorer(net: Network, limits: Limits, data: bytes | None = None) -> Explorer:
+def make_explorer(
+    net: Network, limits: Limits, data: bytes | None = None, second: Network | None = None
+) -> Explorer:
     """Return the explorer of a network and a picture; MinicnnError if it can't be read."""
     try:
-        return Explorer(net, limits, data)
+        return Explorer(net, limits, data, second)
     except Refusal as refusal:
         raise ImageError(f"explore: {refusal}") from None
 

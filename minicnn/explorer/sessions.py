@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.evaluate.randomise import redraw_parameters, replace_parameters
 from minicnn.explain.prediction import get_preprocess
+from minicnn.explorer.faults import with_fault
 from minicnn.explorer.passes import Pass
 from minicnn.images import View
 from minicnn.network import Network
@@ -75,6 +76,8 @@ class Session:
 def randomise(net: Network, drawn: str) -> Network:
     """Return the network with the parameters of some layers, named with commas between, drawn anew.
 
+    A name "fault:pool" among them is a fault, of ``minicnn.explorer.faults``.
+
     Examples
     --------
     >>> import minicnn
@@ -86,7 +89,13 @@ def randomise(net: Network, drawn: str) -> Network:
     """
     if not drawn:
         return net
-    layers = drawn.split(",")
+    names = drawn.split(",")
+    for name in names:
+        if name.startswith("fault:"):
+            net = with_fault(net, name.removeprefix("fault:"))
+    layers = [name for name in names if not name.startswith("fault:")]
+    if not layers:
+        return net
     parameters = {
         n: a for n, a in redraw_parameters(net).items() if any(n.startswith(f"{name}.") for name in layers)
     }

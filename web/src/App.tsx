@@ -169,7 +169,7 @@ function Seen({ net, id, run, state, change }: SeenProps) {
           />
           {drawn && (
             <p class="verdict bad">
-              Drawn anew: {drawn.replaceAll(",", ", ")}.{" "}
+              {drawn.includes("fault:") ? "A network with a fault. " : "Layers drawn anew. "}
               <button type="button" onClick={() => change({ drawn: "" })}>
                 As trained
               </button>

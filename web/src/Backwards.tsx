@@ -36,6 +36,7 @@ export function BackwardsPanel({ told, start, shapeOf, onGo }: Props) {
                 <output data-role={`dy-${rule}`}>{exact(told.dy[rule])}</output>
               </dd>
               {rule in told.sum && <dd class="soft">terms add up to {short(told.sum[rule], 8)}</dd>}
+              {isOff(told, rule) && <dd class="bad">✗ that is not its gradient</dd>}
             </div>
           ))}
         </dl>
@@ -60,6 +61,14 @@ export function BackwardsPanel({ told, start, shapeOf, onGo }: Props) {
       )}
     </section>
   );
+}
+
+/** Whether the terms add up to something else, by more than rounding can do. */
+function isOff(told: Backwards, rule: string): boolean {
+  if (!(rule in told.sum)) return false;
+  const products = told.arrives.flatMap((each) => each.product[rule] ?? []);
+  const size = products.reduce((sum, p) => sum + Math.abs(p), Math.abs(told.dy[rule]));
+  return Math.abs(told.sum[rule] - told.dy[rule]) > 1e-4 * size;
 }
 
 function ArrivingTable(props: {

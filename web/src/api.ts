@@ -21,6 +21,10 @@ export interface Net {
   colours: Record<string, number[][]>;
   examples: string[];
   given: string | null;
+  /** faults that it can have, and what they are in words */
+  faults: Record<string, string>;
+  /** another network's name, to compare with */
+  second: string | null;
 }
 
 export interface Prediction {

@@ -28,6 +28,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=common.integer_from(0), default=0, metavar="N", help="0: a free one (default: %(default)s)"
     )
+    parser.add_argument("--with", dest="second", metavar="NET", help="a second network, to compare layer by layer")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--export", metavar="FILE", help="write one self-contained page of the first view instead, and end"
@@ -56,7 +57,8 @@ def run(arguments: Namespace) -> int:
         raise common.UsageError(f"--port: expected 0 to 65535, got {arguments.port}")
     data = None if arguments.image is None else read_picture(arguments.image)
     net = common.load_network(arguments.net, arguments.loading, arguments.preprocessing)
-    explorer = make_explorer(net.to(arguments.device), Limits(), data)
+    second = None if arguments.second is None else common.load_network(arguments.second, arguments.loading)
+    explorer = make_explorer(net.to(arguments.device), Limits(), data, second)
     if arguments.export is not None:
         from minicnn.explorer.export import export
 

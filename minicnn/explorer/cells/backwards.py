@@ -102,10 +102,11 @@ def _arriving(run: Pass, node: Node, number: int, cell: int, by_rule: ByRule) ->
     reached = {rule: g[node.name].reshape(-1) for rule, g in by_rule.items() if node.name in g}
     if not reached:
         return None
-    column = column_of(node.layer, at_node(run, node), number, cell)
+    at = at_node(run, node)
+    column = column_of(at.layer, at, number, cell)
     return {
         "layer": node.name,
-        "kind": type(node.layer).__name__,
+        "kind": type(at.layer).__name__,
         "words": _words(node.layer, column.words),
         "whole": column.is_whole,
         "index": column.outputs.tolist(),
@@ -127,9 +128,10 @@ def _words(layer: Layer, words: str) -> str:
 def _sending(run: Pass, name: str, place: tuple[int, ...], by_rule: ByRule) -> dict[str, Any]:
     """Return what the value's own layer sends on."""
     node = run.graph.nodes[name]
-    row = row_of(node.layer, at_node(run, node), place)
+    at = at_node(run, node)
+    row = row_of(at.layer, at, place)
     return {
-        "kind": type(node.layer).__name__,
+        "kind": type(at.layer).__name__,
         "words": _words(node.layer, "each input gets factor dy"),
         "sources": list(node.inputs),
         "source": row.source.tolist(),

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.explain.receptive_field import receptive_field
 from minicnn.explorer.cells.rows import At, row_of
+from minicnn.explorer.faults import honest
 from minicnn.explorer.nodes import INPUT, Node
 from minicnn.explorer.passes import Pass
 
@@ -19,7 +20,7 @@ __all__ = ["at_node", "explain_forwards", "place_of"]
 def at_node(run: Pass, node: Node) -> At:
     """Return a node's layer with what passed it."""
     inputs = [run.value(name) for name in node.inputs]
-    return At(node.layer, inputs, run.value(node.name), run.log.saved[node.name], run.net.device)
+    return At(honest(node.layer), inputs, run.value(node.name), run.log.saved[node.name], run.net.device)
 
 
 def place_of(run: Pass, name: str, cell: int) -> tuple[int, ...]:
@@ -58,7 +59,8 @@ def explain_forwards(run: Pass, name: str, cell: int) -> dict[str, Any]:
     if name == INPUT:
         return record | {"form": "input", "words": "a pixel, as the network takes it"}
     node = run.graph.nodes[name]
-    row = row_of(node.layer, at_node(run, node), place)
+    at = at_node(run, node)
+    row = row_of(at.layer, at, place)
     product = row.factor.astype(np.float64) * row.x.astype(np.float64)
     record |= {
         "form": row.form,

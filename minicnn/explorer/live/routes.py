@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from minicnn._utils.json import nan_to_none
 from minicnn.explain.gradient_ascent import Ascent
 from minicnn.explain.localisation.seeded_cut import MaskSettings
 from minicnn.explorer.asked import read
 from minicnn.explorer.live.ascent import grow
 from minicnn.explorer.live.crops import ten_crops
 from minicnn.explorer.live.cut import Maps, cut
+from minicnn.explorer.live.verdicts import check, compare_layers
 from minicnn.explorer.live.walk import walk
 from minicnn.service.refusals import Refusal
 
@@ -66,7 +68,19 @@ def live_routes(explorer: Explorer, prefix: str) -> list[Route]:
 
         return JSONResponse(await work.run(request, make), headers={"Cache-Control": "no-store"})
 
+    async def checked(request: Request) -> Response:
+        session, asked = explorer.session(request), read(request, drawn="")
+        return await work.stream(request, lambda stop: check(session, asked["drawn"], stop))
+
+    async def compared(request: Request) -> Response:
+        session, asked = explorer.session(request), read(request, drawn="", second=0)
+        other = explorer.second if asked["second"] else None
+        told = await work.run(request, lambda stop: compare_layers(session, other, asked["drawn"], stop))
+        return JSONResponse(nan_to_none(told), headers={"Cache-Control": "no-store"})
+
     return [
+        Route(f"{prefix}/check/{{id}}", checked, methods=["GET"]),
+        Route(f"{prefix}/compare/{{id}}", compared, methods=["GET"]),
         Route(f"{prefix}/crops/{{id}}", crops, methods=["GET"]),
         Route(f"{prefix}/model", model, methods=["GET"]),
         Route(f"{prefix}/walk/{{id}}", along, methods=["GET"]),

@@ -52,9 +52,9 @@ def serve(seven):
     """Return a function that starts an explorer; all are stopped in the end."""
     running = []
 
-    def start(net=None, data=seven, **limits):
+    def start(net=None, data=seven, second=None, **limits):
         chosen, bounds = net or minicnn.load("digits"), Limits(**limits)
-        explorer = Explorer(chosen, bounds, data)
+        explorer = Explorer(chosen, bounds, data, second)
         names = ("127.0.0.1", "localhost", "[::1]")
         served = Served(chosen, bounds, routes=explorer.routes(), hosts=names, is_page=True)
         served.explorer = explorer

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn import layers as nn
 from minicnn.explain.gradient_ascent import Ascent
+from minicnn.explorer.cells import explain_backwards
 from minicnn.explorer.export import export
 from minicnn.explorer.live.crops import map_size
+from minicnn.explorer.passes import Pass
 from minicnn.explorer.routes import FILES, static_file
+from minicnn.explorer.starts import Start
 from minicnn.io import catalogue
 
 API = "/explore/api"
@@ -210,3 +214,37 @@ def test_a_view_becomes_one_page(serve, tmp_path):
     assert len(text) < 3_000_000 and "src=" not in text.split("<script>")[0] and "/forwards/exported" in text
     id = served.ask(f"{API}/net").data["given"]
     assert served.ask(f"{API}/export/{id}?view=layer%3Dconv_layers.3").data.startswith(b"<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("name", ["relu", "pool", "conv", "linear"])
+def test_check_finds_the_fault_and_its_terms_do_not_add_up(odd_net, name):
+    from minicnn.explorer.faults import with_fault
+    from minicnn.verify import gradients
+
+    net = minicnn.Network([*odd_net.named_layers[:5], ("flat", nn.Flatten()), ("full", nn.Linear(720, 3))], seed=0)
+    x = np.random.default_rng(0).normal(size=(1, 1, 28, 28))
+    assert gradients(net, x, directions=1, entries=0).ok
+    report = gradients(with_fault(net, name), x, directions=1, entries=0)
+    where = {"relu": "relu", "pool": "pool", "conv": "grouped", "linear": "full"}[name]
+    assert {row.what for row in report.failures if row.layer == where} >= {"input"}
+    run = Pass(with_fault(net, name), x.astype(np.float32))
+    (before,) = run.graph.nodes[where].inputs
+    wrong = 0
+    for cell in range(0, run.value(before).size, 7):
+        told = explain_backwards(run, before, cell, Start("score", (1,)))
+        wrong += abs(told["sum"]["gradient"] - told["dy"]["gradient"]) > 5e-4 * abs(told["sum"]["gradient"])
+    assert wrong > 0
+
+
+def test_check_and_compare_say_of_a_fault_where_it_is(serve):
+    served = serve(second=minicnn.load("digits"))
+    id = served.ask(f"{API}/net").data["given"]
+    assert set(served.ask(f"{API}/net").data["faults"]) == {"relu", "pool", "conv", "linear", "turn"}
+    same = served.ask(f"{API}/compare/{id}?second=1").data
+    assert same["first"] is None and all(value["error"] == 0 for value in same["values"])
+    turned = served.ask(f"{API}/compare/{id}?drawn=fault:turn").data
+    assert turned["first"] == "conv_layers.3" and "conv_layers.3" in turned["verdict"]
+    steps, _ = events(served.ask(f"{API}/check/{id}?drawn=fault:linear"))
+    assert not steps[-1]["ok"] and {row["layer"] for row in steps[-1]["failures"]} >= {"fc_layers.2"}
+    refused = served.ask(f"{API}/pass/{id}?drawn=fault:nothing")
+    assert refused.status == 422 and "there is no fault" in refused.data["error"]

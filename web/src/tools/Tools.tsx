@@ -2,6 +2,7 @@
 
 import type { Net } from "../api";
 import { CutTool } from "./Cut";
+import { Faults } from "./Faults";
 import { Model } from "./Model";
 import { Randomise } from "./Randomise";
 import { Saliency } from "./Saliency";
@@ -22,6 +23,7 @@ const TOOLS = [
   ["cut", "Cut and box", CutTool],
   ["walk", "Walk along the gradient", Walk],
   ["randomise", "Randomise a layer", Randomise],
+  ["faults", "Find the bug", Faults],
 ] as const;
 
 export function Tools(props: ToolProps & { tool: string; onTool: (tool: string) => void }) {
