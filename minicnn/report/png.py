@@ -55,8 +55,8 @@ def few_colours(picture: Image) -> Image:
     pixels[flat] = np.asarray(palette.convert("RGB"))[flat]
     pixels[codes == -1] = 255  # paper
     result = Image.fromarray(pixels)
-    result.info.update(picture.info, whole=picture)
-    result.info.update(mark_photographs(picture))
+    result.info = {**picture.info, "whole": picture}
+    result.info.update(mark_photographs(picture).items())
     return result
 
 

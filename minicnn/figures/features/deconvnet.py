@@ -64,7 +64,7 @@ def write_reconstructions(
         warnings.warn(f"{first.layer}, channel {first.channel}: {SAME}{cause}", stacklevel=2)
     sheet = contact_sheet(
         [
-            [(r.patch, f"{r.value:.3g}") for r in shown],
+            [(r.patch, f"{r.value:.3g}" if abs(r.value) < 1000 else f"{r.value:,.0f}") for r in shown],
             [(_draw(r.cut / scale, preprocess.get("channels")), Path(str(image)).stem) for image, r in pairs],
         ],
         headings=(

@@ -10,13 +10,14 @@ from minicnn.errors import MinicnnError
 from minicnn.verify.comparison.answer import describe_answer
 from minicnn.verify.comparison.both import Both, measure_repetition, our_answers
 from minicnn.verify.comparison.distance import distance, relative_error
-from minicnn.verify.comparison.result import ComparedValue
+from minicnn.verify.comparison.result import OF_GRADIENTS, ComparedValue
 from minicnn.verify.probe import Value
 
 __all__ = ["explain_answer", "find_obstacle", "list_remarks"]
 
 # relative to the largest value; of a gradient beside kinks, to its length
 LOOSE, LOOSE_GRADIENT = 0.1, 0.5
+TOO_WIDE = "within which too much would agree"
 SATURATED = 1e-6  # of a probability, to 1
 IMAGENET = np.reshape([0.485, 0.456, 0.406], (3, 1, 1)), np.reshape([0.229, 0.224, 0.225], (3, 1, 1))
 
@@ -34,10 +35,10 @@ def find_obstacle(
             "dropout off, and statistics of the batch, or set its seed"
         )
     loose = [value for value in values if value.tolerance > LOOSE]
-    loose += [value for value in gradients if value.tolerance > LOOSE_GRADIENT]
     if loose:
-        return f"the tolerance at {loose[0].name} is {loose[0].tolerance:.2g}, within which too much would agree"
-    return ""
+        return f"the tolerance at {loose[0].name} is {loose[0].tolerance:.2g}, {TOO_WIDE}"
+    loose = [value for value in gradients if value.tolerance > LOOSE_GRADIENT]
+    return f"{OF_GRADIENTS} is {loose[0].tolerance:.2g}, {TOO_WIDE}" if loose else ""
 
 
 def list_remarks(run: Both, answer: ComparedValue | None, dx: np.ndarray | None) -> Iterator[str]:

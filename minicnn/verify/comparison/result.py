@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.counted import counted
 from minicnn._utils.json import nan_to_none
 from minicnn._utils.table import WIDTH, format_table
 from minicnn._utils.types import PathLike
@@ -22,8 +23,9 @@ from minicnn.verify.comparison.distance import (
 )
 from minicnn.verify.probe import Value
 
-__all__ = ["ANSWER", "ComparedValue", "Comparison", "compare_value", "locate"]
+__all__ = ["ANSWER", "OF_GRADIENTS", "ComparedValue", "Comparison", "compare_value", "locate"]
 
+OF_GRADIENTS = "the gradients' tolerance"  # begins an obstacle that is of gradients alone
 ANSWER = "answer"  # the name of what a peer answers, where that is no layer's value of ours
 
 
@@ -154,7 +156,11 @@ class Comparison:
     def verdict(self) -> str:
         """One sentence."""
         if self.first is None and self.obstacle:
-            return "; ".join([f"NO AGREEMENT: {self.obstacle}", *self.remarks])
+            # what was compared forwards is not called in question by gradients that can't be
+            word = "NO AGREEMENT:"
+            if self.obstacle.startswith(OF_GRADIENTS):
+                word = f"GRADIENTS UNDECIDED: {counted(len(self.values), 'value')} agree within rounding, but"
+            return "; ".join([f"{word} {self.obstacle}", *self.remarks])
         return "; ".join(filter(None, [self._verdict(), self.obstacle, *self.remarks]))
 
     def _verdict(self) -> str:
@@ -162,7 +168,9 @@ class Comparison:
         if first is None:
             back = f" and {len(self.gradients)} gradients" if self.gradients else ""
             precision = "" if self.dtype == "float32" else f" of {self.dtype} ({self.values[-1].tolerance:.1g})"
-            return f"agree: {len(self.values)} values{back}, every difference within rounding{precision}"
+            return (
+                f"agree: {counted(len(self.values), 'value')}{back}, every difference within rounding{precision}"
+            )
         if first not in self.values:
             size = f"{first.error:.2g} ({_explain_size(first)})"
             return f"DIVERGE: forward agrees, gradient at {self._locate_gradient(first)} differs by {size}"

@@ -207,3 +207,12 @@ def test_nothing_is_saved_where_nothing_was_healed(folder, capsys):
         assert main(["diagnose", "net.npz", "--reference", dump, "--save", "healed.npz"]) == code
         assert "not written" in capsys.readouterr().err
         assert not (folder / "healed.npz").exists()
+
+
+def test_gradients_that_nothing_can_be_said_of_do_not_hide_that_the_values_agree(monkeypatch):
+    from minicnn.verify.comparison import caveats
+
+    net = Network([Conv2d(1, 2, 3), ReLU(), Flatten(), Linear(8, 3)], input_shape=(1, 4, 4))
+    monkeypatch.setattr(caveats, "LOOSE_GRADIENT", 0.0)
+    verdict = compare(net, "reference", np.ones((1, 1, 4, 4), np.float32)).verdict()
+    assert verdict.startswith("GRADIENTS UNDECIDED: 4 values agree within rounding, but the gradients' tolerance")
