@@ -73,7 +73,7 @@ def _kinds(images: Sequence[np.ndarray], fill: np.ndarray, seed: int) -> Iterato
         "zeroing-out (zero_out)": Augment(zero_out=1.0),
         "cutout (cutout)": Augment(cutout=side // 2),
         "small affine maps (rotate, shift, scale)": Augment(rotate=15.0, shift=side / 14, scale=0.15),
-        "pulled like rubber (elastic)": Augment(elastic=side / 20),
+        "pulled like rubber (elastic)": Augment(elastic=side / 28),
     }
     colours = principal_colours(images)
     for heading, settings in kinds.items():
