@@ -93,8 +93,8 @@ def _draw(
     quantity = "score" if unit is None else "value"
     ascent: list[tuple[Picture, str]] = [
         (model.image.repeat(side, 0).repeat(side, 1), format_shown(model)),
-        (curve(model.scores, name=quantity), quantity),
-        (curve(model.gradient_norms, name="norm of its gradient"), "norm of its gradient"),
+        (curve(model.scores, name=quantity), f"{quantity}, step by step"),
+        (curve(model.gradient_norms, name="norm of its gradient"), "norm of its gradient, step by step"),
     ]
     title, subtitle = _format_title(model, unit), _format_subtitle(model, net_name, unit)
     if not strongest:

@@ -226,6 +226,8 @@ def _figure(figure: PageFigure, name: str, pictures: _Pictures) -> str:
     stem = name if file is None else Path(file).stem
     largest = max(max(part.image.size) for _, part in parts)
     kind = "panels one" if len(parts) == 1 else "panels small" if largest <= SMALL else "panels"
+    # in one line or in two, and none by itself
+    kind = "panels four" if kind == "panels" and len(parts) == 4 else kind
     rows = []
     for heading, some in groupby(parts, key=lambda part: part[1].heading):
         panels = "".join(

@@ -35,6 +35,8 @@ p { max-width: 46rem; margin: 0 0 1rem; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
 .group { margin: 1.25rem 0; }
 .panels { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); }
+.panels.four { grid-template-columns: repeat(2, 1fr); }
+@media (min-width: 60rem) { .panels.four { grid-template-columns: repeat(4, 1fr); } }
 .many { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 32rem), 1fr)); }
 .panels.one { display: block; } .panels.one .panel { max-width: min(100%, 80rem); width: fit-content; }
 .panels.small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 7rem), 1fr)); max-width: 80rem; }
