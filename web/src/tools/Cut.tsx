@@ -170,6 +170,7 @@ function Canvas(props: {
       )}
       <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
         <title>box and strokes</title>
+        <rect x={left} y={top} width={right - left} height={bottom - top} class="box under" />
         <rect x={left} y={top} width={right - left} height={bottom - top} class="box" />
         {(["object", "background"] as const).map((each) =>
           dots(each).map(([x, y, radius], i) => (
