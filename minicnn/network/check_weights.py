@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
@@ -32,23 +33,27 @@ def check_weights(arrays: Mapping[str, np.ndarray], where: str = "") -> None:
 
 
 def check_numbers(layers: NamedLayers, where: str = "") -> None:
-    """Raise as ``check_weights`` for the layers' weights, for a variance below 0, and for a setting that is NaN.
+    """Raise as ``check_weights`` for the layers' weights, and for a setting that is NaN.
+
+    Warns
+    -----
+    UserWarning
+        If a variance is below 0, of which a normalisation makes NaN.
 
     Examples
     --------
-    >>> from minicnn import Network
-    >>> from minicnn.layers import BatchNorm2d
-    >>> net = Network([("norm", BatchNorm2d(2, running_var=np.float32([1, -1])))])
-    >>> check_numbers(net.named_layers, "net.npz")
+    >>> from minicnn.layers import Pow
+    >>> check_numbers([("root", Pow(float("nan")))], "net.npz")
     Traceback (most recent call last):
-    minicnn.errors.WeightsError: net.npz: weight norm.running_var is -1 at [1], and a variance is 0 or more; ...
+    minicnn.errors.WeightsError: net.npz: layer root (Pow): its exponent is nan, which makes NaN of any input
 
     """
     check_weights(sequence.state_dict(layers), where)
     for name, layer in sequence.walk(layers):
-        what = _describe_setting(name, layer) or _describe_variance(name, layer)
-        if what is not None:
+        if what := _describe_setting(name, layer):
             raise WeightsError(f"{where}: {what}" if where else what)
+        if what := _describe_variance(name, layer):
+            warnings.warn(f"{where}: {what}" if where else what, stacklevel=3)
 
 
 def _describe_variance(name: str, layer: Layer) -> str | None:
@@ -61,8 +66,8 @@ def _describe_variance(name: str, layer: Layer) -> str | None:
         return None
     value = f"{variance[wrong[0]]:g} at [{wrong[0]}]"
     return (
-        f"weight {name}.running_var is {value}, and a variance is 0 or more; the file is damaged, or written in "
-        "another order"
+        f"weight {name}.running_var is {value}, and a variance is 0 or more: its channel is NaN; the file is "
+        "damaged, or written in another order"
     )
 
 

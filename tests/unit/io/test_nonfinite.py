@@ -47,11 +47,6 @@ def test_state_dictionaries(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (
-            BatchNorm2d(3, running_var=np.float32([1, 2, -0.5])),
-            r"weight 1\.running_var is -0\.5 at \[2\]",
-        ),
-        (BatchNorm2d(3, eps=0.0, running_var=np.float32([1, 0, 1])), r"weight 1\.running_var is 0 at \[1\]"),
         (InstanceNorm2d(3, eps=-5.0), r"layer 1 \(InstanceNorm2d\): its eps is -5"),
         (Pow(float("nan")), r"layer 1 \(Pow\): its \w+ is nan"),
     ],
@@ -68,3 +63,19 @@ def test_a_variance_that_rounding_took_below_0_is_read(tmp_path):
     net = minicnn.Network([BatchNorm2d(2, running_var=np.float32([1, -1e-8]))], (2, 4, 4))
     minicnn.save(net, tmp_path / "net.npz")
     assert np.isfinite(minicnn.load(tmp_path / "net.npz")(np.ones((1, 2, 4, 4)))).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (
+            BatchNorm2d(3, running_var=np.float32([1, 2, -0.5])),
+            r"running_var is -0\.5 at \[2\], and a variance is 0 or",
+        ),
+        (BatchNorm2d(3, eps=0.0, running_var=np.float32([1, 0, 1])), r"running_var is 0 at \[1\]"),
+    ],
+)
+def test_variances_that_have_no_root_are_named(tmp_path, layer, words):
+    minicnn.save(minicnn.Network([Conv2d(3, 3, 1), layer], (3, 4, 4), seed=0), tmp_path / "net.npz")
+    with pytest.warns(UserWarning, match=rf"net.npz: weight 1\.{words}"):
+        minicnn.load(tmp_path / "net.npz")
