@@ -80,7 +80,7 @@ def test_a_run_that_is_stopped_says_what_is_done_and_goes_on(data, tmp_path, cap
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3, 4]
     # what was measured before it was stopped
     assert record["first_loss"] == pytest.approx(np.log(2), rel=0.5)
-    assert f"first loss {record['first_loss']:.2f}" in (tmp_path / "run" / "training.html").read_text()
+    assert f"First loss {record['first_loss']:.2f}" in (tmp_path / "run" / "training.html").read_text()
 
 
 def test_a_folder_of_another_run_is_refused_and_stays(data, tmp_path, capsys):
