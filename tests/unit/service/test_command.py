@@ -137,6 +137,18 @@ def test_a_port_that_is_taken(capsys):
     assert "Address already in use" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("device", "tasks"), [("reference", {"predict"}), ("cpu", {"predict", "saliency", "localise"})]
+)
+def test_what_is_compiled_is_warmed_up(net, monkeypatch, device, tasks):
+    from minicnn.service import service
+
+    asked = set()
+    monkeypatch.setattr(service, "answer", lambda net, question, pictures: asked.add(question.task))
+    service._warm_up(net.to(device), 1)
+    assert asked == tasks
+
+
 def test_failing_to_warm_up_is_an_error(capsys, monkeypatch):
     def fail(net, batch):
         raise MinicnnError("the device is gone")
