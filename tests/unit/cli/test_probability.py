@@ -62,7 +62,7 @@ def test_the_probability_of_a_class_is_the_same_everywhere(net, typed, tmp_path,
     given["saliency"] = record["label"], record["probability"], record["views"]
     for task in ("predict", "saliency"):
         given[f"{task}, service"] = served(net, task, crops)
-        batch.run(PICTURE, task, tmp_path / task, net, workers=0, crops=crops)
+        batch.run(PICTURE, task, tmp_path / task, net, workers=0, crops=crops, answers="jsonl")
         (row,) = written(tmp_path / task)
         number = row["probabilities"][0] if task == "predict" else row["probability"]
         given[f"{task}, batch"] = (row["labels"][0] if task == "predict" else row["label"]), number, VIEWS[crops]
