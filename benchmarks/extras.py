@@ -64,6 +64,7 @@ WORKS: dict[str, tuple[list[str], bool]] = {
     "cuda": (["-c", "import numba.cuda, minicnn.kernels.cuda_availability"], False),
     "cuda12": (["-c", "import numba.cuda, minicnn.kernels.cuda_availability"], False),
     "docs": (["-c", "import myst_parser, numpydoc, pydata_sphinx_theme, sphinx, sphinx_copybutton"], False),
+    "explore": (["-m", "minicnn", "explore", "digits", SEVEN, "--export", "page.html"], False),
     "notebooks": (["-c", "import ipykernel, matplotlib, nbclient"], False),
     "scale": (["-c", SCHEDULED, SEVEN], True),
     "serve": (["-c", SERVED], True),

@@ -80,7 +80,7 @@ def compare(
     Another program is a function of x; here it is the network itself, and then one with a wrong bias.
 
     >>> print(compare(net, lambda x: net(x)).verdict())
-    agree: 1 values, every difference within rounding
+    agree: 1 value, every difference within rounding
     >>> comparison = compare(net, lambda x: net(x) + 0.1)
     >>> comparison.ok, comparison.first.name
     (False, '3')
