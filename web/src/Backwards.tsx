@@ -1,10 +1,9 @@
 /** A cell backwards: its gradient by the three rules, the terms that add up to it, and where it goes on. */
 
-import { useState } from "preact/hooks";
 import type { Arriving, Backwards, ByRule } from "./api";
 import { exact, short } from "./numbers";
-import { writePlace } from "./shapes";
 import { RULES } from "./state";
+import { CellLink, useFew } from "./Terms";
 
 interface Props {
   told: Backwards;
@@ -106,11 +105,10 @@ function Terms(props: {
   onGo: (layer: string, cell: number) => void;
 }) {
   const { names, factor, columns, beside, shapeOf, onGo } = props;
-  const [isWhole, setWhole] = useState(false);
   const rules = RULES.filter((rule) => rule in columns);
   const most = names.map((_, i) => Math.max(...rules.map((rule) => Math.abs(columns[rule][i]))));
   const order = names.map((_, i) => i).sort((a, b) => most[b] - most[a]);
-  const rows = isWhole ? order : order.slice(0, FEW);
+  const { rows, button } = useFew(order, FEW);
   const second = props.heads === "sent" ? "in all" : "of dy";
   const sources = [...new Set(names.map(([name]) => name))];
   return (
@@ -141,14 +139,13 @@ function Terms(props: {
               {rows.map((i) => (
                 <tr key={i}>
                   <td>
-                    {names[i][1] < 0 ? (
-                      "padding"
-                    ) : (
-                      <button type="button" class="link" onClick={() => onGo(names[i][0], names[i][1])}>
-                        {sources.length === 1 ? "" : `${names[i][0]} `}
-                        {writePlace(names[i][1], shapeOf(names[i][0]))}
-                      </button>
-                    )}
+                    <CellLink
+                      layer={names[i][0]}
+                      cell={names[i][1]}
+                      shape={shapeOf(names[i][0])}
+                      isNamed={sources.length > 1}
+                      onGo={onGo}
+                    />
                   </td>
                   <td class="number">{exact(factor[i])}</td>
                   {rules.map((rule) => (
@@ -164,11 +161,7 @@ function Terms(props: {
               ))}
             </tbody>
           </table>
-          {order.length > FEW && (
-            <button type="button" onClick={() => setWhole(!isWhole)}>
-              {isWhole ? "the largest alone" : `all ${order.length} terms`}
-            </button>
-          )}
+          {button}
         </div>
       )}
     </div>

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { Forwards, Net, Terms } from "./api";
 import { colourOf, inkOn, rangeOf, scaleOf } from "./colours";
 import { exact, short } from "./numbers";
-import { writePlace } from "./shapes";
+import { CellLink, useFew } from "./Terms";
 
 interface Props {
   net: Net;
@@ -151,9 +151,8 @@ function TermTable(props: {
   onGo: (layer: string, cell: number) => void;
 }) {
   const { told, terms, shapeOf, onGo } = props;
-  const [isWhole, setWhole] = useState(false);
   const order = terms.index.map((_, i) => i).sort((a, b) => size(terms, told, b) - size(terms, told, a));
-  const rows = isWhole ? order : order.slice(0, FEW);
+  const { rows, button } = useFew(order, FEW);
   const sources = told.sources ?? [];
   const factor = told.form === "sum" ? "factor" : told.form === "maximum" ? "switch" : "derivative";
   return (
@@ -178,17 +177,16 @@ function TermTable(props: {
         <tbody>
           {rows.map((i) => {
             const source = sources[terms.source[i]];
-            const place = writePlace(terms.index[i], shapeOf(source));
             return (
               <tr key={i} data-term={i}>
                 <td>
-                  {terms.index[i] < 0 ? (
-                    place
-                  ) : (
-                    <button type="button" class="link" onClick={() => onGo(source, terms.index[i])}>
-                      {sources.length === 1 ? place : `${source} ${place}`}
-                    </button>
-                  )}
+                  <CellLink
+                    layer={source}
+                    cell={terms.index[i]}
+                    shape={shapeOf(source)}
+                    isNamed={sources.length > 1}
+                    onGo={onGo}
+                  />
                 </td>
                 <td class="number">{exact(terms.x[i])}</td>
                 <td class="number">{exact(terms.factor[i])}</td>
@@ -202,11 +200,7 @@ function TermTable(props: {
           })}
         </tbody>
       </table>
-      {order.length > FEW && (
-        <button type="button" onClick={() => setWhole(!isWhole)}>
-          {isWhole ? "the largest alone" : `all ${order.length} terms`}
-        </button>
-      )}
+      {button}
     </div>
   );
 }

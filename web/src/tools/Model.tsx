@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { follow } from "../api";
 import { percent, short } from "../numbers";
+import { endsOf, Plot, pathOf } from "../Plot";
 import type { ToolProps } from "./Tools";
 
 interface Step {
@@ -76,45 +77,18 @@ export function Model({ target, className }: ToolProps) {
   );
 }
 
-const WIDTH = 320;
-const HEIGHT = 140;
-const LEFT = 48;
-const BOTTOM = 32;
-
 function Curve({ scores, of }: { scores: number[]; of: number }) {
-  const low = Math.min(...scores);
-  const high = Math.max(...scores, low + 1e-9);
-  const x = (k: number) => LEFT + ((WIDTH - LEFT - 8) * k) / of;
-  const y = (s: number) => 8 + (HEIGHT - BOTTOM - 8) * (1 - (s - low) / (high - low));
-  const path = scores.map((s, k) => `${k ? "L" : "M"}${x(k).toFixed(1)} ${y(s).toFixed(1)}`).join("");
   return (
-    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} class="curve" role="img" aria-label="score after each step">
-      <title>score after each step</title>
-      <path d={`M${LEFT} 8V${HEIGHT - BOTTOM}H${WIDTH - 8}`} class="axis" />
-      <path d={path} class="line" />
-      <text x={LEFT - 4} y={14} text-anchor="end">
-        {short(high, 3)}
-      </text>
-      <text x={LEFT - 4} y={HEIGHT - BOTTOM} text-anchor="end">
-        {short(low, 3)}
-      </text>
-      <text x={LEFT} y={HEIGHT - 18}>
-        0
-      </text>
-      <text x={WIDTH - 8} y={HEIGHT - 18} text-anchor="end">
-        {of}
-      </text>
-      <text x={(WIDTH + LEFT) / 2} y={HEIGHT - 4} text-anchor="middle">
-        step
-      </text>
-      <text
-        x={12}
-        y={(HEIGHT - BOTTOM) / 2}
-        text-anchor="middle"
-        transform={`rotate(-90 12 ${(HEIGHT - BOTTOM) / 2})`}
-      >
-        score
-      </text>
-    </svg>
+    <Plot
+      width={320}
+      height={140}
+      across={[0, of]}
+      up={endsOf(scores)}
+      title="score after each step"
+      below="step"
+      beside="score"
+    >
+      {(x, y) => <path d={pathOf(scores.map((s, k) => [x(k), y(s)]))} class="line" />}
+    </Plot>
   );
 }

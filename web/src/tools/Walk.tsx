@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { follow } from "../api";
 import { short } from "../numbers";
+import { endsOf, Plot, pathOf } from "../Plot";
 import type { ToolProps } from "./Tools";
 
 interface First {
@@ -102,49 +103,24 @@ function reachOf(levels: number | null, sign: string): string {
   return levels === null ? `${sign}infinity` : levels === 0 ? "0" : sign + short(levels, 3);
 }
 
-const WIDTH = 480;
-const HEIGHT = 220;
-const LEFT = 56;
-const BOTTOM = 40;
-
 function Curves({ first, places, at }: { first: First; places: Place[]; at: number }) {
-  const all = places.flatMap((p) => [p.score, p.linear]);
-  const low = Math.min(...all);
-  const high = Math.max(...all, low + 1e-9);
-  const x = (t: number) => LEFT + ((WIDTH - LEFT - 10) * (t + first.reach)) / (2 * first.reach);
-  const y = (s: number) => 8 + (HEIGHT - BOTTOM - 8) * (1 - (s - low) / (high - low));
-  const line = (of: (p: Place) => number) =>
-    places.map((p, i) => `${i ? "L" : "M"}${x(p.t).toFixed(1)} ${y(of(p)).toFixed(1)}`).join("");
   return (
-    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} class="curve" role="img" aria-label="score and its linear model">
-      <title>score and its linear model along the gradient</title>
-      <path d={`M${LEFT} 8V${HEIGHT - BOTTOM}H${WIDTH - 10}`} class="axis" />
-      <path d={line((p) => p.linear)} class="line dashed" />
-      <path d={line((p) => p.score)} class="line" />
-      <path d={`M${x(at)} 8V${HEIGHT - BOTTOM}`} class="axis here" />
-      <text x={LEFT - 4} y={14} text-anchor="end">
-        {short(high, 3)}
-      </text>
-      <text x={LEFT - 4} y={HEIGHT - BOTTOM} text-anchor="end">
-        {short(low, 3)}
-      </text>
-      <text x={LEFT} y={HEIGHT - 24}>
-        {short(-first.reach)}
-      </text>
-      <text x={WIDTH - 10} y={HEIGHT - 24} text-anchor="end">
-        {short(first.reach)}
-      </text>
-      <text x={(WIDTH + LEFT) / 2} y={HEIGHT - 6} text-anchor="middle">
-        grey levels along the gradient; solid: score, dashed: linear model
-      </text>
-      <text
-        x={12}
-        y={(HEIGHT - BOTTOM) / 2}
-        text-anchor="middle"
-        transform={`rotate(-90 12 ${(HEIGHT - BOTTOM) / 2})`}
-      >
-        score
-      </text>
-    </svg>
+    <Plot
+      width={480}
+      height={220}
+      across={[-first.reach, first.reach]}
+      up={endsOf(places.flatMap((p) => [p.score, p.linear]))}
+      title="score and its linear model along the gradient"
+      below="grey levels along the gradient; solid: score, dashed: linear model"
+      beside="score"
+    >
+      {(x, y, bottom) => (
+        <>
+          <path d={pathOf(places.map((p) => [x(p.t), y(p.linear)]))} class="line dashed" />
+          <path d={pathOf(places.map((p) => [x(p.t), y(p.score)]))} class="line" />
+          <path d={`M${x(at)} 8V${bottom}`} class="axis here" />
+        </>
+      )}
+    </Plot>
   );
 }
