@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn import explain
+from minicnn._utils.counted import counted
 from minicnn._utils.types import PathLike
 from minicnn.errors import ImageError
 from minicnn.explain.class_model import STYLES, ClassModel
@@ -103,7 +104,7 @@ def _draw(
         (image.view, f"{image.value:.4g}: {Path(str(image.image)).name}") for image in strongest
     ]
     rows = [pictures[i : i + 3] for i in range(0, len(pictures), 3)]
-    heading = f"Top stimuli: of {searched} images, those of largest {quantity}"
+    heading = f"Top stimuli: of {counted(searched, 'image')}, those of largest {quantity}"
     return contact_sheet([ascent, *rows], ("", heading), title, subtitle, cell=260)
 
 

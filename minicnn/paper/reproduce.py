@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import minicnn
+from minicnn._utils.counted import counted
 from minicnn.errors import ImageError, MinicnnError
 from minicnn.evaluate.dataset import Example, Skip, read_dataset
 from minicnn.evaluate.datasets.annotation import Skipped
@@ -186,7 +187,7 @@ def _introduction(task: Task, results: dict[str, Any], skipped: Sequence[Skipped
         "What this is",
         (
             "The experiments of Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks (2013), run on "
-            f"{net['name']} and {len(task.images)} images in {seconds:.0f} s by minicnn {version}. The "
+            f"{net['name']} and {counted(len(task.images), 'image')} in {seconds:.0f} s by minicnn {version}. The "
             "paper's own net was never released and its images are not these: figures here are not the paper's.",
             "Every figure holds what made it; minicnn inspect FIGURE --verify computes it again and compares.",
             *([f"{len(skipped)} images or annotations are left out:"] if skipped else []),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._utils.counted import counted
 from minicnn._utils.types import PathLike
 from minicnn.evaluate.classification.confusion import most_confused
 from minicnn.evaluate.classification.result import Classification
@@ -45,7 +46,7 @@ def write_classification_page(
     """
     images = classification.answers[classification.best]
     header, rows = classification.summary()
-    count = f"{len(images)} images of {len({a.target for a in images})} classes."
+    count = f"{counted(len(images), 'image')} of {counted(len({a.target for a in images}), 'class')}."
     left_out = [f"{len(skipped)} images are left out: {skipped[0].image}: {skipped[0].reason}"] if skipped else []
     links = [(Path(file).name, Path(file).name) for file in files]
     sections = [
